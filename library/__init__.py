@@ -1,0 +1,1 @@
+"""The library: tasks, models, data, the loop that trains them and the reports they end in."""

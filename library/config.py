@@ -1,0 +1,288 @@
+"""Strict reading of configurations: names become objects and values are checked, or nothing starts.
+
+A spec is a dict `dict(name="module.function", **arguments)`. The function's own signature is the
+schema: an argument it does not take, a value of the wrong type and an unknown name are errors that
+show the value given and the nearest valid one.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+UNITS = ("steps", "epochs", "examples", "%")
+_DURATION = re.compile(r"\s*(\d[\d_]*(?:\.\d+)?(?:e\d+)?)\s*(steps?|epochs?|examples?|%)\s*")
+_COUNTS = re.compile(r"(^|_)(num|size|sizes|width|widths|depth|features|groups|heads|workers)($|_)")
+_VAR_POSITIONAL = inspect.Parameter.VAR_POSITIONAL
+_MAY_BE_ZERO = ("num_workers", "workers")
+
+
+class ConfigError(ValueError):
+    """The request was not understood; nothing was started and nothing written."""
+
+
+def nearest(value: Any, options: Iterable[Any]) -> str:
+    """Renders "did you mean 'x'? (valid: ...)" for a value that is not among `options`."""
+    options = [str(option) for option in options]
+    # A variant is named in full or by the part after its module: "resnet18", "resnet.resnet18".
+    tails = {option.rpartition(".")[2]: option for option in options}
+    close = difflib.get_close_matches(str(value), options, n=1, cutoff=0.5)
+    close = close or [tails[t] for t in difflib.get_close_matches(str(value), tails, 1, 0.6)]
+    shown = ", ".join(options[:24]) + (", ..." if len(options) > 24 else "")
+    listing = f"(valid: {shown})" if options else "(there are none)"
+    return f"did you mean {close[0]!r}? {listing}" if close else listing
+
+
+def check_choice(what: str, value: Any, options: Iterable[Any]) -> None:
+    """Raises ConfigError unless `value` is one of `options`."""
+    options = list(options)
+    if value not in options:
+        raise ConfigError(f"unknown {what} {value!r}: {nearest(value, options)}")
+
+
+def available(package: str) -> list[str]:
+    """Lists the names that `locate` finds under a package, or in a single module."""
+    module = importlib.import_module(package)
+    if not hasattr(module, "__path__"):
+        return _public_functions(module)
+    names = []
+    for info in pkgutil.iter_modules(module.__path__):
+        submodule = importlib.import_module(f"{package}.{info.name}")
+        for function in _public_functions(submodule):
+            names.append(info.name if function == info.name else f"{info.name}.{function}")
+    return names
+
+
+def locate(name: str, package: str, what: str) -> Callable:
+    """Finds `name` under `package`: "a.b" is `package.a:b`, "a" is `package.a:a`.
+
+    Where `package` is a single module, `name` is a function of it.
+
+    Raises:
+      ConfigError: no public function has that name; the nearest ones are shown.
+    """
+    if not isinstance(name, str):
+        raise ConfigError(f"the name of a {what} is a string, got {name!r}")
+    module, attribute = importlib.import_module(package), name
+    if hasattr(module, "__path__"):
+        head, _, attribute = name.rpartition(".")
+        head, attribute = (head, attribute) if head else (name, name)
+        path = f"{package}.{head}"
+        known = re.fullmatch(r"\w+(\.\w+)*", head) and importlib.util.find_spec(package)
+        if not known or importlib.util.find_spec(path) is None:
+            raise ConfigError(f"unknown {what} {name!r}: {nearest(name, available(package))}")
+        module = importlib.import_module(path)
+    if attribute not in _public_functions(module):
+        raise ConfigError(f"unknown {what} {name!r}: {nearest(name, available(package))}")
+    return getattr(module, attribute)
+
+
+def build(spec: Mapping[str, Any], package: str, what: str, **injected: Any) -> Any:
+    """Calls the function that `spec["name"]` names with the spec's other values as arguments.
+
+    Args:
+      spec: plain values, `dict(name=..., **arguments)`.
+      package: where names are looked up, such as "library.models".
+      what: the kind of thing, for messages: "model", "task", ...
+      **injected: values the caller supplies; those the function does not take are left out,
+        and those the spec states itself are the spec's.
+
+    Raises:
+      ConfigError: unknown name or argument, a missing argument, a value of the wrong type.
+    """
+    function, arguments = resolve(spec, package, what, **injected)
+    return function(**arguments)
+
+
+def resolve(
+    spec: Mapping[str, Any], package: str, what: str, **injected: Any
+) -> tuple[Callable, dict[str, Any]]:
+    """As `build`, but returns the function and its checked arguments without calling it."""
+    if not isinstance(spec, Mapping):
+        raise ConfigError(f"a {what} is written dict(name=..., ...), got {spec!r}")
+    spec = plain(spec)
+    if "name" not in spec:
+        raise ConfigError(f"a {what} needs a name: {nearest('', available(package))}")
+    name = spec.pop("name")
+    function = locate(name, package, what)
+    taken = inspect.signature(function).parameters
+    supplied = {k: v for k, v in injected.items() if k in taken and k not in spec}
+    return function, check_arguments(function, spec, f"{what} {name!r}", supplied)
+
+
+def check_arguments(
+    function: Callable, values: Mapping[str, Any], where: str, injected: Mapping[str, Any] = {}
+) -> dict[str, Any]:
+    """Checks plain values against a function's signature and annotations.
+
+    Returns:
+      The keyword arguments, lists made tuples and whole numbers floats where annotated so.
+
+    Raises:
+      ConfigError: an unknown or missing argument, a value of the wrong type, a size below one.
+    """
+    parameters = inspect.signature(function).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    hidden = set(injected)
+    options = [n for n, p in parameters.items() if p.kind is not p.VAR_KEYWORD and n not in hidden]
+    hints = typing.get_type_hints(function)
+    checked = dict(injected)
+    for key, value in values.items():
+        if key not in options and not open_ended:
+            raise ConfigError(f"{where} takes no {key!r}: {nearest(key, options)}")
+        checked[key] = check_value(value, hints.get(key, Any), f"{where}, {key}")
+        _check_count(key, checked[key], where)
+    for key in options:
+        required = parameters[key].default is inspect.Parameter.empty
+        if required and key not in checked and parameters[key].kind is not _VAR_POSITIONAL:
+            raise ConfigError(f"{where} needs {key!r}; given: {sorted(values) or 'nothing'}")
+    return checked
+
+
+def check_value(value: Any, annotation: Any, where: str) -> Any:
+    """Returns `value` as `annotation` asks for it, or raises ConfigError naming both."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation in (Any, inspect.Parameter.empty) or isinstance(annotation, typing.TypeVar):
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return _check_union(value, arguments, where)
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise ConfigError(f"{where}={value!r}: {nearest(value, arguments)}")
+        return value
+    if annotation is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    target = origin or annotation
+    if not isinstance(target, type):
+        return value
+    if target in (tuple, list, Iterable) or getattr(target, "__name__", "") == "Sequence":
+        if not isinstance(value, (tuple, list)):
+            raise ConfigError(f"{where}={value!r} is not a list of values")
+        return _check_items(value, target, arguments, where)
+    right = isinstance(value, target) and not (isinstance(value, bool) and target is int)
+    if target in (int, float, str, bool, dict, Mapping, type(None)) and not right:
+        raise ConfigError(
+            f"{where}={value!r} is of type {type(value).__name__}, expected {target.__name__}"
+        )
+    return value
+
+
+def _check_items(value, target, arguments, where):
+    if (len(arguments) == 2 and arguments[1] is Ellipsis) or (target is not tuple and arguments):
+        items = [check_value(v, arguments[0], f"{where}[{i}]") for i, v in enumerate(value)]
+    elif arguments:
+        if len(value) != len(arguments):
+            raise ConfigError(f"{where}={value!r} has {len(value)} values, not {len(arguments)}")
+        items = [check_value(v, a, where) for v, a in zip(value, arguments)]
+    else:
+        items = value
+    return list(items) if target is list else tuple(items)
+
+
+def _check_union(value, arguments, where):
+    problems = []
+    exact = [a for a in arguments if isinstance(a, type) and type(value) is a]
+    for argument in (*exact, *arguments):
+        try:
+            return check_value(value, argument, where)
+        except ConfigError as error:
+            problems.append(error)
+    expected = " or ".join(
+        "None" if a is type(None) else str(getattr(a, "__name__", a)) for a in arguments
+    )
+    raise ConfigError(f"{where}={value!r} is of type {type(value).__name__}, expected {expected}")
+
+
+def _check_count(key: str, value: Any, where: str) -> None:
+    if key in _MAY_BE_ZERO or not _COUNTS.search(key):
+        return
+    for item in value if isinstance(value, tuple) else (value,):
+        if isinstance(item, int) and not isinstance(item, bool) and item < 1:
+            raise ConfigError(f"{where}, {key}={value!r}: sizes and counts are 1 or more")
+
+
+def duration(text: Any, *, batch_size: int, num_examples: int, total: int | None = None) -> int:
+    """Converts "N steps|epochs|examples" or "N%" (of the run) into a number of steps.
+
+    Args:
+      text: the duration.
+      batch_size: examples a step, over all devices.
+      num_examples: examples an epoch.
+      total: steps of the whole run, which percentages refer to.
+
+    Raises:
+      ConfigError: no unit, two units, or a percentage where there is no whole.
+    """
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ConfigError(
+            f"{text!r} is not a duration: write one number and one unit of {', '.join(UNITS)}, "
+            f"as in {_suggest_duration(text)}"
+        )
+    number, unit = float(match[1].replace("_", "")), match[2].rstrip("s")
+    if unit == "%" and total is None:
+        raise ConfigError(f"{text!r}: a percentage of what? Write steps, epochs or examples here")
+    examples_a_step = {"step": batch_size, "epoch": batch_size / num_examples, "example": 1}
+    if unit == "%":
+        return round(total * number / 100)
+    if unit == "step":
+        return round(number)
+    return int(number / examples_a_step[unit] if unit == "epoch" else number / batch_size)
+
+
+def _suggest_duration(text: Any) -> str:
+    number = re.search(r"\d[\d_]*(\.\d+)?", str(text))
+    return ", ".join(f"'{number[0] if number else 10} {unit}'" for unit in ("steps", "epochs"))
+
+
+def plain(value: Any) -> Any:
+    """Copies a ConfigDict, or any nest of mappings and sequences, into dicts and lists."""
+    if hasattr(value, "to_dict"):
+        value = value.to_dict()
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return value
+
+
+def read(cls: type, values: Mapping[str, Any], where: str) -> Any:
+    """Builds a dataclass of settings from plain values, checked as `check_arguments` does."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where} is written dict(...), got {values!r}")
+    return cls(**check_arguments(cls, plain(values), where))
+
+
+def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Lists the dotted keys at which two nests of plain values differ, with both values."""
+    lines = []
+    for key in sorted({*ours, *theirs}):
+        a, b, path = ours.get(key, "unset"), theirs.get(key, "unset"), f"{prefix}{key}"
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            lines += differing(a, b, f"{path}.")
+        elif a != b:
+            lines.append(f"{path}: {a!r} here, {b!r} there")
+    return lines
+
+
+def _public_functions(module: types.ModuleType) -> list[str]:
+    return [
+        name
+        for name, value in vars(module).items()
+        if callable(value)
+        and not isinstance(value, type)
+        and not name.startswith("_")
+        and getattr(value, "__module__", None) == module.__name__
+    ]
+
+
+def fields(cls: type) -> list[str]:
+    """Lists the field names of a dataclass of settings."""
+    return [field.name for field in dataclasses.fields(cls)]

@@ -1,0 +1,1 @@
+"""Sources, host preprocessing, the input pipeline and augmentation on the device."""

@@ -1,0 +1,1 @@
+"""TFDS builders of the project, one file a data set."""

@@ -1,0 +1,1 @@
+"""What systems are: flax.linen modules, one paper, one file."""

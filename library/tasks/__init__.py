@@ -1,0 +1,1 @@
+"""How systems learn: each file builds a `Task` from a model."""

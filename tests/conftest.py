@@ -1,0 +1,25 @@
+"""Shared by all tests: shapes in signatures are checked, devices are eight, programs are cached."""
+
+import os
+
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_compilation_cache_dir", os.path.abspath(".cache/tests"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+install_import_hook(
+    [
+        "library.layers",
+        "library.models",
+        "library.tasks",
+        "library.data.augmentation",
+        "library.evaluation",
+    ],
+    "beartype.beartype",
+)
