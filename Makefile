@@ -1,0 +1,30 @@
+# Two words: `make train`, `make test`. Everything is installed into .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: train test test-full check setup clean
+
+train: setup
+	$(BIN)/python -m experiments.train
+
+test: setup check
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not full" --durations=10
+
+test-full: setup check
+	$(BIN)/python -m pytest -n $(WORKERS) --durations=20
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+setup: $(VENV)/installed
+
+$(VENV)/installed: requirements.txt constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .cache

@@ -1,0 +1,68 @@
+"""Trees of arrays by path: names of leaves, maps that see them, a digest of every bit.
+
+A path joins the keys from the root to a leaf with "/", as in "params/block1/conv/kernel";
+dict keys, attributes of dataclasses and named tuples, and positions of sequences all count.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jaxtyping import PyTree
+
+
+def join(keys: Sequence[Any]) -> str:
+    """Renders one of JAX's key paths as "a/b/0"."""
+    return jax.tree_util.keystr(tuple(keys), simple=True, separator="/")
+
+
+def paths(tree: PyTree) -> list[str]:
+    """Lists the paths of the leaves, in the order of `jax.tree.leaves`."""
+    return [join(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(tree)]
+
+
+def map_with_path(f: Callable[..., Any], tree: PyTree, *rest: PyTree) -> PyTree:
+    """Maps `f(path, leaf, *leaves of rest)` over a tree, as `jax.tree.map` does."""
+    return jax.tree_util.tree_map_with_path(lambda keys, *x: f(join(keys), *x), tree, *rest)
+
+
+def add(a: PyTree, b: PyTree) -> PyTree:
+    """Adds two trees of the same structure, leaf by leaf."""
+    return jax.tree.map(lambda x, y: x + y, a, b)
+
+
+def flatten(tree: PyTree) -> dict[str, Any]:
+    """Returns the leaves of a tree by path."""
+    return {join(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def digest(tree: PyTree) -> str:
+    """Returns the sha256, in hex, of every leaf's path, dtype, shape and bytes, sorted by path.
+
+    Equal digests mean equal bits: 0.0 and -0.0 differ. How arrays are laid out over devices does
+    not count. Leaves are brought to the host one at a time; where an array is spread over
+    several processes, every process has to call this.
+    """
+    leaves = [(join(keys), leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)]
+    state = hashlib.sha256()
+    for path, leaf in sorted(leaves, key=lambda item: item[0]):
+        # A typed key has no bytes of its own; its dtype names the generator.
+        dtype = getattr(leaf, "dtype", None)
+        is_key = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+        array = _on_host(jax.random.key_data(leaf) if is_key else leaf)
+        header = f"{path}\0{dtype if is_key else array.dtype}\0{array.shape}\0"
+        state.update(header.encode())
+        state.update(array.tobytes())
+    return state.hexdigest()
+
+
+def _on_host(leaf: Any) -> np.ndarray:
+    spread = isinstance(leaf, jax.Array) and not (
+        leaf.is_fully_addressable or leaf.is_fully_replicated
+    )
+    if spread:
+        return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+    return np.asarray(jax.device_get(leaf))
