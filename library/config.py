@@ -15,12 +15,12 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
 from typing import Any
 
 UNITS = ("steps", "epochs", "examples", "%")
 _DURATION = re.compile(r"\s*(\d[\d_]*(?:\.\d+)?(?:e\d+)?)\s*(steps?|epochs?|examples?|%)\s*")
 _COUNTS = re.compile(r"(^|_)(num|size|sizes|width|widths|depth|features|groups|heads|workers)($|_)")
-_VAR_POSITIONAL = inspect.Parameter.VAR_POSITIONAL
 _MAY_BE_ZERO = ("num_workers", "workers")
 
 
@@ -75,13 +75,22 @@ def locate(name: str, package: str, what: str) -> Callable:
         head, _, attribute = name.rpartition(".")
         head, attribute = (head, attribute) if head else (name, name)
         path = f"{package}.{head}"
-        known = re.fullmatch(r"\w+(\.\w+)*", head) and importlib.util.find_spec(package)
-        if not known or importlib.util.find_spec(path) is None:
+        if not re.fullmatch(r"\w+(\.\w+)*", head) or not _module_exists(path):
             raise ConfigError(f"unknown {what} {name!r}: {nearest(name, available(package))}")
         module = importlib.import_module(path)
     if attribute not in _public_functions(module):
         raise ConfigError(f"unknown {what} {name!r}: {nearest(name, available(package))}")
     return getattr(module, attribute)
+
+
+def _module_exists(path: str) -> bool:
+    try:
+        return importlib.util.find_spec(path) is not None
+    except ModuleNotFoundError as error:
+        # A parent that is missing or no package; what a module fails to import is its own trouble.
+        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
+            raise
+        return False
 
 
 def build(spec: Mapping[str, Any], package: str, what: str, **injected: Any) -> Any:
@@ -105,9 +114,9 @@ def resolve(
     spec: Mapping[str, Any], package: str, what: str, **injected: Any
 ) -> tuple[Callable, dict[str, Any]]:
     """As `build`, but returns the function and its checked arguments without calling it."""
-    if not isinstance(spec, Mapping):
-        raise ConfigError(f"a {what} is written dict(name=..., ...), got {spec!r}")
     spec = plain(spec)
+    if not isinstance(spec, dict):
+        raise ConfigError(f"a {what} is written dict(name=..., ...), got {spec!r}")
     if "name" not in spec:
         raise ConfigError(f"a {what} needs a name: {nearest('', available(package))}")
     name = spec.pop("name")
@@ -131,7 +140,8 @@ def check_arguments(
     parameters = inspect.signature(function).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     hidden = set(injected)
-    options = [n for n, p in parameters.items() if p.kind is not p.VAR_KEYWORD and n not in hidden]
+    variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    options = [n for n, p in parameters.items() if p.kind not in variable and n not in hidden]
     hints = typing.get_type_hints(function)
     checked = dict(injected)
     for key, value in values.items():
@@ -141,7 +151,7 @@ def check_arguments(
         _check_count(key, checked[key], where)
     for key in options:
         required = parameters[key].default is inspect.Parameter.empty
-        if required and key not in checked and parameters[key].kind is not _VAR_POSITIONAL:
+        if required and key not in checked:
             raise ConfigError(f"{where} needs {key!r}; given: {sorted(values) or 'nothing'}")
     return checked
 
@@ -193,23 +203,36 @@ def _check_union(value, arguments, where):
         try:
             return check_value(value, argument, where)
         except ConfigError as error:
-            problems.append(error)
+            # What is wrong inside a value of the right kind says more than "expected a or b".
+            if _same_kind(value, argument):
+                problems.append(error)
+    if len(problems) == 1:
+        raise problems[0]
     expected = " or ".join(
         "None" if a is type(None) else str(getattr(a, "__name__", a)) for a in arguments
     )
     raise ConfigError(f"{where}={value!r} is of type {type(value).__name__}, expected {expected}")
 
 
+def _same_kind(value, annotation):
+    origin = typing.get_origin(annotation)
+    if origin is typing.Literal:
+        return any(type(value) is type(option) for option in typing.get_args(annotation))
+    return isinstance(value, (list, tuple)) and (origin or annotation) in (list, tuple)
+
+
 def _check_count(key: str, value: Any, where: str) -> None:
     if key in _MAY_BE_ZERO or not _COUNTS.search(key):
         return
-    for item in value if isinstance(value, tuple) else (value,):
+    for item in value if isinstance(value, (tuple, list)) else (value,):
         if isinstance(item, int) and not isinstance(item, bool) and item < 1:
             raise ConfigError(f"{where}, {key}={value!r}: sizes and counts are 1 or more")
 
 
 def duration(text: Any, *, batch_size: int, num_examples: int, total: int | None = None) -> int:
-    """Converts "N steps|epochs|examples" or "N%" (of the run) into a number of steps.
+    """Converts "N steps|epochs|examples" or "N%" (of the run) into a number of whole steps.
+
+    What does not fill a step is cut off, but what is more than nothing is at least one step.
 
     Args:
       text: the duration.
@@ -226,15 +249,18 @@ def duration(text: Any, *, batch_size: int, num_examples: int, total: int | None
             f"{text!r} is not a duration: write one number and one unit of {', '.join(UNITS)}, "
             f"as in {_suggest_duration(text)}"
         )
-    number, unit = float(match[1].replace("_", "")), match[2].rstrip("s")
+    # Fractions: in floats, 2.3 epochs of 100 examples are 229.99999999999997.
+    number, unit = Fraction(match[1].replace("_", "")), match[2].rstrip("s")
     if unit == "%" and total is None:
         raise ConfigError(f"{text!r}: a percentage of what? Write steps, epochs or examples here")
-    examples_a_step = {"step": batch_size, "epoch": batch_size / num_examples, "example": 1}
-    if unit == "%":
-        return round(total * number / 100)
-    if unit == "step":
-        return round(number)
-    return int(number / examples_a_step[unit] if unit == "epoch" else number / batch_size)
+    steps_a_unit = {
+        "step": Fraction(1),
+        "epoch": Fraction(num_examples, batch_size),
+        "example": Fraction(1, batch_size),
+        "%": Fraction(total or 0, 100),
+    }
+    steps = number * steps_a_unit[unit]
+    return max(int(steps), 1) if number else 0
 
 
 def _suggest_duration(text: Any) -> str:
@@ -255,9 +281,10 @@ def plain(value: Any) -> Any:
 
 def read(cls: type, values: Mapping[str, Any], where: str) -> Any:
     """Builds a dataclass of settings from plain values, checked as `check_arguments` does."""
-    if not isinstance(values, Mapping):
+    values = plain(values)
+    if not isinstance(values, dict):
         raise ConfigError(f"{where} is written dict(...), got {values!r}")
-    return cls(**check_arguments(cls, plain(values), where))
+    return cls(**check_arguments(cls, values, where))
 
 
 def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -267,7 +294,7 @@ def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = 
         a, b, path = ours.get(key, "unset"), theirs.get(key, "unset"), f"{prefix}{key}"
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             lines += differing(a, b, f"{path}.")
-        elif a != b:
+        elif plain(a) != plain(b):
             lines.append(f"{path}: {a!r} here, {b!r} there")
     return lines
 

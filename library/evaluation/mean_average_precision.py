@@ -1,0 +1,64 @@
+"""Mean average precision of several labels an example, the measure of PASCAL VOC and MS-COCO."""
+
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from library.evaluation.context import Context, Evaluator
+from library.evaluation.derived import Summary
+from library.task import Batch, TrainState
+
+
+def mean_average_precision(
+    context: Context, *, split: str = "test", batch_size: int | None = None
+) -> Evaluator:
+    """Evaluates how well each class's scores rank the examples that have it above the others.
+
+    The average precision of a class is sum_n (R_n - R_{n-1}) P_n over the thresholds n, without
+    interpolation (scikit-learn's `average_precision_score`; VOC since 2010 interpolates, which
+    gives slightly higher numbers). Scores are the task's "logits", labels float (b, c).
+
+    Args:
+      context: the task, the data and ways to run functions over it.
+      split: which part of the data set.
+      batch_size: examples a batch, by default that of training.
+
+    Returns:
+      `state -> {"mean_average_precision", "average_precision" (c,)}`: nan for classes without
+      positives, and the mean is over the others. It raises ValueError where examples have one
+      label each or the split is empty.
+    """
+
+    def scores(state: TrainState, batch: Batch, key: PRNGKeyArray) -> dict[str, Array]:
+        # Logits, not probabilities: those run into 0 and 1 in float32 and tie.
+        logits = context.task.outputs["logits"](state, batch, key)
+        return {"score": logits, "label": batch["label"], "mask": batch["mask"]}
+
+    collected = context.collect(scores)
+
+    def evaluate(state: TrainState) -> Summary:
+        parts = [collected(state, batch) for batch in context.batches(split, batch_size)]
+        if not parts:
+            raise ValueError(f"split {split!r} has no examples to evaluate")
+        whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        real = whole["mask"] > 0
+        each = _average_precision(whole["score"][real], whole["label"][real])
+        mean = float(np.nanmean(each)) if not np.isnan(each).all() else float("nan")
+        return {"mean_average_precision": mean, "average_precision": each}
+
+    return evaluate
+
+
+def _average_precision(score: np.ndarray, label: np.ndarray) -> np.ndarray:
+    from sklearn.metrics import average_precision_score
+
+    if label.shape != score.shape:
+        raise ValueError(
+            f"labels have shape {label.shape}, scores {score.shape}: "
+            "average precision needs yes or no for each class"
+        )
+    positive = label > 0.5
+    each = [
+        average_precision_score(truth, ranked) if truth.any() else np.nan
+        for truth, ranked in zip(positive.T, score.T)
+    ]
+    return np.asarray(each, np.float64)

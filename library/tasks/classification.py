@@ -1,0 +1,261 @@
+"""Classification: one class an example (softmax), or any number of them (sigmoid).
+
+Cross-entropy is the negative log-likelihood of the labels under the distribution that the output
+layer defines: categorical for softmax, one Bernoulli variable a class for sigmoid (Bishop 2006,
+Pattern Recognition and Machine Learning, sections 4.3.2 and 4.3.4).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+
+from library import rng
+from library.config import ConfigError, check_choice
+from library.task import (
+    Batch,
+    Learner,
+    Loss,
+    Metrics,
+    Task,
+    TrainState,
+    check_outputs,
+    pair,
+    recorded_outputs,
+)
+
+CALIBRATION_BINS = 15
+# The matrix of ImageNet-21k would take 1.8 GB.
+MAX_CONFUSION_CLASSES = 2000
+
+# (logits, labels, targets) -> each example's weighted loss, and its weight.
+ExampleLosses = Callable[[Array, Array, Array], tuple[Array, Array]]
+
+
+def classification(
+    model: nn.Module,
+    minimize: Callable[[Loss], Learner],
+    *,
+    num_classes: int,
+    loss: Literal["softmax", "sigmoid"] = "softmax",
+    label_smoothing: float = 0.0,
+    class_weights: tuple[float, ...] | None = None,
+    reduction: Literal["sum", "mean"] = "sum",
+    test_time_augmentation: Literal["none", "mirror", "mirror_translate"] = "none",
+) -> Task:
+    """Builds the task of predicting `batch["label"]` from `batch["image"]`.
+
+    Labels are the numbers of classes, int (b,), or float (b, c): mixed labels, which sum to one,
+    or, with `loss="sigmoid"`, yes (1) or no (0) for each class.
+
+    The metrics of training are loss and accuracy: has the class of the highest logit the highest
+    label? Evaluation of one label an example gives loss, accuracy, top5 (of fewer classes, all),
+    confusion (c, c) with a row for each true class, and calibration (3, 15): summed confidence,
+    summed correctness and count by bin of confidence (Guo et al. 2017, section 2). Evaluation of
+    yes and no gives loss, label_accuracy (the share of right answers) and exact_match (examples
+    whose answers are all right). Its loss is weighted but not smoothed.
+
+    Outputs: "logits" and "probabilities" (b, c), after test-time augmentation; "features" (b, d),
+    the input of the model's head; "intermediates", all that the model records.
+
+    Args:
+      model: `(image (b, h, w, c), train) -> logits (b, num_classes)`.
+      minimize: turns a loss into the training step.
+      num_classes: classes of the data set.
+      loss: "softmax", one class an example, or "sigmoid", each class by itself.
+      label_smoothing: targets are (1 - label_smoothing) labels + label_smoothing / num_classes
+        (Szegedy et al. 2016, section 7), with either loss.
+      class_weights: one a class. Softmax weights an example by its class's w and minimizes
+        sum(w l) / sum(w), w being the mean over a mixed label; sigmoid weights the class's term.
+      reduction: over the classes of the sigmoid loss; "mean" divides by the sum of the weights.
+      test_time_augmentation: "mirror" averages the logits of the image and its mirror image.
+        "mirror_translate" gives that half of the weight, and the other half to the same of the
+        image moved one pixel down and right, and up and left, its border reflected (Jordan 2024,
+        arXiv 2404.00498, multi-crop evaluation).
+
+    Raises:
+      ConfigError: the model has another number of classes, the weights do not fit the classes,
+        a smoothing outside [0, 1), or a reduction that nothing reads.
+    """
+    check_outputs(model, num_classes, "num_classes")
+    check_choice("test_time_augmentation", test_time_augmentation, _AUGMENTATIONS)
+    weights = _checked_weights(class_weights, num_classes)
+    losses = _example_losses(loss, weights, reduction)
+    if not 0 <= label_smoothing < 1:
+        raise ConfigError(f"label_smoothing={label_smoothing}: valid are 0 to below 1")
+    outputs = _outputs(model, loss, test_time_augmentation)
+
+    def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
+        return learner.init(model.init(rng.purpose(key, "params"), batch["image"], train=False))
+
+    def objective(
+        params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Metrics, PyTree]:
+        logits, moved = model.apply(
+            {"params": params, **variables},
+            batch["image"],
+            train=True,
+            rngs={"dropout": rng.purpose(key, "dropout")},
+            mutable=list(variables),
+        )
+        labels, mask = _dense_labels(batch["label"], batch["mask"], num_classes), batch["mask"]
+        example_losses = losses(logits, labels, optax.smooth_labels(labels, label_smoothing))
+        metrics = {
+            "loss": _summed(*example_losses, mask),
+            "accuracy": pair(_hit(logits, labels), mask),
+        }
+        return metrics, {**variables, **moved}
+
+    def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
+        logits, mask = outputs["logits"](state, batch, key), batch["mask"]
+        labels = _dense_labels(batch["label"], mask, num_classes)
+        metrics = {"loss": _summed(*losses(logits, labels, labels), mask)}
+        if loss == "sigmoid" and batch["label"].ndim == 2:
+            return {**metrics, **_multi_label_metrics(logits, labels, mask)}
+        probabilities = _probabilities(logits, loss)
+        label = jnp.argmax(labels, axis=-1)
+        return {**metrics, **_single_label_metrics(logits, probabilities, label, mask)}
+
+    learner = minimize(objective)
+    return Task(init, learner.update, evaluate, outputs)
+
+
+def _checked_weights(weights: tuple[float, ...] | None, num_classes: int) -> np.ndarray | None:
+    if weights is None:
+        return None
+    if len(weights) != num_classes:
+        raise ConfigError(f"class_weights has {len(weights)} values for {num_classes} classes")
+    if not all(0 <= w < float("inf") for w in weights) or not sum(weights):
+        raise ConfigError(f"class_weights={weights}: weights are finite, none below 0, not all 0")
+    return np.asarray(weights, np.float32)
+
+
+def _example_losses(loss: str, weights: np.ndarray | None, reduction: str) -> ExampleLosses:
+    check_choice("loss", loss, ("softmax", "sigmoid"))
+    check_choice("reduction", reduction, ("sum", "mean"))
+    if loss == "softmax" and reduction != "sum":
+        raise ConfigError(
+            f"reduction={reduction!r} is read with loss='sigmoid' only, not 'softmax'"
+        )
+
+    def softmax(logits, labels, targets):
+        weight = jnp.ones(len(logits)) if weights is None else jnp.sum(labels * weights, axis=-1)
+        return optax.softmax_cross_entropy(logits, targets) * weight, weight
+
+    def sigmoid(logits, labels, targets):
+        each = np.ones(logits.shape[-1], np.float32) if weights is None else weights
+        total = jnp.sum(optax.sigmoid_binary_cross_entropy(logits, targets) * each, axis=-1)
+        return total / each.sum() if reduction == "mean" else total, jnp.ones(len(logits))
+
+    return softmax if loss == "softmax" else sigmoid
+
+
+def _dense_labels(
+    label: Int[Array, " b"] | Float[Array, "b c"], mask: Float[Array, " b"], num_classes: int
+) -> Float[Array, "b c"]:
+    if jnp.issubdtype(label.dtype, jnp.floating):
+        if label.shape[-1] != num_classes:
+            raise ValueError(f"labels have shape {label.shape} for {num_classes} classes")
+        return label
+    # A number outside the classes has to be seen, as a loss that is not a number: its row of
+    # zeros would pass for an example that costs nothing.
+    known = ((label >= 0) & (label < num_classes)) | (mask == 0)
+    return jnp.where(known[:, None], jax.nn.one_hot(label, num_classes), jnp.nan)
+
+
+def _summed(
+    losses: Float[Array, " b"], weights: Float[Array, " b"], mask: Float[Array, " b"]
+) -> tuple[Array, Array]:
+    return jnp.sum(losses * mask), jnp.sum(weights * mask)
+
+
+def _hit(logits: Float[Array, "b c"], labels: Float[Array, "b c"]) -> Bool[Array, " b"]:
+    best = jnp.argmax(logits, axis=-1)
+    chosen = jnp.take_along_axis(labels, best[:, None], axis=-1)[:, 0]
+    return chosen >= jnp.max(labels, axis=-1)
+
+
+def _single_label_metrics(
+    logits: Float[Array, "b c"],
+    probabilities: Float[Array, "b c"],
+    label: Int[Array, " b"],
+    mask: Float[Array, " b"],
+) -> Metrics:
+    num_classes = logits.shape[-1]
+    best = jnp.argmax(logits, axis=-1)
+    top5 = jax.lax.top_k(logits, min(5, num_classes))[1]
+    correct = best == label
+    metrics = {
+        "accuracy": pair(correct, mask),
+        "top5": pair(jnp.any(top5 == label[:, None], axis=-1), mask),
+        "calibration": _calibration(jnp.max(probabilities, axis=-1), correct, mask),
+    }
+    if num_classes <= MAX_CONFUSION_CLASSES:
+        rows = jax.nn.one_hot(label, num_classes) * mask[:, None]
+        metrics["confusion"] = (rows.T @ jax.nn.one_hot(best, num_classes), jnp.sum(mask))
+    return metrics
+
+
+def _calibration(
+    confidence: Float[Array, " b"], correct: Bool[Array, " b"], mask: Float[Array, " b"]
+) -> tuple[Array, Array]:
+    """Bins are ((m - 1) / M, m / M], as in Guo et al. 2017, section 2."""
+    position = jnp.ceil(confidence * CALIBRATION_BINS).astype(jnp.int32) - 1
+    bins = jax.nn.one_hot(jnp.clip(position, 0, CALIBRATION_BINS - 1), CALIBRATION_BINS)
+    values = jnp.stack([confidence, correct.astype(jnp.float32), jnp.ones_like(confidence)], -1)
+    return pair(values[:, :, None] * bins[:, None, :], mask)
+
+
+def _multi_label_metrics(
+    logits: Float[Array, "b c"], labels: Float[Array, "b c"], mask: Float[Array, " b"]
+) -> Metrics:
+    right = (logits > 0) == (labels > 0.5)
+    return {
+        "label_accuracy": pair(jnp.mean(right, axis=-1), mask),
+        "exact_match": pair(jnp.all(right, axis=-1), mask),
+    }
+
+
+def _probabilities(logits: Float[Array, "b c"], loss: str) -> Float[Array, "b c"]:
+    return jax.nn.softmax(logits) if loss == "softmax" else jax.nn.sigmoid(logits)
+
+
+def _outputs(model: nn.Module, loss: str, augmentation: str) -> Mapping[str, Callable[..., Any]]:
+    views = _AUGMENTATIONS[augmentation]
+
+    def logits(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b c"]:
+        variables = {"params": state.params, **state.variables}
+        weights, images = views(batch["image"])
+        if len(images) == 1:
+            return model.apply(variables, images[0], train=False)
+        each = jax.lax.map(lambda x: model.apply(variables, x, train=False), jnp.stack(images))
+        return jnp.sum(each * np.float32(weights)[:, None, None], axis=0)
+
+    def probabilities(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b c"]:
+        return _probabilities(logits(state, batch, key), loss)
+
+    return {"logits": logits, "probabilities": probabilities, **recorded_outputs(model)}
+
+
+def _as_is(image: Float[Array, "b h w c"]) -> tuple[tuple[float, ...], list[Array]]:
+    return (1.0,), [image]
+
+
+def _mirror(image: Float[Array, "b h w c"]) -> tuple[tuple[float, ...], list[Array]]:
+    return (0.5, 0.5), [image, image[:, :, ::-1]]
+
+
+def _mirror_translate(image: Float[Array, "b h w c"]) -> tuple[tuple[float, ...], list[Array]]:
+    height, width = image.shape[1:3]
+    padded = jnp.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    moved = padded[:, :height, :width], padded[:, 2:, 2:]
+    images = [view for x in (image, *moved) for view in _mirror(x)[1]]
+    return (0.25, 0.25, 0.125, 0.125, 0.125, 0.125), images
+
+
+_AUGMENTATIONS = {"none": _as_is, "mirror": _mirror, "mirror_translate": _mirror_translate}
