@@ -1,0 +1,28 @@
+"""Checks of the arguments that most model factories share, made before anything is traced."""
+
+from collections.abc import Iterable
+
+from library.config import ConfigError, check_choice
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def check_dtypes(dtype: str, param_dtype: str) -> None:
+    """Raises ConfigError unless both the computation's and the params' type are known."""
+    check_choice("dtype", dtype, DTYPES)
+    check_choice("param_dtype", param_dtype, DTYPES)
+
+
+def check_rates(**rates: float) -> None:
+    """Raises ConfigError unless every rate, a probability of dropping something, is in [0, 1)."""
+    for name, rate in rates.items():
+        if not 0 <= rate < 1:
+            raise ConfigError(f"{name}={rate}: a rate is at least 0 and less than 1 (0 is none)")
+
+
+def check_sizes(**sizes: int | Iterable[int]) -> None:
+    """Raises ConfigError unless every size, or every member of a tuple of sizes, is at least 1."""
+    for name, size in sizes.items():
+        for value in (size,) if isinstance(size, int) else size:
+            if value < 1:
+                raise ConfigError(f"{name}={size}: sizes and counts are 1 or more")

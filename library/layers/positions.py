@@ -1,0 +1,55 @@
+"""Where a token stands: embeddings added to the tokens of a grid of patches."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+POSITIONS = ("learned", "sincos2d")
+
+
+class LearnedPositions(nn.Module):
+    """Adds a learned vector to each position (Dosovitskiy et al. 2021, eq. 1)."""
+
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, tokens: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
+        """Returns the tokens with the param "embedding" (1, t, d) added."""
+        init = nn.initializers.normal(stddev=0.02)
+        embedding = self.param("embedding", init, (1, *tokens.shape[1:]), self.param_dtype)
+        return tokens + embedding.astype(self.dtype)
+
+
+def sincos2d(
+    height: int, width: int, features: int, temperature: float = 10_000.0
+) -> Float[np.ndarray, "n d"]:
+    """Computes fixed positions of a grid of patches, row by row (Chen et al. 2021, MoCo v3).
+
+    Frequencies fall geometrically from 1 to 1/temperature, both ends included as in big_vision
+    (the MoCo v3 code stops one short of the last). Each quarter of the features is one of
+    sin(x), cos(x), sin(y), cos(y), where x counts columns and y rows.
+
+    Args:
+      height: rows of patches.
+      width: columns of patches.
+      features: size of a token, a multiple of 4 and at least 8.
+      temperature: inverse of the lowest frequency, in radians a patch.
+
+    Raises:
+      ValueError: `features` cannot be divided into four quarters of two frequencies or more.
+    """
+    if features % 4 or features < 8:
+        below = max(features // 4 * 4, 8)
+        raise ValueError(
+            f"sincos2d positions need a multiple of 4, at least 8, features, not {features}; "
+            f"nearest: {below} or {below + 4}"
+        )
+    quarter = features // 4
+    frequencies = temperature ** (-np.arange(quarter) / (quarter - 1))
+    y, x = np.mgrid[:height, :width].reshape(2, -1, 1) * frequencies
+    table = np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1)
+    return table.astype(np.float32)

@@ -1,0 +1,135 @@
+"""The airbench94 network (Jordan 2024, "94% on CIFAR-10 in 3.29 seconds", arXiv 2404.00498).
+
+A fixed whitening convolution of 2x2 patches, then three groups of two 3x3 convolutions that start
+as identities, with batch normalization without scales, 1,971,640 params in all. Two params need the
+optimizer's care: "whitening/kernel" gets no gradient and must get no weight decay, and
+"whitening/bias" is trained for the first three epochs only. The biases of the normalizations have
+64 times the learning rate of the rest.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from library.config import check_choice
+from library.layers.checks import check_dtypes, check_sizes
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.normalization import NORMS, norm
+from library.layers.whitening import WhiteningConv
+
+# PyTorch's default for convolutions and dense layers: uniform within 1 / sqrt(fan-in).
+_torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+class Airbench(nn.Module):
+    """Whitening, groups of convolutions, max over space, a linear head without bias.
+
+    Submodules "whitening", "stage1_conv1", "stage1_norm1", "stage1_conv2", ..., "head". Records
+    "stage1" to "stage3" and "features". `init` computes the whitening from the images it is given,
+    which should be a real, normalized batch.
+    """
+
+    num_classes: int
+    widths: tuple[int, ...]
+    norm: str = "batch"
+    logit_scale: float = 1 / 9
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32.
+
+        Raises:
+          ValueError: the image is too small to be halved by each group.
+        """
+        smallest = 2 ** len(self.widths) + 1
+        if min(image.shape[1:3]) < smallest:
+            raise ValueError(
+                f"a {image.shape[1]}x{image.shape[2]} image cannot be halved {len(self.widths)} "
+                f"times: {smallest}x{smallest} is the smallest"
+            )
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        x = _gelu(WhiteningConv(kernel_size=2, name="whitening", **types)(image))
+        for stage, width in enumerate(self.widths, 1):
+            for layer in (1, 2):
+                x = nn.Conv(
+                    width,
+                    (3, 3),
+                    padding=1,
+                    use_bias=False,
+                    kernel_init=_partial_identity,
+                    name=f"stage{stage}_conv{layer}",
+                    **types,
+                )(x)
+                x = nn.max_pool(x, (2, 2), (2, 2)) if layer == 1 else x
+                x = self._normalize(x, train, f"stage{stage}_norm{layer}")
+                x = _gelu(x)
+            record(self, f"stage{stage}", x)
+        # On 32x32 images three 3x3 pixels are left, which the original pools by 3x3.
+        x = x.max(axis=(1, 2))
+        record(self, "features", x)
+        logits = linear_head(
+            x,
+            self.num_classes,
+            kernel_init=_torch_uniform,
+            use_bias=False,
+            param_dtype=self.param_dtype,
+        )
+        return logits * self.logit_scale
+
+    def _normalize(self, x, train, name):
+        return norm(
+            x,
+            self.norm,
+            name=name,
+            train=train,
+            use_scale=False,
+            momentum=0.6,
+            epsilon=1e-12,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+        )
+
+
+def airbench94(
+    num_classes: int = 10,
+    widths: tuple[int, ...] = (64, 256, 256),
+    norm: str = "batch",
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> Airbench:
+    """Builds the airbench94 network; the original computes in float16.
+
+    Args:
+      num_classes: size of the logits.
+      widths: channels of each group.
+      norm: "batch" or "group".
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown norm or dtype, a size below 1.
+    """
+    check_sizes(num_classes=num_classes, widths=widths)
+    check_choice("norm", norm, NORMS)
+    check_dtypes(dtype, param_dtype)
+    return Airbench(num_classes, widths, norm, dtype=dtype, param_dtype=param_dtype)
+
+
+def _partial_identity(
+    key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any = jnp.float32
+) -> Float[Array, "h w i o"]:
+    """Starts a convolution (section 3.3) so that its first outputs copy its inputs."""
+    height, width, inputs, outputs = shape
+    copied = min(inputs, outputs)
+    kernel = _torch_uniform(key, shape, dtype).at[..., :copied].set(0)
+    each = jnp.arange(copied)
+    return kernel.at[height // 2, width // 2, each, each].set(1)
+
+
+def _gelu(x):
+    return nn.gelu(x, approximate=False)

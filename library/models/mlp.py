@@ -1,0 +1,98 @@
+"""Perceptrons: a linear classifier of the pixels, and the same with hidden layers before it.
+
+Rosenblatt 1958 for the perceptron; Rumelhart, Hinton & Williams 1986 for hidden layers trained by
+back-propagation. The defaults are the 784-800-800-10 network of Simard, Steinkraus & Platt 2003;
+dropout as in Srivastava et al. 2014 (0.2 of the inputs, 0.5 of the hidden units).
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.config import check_choice
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+
+# The gain: the variance of a weight, times its fan-in, that keeps activations of one size.
+_ACTIVATIONS = {
+    "relu": (nn.relu, 2.0),
+    "gelu": (lambda x: nn.gelu(x, approximate=False), 2.0),
+    "tanh": (nn.tanh, 1.0),
+    "sigmoid": (nn.sigmoid, 1.0),
+}
+
+
+class MLP(nn.Module):
+    """Dense layers on the flattened image.
+
+    Submodules "hidden1", "hidden2", ..., "head". Records each hidden layer's activation as
+    "stage1", "stage2", ... and the head's input as "features".
+    """
+
+    num_classes: int
+    hidden: tuple[int, ...]
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+    activation: str = "relu"
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32."""
+        activation, gain = _ACTIVATIONS[self.activation]
+        kernel_init = nn.initializers.variance_scaling(gain, "fan_in", "normal")
+        x = image.reshape(image.shape[0], -1).astype(self.dtype)
+        x = nn.Dropout(self.input_dropout, deterministic=not train, name="input_dropout")(x)
+        for layer, width in enumerate(self.hidden, 1):
+            x = nn.Dense(
+                width,
+                kernel_init=kernel_init,
+                dtype=self.dtype,
+                param_dtype=self.param_dtype,
+                name=f"hidden{layer}",
+            )(x)
+            x = activation(x)
+            record(self, f"stage{layer}", x)
+            x = nn.Dropout(self.dropout, deterministic=not train, name=f"dropout{layer}")(x)
+        record(self, "features", x)
+        init = nn.initializers.lecun_normal()
+        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+
+
+def perceptron(num_classes: int = 10, dtype: str = "float32", param_dtype: str = "float32") -> MLP:
+    """Builds a linear classifier: no hidden layer (7,850 params on 28x28 images, 10 classes)."""
+    return mlp(num_classes, hidden=(), dtype=dtype, param_dtype=param_dtype)
+
+
+def mlp(
+    num_classes: int = 10,
+    hidden: tuple[int, ...] = (800, 800),
+    dropout: float = 0.0,
+    input_dropout: float = 0.0,
+    activation: str = "relu",
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> MLP:
+    """Builds a multi-layer perceptron.
+
+    Args:
+      num_classes: size of the logits.
+      hidden: width of each hidden layer.
+      dropout: rate after each hidden layer.
+      input_dropout: rate on the pixels.
+      activation: "relu", "gelu" (erf), "tanh" or "sigmoid".
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown activation or dtype, a rate outside [0, 1), a size below 1.
+    """
+    check_sizes(num_classes=num_classes, hidden=hidden)
+    check_rates(dropout=dropout, input_dropout=input_dropout)
+    check_choice("activation", activation, _ACTIVATIONS)
+    check_dtypes(dtype, param_dtype)
+    return MLP(num_classes, hidden, dropout, input_dropout, activation, dtype, param_dtype)

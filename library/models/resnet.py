@@ -1,0 +1,338 @@
+"""Residual networks, for ImageNet and CIFAR, of both versions.
+
+Version 1 is He, Zhang, Ren & Sun 2015, "Deep residual learning for image recognition" (arXiv
+1512.03385), with the stride in the 3x3 convolution of a bottleneck, as torchvision and most
+others since have it (the paper strides the first 1x1). Version 2, `_v2`, is He et al. 2016,
+"Identity mappings in deep residual networks" (arXiv 1603.05027), which normalizes and rectifies
+before each convolution and adds nothing to the identity path.
+
+Params with batch normalization, 1000 classes (10 for the CIFAR networks, with option A shortcuts):
+
+  resnet18   11,689,512    resnet18_v2    11,687,720    resnet20      269,722
+  resnet34   21,797,672    resnet34_v2    21,795,880    resnet32      464,154
+  resnet50   25,557,032    resnet50_v2    25,549,352    resnet44      658,586
+  resnet101  44,549,160    resnet101_v2   44,541,480    resnet56      853,018
+  resnet152  60,192,808    resnet152_v2   60,185,128    resnet110   1,727,962
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.config import check_choice
+from library.layers.checks import check_dtypes, check_sizes
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.normalization import NORMS, norm
+
+# The convolutions of a block: kernel size, width in units of the block's, whether it is strided.
+BLOCKS = {
+    "basic": ((3, 1, True), (3, 1, False)),
+    "bottleneck": ((1, 1, False), (3, 1, True), (1, 4, False)),
+}
+# Kernel size and stride of the first convolution, and whether max pooling follows it.
+STEMS = {"imagenet": (7, 2, True), "cifar": (3, 1, False)}
+# Option A of the paper pads the identity with zero channels; B projects it where shapes change.
+SHORTCUTS = ("pad", "projection")
+
+_he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class Block(nn.Module):
+    """Residual block of version 1: relu(x + normalized convolutions of x), figure 5.
+
+    With `zero_init` the last normalization's scale starts at zero, so that the block starts as
+    its shortcut (Goyal et al. 2017, section 5.1).
+    """
+
+    kind: str
+    width: int
+    stride: int
+    shortcut: str
+    norm: str = "batch"
+    zero_init: bool = False
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
+        """Returns features of the height and width divided by the stride."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        normalize = partial(norm, kind=self.norm, train=train, **types)
+        layers = BLOCKS[self.kind]
+        y = x
+        for i, (size, factor, strided) in enumerate(layers, 1):
+            stride = self.stride if strided else 1
+            y = _conv(y, self.width * factor, size, stride, name=f"conv{i}", **types)
+            last = i == len(layers)
+            y = normalize(y, name=f"norm{i}", zero_scale=last and self.zero_init)
+            y = y if last else nn.relu(y)
+        if x.shape == y.shape:
+            return nn.relu(x + y)
+        if self.shortcut == "pad":
+            return nn.relu(_pad(x, self.stride, y.shape[-1]) + y)
+        x = _conv(x, y.shape[-1], 1, self.stride, name="shortcut_conv", **types)
+        return nn.relu(normalize(x, name="shortcut_norm") + y)
+
+
+class PreactivationBlock(nn.Module):
+    """Residual block of version 2: x + convolutions of normalized and rectified x, figure 1b.
+
+    Where shapes change, the projection sees the rectified x too. With `zero_init` the last
+    convolution starts at zero: a zero scale before a relu would never receive a gradient.
+    Dropout precedes the last convolution (Zagoruyko & Komodakis 2016, section 2.4).
+    """
+
+    kind: str
+    width: int
+    stride: int
+    shortcut: str
+    norm: str = "batch"
+    zero_init: bool = False
+    dropout: float = 0.0
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
+        """Returns features of the height and width divided by the stride."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        layers = BLOCKS[self.kind]
+        y, preactivated = x, []
+        for i, (size, factor, strided) in enumerate(layers, 1):
+            y = nn.relu(norm(y, self.norm, train=train, name=f"norm{i}", **types))
+            preactivated.append(y)
+            last = i == len(layers)
+            if last:
+                y = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(y)
+            init = nn.initializers.zeros if last and self.zero_init else _he_normal
+            stride = self.stride if strided else 1
+            y = _conv(y, self.width * factor, size, stride, init, name=f"conv{i}", **types)
+        if x.shape == y.shape:
+            return x + y
+        if self.shortcut == "pad":
+            return _pad(x, self.stride, y.shape[-1]) + y
+        x = _conv(preactivated[0], y.shape[-1], 1, self.stride, name="shortcut_conv", **types)
+        return x + y
+
+
+class ResNet(nn.Module):
+    """Stem, stages of residual blocks, mean over space, linear head.
+
+    Submodules "stem_conv", "stem_norm" (version 1), "stage1_block1", ..., "final_norm" (version 2),
+    "head". Records "stage1", "stage2", ... and "features" (b, d).
+
+    Attributes:
+      num_classes: size of the logits.
+      stage_sizes: blocks of each stage; all but the first stage halve the height and width.
+      widths: of each stage's blocks.
+      stem_width: channels of the first convolution.
+      kind: a key of BLOCKS.
+      preactivation: version 2.
+      stem: a key of STEMS.
+      shortcut: one of SHORTCUTS, where a block changes the shape.
+      norm: "batch" or "group".
+      zero_init: whether each block starts as its shortcut.
+      dropout: rate within the blocks of version 2.
+      remat: recomputes each block in the backward pass instead of keeping its activations.
+      dtype: of the computation; the head is computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    stage_sizes: tuple[int, ...]
+    widths: tuple[int, ...]
+    stem_width: int
+    kind: str
+    preactivation: bool
+    stem: str
+    shortcut: str
+    norm: str = "batch"
+    zero_init: bool = False
+    dropout: float = 0.0
+    remat: bool = False
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        normalize = partial(norm, kind=self.norm, train=train, **types)
+        size, stride, pool = STEMS[self.stem]
+        x = _conv(image, self.stem_width, size, stride, name="stem_conv", **types)
+        x = x if self.preactivation else nn.relu(normalize(x, name="stem_norm"))
+        x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))) if pool else x
+        block = PreactivationBlock if self.preactivation else Block
+        options = types | dict(dropout=self.dropout) if self.preactivation else types
+        block = nn.remat(block, static_argnums=(2,)) if self.remat else block
+        for stage, (blocks, width) in enumerate(zip(self.stage_sizes, self.widths), 1):
+            for i in range(1, blocks + 1):
+                x = block(
+                    kind=self.kind,
+                    width=width,
+                    stride=2 if stage > 1 and i == 1 else 1,
+                    shortcut=self.shortcut,
+                    norm=self.norm,
+                    zero_init=self.zero_init,
+                    name=f"stage{stage}_block{i}",
+                    **options,
+                )(x, train)
+            record(self, f"stage{stage}", x)
+        x = nn.relu(normalize(x, name="final_norm")) if self.preactivation else x
+        x = x.mean(axis=(1, 2))
+        record(self, "features", x)
+        init = nn.initializers.normal(0.01)
+        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+
+
+def _imagenet(name: str, kind: str, stages: tuple[int, ...], version: int) -> Callable:
+    """Returns the factory of one of the ImageNet networks (He et al. 2015, table 1)."""
+
+    def factory(
+        num_classes: int = 1000,
+        stem: str = "imagenet",
+        norm: str = "batch",
+        width: int = 64,
+        zero_init: bool = True,
+        remat: bool = False,
+        dtype: str = "float32",
+        param_dtype: str = "float32",
+    ) -> ResNet:
+        """Builds a residual network whose stages are 1, 2, 4 and 8 times `width` wide.
+
+        Args:
+          num_classes: size of the logits.
+          stem: "imagenet" (7x7 of stride 2, max pooling) or "cifar" (3x3) for small images.
+          norm: "batch" or "group".
+          width: channels of the stem; four times as many leave a first stage of bottlenecks.
+          zero_init: whether each block starts as its shortcut.
+          remat: recomputes blocks in the backward pass to save memory.
+          dtype: of the computation.
+          param_dtype: of the params.
+
+        Raises:
+          ConfigError: an unknown stem, norm or dtype, a size below 1.
+        """
+        check_sizes(num_classes=num_classes, width=width)
+        check_choice("stem", stem, STEMS)
+        check_choice("norm", norm, NORMS)
+        check_dtypes(dtype, param_dtype)
+        return ResNet(
+            num_classes=num_classes,
+            stage_sizes=stages,
+            widths=tuple(width * 2**stage for stage in range(len(stages))),
+            stem_width=width,
+            kind=kind,
+            preactivation=version == 2,
+            stem=stem,
+            shortcut="projection",
+            norm=norm,
+            zero_init=zero_init,
+            remat=remat,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+
+    factory.__name__ = factory.__qualname__ = name
+    return factory
+
+
+def _cifar(name: str, kind: str, stage_size: int, version: int) -> Callable:
+    """Returns the factory of one of the CIFAR networks (He et al. 2015, section 4.2)."""
+
+    def factory(
+        num_classes: int = 10,
+        shortcut: str = "pad" if version == 1 else "projection",
+        norm: str = "batch",
+        width: int = 16,
+        zero_init: bool = False,
+        remat: bool = False,
+        dtype: str = "float32",
+        param_dtype: str = "float32",
+    ) -> ResNet:
+        """Builds a residual network of three stages, 1, 2 and 4 times `width` wide.
+
+        Args:
+          num_classes: size of the logits.
+          shortcut: "pad", option A of the paper: every second pixel, and zeros for the channels
+            that are new, half of them on either side; or "projection", option B.
+          norm: "batch" or "group".
+          width: channels of the stem and the first stage.
+          zero_init: whether each block starts as its shortcut; not so in the papers.
+          remat: recomputes blocks in the backward pass to save memory.
+          dtype: of the computation.
+          param_dtype: of the params.
+
+        Raises:
+          ConfigError: an unknown shortcut, norm or dtype, a size below 1.
+        """
+        check_sizes(num_classes=num_classes, width=width)
+        check_choice("shortcut", shortcut, SHORTCUTS)
+        check_choice("norm", norm, NORMS)
+        check_dtypes(dtype, param_dtype)
+        return ResNet(
+            num_classes=num_classes,
+            stage_sizes=(stage_size,) * 3,
+            widths=(width, 2 * width, 4 * width),
+            stem_width=width,
+            kind=kind,
+            preactivation=version == 2,
+            stem="cifar",
+            shortcut=shortcut,
+            norm=norm,
+            zero_init=zero_init,
+            remat=remat,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+
+    factory.__name__ = factory.__qualname__ = name
+    return factory
+
+
+resnet18 = _imagenet("resnet18", "basic", (2, 2, 2, 2), 1)
+resnet34 = _imagenet("resnet34", "basic", (3, 4, 6, 3), 1)
+resnet50 = _imagenet("resnet50", "bottleneck", (3, 4, 6, 3), 1)
+resnet101 = _imagenet("resnet101", "bottleneck", (3, 4, 23, 3), 1)
+resnet152 = _imagenet("resnet152", "bottleneck", (3, 8, 36, 3), 1)
+resnet18_v2 = _imagenet("resnet18_v2", "basic", (2, 2, 2, 2), 2)
+resnet34_v2 = _imagenet("resnet34_v2", "basic", (3, 4, 6, 3), 2)
+resnet50_v2 = _imagenet("resnet50_v2", "bottleneck", (3, 4, 6, 3), 2)
+resnet101_v2 = _imagenet("resnet101_v2", "bottleneck", (3, 4, 23, 3), 2)
+resnet152_v2 = _imagenet("resnet152_v2", "bottleneck", (3, 8, 36, 3), 2)
+
+resnet20 = _cifar("resnet20", "basic", 3, 1)
+resnet32 = _cifar("resnet32", "basic", 5, 1)
+resnet44 = _cifar("resnet44", "basic", 7, 1)
+resnet56 = _cifar("resnet56", "basic", 9, 1)
+resnet110 = _cifar("resnet110", "basic", 18, 1)
+resnet20_v2 = _cifar("resnet20_v2", "basic", 3, 2)
+resnet56_v2 = _cifar("resnet56_v2", "basic", 9, 2)
+resnet110_v2 = _cifar("resnet110_v2", "basic", 18, 2)
+resnet164_v2 = _cifar("resnet164_v2", "bottleneck", 18, 2)
+
+
+def _conv(x, features, size, stride, init=_he_normal, *, name, dtype, param_dtype):
+    # PyTorch's padding, the same on both sides; "SAME" would pad a strided layer only at the end.
+    return nn.Conv(
+        features,
+        kernel_size=(size, size),
+        strides=(stride, stride),
+        padding=(size - 1) // 2,
+        use_bias=False,
+        kernel_init=init,
+        dtype=dtype,
+        param_dtype=param_dtype,
+        name=name,
+    )(x)
+
+
+def _pad(x, stride, channels):
+    new = channels - x.shape[-1]
+    padding = ((0, 0), (0, 0), (0, 0), (new // 2, new - new // 2))
+    return jnp.pad(x[:, ::stride, ::stride], padding)

@@ -1,0 +1,249 @@
+"""Vision Transformer (Dosovitskiy et al. 2021, arXiv 2010.11929), and its plainer descendants.
+
+With the defaults, learned positions and a class token, the counts at 224 pixels and 1000 classes
+are those published: ViT-Ti/16 5,717,416, S/16 22,050,664, B/16 86,567,656, L/16 304,326,632.
+`pool="gap", positions="sincos2d"` is the network of Beyer, Zhai & Kolesnikov 2022, "Better plain
+ViT baselines for ImageNet-1k" (arXiv 2205.01580).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.config import ConfigError, check_choice
+from library.layers.attention import Attention, FeedForward
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.positions import POSITIONS, LearnedPositions, sincos2d
+from library.layers.stochastic_depth import StochasticDepth, rates
+
+# Width, depth, heads; the feed-forward layer is four times as wide (table 1; Ti and S of DeiT).
+VARIANTS = {
+    "ti": (192, 12, 3),
+    "s": (384, 12, 6),
+    "b": (768, 12, 12),
+    "l": (1024, 24, 16),
+}
+POOLS = ("cls", "gap")
+
+
+class Block(nn.Module):
+    """Pre-norm Transformer block: attention, then a feed-forward layer, each added (eq. 2, 3)."""
+
+    num_heads: int
+    hidden: int
+    dropout: float = 0.0
+    drop_path: float = 0.0
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t d"], train: bool) -> Float[Array, "b t d"]:
+        """Returns tokens of the size they came in."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        y = nn.LayerNorm(epsilon=1e-6, name="norm1", **types)(x)
+        y = Attention(self.num_heads, name="attention", **types)(y)
+        y = nn.Dropout(self.dropout, deterministic=not train, name="dropout1")(y)
+        x = x + StochasticDepth(self.drop_path, name="drop_path1")(y, train)
+        y = nn.LayerNorm(epsilon=1e-6, name="norm2", **types)(x)
+        y = FeedForward(self.hidden, self.dropout, name="feed_forward", **types)(y, train)
+        y = nn.Dropout(self.dropout, deterministic=not train, name="dropout2")(y)
+        return x + StochasticDepth(self.drop_path, name="drop_path2")(y, train)
+
+
+class VisionTransformer(nn.Module):
+    """Patches, positions, blocks, a last LayerNorm, a linear head that starts at zero.
+
+    Submodules "patches", "positions" (if learned), "block1", "block2", ..., "norm", "head", and
+    the param "cls". Records "tokens" (b, t, d), what enters the first block; "stage1", "stage2",
+    ..., what leaves each; and "features" (b, d), the normalized class token or mean of tokens.
+
+    Attributes:
+      num_classes: size of the logits.
+      width: d, the size of a token.
+      depth: number of blocks.
+      num_heads: of each attention layer.
+      patch_size: side of a patch in pixels.
+      hidden: width of the feed-forward layers.
+      pool: "cls" (a class token) or "gap" (mean of all tokens, after the last LayerNorm).
+      positions: "learned", the class token's included, or "sincos2d", fixed, of patches only.
+      dropout: rate after the positions, the attention and both feed-forward layers.
+      drop_path: rate of stochastic depth in the last block; it grows linearly from the first's 0.
+      remat: recomputes each block in the backward pass instead of keeping its activations.
+      dtype: of the computation; the head is computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    width: int
+    depth: int
+    num_heads: int
+    patch_size: int
+    hidden: int
+    pool: str = "cls"
+    positions: str = "learned"
+    dropout: float = 0.0
+    drop_path: float = 0.0
+    remat: bool = False
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32.
+
+        Raises:
+          ValueError: the image's sides are not multiples of the patch's.
+        """
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        x = self._embed(image)
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+        record(self, "tokens", x)
+        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        for i, drop_path in enumerate(rates(self.drop_path, self.depth), 1):
+            x = block(
+                self.num_heads, self.hidden, self.dropout, drop_path, name=f"block{i}", **types
+            )(x, train)
+            record(self, f"stage{i}", x)
+        x = nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x)
+        x = x[:, 0] if self.pool == "cls" else x.mean(axis=1)
+        record(self, "features", x)
+        init = nn.initializers.zeros
+        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+
+    def _embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b t d"]:
+        """Returns the patches, projected, with their positions and, if there is one, the class."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        patch, (height, width) = self.patch_size, image.shape[1:3]
+        if height % patch or width % patch:
+            raise ValueError(
+                f"a {height}x{width} image does not divide into {patch}x{patch} patches; "
+                f"nearest: {_divisible(height, patch)}x{_divisible(width, patch)}"
+            )
+        side = (patch, patch)
+        x = nn.Conv(self.width, side, strides=side, padding="VALID", name="patches", **types)(image)
+        rows, columns = x.shape[1:3]
+        x = x.reshape(x.shape[0], rows * columns, self.width)
+        if self.positions == "sincos2d":
+            x = x + jnp.asarray(sincos2d(rows, columns, self.width), self.dtype)
+        if self.pool == "cls":
+            cls = self.param("cls", nn.initializers.zeros, (1, 1, self.width), self.param_dtype)
+            cls = jnp.broadcast_to(cls.astype(self.dtype), (x.shape[0], 1, self.width))
+            x = jnp.concatenate([cls, x], axis=1)
+        return LearnedPositions(name="positions", **types)(x) if self.positions == "learned" else x
+
+
+def vit(
+    num_classes: int = 1000,
+    width: int = 384,
+    depth: int = 12,
+    num_heads: int = 6,
+    patch_size: int = 16,
+    hidden: int | None = None,
+    pool: str = "cls",
+    positions: str = "learned",
+    dropout: float = 0.0,
+    drop_path: float = 0.0,
+    remat: bool = False,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> VisionTransformer:
+    """Builds a Vision Transformer of any size; see the class for the arguments.
+
+    `hidden` is four times the width unless given.
+
+    Raises:
+      ConfigError: an unknown pool, positions or dtype, a width that cannot be divided among the
+        heads or, for sincos2d, into quarters, a rate outside [0, 1), a size below 1.
+    """
+    check_sizes(
+        num_classes=num_classes,
+        width=width,
+        depth=depth,
+        num_heads=num_heads,
+        patch_size=patch_size,
+    )
+    hidden = 4 * width if hidden is None else hidden
+    check_sizes(hidden=hidden)
+    if width % num_heads:
+        heads = [n for n in range(1, width + 1) if width % n == 0]
+        closest = min(heads, key=lambda n: abs(n - num_heads))
+        raise ConfigError(
+            f"width={width} cannot be divided among num_heads={num_heads}; nearest: {closest} heads"
+        )
+    check_choice("pool", pool, POOLS)
+    check_choice("positions", positions, POSITIONS)
+    if positions == "sincos2d" and (width % 4 or width < 8):
+        raise ConfigError(f"width={width}: sincos2d needs a multiple of 4, at least 8")
+    check_rates(dropout=dropout, drop_path=drop_path)
+    check_dtypes(dtype, param_dtype)
+    return VisionTransformer(
+        num_classes=num_classes,
+        width=width,
+        depth=depth,
+        num_heads=num_heads,
+        patch_size=patch_size,
+        hidden=hidden,
+        pool=pool,
+        positions=positions,
+        dropout=dropout,
+        drop_path=drop_path,
+        remat=remat,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
+
+
+def _variant(name: str, size: str, patch_size: int) -> Callable:
+    """Returns the factory of one of the sizes in VARIANTS."""
+
+    def factory(
+        num_classes: int = 1000,
+        pool: str = "cls",
+        positions: str = "learned",
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+        remat: bool = False,
+        dtype: str = "float32",
+        param_dtype: str = "float32",
+    ) -> VisionTransformer:
+        """Builds a Vision Transformer of a published size; see `vit` for arguments and errors."""
+        width, depth, num_heads = VARIANTS[size]
+        return vit(
+            num_classes=num_classes,
+            width=width,
+            depth=depth,
+            num_heads=num_heads,
+            patch_size=patch_size,
+            pool=pool,
+            positions=positions,
+            dropout=dropout,
+            drop_path=drop_path,
+            remat=remat,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+
+    factory.__name__ = factory.__qualname__ = name
+    return factory
+
+
+vit_ti16 = _variant("vit_ti16", "ti", 16)
+vit_s16 = _variant("vit_s16", "s", 16)
+vit_b16 = _variant("vit_b16", "b", 16)
+vit_l16 = _variant("vit_l16", "l", 16)
+vit_s32 = _variant("vit_s32", "s", 32)
+vit_b32 = _variant("vit_b32", "b", 32)
+# For images of 32 to 64 pixels.
+vit_ti4 = _variant("vit_ti4", "ti", 4)
+vit_s4 = _variant("vit_s4", "s", 4)
+vit_ti8 = _variant("vit_ti8", "ti", 8)
+vit_s8 = _variant("vit_s8", "s", 8)
+
+
+def _divisible(side, patch):
+    return max(round(side / patch), 1) * patch

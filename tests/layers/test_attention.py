@@ -1,0 +1,70 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from library.layers.attention import Attention, FeedForward
+
+
+@pytest.fixture
+def tokens():
+    return jax.random.normal(jax.random.key(0), (2, 5, 12))
+
+
+def randomized(params):
+    rng = np.random.default_rng(1)
+    return jax.tree.map(lambda p: rng.normal(0, 0.5, p.shape).astype(np.float32), params)
+
+
+def softmax_attention(x, params, heads, mask=None):
+    """Loops over examples and heads, in float64."""
+    params = jax.tree.map(np.float64, params)
+    y = np.zeros(x.shape)
+    for b, tokens in enumerate(np.float64(x)):
+        for h in range(heads):
+            q, k, v = (
+                tokens @ params[n]["kernel"][:, h] + params[n]["bias"][h]
+                for n in ("query", "key", "value")
+            )
+            scores = q @ k.T / math.sqrt(q.shape[-1])
+            scores = scores if mask is None else np.where(mask, scores, -np.inf)
+            weights = np.exp(scores - scores.max(-1, keepdims=True))
+            weights /= weights.sum(-1, keepdims=True)
+            y[b] += weights @ v @ params["out"]["kernel"][h]
+    return y + params["out"]["bias"]
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_is_the_softmax_of_scaled_products(tokens, causal):
+    module = Attention(num_heads=3)
+    mask = np.tril(np.ones((5, 5), bool)) if causal else None
+    params = randomized(module.init(jax.random.key(0), tokens)["params"])
+    assert params["query"]["kernel"].shape == (12, 3, 4)
+    batched = None if mask is None else jnp.asarray(mask)[None, None]
+    y = module.apply({"params": params}, tokens, batched)
+    np.testing.assert_allclose(y, softmax_attention(tokens, params, 3, mask), atol=2e-5)
+
+
+def test_attention_refuses_heads_that_do_not_divide(tokens):
+    with pytest.raises(ValueError, match="12 features cannot be divided among 5 heads"):
+        Attention(num_heads=5).init(jax.random.key(0), tokens)
+
+
+def test_feed_forward_uses_the_error_function(tokens):
+    module = FeedForward(hidden=7)
+    params = randomized(module.init(jax.random.key(0), tokens)["params"])
+    assert set(params) == {"fc1", "fc2"}
+    exact = jax.tree.map(np.float64, params)
+    x = tokens @ exact["fc1"]["kernel"] + exact["fc1"]["bias"]
+    x = 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+    expected = x @ exact["fc2"]["kernel"] + exact["fc2"]["bias"]
+    np.testing.assert_allclose(module.apply({"params": params}, tokens), expected, atol=1e-5)
+
+
+def test_bfloat16_is_computed_with_float32_params(tokens):
+    for module in (Attention(3, dtype="bfloat16"), FeedForward(7, dtype="bfloat16")):
+        variables = module.init(jax.random.key(0), tokens)
+        assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+        assert module.apply(variables, tokens).dtype == jnp.bfloat16
