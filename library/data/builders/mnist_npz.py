@@ -1,0 +1,74 @@
+"""MNIST from one npz file: 70,000 grey images of 28x28, ten classes.
+
+LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition",
+Proceedings of the IEEE 86, 1998. Differs from TFDS's own `mnist` only in how it is prepared: from
+a file at hand and without TensorFlow.
+"""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import UInt8
+from PIL import Image
+
+from library.config import ConfigError
+from library.data.builders import packed
+
+
+class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """PNG images (28, 28, 1), lossless; train 60,000 and test 10,000."""
+
+    name = "mnist_npz"
+    VERSION = tfds.core.Version("1.0.0")
+    url_infos: ClassVar[dict] = {}  # nothing is downloaded; TFDS would look for checksums
+    FOLDER = "mnist"
+    FILES = ("mnist.npz",)
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "mnist/mnist.npz with x_train, x_test: uint8 (n, 28, 28); y_train, y_test: uint8 (n,)."
+    )
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(28, 28, 1), encoding_format="png"),
+                "label": tfds.features.ClassLabel(names=[str(digit) for digit in range(10)]),
+                "id": tfds.features.Text(),
+            }
+        )
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="MNIST handwritten digits, 28x28 grey.",
+            features=features,
+            supervised_keys=("image", "label"),
+        )
+
+    def _split_generators(self, dl_manager):
+        path = packed.find(dl_manager.manual_dir, self.FOLDER, self.FILES) / self.FILES[0]
+        arrays = packed.load(path, ("x_train", "y_train", "x_test", "y_test"))
+        generators = {}
+        for split in ("train", "test"):
+            images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
+            _check(path, images, labels)
+            generators[split] = self._generate_examples(split, images, labels)
+        return generators
+
+    def _generate_examples(
+        self, split: str, images: UInt8[np.ndarray, "n 28 28"], labels: UInt8[np.ndarray, " n"]
+    ) -> Iterator[tuple[int, dict]]:
+        for row, (pixels, label) in enumerate(zip(images, labels)):
+            image = io.BytesIO()
+            Image.fromarray(pixels).save(image, "PNG")
+            image.seek(0)
+            yield row, {"image": image, "label": int(label), "id": f"{split} {row}"}
+
+
+def _check(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
+        raise ConfigError(
+            f"{path}: images are {images.dtype} {images.shape}, expected uint8 (n, 28, 28)"
+        )
+    packed.check_labels(path, labels, len(images), num_classes=10)

@@ -1,0 +1,60 @@
+"""What happens to a batch first, inside the jitted step: gathering, scaling, normalizing."""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from library.config import ConfigError
+from library.data import augmentation
+
+Batch = dict[str, jax.Array]
+
+
+def gather(batch: Mapping[str, jax.Array], resident: Mapping[str, jax.Array]) -> Batch:
+    """Completes a batch of rows from a split that lies in device memory.
+
+    Args:
+      batch: `row`, `(b,)`, with `index` and `mask`; or a whole batch.
+      resident: arrays of the split, `(n, ...)`, by feature, `mask` among them; empty for a batch
+        that came whole.
+    """
+    if not resident:
+        return dict(batch)
+    found = {name: values[batch["row"]] for name, values in resident.items()}
+    return {**batch, **found, "mask": batch["mask"] * found["mask"]}
+
+
+def to_float(batch: Mapping[str, jax.Array]) -> Batch:
+    """Scales uint8 images to float32 in [0, 1]."""
+
+    def scaled(x):
+        return x.astype(jnp.float32) / 255 if x.dtype == jnp.uint8 else x
+
+    return {name: scaled(x) for name, x in batch.items()}
+
+
+def normalizer(normalize: Mapping[str, tuple[float, ...]] | None) -> Callable[[Batch], Batch]:
+    """Returns the function that subtracts a mean and divides by a deviation, by channel.
+
+    Args:
+      normalize: `dict(mean=..., std=...)` in units of [0, 1] images, or None to leave them.
+
+    Raises:
+      ConfigError: other keys, or deviations that are not above 0.
+    """
+    if normalize is None:
+        return dict
+    if set(normalize) != {"mean", "std"}:
+        raise ConfigError(f"normalize takes mean and std, got {sorted(normalize)}")
+    operation = augmentation.normalize(tuple(normalize["mean"]), tuple(normalize["std"]))
+    return lambda batch: dict(operation(batch, None))
+
+
+def specification(example: Mapping[str, np.ndarray], batch_size: int) -> dict:
+    """Returns the shapes and dtypes of a batch of such examples, without loading one."""
+    return {
+        name: jax.ShapeDtypeStruct((batch_size, *np.shape(x)), np.asarray(x).dtype)
+        for name, x in example.items()
+    }

@@ -1,0 +1,254 @@
+"""From a source to batches: order, slices, loading and padding, all functions of (seed, step).
+
+Position `p` of a run's global order is example `p % n` of epoch `p // n`. Step `s` takes the
+positions from `s * batch_size` on, and each process a contiguous slice of them before anything is
+loaded. Seeking to a step is arithmetic, and no iterator state needs saving.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+import grain
+import numpy as np
+
+from library.data.preprocessing import CorruptExample
+from library.data.sources import Source
+
+Example = dict[str, np.ndarray]
+PLACE = ("index", "row", "mask")
+Preprocess = Callable[[dict[str, Any], np.random.Generator], dict[str, Any]]
+
+
+class Slice(NamedTuple):
+    """One process's share of every batch: its `index`-th of `count` contiguous parts."""
+
+    index: int = 0
+    count: int = 1
+
+
+WHOLE = Slice()
+
+
+class Loader(NamedTuple):
+    """How one example is loaded; picklable, so that worker processes can hold it.
+
+    Attributes:
+      source: the records.
+      preprocess: host preprocessing, `(example, generator) -> example`.
+      seed: seed of the host's random preprocessing.
+      on_corrupt: "stop" at an example that cannot be decoded, or "skip" it: it then enters its
+        batch as zeros with mask 0.
+      blank: an example of zeros, which stands in for padding and for skipped examples.
+    """
+
+    source: Source
+    preprocess: Preprocess
+    seed: int
+    on_corrupt: Literal["stop", "skip"]
+    blank: Example
+
+    def load(self, position: int, row: int) -> Example:
+        """Loads the record `row` for the place `position` of the run's order.
+
+        Raises:
+          CorruptExample: it cannot be decoded, and such are not skipped.
+        """
+        try:
+            example, mask = self._decoded(position, row), 1
+        except CorruptExample as error:
+            if self.on_corrupt == "stop":
+                hint = "dataset.on_corrupt='skip' leaves such examples out and counts them"
+                where = self.source.describe(row)
+                raise CorruptExample(f"{where}: {error} ({hint})") from error
+            example, mask = self.blank, 0
+        return {**example, **_place(position, row, mask)}
+
+    def padding(self, position: int) -> Example:
+        """Returns the blank that fills place `position` of the last batch of an evaluation."""
+        return {**self.blank, **_place(position, 0, 0)}
+
+    def _decoded(self, position: int, row: int) -> Example:
+        generator = np.random.Generator(np.random.Philox(key=[self.seed, position]))
+        example = self.preprocess(dict(self.source.records[row]), generator)
+        return {name: np.asarray(value) for name, value in example.items()}
+
+
+def make_loader(
+    source: Source, preprocess: Preprocess, *, seed: int, on_corrupt: str = "stop"
+) -> Loader:
+    """Makes the loader of a split; the first example that decodes gives the shapes of all.
+
+    Raises:
+      CorruptExample: the first example, or with "skip" each of the first hundred, does not decode.
+    """
+    loader = Loader(source, preprocess, seed, "stop", {})
+    for row in range(min(100, len(source.records))):
+        try:
+            example = loader.load(0, row)
+        except CorruptExample as error:
+            problem = error
+            if on_corrupt == "stop":
+                raise
+            continue
+        blank = {k: np.zeros_like(v) for k, v in example.items() if k not in PLACE}
+        return loader._replace(on_corrupt=on_corrupt, blank=blank)
+    raise CorruptExample(f"none of the first examples could be decoded; the last: {problem}")
+
+
+def _place(position: int, row: int, mask: float) -> Example:
+    return {"index": np.uint32(position), "row": np.uint32(row), "mask": np.float32(mask)}
+
+
+@functools.lru_cache(maxsize=4)
+def permutation(seed: int, epoch: int, num_examples: int) -> np.ndarray:
+    """Returns the order of one epoch: a permutation of the rows, `(num_examples,)`."""
+    generator = np.random.Generator(np.random.Philox(key=[seed, epoch]))
+    return generator.permutation(num_examples)
+
+
+def rows(positions: np.ndarray, seed: int, num_examples: int) -> np.ndarray:
+    """Returns the row of the source at each position of the run's shuffled order."""
+    epochs, offsets = np.divmod(positions, num_examples)
+    found = np.empty(len(positions), np.int64)
+    for epoch in np.unique(epochs):
+        chosen = epochs == epoch
+        found[chosen] = permutation(seed, int(epoch), num_examples)[offsets[chosen]]
+    return found
+
+
+def positions_at(step: int, batch_size: int, part: Slice) -> np.ndarray:
+    """Returns the global positions that one process loads for a step."""
+    local = batch_size // part.count
+    start = step * batch_size + part.index * local
+    return np.arange(start, start + local)
+
+
+def train_indices(
+    num_examples: int, batch_size: int, *, seed: int, start: int, part: Slice
+) -> Iterator[Example]:
+    """Yields `index`, `row` and `mask` of one process's part of every batch from step `start`.
+
+    It is the whole input of a run whose examples lie in device memory.
+    """
+    step = start
+    while True:
+        positions = positions_at(step, batch_size, part)
+        yield _indices(positions, rows(positions, seed, num_examples), np.ones(len(positions)))
+        step += 1
+
+
+def eval_indices(num_examples: int, batch_size: int, part: Slice) -> Iterator[Example]:
+    """Yields every row once, in order; the last batch is padded with row 0 and mask 0."""
+    for step in range(math.ceil(num_examples / batch_size)):
+        positions = positions_at(step, batch_size, part)
+        real = positions < num_examples
+        yield _indices(positions, np.where(real, positions, 0), real)
+
+
+def _indices(positions, found, mask):
+    return {
+        "index": positions.astype(np.uint32),
+        "row": found.astype(np.uint32),
+        "mask": np.asarray(mask, np.float32),
+    }
+
+
+class _TrainExamples:
+    """The examples one process loads from step `start` on, as Grain addresses them."""
+
+    def __init__(self, loader: Loader, batch_size: int, seed: int, start: int, part: Slice):
+        self.loader, self.batch_size, self.seed = loader, batch_size, seed
+        self.start, self.part = start, part
+        self.local = batch_size // part.count
+
+    def __len__(self) -> int:
+        # Grain wants an end; the loop stops long before 2^32 positions of the whole run.
+        return (2**32 // self.batch_size - self.start) * self.local
+
+    def __getitem__(self, item: int) -> Example:
+        step, offset = divmod(item, self.local)
+        position = (self.start + step) * self.batch_size + self.part.index * self.local + offset
+        epoch, place = divmod(position, len(self.loader.source.records))
+        order = permutation(self.seed, epoch, len(self.loader.source.records))
+        return self.loader.load(position, int(order[place]))
+
+
+class _EvalExamples:
+    """Every example once, then padding up to a whole number of batches."""
+
+    def __init__(self, loader: Loader, batch_size: int, part: Slice):
+        self.loader, self.batch_size, self.part = loader, batch_size, part
+        self.local = batch_size // part.count
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.loader.source.records) / self.batch_size) * self.local
+
+    def __getitem__(self, item: int) -> Example:
+        step, offset = divmod(item, self.local)
+        position = step * self.batch_size + self.part.index * self.local + offset
+        if position < len(self.loader.source.records):
+            return self.loader.load(position, position)
+        return self.loader.padding(position)
+
+
+def train_batches(
+    loader: Loader,
+    batch_size: int,
+    *,
+    seed: int,
+    start: int = 0,
+    part: Slice = WHOLE,
+    workers: int = 0,
+    threads: int = 8,
+) -> Iterator[Example]:
+    """Yields one process's part of every training batch from step `start` on, without end.
+
+    Args:
+      loader: how examples are loaded.
+      batch_size: examples a step over all processes.
+      seed: seed of the order.
+      start: the first step to yield.
+      part: this process's share.
+      workers: processes that decode; 0 decodes in threads of this one.
+      threads: threads that load examples, in this process or in each worker.
+
+    Yields:
+      Stacked examples with `index`, `row` and `mask`, arrays `(batch_size // part.count, ...)`.
+
+    Raises:
+      CorruptExample: an example cannot be decoded, and the loader does not skip such.
+    """
+    examples = _TrainExamples(loader, batch_size, seed, start, part)
+    return _iterate(examples, examples.local, workers, threads)
+
+
+def eval_batches(
+    loader: Loader,
+    batch_size: int,
+    *,
+    part: Slice = WHOLE,
+    workers: int = 0,
+    threads: int = 8,
+) -> Iterator[Example]:
+    """Yields one process's part of every batch of one pass; the last is padded, its mask 0."""
+    examples = _EvalExamples(loader, batch_size, part)
+    return _iterate(examples, examples.local, workers, threads)
+
+
+def _iterate(examples, local: int, workers: int, threads: int) -> Iterator[Example]:
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
+    batches = grain.MapDataset.source(examples).batch(local).to_iter_dataset(options)
+    if workers:
+        batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+    return iter(batches)
+
+
+def load_all(loader: Loader, threads: int = 8) -> dict[str, np.ndarray]:
+    """Loads a whole split into host arrays `(n, ...)`, `mask` with them, to keep on the device."""
+    examples = _EvalExamples(loader, 1, WHOLE)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=32 * threads)
+    loaded = list(grain.MapDataset.source(examples).to_iter_dataset(options))
+    kept = [name for name in loaded[0] if name not in ("index", "row")]
+    return {name: np.stack([example[name] for example in loaded]) for name in kept}

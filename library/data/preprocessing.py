@@ -1,0 +1,364 @@
+"""Preprocessing of one example on the host: decoding, resizing, cropping.
+
+Each function here is a factory that returns an operation `(example, rng) -> example`, where an
+example is a dict and `example["image"]` encoded bytes or pixels, uint8 `(h, w, c)`. Operations
+leave other features alone, do not change their argument, and can be pickled.
+
+Resizing is PIL's: kernels widen when an image shrinks, so that it is antialiased.
+"""
+
+import functools
+import io
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+from library.config import ConfigError, nearest
+
+Example = dict[str, Any]
+Operation = Callable[[Example, np.random.Generator], Example]
+Method = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Size = int | tuple[int, int]
+
+_METHODS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+class CorruptExample(ValueError):  # noqa: N818, it is about the example, not the program
+    """An example cannot be decoded."""
+
+
+def chain(operations: Sequence[Operation]) -> Operation:
+    """Composes operations, first to last."""
+    return functools.partial(_chain, tuple(operations))
+
+
+def decode(
+    channels: Literal[1, 3] = 3,
+    exif_orientation: bool = False,
+    min_size: int | None = None,
+    max_pixels: int = 89_478_485,
+) -> Operation:
+    """Decodes `image` from the bytes of a JPEG, PNG, WebP, BMP or other file that PIL reads.
+
+    Grey images are repeated over three channels; colour becomes grey by ITU-R 601 luma; CMYK and
+    palettes are converted; 16-bit grey keeps its upper 8 bits; transparent pixels are shown on
+    white; of an animation the first frame is taken. An image that is pixels already is brought to
+    `channels` alike.
+
+    Args:
+      channels: 3, RGB, or 1, grey.
+      exif_orientation: whether to turn photographs as their camera says. Published ImageNet
+        figures were made without; one's own photographs may need it.
+      min_size: decode JPEGs at 1/2, 1/4 or 1/8 of their size where both sides stay at least this
+        long: several times faster on large photographs, slightly different pixels.
+      max_pixels: larger images are refused before memory is allocated for them; twice the default
+        is the most that PIL itself reads.
+
+    Raises (the operation):
+      CorruptExample: truncated or malformed, not an image, or too large.
+    """
+    return functools.partial(
+        _decode,
+        channels=channels,
+        exif_orientation=exif_orientation,
+        min_size=min_size,
+        max_pixels=max_pixels,
+    )
+
+
+def resize(size: Size, method: Method = "bilinear") -> Operation:
+    """Resizes `image` to `size`, an int for a square or `(height, width)`; aspect is not kept."""
+    return functools.partial(_resize, size=_pair(size), method=_method(method))
+
+
+def resize_short(size: int, method: Method = "bilinear") -> Operation:
+    """Resizes `image` so that its shorter side is `size`, keeping its aspect ratio.
+
+    The longer side is rounded down, as in torchvision's `Resize(size)`.
+    """
+    return functools.partial(_resize_short, size=_positive(size), method=_method(method))
+
+
+def center_crop(size: Size) -> Operation:
+    """Cuts the centre `size`, an int for a square or `(height, width)`, out of `image`.
+
+    An odd margin is halved to even, as in torchvision's `CenterCrop`.
+
+    Raises (the operation):
+      ValueError: the image is smaller than the crop.
+    """
+    return functools.partial(_center_crop, size=_pair(size))
+
+
+def central_crop(fraction: float = 0.875) -> Operation:
+    """Cuts the centre `fraction` of each side out of `image`.
+
+    With a `resize` after it this is the evaluation of Szegedy et al., "Going deeper with
+    convolutions", CVPR 2015, as TensorFlow codebases have it: 224 of 256 is 0.875.
+    """
+    if not 0 < fraction <= 1:
+        raise ConfigError(f"fraction={fraction} is not in (0, 1]")
+    return functools.partial(_central_crop, fraction=fraction)
+
+
+def inception_crop(
+    size: Size,
+    area: tuple[float, float] = (0.08, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    attempts: int = 10,
+    method: Method = "bilinear",
+) -> Operation:
+    """Cuts a random part out of `image` and resizes it to `size`.
+
+    Szegedy et al., "Going deeper with convolutions", CVPR 2015, section 6: the part's area is
+    uniform in `area` (of the image's), its aspect ratio, width by height, log-uniform in `ratio`,
+    its place uniform. After `attempts` parts that do not fit, the largest central one within
+    `ratio` is taken, as in torchvision's `RandomResizedCrop`.
+    """
+    for name, (low, high), bound in (("area", area, 1), ("ratio", ratio, math.inf)):
+        if not 0 < low <= high <= bound:
+            raise ConfigError(f"{name}={(low, high)} is not a range within (0, {bound}]")
+    return functools.partial(
+        _inception_crop,
+        size=_pair(size),
+        area=area,
+        ratio=ratio,
+        attempts=_positive(attempts),
+        method=_method(method),
+    )
+
+
+def pad(size: Size, fill: int = 0) -> Operation:
+    """Puts `image` in the middle of a canvas of `size` whose pixels are `fill`, 0 to 255.
+
+    An odd margin has its extra pixel at the bottom and right.
+
+    Raises (the operation):
+      ValueError: the image is larger than the canvas.
+    """
+    if not 0 <= fill <= 255:
+        raise ConfigError(f"fill={fill} is not a uint8 pixel, 0 to 255")
+    return functools.partial(_pad, size=_pair(size), fill=fill)
+
+
+def select(keys: tuple[str, ...]) -> Operation:
+    """Keeps only the features `keys`."""
+    return functools.partial(_select, keys=tuple(keys))
+
+
+def to_label(key: str) -> Operation:
+    """Makes the feature `key`, whole numbers, the `label`: "coarse_label" of CIFAR-100."""
+    return functools.partial(_to_label, key=key)
+
+
+def to_target(key: str, mean: float = 0.0, std: float = 1.0) -> Operation:
+    """Makes the feature `key`, numbers, the `target` of a regression: `(value - mean) / std`.
+
+    The target is float32 `(d,)`, `d = 1` for a single number.
+    """
+    if std <= 0:
+        raise ConfigError(f"std={std} is not above 0")
+    return functools.partial(_to_target, key=key, mean=mean, std=std)
+
+
+def _chain(operations: tuple[Operation, ...], example: Example, rng: np.random.Generator):
+    for operation in operations:
+        example = operation(example, rng)
+    return example
+
+
+def _decode(example, rng, *, channels, exif_orientation, min_size, max_pixels):
+    image = _feature(example, "image")
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3):
+        picture = _picture(image if image.ndim == 3 else image[..., None])
+        return {**example, "image": _pixels(_convert(picture, channels))}
+    if not isinstance(image, (bytes, bytearray, memoryview)):
+        raise ValueError(f"image to decode is {_kind(image)}, not encoded bytes or uint8 (h, w, c)")
+    try:
+        with Image.open(io.BytesIO(image)) as picture:
+            _check_size(picture, max_pixels)
+            if min_size:
+                picture.draft(None, (min_size, min_size))
+            picture.load()
+            if exif_orientation:
+                picture = ImageOps.exif_transpose(picture)
+            pixels = _pixels(_convert(picture, channels))
+    except CorruptExample:
+        raise
+    except Exception as error:  # PIL's decoders raise whatever a malformed file leads them to
+        raise CorruptExample(f"image of {len(image)} bytes cannot be decoded: {error}") from error
+    return {**example, "image": pixels}
+
+
+def _check_size(picture: Image.Image, max_pixels: int) -> None:
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise CorruptExample(
+            f"image of {width}x{height} is over the limit of {max_pixels:,} pixels (max_pixels)"
+        )
+
+
+def _convert(picture: Image.Image, channels: int) -> Image.Image:
+    mode = "RGB" if channels == 3 else "L"
+    if picture.mode.startswith("I;16") or picture.mode == "I":
+        # PIL's own conversion clips at 255 instead of scaling.
+        values = np.clip(np.asarray(picture).astype(np.int64), 0, 65535)
+        picture = Image.fromarray((values >> 8).astype(np.uint8))
+    if picture.mode == "F":
+        raise CorruptExample("image of floating-point pixels has no known scale")
+    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        canvas = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(canvas, picture).convert("RGB")
+    return picture if picture.mode == mode else picture.convert(mode)
+
+
+def _resize(example, rng, *, size, method):
+    image = _image(example)
+    return {**example, "image": _resized(image, size, method)}
+
+
+def _resize_short(example, rng, *, size, method):
+    image = _image(example)
+    height, width = image.shape[:2]
+    if height < width:
+        shape = (size, int(size * width / height))
+    else:
+        shape = (int(size * height / width), size)
+    return {**example, "image": _resized(image, shape, method)}
+
+
+def _center_crop(example, rng, *, size):
+    image, (height, width) = _image(example), size
+    if image.shape[0] < height or image.shape[1] < width:
+        raise ValueError(
+            f"center_crop of {height}x{width} out of {_kind(image)}: resize_short it before"
+        )
+    top, left = round((image.shape[0] - height) / 2), round((image.shape[1] - width) / 2)
+    return {**example, "image": image[top : top + height, left : left + width]}
+
+
+def _central_crop(example, rng, *, fraction):
+    image = _image(example)
+    top, left = (int((side - side * fraction) / 2) for side in image.shape[:2])
+    height, width = image.shape[0] - 2 * top, image.shape[1] - 2 * left
+    return {**example, "image": image[top : top + height, left : left + width]}
+
+
+def _inception_crop(example, rng, *, size, area, ratio, attempts, method):
+    image = _image(example)
+    top, left, height, width = _sample_box(*image.shape[:2], rng, area, ratio, attempts)
+    part = image[top : top + height, left : left + width]
+    return {**example, "image": _resized(part, size, method)}
+
+
+def _sample_box(height, width, rng, area, ratio, attempts) -> tuple[int, int, int, int]:
+    """Samples top, left, height and width of a part of an image."""
+    for _ in range(attempts):
+        pixels = height * width * rng.uniform(*area)
+        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        w, h = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+            return int(top), int(left), h, w
+    w = min(width, max(1, round(height * ratio[1])))
+    h = min(height, max(1, round(width / ratio[0])))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+def _pad(example, rng, *, size, fill):
+    image, (height, width) = _image(example), size
+    if image.shape[0] > height or image.shape[1] > width:
+        raise ValueError(f"pad to {height}x{width} of {_kind(image)}: crop or resize it before")
+    top, left = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
+    canvas = np.full((height, width, image.shape[2]), fill, np.uint8)
+    canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return {**example, "image": canvas}
+
+
+def _select(example, rng, *, keys):
+    return {key: _feature(example, key) for key in keys}
+
+
+def _to_label(example, rng, *, key):
+    value = np.asarray(_feature(example, key))
+    if not np.issubdtype(value.dtype, np.integer):
+        raise ValueError(f"{key} is {_kind(value)}: a label is whole numbers")
+    return {**_without(example, key), "label": value.astype(np.int32)}
+
+
+def _to_target(example, rng, *, key, mean, std):
+    value = np.asarray(_feature(example, key))
+    if value.dtype.kind not in "iufb":
+        raise ValueError(f"{key} is {_kind(value)}: a target is numbers")
+    target = (np.atleast_1d(value).ravel() - mean) / std
+    return {**_without(example, key), "target": target.astype(np.float32)}
+
+
+def _without(example: Example, key: str) -> Example:
+    return {name: value for name, value in example.items() if name != key}
+
+
+def _feature(example: Example, key: str) -> Any:
+    if key not in example:
+        raise ValueError(f"the example has no {key!r}: {nearest(key, sorted(example))}")
+    return example[key]
+
+
+def _image(example: Example) -> UInt8[np.ndarray, "h w c"]:
+    image = _feature(example, "image")
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.dtype != np.uint8:
+        raise ValueError(f"image is {_kind(image)}, expected uint8 (h, w, c): decode it first")
+    return image
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape}"
+    return f"of type {type(value).__name__}"
+
+
+def _resized(image: UInt8[np.ndarray, "h w c"], size: tuple[int, int], method: Image.Resampling):
+    if image.shape[:2] == size:
+        return image
+    height, width = size
+    return _pixels(_picture(image).resize((max(1, width), max(1, height)), method))
+
+
+def _picture(image: UInt8[np.ndarray, "h w c"]) -> Image.Image:
+    if image.shape[2] not in (1, 2, 3, 4):
+        raise ValueError(f"image is {_kind(image)}, expected 1 to 4 channels")
+    return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+
+
+def _pixels(picture: Image.Image) -> UInt8[np.ndarray, "h w c"]:
+    pixels = np.asarray(picture)
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _pair(size: Size) -> tuple[int, int]:
+    pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if len(pair) != 2:
+        raise ConfigError(f"size={size!r} is neither an int nor (height, width)")
+    return _positive(pair[0]), _positive(pair[1])
+
+
+def _positive(value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{value!r} is not a whole number of 1 or more")
+    return value
+
+
+def _method(method: str) -> Image.Resampling:
+    if method not in _METHODS:
+        raise ConfigError(f"unknown method {method!r}: {nearest(method, _METHODS)}")
+    return _METHODS[method]

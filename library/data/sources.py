@@ -1,0 +1,462 @@
+"""Sources: data sets as random access to examples by row, images still encoded.
+
+A name is one of this project's builders (a file of library/data/builders), "folder" for a
+directory of one's own images, or any data set of TFDS that was prepared as ArrayRecord. Reading
+needs no TensorFlow, touches only the records asked for, and works from any thread or process.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import importlib
+import importlib.util
+import io
+import operator
+import os
+import pkgutil
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from library.config import ConfigError, nearest
+from library.data import builders, folder, splits
+from library.data.builders import packed
+
+DEFAULT_MANUAL_DIR = Path(__file__).resolve().parents[3] / "shared" / "data"
+# Strings that name an example: for messages, as they cannot be batched.
+_NAMES_OF_EXAMPLES = ("id", "file_name", "filename", "image/filename")
+
+
+class Source(NamedTuple):
+    """A split of a data set.
+
+    Attributes:
+      records: random access, `len(records)` and `records[row] -> dict`; encoded images are bytes.
+      label_names: names of the classes by label, or None.
+      describe: row -> which example that is, for messages.
+    """
+
+    records: Any
+    label_names: tuple[str, ...] | None
+    describe: Callable[[int], str]
+
+
+class Info(NamedTuple):
+    """What a data set holds.
+
+    Attributes:
+      name: of the data set.
+      path: where it lies.
+      splits: number of examples by split.
+      label_names: names of the classes by label, or None.
+      image_shape: `(h, w, c)` where all images have one, else None.
+    """
+
+    name: str
+    path: str
+    splits: Mapping[str, int]
+    label_names: tuple[str, ...] | None
+    image_shape: tuple[int, int, int] | None
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{split} {size:,}" for split, size in self.splits.items())
+        return f"{self.name} in {self.path} ({counts})"
+
+
+@dataclasses.dataclass(frozen=True)
+class TfdsRecords:
+    """Records of a TFDS data source under the keys of a batch.
+
+    Attributes:
+      source: TFDS's data source.
+      renamed: the batch's key by feature, where they differ.
+    """
+
+    source: Any
+    renamed: Mapping[str, str]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, row: int) -> dict:
+        row = _checked(row, len(self))
+        example = {
+            self.renamed.get(key, key): value
+            for key, value in self.source[row].items()
+            if key not in _NAMES_OF_EXAMPLES
+        }
+        if isinstance(example.get("label"), int):
+            example["label"] = np.int32(example["label"])
+        return example
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayRecords:
+    """Arrays in memory as records, `{feature: (n, ...)}`."""
+
+    arrays: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    def __getitem__(self, row: int) -> dict:
+        row = _checked(row, len(self))
+        return {key: values[row] for key, values in self.arrays.items()}
+
+
+def open_source(
+    name: str,
+    split: str,
+    *,
+    data_dir: str | None = None,
+    manual_dir: str | None = None,
+    classes: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Source:
+    """Opens a split of a data set.
+
+    Args:
+      name: a builder of this project, "folder", or a data set of TFDS: "cifar10",
+        "imagenet_resized/64x64", "mnist:3.0.1".
+      split: "train", "train[:90%]", "train[45000:]", "train[-5000:]", "train+test".
+      data_dir: where prepared data sets lie, by default $TFDS_DATA_DIR or ~/tensorflow_datasets;
+        for "folder", the folder.
+      manual_dir: where the files lie that a data set is prepared from, for the message that says
+        how to prepare it.
+      classes: of "folder" only, see `folder.scan`.
+      seed: of "folder" only, see `folder.scan`.
+
+    Raises:
+      ConfigError: an unknown name or split, a data set that is not prepared or cannot be read by
+        row, an empty split, labels out of range, or a malformed folder.
+    """
+    if name == "folder":
+        return _open_folder(split, data_dir, classes, seed)
+    builder = _open_builder(name, data_dir, manual_dir, classes, seed)
+    sizes = {key: found.num_examples for key, found in builder.info.splits.items()}
+    parts = splits.resolve(split, sizes, name)
+    source = _data_source(builder, name, parts)
+    records = TfdsRecords(source, _renamed(builder.info))
+    label_names = _label_names(builder.info)
+    _check_first_label(records, label_names, f"{name} {split}")
+    return Source(records, label_names, functools.partial(_describe_tfds, name, parts, source))
+
+
+def from_arrays(
+    arrays: Mapping[str, np.ndarray],
+    *,
+    label_names: Sequence[str] | None = None,
+    name: str = "arrays",
+) -> Source:
+    """Makes a source of arrays in memory, `{feature: (n, ...)}`.
+
+    Raises:
+      ConfigError: no examples, features of different lengths, or labels out of range.
+    """
+    arrays = {key: np.asarray(values) for key, values in arrays.items()}
+    sizes = {key: len(values) for key, values in arrays.items()}
+    if len(set(sizes.values())) != 1 or not all(sizes.values()):
+        raise ConfigError(f"{name}: features need one length, of at least 1, got {sizes}")
+    labels = arrays.get("label")
+    if labels is not None and np.issubdtype(labels.dtype, np.integer):
+        arrays["label"] = labels.astype(np.int32)
+        if label_names is not None and labels.ndim == 1:
+            packed.check_labels(name, labels, len(labels), len(label_names))
+    names = None if label_names is None else tuple(label_names)
+    return Source(ArrayRecords(arrays), names, functools.partial(_describe_array, name))
+
+
+def info(
+    name: str,
+    *,
+    data_dir: str | None = None,
+    manual_dir: str | None = None,
+    classes: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Info:
+    """Says what a data set holds; arguments and errors are those of `open_source`."""
+    if name == "folder":
+        listed = folder.scan(_folder_root(data_dir), classes, seed)
+        sizes = {split: len(files.paths) for split, files in listed.splits.items()}
+        return Info(name, str(listed.root), sizes, listed.class_names, None)
+    return _info(name, _open_builder(name, data_dir, manual_dir, classes, seed))
+
+
+def prepare(
+    name: str,
+    *,
+    data_dir: str | None = None,
+    manual_dir: str | None = None,
+    progress: bool = True,
+    say: Callable[[str], None] = print,
+) -> Info:
+    """Prepares a data set for reading; one that is prepared already is left as it is.
+
+    The data set appears under its name only once it is whole: TFDS writes it to a temporary
+    directory beside, and several processes may prepare the same one at once.
+
+    Args:
+      name: a builder of this project, or a data set of TFDS, which may download.
+      data_dir: where to put it, by default $TFDS_DATA_DIR or ~/tensorflow_datasets.
+      manual_dir: where the files lie that are not downloaded: for this project's builders by
+        default ../shared/data beside the repository, for TFDS's own as TFDS has it.
+      progress: whether to show progress bars.
+      say: called with one line on what was done.
+
+    Raises:
+      ConfigError: an unknown name, a file missing in `manual_dir` or malformed, a package missing
+        that preparing needs, or a copy prepared in a format without random access.
+      OSError: a download, or writing, failed.
+    """
+    if name == "folder":
+        raise ConfigError("a folder of images is read as it is: there is nothing to prepare")
+    root = _data_dir(data_dir)
+    builder = _find_prepared(name, root)
+    if builder is not None:
+        first = next(iter(builder.info.splits))
+        _data_source(builder, name, (splits.Part(first, 0, 1),))
+        say(f"already prepared: {_info(name, builder)}")
+        return _info(name, builder)
+    if _project_builder(name) is None:
+        _check_known(name)
+        if importlib.util.find_spec("tensorflow") is None:
+            say("TensorFlow is not installed; some of TFDS's data sets need it to be prepared")
+    started = time.monotonic()
+    _download_and_prepare(name, root, manual_dir, progress)
+    prepared = _info(name, _find_prepared(name, root))
+    say(f"prepared in {time.monotonic() - started:.1f} s: {prepared}")
+    return prepared
+
+
+def _open_folder(
+    split: str, data_dir: str | None, classes: Sequence[str] | None, seed: int
+) -> Source:
+    listed = folder.scan(_folder_root(data_dir), classes, seed)
+    sizes = {key: len(files.paths) for key, files in listed.splits.items()}
+    parts = splits.resolve(split, sizes, f"the folder {listed.root}")
+    chosen = [(listed.splits[key], slice(start, stop)) for key, start, stop in parts]
+    records = folder.FolderRecords(
+        root=listed.root,
+        paths=tuple(path for files, rows in chosen for path in files.paths[rows]),
+        labels=np.concatenate([files.labels[rows] for files, rows in chosen]),
+    )
+    return Source(records, listed.class_names, records.describe)
+
+
+def _folder_root(data_dir: str | None) -> Path:
+    if not data_dir:
+        raise ConfigError("the data set 'folder' needs data_dir=<the folder of images>")
+    return Path(data_dir).expanduser().absolute()
+
+
+def _data_dir(data_dir: str | None) -> str:
+    path = str(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    return path if "://" in path else os.path.abspath(os.path.expanduser(path))
+
+
+def _project_builders() -> list[str]:
+    names = [module.name for module in pkgutil.iter_modules(builders.__path__)]
+    return [name for name in names if _project_builder(name) is not None]
+
+
+def _project_builder(name: str) -> type | None:
+    """Returns the builder that a file of library/data/builders defines, or None."""
+    if not re.fullmatch(r"[a-z]\w*", name):
+        return None
+    path = f"{builders.__name__}.{name}"
+    if importlib.util.find_spec(path) is None:
+        return None
+    return getattr(importlib.import_module(path), "Builder", None)
+
+
+def _find_prepared(name: str, root: str) -> Any | None:
+    """Returns the TFDS builder of a data set that is prepared under `root`, or None."""
+    if not isinstance(name, str):
+        raise ConfigError(f"the name of a dataset is a string, got {name!r}")
+    builder_class = _project_builder(name)
+    if builder_class is not None:
+        builder = builder_class(data_dir=root)
+        return builder if (builder.data_path / "dataset_info.json").exists() else None
+    try:
+        return tfds.core.read_only_builder.builder_from_files(name, data_dir=root)
+    except (tfds.core.DatasetNotFoundError, ValueError):
+        return None
+
+
+def _open_builder(
+    name: str,
+    data_dir: str | None,
+    manual_dir: str | None,
+    classes: Sequence[str] | None,
+    seed: int,
+) -> Any:
+    if classes is not None or seed != 0:
+        raise ConfigError(f"{name!r} takes no classes or seed, only 'folder' does")
+    root = _data_dir(data_dir)
+    builder = _find_prepared(name, root)
+    if builder is None and name == "digits":
+        _download_and_prepare(name, root, None, progress=False)
+        builder = _find_prepared(name, root)
+    if builder is None:
+        _check_known(name)
+        raise ConfigError(
+            f"{name!r} is not prepared in {root}: run\n  {_command(name, data_dir, manual_dir)}"
+        )
+    return builder
+
+
+def _command(name: str, data_dir: str | None, manual_dir: str | None) -> str:
+    """Renders the command after which `open_source` finds the data set."""
+    builder_class = _project_builder(name)
+    if manual_dir is None and hasattr(builder_class, "FILES"):
+        try:
+            packed.find(DEFAULT_MANUAL_DIR, builder_class.FOLDER, builder_class.FILES)
+        except ConfigError:
+            manual_dir = f"<the directory of {' and '.join(builder_class.FILES)}>"
+    flags = {"dataset": name, "data_dir": data_dir, "manual_dir": manual_dir}
+    given = [f"--{key}={value}" for key, value in flags.items() if value]
+    return " ".join(["python -m experiments.prepare", *given])
+
+
+def _check_known(name: str) -> None:
+    options = [*_project_builders(), "folder"]
+    options += tfds.list_builders(with_community_datasets=False)
+    if re.split("[/:]", name)[0] not in options:
+        raise ConfigError(f"unknown dataset {name!r}: {nearest(name.lower(), options)}")
+
+
+def _download_and_prepare(name: str, root: str, manual_dir: str | None, progress: bool) -> None:
+    make = _project_builder(name)
+    if make is None:
+        make = functools.partial(tfds.builder, name)
+    elif hasattr(make, "FILES"):
+        manual_dir = packed.find(manual_dir or DEFAULT_MANUAL_DIR, make.FOLDER, make.FILES)
+    settings = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
+    try:
+        with _only_progress(progress):
+            builder = make(data_dir=root)
+            builder.download_and_prepare(file_format="array_record", download_config=settings)
+    except ImportError as error:
+        missing = _missing_package(error)
+        raise ConfigError(
+            f"preparing {name!r} with TFDS, unlike reading it, needs {missing}: "
+            f"pip install {missing}, then prepare it again"
+        ) from error
+    except OSError:
+        # Another process may have finished first: its copy is as good.
+        if _find_prepared(name, root) is None:
+            raise
+
+
+def _missing_package(error: BaseException | None) -> str:
+    # TFDS raises the error anew, with its name only in what it was raised from.
+    while error is not None:
+        if getattr(error, "name", None):
+            return error.name.partition(".")[0]
+        error = error.__cause__ or error.__context__
+    return "tensorflow"
+
+
+@contextlib.contextmanager
+def _only_progress(progress: bool) -> Iterator[None]:
+    """Leaves of TFDS's output the progress bars, or nothing."""
+    tfds.display_progress_bar(progress)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        tfds.display_progress_bar(True)
+
+
+def _data_source(builder: Any, name: str, parts: Sequence[splits.Part]) -> Any:
+    """Opens parts of splits, images left encoded."""
+    features = builder.info.features
+    if not isinstance(features, tfds.features.FeaturesDict):
+        raise ConfigError(f"{name}: its examples are not dictionaries but {features}")
+    encoded = {
+        key: tfds.decode.SkipDecoding()
+        for key, feature in features.items()
+        if isinstance(feature, tfds.features.Image)
+    }
+    spec = "+".join(f"{split}[{start}:{stop}]" for split, start, stop in parts)
+    try:
+        return builder.as_data_source(spec, decoders=encoded)
+    except NotImplementedError as error:
+        raise ConfigError(
+            f"{name} in {builder.data_dir} is prepared as {builder.info.file_format.value}, which "
+            "has no access by row. Prepare it with file_format=array_record: delete it, or "
+            f"choose another data_dir, and run\n  {_command(name, None, None)}"
+        ) from error
+
+
+def _renamed(description: tfds.core.DatasetInfo) -> dict[str, str]:
+    """Says which features of TFDS are a batch's `image` and `label` where named otherwise."""
+    features, renamed = description.features, {}
+    kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    supervised = dict(zip(kinds, description.supervised_keys or ()))
+    for standard, kind in kinds.items():
+        if standard in features:
+            continue
+        candidates = [key for key, feature in features.items() if isinstance(feature, kind)]
+        if supervised.get(standard) in candidates:
+            renamed[supervised[standard]] = standard
+        elif len(candidates) == 1:
+            renamed[candidates[0]] = standard
+    return renamed
+
+
+def _feature(description: tfds.core.DatasetInfo, key: str) -> Any:
+    """Returns the feature that becomes the batch's `key`, or None."""
+    original = {new: old for old, new in _renamed(description).items()}
+    return dict(description.features.items()).get(original.get(key, key))
+
+
+def _label_names(description: tfds.core.DatasetInfo) -> tuple[str, ...] | None:
+    feature = _feature(description, "label")
+    if not isinstance(feature, tfds.features.ClassLabel) or not feature.num_classes:
+        return None
+    return tuple(feature.names)
+
+
+def _info(name: str, builder: Any) -> Info:
+    shape = getattr(_feature(builder.info, "image"), "shape", None)
+    return Info(
+        name=name,
+        path=str(builder.data_dir),
+        splits={key: split.num_examples for key, split in builder.info.splits.items()},
+        label_names=_label_names(builder.info),
+        image_shape=tuple(shape) if shape and None not in shape else None,
+    )
+
+
+def _check_first_label(records: Any, label_names: tuple[str, ...] | None, where: str) -> None:
+    label = records[0].get("label") if label_names else None
+    if isinstance(label, np.int32) and not 0 <= label < len(label_names):
+        raise ConfigError(
+            f"{where}: label {label} is out of range (valid: 0 to {len(label_names) - 1}); "
+            "TFDS marks splits without labels by -1"
+        )
+
+
+def _checked(row: int, size: int) -> int:
+    row = operator.index(row)
+    if not 0 <= row < size:
+        raise IndexError(f"row {row} of {size}")
+    return row
+
+
+def _describe_tfds(name: str, parts: tuple[splits.Part, ...], source: Any, row: int) -> str:
+    split, index = splits.locate(parts, row)
+    example = source[row]
+    names = [example[key] for key in _NAMES_OF_EXAMPLES if key in example]
+    texts = [x.decode(errors="replace") if isinstance(x, bytes) else str(x) for x in names]
+    return f"{name} {split}[{index}]" + (f" ({', '.join(texts)})" if texts else "")
+
+
+def _describe_array(name: str, row: int) -> str:
+    return f"{name}[{row}]"
