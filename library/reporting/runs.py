@@ -1,0 +1,338 @@
+"""What a run leaves in its workdir, read back with plain types.
+
+config.json and metrics.jsonl are there from the first step; the other files appear when a run
+evaluates or ends, and their absence is no error.
+"""
+
+import json
+import math
+import os
+import re
+import shlex
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from library.config import ConfigError
+from library.reporting import notation
+
+_NO_METRICS = ("step", "wall_time")
+_RATES = ("per_second", "per_sec", "seconds_per_step", "steps_per_s")
+
+
+class Run(NamedTuple):
+    """The text files of a workdir; `notes` says what a reader should know about them."""
+
+    path: Path
+    config: dict[str, Any]
+    rows: list[dict[str, Any]]
+    summary: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+Curve = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
+
+
+def read_run(workdir: str | os.PathLike) -> Run:
+    """Reads config.json, metrics.jsonl and, where there is one, summary.json.
+
+    Raises:
+      ConfigError: the folder is no workdir (the missing file is named), or a file is damaged.
+    """
+    path = Path(workdir)
+    if not path.is_dir():
+        raise ConfigError(f"{path} is not a workdir: there is no such folder")
+    for name in ("config.json", "metrics.jsonl"):
+        if not (path / name).is_file():
+            raise ConfigError(f"{path} is not a workdir: it has no {name}")
+    rows, notes = read_rows(path / "metrics.jsonl")
+    summary = read_json(path / "summary.json") if (path / "summary.json").is_file() else {}
+    return Run(path, read_json(path / "config.json"), rows, summary, notes)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object; ConfigError names the file and the line that is damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not JSON ({error.reason})") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} holds a JSON {type(value).__name__}, expected an object")
+    return value
+
+
+def read_rows(path: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """Reads a file of one JSON object a line.
+
+    A process that is killed may leave half a line at the end: it is dropped and noted.
+
+    Returns:
+      The rows, and notes about what was dropped.
+
+    Raises:
+      ConfigError: any other line is damaged; its number is named.
+    """
+    lines = path.read_bytes().decode("utf-8", errors="replace").split("\n")
+    numbered = [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
+    try:
+        # One call of the C parser is several times faster than one a line.
+        rows = json.loads("[" + ",".join(line for _, line in numbered) + "]")
+        if len(rows) == len(numbered) and all(map(_is_row, rows)):
+            return rows, ()
+    except json.JSONDecodeError:
+        pass
+    return _read_line_by_line(path, numbered)
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, dict) and type(row.get("step")) is int
+
+
+def _read_line_by_line(path, numbered):
+    rows = []
+    for position, (n, line) in enumerate(numbered):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            if position == len(numbered) - 1:
+                return rows, (f"{path.name}: line {n}, the last, was cut short and is left out",)
+            raise ConfigError(f"{path}, line {n}: not JSON ({error.msg}): {line[:60]!r}") from error
+        if not _is_row(row):
+            raise ConfigError(f'{path}, line {n}: no object with a whole "step": {line[:60]!r}')
+        rows.append(row)
+    return rows, ()
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Reads an .npz file of plain arrays; nothing where there is none.
+
+    Raises:
+      ConfigError: the file is damaged or holds Python objects.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"{path} is no archive of plain arrays: {error}") from error
+
+
+def curves(rows: Sequence[Mapping[str, Any]], only: set[str] | None = None) -> dict[str, Curve]:
+    """Collects every metric's steps and values; a step that was run twice counts as it ended."""
+    points: dict[str, dict[int, float]] = {}
+    for row in rows:
+        for key in row if only is None else only & row.keys():
+            value = row[key]
+            if is_metric(key) and type(value) in (int, float):
+                points.setdefault(key, {})[row["step"]] = value
+    return {key: _sorted_arrays(values) for key, values in points.items()}
+
+
+def _sorted_arrays(values):
+    steps = sorted(values)
+    return np.array(steps, float), np.array([values[step] for step in steps], float)
+
+
+def is_metric(key: str) -> bool:
+    """Tells whether a key is measured, and no position in the run and no speed of it."""
+    name = notation.metric_name(key)
+    return name not in _NO_METRICS and name != "epoch" and not any(r in name for r in _RATES)
+
+
+def throughput(run: Run) -> Curve:
+    """Returns elapsed seconds and examples a second, as logged or else from steps and time."""
+    clock = _elapsed(run.rows)
+    keys = sorted({k for row in run.rows for k in row if k.endswith("examples_per_second")})
+    if keys:
+        pairs = [(t, row[keys[-1]]) for t, row in zip(clock, run.rows) if keys[-1] in row]
+    else:
+        batch_size = find(run.config, "dataset.batch_size") or find(run.config, "batch_size")
+        pairs = _differences(clock, run.rows, batch_size) if batch_size else []
+    pairs = [(t, r) for t, r in pairs if math.isfinite(t) and isinstance(r, (int, float))]
+    seconds, rates = np.array(pairs, float).reshape(-1, 2).T
+    return seconds, rates
+
+
+def _elapsed(rows):
+    """The clock of a run that was stopped and resumed starts again; its parts are added up."""
+    times, offset, last = [], 0.0, 0.0
+    for row in rows:
+        time = row.get("wall_time")
+        time = float(time) if isinstance(time, (int, float)) else last
+        if time < last:
+            offset += last
+        last = time
+        times.append(offset + time)
+    return times
+
+
+def _differences(clock, rows, batch_size):
+    steps = [row["step"] for row in rows]
+    moves = zip(clock, clock[1:], steps, steps[1:])
+    return [(t, (s - r) * batch_size / (t - u)) for u, t, r, s in moves if t > u and s > r]
+
+
+def elapsed(run: Run) -> float | None:
+    """Returns the seconds a run has taken, or None where nothing says."""
+    if "wall_time" in run.summary:
+        return run.summary["wall_time"]
+    return _elapsed(run.rows)[-1] if run.rows else None
+
+
+def steps(run: Run) -> int:
+    """Returns the steps a run has done."""
+    return run.summary.get("steps") or max((row["step"] for row in run.rows), default=0)
+
+
+def steps_per_epoch(run: Run) -> float | None:
+    """Returns the steps of an epoch from logged epochs or the run's length, or None."""
+    for row in reversed(run.rows):
+        epoch = row.get("train/epoch", row.get("epoch"))
+        if type(epoch) in (int, float) and epoch > 0 and row["step"] > 0:
+            return row["step"] / epoch
+    total = re.fullmatch(r"\s*([\d_.]+)\s*epochs?\s*", str(run.config.get("total", "")))
+    done = run.summary.get("steps") if run.summary.get("status") == "finished" else None
+    return done / float(total[1].replace("_", "")) if total and done else None
+
+
+def final_metrics(run: Run) -> dict[str, float]:
+    """Returns the last value of every metric."""
+    logged = {k: float(v[1][-1]) for k, v in curves(run.rows).items()}
+    return logged | _values(run.summary.get("metrics"))
+
+
+def best_metrics(run: Run) -> dict[str, float]:
+    """Returns the best value of every metric that can be good or bad, on data not trained on."""
+    found = {key: list(values) for key, (_, values) in curves(run.rows).items()}
+    for stated in (run.summary.get("metrics"), run.summary.get("best")):
+        for key, value in _values(stated).items():
+            found.setdefault(key, []).append(value)
+    judged = (k for k in found if notation.is_judged(k) and not k.startswith("train/"))
+    return {key: notation.best_of(key, found[key]) for key in judged}
+
+
+def _values(metrics: Any) -> dict[str, float]:
+    pairs = metrics.items() if isinstance(metrics, Mapping) else ()
+    pairs = [(k, v.get("value") if isinstance(v, Mapping) else v) for k, v in pairs]
+    return {k: float(v) for k, v in pairs if is_metric(k) and type(v) in (int, float)}
+
+
+class Claim(NamedTuple):
+    """The number a config reports, beside the one its run reached; None where unknown."""
+
+    metric: str
+    reported: float | None
+    source: str | None
+    ours: float | None
+
+    @property
+    def gap(self) -> float | None:
+        """Ours minus the reported value."""
+        known = self.ours is not None and self.reported is not None
+        return self.ours - self.reported if known else None
+
+
+def claim(run: Run) -> Claim | None:
+    """Returns the claim of a run, or None where it has neither a claim nor a metric."""
+    stated = run.config.get("reported")
+    stated = stated if isinstance(stated, Mapping) else {}
+    result = run.summary.get("result")
+    result = result if isinstance(result, Mapping) else {}
+    metrics = final_metrics(run)
+    metric = stated.get("metric") or result.get("metric") or telling_metric(metrics)
+    if metric is None:
+        return None
+    same = result.get("metric") == metric
+    ours = result.get("value") if same else None
+    reported = stated.get("value", result.get("reported") if same else None)
+    source = stated.get("source", result.get("source") if same else None)
+    return Claim(metric, reported, source, metrics.get(metric) if ours is None else ours)
+
+
+def telling_metric(keys: Sequence[str] | Mapping[str, Any]) -> str | None:
+    """Picks the metric a run without a claim is judged by: held-out before training data."""
+
+    def rank(key):
+        split, name = notation.split_name(key), notation.metric_name(key)
+        return (not split, split.startswith("train"), "accuracy" not in name, name != "loss", key)
+
+    return min(keys, key=rank, default=None)
+
+
+def find(config: Mapping[str, Any], path: str) -> Any:
+    """Returns the value at a dotted path of nested mappings, or None."""
+    value: Any = config
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Maps the dotted path of every leaf to its value: {"augment.0.name": "flip_lr"}."""
+    if isinstance(value, Mapping) and value:
+        items = value.items()
+    elif isinstance(value, (list, tuple)) and any(isinstance(v, (Mapping, list)) for v in value):
+        items = enumerate(value)
+    else:
+        return {prefix: value}
+    leaves: dict[str, Any] = {}
+    for key, item in items:
+        leaves |= flatten(item, f"{prefix}.{key}" if prefix else str(key))
+    return leaves
+
+
+def origin(config: Mapping[str, Any]) -> str:
+    """Returns the config's file and variant, "configs/cifar/resnet.py:resnet18"."""
+    stated = config.get("_config") or {}
+    path, variant = str(stated.get("path") or ""), stated.get("variant")
+    folder = path.rfind("/configs/")
+    path = path[folder + 1 :] if path.startswith("/") and folder >= 0 else path
+    return f"{path}:{variant}" if variant else path
+
+
+def overrides(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values that were set on the command line by their dotted paths."""
+    stated = (config.get("_config") or {}).get("overrides") or {}
+    if not isinstance(stated, Mapping):
+        pairs = [str(item).partition("=") for item in stated]
+        stated = {key: value for key, _, value in pairs}
+    cleaned = {re.sub(r"\[(\d+)\]", r".\1", str(key)): v for key, v in stated.items()}
+    return {re.sub(r"^(--)?config\.", "", key): v for key, v in cleaned.items()}
+
+
+def command(run: Run) -> str:
+    """Returns the command that was typed, or the one that the config amounts to."""
+    typed = run.summary.get("command") or find(run.config, "_config.command")
+    if typed:
+        return str(typed)
+    parts = [f"python -m experiments.train --config={origin(run.config)}"]
+    for key, value in overrides(run.config).items():
+        path = re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", key)
+        parts.append(shlex.quote(f"--config.{path}={value}"))
+    return " ".join(parts)
+
+
+def status(run: Run) -> str:
+    """Returns "finished", what else the summary says, or "unfinished" where there is none."""
+    return str(run.summary.get("status") or "unfinished")
+
+
+def replace(path: Path, content: str | bytes) -> Path:
+    """Writes a file so that readers see the old or the new content, never half of it."""
+    # A lone surrogate is legal in JSON and in nothing else.
+    data = content if isinstance(content, bytes) else content.encode("utf-8", errors="replace")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
