@@ -1,0 +1,190 @@
+"""What the programs share: flags, config files with overrides, exit codes.
+
+Only light modules are imported here, so that `--help` answers at once.
+
+Exit codes: 0 finished; 2 the request was not understood, nothing was written; 75 the run was asked
+to stop and is saved, run the same command again; 1 anything else.
+"""
+
+import ast
+import importlib.util
+import re
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from absl import app, flags, logging
+
+from library.config import ConfigError, nearest, plain
+
+UNDERSTOOD_NOT = 2
+DEFAULT_CONFIG = "configs/digits/cnn.py"
+_ROOT = Path(__file__).resolve().parents[1]
+_OVERRIDE = re.compile(r"--?config\.([^=]+)(?:=(.*))?", re.DOTALL)
+_overrides: dict[str, str] = {}
+
+
+class Request(NamedTuple):
+    """The run that a command line asks for.
+
+    Attributes:
+      values: the config, plain values, overrides applied.
+      identity: where it came from: path, variant, overrides, command.
+      name: a short name of it, for a directory.
+    """
+
+    values: dict[str, Any]
+    identity: dict[str, Any]
+    name: str
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Runs a program: parses the flags, calls `main`, and exits with its code.
+
+    Errors of the request become one line on stderr and exit code 2.
+    """
+
+    def guarded(_: Sequence[str]) -> None:
+        try:
+            sys.exit(main() or 0)
+        except ConfigError as error:
+            _refuse(error)
+
+    logging.set_verbosity(logging.WARNING)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    app.run(guarded, flags_parser=_parse)
+
+
+def request(config: str) -> Request:
+    """Reads `--config=PATH[:VARIANT]` and the `--config.key=value` overrides of this command.
+
+    Raises:
+      ConfigError: no such file, variant or key, or a value of another type than the key's.
+    """
+    values, path, variant = load_config(config)
+    for key, text in _overrides.items():
+        override(values, key, text)
+    identity = {
+        "path": path,
+        "variant": variant,
+        "overrides": dict(_overrides),
+        "command": "python -m " + _module() + "".join(f" {shlex.quote(a)}" for a in sys.argv[1:]),
+    }
+    parts = [Path(path).parent.name, Path(path).stem, variant]
+    parts += [f"{key}={text}" for key, text in sorted(_overrides.items())]
+    name = "-".join(re.sub(r"[^\w.=+-]+", "_", part) for part in parts if part)
+    return Request(values, identity, name[:120])
+
+
+def load_config(config: str) -> tuple[dict[str, Any], str, str]:
+    """Loads `PATH[:VARIANT]`: the plain values, the path from the root, and the variant.
+
+    A config is a Python file with `get_config(variant)`; `VARIANTS`, where it has them, names the
+    variants, the first being the default.
+
+    Raises:
+      ConfigError: there is no such file or variant.
+    """
+    name, _, variant = config.partition(":")
+    path = next((p for p in (Path(name), _ROOT / name) if p.is_file()), None)
+    if path is None:
+        known = sorted(str(p.relative_to(_ROOT)) for p in (_ROOT / "configs").rglob("*.py"))
+        raise ConfigError(f"no config file {name!r}: {nearest(name, known)}")
+    spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise ConfigError(f"{name} has no function get_config(variant)")
+    variants = list(getattr(module, "VARIANTS", ()))
+    if variant and variant not in variants:
+        raise ConfigError(f"{name} has no variant {variant!r}: {nearest(variant, variants)}")
+    variant = variant or (variants[0] if variants else "")
+    resolved = path.resolve()
+    shown = resolved.relative_to(_ROOT) if resolved.is_relative_to(_ROOT) else resolved
+    return plain(module.get_config(variant)), str(shown), variant
+
+
+def override(values: dict[str, Any], key: str, text: str) -> None:
+    """Sets a dotted key of a config, `optimizer.learning_rate` or `augment.0.padding`.
+
+    The text is a Python literal, or else a string. A key that the file leaves out may be set; what
+    reads the config checks it.
+
+    Raises:
+      ConfigError: a key under a plain value, an index out of range, or another type than before.
+    """
+    *parents, last = key.split(".")
+    holder: Any = values
+    for part in parents:
+        if isinstance(holder, dict) and holder.get(part) is None:
+            holder[part] = {}
+        holder = holder[_place(holder, part, key)]
+    place = _place(holder, last, key)
+    known = holder.get(place) if isinstance(holder, dict) else holder[place]
+    try:
+        value = plain(ast.literal_eval(text))
+    except (ValueError, SyntaxError):
+        value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
+    if isinstance(known, str) and not isinstance(value, str) and value is not None:
+        value = text
+    if isinstance(known, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if known is not None and value is not None and type(value) is not type(known):
+        raise ConfigError(
+            f"--config.{key}={text}: a {type(value).__name__}, where the config has "
+            f"{known!r}, a {type(known).__name__}"
+        )
+    holder[place] = value
+
+
+def overrides() -> Mapping[str, str]:
+    """Returns the `--config.key=value` overrides of this command."""
+    return dict(_overrides)
+
+
+def _place(holder: Any, part: str, key: str) -> Any:
+    if isinstance(holder, dict):
+        return part
+    if isinstance(holder, list) and part.isdigit() and int(part) < len(holder):
+        return int(part)
+    if isinstance(holder, list):
+        valid = range(len(holder))
+        raise ConfigError(f"--config.{key}: {part!r} is no place in a list: {nearest(part, valid)}")
+    raise ConfigError(f"--config.{key}: {holder!r} is a plain value and has no {part!r}")
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    rest = []
+    arguments = list(argv)
+    while arguments:
+        argument = arguments.pop(0)
+        match = _OVERRIDE.fullmatch(argument)
+        if match is None:
+            rest.append(argument)
+            continue
+        if match[2] is None and not arguments:
+            _refuse(ConfigError(f"{argument} has no value: write {argument}=VALUE"))
+        _overrides[match[1]] = match[2] if match[2] is not None else arguments.pop(0)
+    try:
+        left = flags.FLAGS(rest)
+    except flags.Error as error:
+        _refuse(error)
+    except SystemExit:
+        # absl ends with 1 after it has shown its help.
+        sys.exit(0)
+    if len(left) > 1:
+        _refuse(ConfigError(f"{left[1]!r} is no flag: flags are written --name=value"))
+    return left
+
+
+def _refuse(error: Exception) -> None:
+    message = str(error).replace("\n", " ")
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(UNDERSTOOD_NOT)
+
+
+def _module() -> str:
+    return f"experiments.{Path(sys.argv[0]).stem}"

@@ -1,0 +1,30 @@
+"""Prepares a data set once: `python -m experiments.prepare --dataset=NAME --manual_dir=DIR`."""
+
+from absl import flags
+
+from experiments import command_line
+
+_DATASET = flags.DEFINE_string("dataset", None, "A builder of this project, or a name of TFDS.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Where to write; by default $TFDS_DATA_DIR or ~/tensorflow_datasets."
+)
+_MANUAL_DIR = flags.DEFINE_string(
+    "manual_dir", None, "Where files brought by hand lie; by default ../shared/data."
+)
+
+
+def main() -> int:
+    """Prepares the data set and says what it holds."""
+    from library.config import ConfigError
+    from library.data import sources
+
+    if _DATASET.value is None:
+        raise ConfigError("--dataset=NAME says what to prepare, such as --dataset=mnist_npz")
+    info = sources.prepare(_DATASET.value, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value)
+    for split, size in info.splits.items():
+        print(f"  {split}: {size:,} examples")
+    return 0
+
+
+if __name__ == "__main__":
+    command_line.run(main)

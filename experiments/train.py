@@ -1,0 +1,42 @@
+"""Trains a recipe: `python -m experiments.train --config=PATH[:VARIANT] --workdir=DIR`.
+
+Without flags it trains the default recipe, a small CNN on scikit-learn's handwritten digits. Any
+value of the config can be overridden: `--config.optimizer.learning_rate=0.2`. Run the same command
+again to go on with a run that was stopped.
+"""
+
+import time
+
+_STARTED = time.perf_counter()
+
+from pathlib import Path  # noqa: E402
+
+from absl import flags  # noqa: E402
+
+from experiments import command_line  # noqa: E402
+
+_CONFIG = flags.DEFINE_string(
+    "config", command_line.DEFAULT_CONFIG, "Config file, PATH[:VARIANT]; see configs/."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Directory of the run; by default runs/ and the config's name."
+)
+
+
+def main() -> int:
+    """Trains, writes summary.json and the report, and prints the result beside the claim."""
+    request = command_line.request(_CONFIG.value)
+    workdir = Path(_WORKDIR.value or Path("runs") / request.name)
+
+    from rich.console import Console
+
+    from library.training import session
+    from library.training.clock import Clock
+
+    console = Console(soft_wrap=True)
+    clock = Clock(_STARTED)
+    return session.train(request.values, request.identity, workdir, clock, console)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

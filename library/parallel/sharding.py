@@ -1,0 +1,78 @@
+"""Which part of every array lies where: path patterns to partition specs."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+from library import trees
+from library.config import ConfigError, check_choice
+
+Rule = tuple[str, Any]
+REPLICATE_OR_FSDP: tuple[Rule, ...] = ((".*", "fsdp"),)
+
+
+def shardings(tree: PyTree, mesh: Mesh, rules: Sequence[Rule] = REPLICATE_OR_FSDP) -> PyTree:
+    """Gives every leaf its sharding by the first rule whose pattern its path matches.
+
+    Args:
+      tree: arrays or their shapes.
+      mesh: the run's mesh.
+      rules: pairs (pattern, spec). The pattern is searched in the leaf's path, such as
+        "params/block1/kernel" or "opt_state/0/mu/block1/kernel". The spec is a list with one
+        entry a dimension, each an axis name, a list of axis names or None; or "fsdp", which splits
+        the largest dimension that the fsdp axis divides; or "replicated". Leaves that no rule
+        names are replicated.
+
+    Raises:
+      ConfigError: a spec that names no axis, has more entries than the leaf has dimensions, or
+        splits a dimension unevenly.
+    """
+    compiled = [(_compile(pattern), spec) for pattern, spec in rules]
+
+    def sharding(path: str, leaf: Any) -> NamedSharding:
+        spec = next((spec for pattern, spec in compiled if pattern.search(path)), "replicated")
+        return NamedSharding(mesh, _partition(path, leaf.shape, spec, mesh))
+
+    return trees.map_with_path(sharding, tree)
+
+
+def bytes_per_device(tree: PyTree) -> dict[str, int]:
+    """Returns the bytes that each addressable device holds of a tree of arrays."""
+    held: dict[str, int] = {}
+    for leaf in jax.tree.leaves(tree):
+        for shard in leaf.addressable_shards:
+            held[str(shard.device)] = held.get(str(shard.device), 0) + shard.data.nbytes
+    return held
+
+
+def _compile(pattern: str) -> re.Pattern:
+    try:
+        return re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise ConfigError(f"sharding rule {pattern!r} is not a pattern: {error}") from None
+
+
+def _partition(path: str, shape: tuple[int, ...], spec: Any, mesh: Mesh) -> PartitionSpec:
+    if isinstance(spec, str):
+        check_choice("sharding", spec, ("fsdp", "replicated"))
+        size = mesh.shape["fsdp"]
+        dimensions = [d for d, n in enumerate(shape) if n % size == 0 and n >= size]
+        if spec == "replicated" or size == 1 or not dimensions:
+            return PartitionSpec()
+        widest = max(dimensions, key=lambda d: (shape[d], d))
+        return PartitionSpec(*(None,) * widest, "fsdp")
+    if len(spec) > len(shape):
+        raise ConfigError(f"sharding {spec} of {path}: the array has only {len(shape)} dimensions")
+    for axes, length in zip(spec, shape):
+        names = [] if axes is None else [axes] if isinstance(axes, str) else list(axes)
+        parts = 1
+        for name in names:
+            check_choice("mesh axis", name, mesh.axis_names)
+            parts *= mesh.shape[name]
+        if length % parts:
+            raise ConfigError(f"sharding {spec} of {path}: {length} does not divide by {parts}")
+    return PartitionSpec(*(tuple(a) if isinstance(a, list) else a for a in spec))

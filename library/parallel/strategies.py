@@ -1,0 +1,137 @@
+"""The two ways a step runs on many devices: `jit` over a named mesh, and `pmap`.
+
+Under `jit` the program is written for the global batch and the compiler splits it: batch statistics
+are those of the whole batch. Under `pmap` each device runs the program on its part: batch
+statistics are the device's own, as the classic ImageNet numbers were made.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+from library.config import ConfigError, check_choice
+from library.parallel import sharding
+from library.parallel.mesh import make_mesh
+
+
+class Strategy(NamedTuple):
+    """How functions of (state, batch, constants) are run over the devices.
+
+    Attributes:
+      mesh: the devices, by axis.
+      axis_name: the axis to sum over inside a step, or None where the compiler does it.
+      batch_shards: parts that a batch is split into.
+      put: this process's part of a batch, numpy arrays -> the batch on the devices.
+      replicate: host arrays -> the same on every device.
+      init: `(f, *arguments)` -> `f(*arguments)`, born sharded.
+      update: compiles `(carry, batch, constants) -> (carry, aux)`; the carry is donated, and keeps
+        its shardings.
+      measure: compiles `(state, batch, constants) -> sums`, summed over the whole batch.
+      collect: compiles `(state, batch, constants) -> arrays` with a leading example axis.
+    """
+
+    mesh: Mesh
+    axis_name: str | None
+    batch_shards: int
+    put: Callable[[Mapping[str, np.ndarray]], dict[str, jax.Array]]
+    replicate: Callable[[PyTree], PyTree]
+    init: Callable[..., PyTree]
+    update: Callable[[Callable, PyTree], Callable]
+    measure: Callable[[Callable], Callable]
+    collect: Callable[[Callable], Callable]
+
+
+def make_strategy(
+    name: str,
+    mesh: Mapping[str, int],
+    rules: Sequence[sharding.Rule],
+    devices: Sequence[jax.Device] | None = None,
+) -> Strategy:
+    """Makes the strategy that a config names.
+
+    Args:
+      name: "jit" or "pmap".
+      mesh: devices along each axis; under `pmap` only the data axis may be wider than one.
+      rules: sharding rules, which `pmap` has no use for.
+      devices: the devices to use, by default all.
+
+    Raises:
+      ConfigError: an unknown strategy, or a mesh that does not fit the devices or the strategy.
+    """
+    check_choice("strategy", name, ("jit", "pmap"))
+    made = make_mesh(mesh, devices)
+    if name == "jit":
+        return _jit(made, rules)
+    if made.shape["data"] != made.size:
+        raise ConfigError(f"strategy 'pmap' splits data alone, got the mesh {dict(made.shape)}")
+    return _pmap(made)
+
+
+def _jit(mesh: Mesh, rules: Sequence[sharding.Rule]) -> Strategy:
+    replicated = NamedSharding(mesh, PartitionSpec())
+    examples = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+
+    def init(f, *arguments):
+        shardings = sharding.shardings(jax.eval_shape(f, *arguments), mesh, rules)
+        return jax.jit(f, out_shardings=shardings)(*arguments)
+
+    def update(f, carry):
+        kept = jax.tree.map(lambda x: x.sharding, carry)
+        return jax.jit(f, out_shardings=(kept, replicated), donate_argnums=0)
+
+    return Strategy(
+        mesh=mesh,
+        axis_name=None,
+        batch_shards=mesh.shape["data"] * mesh.shape["fsdp"],
+        put=lambda batch: _from_local(batch, examples),
+        replicate=lambda tree: jax.device_put(tree, replicated),
+        init=init,
+        update=update,
+        measure=lambda f: jax.jit(f, out_shardings=replicated),
+        collect=lambda f: _fetched(jax.jit(f, out_shardings=replicated), lambda x: x),
+    )
+
+
+def _pmap(mesh: Mesh) -> Strategy:
+    axis, shards = "data", mesh.size
+    devices = list(mesh.devices.flat)
+    replicated = NamedSharding(mesh, PartitionSpec())
+    examples = NamedSharding(mesh, PartitionSpec(axis))
+
+    def put(batch):
+        local = shards // jax.process_count()
+        parts = {k: v.reshape(local, -1, *v.shape[1:]) for k, v in batch.items()}
+        return _from_local(parts, examples)
+
+    def compiled(f, outputs, **options):
+        return jax.pmap(
+            f, axis, in_axes=(None, 0, None), out_axes=outputs, devices=devices, **options
+        )
+
+    def summed(f):
+        return lambda *arguments: jax.lax.psum(f(*arguments), axis)
+
+    return Strategy(
+        mesh=mesh,
+        axis_name=axis,
+        batch_shards=shards,
+        put=put,
+        replicate=lambda tree: jax.device_put(tree, replicated),
+        init=lambda f, *arguments: jax.jit(f, out_shardings=replicated)(*arguments),
+        update=lambda f, carry: compiled(f, (None, None), donate_argnums=0),
+        measure=lambda f: compiled(summed(f), None),
+        collect=lambda f: _fetched(compiled(f, 0), lambda x: x.reshape(-1, *x.shape[2:])),
+    )
+
+
+def _from_local(batch: Mapping[str, np.ndarray], layout: NamedSharding) -> dict[str, jax.Array]:
+    return {k: jax.make_array_from_process_local_data(layout, v) for k, v in batch.items()}
+
+
+def _fetched(f: Callable, reshape: Callable[[np.ndarray], Any]) -> Callable:
+    """Wraps a compiled function so that it returns host arrays of the whole batch."""
+    return lambda *arguments: jax.tree.map(reshape, jax.device_get(f(*arguments)))

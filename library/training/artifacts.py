@@ -1,0 +1,91 @@
+"""What a finished run leaves for its report beside the log: arrays and sample predictions."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from library import rng
+from library.data import on_device
+from library.task import TrainState
+from library.training.feed import Feed
+from library.training.recipe import Plan
+
+_LOOKED_AT = 4096
+_SHOWN = 24
+
+
+def write(
+    plan: Plan, feed: Feed, state: TrainState, arrays: Mapping[str, np.ndarray], workdir: Path
+) -> None:
+    """Writes evaluation.npz, predictions.npz and augmented.npz, as far as the task has them.
+
+    Args:
+      plan: the run.
+      feed: its data.
+      state: the final state.
+      arrays: what the evaluators measured that are not single numbers.
+      workdir: where the files go.
+    """
+    found = {"evaluation": dict(arrays)}
+    if plan.recipe.evaluate and "probabilities" in plan.task.outputs:
+        found["predictions"] = predictions(plan, feed, state)
+    if plan.recipe.augment and plan.loader.blank.get("image", np.zeros(0)).ndim == 3:
+        found["augmented"] = augmented(plan, feed)
+    for name, values in found.items():
+        if values and jax.process_index() == 0:
+            _save(workdir / f"{name}.npz", values)
+
+
+def predictions(plan: Plan, feed: Feed, state: TrainState) -> dict[str, np.ndarray]:
+    """Returns sample predictions on the test split, as many wrong as right where there are."""
+    context = feed.context()
+
+    def predict(state, batch, key):
+        probabilities = plan.task.outputs["probabilities"](state, batch, key)
+        return {
+            "probabilities": probabilities,
+            **{k: batch[k] for k in ("label", "row", "mask")},
+        }
+
+    collect, seen, count = context.collect(predict), [], 0
+    for batch in context.batches("test", None):
+        seen.append(collect(state, batch))
+        count += int(seen[-1]["mask"].sum())
+        if count >= _LOOKED_AT:
+            break
+    table = {k: np.concatenate([part[k] for part in seen]) for k in seen[0]}
+    if table["label"].ndim > 1 or "image" not in plan.loader.blank:
+        return {}
+    real = table["mask"] > 0
+    right = table["probabilities"].argmax(-1) == table["label"]
+    chosen = np.concatenate([np.flatnonzero(real & r)[:_SHOWN] for r in (right, ~right)])
+    loader = feed.loader("test")
+    images = [loader.load(0, int(row))["image"] for row in table["row"][chosen]]
+    names = plan.label_names or [str(i) for i in range(table["probabilities"].shape[-1])]
+    return {
+        "image": np.stack(images),
+        **{k: table[k][chosen] for k in ("label", "probabilities", "row")},
+        "label_names": np.array(names),
+    }
+
+
+def augmented(plan: Plan, feed: Feed, num_images: int = 6, num_views: int = 7) -> dict[str, Any]:
+    """Returns images beside their augmented views, `(n, 1 + views, h, w, c)` uint8."""
+    batch = {k: np.asarray(v)[:num_images] for k, v in jax.device_get(feed.first).items()}
+    key = rng.root(plan.recipe.seed)
+    augment = jax.jit(lambda batch, key: plan.augment(on_device.to_float(batch), key)["image"])
+    views = [batch["image"]]
+    for view in range(num_views):
+        image = augment(batch, rng.purpose(rng.at_step(key, view), "augment"))
+        views.append(np.clip(np.asarray(image) * 255 + 0.5, 0, 255).astype(np.uint8))
+    return {"image": np.stack(views, axis=1)}
+
+
+def _save(path: Path, values: Mapping[str, np.ndarray]) -> None:
+    partial = path.with_name(f".{path.name}.partial.npz")
+    np.savez_compressed(partial, **values)
+    os.replace(partial, path)

@@ -1,0 +1,251 @@
+"""Checkpoints of a run: Orbax's, asynchronous and atomic, with checksums and a way back.
+
+    checkpoints/latest/STEP     the newest `keep`, for resuming
+    checkpoints/best/STEP       the best by a metric, if one is named
+    checkpoints/checksums/STEP.json
+    checkpoints/damaged/STEP    set aside when they could not be read
+
+A checkpoint holds every leaf of the carry under its path, and `progress`, plain values.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from absl import logging
+from jaxtyping import PyTree
+
+from library import trees
+from library.config import ConfigError
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint could not be written or read; what was on disk before is as it was."""
+
+
+class Restored(NamedTuple):
+    """What a checkpoint held: the carry, and the plain values saved with it."""
+
+    step: int
+    carry: PyTree
+    progress: dict[str, Any]
+
+
+class Checkpoints:
+    """Saves and restores the carry of one run."""
+
+    def __init__(self, workdir: Path, *, keep: int = 2):
+        """Opens the checkpoints under a workdir, and forgets half-written ones.
+
+        Args:
+          workdir: the run's directory.
+          keep: newest checkpoints to keep.
+        """
+        self.root = Path(workdir).absolute() / "checkpoints"
+        self._latest = _manager(self.root / "latest", keep)
+        self._best = _manager(self.root / "best", 1)
+        self._unsigned: list[Path] = []
+
+    def save(self, step: int, carry: PyTree, progress: Mapping[str, Any], *, best: bool) -> None:
+        """Starts saving and returns when the carry may be overwritten.
+
+        Args:
+          step: updates done.
+          carry: arrays on devices.
+          progress: plain values to keep beside them.
+          best: whether to keep this one as the best so far, too.
+
+        Raises:
+          CheckpointError: this save, or the one before it, could not be written.
+        """
+        self.wait()
+        arguments = ocp.args.Composite(
+            state=ocp.args.StandardSave(_detached(trees.flatten(carry))),
+            progress=ocp.args.JsonSave(dict(progress)),
+        )
+        try:
+            for manager in (self._latest, self._best) if best else (self._latest,):
+                if step not in manager.all_steps():
+                    manager.save(step, args=arguments, force=True)
+                    self._unsigned.append(Path(manager.directory) / str(step))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CheckpointError(_explain(step, self.root, error)) from error
+
+    def wait(self) -> None:
+        """Waits until the last save is on disk, and signs it with a checksum.
+
+        Raises:
+          CheckpointError: it could not be written.
+        """
+        try:
+            self._latest.wait_until_finished()
+            self._best.wait_until_finished()
+            for path in self._unsigned:
+                _sign(path, self._signature(path))
+        except (OSError, ValueError, RuntimeError) as error:
+            names = [path.name for path in self._unsigned]
+            raise CheckpointError(_explain(names, self.root, error)) from error
+        finally:
+            self._unsigned = []
+
+    def restore(self, like: PyTree) -> Restored | None:
+        """Restores the newest readable checkpoint, each leaf placed as in `like`.
+
+        A damaged checkpoint is reported, set aside under `damaged/`, and the one before it used.
+
+        Raises:
+          CheckpointError: there are checkpoints, and none could be read.
+        """
+        steps = sorted(self._latest.all_steps(), reverse=True)
+        for step in steps:
+            try:
+                restored = self._read(step, like)
+            except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+                reason = str(error).splitlines()[0][:200]
+                logging.warning("checkpoint of step %d is damaged: %s", step, reason)
+                self._set_aside(step)
+                continue
+            self._forget_after(step)
+            return restored
+        if steps:
+            raise CheckpointError(
+                f"none of the checkpoints of steps {sorted(steps)} in {self.root} can be read"
+            )
+        return None
+
+    def close(self) -> None:
+        """Waits for the last save and releases Orbax's threads."""
+        try:
+            self.wait()
+        finally:
+            self._latest.close()
+            self._best.close()
+
+    def _read(self, step: int, like: PyTree) -> Restored:
+        directory = Path(self._latest.directory) / str(step)
+        _verify(directory, self._signature(directory))
+        abstract = {
+            path: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+            for path, x in trees.flatten(like).items()
+        }
+        found = self._latest.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(abstract), progress=ocp.args.JsonRestore()
+            ),
+        )
+        leaves = [found["state"][path] for path in trees.paths(like)]
+        carry = jax.tree.unflatten(jax.tree.structure(like), leaves)
+        return Restored(step, carry, found["progress"])
+
+    def _signature(self, directory: Path) -> Path:
+        return self.root / "checksums" / f"{directory.parent.name}-{directory.name}.json"
+
+    def _set_aside(self, step: int) -> None:
+        source, target = self.root / "latest" / str(step), self.root / "damaged" / str(step)
+        if jax.process_index() == 0:
+            target.parent.mkdir(exist_ok=True)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(source, target)
+        self._latest.reload()
+
+    def _forget_after(self, step: int) -> None:
+        # What lies beyond the step the run resumes at will be made again.
+        for manager in (self._latest, self._best):
+            for later in [s for s in manager.all_steps() if s > step]:
+                manager.delete(later)
+
+
+def load(workdir: Path, *, which: str = "latest") -> tuple[int, dict[str, Any]]:
+    """Reads the leaves of a checkpoint of another run as host arrays, by path.
+
+    Args:
+      workdir: that run's directory.
+      which: "latest" or "best".
+
+    Returns:
+      Its step, and its leaves under paths such as "state/params/head/kernel".
+
+    Raises:
+      ConfigError: the directory holds no such checkpoint.
+      CheckpointError: the checkpoint does not match its checksum.
+    """
+    root = Path(workdir).absolute() / "checkpoints" / which
+    steps = [int(p.name) for p in root.iterdir() if p.name.isdigit()] if root.is_dir() else []
+    if not steps:
+        raise ConfigError(f"{workdir} holds no {which} checkpoint (looked in {root})")
+    directory = root / str(max(steps))
+    try:
+        _verify(directory, root.parent / "checksums" / f"{which}-{max(steps)}.json")
+        with ocp.StandardCheckpointer() as checkpointer:
+            described = checkpointer.metadata(directory / "state")
+            shapes = getattr(described, "item_metadata", described)
+            tree = getattr(shapes, "tree", shapes)
+            device = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
+            abstract = {
+                k: jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=device) for k, v in tree.items()
+            }
+            leaves = checkpointer.restore(directory / "state", abstract)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{directory} cannot be read: {error}") from error
+    return max(steps), leaves
+
+
+def _manager(directory: Path, keep: int) -> ocp.CheckpointManager:
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep, cleanup_tmp_directories=True, enable_async_checkpointing=True
+    )
+    return ocp.CheckpointManager(directory, options=options)
+
+
+def _detached(leaves: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    # A CPU device's memory is the host's: Orbax would write from buffers that the next step,
+    # which the carry is donated to, overwrites.
+    on_cpu = jax.default_backend() == "cpu"
+    return {path: jnp.copy(x) if on_cpu else x for path, x in leaves.items()}
+
+
+def _checksums(directory: Path) -> dict[str, str]:
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    return {
+        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
+
+
+def _sign(directory: Path, signature: Path) -> None:
+    if jax.process_index() or not directory.is_dir():
+        return
+    signature.parent.mkdir(parents=True, exist_ok=True)
+    for old in signature.parent.glob(f"{directory.parent.name}-*.json"):
+        if not (directory.parent / old.stem.rpartition("-")[2]).exists():
+            old.unlink()
+    partial = signature.with_suffix(".partial")
+    partial.write_text(json.dumps(_checksums(directory), indent=1))
+    os.replace(partial, signature)
+
+
+def _verify(directory: Path, signature: Path) -> None:
+    # A run killed between a save and its signature leaves a sound checkpoint without one.
+    if not signature.is_file():
+        return
+    expected, actual = json.loads(signature.read_text()), _checksums(directory)
+    changed = [name for name in expected if actual.get(name) != expected[name]]
+    if changed:
+        raise OSError(f"{changed[0]} does not match its checksum")
+
+
+def _explain(step: Any, root: Path, error: Exception) -> str:
+    free = shutil.disk_usage(root).free if root.exists() else 0
+    reason = str(error).splitlines()[0][:200]
+    return (
+        f"the checkpoint of step {step} could not be written to {root} "
+        f"({free / 2**20:.0f} MiB free): {reason}. Earlier checkpoints are intact"
+    )

@@ -1,0 +1,65 @@
+"""The machine and the code that a number came from."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jax
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+
+
+def describe() -> dict[str, Any]:
+    """Returns commit, versions and device, as summary.json holds them."""
+    device = jax.devices()[0]
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    commit, dirty = _commit()
+    return {
+        "commit": commit,
+        "dirty": dirty,
+        "versions": {"python": platform.python_version(), **versions},
+        "device": {
+            "platform": device.platform,
+            "kind": _processor() if device.platform == "cpu" else device.device_kind,
+            "count": jax.device_count(),
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        },
+    }
+
+
+def enable_compile_cache(folder: str | None) -> None:
+    """Keeps compiled programs in a folder, from one start of the program to the next.
+
+    Args:
+      folder: where; None, or the environment's JAX_COMPILATION_CACHE_DIR, leaves JAX as it is.
+    """
+    if folder is None or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        return
+    jax.config.update("jax_compilation_cache_dir", str(Path(folder).expanduser()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    root = Path(__file__).resolve().parents[2]
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,78 @@
+"""Starting from another run's params: never its step, its optimizer or its schedule."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from rich.console import Console
+
+from library import config, trees
+from library.config import ConfigError
+from library.task import TrainState
+from library.training import checkpoints
+from library.training.recipe import InitFrom
+
+
+def initialise(spec: Mapping[str, Any], state: TrainState, console: Console) -> TrainState:
+    """Replaces the params and batch statistics of a fresh state by those of another run.
+
+    A leaf that is absent there, of another shape (the head of another label set) or named by
+    `fresh` stays as initialised; every such leaf is listed, as is every leaf that found no place.
+
+    Args:
+      spec: see `recipe.InitFrom`.
+      state: the fresh state, placed on its devices.
+      console: where the list is shown.
+
+    Raises:
+      ConfigError: the workdir has no checkpoint, or shares no leaf with this model.
+    """
+    settings = config.read(InitFrom, spec, "init_from")
+    _, leaves = checkpoints.load(Path(settings.workdir), which=settings.which)
+    given = _model_leaves(leaves, ema=settings.ema)
+    kept: list[str] = []
+
+    def choose(path: str, fresh: jax.Array) -> jax.Array:
+        found = given.pop(path, None)
+        excluded = any(re.search(pattern, path) for pattern in settings.fresh)
+        if found is None or excluded or found.shape != fresh.shape:
+            shape = "" if found is None else f", {tuple(found.shape)} there"
+            kept.append(f"{path} {fresh.shape}{shape}")
+            return fresh
+        return jax.device_put(jax.device_get(found).astype(fresh.dtype), fresh.sharding)
+
+    model = {"params": state.params, **state.variables}
+    total = len(trees.paths(model))
+    chosen = trees.map_with_path(choose, model)
+    if len(kept) == total:
+        raise ConfigError(f"init_from {settings.workdir}: not one of {total} leaves fits the model")
+    console.print(f"started from {settings.workdir}: {total - len(kept)} of {total} leaves")
+    for path in kept:
+        console.print(f"  fresh    {path}", highlight=False)
+    for path in given:
+        console.print(f"  skipped  {path}", highlight=False)
+    params = chosen.pop("params")
+    ema = state.ema
+    if ema is not None:
+        averages = {"params": params, **chosen}
+        ema = {name: jax.tree.map(jnp.copy, averages[name]) for name in ema}
+    return state.replace(params=params, variables=chosen, ema=ema)
+
+
+def _model_leaves(leaves: Mapping[str, Any], *, ema: bool) -> dict[str, Any]:
+    averaged = {
+        path.removeprefix("state/ema/"): x
+        for path, x in leaves.items()
+        if path.startswith("state/ema/")
+    }
+    if ema and not averaged:
+        raise ConfigError("init_from.ema: that run kept no running averages")
+    raw = {
+        re.sub(r"^state/(variables/)?", "", path): x
+        for path, x in leaves.items()
+        if path.startswith(("state/params/", "state/variables/"))
+    }
+    return {**raw, **averaged} if ema else raw

@@ -1,0 +1,64 @@
+"""metrics.jsonl and TensorBoard events: every logged step once, whatever happens in between."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tensorboardX import SummaryWriter
+
+
+class Logger:
+    """Appends rows of metrics to a workdir."""
+
+    def __init__(self, workdir: Path, *, resumed_at: int):
+        """Opens the log, and drops the rows of steps that will be run again.
+
+        Args:
+          workdir: the run's directory.
+          resumed_at: updates done by the state that the run goes on from.
+        """
+        self.path = Path(workdir) / "metrics.jsonl"
+        rows = [row for row in read_rows(self.path) if row["step"] <= resumed_at]
+        partial = self.path.with_name(".metrics.jsonl.partial")
+        partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        os.replace(partial, self.path)
+        self.rows = rows
+        self._file = self.path.open("a")
+        self._events = SummaryWriter(str(workdir), purge_step=resumed_at + 1, flush_secs=30)
+
+    def write(self, step: int, wall_time: float, metrics: Mapping[str, float]) -> None:
+        """Writes one row: step, wall_time in seconds, and metrics named "split/metric"."""
+        row = {"step": step, "wall_time": round(wall_time, 3), **metrics}
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        self.rows.append(row)
+        for name, value in metrics.items():
+            self._events.add_scalar(name, value, step)
+
+    def sync(self) -> None:
+        """Brings all rows to the disk: a checkpoint must not be newer than its rows."""
+        os.fsync(self._file.fileno())
+
+    def last(self, metric: str) -> float | None:
+        """Returns the newest value of a metric."""
+        return next((row[metric] for row in reversed(self.rows) if metric in row), None)
+
+    def close(self) -> None:
+        """Closes both files."""
+        self._file.close()
+        self._events.close()
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Reads metrics.jsonl; a last line that was cut short by a kill is left out."""
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows

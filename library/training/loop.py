@@ -1,0 +1,345 @@
+"""The one loop. It trains every task, and knows nothing about any."""
+
+import functools
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+from rich.console import Console
+
+from library import config, rng, task, trees
+from library.evaluation.derived import summarize
+from library.task import Metrics, TrainState
+from library.training import artifacts, fine_tuning, preemption
+from library.training.checkpoints import Checkpoints
+from library.training.clock import Clock
+from library.training.feed import Feed
+from library.training.logger import Logger
+from library.training.progress import Display
+from library.training.recipe import Checkpointing, Plan, Reported, initial_state, train_input
+
+
+class NonFiniteError(RuntimeError):
+    """A step's loss, gradient or state was not finite; the last good state is saved."""
+
+
+class Preempted(Exception):  # noqa: N818 - the run was asked to stop, and has; nothing failed
+    """The run was asked to stop; its state is saved."""
+
+
+class Carry(NamedTuple):
+    """What the compiled step hands to the next one.
+
+    Attributes:
+      state: the task's.
+      totals: metrics summed since the last logged step.
+      skipped: steps that were not finite, and examples that did not decode, since the start.
+      broken: flags of `task.nonfinite_names`, once a step that stops the run has come.
+    """
+
+    state: TrainState
+    totals: Metrics
+    skipped: Mapping[str, jax.Array]
+    broken: jax.Array
+
+
+class Evaluation(NamedTuple):
+    """An evaluator of the run: what it measures, and after how many steps."""
+
+    every: int
+    measure: Callable[[TrainState], Mapping[str, Any]]
+
+
+def train(plan: Plan, workdir: Path, clock: Clock, console: Console) -> dict[str, Any]:
+    """Trains a plan in a workdir to its end, going on from the newest checkpoint.
+
+    Args:
+      plan: the run.
+      workdir: its directory, opened.
+      clock: started; the phases are charged to it.
+      console: where progress is shown.
+
+    Returns:
+      What summary.json takes from the loop: metrics, best, steps, phases, the state's digest, ...
+
+    Raises:
+      Preempted: a signal asked the run to stop; it is saved.
+      NonFiniteError: a step was not finite.
+      CheckpointError: a checkpoint could not be written, or none could be read.
+    """
+    with clock.phase("data"):
+        feed = Feed(plan)
+    keep = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint").keep
+    checkpoints = Checkpoints(workdir, keep=keep)
+    run = _Run(plan, workdir, feed, checkpoints, clock, console)
+    with clock.phase("compile"):
+        carry = plan.strategy.init(
+            functools.partial(_initial_carry, plan), feed.first, feed.constants
+        )
+    with clock.phase("checkpoint"):
+        restored = checkpoints.restore(_saved(carry))
+    start, best = 0, None
+    if restored:
+        carry = carry._replace(**restored.carry)
+        start, best = restored.step, restored.progress["best"]
+        clock.resume(restored.progress["phases"])
+        console.print(f"resuming at step {start}")
+    elif plan.recipe.init_from:
+        state = fine_tuning.initialise(plan.recipe.init_from, carry.state, console)
+        carry = carry._replace(state=state)
+    with preemption.watch() as stop_asked:
+        return run.to_the_end(carry, start, best, stop_asked)
+
+
+class _Run:
+    """The loop itself, and what it does at steps that are due."""
+
+    def __init__(self, plan, workdir, feed, checkpoints, clock, console):
+        self.plan, self.workdir, self.feed = plan, workdir, feed
+        self.checkpoints, self.clock, self.console = checkpoints, clock, console
+        self.checkpointing = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint")
+        self.evaluations = evaluations(plan, feed)
+        self.log_every = max(1, plan.steps(plan.recipe.log_every))
+        self.save_every = max(1, plan.steps(self.checkpointing.every))
+        self.arrays: dict[str, np.ndarray] = {}
+        self.measured: tuple[int, float] = (0, 0.0)
+
+    def to_the_end(self, carry, start, best, stop_asked) -> dict[str, Any]:
+        plan, clock = self.plan, self.clock
+        self.best = best
+        self.log = Logger(self.workdir, resumed_at=start)
+        self.measured = (start, clock.seconds.get("train", 0.0))
+        update = plan.strategy.update(functools.partial(step, plan), carry)
+        batches = self.feed.train(start)
+        in_flight = deque()
+        with Display(self.console, total=plan.total_steps, start=start) as display:
+            for done in range(start + 1, plan.total_steps + 1):
+                with clock.phase("data"):
+                    batch = next(batches)
+                phase = "compile" if done == start + 1 else "train"
+                with clock.phase(phase), jax.transfer_guard("disallow"):
+                    carry, ticket = update(carry, batch, self.feed.constants)
+                    in_flight.append(ticket)
+                    if done == start + 1 or len(in_flight) > 2:
+                        # The host stays two steps ahead, no more, so that a signal is answered.
+                        jax.block_until_ready(in_flight.popleft())
+                if done == start + 1:
+                    self.measured = (done, clock.seconds.get("train", 0.0))
+                carry = self._at(done, carry, display, stop_asked)
+        compiled = update._cache_size() if start < plan.total_steps else 0
+        return self._finish(carry, compiled)
+
+    def _at(self, done: int, carry: Carry, display: Display, stop_asked) -> Carry:
+        """Does what is due after a step: log, evaluate, save; stops where asked to."""
+        row = {}
+        last = done == self.plan.total_steps
+        if done % self.log_every == 0 or last:
+            carry, row = self._train_row(done, carry)
+        for name, evaluation in self.evaluations.items():
+            if done % evaluation.every == 0 or last:
+                self._check(carry)
+                row |= self._evaluate(name, evaluation, carry.state)
+        if row:
+            self.log.write(done, self.clock.total(), row)
+            display.show(done, row)
+        else:
+            display.advance(done)
+        stopping = stop_asked(done)
+        if done % self.save_every == 0 or last or stopping:
+            self._save(done, carry, row)
+        if stopping and not last:
+            self.close()
+            raise Preempted(f"asked to stop: saved at step {done}; run the same command again")
+        return carry
+
+    def _train_row(self, done: int, carry: Carry) -> tuple[Carry, dict[str, float]]:
+        with self.clock.phase("train"):
+            totals, skipped = jax.device_get((carry.totals, carry.skipped))
+        self._check(carry)
+        since, seconds = done - self.measured[0], self.clock.seconds["train"]
+        elapsed = seconds - self.measured[1]
+        self.measured = (done, seconds)
+        row = {f"train/{k}": float(v) for k, v in summarize(totals).items() if np.ndim(v) == 0}
+        row["train/learning_rate"] = float(self.plan.schedule(done - 1))
+        count = len(self.plan.loader.source.records)
+        row["train/epoch"] = round(done * self.plan.dataset.batch_size / count, 4)
+        if since and elapsed > 0:
+            row["train/examples_per_second"] = since * self.plan.dataset.batch_size / elapsed
+        row |= {f"train/skipped_{k}": int(v) for k, v in skipped.items() if v}
+        zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), totals)
+        return carry._replace(totals=self.plan.strategy.replicate(zeros)), row
+
+    def _evaluate(self, name: str, evaluation: Evaluation, state: TrainState) -> dict[str, float]:
+        with self.clock.phase("evaluate"):
+            found = measured(name, evaluation, state)
+        self.arrays |= {k: v for k, v in found.items() if np.ndim(v)}
+        return {k: float(v) for k, v in found.items() if not np.ndim(v)}
+
+    def _save(self, done: int, carry: Carry, row: Mapping[str, float]) -> None:
+        self._check(carry)
+        value = row.get(self.checkpointing.best) if self.checkpointing.best else None
+        sign = 1 if self.checkpointing.mode == "max" else -1
+        better = value is not None and (self.best is None or sign * value > sign * self.best)
+        self.best = value if better else self.best
+        with self.clock.phase("checkpoint"):
+            self.log.sync()
+            progress = {"best": self.best, "phases": self.clock.read()}
+            self.checkpoints.save(done, _saved(carry), progress, best=better)
+
+    def _check(self, carry: Carry) -> None:
+        """Raises NonFiniteError, with the last good state saved, if a step was not finite."""
+        broken = jax.device_get(carry.broken)
+        if not broken.any():
+            return
+        good = int(jax.device_get(carry.state.step))
+        names = task.nonfinite_names(carry.state)
+        named = [n for n, flag in zip(names, broken) if flag] if len(names) == len(broken) else []
+        shown = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
+        if good:
+            progress = {"best": self.best, "phases": self.clock.read()}
+            self.checkpoints.save(good, _saved(carry), progress, best=False)
+        self.close()
+        raise NonFiniteError(
+            f"step {good + 1} is not finite in {shown or 'its metrics'}; the state after step "
+            f"{good} is saved. on_nonfinite='skip' leaves such steps out and counts them"
+        )
+
+    def _finish(self, carry: Carry, compiled: int) -> dict[str, Any]:
+        for name, evaluation in self.evaluations.items():
+            if not any(key.startswith(f"{name}/") for key in self.arrays):
+                self._evaluate(name, evaluation, carry.state)
+        with self.clock.phase("evaluate"):
+            artifacts.write(self.plan, self.feed, carry.state, self.arrays, self.workdir)
+        with self.clock.phase("checkpoint"):
+            self.checkpoints.wait()
+        summary = self._summary(carry, compiled)
+        self.close()
+        return summary
+
+    def _summary(self, carry: Carry, compiled: int) -> dict[str, Any]:
+        rows = self.log.rows
+        final = {k: self.log.last(k) for row in rows for k in row if k not in ("step", "wall_time")}
+        seconds = self.clock.seconds.get("train", 0.0)
+        examples = self.plan.total_steps * self.plan.dataset.batch_size
+        return {
+            "status": "finished",
+            "steps": self.plan.total_steps,
+            "metrics": final,
+            "best": _best(rows, self.plan.recipe.reported),
+            "result": _result(final, self.plan.recipe.reported),
+            "seed": self.plan.recipe.seed,
+            "parameters": sum(x.size for x in jax.tree.leaves(carry.state.params)),
+            "examples_per_second": examples / seconds if seconds else None,
+            "skipped": {k: int(v) for k, v in jax.device_get(carry.skipped).items()},
+            "train_step_compilations": compiled,
+            "state_sha256": trees.digest(carry.state),
+        }
+
+    def close(self) -> None:
+        """Waits for the last save and closes the files."""
+        with self.clock.phase("checkpoint"):
+            self.checkpoints.close()
+        self.log.close()
+
+
+def step(
+    plan: Plan, carry: Carry, batch: Mapping[str, jax.Array], constants: PyTree
+) -> tuple[Carry, jax.Array]:
+    """Runs one training step on the device: input, the task's update, the sums of metrics.
+
+    Returns:
+      The new carry, and a scalar that is ready when the step is done.
+    """
+    key = rng.at_step(rng.purpose(constants["key"], "train"), carry.state.step)
+    batch = train_input(plan, batch, constants, key)
+    state, measured = plan.task.update(carry.state, batch, key)
+    metrics = {k: _pair(v) for k, v in measured.items() if k != "nonfinite"}
+    flags = _flags(measured)
+    failed = jnp.any(flags)
+    absent = jnp.sum(1 - batch["mask"]).astype(jnp.int32)
+    if plan.strategy.axis_name is not None:
+        absent = jax.lax.psum(absent, plan.strategy.axis_name)
+    skipped = {
+        "steps": carry.skipped["steps"] + failed.astype(jnp.int32),
+        "examples": carry.skipped["examples"] + absent,
+    }
+    totals = task.select(failed, carry.totals, trees.add(carry.totals, metrics))
+    moved = Carry(state, totals, skipped, carry.broken)
+    if plan.recipe.on_nonfinite == "stop":
+        # The first such step freezes everything, so that whenever the host looks, the state is
+        # the one before it.
+        stays = failed | jnp.any(carry.broken)
+        flagged = carry._replace(broken=jnp.where(jnp.any(carry.broken), carry.broken, flags))
+        moved = task.select(stays, flagged, moved)
+    return moved, moved.state.step + 0
+
+
+def _initial_carry(plan: Plan, batch: Mapping[str, jax.Array], constants: PyTree) -> Carry:
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), dict(plan.metrics))
+    flags = zeros.pop("nonfinite", (jnp.zeros(1),))[0]
+    none = jnp.zeros((), jnp.int32)
+    skipped = {"steps": none, "examples": none + 0}
+    totals = {name: _pair(value) for name, value in zeros.items()}
+    return Carry(initial_state(plan, batch, constants), totals, skipped, flags > 0)
+
+
+def _flags(measured: Metrics) -> jax.Array:
+    if "nonfinite" in measured:
+        return measured["nonfinite"][0] > 0
+    sums = [jnp.all(jnp.isfinite(total)) for total, _ in measured.values()]
+    return ~jnp.all(jnp.stack(sums))[None]
+
+
+def _pair(pair: tuple[Any, Any]) -> tuple[jax.Array, jax.Array]:
+    return tuple(jnp.asarray(value, jnp.float32) for value in pair)
+
+
+def _saved(carry: Carry) -> dict[str, PyTree]:
+    return {"state": carry.state, "totals": carry.totals, "skipped": carry.skipped}
+
+
+def evaluations(plan: Plan, feed: Feed) -> dict[str, Evaluation]:
+    """Builds the evaluators that a config names, with their intervals in steps."""
+    context, built = feed.context(), {}
+    for name, spec in plan.recipe.evaluate.items():
+        spec = {"every": "100%", **config.plain(spec)}
+        every = max(1, plan.steps(spec.pop("every")))
+        spec["name"] = spec.pop("kind", None)
+        measure = config.build(spec, "library.evaluation", "evaluator", context=context)
+        built[name] = Evaluation(every, measure)
+    return built
+
+
+def measured(name: str, evaluation: Evaluation, state: TrainState) -> dict[str, Any]:
+    """Evaluates a state, and beside it its running averages where it has them."""
+    found = {name: evaluation.measure(state)}
+    if state.ema is not None:
+        found[f"{name}_ema"] = evaluation.measure(task.averaged(state))
+    return {f"{n}/{k}": v for n, values in found.items() for k, v in values.items()}
+
+
+def _best(rows: list[dict[str, Any]], reported: Mapping[str, Any] | None) -> dict[str, float]:
+    if not reported:
+        return {}
+    values = [row[reported["metric"]] for row in rows if reported["metric"] in row]
+    return {reported["metric"]: max(values)} if values else {}
+
+
+def _result(final: Mapping[str, float], reported: Mapping[str, Any] | None) -> dict | None:
+    if not reported:
+        return None
+    claim = config.read(Reported, reported, "reported")
+    value = final.get(claim.metric)
+    gap = None if value is None else value - claim.value
+    return {
+        "metric": claim.metric,
+        "value": value,
+        "reported": claim.value,
+        "source": claim.source,
+        "gap": gap,
+    }

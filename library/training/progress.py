@@ -1,0 +1,65 @@
+"""What a person sees of a run: a live bar on a terminal, a line an interval elsewhere."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+_SHOWN = ("loss", "accuracy", "rmse")
+
+
+class Display:
+    """Shows a run's progress; used as a context manager."""
+
+    def __init__(self, console: Console, *, total: int, start: int):
+        """Prepares the display.
+
+        Args:
+          console: where to write; the bar is live if it is a terminal.
+          total: steps of the run.
+          start: steps done before.
+        """
+        self.console, self.total = console, total
+        self._bar = Progress(
+            TextColumn("[bold]step"),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("train", total=total, completed=start, note="compiling")
+
+    def __enter__(self) -> "Display":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def advance(self, step: int) -> None:
+        """Moves the bar to a step."""
+        self._bar.update(self._task, completed=step)
+
+    def show(self, step: int, row: Mapping[str, float]) -> None:
+        """Shows a row of metrics, beside the bar or as a line."""
+        note = "  ".join(
+            f"{name} {value:.4f}"
+            for name, value in row.items()
+            if name.rpartition("/")[2] in _SHOWN
+        )
+        rate = row.get("train/examples_per_second")
+        note += f"  {rate:,.0f} examples/s" if rate else ""
+        self._bar.update(self._task, completed=step, note=note)
+        if not self.console.is_terminal:
+            self.console.print(f"step {step}/{self.total}  {note}", highlight=False)

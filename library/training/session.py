@@ -1,0 +1,158 @@
+"""A run from its config to its report: what surrounds the loop."""
+
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from library import trees
+from library.config import ConfigError
+from library.data.preprocessing import CorruptExample
+from library.reporting import report
+from library.task import TrainState
+from library.training import checkpoints, environment, loop, preemption
+from library.training.checkpoints import CheckpointError
+from library.training.clock import Clock
+from library.training.feed import Feed
+from library.training.recipe import Plan, make_plan
+from library.training.workdir import open_workdir, read_json, write_json
+
+
+def train(
+    values: Mapping[str, Any],
+    identity: Mapping[str, Any],
+    workdir: Path,
+    clock: Clock,
+    console: Console,
+) -> int:
+    """Trains a config in a workdir and reports; returns the program's exit code.
+
+    Args:
+      values: the config.
+      identity: where it came from, kept in config.json.
+      workdir: the directory, which may hold an unfinished run of the same config.
+      clock: started with the program.
+      console: where everything is shown.
+
+    Raises:
+      ConfigError: the config or the workdir was not understood.
+    """
+    environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
+    with clock.phase("build"):
+        try:
+            plan = make_plan(values)
+        except CorruptExample as error:
+            raise ConfigError(str(error)) from error
+        workdir = open_workdir(workdir, values, identity)
+    finished = workdir / "summary.json"
+    if finished.is_file():
+        console.print(f"{workdir} holds a finished run of this config; nothing to do")
+        show_result(read_json(finished), workdir, console)
+        return 0
+    parameters = sum(x.size for x in jax.tree.leaves(plan.state.params))
+    console.print(
+        f"{identity.get('path', 'config')} {identity.get('variant', '')}: "
+        f"{parameters:,} parameters, {len(plan.loader.source.records):,} examples, "
+        f"{plan.total_steps:,} steps of {plan.dataset.batch_size} on {jax.device_count()} "
+        f"{jax.default_backend()} device(s); workdir {workdir}",
+        highlight=False,
+    )
+    try:
+        outcome = loop.train(plan, workdir, clock, console)
+    except loop.Preempted as stop:
+        console.print(str(stop))
+        return preemption.EXIT_CODE
+    except (loop.NonFiniteError, CheckpointError, CorruptExample, OSError) as error:
+        console.print(f"[bold red]error:[/] {error}", highlight=False)
+        return 1
+    summary = {
+        **outcome,
+        **environment.describe(),
+        "phases": clock.read(),
+        "wall_time": clock.total(),
+        "command": identity.get("command"),
+    }
+    write_json(finished, summary)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    report.write_report(workdir)
+    show_result(summary, workdir, console)
+    return 0
+
+
+class Trained(NamedTuple):
+    """A run brought back: its plan, its data, the step and the state of a checkpoint."""
+
+    plan: Plan
+    feed: Feed
+    step: int
+    state: TrainState
+
+
+def restore(values: Mapping[str, Any], workdir: Path, *, which: str = "latest") -> Trained:
+    """Brings back a run from its workdir.
+
+    Args:
+      values: its config; what concerns only the running (devices, batch sizes) may differ.
+      workdir: its directory.
+      which: the "latest" or the "best" checkpoint.
+
+    Raises:
+      ConfigError: there is no such checkpoint, or the config builds another model than it holds.
+    """
+    step, leaves = checkpoints.load(workdir, which=which)
+    environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
+    plan = make_plan({**values, "dataset": {**values["dataset"], "cache": "none"}})
+    paths = [f"state/{path}" for path in trees.paths(plan.state)]
+    missing = [path for path in paths if path not in leaves]
+    if missing:
+        raise ConfigError(f"the {which} checkpoint of {workdir} has no {missing[0]}")
+    ordered = [leaves[path] for path in paths]
+    shapes = zip(paths, ordered, jax.tree.leaves(plan.state))
+    for path, found, wanted in shapes:
+        if found.shape != wanted.shape:
+            raise ConfigError(f"{path} is {found.shape} in {workdir}, and {wanted.shape} here")
+    state = jax.tree.unflatten(jax.tree.structure(plan.state), jax.device_get(ordered))
+    return Trained(plan, Feed(plan), step, plan.strategy.init(lambda x: x, state))
+
+
+def evaluate(
+    values: Mapping[str, Any], workdir: Path, *, which: str = "latest"
+) -> tuple[int, dict[str, float]]:
+    """Runs a config's evaluators on a checkpoint of its run.
+
+    Returns:
+      The checkpoint's step, and every number measured, as "evaluator/metric".
+
+    Raises:
+      ConfigError: as `restore`, or the config names no evaluators.
+    """
+    trained = restore(values, workdir, which=which)
+    evaluations = loop.evaluations(trained.plan, trained.feed)
+    if not evaluations:
+        raise ConfigError(f"the config of {workdir} names no evaluators")
+    found = {}
+    for name, evaluation in evaluations.items():
+        found |= loop.measured(name, evaluation, trained.state)
+    return trained.step, {k: float(v) for k, v in found.items() if not np.ndim(v)}
+
+
+def show_result(summary: Mapping[str, Any], workdir: Path, console: Console) -> None:
+    """Prints the final metrics, the result beside the claim, and where the report lies."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in summary["metrics"].items():
+        if value is not None and not name.startswith("train/"):
+            table.add_row(name, f"{value:.4f}")
+    console.print(table)
+    result = summary.get("result")
+    if result and result["value"] is not None:
+        console.print(
+            f"[bold]{result['metric']} {result['value']:.4f}[/], reported "
+            f"{result['reported']:.4f} ({result['source']}), gap {result['gap']:+.4f}",
+            highlight=False,
+        )
+    console.print(f"report: {workdir / 'report.html'}", highlight=False)
