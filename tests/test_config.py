@@ -151,7 +151,7 @@ def test_whole_numbers_become_floats_and_lists_tuples():
     [
         (None, float | None, None),
         (2, float | None, 2.0),
-        (2, int | float, 2),
+        (2, float | int, 2),
         (2.5, int | float, 2.5),
         ("a", float | str, "a"),
         (True, bool | float, True),

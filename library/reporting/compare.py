@@ -66,13 +66,16 @@ def compare(root: str | os.PathLike) -> Path:
 
 
 def find_workdirs(root: Path) -> list[Path]:
-    """Lists the folders below `root`, itself included, that hold a run.
+    """Lists the folders below `root` that hold a run.
 
     Raises:
-      ConfigError: there is no such folder, or no run in it.
+      ConfigError: there is no such folder or no run in it, or it is the workdir of a single run,
+        whose own report the comparison would replace.
     """
     if not root.is_dir():
         raise ConfigError(f"there is no folder {root}")
+    if all((root / name).is_file() for name in ("config.json", "metrics.jsonl")):
+        raise ConfigError(f"{root} is the workdir of one run: name the folder above it")
     found = []
     for folder, below, files in os.walk(root):
         below[:] = sorted(n for n in below if n not in _SKIPPED_FOLDERS and n[0] != ".")
@@ -98,7 +101,6 @@ def _entry(root: Path, run: Run) -> Entry:
         for key, value in runs.flatten(part, name).items()
     }
     name = run.path.relative_to(root).as_posix()
-    name = run.path.resolve().name if name == "." else name
     best = notation.best_of(metric or "", [*logged, best, final])
     return Entry(name, run, metric, leaves, curves, best, final)
 
@@ -162,9 +164,9 @@ def _breakable(key: str) -> Html:
 
 def _row(metric: str, entry: Entry, keys: Sequence[str], show_origin: bool) -> list[Any]:
     run = entry.run
-    report = (run.path / "report.html").is_file() and run.path.name != entry.name
-    href = quote(f"{entry.name}/report.html", safe="/")
-    name = page.tag("a", entry.name, href=f"./{href}") if report else entry.name
+    href = f"./{quote(entry.name)}/report.html"
+    reported = (run.path / "report.html").is_file()
+    name = page.tag("a", entry.name, href=href) if reported else entry.name
     values = [_cell(entry.leaves[key]) if key in entry.leaves else "" for key in keys]
     rate = run.summary.get("examples_per_second")
     if rate is None:

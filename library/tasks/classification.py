@@ -58,7 +58,7 @@ def classification(
     confusion (c, c) with a row for each true class, and calibration (3, 15): summed confidence,
     summed correctness and count by bin of confidence (Guo et al. 2017, section 2). Evaluation of
     yes and no gives loss, label_accuracy (the share of right answers) and exact_match (examples
-    whose answers are all right). Its loss is weighted but not smoothed.
+    whose answers are all right). The loss of an evaluation is weighted but not smoothed.
 
     Outputs: "logits" and "probabilities" (b, c), after test-time augmentation; "features" (b, d),
     the input of the model's head; "intermediates", all that the model records.

@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_digits_split_is_stratified_complete_and_fixed():
     assert sorted([*train, *test]) == list(range(1797))
     fifths = np.bincount(target) / 5
     assert np.abs(np.bincount(target[test]) - fifths).max() < 1
-    assert test[:6].tolist() == [4, 6, 17, 19, 20, 35]
+    assert zlib.crc32(test.astype("<i4").tobytes()) == 1128523611
 
 
 def test_digits_hold_scikit_learns_pixels_and_labels(tmp_path):
@@ -298,10 +299,7 @@ def test_the_real_files_where_there_are_any(tmp_path, name):
     info = prepare(name, tmp_path)
     assert info.splits == COUNTS[name]
     for split, size in info.splits.items():
-        source = sources.open_source(name, split, data_dir=tmp_path / "data")
-        counts = np.bincount([example["label"] for example in source.records])
-        assert len(counts) == len(info.label_names)
-        # MNIST alone is not balanced.
-        assert name == "mnist_npz" or set(counts) == {size // len(counts)}
-        sides = {decoded(source.records[row]).shape[:2] for row in range(0, size, 99)}
-        assert sides == {info.image_shape[:2]}
+        records = sources.open_source(name, split, data_dir=tmp_path / "data").records
+        examples = [records[row] for row in range(0, size, max(1, size // 500))]
+        assert {int(example["label"]) for example in examples} == set(range(len(info.label_names)))
+        assert {decoded(example).shape[:2] for example in examples} == {info.image_shape[:2]}

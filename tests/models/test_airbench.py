@@ -52,7 +52,8 @@ def test_convolutions_start_by_copying_their_inputs(initialised):
 
 def test_shapes_are_the_originals(initialised):
     model, variables, image = initialised
-    logits, updated = model.apply(variables, image, mutable=["intermediates"])
+    apply = jax.jit(lambda variables: model.apply(variables, image, mutable=["intermediates"]))
+    logits, updated = apply(variables)
     recorded = updated["intermediates"]
     sizes = [recorded[f"stage{i}"].shape[1:3] for i in (1, 2, 3)]
     assert sizes == [(15, 15), (7, 7), (3, 3)]

@@ -17,7 +17,7 @@ TINY = {
     "lenet5 linear": (dict(name="cnn.lenet5", output="linear"), (32, 32, 3)),
     "small": (dict(name="cnn.small", widths=[4, 8], dropout=0.5), (8, 8, 3)),
     "resnet18": (dict(name="resnet.resnet18", width=4, stem="cifar"), (8, 8, 3)),
-    "resnet50_v2": (dict(name="resnet.resnet50_v2", width=2, norm="group"), (32, 32, 3)),
+    "resnet18_v2": (dict(name="resnet.resnet18_v2", width=4, norm="group"), (32, 32, 3)),
     "resnet20": (dict(name="resnet.resnet20", width=4), (8, 8, 3)),
     "resnet20_v2": (dict(name="resnet.resnet20_v2", width=4, shortcut="pad"), (8, 8, 3)),
     "wide_resnet": (dict(name="wide_resnet", depth=10, widen_factor=1, dropout=0.3), (8, 8, 3)),
@@ -33,25 +33,43 @@ TINY = {
     "airbench94": (dict(name="airbench.airbench94", widths=[26, 32]), (9, 9, 3)),
 }
 
-COUNTS = {
-    "resnet.resnet18": (224, 1000, 11_689_512),
-    "resnet.resnet34": (224, 1000, 21_797_672),
-    "resnet.resnet50": (224, 1000, 25_557_032),
-    "resnet.resnet101": (224, 1000, 44_549_160),
-    "resnet.resnet152": (224, 1000, 60_192_808),
-    "resnet.resnet50_v2": (224, 1000, 25_549_352),
+# Image size, classes by default, and params: those published, or of the same layout.
+FACTORIES = {
+    "mlp.perceptron": (28, 10, 28 * 28 * 3 * 10 + 10),
+    "mlp": (28, 10, 28 * 28 * 3 * 800 + 800 + 800 * 800 + 800 + 8010),
+    "cnn.lenet5": (32, 10, 60_000 + 2 * 6 * 25),
+    "cnn.small": (8, 10, 72_954),
+    "resnet.resnet18": (64, 1000, 11_689_512),
+    "resnet.resnet34": (64, 1000, 21_797_672),
+    "resnet.resnet50": (64, 1000, 25_557_032),
+    "resnet.resnet101": (64, 1000, 44_549_160),
+    "resnet.resnet152": (64, 1000, 60_192_808),
+    "resnet.resnet18_v2": (64, 1000, 11_687_720),
+    "resnet.resnet34_v2": (64, 1000, 21_795_880),
+    "resnet.resnet50_v2": (64, 1000, 25_549_352),
+    "resnet.resnet101_v2": (64, 1000, 44_541_480),
+    "resnet.resnet152_v2": (64, 1000, 60_185_128),
     "resnet.resnet20": (32, 10, 269_722),
     "resnet.resnet32": (32, 10, 464_154),
     "resnet.resnet44": (32, 10, 658_586),
     "resnet.resnet56": (32, 10, 853_018),
     "resnet.resnet110": (32, 10, 1_727_962),
+    "resnet.resnet20_v2": (32, 10, 272_282),
+    "resnet.resnet56_v2": (32, 10, 855_578),
+    "resnet.resnet110_v2": (32, 10, 1_730_522),
     "resnet.resnet164_v2": (32, 10, 1_703_258),
     "wide_resnet": (32, 10, 36_479_194),
+    "vit": (224, 1000, 22_050_664),
     "vit.vit_ti16": (224, 1000, 5_717_416),
     "vit.vit_s16": (224, 1000, 22_050_664),
     "vit.vit_b16": (224, 1000, 86_567_656),
-    "vit.vit_b32": (224, 1000, 88_224_232),
     "vit.vit_l16": (224, 1000, 304_326_632),
+    "vit.vit_s32": (224, 1000, 22_878_952),
+    "vit.vit_b32": (224, 1000, 88_224_232),
+    "vit.vit_ti4": (32, 1000, 5_552_872),
+    "vit.vit_s4": (32, 1000, 21_721_576),
+    "vit.vit_ti8": (64, 1000, 5_580_520),
+    "vit.vit_s8": (64, 1000, 21_776_872),
     "airbench.airbench94": (32, 10, 1_971_640),
 }
 
@@ -60,26 +78,15 @@ def build(spec):
     return config.build(spec, "library.models", "model", num_classes=5)
 
 
-def count(variables):
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
-
-
-@pytest.mark.parametrize("name", COUNTS)
-def test_params_are_as_many_as_published(name):
-    size, num_classes, expected = COUNTS[name]
-    model = config.build(dict(name=name, num_classes=num_classes), "library.models", "model")
-    image = jnp.zeros((1, size, size, 3))
-    assert count(jax.eval_shape(model.init, jax.random.key(0), image)) == expected
-
-
-@pytest.mark.parametrize("name", config.available("library.models"))
-def test_defaults_are_built_from_the_name_alone(name):
+@pytest.mark.parametrize("name", FACTORIES)
+def test_the_name_alone_builds_the_network_of_the_paper(name):
+    size, num_classes, expected = FACTORIES[name]
     model = config.build(dict(name=name), "library.models", "model")
-    channels = 1 if "lenet" in name else 3
-    image = jnp.zeros((2, 32, 32, channels))
-    logits, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), image)
-    assert logits.shape == (2, model.num_classes)
+    image = jnp.zeros((2, size, size, 3))
+    logits, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), image)
+    assert logits.shape == (2, num_classes)
     assert logits.dtype == jnp.float32
+    assert sum(math.prod(p.shape) for p in jax.tree.leaves(variables["params"])) == expected
 
 
 @pytest.mark.parametrize("case", TINY)
@@ -112,17 +119,6 @@ def test_logits_features_and_stages(case, train):
 
 
 @pytest.mark.parametrize("case", TINY)
-def test_names_are_explicit(case):
-    spec, shape = TINY[case]
-    key = {"params": jax.random.key(1), "dropout": jax.random.key(2)}
-    variables = jax.eval_shape(build(spec).init, key, jnp.zeros((1, *shape)))
-    for path in flatten_dict(variables):
-        for part in path[1:]:
-            assert part == part.lower(), path
-    assert set(variables) <= {"params", "batch_stats"}
-
-
-@pytest.mark.parametrize("case", TINY)
 def test_bfloat16_computes_with_float32_params_and_logits(case):
     spec, shape = TINY[case]
     model = build(spec | dict(dtype="bfloat16"))
@@ -140,10 +136,14 @@ def test_bfloat16_computes_with_float32_params_and_logits(case):
 
 
 @pytest.mark.parametrize("case", TINY)
-def test_param_dtype_is_that_of_all_params(case):
+def test_names_are_explicit_and_param_dtype_is_that_of_all_params(case):
     spec, shape = TINY[case]
     model = build(spec | dict(param_dtype="bfloat16"))
     variables = jax.eval_shape(model.init, jax.random.key(1), jnp.zeros((2, *shape)))
+    assert set(variables) <= {"params", "batch_stats"}
+    for path in flatten_dict(variables):
+        # Names that Flax makes up start with the capital of a class.
+        assert all(part == part.lower() for part in path), path
     assert {leaf.dtype for leaf in jax.tree.leaves(variables["params"])} == {jnp.dtype("bfloat16")}
 
 

@@ -1,0 +1,70 @@
+"""ResNets for CIFAR-10: He et al. 2016's own, and ResNet-18 with a 3x3 stem.
+
+Command:   python -m experiments.train --config=configs/cifar10/resnet.py:resnet20
+Hardware:  one GPU, or two CPU cores for the :resnet20_hour variants
+Expected:  see VARIANTS; error of the original CIFAR-10, top-1
+Source:    He et al. 2016, "Deep Residual Learning for Image Recognition", table 6: batches of 128,
+           rate 0.1 divided by 10 at 32k and 48k of 64k updates, weight decay 1e-4, crops from 4
+           pixels of padding and flips; trained on 45k images with 5k held out.
+           ResNet-18: kuangliu/pytorch-cifar, README: rate 0.1, weight decay 5e-4, cosine, 200
+           epochs.
+
+The `_jpeg` variants read `cifar10_jpeg`, the same images after JPEG compression at quality 75: what
+they reach is not the published figure's task.
+"""
+
+from ml_collections import ConfigDict
+
+# Model, dataset, length, reported accuracy.
+VARIANTS = {
+    "resnet20": ("resnet20", "cifar10", "64000 steps", 0.9125),
+    "resnet32": ("resnet32", "cifar10", "64000 steps", 0.9249),
+    "resnet44": ("resnet44", "cifar10", "64000 steps", 0.9283),
+    "resnet56": ("resnet56", "cifar10", "64000 steps", 0.9303),
+    "resnet110": ("resnet110", "cifar10", "64000 steps", 0.9357),
+    "resnet18": ("resnet18", "cifar10", "200 epochs", 0.9302),
+    "resnet20_jpeg": ("resnet20", "cifar10_jpeg", "64000 steps", 0.9125),
+    "resnet18_jpeg": ("resnet18", "cifar10_jpeg", "200 epochs", 0.9302),
+    "resnet20_jpeg_hour": ("resnet20", "cifar10_jpeg", "10 epochs", 0.9125),
+}
+
+
+def get_config(variant: str = "resnet20") -> ConfigDict:
+    model, dataset, total, reported = VARIANTS[variant]
+    config = ConfigDict()
+    config.dataset = dict(
+        name=dataset,
+        train="train",
+        test="test",
+        batch_size=128,
+        eval_batch_size=500,
+        cache="device",
+    )
+    config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
+    config.normalize = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
+    config.model = dict(name=f"resnet.{model}", num_classes=10)
+    config.task = dict(name="classification")
+    config.optimizer = dict(
+        name="sgd", learning_rate=0.1, momentum=0.9, weight_decay=1e-4, decayed="all"
+    )
+    if model == "resnet18":
+        config.model.stem = "cifar"
+        config.optimizer.update(weight_decay=5e-4, schedule=dict(name="cosine"))
+    elif variant.endswith("_hour"):
+        # Too short for steps of a constant rate: one cycle spends the hour best.
+        config.optimizer.update(
+            nesterov=True, schedule=dict(name="one_cycle", peak="25%", start=0.1, final=0.0)
+        )
+    else:
+        config.optimizer.schedule = dict(name="step", boundaries=["50%", "75%"], factor=0.1)
+    config.total = total
+    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
+    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
+    config.log_every = "100 steps"
+    config.reported = dict(
+        metric="test/accuracy",
+        value=reported,
+        source="kuangliu/pytorch-cifar" if model == "resnet18" else "He et al. 2016, table 6",
+    )
+    config.seed = 0
+    return config

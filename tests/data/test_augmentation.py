@@ -1,0 +1,516 @@
+"""Each operation against numpy, scipy or PIL, and what all of them promise about randomness."""
+
+import colorsys
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from PIL import Image
+from scipy import ndimage
+
+from library import rng
+from library.config import ConfigError, available, build
+from library.data import augmentation
+
+NUM_CLASSES = 16
+KEY = jax.random.key(3)
+PER_EXAMPLE = dict(
+    random_crop=dict(padding=2),
+    random_crop_reflect=dict(name="random_crop", padding=2, mode="reflect"),
+    flip_lr=dict(),
+    alternating_flip=dict(),
+    random_resized_crop=dict(size=6),
+    auto_augment=dict(),
+    rand_augment=dict(magnitude_std=0.5, probability=0.9),
+    trivial_augment=dict(),
+    color_jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1),
+    grayscale=dict(probability=0.5),
+    gaussian_blur=dict(kernel_size=3),
+    random_erasing=dict(),
+    cutout=dict(size=5),
+    normalize=dict(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.1)),
+)
+MIXES = dict(mixup=dict(alpha=0.4), cutmix=dict(alpha=1.0), mixup_cutmix=dict())
+
+
+def batch_of(size: int, height: int = 8, width: int = 8) -> dict[str, jax.Array]:
+    generator = np.random.default_rng(0)
+    image = generator.integers(0, 256, (size, height, width, 3)) / np.float32(255)
+    order = jnp.arange(size, dtype=jnp.uint32)
+    label = jnp.arange(size, dtype=jnp.int32) % NUM_CLASSES
+    return dict(image=jnp.asarray(image), label=label, index=order + 1000, row=order * 7)
+
+
+def take(batch: dict, chosen) -> dict:
+    return {name: value[jnp.asarray(chosen)] for name, value in batch.items()}
+
+
+@functools.cache
+def program(name: str):
+    """The jitted `(batch, key) -> batch` of one operation, built as from a config."""
+    spec = dict(name=name) | (PER_EXAMPLE | MIXES)[name]
+    return jax.jit(augmentation.compose([make(**spec)]))
+
+
+def make(**spec):
+    injected = dict(num_classes=NUM_CLASSES, num_examples=16)
+    return build(spec, "library.data.augmentation", "augmentation", **injected)
+
+
+def apply(op, batch: dict, key=KEY) -> np.ndarray:
+    return np.asarray(jax.jit(augmentation.compose([op]))(batch, key)["image"])
+
+
+def keys_of(batch: dict, key=KEY):
+    """The keys that an operation receives when it is the only one."""
+    return rng.per_example(jax.random.fold_in(key, 0), batch["index"])
+
+
+# What all operations promise.
+
+
+def test_factories_are_those_of_the_tests():
+    names = {spec.get("name", name) for name, spec in (PER_EXAMPLE | MIXES).items()}
+    assert set(available("library.data.augmentation")) - {"compose"} == names
+
+
+@pytest.mark.parametrize("name", PER_EXAMPLE)
+def test_an_example_depends_on_its_key_alone(name):
+    batch = batch_of(8)
+    whole = program(name)(batch, KEY)["image"]
+    assert whole.dtype == jnp.float32
+    part = [6, 1, 3]
+    np.testing.assert_array_equal(
+        program(name)(take(batch, part), KEY)["image"], whole[np.array(part)]
+    )
+    if name not in ("normalize", "alternating_flip"):
+        moved = batch | dict(index=batch["index"] + 500)
+        assert np.any(np.asarray(program(name)(moved, KEY)["image"]) != np.asarray(whole))
+
+
+@pytest.mark.parametrize("name", [*PER_EXAMPLE, *MIXES])
+def test_eight_devices_equal_one(name):
+    batch = batch_of(16)
+    alone = program(name)(batch, KEY)
+    mesh = Mesh(np.array(jax.devices()[:8]), ("data",), axis_types=(AxisType.Auto,))
+    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    compiled = program(name).lower(jax.device_put(batch, sharding), KEY).compile()
+    sharded = compiled(
+        jax.device_put(batch, sharding), jax.device_put(KEY, NamedSharding(mesh, PartitionSpec()))
+    )
+    for field in alone:
+        np.testing.assert_allclose(sharded[field], alone[field], atol=1e-6)
+    communicates = any(
+        f"{op}(" in compiled.as_text()
+        for op in ("all-gather", "all-reduce", "all-to-all", "collective-permute")
+    )
+    assert communicates == (name in MIXES)
+
+
+def test_compose_gives_each_position_its_keys():
+    batch = batch_of(8)
+    seen = []
+
+    def spy(batch, keys):
+        seen.append(jax.random.key_data(keys))
+        return batch
+
+    result = augmentation.compose([spy, spy])(batch, KEY)
+    for position, keys in enumerate(seen):
+        for example, index in enumerate(batch["index"]):
+            key = jax.random.fold_in(jax.random.fold_in(KEY, position), index)
+            np.testing.assert_array_equal(keys[example], jax.random.key_data(key))
+    np.testing.assert_array_equal(result["image"], batch["image"])
+    assert augmentation.compose([])(batch, KEY) == batch
+
+
+OFF = [
+    dict(name="flip_lr", probability=0.0),
+    dict(name="random_crop", padding=0),
+    dict(name="rand_augment", probability=0.0),
+    dict(name="color_jitter", brightness=0.5, contrast=0.5, saturation=0.5, probability=0.0),
+    dict(name="grayscale", probability=0.0),
+    dict(name="gaussian_blur", probability=0.0, kernel_size=3),
+    dict(name="random_erasing", probability=0.0),
+    dict(name="mixup", alpha=1.0, probability=0.0),
+    dict(name="cutmix", alpha=1.0, probability=0.0),
+]
+
+
+def test_probability_zero_is_the_identity_bitwise():
+    batch = batch_of(8)
+    noise = np.random.default_rng(5).random(batch["image"].shape)
+    batch["image"] = jnp.asarray(noise, jnp.float32)
+    result = jax.jit(augmentation.compose([make(**spec) for spec in OFF]))(batch, KEY)
+    np.testing.assert_array_equal(result["image"], batch["image"])
+    np.testing.assert_array_equal(result["label"], np.eye(8, NUM_CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (dict(name="random_crop", padding=-1), "padding=-1.*nearest is 0"),
+        (dict(name="random_crop", padding=1, mode="reflec"), "did you mean 'reflect'"),
+        (dict(name="flip_lr", probability=1.5), r"probability=1.5.*nearest is 1"),
+        (dict(name="flip_rl"), "did you mean 'flip_lr'"),
+        (dict(name="auto_augment", policy="cifar10"), "did you mean 'cifar'"),
+        (dict(name="auto_augment", fill=128.0), "fill=128.0"),
+        (dict(name="rand_augment", magnitude=11.0), r"magnitude=11.0.*nearest is 10"),
+        (dict(name="rand_augment", max_magnitude=0.0), "max_magnitude=0.0: a positive"),
+        (dict(name="rand_augment", num_layers=0), "num_layers=0"),
+        (dict(name="trivial_augment", fill=-0.1), "fill=-0.1"),
+        (dict(name="color_jitter", hue=0.6), "hue=0.6.*nearest is 0.5"),
+        (dict(name="color_jitter", contrast=-0.6), "contrast=-0.6"),
+        (dict(name="gaussian_blur", sigma=(2.0, 1.0)), "sigma"),
+        (dict(name="gaussian_blur", kernel_size=0), "kernel_size=0"),
+        (dict(name="random_resized_crop", area=(0.1, 1.1)), "area=.*<= 1"),
+        (dict(name="random_resized_crop", ratio=(0.0, 1.0)), "ratio"),
+        (dict(name="random_erasing", fill="noise"), "unknown fill"),
+        (dict(name="cutout", size=0), "size=0"),
+        (dict(name="normalize", mean=(0.5,), std=(0.0,)), "std=0.0"),
+        (dict(name="normalize", mean=(0.5,), std=(1.0, 1.0)), "1 means and 2"),
+        (dict(name="mixup", alpha=0.0), "alpha=0.0"),
+        (dict(name="cutmix", alpha=-1.0), "alpha=-1.0"),
+        (dict(name="mixup_cutmix", cutmix_probability=2.0), "cutmix_probability=2.0"),
+        (dict(name="mixup", alpha=float("nan")), "alpha=nan"),
+    ],
+)
+def test_bad_arguments_are_refused(spec, message):
+    with pytest.raises(ConfigError, match=message):
+        make(**spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (dict(name="random_crop", padding=8, mode="reflect"), "padding=8 cannot be reflected"),
+        (dict(name="gaussian_blur", kernel_size=17), "kernel_size=17"),
+        (dict(name="normalize", mean=(0.5,) * 4, std=(1.0,) * 4), "4 means"),
+    ],
+)
+def test_arguments_that_do_not_fit_the_images_are_refused(spec, message):
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(augmentation.compose([make(**spec)]), batch_of(2), KEY)
+
+
+# Geometry.
+
+
+@pytest.mark.parametrize("name", ["random_crop", "random_crop_reflect"])
+def test_crop_equals_slicing_at_the_drawn_offsets(name):
+    batch = batch_of(16)
+    result = np.asarray(program(name)(batch, KEY)["image"])
+    mode = PER_EXAMPLE[name].get("mode", "constant")
+    padded = np.pad(batch["image"], ((0, 0), (2, 2), (2, 2), (0, 0)), mode=mode)
+    offsets = jax.vmap(lambda key: jax.random.randint(key, (2,), 0, 5))(keys_of(batch))
+    for image, source, (top, left) in zip(result, padded, np.asarray(offsets)):
+        np.testing.assert_array_equal(image, source[top : top + 8, left : left + 8])
+    drawn = jax.vmap(lambda key: jax.random.randint(key, (2,), 0, 5))(keys_of(batch_of(512)))
+    assert all(set(column) == {0, 1, 2, 3, 4} for column in np.asarray(drawn).T)
+
+
+@pytest.mark.parametrize("probability", [0.3, 1.0])
+def test_flip_mirrors_as_often_as_stated(probability):
+    batch = batch_of(1024, 1, 3)
+    result = apply(make(name="flip_lr", probability=probability), batch)
+    image = np.asarray(batch["image"])
+    flipped = np.all(result == image[:, :, ::-1], axis=(1, 2, 3))
+    np.testing.assert_array_equal(result[~flipped], image[~flipped])
+    share = np.mean(flipped)
+    assert abs(share - probability) <= 5 * np.sqrt(probability * (1 - probability) / 1024)
+
+
+def test_alternating_flip_mirrors_each_example_every_other_epoch():
+    rows = np.random.default_rng(2).permutation(512).astype(np.uint32)
+    image = batch_of(512, 1, 2)["image"]
+    op = jax.jit(augmentation.compose([augmentation.alternating_flip(num_examples=512)]))
+    history = []
+    for epoch in range(4):
+        # A new order in every epoch, and the key of another step.
+        order = np.random.default_rng(epoch).permutation(512)
+        index = np.arange(512, dtype=np.uint32) + np.uint32(512 * epoch)
+        batch = dict(image=image[order], row=jnp.asarray(rows[order]), index=jnp.asarray(index))
+        result = np.asarray(op(batch, jax.random.fold_in(KEY, epoch))["image"])
+        flipped = np.empty(512, bool)
+        source = np.asarray(image[order])
+        flipped[order] = np.all(result == source[:, :, ::-1], axis=(1, 2, 3))
+        kept = np.all(result == source, axis=(1, 2, 3))
+        np.testing.assert_array_equal(kept, ~flipped[order])
+        history.append(flipped)
+    assert abs(history[0].mean() - 0.5) < 5 * 0.5 / np.sqrt(512)
+    for before, after in itertools.pairwise(history):
+        np.testing.assert_array_equal(after, ~before)
+
+
+def test_resized_crop_equals_that_of_pil():
+    batch = batch_of(16, 8, 8)
+    result = np.asarray(program("random_resized_crop")(batch, KEY)["image"])
+    draw = functools.partial(augmentation._inception_box, height=8, width=8)
+    boxes = jax.vmap(lambda key: draw(key, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)))(keys_of(batch))
+    for image, source, (top, left, rows, columns) in zip(
+        result, np.asarray(batch["image"]), np.stack(boxes, axis=1).tolist()
+    ):
+        for channel in range(3):
+            resized = Image.fromarray(source[..., channel]).resize(
+                (6, 6), Image.Resampling.BILINEAR, (left, top, left + columns, top + rows)
+            )
+            np.testing.assert_allclose(image[..., channel], resized, atol=2e-6)
+
+
+def test_boxes_have_the_stated_areas_and_ratios():
+    draw = functools.partial(augmentation._inception_box, height=100, width=80)
+    keys = jax.random.split(KEY, 2048)
+    top, left, rows, columns = np.asarray(
+        jnp.stack(jax.vmap(lambda key: draw(key, area=(0.1, 0.5), ratio=(0.5, 2.0)))(keys))
+    )
+    assert top.min() == left.min() == 0
+    assert (top + rows).max() == 100
+    assert (left + columns).max() == 80
+    area, ratio = rows * columns / 8000, columns / rows
+    assert area.min() > 0.095
+    assert area.max() < 0.515
+    assert ratio.min() > 0.47
+    assert ratio.max() < 2.13
+    # Uniform in the area and, symmetric about 1, in the logarithm of the ratio, but for boxes that
+    # do not fit, of which these have next to none.
+    assert abs(area.mean() - 0.3) < 0.01
+    assert abs(np.log(ratio).mean()) < 0.05
+
+
+def test_a_box_that_never_fits_is_the_largest_central_one():
+    draw = functools.partial(augmentation._inception_box, area=(1.0, 1.0), ratio=(1.0, 1.0))
+    assert [int(v) for v in draw(KEY, 4, 9)] == [0, 2, 4, 4]
+    assert [int(v) for v in draw(KEY, 9, 4)] == [2, 0, 4, 4]
+
+
+# Colour.
+
+
+def turned(image: np.ndarray, turn: float) -> np.ndarray:
+    pixels = [colorsys.rgb_to_hsv(*pixel) for pixel in image.reshape(-1, 3)]
+    return np.array([colorsys.hsv_to_rgb((h + turn) % 1, s, v) for h, s, v in pixels]).reshape(
+        image.shape
+    )
+
+
+def luma(image: np.ndarray) -> np.ndarray:
+    return image @ np.array([[0.299], [0.587], [0.114]])
+
+
+def jittered(image: np.ndarray, order, factors, turn: float) -> np.ndarray:
+    for kind in order:
+        if kind == 3:
+            image = turned(image, turn)
+        else:
+            degenerate = (0.0, luma(image).mean(), luma(image))[kind]
+            image = degenerate + factors[kind] * (image - degenerate)
+        image = np.clip(image, 0, 1)
+    return image
+
+
+def test_color_jitter_equals_one_of_the_orders_and_takes_them_all():
+    batch = batch_of(256, 3, 2)
+    op = make(name="color_jitter", brightness=0.8, contrast=0.8, saturation=0.8, hue=0.4)
+    results = apply(op, batch)
+
+    def drawn(key):
+        k_factor, _, _, k_hue, _ = jax.random.split(key, 5)
+        factors = jax.random.uniform(
+            k_factor, (3,), minval=1 - np.float32(0.8), maxval=1 + np.float32(0.8)
+        )
+        return factors, jax.random.uniform(k_hue, minval=-0.4, maxval=0.4)
+
+    factors, turns = jax.device_get(jax.vmap(drawn)(keys_of(batch)))
+    orders = list(itertools.permutations(range(4)))
+    taken = set()
+    for result, image, factor, turn in zip(
+        results, np.asarray(batch["image"], float), factors, turns
+    ):
+        errors = [np.abs(result - jittered(image, o, factor, turn)).max() for o in orders]
+        assert min(errors) < 1e-5
+        taken.add(orders[int(np.argmin(errors))])
+    assert len(taken) == 24
+
+
+def test_color_jitter_of_strength_zero_changes_nothing():
+    batch = batch_of(4)
+    np.testing.assert_array_equal(apply(make(name="color_jitter"), batch), batch["image"])
+    gray = batch | dict(image=batch["image"][..., :1])
+    with pytest.raises(ValueError, match=r"3 channels.*\(8, 8, 1\)"):
+        apply(make(name="color_jitter", hue=0.1), gray)
+
+
+def test_grayscale_is_the_luma_of_pil():
+    batch = batch_of(256, 2, 2)
+    result = apply(make(name="grayscale", probability=0.5), batch)
+    image = np.asarray(batch["image"])
+    gray = np.all(result[..., :1] == result, axis=(1, 2, 3))
+    assert 90 < gray.sum() < 166
+    np.testing.assert_array_equal(result[~gray], image[~gray])
+    for picture, source in zip(result[gray], image[gray]):
+        rgb = Image.fromarray(np.round(255 * source).astype(np.uint8))
+        np.testing.assert_allclose(255 * picture[..., 0], rgb.convert("L"), atol=0.51)
+
+
+def test_blur_equals_a_separable_gaussian():
+    batch = batch_of(32, 9, 7)
+    op = make(name="gaussian_blur", probability=0.5, sigma=(0.5, 2.0), kernel_size=5)
+    results = apply(op, batch)
+    blurred = 0
+    for result, image, key in zip(results, np.asarray(batch["image"]), keys_of(batch)):
+        if np.array_equal(result, image):
+            continue
+        blurred += 1
+        sigma = float(jax.random.uniform(jax.random.split(key)[0], minval=0.5, maxval=2.0))
+        kernel = np.exp(-(np.arange(-2, 3) ** 2) / (2 * sigma**2))
+        kernel /= kernel.sum()
+        expected = ndimage.correlate1d(image.astype(float), kernel, axis=0, mode="mirror")
+        expected = ndimage.correlate1d(expected, kernel, axis=1, mode="mirror")
+        np.testing.assert_allclose(result, expected, atol=1e-6)
+    assert 5 < blurred < 27
+
+
+def test_normalize_subtracts_and_divides():
+    batch = batch_of(8)
+    result = program("normalize")(batch, KEY)["image"]
+    mean, std = (np.array(PER_EXAMPLE["normalize"][n], np.float32) for n in ("mean", "std"))
+    expected = (np.asarray(batch["image"]) - mean) / std
+    # One rounding more where the compiler multiplies by the reciprocal.
+    np.testing.assert_array_max_ulp(np.asarray(result), expected, maxulp=1)
+    one = apply(make(name="normalize", mean=(0.5,), std=(0.25,)), batch)
+    np.testing.assert_array_equal(one, (np.asarray(batch["image"]) - np.float32(0.5)) * 4)
+
+
+# Occlusion.
+
+
+def rectangle(mask: np.ndarray) -> tuple[int, int]:
+    """Returns the sides of a mask's bounding box, having checked that the mask fills it."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    assert mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+    return len(rows), len(columns)
+
+
+def test_erasing_fills_one_box_of_the_stated_area():
+    batch = batch_of(256, 32, 32)
+    op = make(name="random_erasing", probability=0.75, area=(0.1, 0.3), ratio=(0.5, 2.0), fill=2)
+    results, images = apply(op, batch), np.asarray(batch["image"])
+    sides = []
+    for result, image in zip(results, images):
+        mask = np.all(result == 2, axis=-1)
+        np.testing.assert_array_equal(result[~mask], image[~mask])
+        if mask.any():
+            sides.append(rectangle(mask))
+    rows, columns = np.array(sides).T
+    assert abs(len(sides) / 256 - 0.75) < 5 * np.sqrt(0.75 * 0.25 / 256)
+    area = rows * columns / 1024
+    assert 0.09 < area.min() < 0.12
+    assert 0.28 < area.max() < 0.32
+    assert 0.45 < (columns / rows).min() < 0.6
+    assert 1.7 < (columns / rows).max() < 2.2
+
+
+def test_erasing_fills_with_noise_of_each_pixel_and_channel():
+    batch = batch_of(32)
+    batch["image"] = batch["image"] + 2
+    result = np.asarray(program("random_erasing")(batch, KEY)["image"])
+    noise = result[result < 2]
+    assert 0 <= noise.min() < 0.1
+    assert 0.9 < noise.max() < 1
+    assert len(np.unique(noise)) > 0.99 * len(noise)
+
+
+def test_cutout_blanks_a_square_about_the_drawn_pixel():
+    batch = batch_of(64)
+    batch["image"] = batch["image"] + 1
+    result = np.asarray(program("cutout")(batch, KEY)["image"])
+    for image, source, key in zip(result, np.asarray(batch["image"]), keys_of(batch)):
+        y, x = (int(v) for v in jax.random.randint(key, (2,), 0, np.array([8, 8])))
+        expected = source.copy()
+        expected[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3] = 0
+        np.testing.assert_array_equal(image, expected)
+
+
+# Mixing.
+
+
+def mixed(spec: dict, size: int = 256, side: int = 8):
+    """Returns images, partners and results, with each example's own share from its label."""
+    batch = batch_of(size, side, side)
+    result = jax.jit(augmentation.compose([make(**spec)]))(batch, KEY)
+    label = np.asarray(result["label"])
+    assert label.dtype == np.float32
+    assert label.shape == (size, NUM_CLASSES)
+    np.testing.assert_allclose(label.sum(-1), 1, atol=1e-6)
+    share = label[np.arange(size), np.asarray(batch["label"])]
+    partner = np.roll(np.asarray(batch["label"]), 1)
+    np.testing.assert_allclose(label[np.arange(size), partner], 1 - share, atol=1e-6)
+    image = np.asarray(batch["image"])
+    return image, np.roll(image, 1, axis=0), np.asarray(result["image"]), share
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0])
+def test_mixup_is_the_convex_combination(alpha):
+    image, partner, result, share = mixed(dict(name="mixup", alpha=alpha), size=1024, side=2)
+    weight = share[:, None, None, None]
+    np.testing.assert_allclose(result, weight * image + (1 - weight) * partner, atol=1e-6)
+    # Moments of Beta(alpha, alpha), which is at most as wide as a fair coin.
+    variance = 1 / (4 * (2 * alpha + 1))
+    assert abs(share.mean() - 0.5) < 5 * np.sqrt(variance / 1024)
+    assert abs(share.var() - variance) < 0.02
+
+
+def test_cutmix_pastes_a_box_and_weighs_by_its_share():
+    image, partner, result, share = mixed(dict(name="cutmix", alpha=1.0))
+    sides = []
+    for own, other, picture, weight in zip(image, partner, result, share):
+        pasted = np.all(picture == other, axis=-1)
+        np.testing.assert_array_equal(picture[~pasted], own[~pasted])
+        assert weight == pytest.approx(1 - pasted.mean(), abs=1e-6)
+        if pasted.any():
+            sides.append(rectangle(pasted))
+    assert len(set(sides)) > 20
+    assert 0.55 < share.mean() < 0.85
+
+
+def test_mixup_and_cutmix_are_switched_for_each_example():
+    spec = dict(name="mixup_cutmix", cutmix_probability=0.4, probability=0.8)
+    image, partner, result, share = mixed(spec, size=512)
+    kept = np.all(result == image, axis=-1)
+    pasted = np.all(result == partner, axis=-1)
+    untouched = np.all(kept, axis=(1, 2))
+    np.testing.assert_array_equal(share[untouched], 1)
+    cut = np.all(kept | pasted, axis=(1, 2)) & ~untouched
+    np.testing.assert_allclose(share[cut], 1 - pasted[cut].mean(axis=(1, 2)), atol=1e-6)
+    weight = share[:, None, None, None]
+    blend = weight * image + (1 - weight) * partner
+    others = ~cut & ~untouched
+    np.testing.assert_allclose(result[others], blend[others], atol=1e-6)
+    # Some boxes of CutMix are empty, and count as untouched.
+    assert abs(others.mean() - 0.8 * 0.6) < 5 * np.sqrt(0.48 * 0.52 / 512)
+    assert 0.2 < cut.mean() < 0.33
+
+
+def test_soft_labels_are_mixed_on():
+    batch = batch_of(8)
+    twice = augmentation.compose([make(name="mixup", alpha=1.0), make(name="cutmix", alpha=1.0)])
+    label = jax.jit(twice)(batch, KEY)["label"]
+    np.testing.assert_allclose(label.sum(-1), 1, atol=1e-6)
+    assert np.all((np.asarray(label) > 0).sum(-1) <= 3)
+    wrong = batch | dict(label=jnp.ones((8, 3)) / 3)
+    with pytest.raises(ValueError, match=r"\(8, 3\) are not of 16 classes"):
+        program("mixup")(wrong, KEY)
+
+
+def test_under_pmap_partners_are_of_the_same_device():
+    batch = batch_of(16)
+    augment = augmentation.compose([make(name="mixup", alpha=1.0)])
+    split = {name: value.reshape(2, 8, *value.shape[1:]) for name, value in batch.items()}
+    label = jax.pmap(augment, in_axes=(0, None), devices=jax.devices()[:2])(split, KEY)["label"]
+    has_weight = np.asarray(label) > 0
+    assert not has_weight[0, :, 8:].any()
+    assert not has_weight[1, :, :8].any()

@@ -1,0 +1,121 @@
+import json
+import re
+
+import pytest
+
+from library.config import ConfigError
+from library.reporting import compare, runs
+
+
+def table_rows(path):
+    """Returns the cells of every table row of a page, tags removed."""
+    rows = re.findall(r"<tr>(.*?)</tr>", path.read_text(), re.DOTALL)
+    cells = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL) for row in rows]
+    return [[re.sub(r"<[^>]*>", "", cell) for cell in row] for row in cells]
+
+
+def changed(values, **leaves):
+    config = json.loads(json.dumps(values[0]))
+    for key, value in leaves.items():
+        config["optimizer"][key] = value
+    return config
+
+
+def test_the_table_holds_what_differs_and_what_came_of_it(make_run, tmp_path, values):
+    summary = values[1]
+    make_run(tmp_path / "sweep" / "a", config=changed(values, learning_rate=0.1), summary=None)
+    better = summary | {"metrics": {"test/accuracy": 0.95}, "best": {}, "result": None}
+    make_run(tmp_path / "b", config=changed(values, clip=1.0), summary=better)
+    path = compare.compare(tmp_path)
+    assert path == tmp_path / "report.html"
+    header = ["run", "optimizer.learning_rate", "optimizer.clip", "best", "final", "steps"]
+    assert table_rows(path) == [
+        [*header, "examples/s", "wall time", "status"],
+        ["b", "0.2", "1", "95.00%", "95.00%", "40", "812", "12 min 34 s", "finished"],
+        ["sweep/a", "0.1", "", "92.00%", "92.00%", "40", "825", "1 min 20 s", "unfinished"],
+    ]
+    assert "Reported: 93.02% (Someone, README)" in path.read_text()
+
+
+def test_lower_is_better_for_errors_and_groups_are_by_metric(make_run, tmp_path, values):
+    def log(metric, value):
+        return [{"step": 1, "wall_time": 1.0, metric: value}]
+
+    for name, metric, value in (
+        ("high", "test/error", 0.4),
+        ("low", "test/error", 0.1),
+        ("nan", "test/error", float("nan")),
+        ("other", "test/fid", 9.5),
+    ):
+        config = changed(values)
+        config["reported"] = {"metric": metric, "value": None, "source": None}
+        make_run(tmp_path / name, config=config, summary=None, log=log(metric, value))
+    path = compare.compare(tmp_path)
+    assert [row[0] for row in table_rows(path)] == ["run", "low", "high", "nan", "run", "other"]
+    assert "test/error (lower is better)" in path.read_text()
+
+
+def test_two_hundred_runs_are_read_once_each(make_run, tmp_path, values, monkeypatch):
+    for i in range(200):
+        config = changed(values, learning_rate=0.01 * (i + 1))
+        log = [{"step": 1, "wall_time": 1.0, "train/loss": 1.0, "test/accuracy": i / 1000}]
+        make_run(tmp_path / f"run{i:03}", config=config, summary=None, log=log)
+    (tmp_path / "run000" / "checkpoints" / "4").mkdir(parents=True)
+    for name in ("config.json", "metrics.jsonl"):
+        (tmp_path / "run000" / "checkpoints" / "4" / name).write_text("{}")
+    read, rows = runs.read_rows, []
+    monkeypatch.setattr(runs, "read_rows", lambda path: rows.append(path) or read(path))
+    path = compare.compare(tmp_path)
+    table = table_rows(path)
+    assert len(rows) == 200
+    assert len(table) == 201
+    assert table[1][:3] == ["run199", "2", "19.90%"]
+    assert path.read_text().count("<img") == 1
+
+
+def test_many_differing_keys_are_capped_and_named(make_run, tmp_path, values):
+    for run in range(2):
+        many = {f"key{i:02}": i + run for i in range(20)}
+        make_run(tmp_path / f"{run}", config=changed(values, **many))
+    path = compare.compare(tmp_path)
+    assert len(table_rows(path)[0]) == 1 + compare.MAX_KEYS + 6
+    assert "8 more keys differ: optimizer.key12" in path.read_text()
+
+
+def test_a_damaged_run_is_named_and_left_out(make_run, tmp_path):
+    make_run(tmp_path / "good")
+    make_run(tmp_path / "bad<b>")
+    lines = (tmp_path / "bad<b>" / "metrics.jsonl").read_text().splitlines()
+    (tmp_path / "bad<b>" / "metrics.jsonl").write_text("\n".join(["{", *lines]))
+    path = compare.compare(tmp_path)
+    assert [row[0] for row in table_rows(path)] == ["run", "good"]
+    assert "bad&lt;b&gt;/metrics.jsonl, line 1: not JSON" in path.read_text()
+
+
+def test_runs_link_to_their_reports(make_run, tmp_path):
+    make_run(tmp_path / "a b")
+    (tmp_path / "a b" / "report.html").write_text("")
+    assert '<a href="./a%20b/report.html">a b</a>' in compare.compare(tmp_path).read_text()
+
+
+def test_no_runs_is_an_error(tmp_path, make_run):
+    with pytest.raises(ConfigError, match="no run below"):
+        compare.compare(tmp_path)
+    with pytest.raises(ConfigError, match="there is no folder"):
+        compare.compare(tmp_path / "absent")
+    make_run(tmp_path / "a")
+    (tmp_path / "a" / "config.json").write_text("[")
+    with pytest.raises(ConfigError, match=r"can be read: .*config\.json, line 1"):
+        compare.compare(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_the_workdir_of_one_run_keeps_its_own_report(run):
+    with pytest.raises(ConfigError, match="is the workdir of one run"):
+        compare.compare(run)
+
+
+def test_differing_keys_tell_types_and_absence_apart():
+    flat = [{"a": 1, "b": 2, "c": [1]}, {"a": True, "b": 2, "c": [1], "d": None}]
+    assert compare.differing_keys(flat) == ["a", "d"]
+    assert compare.differing_keys(flat[:1]) == []

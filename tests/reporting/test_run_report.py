@@ -1,0 +1,188 @@
+import html.parser
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from library.config import ConfigError
+from library.reporting import page
+from library.reporting.report import write_report
+
+_VOID = {"meta", "img", "wbr", "br", "link"}
+
+
+class Checker(html.parser.HTMLParser):
+    """Checks that elements nest, and collects what a page says and refers to."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.open, self.tags, self.references, self.words = [], [], [], []
+        self.attributes = set()
+        self.feed(path.read_text())
+        self.close()
+        assert self.open == []
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.references += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.words.append(data)
+
+
+def test_a_finished_run_is_reported_whole(run):
+    found = Checker(write_report(run))
+    for expected in (
+        "resnet18 on cifar10",
+        "configs/cifar/resnet.py:resnet18 · finished · 40 steps in 12 min 34 s",
+        "Reported 93.02% Ours 92.67% Gap -0.35 points",
+        "Source of the reported value: Someone, README",
+        "Best during the run: 92.81%",
+        "python -m experiments.train --config=configs/cifar/resnet.py:resnet18",
+        "test/accuracy 92.67% 92.81%",
+        "Confusion, test set, 28 examples",
+        "4 of the 4 stored samples that are right.",
+        "2 of the 2 stored samples that are wrong, the most confident first.",
+        "812 examples a second",
+        "train 11 min 40 s",
+        "2 x CPU core (AMD EPYC)",
+        "python 3.11.2, jax 0.10.2",
+        "0123456789abcdef",
+        "11,173,962",
+        "f00d" * 16,
+        "padding: 4 ← overridden",
+        "learning_rate: 0.2 ← overridden",
+        "nesterov: true",
+        "test/entropy one value, float32 1.25",
+    ):
+        assert expected in found.text
+    assert found.text.count("← overridden") == 2
+    headings = ("Calibration", "Augmentation", "Also evaluated", "Environment", "Config")
+    assert all(heading in found.text for heading in headings)
+
+
+def test_the_page_and_its_figures_stand_alone(run):
+    path = write_report(run)
+    found = Checker(path)
+    names = {p.stem for p in (run / "figures").glob("*.png")}
+    assert names == {
+        *("learning_curves", "throughput", "test_confusion", "test_class_accuracy"),
+        *("test_calibration", "test_samples", "test_spectrum", "augmentation"),
+        *("predictions_right", "predictions_wrong"),
+    }
+    assert found.tags.count("img") == len(names)
+    assert all(r.startswith("data:image/png;base64,") for r in found.references)
+    assert "script" not in found.tags
+    assert "url(" not in path.read_text()
+    assert "@import" not in path.read_text()
+    assert not list(run.glob(".*")) + list((run / "figures").glob(".*"))
+
+
+def test_a_run_that_has_just_begun_has_a_report(make_run, tmp_path):
+    found = Checker(write_report(make_run(tmp_path / "new", log=[], summary=None)))
+    assert "unfinished · 0 steps" in found.text
+    assert "No metric has been logged yet." not in found.text
+    assert "Ours so far -" in found.text
+    assert "Reported 93.02%" in found.text
+    assert found.tags.count("img") == 0
+
+
+def test_an_unfinished_run_shows_its_values_so_far_and_its_torn_line(make_run, tmp_path):
+    run = make_run(tmp_path / "a", summary=None)
+    with (run / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 5')
+    found = Checker(write_report(run))
+    assert "Ours so far 92.00% Gap -1.02 points" in found.text
+    assert "metrics.jsonl: line 5, the last, was cut short" in found.text
+    assert "test_ema/accuracy 93.00% 93.00%" in found.text
+
+
+def test_without_a_claim_there_is_no_gap(make_run, tmp_path, values):
+    config, summary = values
+    config.pop("reported")
+    summary["result"] = None
+    found = Checker(write_report(make_run(tmp_path / "a", config=config, summary=summary)))
+    assert "Ours 92.67%" in found.text
+    assert "Gap" not in found.text
+    assert "Reported" not in found.text
+
+
+def test_what_comes_from_outside_is_escaped(make_run, make_arrays, tmp_path, values):
+    config, summary = values
+    evil = '"><script>alert(1)</script><img src="http://evil.example/x" onerror=alert(1)>'
+    config["model"]["name"] = evil
+    config["reported"]["source"] = f"https://example.org/paper {evil}"
+    config[evil] = {evil: evil}
+    config["_config"]["overrides"][f"{evil}.{evil}"] = evil
+    summary |= {"command": evil, "commit": evil, "versions": {evil: evil}, "status": evil}
+    summary["phases"] = {evil: 1.0}
+    log = [{"step": 1, f"test/{evil}": 0.5, "test/accuracy": 0.1}]
+    run = make_run(tmp_path / "a", config=config, summary=summary, log=log)
+    make_arrays(run, names=(evil, "$x$", "b"))
+    np.savez(run / "evaluation.npz", **{"test/evil <b>": np.float32(1)})
+    found = Checker(write_report(run))
+    assert "script" not in found.tags
+    assert "onerror" not in found.attributes
+    assert all(r.startswith("data:image/png;base64,") for r in found.references)
+    assert found.text.count("<script>alert(1)</script>") >= 8
+    assert "https://example.org/paper" in found.text
+
+
+def test_figures_that_are_there_already_are_shown_too(run):
+    (run / "figures").mkdir()
+    buffer = io.BytesIO()
+    Image.new("RGB", (30, 20), "red").save(buffer, format="PNG")
+    (run / "figures" / "filters.png").write_bytes(buffer.getvalue())
+    (run / "figures" / "half.png").write_bytes(buffer.getvalue()[:40])
+    path = write_report(run)
+    found = Checker(path)
+    assert "filters.png" in found.text
+    assert "half.png is no whole PNG file." in found.text
+    assert 'width="30" alt="filters.png"' in path.read_text()
+
+
+def test_predictions_of_other_tasks_are_shown_as_images(make_run, tmp_path):
+    run = make_run(tmp_path / "a")
+    images = np.zeros((3, 8, 8, 1), np.uint8)
+    np.savez(run / "predictions.npz", image=images, label=np.zeros((3, 8, 8)))
+    np.savez(run / "augmented.npz", image=images)
+    found = Checker(write_report(run))
+    assert "Samples." in found.text
+    assert "Augmentation" not in found.text
+
+
+def test_writing_again_replaces_the_report(run):
+    path = write_report(run)
+    before = path.read_bytes()
+    path.write_text("stale")
+    assert write_report(run).read_bytes() == before
+
+
+def test_a_folder_that_is_no_workdir_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"has no config\.json"):
+        write_report(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_dark_screens_and_paper_have_their_styles(run):
+    style = re.search(r"<style>(.*?)</style>", write_report(run).read_text(), re.DOTALL)[1]
+    assert "@media screen and (prefers-color-scheme: dark)" in style
+    assert "@media print" in style
+
+
+def test_elements_escape_content_and_attributes():
+    assert page.tag("p", "a < b", title='"x"') == '<p title="&quot;x&quot;">a &lt; b</p>'
+    assert page.tag("p", page.tag("b", "&")) == "<p><b>&amp;</b></p>"
+    assert page.section("Empty", "", page.Html("")) == ""
+    assert json.dumps(page.text(3)) == '"3"'
