@@ -9,7 +9,7 @@ Source:    LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recog
 
 Layer sizes, the partial connections of C3, the trainable subsampling, the scaled tanh and the
 RBF output are the paper's (`:linear` has a dense output); pixels run from -0.1 (background) to
-1.175, as there. The optimizer is Adam, where the paper used stochastic diagonal Levenberg-Marquardt.
+1.175, as there. The optimizer is Adam; the paper's was stochastic diagonal Levenberg-Marquardt.
 """
 
 from ml_collections import ConfigDict

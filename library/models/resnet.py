@@ -13,6 +13,9 @@ Params with batch normalization, 1000 classes (10 for the CIFAR networks, with o
   resnet50   25,557,032    resnet50_v2    25,549,352    resnet44      658,586
   resnet101  44,549,160    resnet101_v2   44,541,480    resnet56      853,018
   resnet152  60,192,808    resnet152_v2   60,185,128    resnet110   1,727,962
+
+  resnet20_v2 272,282, resnet56_v2 855,578, resnet110_v2 1,730,522 with projections, and
+  resnet164_v2, of bottlenecks, 1,703,258.
 """
 
 from collections.abc import Callable

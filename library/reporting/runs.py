@@ -20,8 +20,8 @@ from jaxtyping import Float
 from library.config import ConfigError
 from library.reporting import notation
 
-_NO_METRICS = ("step", "wall_time")
-_RATES = ("per_second", "per_sec", "seconds_per_step", "steps_per_s")
+_NO_METRICS = ("step", "wall_time", "epoch")
+_RATES = ("per_second", "seconds_per_step")
 
 
 class Run(NamedTuple):
@@ -143,7 +143,7 @@ def _sorted_arrays(values):
 def is_metric(key: str) -> bool:
     """Tells whether a key is measured, and no position in the run and no speed of it."""
     name = notation.metric_name(key)
-    return name not in _NO_METRICS and name != "epoch" and not any(r in name for r in _RATES)
+    return name not in _NO_METRICS and not any(r in name for r in _RATES)
 
 
 def throughput(run: Run) -> Curve:

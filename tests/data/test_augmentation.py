@@ -78,37 +78,41 @@ def test_factories_are_those_of_the_tests():
     assert set(available("library.data.augmentation")) - {"compose"} == names
 
 
+def on_eight_devices(name: str, batch: dict):
+    """Runs one operation on a batch split over eight devices, and the text of its program."""
+    mesh = Mesh(np.array(jax.devices()[:8]), ("data",), axis_types=(AxisType.Auto,))
+    batch = jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
+    key = jax.device_put(KEY, NamedSharding(mesh, PartitionSpec()))
+    compiled = program(name).lower(batch, key).compile()
+    return compiled(batch, key), compiled.as_text()
+
+
+COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute")
+
+
 @pytest.mark.parametrize("name", PER_EXAMPLE)
 def test_an_example_depends_on_its_key_alone(name):
-    batch = batch_of(8)
-    whole = program(name)(batch, KEY)["image"]
-    assert whole.dtype == jnp.float32
-    part = [6, 1, 3]
-    np.testing.assert_array_equal(
-        program(name)(take(batch, part), KEY)["image"], whole[np.array(part)]
-    )
+    """Not on its place, its company, the batch's size (2 a device, of 16) or the device."""
+    batch = batch_of(16)
+    whole = np.asarray(program(name)(batch, KEY)["image"])
+    assert whole.dtype == np.float32
+    order = np.random.default_rng(4).permutation(16)
+    shuffled, text = on_eight_devices(name, take(batch, order))
+    np.testing.assert_array_equal(shuffled["image"], whole[order])
+    assert not any(collective in text for collective in COLLECTIVES)
     if name not in ("normalize", "alternating_flip"):
         moved = batch | dict(index=batch["index"] + 500)
-        assert np.any(np.asarray(program(name)(moved, KEY)["image"]) != np.asarray(whole))
+        assert np.any(np.asarray(program(name)(moved, KEY)["image"]) != whole)
 
 
-@pytest.mark.parametrize("name", [*PER_EXAMPLE, *MIXES])
-def test_eight_devices_equal_one(name):
+@pytest.mark.parametrize("name", MIXES)
+def test_mixing_is_the_same_on_eight_devices(name):
     batch = batch_of(16)
     alone = program(name)(batch, KEY)
-    mesh = Mesh(np.array(jax.devices()[:8]), ("data",), axis_types=(AxisType.Auto,))
-    sharding = NamedSharding(mesh, PartitionSpec("data"))
-    compiled = program(name).lower(jax.device_put(batch, sharding), KEY).compile()
-    sharded = compiled(
-        jax.device_put(batch, sharding), jax.device_put(KEY, NamedSharding(mesh, PartitionSpec()))
-    )
+    split, text = on_eight_devices(name, batch)
     for field in alone:
-        np.testing.assert_allclose(sharded[field], alone[field], atol=1e-6)
-    communicates = any(
-        f"{op}(" in compiled.as_text()
-        for op in ("all-gather", "all-reduce", "all-to-all", "collective-permute")
-    )
-    assert communicates == (name in MIXES)
+        np.testing.assert_allclose(split[field], alone[field], atol=1e-6)
+    assert any(collective in text for collective in COLLECTIVES)
 
 
 def test_compose_gives_each_position_its_keys():
@@ -313,7 +317,7 @@ def jittered(image: np.ndarray, order, factors, turn: float) -> np.ndarray:
 
 
 def test_color_jitter_equals_one_of_the_orders_and_takes_them_all():
-    batch = batch_of(256, 3, 2)
+    batch = batch_of(192, 3, 2)
     op = make(name="color_jitter", brightness=0.8, contrast=0.8, saturation=0.8, hue=0.4)
     results = apply(op, batch)
 
@@ -395,16 +399,18 @@ def rectangle(mask: np.ndarray) -> tuple[int, int]:
     return len(rows), len(columns)
 
 
-def test_erasing_fills_one_box_of_the_stated_area():
+def test_erasing_fills_one_box_of_the_stated_area_with_noise():
     batch = batch_of(256, 32, 32)
-    op = make(name="random_erasing", probability=0.75, area=(0.1, 0.3), ratio=(0.5, 2.0), fill=2)
+    batch["image"] = batch["image"] + 2
+    op = make(name="random_erasing", probability=0.75, area=(0.1, 0.3), ratio=(0.5, 2.0))
     results, images = apply(op, batch), np.asarray(batch["image"])
-    sides = []
+    sides, noise = [], []
     for result, image in zip(results, images):
-        mask = np.all(result == 2, axis=-1)
+        mask = np.any(result < 2, axis=-1)
         np.testing.assert_array_equal(result[~mask], image[~mask])
         if mask.any():
             sides.append(rectangle(mask))
+            noise.append(result[mask].ravel())
     rows, columns = np.array(sides).T
     assert abs(len(sides) / 256 - 0.75) < 5 * np.sqrt(0.75 * 0.25 / 256)
     area = rows * columns / 1024
@@ -412,16 +418,10 @@ def test_erasing_fills_one_box_of_the_stated_area():
     assert 0.28 < area.max() < 0.32
     assert 0.45 < (columns / rows).min() < 0.6
     assert 1.7 < (columns / rows).max() < 2.2
-
-
-def test_erasing_fills_with_noise_of_each_pixel_and_channel():
-    batch = batch_of(32)
-    batch["image"] = batch["image"] + 2
-    result = np.asarray(program("random_erasing")(batch, KEY)["image"])
-    noise = result[result < 2]
-    assert 0 <= noise.min() < 0.1
-    assert 0.9 < noise.max() < 1
-    assert len(np.unique(noise)) > 0.99 * len(noise)
+    noise = np.concatenate(noise)
+    assert 0 <= noise.min() < 0.001
+    assert 0.999 < noise.max() < 1
+    assert len(np.unique(noise)) > 0.9 * len(noise)
 
 
 def test_cutout_blanks_a_square_about_the_drawn_pixel():
@@ -453,15 +453,14 @@ def mixed(spec: dict, size: int = 256, side: int = 8):
     return image, np.roll(image, 1, axis=0), np.asarray(result["image"]), share
 
 
-@pytest.mark.parametrize("alpha", [0.2, 1.0])
-def test_mixup_is_the_convex_combination(alpha):
-    image, partner, result, share = mixed(dict(name="mixup", alpha=alpha), size=1024, side=2)
+def test_mixup_is_the_convex_combination():
+    image, partner, result, share = mixed(dict(name="mixup", alpha=0.2), size=1024, side=2)
     weight = share[:, None, None, None]
     np.testing.assert_allclose(result, weight * image + (1 - weight) * partner, atol=1e-6)
-    # Moments of Beta(alpha, alpha), which is at most as wide as a fair coin.
-    variance = 1 / (4 * (2 * alpha + 1))
+    # The moments of Beta(alpha, alpha).
+    variance = 1 / (4 * (2 * 0.2 + 1))
     assert abs(share.mean() - 0.5) < 5 * np.sqrt(variance / 1024)
-    assert abs(share.var() - variance) < 0.02
+    assert abs(share.var() - variance) < 0.015
 
 
 def test_cutmix_pastes_a_box_and_weighs_by_its_share():
@@ -496,21 +495,15 @@ def test_mixup_and_cutmix_are_switched_for_each_example():
 
 
 def test_soft_labels_are_mixed_on():
-    batch = batch_of(8)
-    twice = augmentation.compose([make(name="mixup", alpha=1.0), make(name="cutmix", alpha=1.0)])
-    label = jax.jit(twice)(batch, KEY)["label"]
-    np.testing.assert_allclose(label.sum(-1), 1, atol=1e-6)
-    assert np.all((np.asarray(label) > 0).sum(-1) <= 3)
-    wrong = batch | dict(label=jnp.ones((8, 3)) / 3)
-    with pytest.raises(ValueError, match=r"\(8, 3\) are not of 16 classes"):
-        program("mixup")(wrong, KEY)
-
-
-def test_under_pmap_partners_are_of_the_same_device():
     batch = batch_of(16)
-    augment = augmentation.compose([make(name="mixup", alpha=1.0)])
-    split = {name: value.reshape(2, 8, *value.shape[1:]) for name, value in batch.items()}
-    label = jax.pmap(augment, in_axes=(0, None), devices=jax.devices()[:2])(split, KEY)["label"]
-    has_weight = np.asarray(label) > 0
-    assert not has_weight[0, :, 8:].any()
-    assert not has_weight[1, :, :8].any()
+    once = program("mixup")(batch, KEY)
+    label = np.asarray(program("mixup")(once, jax.random.fold_in(KEY, 1))["label"])
+    assert label.dtype == np.float32
+    np.testing.assert_allclose(label.sum(-1), 1, atol=1e-6)
+    # Its own class, its partner's and its partner's partner's.
+    near = (np.arange(16)[:, None] - np.arange(NUM_CLASSES)) % 16 < 3
+    assert np.all(label[~near] == 0)
+    assert np.all(label[near] > 0)
+    wrong = batch | dict(label=jnp.ones((16, 3)) / 3)
+    with pytest.raises(ValueError, match=r"\(16, 3\) are not of 16 classes"):
+        program("mixup")(wrong, KEY)

@@ -280,6 +280,12 @@ def test_inception_crops_lie_within_their_bounds(shape):
     assert (width / height).max() < 4 / 3 + 0.05
 
 
+def test_the_ratio_is_width_by_height():
+    _, _, height, width = boxes((500, 500), 200, area=(0.1, 0.2), ratio=(2.0, 3.0)).T
+    assert (width / height).min() > 1.95
+    assert (width / height).max() < 3.05
+
+
 def test_inception_crops_are_distributed_as_they_should_be():
     shape, count = (1000, 1000), 20_000
     # Parts of at most half the area and of these ratios always fit, so none is rejected.

@@ -54,7 +54,7 @@ def rows(steps=40, best=0.92):
         row |= {"train/epoch": step / 20, "train/examples_per_second": 800.0 + step}
         if step % 20 == 0:
             accuracy = best * step / steps
-            row |= {"test/accuracy": accuracy, "test_ema/accuracy": accuracy + 0.01}
+            row |= {"test/accuracy": accuracy, "test_ema/accuracy": round(accuracy + 0.01, 4)}
         made.append(row)
     return made
 

@@ -41,6 +41,7 @@ def test_learning_curves_have_a_panel_a_metric_and_dashes_for_averaged_weights()
         "train/loss": (x, np.array([3.0, np.nan, 1.0])),
     }
     figure = figures.learning_curves(curves, steps_per_epoch=20)
+    figure.canvas.draw()
     panels = [axes for axes in figure.axes if axes.get_visible()]
     assert [p.get_title(loc="left") for p in panels] == ["loss", "accuracy", "learning rate"]
     train, test, averaged = panels[1].get_lines()
