@@ -203,11 +203,9 @@ def _boxes(
     ratio: tuple[float, float],
 ) -> tuple[Int[Array, " n"], Int[Array, " n"], Bool[Array, " n"]]:
     """Draws ten boxes: their rows and columns, and whether each fits into the image."""
-    k_area, k_ratio = jax.random.split(key)
-    areas = jax.random.uniform(k_area, (_ATTEMPTS,), minval=area[0], maxval=area[1])
-    logs = jax.random.uniform(
-        k_ratio, (_ATTEMPTS,), minval=math.log(ratio[0]), maxval=math.log(ratio[1])
-    )
+    uniform = jax.random.uniform(key, (2, _ATTEMPTS))
+    areas = area[0] + (area[1] - area[0]) * uniform[0]
+    logs = math.log(ratio[0]) + math.log(ratio[1] / ratio[0]) * uniform[1]
     pixels, ratios = areas * height * width, jnp.exp(logs)
     rows = jnp.round(jnp.sqrt(pixels / ratios)).astype(jnp.int32)
     columns = jnp.round(jnp.sqrt(pixels * ratios)).astype(jnp.int32)
@@ -565,7 +563,7 @@ def mixup(alpha: float, num_classes: int, probability: float = 1.0) -> Operation
     """
     _check_positive("mixup, alpha", alpha)
     _check_within("mixup, probability", probability, 0, 1)
-    return _mix(_mixup_mask(alpha), num_classes, probability)
+    return mixup_cutmix(num_classes, alpha, cutmix_probability=0.0, probability=probability)
 
 
 def cutmix(alpha: float, num_classes: int, probability: float = 1.0) -> Operation:
@@ -577,7 +575,9 @@ def cutmix(alpha: float, num_classes: int, probability: float = 1.0) -> Operatio
     """
     _check_positive("cutmix, alpha", alpha)
     _check_within("cutmix, probability", probability, 0, 1)
-    return _mix(_cutmix_mask(alpha), num_classes, probability)
+    return mixup_cutmix(
+        num_classes, cutmix_alpha=alpha, cutmix_probability=1.0, probability=probability
+    )
 
 
 def mixup_cutmix(
@@ -595,57 +595,35 @@ def mixup_cutmix(
     _check_positive("mixup_cutmix, cutmix_alpha", cutmix_alpha)
     _check_within("mixup_cutmix, cutmix_probability", cutmix_probability, 0, 1)
     _check_within("mixup_cutmix, probability", probability, 0, 1)
-    by_mixup, by_cutmix = _mixup_mask(mixup_alpha), _cutmix_mask(cutmix_alpha)
 
-    def mask(key: PRNGKeyArray, height: int, width: int) -> Float[Array, "{height} {width}"]:
-        k_mask, k_switch = jax.random.split(key)
-        pasted = jax.random.bernoulli(k_switch, cutmix_probability)
-        masks = (method(k_mask, height, width) for method in (by_cutmix, by_mixup))
-        return jnp.where(pasted, *masks)
-
-    return _mix(mask, num_classes, probability)
-
-
-# A mask `(key, height, width) -> (h, w)` is each pixel's weight of the example's own image.
-Mask = Callable[[PRNGKeyArray, int, int], Array]
-
-
-def _mixup_mask(alpha: float) -> Mask:
-    def mask(key: PRNGKeyArray, height: int, width: int) -> Float[Array, "{height} {width}"]:
-        return jnp.broadcast_to(jax.random.beta(key, alpha, alpha), (height, width))
-
-    return mask
-
-
-def _cutmix_mask(alpha: float) -> Mask:
-    def mask(key: PRNGKeyArray, height: int, width: int) -> Float[Array, "{height} {width}"]:
-        k_share, k_centre = jax.random.split(key)
-        sides = np.array([height, width])
+    def weights(key: PRNGKeyArray, height: int, width: int) -> Float[Array, "{height} {width}"]:
+        k_paste, k_share, k_centre, k_mix = jax.random.split(key, 4)
+        pasted = jax.random.bernoulli(k_paste, cutmix_probability)
+        alpha = jnp.where(pasted, cutmix_alpha, mixup_alpha)
         share = jax.random.beta(k_share, alpha, alpha)
-        half = jnp.floor(sides * jnp.sqrt(share)).astype(jnp.int32) // 2
-        centre = jax.random.randint(k_centre, (2,), 0, sides)
-        return 1.0 - _box(height, width, centre - half, centre + half)
-
-    return mask
-
-
-def _mix(mask: Mask, num_classes: int, probability: float) -> Operation:
-    """Mixes images by a mask and labels by the mask's mean."""
+        own = jnp.where(pasted, 1 - _paste(k_centre, share, height, width), share)
+        return jnp.where(jax.random.bernoulli(k_mix, probability), own, 1.0)
 
     def op(batch: Batch, keys: Key[Array, " b"]) -> Batch:
         image, label = batch["image"], _one_hot(batch["label"], num_classes)
         _, height, width, _ = image.shape
-        k_mask, k_apply = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
-        own = jax.vmap(lambda key: mask(key, height, width))(k_mask)
-        mixed = jax.vmap(lambda key: jax.random.bernoulli(key, probability))(k_apply)
-        own = jnp.where(mixed[:, None, None], own, 1.0)
-        share = jnp.mean(own, axis=(1, 2))[:, None]
-        own = own[..., None]
+        own = jax.vmap(lambda key: weights(key, height, width))(keys)[..., None]
         image = own * image + (1 - own) * jnp.roll(image, 1, axis=0)
+        share = jnp.mean(own, axis=(1, 2))
         label = share * label + (1 - share) * jnp.roll(label, 1, axis=0)
         return {**batch, "image": image, "label": label}
 
     return op
+
+
+def _paste(
+    key: PRNGKeyArray, share: Float[Array, ""], height: int, width: int
+) -> Bool[Array, "{height} {width}"]:
+    """Marks a box of that share of the image about a random pixel, cut off at the borders."""
+    sides = np.array([height, width])
+    half = jnp.floor(sides * jnp.sqrt(share)).astype(jnp.int32) // 2
+    centre = jax.random.randint(key, (2,), 0, sides)
+    return _box(height, width, centre - half, centre + half)
 
 
 def _one_hot(

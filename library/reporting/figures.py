@@ -406,7 +406,9 @@ def reliability(sums: Float[np.ndarray, "3 bins"]) -> Figure:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3.4, 1))
         top.bar(centre[used], accuracy[used], width * 0.92, color=SKY, label="accuracy")
         top.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)))
-        top.plot(mean[used], accuracy[used], "o", color=INK, markersize=4, label="mean confidence")
+        top.plot(
+            mean[used], accuracy[used], "o", color=INK, ms=4, clip_on=False, label="mean confidence"
+        )
         top.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
         top.set_title(f"calibration error {100 * calibration_error(sums):.2f}%")
         top.legend(loc="upper left")
@@ -440,9 +442,9 @@ def prediction_grid(
     def caption(axes, i, x, y):
         guess, label = int(probabilities[i].argmax()), int(labels[i])
         right, share = guess == label, _percent(float(probabilities[i, guess]))
-        text = notation.printable(names[guess], letters - len(share) - 3)
+        text = notation.printable(names[guess], letters - len(share) - 2)
         mark, colour = ("✓", BLUE) if right else ("✗", VERMILLION)
-        axes.text(x, y + 0.13, f"{mark} {text} {share}", size=6.5, color=colour, va="center")
+        axes.text(x, y + 0.13, f"{mark} {text}, {share}", size=6.5, color=colour, va="center")
         if not right:
             true = names[label] if 0 <= label < len(names) else label
             text = notation.printable(f"is {true}", letters)

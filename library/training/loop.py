@@ -79,7 +79,7 @@ def train(plan: Plan, workdir: Path, clock: Clock, console: Console) -> dict[str
     run = _Run(plan, workdir, feed, checkpoints, clock, console)
     with clock.phase("compile"):
         carry = plan.strategy.init(
-            functools.partial(_initial_carry, plan), feed.first, feed.constants
+            functools.partial(initial_carry, plan), feed.first, feed.constants
         )
     with clock.phase("checkpoint"):
         restored = checkpoints.restore(_saved(carry))
@@ -279,7 +279,7 @@ def step(
     return moved, moved.state.step + 0
 
 
-def _initial_carry(plan: Plan, batch: Mapping[str, jax.Array], constants: PyTree) -> Carry:
+def initial_carry(plan: Plan, batch: Mapping[str, jax.Array], constants: PyTree) -> Carry:
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), dict(plan.metrics))
     flags = zeros.pop("nonfinite", (jnp.zeros(1),))[0]
     none = jnp.zeros((), jnp.int32)

@@ -138,7 +138,7 @@ def test_prediction_grid_says_what_was_predicted_and_what_it_is():
     images = np.zeros((2, 8, 8, 3), np.uint8)
     probabilities = np.array([[0.9, 0.1], [0.03, 0.97]])
     figure = figures.prediction_grid(images, np.array([0, 0]), probabilities, ["cat", "dog"])
-    assert texts(figure.axes[0]) == ["✓ cat 90%", "✗ dog 97%", "is cat"]
+    assert texts(figure.axes[0]) == ["✓ cat, 90%", "✗ dog, 97%", "is cat"]
 
 
 def test_image_grid_lists_the_five_most_probable_classes():
