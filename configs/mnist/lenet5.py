@@ -7,17 +7,19 @@ Expected:  test/accuracy 0.9905 (0.95 % error)
 Source:    LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognition", section
            III.C: 0.95 % after 20 passes through the undistorted training set.
 
-Layer sizes, the partial connections of C3, the trainable subsampling, the scaled tanh and the
-RBF output are the paper's (`:linear` has a dense output); pixels run from -0.1 (background) to
-1.175, as there. The optimizer is Adam; the paper's was stochastic diagonal Levenberg-Marquardt.
+Layer sizes, the partial connections of C3, the trainable subsampling, the scaled tanh and the pixels
+from -0.1 (background) to 1.175 are the paper's. Its output layer, distances to drawings of the
+digits, is `:rbf`; under softmax cross-entropy it fits the training set and then stands a quarter of
+a point below the claim, so the default has a dense output. The optimizer is AdamW; the paper's was
+stochastic diagonal Levenberg-Marquardt.
 """
 
 from ml_collections import ConfigDict
 
-VARIANTS = {"rbf": "rbf", "linear": "linear"}
+VARIANTS = {"linear": "linear", "rbf": "rbf"}
 
 
-def get_config(variant: str = "rbf") -> ConfigDict:
+def get_config(variant: str = "linear") -> ConfigDict:
     config = ConfigDict()
     config.dataset = dict(
         name="mnist_npz",
@@ -32,7 +34,9 @@ def get_config(variant: str = "rbf") -> ConfigDict:
     config.normalize = dict(mean=[0.1 / 1.275], std=[1 / 1.275])
     config.model = dict(name="cnn.lenet5", num_classes=10, output=VARIANTS[variant])
     config.task = dict(name="classification")
-    config.optimizer = dict(name="adam", learning_rate=1e-3, schedule=dict(name="cosine"))
+    config.optimizer = dict(
+        name="adamw", learning_rate=1e-3, weight_decay=0.1, schedule=dict(name="cosine")
+    )
     config.total = "20 epochs"
     config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
     config.checkpoint = dict(every="5 epochs")
