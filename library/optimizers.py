@@ -5,7 +5,8 @@
 
 The gradient passes through, in this order: the penalties `l1` and `l2` (a part of the loss),
 clipping, coupled weight decay, the optimizer with its learning rate, the multipliers of
-`layer_decay` and `rates`. Frozen parameters take no part in any of it, norms included.
+`layer_decay` and `rates`, and `lookahead`. Frozen parameters take no part in any of it, norms
+included.
 
 Weight decay, wd, is zero unless written, whatever optax's own default. Its convention:
 
@@ -41,6 +42,7 @@ from jaxtyping import PyTree
 
 from library import config, trees
 from library.config import ConfigError
+from library.lookahead import Lookahead, lookahead
 
 DECAYED = {
     "kernels": (r"(^|/)kernel$|^(?!.*position)(.*/)?embedding$",),
@@ -122,7 +124,10 @@ class Settings:
       clip: a dict of `Clip`.
       layer_decay: a dict of `LayerDecay`.
       rates: pairs (pattern, multiplier of the learning rate); the first match holds.
+      decay_rates: pairs (pattern, multiplier of coupled weight decay); the first match holds.
       frozen: patterns of parameters that keep their bits and have no optimizer state.
+      frozen_from: pairs (pattern, duration from the start) of parameters that move no more then.
+      lookahead: a dict of `Lookahead`.
     """
 
     name: str
@@ -136,11 +141,15 @@ class Settings:
     clip: Clip | None = None
     layer_decay: LayerDecay | None = None
     rates: tuple[tuple[str, float], ...] = ()
+    decay_rates: tuple[tuple[str, float], ...] = ()
     frozen: tuple[str, ...] = ()
+    frozen_from: tuple[tuple[str, str], ...] = ()
+    lookahead: Lookahead | None = None
 
     def __post_init__(self):
         values = {key: getattr(self, key) for key in ("learning_rate", "weight_decay", "l1", "l2")}
         values |= {f"rates {pattern!r}": rate for pattern, rate in self.rates}
+        values |= {f"decay_rates {pattern!r}": rate for pattern, rate in self.decay_rates}
         for key, value in values.items():
             if not 0 <= value < float("inf"):
                 raise ConfigError(f"optimizer, {key}={value!r}: a finite number from 0 is needed")
@@ -156,7 +165,9 @@ class Settings:
         return {
             "decayed": decayed,
             "frozen": self.frozen,
+            "frozen_from": tuple(pattern for pattern, _ in self.frozen_from),
             "rates": tuple(pattern for pattern, _ in self.rates),
+            "decay_rates": tuple(pattern for pattern, _ in self.decay_rates),
             "clip, exclude": self.clip.exclude if self.clip else (),
             "layer_decay, pattern": (self.layer_decay.pattern,) if self.layer_decay else (),
             "layer_decay, stem": self.layer_decay.stem if self.layer_decay else (),
@@ -218,6 +229,11 @@ def make_optimizer(
         tx = optax.partition({"trained": tx, "frozen": optax.stateless(_nothing)}, label)
     if settings.rates or settings.layer_decay:
         tx = optax.chain(tx, optax.stateless(lambda updates, _: _multiply(settings, updates)))
+    for pattern, duration in settings.frozen_from:
+        tx = optax.chain(tx, optax.masked(_until(steps(duration)), _selects((pattern,))))
+    if settings.lookahead:
+        follow = lookahead(settings.lookahead, total_steps)
+        tx = optax.chain(tx, optax.masked(follow, _selects(settings.frozen, False, True)))
     return tx, schedule
 
 
@@ -303,7 +319,7 @@ def _read(spec: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
     where = f"optimizer {spec['name']!r}"
     kinds = _plain_arguments(optimizers()[spec["name"]])
     own, shared = _split(spec, where, kinds, Settings)
-    for key, cls in (("clip", Clip), ("layer_decay", LayerDecay)):
+    for key, cls in (("clip", Clip), ("layer_decay", LayerDecay), ("lookahead", Lookahead)):
         if shared.get(key) is not None:
             shared[key] = config.read(cls, shared[key], f"{where}, {key}")
     settings = config.read(Settings, shared, where)
@@ -316,6 +332,9 @@ def _read(spec: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
     taken = inspect.signature(optimizers()[own.pop("name")]).parameters
     if partial and "weight_decay" in taken and not {"mask", "weight_decay_mask"} & set(taken):
         raise ConfigError(f"{where} can only decay every parameter: write decayed='all'")
+    own_decay = {"weight_decay", "weight_decay_rate"} & set(taken)
+    if settings.decay_rates and (own_decay or not settings.weight_decay):
+        raise ConfigError(f"{where} has no coupled weight decay, which decay_rates multiply")
     return settings, {k: _check(v, kinds[k], f"{where}, {k}") for k, v in own.items()}
 
 
@@ -376,11 +395,22 @@ def _trained(settings: Settings, arguments: dict, schedule: optax.Schedule):
     if settings.clip:
         transforms.append(_clipping(settings.clip))
     if settings.weight_decay and not {"weight_decay", "weight_decay_rate"} & taken:
-        transforms.append(optax.add_decayed_weights(settings.weight_decay, decays))
+        transforms.append(optax.masked(optax.stateless(_coupled_decay(settings)), decays))
     bound = {key: settings.weight_decay for key in ("weight_decay", "weight_decay_rate")}
     bound |= {key: decays for key in ("mask", "weight_decay_mask", "trust_ratio_mask")}
     bound = {key: value for key, value in bound.items() if key in taken}
     return optax.chain(*transforms, optimizer(learning_rate=schedule, **bound, **arguments))
+
+
+def _coupled_decay(settings: Settings) -> Callable[[PyTree, PyTree], PyTree]:
+    def decayed(name, g, p):
+        return g + settings.weight_decay * _first_match(settings.decay_rates, name) * p
+
+    return lambda updates, params: trees.map_with_path(decayed, updates, params)
+
+
+def _until(steps: int) -> optax.GradientTransformation:
+    return optax.scale_by_schedule(lambda count: jnp.where(count < steps, 1.0, 0.0))
 
 
 def _clipping(clip: Clip) -> optax.GradientTransformation:
@@ -391,6 +421,10 @@ def _clipping(clip: Clip) -> optax.GradientTransformation:
     else:
         inner = optax.adaptive_grad_clip(clip.adaptive, eps=1e-3)
     return optax.masked(inner, _selects(clip.exclude, False, True))
+
+
+def _first_match(rates: Iterable[tuple[str, float]], name: str) -> float:
+    return next((rate for pattern, rate in rates if re.search(pattern, name)), 1.0)
 
 
 def _matches(patterns: Iterable[str], name: str) -> bool:
@@ -412,8 +446,7 @@ def _multiply(settings: Settings, updates: PyTree) -> PyTree:
         layers = _layer_rates(settings.layer_decay, trees.paths(updates))
 
     def multiplier(name):
-        rate = next((rate for pattern, rate in settings.rates if re.search(pattern, name)), 1.0)
-        return rate * layers.get(name, 1.0)
+        return _first_match(settings.rates, name) * layers.get(name, 1.0)
 
     return trees.map_with_path(lambda name, u: u * multiplier(name), updates)
 

@@ -62,11 +62,27 @@ def step(*, steps: Steps, boundaries: tuple[str, ...], factor: float = 0.1) -> F
     Raises:
       ConfigError: the boundaries do not increase.
     """
-    at = [steps(boundary) for boundary in boundaries]
-    if at != sorted(at):
-        raise ConfigError(f"schedule 'step', boundaries={boundaries!r} are steps {at}: not sorted")
+    at = _increasing("step", boundaries, steps)
     values = np.asarray([factor**i for i in range(len(at) + 1)], np.float32)
-    return lambda step: jnp.asarray(values)[jnp.sum(step >= np.asarray(at, np.float32), dtype=int)]
+    return lambda step: jnp.asarray(values)[jnp.sum(step >= at, dtype=int)]
+
+
+def piecewise(
+    *, steps: Steps, boundaries: tuple[str, ...], fractions: tuple[float, ...]
+) -> Fraction:
+    """Holds each fraction up to its boundary, whose own step has the next one; the last stays.
+
+    Raises:
+      ConfigError: the boundaries do not increase, or there is not one fraction more than them.
+    """
+    at = _increasing("piecewise", boundaries, steps)
+    if len(fractions) != len(at) + 1:
+        raise ConfigError(
+            f"schedule 'piecewise' has {len(at)} boundaries and {len(fractions)} fractions: "
+            f"{len(at) + 1} are needed"
+        )
+    values = np.asarray(fractions, np.float32)
+    return lambda step: jnp.asarray(values)[jnp.sum(step >= at, dtype=int)]
 
 
 def one_cycle(
@@ -95,6 +111,15 @@ def rsqrt(*, warmup: int, steps: Steps, timescale: str) -> Fraction:
     """
     scale = _at_least_one(steps(timescale), f"timescale={timescale!r}")
     return lambda step: jnp.sqrt(scale / (scale + jnp.maximum(step - warmup, 0)))
+
+
+def _increasing(name, boundaries, steps):
+    at = [steps(boundary) for boundary in boundaries]
+    if at != sorted(at):
+        raise ConfigError(
+            f"schedule {name!r}, boundaries={boundaries!r} are steps {at}: not sorted"
+        )
+    return np.asarray(at, np.float32)
 
 
 def _progress(step, warmup, total):

@@ -295,6 +295,35 @@ def test_rates_multiply_the_whole_step_and_the_first_match_holds():
         np.testing.assert_allclose(scaled[path], update * rates.get(path, 1.0), 1e-6)
 
 
+def test_decay_rates_multiply_coupled_decay_and_the_first_match_holds():
+    params = parameters()
+    zero = jax.tree.map(np.zeros_like, params)
+    spec = dict(name="sgd", learning_rate=1.0, weight_decay=0.5, decayed="all")
+    updates = first_update(params, zero, **spec, decay_rates=[("head/bias", 0.25), ("^head", 0.0)])
+    rates = {"head/bias": 0.25, "head/kernel": 0.0}
+    for path, update in updates.items():
+        expected = -0.5 * rates.get(path, 1.0) * flat(params)[path]
+        np.testing.assert_allclose(update, expected, 1e-6, 1e-12)
+
+
+def test_parameters_frozen_from_a_step_on_move_until_then():
+    params = parameters()
+    grads = gradients(params, 4)
+    tx, _ = make(
+        name="sgd",
+        learning_rate=0.1,
+        momentum=0.9,
+        weight_decay=0.1,
+        decayed="all",
+        frozen_from=[["head/bias", "2 steps"]],
+    )
+    plain, _ = make(name="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.1, decayed="all")
+    after = flat(descend(tx, params, grads))
+    for path, leaf in flat(descend(plain, params, grads)).items():
+        moved = flat(descend(plain, params, grads[:2]))[path] if path == "head/bias" else leaf
+        np.testing.assert_array_equal(after[path], moved)
+
+
 def test_layer_decay_counts_from_the_head():
     params = parameters()
     ones = jax.tree.map(np.ones_like, params)
@@ -394,6 +423,10 @@ CORNERS = [
         dict(name="one_cycle", peak="23%", start=0.2, final=0.07),
         {0: 0.2, 11: 0.2 + 0.8 * 11 / 23, 23: 1, 50: 1 - 0.93 * 27 / 77, 100: 0.07, 120: 0.07},
     ),
+    (
+        dict(name="piecewise", boundaries=["4 steps", "75%"], fractions=[0.1, 1.0, 0.3]),
+        {0: 0.1, 3: 0.1, 4: 1, 74: 1, 75: 0.3, 100: 0.3, 200: 0.3},
+    ),
     (dict(name="one_cycle", peak="200 steps"), {0: 0, 100: 0.5}),
     (
         dict(name="rsqrt", timescale="40 steps", warmup="20 steps", cooldown="20 steps"),
@@ -416,7 +449,10 @@ def test_schedules_at_their_corners(spec, corners):
     assert all(float(schedule(s)) == np.float32(peak) for s in full)
 
 
-@pytest.mark.parametrize("spec", [s for s, _ in CORNERS if s["name"] not in ("step", "constant")])
+JUMPING = ("step", "constant", "piecewise")
+
+
+@pytest.mark.parametrize("spec", [s for s, _ in CORNERS if s["name"] not in JUMPING])
 def test_schedules_have_no_jumps(spec):
     if spec.get("staircase"):
         spec = {**spec, "staircase": False}
@@ -479,11 +515,24 @@ LAYERS = dict(rate=0.5, pattern=r"block(\d+)", stem=["embed"])
             r"are steps \[9, 3\]: not sorted",
         ),
         (
+            {**SGD, "schedule": dict(name="piecewise", boundaries=["9 steps"], fractions=[1.0])},
+            "has 1 boundaries and 1 fractions: 2 are needed",
+        ),
+        (
             {**SGD, "schedule": dict(name="one_cycle", peak="20%", warmup="5 steps")},
             "leave out warmup",
         ),
         ({**SGD, "schedule": dict(name="rsqrt", timescale="0 steps")}, "at least one"),
         ({**SGD, "name": "novograd", "weight_decay": 0.1}, "write decayed='all'"),
+        (
+            dict(name="adamw", learning_rate=0.1, weight_decay=0.1, decay_rates=[["head", 0.5]]),
+            "has no coupled weight decay",
+        ),
+        ({**SGD, "decay_rates": [["head", 0.5]]}, "has no coupled weight decay"),
+        ({**SGD, "decay_rates": [["head", -1.0]]}, "decay_rates 'head'=-1.0"),
+        ({**SGD, "frozen_from": [["head", "3"]]}, "'3' is not a duration"),
+        ({**SGD, "lookahead": dict(every=0)}, "every is 1 or more"),
+        ({**SGD, "lookahead": dict(dekay=0.5)}, "takes no 'dekay': did you mean 'decay'"),
     ],
 )
 def test_what_is_not_understood_is_an_error(spec, message):
@@ -496,6 +545,11 @@ def test_what_is_not_understood_is_an_error(spec, message):
     [
         (dict(frozen=["embed/kernal"]), "frozen: 'embed/kernal' matches no .*'embed/kernel'"),
         (dict(rates=[("heads", 2.0)]), "rates: 'heads' matches no parameter"),
+        (
+            dict(decay_rates=[("heads", 2.0)], weight_decay=0.1),
+            "decay_rates: 'heads' matches no parameter",
+        ),
+        (dict(frozen_from=[("heads", "1%")]), "frozen_from: 'heads' matches no parameter"),
         (dict(weight_decay=0.1, decayed=["weights"]), "decayed: 'weights' matches no parameter"),
         (dict(clip=dict(value=1.0, exclude=["fc"])), "clip, exclude: 'fc' matches no parameter"),
         (dict(layer_decay={**LAYERS, "pattern": r"layer(\d+)"}), "pattern: .* matches no"),

@@ -1,13 +1,22 @@
 """ResNets for CIFAR-10: He et al. 2016's own, and ResNet-18 with a 3x3 stem.
 
-Command:   python -m experiments.train --config=configs/cifar10/resnet.py:resnet20
-Hardware:  one GPU, or two CPU cores for the :resnet20_hour variants
-Expected:  see VARIANTS; error of the original CIFAR-10, top-1
-Source:    He et al. 2016, "Deep Residual Learning for Image Recognition", table 6: batches of 128,
-           rate 0.1 divided by 10 at 32k and 48k of 64k updates, weight decay 1e-4, crops from 4
-           pixels of padding and flips; trained on 45k images with 5k held out.
-           ResNet-18: kuangliu/pytorch-cifar, README: rate 0.1, weight decay 5e-4, cosine, 200
-           epochs.
+Command:   python -m experiments.prepare --dataset=cifar10
+           python -m experiments.train --config=configs/cifar10/resnet.py:resnet20
+Hardware:  one GPU (not run here), or two CPU cores for :resnet20_jpeg_hour
+Expected:  test/accuracy 0.9125, 0.9249, 0.9283, 0.9303, 0.9357 for 20 to 110 layers, 0.9302 for
+           :resnet18
+Source:    He et al. 2016, "Deep Residual Learning for Image Recognition", section 4.2 and table 6
+           (errors 8.75, 7.51, 7.17, 6.97, and 6.43, the best of five): batches of 128, rate 0.1
+           divided by 10 at 32k and 48k of 64k updates, momentum 0.9, weight decay 1e-4, crops from
+           4 pixels of padding and flips. For 110 layers the rate is 0.01 at first, "about 400
+           iterations". The length was chosen on 45k images against 5k; the figures are of "the
+           training set", which is taken here to be all 50k.
+           ResNet-18: kuangliu/pytorch-cifar, README: rate 0.1, momentum 0.9, weight decay 5e-4.
+           Its figure dates from 350 epochs with the rate divided by 10 at 150 and 250; its program
+           has since gone over to a cosine over 200 epochs, which is what is here.
+
+The paper subtracts the mean of each pixel and does not scale, and pads after that; here channels
+are normalized, after the padding with black. It normalizes batches on each of two GPUs.
 
 The `_jpeg` variants read `cifar10_jpeg`, the same images after JPEG compression at quality 75: what
 they reach is not the published figure's task.
@@ -37,7 +46,7 @@ def get_config(variant: str = "resnet20") -> ConfigDict:
         train="train",
         test="test",
         batch_size=128,
-        eval_batch_size=500,
+        eval_batch_size=1000,
         cache="device",
     )
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
@@ -48,12 +57,18 @@ def get_config(variant: str = "resnet20") -> ConfigDict:
         name="sgd", learning_rate=0.1, momentum=0.9, weight_decay=1e-4, decayed="all"
     )
     if model == "resnet18":
-        config.model.stem = "cifar"
+        config.model.update(stem="cifar", zero_init=False)
         config.optimizer.update(weight_decay=5e-4, schedule=dict(name="cosine"))
     elif variant.endswith("_hour"):
         # Too short for steps of a constant rate: one cycle spends the hour best.
         config.optimizer.update(
             nesterov=True, schedule=dict(name="one_cycle", peak="25%", start=0.1, final=0.0)
+        )
+    elif model == "resnet110":
+        config.optimizer.schedule = dict(
+            name="piecewise",
+            boundaries=["400 steps", "50%", "75%"],
+            fractions=[0.1, 1.0, 0.1, 0.01],
         )
     else:
         config.optimizer.schedule = dict(name="step", boundaries=["50%", "75%"], factor=0.1)

@@ -7,11 +7,11 @@ Expected:  test/accuracy 0.9905 (0.95 % error)
 Source:    LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognition", section
            III.C: 0.95 % after 20 passes through the undistorted training set.
 
-Layer sizes, the partial connections of C3, the trainable subsampling, the scaled tanh and the pixels
-from -0.1 (background) to 1.175 are the paper's. Its output layer, distances to drawings of the
-digits, is `:rbf`; under softmax cross-entropy it fits the training set and then stands a quarter of
-a point below the claim, so the default has a dense output. The optimizer is AdamW; the paper's was
-stochastic diagonal Levenberg-Marquardt.
+Layer sizes, the partial connections of C3, the trainable subsampling, the scaled tanh and the
+pixels from -0.1 (background) to 1.175 are the paper's. Its output layer, distances to drawings of
+the digits, is `:rbf`; under softmax cross-entropy it fits the training set and then stands a
+quarter of a point below the claim, so the default has a dense output. The optimizer is AdamW; the
+paper's was stochastic diagonal Levenberg-Marquardt.
 """
 
 from ml_collections import ConfigDict
@@ -26,7 +26,7 @@ def get_config(variant: str = "linear") -> ConfigDict:
         train="train",
         test="test",
         batch_size=64,
-        eval_batch_size=500,
+        eval_batch_size=1000,
         cache="device",
     )
     config.preprocess = [dict(name="decode", channels=1)]

@@ -27,7 +27,7 @@ def get_config(variant: str = "mlp") -> ConfigDict:
         train="train",
         test="test",
         batch_size=128,
-        eval_batch_size=500,
+        eval_batch_size=1000,
         cache="device",
     )
     config.preprocess = [dict(name="decode", channels=1)]

@@ -1,8 +1,9 @@
 """Sources: data sets as random access to examples by row, images still encoded.
 
 A name is one of this project's builders (a file of library/data/builders), "folder" for a
-directory of one's own images, or any data set of TFDS that was prepared as ArrayRecord. Reading
-needs no TensorFlow, touches only the records asked for, and works from any thread or process.
+directory of one's own images, "synthetic/224x1000" for noise, or any data set of TFDS that was
+prepared as ArrayRecord. Reading needs no TensorFlow, touches only the records asked for, and works
+from any thread or process.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from library.config import ConfigError, nearest
-from library.data import builders, folder, splits
+from library.data import builders, folder, splits, synthetic
 from library.data.builders import packed
 
 DEFAULT_MANUAL_DIR = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -121,8 +122,9 @@ def open_source(
     """Opens a split of a data set.
 
     Args:
-      name: a builder of this project, "folder", or a data set of TFDS: "cifar10",
-        "imagenet_resized/64x64", "mnist:3.0.1".
+      name: a builder of this project, "folder", "synthetic/224x1000" for 1000 classes of noise
+        (library/data/synthetic.py), or a data set of TFDS: "cifar10", "imagenet_resized/64x64",
+        "mnist:3.0.1".
       split: "train", "train[:90%]", "train[45000:]", "train[-5000:]", "train+test".
       data_dir: where prepared data sets lie, by default $TFDS_DATA_DIR or ~/tensorflow_datasets;
         for "folder", the folder.
@@ -137,6 +139,8 @@ def open_source(
     """
     if name == "folder":
         return _open_folder(split, data_dir, classes, seed)
+    if _is_synthetic(name):
+        return _open_synthetic(name, split)
     builder = _open_builder(name, data_dir, manual_dir, classes, seed)
     sizes = {key: found.num_examples for key, found in builder.info.splits.items()}
     parts = splits.resolve(split, sizes, name)
@@ -184,6 +188,10 @@ def info(
         listed = folder.scan(_folder_root(data_dir), classes, seed)
         sizes = {split: len(files.paths) for split, files in listed.splits.items()}
         return Info(name, str(listed.root), sizes, listed.class_names, None)
+    if _is_synthetic(name):
+        source = _open_synthetic(name, "train")
+        shape = source.records[0]["image"].shape
+        return Info(name, "memory", synthetic.SIZES, source.label_names, shape)
     return _info(name, _open_builder(name, data_dir, manual_dir, classes, seed))
 
 
@@ -215,6 +223,8 @@ def prepare(
     """
     if name == "folder":
         raise ConfigError("a folder of images is read as it is: there is nothing to prepare")
+    if _is_synthetic(name):
+        raise ConfigError(f"{name!r} is made as it is read: there is nothing to prepare")
     root = _data_dir(data_dir)
     builder = _find_prepared(name, root)
     if builder is not None:
@@ -246,6 +256,16 @@ def _open_folder(
         labels=np.concatenate([files.labels[rows] for files, rows in chosen]),
     )
     return Source(records, listed.class_names, records.describe)
+
+
+def _is_synthetic(name: Any) -> bool:
+    return isinstance(name, str) and name.partition("/")[0] == "synthetic"
+
+
+def _open_synthetic(name: str, split: str) -> Source:
+    records = synthetic.noise(name, split)
+    label_names = tuple(map(str, range(records.num_classes)))
+    return Source(records, label_names, functools.partial(_describe_part, name, records.parts))
 
 
 def _folder_root(data_dir: str | None) -> Path:
@@ -324,7 +344,7 @@ def _command(name: str, data_dir: str | None, manual_dir: str | None) -> str:
 
 
 def _check_known(name: str) -> None:
-    options = [*_project_builders(), "folder"]
+    options = [*_project_builders(), "folder", "synthetic/224x1000"]
     options += tfds.list_builders(with_community_datasets=False)
     if re.split("[/:]", name)[0] not in options:
         raise ConfigError(f"unknown dataset {name!r}: {nearest(name.lower(), options)}")
@@ -450,12 +470,16 @@ def _checked(row: int, size: int) -> int:
     return row
 
 
-def _describe_tfds(name: str, parts: tuple[splits.Part, ...], source: Any, row: int) -> str:
+def _describe_part(name: str, parts: tuple[splits.Part, ...], row: int) -> str:
     split, index = splits.locate(parts, row)
+    return f"{name} {split}[{index}]"
+
+
+def _describe_tfds(name: str, parts: tuple[splits.Part, ...], source: Any, row: int) -> str:
     example = source[row]
     names = [example[key] for key in _NAMES_OF_EXAMPLES if key in example]
     texts = [x.decode(errors="replace") if isinstance(x, bytes) else str(x) for x in names]
-    return f"{name} {split}[{index}]" + (f" ({', '.join(texts)})" if texts else "")
+    return _describe_part(name, parts, row) + (f" ({', '.join(texts)})" if texts else "")
 
 
 def _describe_array(name: str, row: int) -> str:

@@ -1,0 +1,247 @@
+"""Every recipe is built and shape-checked, and claims only what it measures."""
+
+import dataclasses
+import functools
+import importlib.util
+import io
+import json
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+from experiments import command_line
+from library import optimizers
+from library.config import duration, plain, read
+from library.data import on_device, sources, splits
+from library.data.sources import Source
+from library.evaluation.derived import summarize
+from library.training import recipe
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.py"))
+# Shape of an image, number of classes, examples of train, name and examples of the other split.
+DATASETS = {
+    "digits": ((8, 8, 1), 10, 1_437, "test", 360),
+    "mnist_npz": ((28, 28, 1), 10, 60_000, "test", 10_000),
+    "cifar10": ((32, 32, 3), 10, 50_000, "test", 10_000),
+    "cifar10_jpeg": ((32, 32, 3), 10, 50_000, "test", 10_000),
+    "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
+}
+PARAMETERS = {
+    "configs/mnist/lenet5.py:rbf": 60_000,
+    "configs/cifar10/resnet.py:resnet20": 269_722,
+    "configs/cifar10/resnet.py:resnet110": 1_727_962,
+    "configs/cifar10/wide_resnet.py:wrn28_10": 36_479_194,
+    "configs/cifar10/airbench94.py:cifar10": 1_971_640,
+    "configs/cifar10/vit_tiny.py:vit_cifar": 6_268_810,
+    "configs/imagenet/resnet50.py:torchvision": 25_557_032,
+    "configs/imagenet/resnet50.py:flax": 25_557_032,
+    # ViT-S/16's 22,050,664 without a class token and 197 learned positions.
+    "configs/imagenet/vit_s16.py:90ep": 22_050_664 - 198 * 384,
+}
+
+
+def load(file):
+    spec = importlib.util.spec_from_file_location("config", ROOT / file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def variants(file):
+    return list(getattr(load(file), "VARIANTS", [""]))
+
+
+RECIPES = [f"{file}:{variant}".rstrip(":") for file in FILES for variant in variants(file)]
+_open_source = sources.open_source
+
+
+class Repeated:
+    """One record, as often as the data set has examples."""
+
+    def __init__(self, record, size):
+        self.record, self.size = record, size
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, row):
+        assert 0 <= row < self.size
+        return dict(self.record)
+
+
+@functools.cache
+def encoded(shape):
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if shape[2] == 1 else pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def stand_in(name, split, *, data_dir=None, manual_dir=None):
+    """Opens what has the shapes and sizes of a data set, prepared or not."""
+    if name.startswith("synthetic/"):
+        return _open_source(name, split)
+    shape, num_classes, train, other, rest = DATASETS[name]
+    parts = splits.resolve(split, {"train": train, other: rest}, name)
+    record = {"image": encoded(shape), "label": np.int32(num_classes - 1)}
+    size = sum(stop - start for _, start, stop in parts)
+    return Source(Repeated(record, size), tuple(map(str, range(num_classes))), str)
+
+
+@pytest.fixture(autouse=True)
+def _stand_ins(monkeypatch):
+    monkeypatch.setattr(sources, "open_source", stand_in)
+
+
+def plan_of(name):
+    """Makes the plan of a recipe, or of one before it that differs in what no shape depends on."""
+    values, _, _ = command_line.load_config(name)
+    total, claim = values.pop("total"), values.pop("reported", None)
+    name = values["dataset"]["name"]
+    same = [key for key, shape in DATASETS.items() if shape == DATASETS.get(name)]
+    values["dataset"]["name"] = same[0] if same else name
+    plan = _plan(json.dumps({**values, "total": "100 epochs"}))
+    return plan._replace(recipe=dataclasses.replace(plan.recipe, total=total, reported=claim))
+
+
+@functools.cache
+def _plan(values):
+    # One device, so that a batch is as large as a config may say it is on any number of them.
+    return recipe.make_plan(json.loads(values), devices=jax.devices()[:1])
+
+
+def measured(plan):
+    """Names the numbers that the evaluators of a plan measure, as "test/accuracy"."""
+    found = set()
+    for evaluator, spec in plan.recipe.evaluate.items():
+        assert spec["kind"] == "metrics", "say here what this kind of evaluator measures"
+        for name in (evaluator, *([f"{evaluator}_ema"] if plan.recipe.ema else [])):
+            found |= {f"{name}/{metric}" for metric in metrics(plan)}
+    return found
+
+
+_metrics = {}
+
+
+def metrics(plan):
+    """Names what the task of a plan evaluates to, which no model has a say in."""
+    task = json.dumps([plan.recipe.task, plan.recipe.dataset["name"]])
+    if task not in _metrics:
+        batch = on_device.specification(plan.loader.padding(0), plan.dataset.batch_size)
+        batch = jax.eval_shape(lambda b: recipe.eval_input(plan, b, {"resident": {}}), batch)
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        shapes = jax.eval_shape(plan.task.evaluate, plan.state, batch, key)
+        values = summarize(jax.tree.map(lambda x: np.ones(x.shape), shapes))
+        _metrics[task] = {name for name, value in values.items() if np.ndim(value) == 0}
+    return _metrics[task]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_docstrings_say_what_a_recipe_is_and_their_commands_name_it(file):
+    text = load(file).__doc__
+    for section in ("Command:", "Hardware:", "Expected:", "Source:"):
+        assert re.search(rf"^{section} +\S", text, re.MULTILINE), section
+    commands = re.findall(r"--config=(\S+)", text)
+    assert all(command.partition(":")[0] == file for command in commands)
+    for command in commands:
+        command_line.load_config(command)
+    assert commands or file == command_line.DEFAULT_CONFIG
+    for name in re.findall(r"--dataset=(\w+)", text):
+        assert name in DATASETS
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_values_are_plain_and_the_default_is_the_first_variant(name):
+    file, _, variant = name.partition(":")
+    module = load(file)
+    config = module.get_config(variant) if variant else module.get_config()
+    assert isinstance(config, ConfigDict)
+    pending = [plain(config)]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, (dict, list)):
+            pending += value.values() if isinstance(value, dict) else value
+        else:
+            assert value is None or type(value) in (str, int, float, bool), value
+    if variant == variants(file)[0]:
+        assert module.get_config().to_dict() == config.to_dict()
+    for loaded in (command_line.load_config(name)[0], plain(module.get_config(variant))):
+        assert loaded == plain(config)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_fit_together_and_claim_what_they_measure(name):
+    plan = plan_of(name)
+    assert plan.steps(plan.recipe.total) >= 1
+    names = measured(plan)
+    best = plan.recipe.checkpoint.get("best")
+    assert best is None or best in names
+    if plan.recipe.reported is not None:
+        claim = read(recipe.Reported, plan.recipe.reported, "reported")
+        assert claim.metric in names
+        assert 0 < claim.value < 1 or not claim.metric.endswith("accuracy")
+    for evaluator in plan.recipe.evaluate.values():
+        split = evaluator.get("split", "test")
+        assert len(recipe.open_split(plan, split).source.records) > 0
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_models_have_the_published_number_of_parameters(name):
+    leaves = jax.tree.leaves(plan_of(name).state.params)
+    assert sum(leaf.size for leaf in leaves) == PARAMETERS[name]
+
+
+def airbench_by_hand(params, gradient, total):
+    """Trains a leaf at a time as the hyperparameters of the paper's code define it."""
+    stretch = 1024 * (1 + 1 / (1 - 0.85))
+    rate, decay = 11.5 / stretch, 0.0153 * 1024 / stretch
+    trained = {}
+    for name, start in params.items():
+        fast, slow, buffer = np.float64(start), np.float64(start), 0.0
+        own_rate = rate * (64 if "norm" in name else 1)
+        for step in range(total):
+            at = step / 109 if step < 109 else (step - 109) / (total - 109)
+            shape = 0.2 + 0.8 * at if step < 109 else 1 - 0.93 * at
+            still = name == "whitening/kernel" or (name == "whitening/bias" and step >= 3 * 48)
+            if not still:
+                summed = 1024 * gradient(fast) + decay / own_rate * fast
+                buffer = 0.85 * buffer + summed
+                fast = fast - shape * own_rate * (summed + 0.85 * buffer)
+            if (step + 1) % 5 == 0:
+                kept = 0.95**5 * ((step + 1) / total) ** 3
+                slow = fast = kept * slow + (1 - kept) * fast
+        trained[name] = slow
+    return trained
+
+
+def test_airbench94_moves_params_as_its_decoupled_hyperparameters_do():
+    plan = plan_of("configs/cifar10/airbench94.py:cifar10")
+    total = plan.steps(plan.recipe.total)
+    names = ("whitening/kernel", "whitening/bias", "stage1_norm1/bias", "head/kernel")
+    draw = np.random.default_rng(0)
+    start = {name: draw.normal(size=5).astype(np.float32) for name in names}
+    tx, _ = optimizers.make_optimizer(
+        plan.recipe.optimizer,
+        total_steps=total,
+        steps=functools.partial(duration, batch_size=1024, num_examples=50_000, total=total),
+        batch_size=1024,
+    )
+
+    def gradient(p):
+        return 5e-4 * (p - 1)
+
+    def step(_, carry):
+        params, state = carry
+        updates, state = tx.update(jax.tree.map(gradient, params), state, params)
+        return jax.tree.map(lambda p, u: p + u, params, updates), state
+
+    trained, _ = jax.lax.fori_loop(0, total, step, (start, tx.init(start)))
+    expected = airbench_by_hand(start, gradient, total)
+    for name in names:
+        np.testing.assert_allclose(trained[name], expected[name], 2e-5, 1e-6, err_msg=name)
