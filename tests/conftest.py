@@ -19,6 +19,7 @@ install_import_hook(
         "library.models",
         "library.tasks",
         "library.data.augmentation",
+        "library.data.autoaugment",
         "library.evaluation",
     ],
     "beartype.beartype",

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from library.evaluation.context import Context, Evaluator
-from library.evaluation.derived import Summary
+from library.summaries import Summary
 from library.task import Batch, TrainState
 
 

@@ -4,7 +4,7 @@ import jax
 
 from library import trees
 from library.evaluation.context import Context, Evaluator
-from library.evaluation.derived import Summary, summarize
+from library.summaries import Summary, summarize
 from library.task import TrainState
 
 # One program an addition, however many metrics there are; sums stay on the device.

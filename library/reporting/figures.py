@@ -25,6 +25,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from library.reporting import notation
 from library.reporting.runs import Curve, replace
+from library.summaries import expected_calibration_error
 
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, ORANGE, INK, MUTED, FAINT = "#56B4E9", "#E69F00", "#2b2f33", "#6b7075", "#e4e6e8"
@@ -380,15 +381,6 @@ def _draw_class_bars(axes: Axes, recall, names: Sequence[str], mean: float | Non
         axes.set_title(f"accuracy by true class (dashed: overall, {100 * mean:.2f}%)")
 
 
-def calibration_error(sums: Float[np.ndarray, "3 bins"]) -> float:
-    """Returns the expected calibration error, sum_b n_b / n |accuracy_b - confidence_b|.
-
-    Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equation 3.
-    """
-    confidence, correct, count = np.asarray(sums, float)[:3]
-    return float(np.abs(correct - confidence).sum() / max(count.sum(), 1))
-
-
 def reliability(sums: Float[np.ndarray, "3 bins"]) -> Figure:
     """Draws accuracy against confidence, and how many predictions fall in each bin.
 
@@ -410,7 +402,7 @@ def reliability(sums: Float[np.ndarray, "3 bins"]) -> Figure:
             mean[used], accuracy[used], "o", color=INK, ms=4, clip_on=False, label="mean confidence"
         )
         top.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-        top.set_title(f"calibration error {100 * calibration_error(sums):.2f}%")
+        top.set_title(f"calibration error {100 * expected_calibration_error(sums):.2f}%")
         top.legend(loc="upper left")
         bottom.bar(centre, count / max(count.sum(), 1), width * 0.92, color=MUTED)
         bottom.set(xlabel="confidence", ylabel="share")

@@ -96,7 +96,8 @@ def record(
         "wall_time": _mean([runs.elapsed(run) for run in several]),
         "steps": runs.steps(several[0]),
         **_metrics(several),
-        "command": runs.command(several[0]),
+        # Where the run lay is nobody's concern but the machine's it ran on.
+        "command": re.sub(r" --workdir(=| )\S+", "", runs.command(several[0])),
         "note": note,
         "record_version": RECORD_VERSION,
     }

@@ -125,15 +125,6 @@ def test_class_accuracy_of_many_classes_names_the_worst_and_the_best():
     assert len(worst.get_yticklabels()) == len(best.get_yticklabels()) == 12
 
 
-def test_calibration_error_by_hand():
-    sums = np.array([[0.5, 2.5, 18.0], [1.0, 4.0, 17.0], [2.0, 8.0, 20.0]])
-    # |1 - 0.5| + |4 - 2.5| + |17 - 18| over 30 predictions.
-    assert figures.calibration_error(sums) == pytest.approx(3.0 / 30)
-    axes = figures.reliability(sums).axes[0]
-    assert [bar.get_height() for bar in axes.patches] == pytest.approx([0.5, 0.5, 0.85])
-    assert axes.get_title(loc="left") == "calibration error 10.00%"
-
-
 def test_prediction_grid_says_what_was_predicted_and_what_it_is():
     images = np.zeros((2, 8, 8, 3), np.uint8)
     probabilities = np.array([[0.9, 0.1], [0.03, 0.97]])

@@ -30,7 +30,7 @@ def summarize(totals: Mapping[str, tuple[Any, Any]]) -> Summary:
         if name == "confusion":
             summary |= {"confusion": total, **_from_confusion(total)}
         elif name == "calibration":
-            error = _calibration_error(total)
+            error = expected_calibration_error(total)
             summary |= {"calibration": total, "expected_calibration_error": error}
         elif name == "regression":
             summary |= _from_regression(total, float(count))
@@ -40,8 +40,12 @@ def summarize(totals: Mapping[str, tuple[Any, Any]]) -> Summary:
     return summary
 
 
-def _calibration_error(sums: np.ndarray) -> float:
-    # sum_m n_m / n |accuracy_m - confidence_m| over the bins m, Guo et al. 2017, equation 3.
+def expected_calibration_error(sums: np.ndarray) -> float:
+    """Returns sum_m n_m / n |accuracy_m - confidence_m| over bins m (Guo et al. 2017, eq. 3).
+
+    Args:
+      sums: (3, bins), by bin the summed confidence, summed correctness and count.
+    """
     confidence, correct, count = np.asarray(sums, np.float64)
     return float(_divide(np.abs(correct - confidence).sum(), count.sum()))
 

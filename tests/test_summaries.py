@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, r2_score, recall_score
 
-from library.evaluation.derived import summarize
+from library.summaries import summarize
 
 
 def test_plain_metrics_are_sums_over_counts():
