@@ -20,8 +20,14 @@ from typing import Any
 
 UNITS = ("steps", "epochs", "examples", "%")
 _DURATION = re.compile(r"\s*(\d[\d_]*(?:\.\d+)?(?:e\d+)?)\s*(steps?|epochs?|examples?|%)\s*")
-_COUNTS = re.compile(r"(^|_)(num|size|sizes|width|widths|depth|features|groups|heads|workers)($|_)")
+_COUNTS = re.compile(
+    r"(^|_)(num|size|sizes|width|widths|depth|features|groups|heads|workers|threads|channels"
+    r"|accumulate|keep)($|_)"
+)
 _MAY_BE_ZERO = ("num_workers", "workers")
+
+# The annotation of settings that `duration` reads.
+Duration = typing.NewType("Duration", str)
 
 
 class ConfigError(ValueError):
@@ -35,6 +41,7 @@ def nearest(value: Any, options: Iterable[Any]) -> str:
     tails = {option.rpartition(".")[2]: option for option in options}
     close = difflib.get_close_matches(str(value), options, n=1, cutoff=0.5)
     close = close or [tails[t] for t in difflib.get_close_matches(str(value), tails, 1, 0.6)]
+    close = close or [o for o in options if len(str(value)) > 2 and str(value) in o]
     shown = ", ".join(options[:24]) + (", ..." if len(options) > 24 else "")
     listing = f"(valid: {shown})" if options else "(there are none)"
     return f"did you mean {close[0]!r}? {listing}" if close else listing
@@ -163,6 +170,9 @@ def check_value(value: Any, annotation: Any, where: str) -> Any:
         return value
     if origin in (typing.Union, types.UnionType):
         return _check_union(value, arguments, where)
+    if annotation is Duration:
+        _match_duration(value, f"{where}=")
+        return value
     if origin is typing.Literal:
         if value not in arguments:
             raise ConfigError(f"{where}={value!r}: {nearest(value, arguments)}")
@@ -243,12 +253,7 @@ def duration(text: Any, *, batch_size: int, num_examples: int, total: int | None
     Raises:
       ConfigError: no unit, two units, or a percentage where there is no whole.
     """
-    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ConfigError(
-            f"{text!r} is not a duration: write one number and one unit of {', '.join(UNITS)}, "
-            f"as in {_suggest_duration(text)}"
-        )
+    match = _match_duration(text)
     # Fractions: in floats, 2.3 epochs of 100 examples are 229.99999999999997.
     number, unit = Fraction(match[1].replace("_", "")), match[2].rstrip("s")
     if unit == "%" and total is None:
@@ -261,6 +266,16 @@ def duration(text: Any, *, batch_size: int, num_examples: int, total: int | None
     }
     steps = number * steps_a_unit[unit]
     return max(int(steps), 1) if number else 0
+
+
+def _match_duration(text: Any, where: str = "") -> re.Match:
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ConfigError(
+            f"{where}{text!r} is not a duration: write one number and one unit of "
+            f"{', '.join(UNITS)}, as in {_suggest_duration(text)}"
+        )
+    return match
 
 
 def _suggest_duration(text: Any) -> str:
@@ -291,11 +306,12 @@ def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = 
     """Lists the dotted keys at which two nests of plain values differ, with both values."""
     lines = []
     for key in sorted({*ours, *theirs}):
-        a, b, path = ours.get(key, "unset"), theirs.get(key, "unset"), f"{prefix}{key}"
+        a, b, path = ours.get(key), theirs.get(key), f"{prefix}{key}"
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             lines += differing(a, b, f"{path}.")
-        elif plain(a) != plain(b):
-            lines.append(f"{path}: {a!r} here, {b!r} there")
+        elif key not in ours or key not in theirs or plain(a) != plain(b):
+            here, there = (repr(held[key]) if key in held else "unset" for held in (ours, theirs))
+            lines.append(f"{path}: {here} here, {there} there")
     return lines
 
 

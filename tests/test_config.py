@@ -260,13 +260,34 @@ def test_what_is_no_duration(text, message):
         duration(text, batch_size=128, num_examples=1000)
 
 
+def test_durations_are_read_where_settings_are():
+    @dataclasses.dataclass
+    class Settings:
+        every: config.Duration = "10%"
+
+    assert config.read(Settings, {"every": "3 epochs"}, "log").every == "3 epochs"
+    for wrong, shown in ((5, "5"), ("5", "'5'"), ("5 stps", "'5 stps'"), (None, "None")):
+        with pytest.raises(ConfigError, match=f"log, every={shown} is not a duration"):
+            config.read(Settings, {"every": wrong}, "log")
+
+
+def test_counts_are_one_or_more():
+    def function(accumulate: int = 1, keep: int = 2, num_threads: int = 1, padding: int = 0):
+        pass
+
+    for name in ("accumulate", "keep", "num_threads"):
+        with pytest.raises(ConfigError, match=f"{name}=0: sizes and counts are 1 or more"):
+            config.check_arguments(function, {name: 0}, "it")
+    assert config.check_arguments(function, {"padding": 0}, "it") == {"padding": 0}
+
+
 def test_differing_lists_dotted_keys_with_both_values():
     ours = dict(model=dict(name="a", widths=(1, 2)), seed=0, only=1)
     theirs = dict(model=dict(name="b", widths=[1, 2]), seed=0, other=None)
     assert config.differing(ours, theirs) == [
         "model.name: 'a' here, 'b' there",
-        "only: 1 here, 'unset' there",
-        "other: 'unset' here, None there",
+        "only: 1 here, unset there",
+        "other: unset here, None there",
     ]
     assert config.differing(ours, ours) == []
 
@@ -283,5 +304,8 @@ def test_choices():
     config.check_choice("strategy", "jit", ("jit", "pmap"))
     with pytest.raises(ConfigError, match="unknown strategy 'pmpa': did you mean 'pmap'"):
         config.check_choice("strategy", "pmpa", ("jit", "pmap"))
+    assert config.nearest("digits", ["configs/digits/cnn.py", "b"]).startswith(
+        "did you mean 'configs/digits/cnn.py'? "
+    )
     assert config.nearest("x", []) == "(there are none)"
     assert config.nearest("x", range(30)).endswith("23, ...)")

@@ -19,7 +19,7 @@ from library import optimizers
 from library.config import duration, plain, read
 from library.data import on_device, sources, splits
 from library.data.sources import Source
-from library.evaluation.derived import summarize
+from library.summaries import summarize
 from library.training import recipe
 
 ROOT = Path(__file__).parents[1]

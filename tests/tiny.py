@@ -1,36 +1,50 @@
 """Tiny runs through the real pieces of the loop, shared by the tests of several folders."""
 
 import functools
+import io
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from library.data import sources
-from library.evaluation.derived import summarize
+from library.summaries import summarize
 from library.training import loop
 from library.training.clock import Clock
 from library.training.feed import Feed
 from library.training.recipe import Plan, make_plan
 
 CLASSES = ("a", "b", "c", "d")
-CONV = dict(name="cnn.small", widths=(4, 8))
-VIT = dict(name="vit", width=8, depth=2, num_heads=2, patch_size=4, hidden=16)
-LINEAR = dict(name="mlp.mlp", hidden=(5,))
+CONV = dict(name="cnn.small", widths=(4,))
+VIT = dict(name="vit", width=8, depth=1, num_heads=2, patch_size=4, hidden=8)
+PERCEPTRON = dict(name="mlp.mlp", hidden=(5,))
 
 
 def arrays(num: int, *, seed: int = 0, size: int = 8) -> dict[str, np.ndarray]:
-    """Returns images uint8 (num, size, size, 1) of four classes that differ in one quadrant."""
+    """Returns noise uint8 (num, size, size, 1) on four patterns: rows, columns, checks, none."""
     random = np.random.default_rng(seed)
     label = random.integers(0, len(CLASSES), num).astype(np.int32)
-    image = random.integers(0, 200, (num, size, size, 1)).astype(np.uint8)
-    half = size // 2
-    for i, k in enumerate(label):
-        top, left = divmod(int(k), 2)
-        image[i, top * half : (top + 1) * half, left * half : (left + 1) * half] += 55
-    return {"image": image, "label": label}
+    row, column = np.indices((size, size)) % 2
+    patterns = np.stack([row, column, row ^ column, np.zeros_like(row)])
+    image = random.integers(0, 156, (num, size, size, 1)) + 100 * patterns[label][..., None]
+    return {"image": image.astype(np.uint8), "label": label}
+
+
+def encoded(num: int, broken: Sequence[int] = ()) -> sources.Source:
+    """Returns `arrays` as PNG files, those of the rows in `broken` cut short."""
+    data = arrays(num)
+    images = np.empty(num, object)
+    for row in range(num):
+        file = io.BytesIO()
+        Image.fromarray(data["image"][row, ..., 0]).save(file, "PNG")
+        images[row] = file.getvalue()[: 40 if row in broken else None]
+    data["image"] = images
+    return sources.from_arrays(data, label_names=CLASSES, name="tiny")
 
 
 def serve(patch: pytest.MonkeyPatch, **splits: Any) -> None:
@@ -49,59 +63,70 @@ def serve(patch: pytest.MonkeyPatch, **splits: Any) -> None:
 
 
 def config(**changes: Any) -> dict[str, Any]:
-    """Returns a config on "tiny"; a dict given for dataset, checkpoint or ... adds to its own."""
+    """Returns a config on "tiny"; `dataset` adds to its own, other sections replace theirs."""
     values = {
         "dataset": dict(name="tiny", batch_size=16),
         "preprocess": [],
         "normalize": dict(mean=[0.4], std=[0.25]),
-        "model": CONV,
+        "model": PERCEPTRON,
         "task": dict(name="classification"),
         "optimizer": dict(name="sgd", learning_rate=0.1, momentum=0.9),
-        "total": "20 steps",
-        "log_every": "5 steps",
+        "total": "12 steps",
+        "log_every": "3 steps",
         "compile_cache": None,
     }
-    for key, change in changes.items():
-        merges = key in ("dataset", "optimizer") and "name" not in change
-        values[key] = {**values[key], **change} if merges else change
-    return values
-
-
-class Steps(NamedTuple):
-    """What steps outside the loop gave: each step's metrics, the last carry, the compiled step."""
-
-    metrics: list[dict[str, float]]
-    carry: loop.Carry
-    update: Any
-
-    @property
-    def losses(self) -> np.ndarray:
-        return np.array([row["loss"] for row in self.metrics])
-
-
-def take_steps(plan: Plan, count: int) -> Steps:
-    """Runs the loop's own step `count` times, reading the metrics after each."""
-    feed = Feed(plan)
-    initial = functools.partial(loop.initial_carry, plan)
-    carry = plan.strategy.init(initial, feed.first, feed.constants)
-    zeros = plan.strategy.replicate(
-        jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), carry.totals)
-    )
-    update = plan.strategy.update(functools.partial(loop.step, plan), carry)
-    batches, rows = feed.train(0), []
-    for _ in range(count):
-        carry = carry._replace(totals=jax.tree.map(lambda x: x + 0, zeros))
-        carry, _ = update(carry, next(batches), feed.constants)
-        rows.append(summarize(jax.device_get(carry.totals)))
-    return Steps(rows, carry, update)
-
-
-def run(plan: Plan, workdir: Any) -> dict[str, Any]:
-    """Runs the whole loop in a workdir; returns what it reports."""
-    workdir.mkdir(parents=True, exist_ok=True)
-    return loop.train(plan, workdir, Clock(), Console(quiet=True))
+    dataset = values["dataset"] | changes.pop("dataset", {})
+    return {**values, **changes, "dataset": dataset}
 
 
 def plan_on(devices: int, **changes: Any) -> Plan:
     """Makes the plan of a config on the first so many devices."""
     return make_plan(config(**changes), devices=jax.devices()[:devices])
+
+
+class Steps(NamedTuple):
+    """What steps outside of the loop gave.
+
+    Attributes:
+      sums: each step's metrics, pairs (sum, count).
+      carry: the last.
+      update: the compiled step.
+    """
+
+    sums: list[dict[str, Any]]
+    carry: loop.Carry
+    update: Any
+
+    @property
+    def losses(self) -> np.ndarray:
+        return np.array([summarize(row)["loss"] for row in self.sums])
+
+
+def take_steps(plan: Plan, count: int, omit: int | None = None) -> Steps:
+    """Runs the loop's own step `count` times, reading the metrics after each.
+
+    Args:
+      plan: the run.
+      count: steps to take.
+      omit: a step, counted from 1, that is counted but not taken.
+    """
+    feed = Feed(plan)
+    carry = loop.initial_carry(plan, feed)
+    zeros = jax.device_get(carry.totals)
+    update = plan.strategy.update(functools.partial(loop.step, plan), carry)
+    batches, sums = feed.train(0), []
+    for step in range(1, count + 1):
+        batch = next(batches)
+        if step == omit:
+            carry = carry._replace(state=carry.state.replace(step=carry.state.step + 1))
+            continue
+        carry = carry._replace(totals=plan.strategy.replicate(zeros))
+        carry, _ = update(carry, batch, feed.constants)
+        sums.append(jax.device_get(carry.totals))
+    return Steps(sums, carry, update)
+
+
+def run(plan: Plan, workdir: Path) -> dict[str, Any]:
+    """Runs the whole loop in a workdir; returns what it reports."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    return loop.train(plan, workdir, Clock(), Console(quiet=True))

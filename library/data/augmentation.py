@@ -280,7 +280,7 @@ def rand_augment(
 def trivial_augment(fill: float = 0.0) -> Operation:
     """Applies one of 14 operations at one of 31 strengths, both uniform, in the wide ranges.
 
-    TA (Wide) of Mueller & Hutter 2021, arXiv 2103.10158, Table 1: translations reach 32 pixels
+    TA (Wide) of Mueller & Hutter 2021, arXiv 2103.10158: translations reach 32 pixels
     whatever the image's size. Warps are nearest neighbour.
 
     Args:
@@ -457,7 +457,7 @@ def normalize(mean: tuple[float, ...], std: tuple[float, ...]) -> Operation:
     for value in std:
         _check_positive("normalize, std", value)
 
-    def op(batch: Batch, keys: Key[Array, " b"]) -> Batch:
+    def op(batch: Batch, keys: Key[Array, " b"] | None = None) -> Batch:
         image = batch["image"]
         if len(mean) not in (1, image.shape[-1]):
             raise ValueError(f"{len(mean)} means cannot normalize images of shape {image.shape}")

@@ -40,7 +40,7 @@ class Ranges(NamedTuple):
 
 
 STANDARD = Ranges(0.3, 150 / 331, 0.0, 30.0, 0.9, 4)  # AutoAugment, Table 6
-WIDE = Ranges(0.99, 0.0, 32.0, 135.0, 0.99, 6)  # TrivialAugment, Table 1
+WIDE = Ranges(0.99, 0.0, 32.0, 135.0, 0.99, 6)  # TrivialAugment, TA (Wide)
 
 
 class Draws(NamedTuple):
@@ -52,7 +52,11 @@ class Draws(NamedTuple):
 
 
 def draw_rand(
-    key: PRNGKeyArray, num_layers: int, strength: float, strength_std: float, probability: float
+    key: PRNGKeyArray,
+    num_layers: int,
+    strength: float | Float[Array, ""],
+    strength_std: float | Float[Array, ""],
+    probability: float | Float[Array, ""],
 ) -> Draws:
     """Draws `num_layers` operations uniformly, with one strength (RandAugment, Section 3).
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from library.config import ConfigError
+from library.config import check_arguments
 from library.data import augmentation
 
 Batch = dict[str, jax.Array]
@@ -46,10 +46,9 @@ def normalizer(normalize: Mapping[str, tuple[float, ...]] | None) -> Callable[[B
     """
     if normalize is None:
         return dict
-    if set(normalize) != {"mean", "std"}:
-        raise ConfigError(f"normalize takes mean and std, got {sorted(normalize)}")
-    operation = augmentation.normalize(tuple(normalize["mean"]), tuple(normalize["std"]))
-    return lambda batch: dict(operation(batch, None))
+    arguments = check_arguments(augmentation.normalize, normalize, "normalize")
+    operation = augmentation.normalize(**arguments)
+    return lambda batch: dict(operation(batch))
 
 
 def specification(example: Mapping[str, np.ndarray], batch_size: int) -> dict:

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import grain
 import numpy as np
+from absl import flags
 
 from library.data.preprocessing import CorruptExample
 from library.data.sources import Source
@@ -241,6 +242,9 @@ def _iterate(examples, local: int, workers: int, threads: int) -> Iterator[Examp
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
     batches = grain.MapDataset.source(examples).batch(local).to_iter_dataset(options)
     if workers:
+        if not flags.FLAGS.is_parsed():
+            # Grain's workers read its flags, which nobody parses outside of our programs.
+            flags.FLAGS.mark_as_parsed()
         batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
     return iter(batches)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import jax
 from jax.sharding import AxisType, Mesh
 
-from library.config import ConfigError, check_choice
+from library.config import ConfigError, check_choice, check_value
 
 AXES = ("data", "fsdp", "tensor")
 
@@ -25,7 +25,7 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
     devices = list(jax.devices() if devices is None else devices)
     for axis in sizes:
         check_choice("mesh axis", axis, AXES)
-    shape = [sizes.get(axis, 1) for axis in AXES]
+    shape = [check_value(sizes.get(axis, 1), int, f"mesh axis {axis}") for axis in AXES]
     if any(size < 1 and size != -1 for size in shape) or shape.count(-1) > 1:
         raise ConfigError(
             f"mesh {dict(sizes)}: sizes are 1 or more, and one may be -1 to take what is left"

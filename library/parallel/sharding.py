@@ -1,5 +1,6 @@
 """Which part of every array lies where: path patterns to partition specs."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from library import trees
-from library.config import ConfigError, check_choice
+from library.config import ConfigError, check_choice, nearest
 
 Rule = tuple[str, Any]
 REPLICATE_OR_FSDP: tuple[Rule, ...] = ((".*", "fsdp"),)
@@ -28,10 +29,15 @@ def shardings(tree: PyTree, mesh: Mesh, rules: Sequence[Rule] = REPLICATE_OR_FSD
         names are replicated.
 
     Raises:
-      ConfigError: a spec that names no axis, has more entries than the leaf has dimensions, or
-        splits a dimension unevenly.
+      ConfigError: a pattern that no path matches; a spec that names no axis or one twice, has more
+        entries than the leaf has dimensions, or splits a dimension unevenly.
     """
     compiled = [(_compile(pattern), spec) for pattern, spec in rules]
+    paths = trees.paths(tree)
+    for pattern, _ in compiled:
+        if not any(map(pattern.search, paths)):
+            options = nearest(pattern.pattern, paths)
+            raise ConfigError(f"sharding rule {pattern.pattern!r} matches no path: {options}")
 
     def sharding(path: str, leaf: Any) -> NamedSharding:
         spec = next((spec for pattern, spec in compiled if pattern.search(path)), "replicated")
@@ -65,14 +71,17 @@ def _partition(path: str, shape: tuple[int, ...], spec: Any, mesh: Mesh) -> Part
             return PartitionSpec()
         widest = max(dimensions, key=lambda d: (shape[d], d))
         return PartitionSpec(*(None,) * widest, "fsdp")
+    if not isinstance(spec, (list, tuple)):
+        raise ConfigError(f"sharding {spec!r} of {path} is neither a word nor a list of axes")
     if len(spec) > len(shape):
         raise ConfigError(f"sharding {spec} of {path}: the array has only {len(shape)} dimensions")
-    for axes, length in zip(spec, shape):
-        names = [] if axes is None else [axes] if isinstance(axes, str) else list(axes)
-        parts = 1
+    entries = [() if a is None else (a,) if isinstance(a, str) else tuple(a) for a in spec]
+    for names, length in zip(entries, shape):
         for name in names:
             check_choice("mesh axis", name, mesh.axis_names)
-            parts *= mesh.shape[name]
+            if sum(entries, ()).count(name) > 1:
+                raise ConfigError(f"sharding {spec} of {path}: {name!r} splits two dimensions")
+        parts = math.prod(mesh.shape[name] for name in names)
         if length % parts:
             raise ConfigError(f"sharding {spec} of {path}: {length} does not divide by {parts}")
-    return PartitionSpec(*(tuple(a) if isinstance(a, list) else a for a in spec))
+    return PartitionSpec(*(names or None for names in entries))

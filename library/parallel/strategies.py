@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
@@ -56,11 +57,12 @@ def make_strategy(
     Args:
       name: "jit" or "pmap".
       mesh: devices along each axis; under `pmap` only the data axis may be wider than one.
-      rules: sharding rules, which `pmap` has no use for.
+      rules: sharding rules; under `pmap`, which has no use for them, the default.
       devices: the devices to use, by default all.
 
     Raises:
-      ConfigError: an unknown strategy, or a mesh that does not fit the devices or the strategy.
+      ConfigError: an unknown strategy, a mesh that does not fit the devices or the strategy, or
+        rules that the strategy does not read.
     """
     check_choice("strategy", name, ("jit", "pmap"))
     made = make_mesh(mesh, devices)
@@ -68,6 +70,8 @@ def make_strategy(
         return _jit(made, rules)
     if made.shape["data"] != made.size:
         raise ConfigError(f"strategy 'pmap' splits data alone, got the mesh {dict(made.shape)}")
+    if tuple(map(tuple, rules)) != sharding.REPLICATE_OR_FSDP:
+        raise ConfigError(f"strategy 'pmap' reads no sharding rules, got {rules!r}")
     return _pmap(made)
 
 
@@ -88,7 +92,7 @@ def _jit(mesh: Mesh, rules: Sequence[sharding.Rule]) -> Strategy:
         axis_name=None,
         batch_shards=mesh.shape["data"] * mesh.shape["fsdp"],
         put=lambda batch: _from_local(batch, examples),
-        replicate=lambda tree: jax.device_put(tree, replicated),
+        replicate=lambda tree: _replicated(tree, replicated),
         init=init,
         update=update,
         measure=lambda f: jax.jit(f, out_shardings=replicated),
@@ -99,37 +103,87 @@ def _jit(mesh: Mesh, rules: Sequence[sharding.Rule]) -> Strategy:
 def _pmap(mesh: Mesh) -> Strategy:
     axis, shards = "data", mesh.size
     devices = list(mesh.devices.flat)
-    replicated = NamedSharding(mesh, PartitionSpec())
-    examples = NamedSharding(mesh, PartitionSpec(axis))
+    # The mesh that pmap makes for itself: arrays laid out on another compile the step once more.
+    own = Mesh(np.array(devices), (axis,))
+    replicated = NamedSharding(own, PartitionSpec())
+    examples = NamedSharding(own, PartitionSpec(axis))
 
     def put(batch):
         local = shards // jax.process_count()
         parts = {k: v.reshape(local, -1, *v.shape[1:]) for k, v in batch.items()}
         return _from_local(parts, examples)
 
-    def compiled(f, outputs, **options):
-        return jax.pmap(
-            f, axis, in_axes=(None, 0, None), out_axes=outputs, devices=devices, **options
-        )
+    def compiled(f, **options):
+        if jax.process_count() > 1:
+            return _pmap_of_processes(f, own, **options)
+        axes = dict(in_axes=(None, 0, None), out_axes=None)
+        return jax.pmap(f, axis, devices=devices, **axes, **options)
+
+    def update(f, carry):
+        traces = []
+
+        def traced(*arguments):
+            traces.append(f)
+            return f(*arguments)
+
+        run = compiled(traced, donate_argnums=0)
+        # What jit says of itself; pmap says nothing, but compiles whenever it traces.
+        run._cache_size = lambda: len(traces)
+        return run
 
     def summed(f):
         return lambda *arguments: jax.lax.psum(f(*arguments), axis)
+
+    def gathered(f):
+        return lambda *arguments: jax.lax.all_gather(f(*arguments), axis)
 
     return Strategy(
         mesh=mesh,
         axis_name=axis,
         batch_shards=shards,
         put=put,
-        replicate=lambda tree: jax.device_put(tree, replicated),
+        replicate=lambda tree: _replicated(tree, replicated),
         init=lambda f, *arguments: jax.jit(f, out_shardings=replicated)(*arguments),
-        update=lambda f, carry: compiled(f, (None, None), donate_argnums=0),
-        measure=lambda f: compiled(summed(f), None),
-        collect=lambda f: _fetched(compiled(f, 0), lambda x: x.reshape(-1, *x.shape[2:])),
+        update=update,
+        measure=lambda f: compiled(summed(f)),
+        collect=lambda f: _fetched(compiled(gathered(f)), lambda x: x.reshape(-1, *x.shape[2:])),
     )
+
+
+def _pmap_of_processes(f: Callable, mesh: Mesh, **options: Any) -> Callable:
+    """Compiles what `jax.pmap` does, for arrays that are spread over several processes.
+
+    pmap itself takes each process's own arrays, and copies the whole state at every step.
+    """
+    whole, part = PartitionSpec(), PartitionSpec(mesh.axis_names)
+
+    def on_each_device(state, batch, constants):
+        return f(state, jax.tree.map(lambda x: x[0], batch), constants)
+
+    spread = jax.shard_map(
+        on_each_device,
+        mesh=mesh,
+        in_specs=(whole, part, whole),
+        out_specs=whole,
+        check_vma=False,
+    )
+    return jax.jit(spread, **options)
 
 
 def _from_local(batch: Mapping[str, np.ndarray], layout: NamedSharding) -> dict[str, jax.Array]:
     return {k: jax.make_array_from_process_local_data(layout, v) for k, v in batch.items()}
+
+
+def _replicated(tree: PyTree, layout: NamedSharding) -> PyTree:
+    def put(x):
+        if jnp.issubdtype(getattr(x, "dtype", None), jax.dtypes.prng_key):
+            # Only what lies on the host can be put on the devices of other processes.
+            return jax.random.wrap_key_data(
+                put(jax.random.key_data(x)), impl=jax.random.key_impl(x)
+            )
+        return jax.device_put(np.asarray(x), layout)
+
+    return jax.tree.map(put, tree)
 
 
 def _fetched(f: Callable, reshape: Callable[[np.ndarray], Any]) -> Callable:

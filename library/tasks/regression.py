@@ -62,7 +62,7 @@ def regression(
     are in the target's units.
 
     Metrics are loss and regression (4, d): summed squared error, absolute error, target - y and
-    (target - y)^2, of which `library.evaluation.derived` makes mse, rmse, mae and r2.
+    (target - y)^2, of which `library.summaries` makes mse, rmse, mae and r2.
 
     Outputs: "prediction" (b, d); "features" (b, d'), the input of the model's head;
     "intermediates", all that the model records.

@@ -12,7 +12,7 @@ from library import rng
 from library.data import on_device
 from library.task import TrainState
 from library.training.feed import Feed
-from library.training.recipe import Plan
+from library.training.recipe import Plan, evaluator
 
 _LOOKED_AT = 4096
 _SHOWN = 24
@@ -32,7 +32,9 @@ def write(
     """
     found = {"evaluation": dict(arrays)}
     if plan.recipe.evaluate and "probabilities" in plan.task.outputs:
-        found["predictions"] = predictions(plan, feed, state)
+        splits = [evaluator(k, v)[1].get("split", "test") for k, v in plan.recipe.evaluate.items()]
+        split = "test" if "test" in splits else splits[0]
+        found["predictions"] = predictions(plan, feed, state, split)
     if plan.recipe.augment and plan.loader.blank.get("image", np.zeros(0)).ndim == 3:
         found["augmented"] = augmented(plan, feed)
     for name, values in found.items():
@@ -40,8 +42,8 @@ def write(
             _save(workdir / f"{name}.npz", values)
 
 
-def predictions(plan: Plan, feed: Feed, state: TrainState) -> dict[str, np.ndarray]:
-    """Returns sample predictions on the test split, as many wrong as right where there are."""
+def predictions(plan: Plan, feed: Feed, state: TrainState, split: str) -> dict[str, np.ndarray]:
+    """Returns sample predictions on a split, as many wrong as right where there are."""
     context = feed.context()
 
     def predict(state, batch, key):
@@ -52,7 +54,7 @@ def predictions(plan: Plan, feed: Feed, state: TrainState) -> dict[str, np.ndarr
         }
 
     collect, seen, count = context.collect(predict), [], 0
-    for batch in context.batches("test", None):
+    for batch in context.batches(split, None):
         seen.append(collect(state, batch))
         count += int(seen[-1]["mask"].sum())
         if count >= _LOOKED_AT:
@@ -63,7 +65,7 @@ def predictions(plan: Plan, feed: Feed, state: TrainState) -> dict[str, np.ndarr
     real = table["mask"] > 0
     right = table["probabilities"].argmax(-1) == table["label"]
     chosen = np.concatenate([np.flatnonzero(real & r)[:_SHOWN] for r in (right, ~right)])
-    loader = feed.loader("test")
+    loader = feed.loader(split)
     images = [loader.load(0, int(row))["image"] for row in table["row"][chosen]]
     names = plan.label_names or [str(i) for i in range(table["probabilities"].shape[-1])]
     return {

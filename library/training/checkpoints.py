@@ -90,8 +90,8 @@ class Checkpoints:
             for path in self._unsigned:
                 _sign(path, self._signature(path))
         except (OSError, ValueError, RuntimeError) as error:
-            names = [path.name for path in self._unsigned]
-            raise CheckpointError(_explain(names, self.root, error)) from error
+            steps = " and ".join(sorted({path.name for path in self._unsigned}))
+            raise CheckpointError(_explain(steps, self.root, error)) from error
         finally:
             self._unsigned = []
 
@@ -101,22 +101,24 @@ class Checkpoints:
         A damaged checkpoint is reported, set aside under `damaged/`, and the one before it used.
 
         Raises:
-          CheckpointError: there are checkpoints, and none could be read.
+          CheckpointError: there are checkpoints, and none could be read; all are left in place.
         """
         steps = sorted(self._latest.all_steps(), reverse=True)
-        for step in steps:
+        for tried, step in enumerate(steps):
             try:
                 restored = self._read(step, like)
             except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-                reason = str(error).splitlines()[0][:200]
+                reason = _first_line(error)
                 logging.warning("checkpoint of step %d is damaged: %s", step, reason)
-                self._set_aside(step)
                 continue
+            for damaged in steps[:tried]:
+                self._set_aside(damaged)
             self._forget_after(step)
             return restored
         if steps:
             raise CheckpointError(
-                f"none of the checkpoints of steps {sorted(steps)} in {self.root} can be read"
+                f"none of the checkpoints of steps {sorted(steps)} in {self.root} can be read; "
+                f"the oldest: {reason}"
             )
         return None
 
@@ -154,6 +156,8 @@ class Checkpoints:
             target.parent.mkdir(exist_ok=True)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(source, target)
+            # It would condemn the checkpoint that the run makes anew at this step.
+            self._signature(source).unlink(missing_ok=True)
         self._latest.reload()
 
     def _forget_after(self, step: int) -> None:
@@ -161,6 +165,8 @@ class Checkpoints:
         for manager in (self._latest, self._best):
             for later in [s for s in manager.all_steps() if s > step]:
                 manager.delete(later)
+                if jax.process_index() == 0:
+                    self._signature(Path(manager.directory) / str(later)).unlink(missing_ok=True)
 
 
 def load(workdir: Path, *, which: str = "latest") -> tuple[int, dict[str, Any]]:
@@ -177,17 +183,16 @@ def load(workdir: Path, *, which: str = "latest") -> tuple[int, dict[str, Any]]:
       ConfigError: the directory holds no such checkpoint.
       CheckpointError: the checkpoint does not match its checksum.
     """
-    root = Path(workdir).absolute() / "checkpoints" / which
-    steps = [int(p.name) for p in root.iterdir() if p.name.isdigit()] if root.is_dir() else []
-    if not steps:
-        raise ConfigError(f"{workdir} holds no {which} checkpoint (looked in {root})")
-    directory = root / str(max(steps))
+    directory = newest(workdir, which=which)
+    root, step = directory.parent, int(directory.name)
     try:
-        _verify(directory, root.parent / "checksums" / f"{which}-{max(steps)}.json")
+        _verify(directory, root.parent / "checksums" / f"{which}-{step}.json")
         with ocp.StandardCheckpointer() as checkpointer:
             described = checkpointer.metadata(directory / "state")
             shapes = getattr(described, "item_metadata", described)
             tree = getattr(shapes, "tree", shapes)
+            if not tree:
+                raise ValueError("it describes no arrays")
             device = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
             abstract = {
                 k: jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=device) for k, v in tree.items()
@@ -195,7 +200,21 @@ def load(workdir: Path, *, which: str = "latest") -> tuple[int, dict[str, Any]]:
             leaves = checkpointer.restore(directory / "state", abstract)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{directory} cannot be read: {error}") from error
-    return max(steps), leaves
+    return step, leaves
+
+
+def newest(workdir: Path, *, which: str = "latest") -> Path:
+    """Returns the directory of the newest checkpoint of a run, or of its best one.
+
+    Raises:
+      ConfigError: the workdir holds none.
+    """
+    root = Path(workdir).expanduser().absolute() / "checkpoints" / which
+    steps = [int(p.name) for p in root.iterdir() if p.name.isdigit()] if root.is_dir() else []
+    if not steps:
+        hint = ": config.checkpoint.best names the metric to judge by" if which == "best" else ""
+        raise ConfigError(f"{workdir} holds no {which} checkpoint (looked in {root}){hint}")
+    return root / str(max(steps))
 
 
 def _manager(directory: Path, keep: int) -> ocp.CheckpointManager:
@@ -244,8 +263,13 @@ def _verify(directory: Path, signature: Path) -> None:
 
 def _explain(step: Any, root: Path, error: Exception) -> str:
     free = shutil.disk_usage(root).free if root.exists() else 0
-    reason = str(error).splitlines()[0][:200]
     return (
         f"the checkpoint of step {step} could not be written to {root} "
-        f"({free / 2**20:.0f} MiB free): {reason}. Earlier checkpoints are intact"
+        f"({free / 2**20:.0f} MiB free): {_first_line(error)}. "
+        "Earlier checkpoints are intact"
     )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:200]

@@ -10,10 +10,20 @@ import jax.numpy as jnp
 from rich.console import Console
 
 from library import config, trees
-from library.config import ConfigError
+from library.config import ConfigError, nearest
 from library.task import TrainState
 from library.training import checkpoints
 from library.training.recipe import InitFrom
+
+
+def check(spec: Mapping[str, Any]) -> None:
+    """Finds out whether there is a checkpoint to start from.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    settings = config.read(InitFrom, spec, "init_from")
+    checkpoints.newest(Path(settings.workdir), which=settings.which)
 
 
 def initialise(spec: Mapping[str, Any], state: TrainState, console: Console) -> TrainState:
@@ -28,7 +38,8 @@ def initialise(spec: Mapping[str, Any], state: TrainState, console: Console) -> 
       console: where the list is shown.
 
     Raises:
-      ConfigError: the workdir has no checkpoint, or shares no leaf with this model.
+      ConfigError: the workdir has no checkpoint, or shares no leaf with this model, or a pattern
+        of `fresh` matches none.
     """
     settings = config.read(InitFrom, spec, "init_from")
     _, leaves = checkpoints.load(Path(settings.workdir), which=settings.which)
@@ -46,6 +57,10 @@ def initialise(spec: Mapping[str, Any], state: TrainState, console: Console) -> 
 
     model = {"params": state.params, **state.variables}
     total = len(trees.paths(model))
+    for pattern in settings.fresh:
+        if not any(re.search(pattern, path) for path in trees.paths(model)):
+            options = nearest(pattern, trees.paths(model))
+            raise ConfigError(f"init_from.fresh: {pattern!r} matches no parameter: {options}")
     chosen = trees.map_with_path(choose, model)
     if len(kept) == total:
         raise ConfigError(f"init_from {settings.workdir}: not one of {total} leaves fits the model")
@@ -58,7 +73,11 @@ def initialise(spec: Mapping[str, Any], state: TrainState, console: Console) -> 
     ema = state.ema
     if ema is not None:
         averages = {"params": params, **chosen}
-        ema = {name: jax.tree.map(jnp.copy, averages[name]) for name in ema}
+        # Averages of params in half precision are kept in more.
+        ema = {
+            name: jax.tree.map(lambda mean, x: jnp.array(x, mean.dtype), ema[name], averages[name])
+            for name in ema
+        }
     return state.replace(params=params, variables=chosen, ema=ema)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from library.config import ConfigError
 from library.data import pipeline
+from library.data.preprocessing import CorruptExample
 from library.data.sources import Source
 from library.reporting import figures
 from library.training.session import Trained
@@ -16,17 +17,27 @@ from library.training.workdir import write_json
 
 
 class Examples(NamedTuple):
-    """Preprocessed examples, and what to call each."""
+    """Preprocessed examples, what to call each, and their classes where they are known."""
 
     loaded: list[dict[str, np.ndarray]]
     names: list[str]
+    labels: list[int] | None = None
 
 
 class Predictions(NamedTuple):
-    """Images `(n, h, w, c)` uint8, names, class probabilities `(n, k)` and class names."""
+    """What was predicted for n examples.
+
+    Attributes:
+      images: `(n, h, w, c)`, uint8.
+      names: what to call each.
+      labels: the true classes, where they are known.
+      probabilities: of the classes, `(n, k)`.
+      label_names: names of the classes.
+    """
 
     images: np.ndarray
     names: list[str]
+    labels: list[int] | None
     probabilities: np.ndarray
     label_names: list[str]
 
@@ -35,8 +46,7 @@ def from_files(trained: Trained, paths: Sequence[Path]) -> Examples:
     """Loads image files as the run's evaluation loads its images.
 
     Raises:
-      ConfigError: a file does not exist.
-      CorruptExample: a file is no image.
+      ConfigError: a file does not exist, is no image, or is of another size than the model's.
     """
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
@@ -47,8 +57,19 @@ def from_files(trained: Trained, paths: Sequence[Path]) -> Examples:
         source=source, preprocess=trained.plan.preprocess["test"], on_corrupt="stop"
     )
     blanks = {k: v for k, v in loader.blank.items() if k != "image"}
-    loaded = [{**blanks, **loader.load(i, i)} for i in range(len(paths))]
-    return Examples(loaded, [path.name for path in paths])
+    try:
+        loaded = [{**blanks, **loader.load(i, i)} for i in range(len(paths))]
+    except CorruptExample as error:
+        raise ConfigError(str(error)) from error
+    wanted = loader.blank["image"].shape
+    for path, example in zip(paths, loaded):
+        if example["image"].shape != wanted:
+            shown = "x".join(map(str, example["image"].shape))
+            raise ConfigError(
+                f"{path} is {shown} after preprocessing, and the model takes "
+                f"{'x'.join(map(str, wanted))} (height, width, channels)"
+            )
+    return Examples(loaded, [str(path) for path in paths])
 
 
 def from_split(trained: Trained, split: str, num: int, seed: int) -> Examples:
@@ -63,7 +84,9 @@ def from_split(trained: Trained, split: str, num: int, seed: int) -> Examples:
         raise ConfigError(f"--num={num}: split {split!r} has {size} examples")
     rows = pipeline.permutation(seed, 0, size)[:num]
     loaded = [loader.load(i, int(row)) for i, row in enumerate(rows)]
-    return Examples(loaded, [f"{split}[{row}]" for row in rows])
+    known = np.ndim(loader.blank.get("label", [])) == 0
+    labels = [int(example["label"]) for example in loaded] if known else None
+    return Examples(loaded, [f"{split}[{row}]" for row in rows], labels)
 
 
 def predict(trained: Trained, examples: Examples) -> Predictions:
@@ -81,19 +104,28 @@ def predict(trained: Trained, examples: Examples) -> Predictions:
     probabilities = np.concatenate(found)[: len(examples.loaded)]
     names = trained.plan.label_names or [str(i) for i in range(probabilities.shape[-1])]
     images = np.stack([example["image"] for example in examples.loaded])
-    return Predictions(images, examples.names, probabilities, list(names))
+    return Predictions(images, examples.names, examples.labels, probabilities, list(names))
 
 
 def lines(predictions: Predictions) -> Iterator[str]:
-    """Renders one line an example: its five most probable classes."""
-    for name, top in zip(predictions.names, _top5(predictions)):
+    """Renders one line an example: its class, where known, and its five most probable classes."""
+    for i, (name, top) in enumerate(zip(predictions.names, _top5(predictions))):
+        if predictions.labels:
+            name += f", truly {predictions.label_names[predictions.labels[i]]}"
         yield f"{name}: " + ", ".join(f"{label} {share:.1%}" for label, share in top)
 
 
 def write(predictions: Predictions, folder: Path) -> Path:
     """Writes predictions.json and predictions.png; returns the picture's path."""
     folder.mkdir(exist_ok=True)
-    table = {name: dict(top) for name, top in zip(predictions.names, _top5(predictions))}
+    known = predictions.labels or [None] * len(predictions.names)
+    table = {
+        name: {
+            "label": None if label is None else predictions.label_names[label],
+            "probabilities": dict(top),
+        }
+        for name, label, top in zip(predictions.names, known, _top5(predictions))
+    }
     write_json(folder / "predictions.json", table)
     figure = figures.image_grid(
         predictions.images,

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 from tensorboardX import SummaryWriter
 
 
 class Logger:
-    """Appends rows of metrics to a workdir."""
+    """Appends rows of metrics to a workdir; of several processes only the first writes."""
 
     def __init__(self, workdir: Path, *, resumed_at: int):
         """Opens the log, and drops the rows of steps that will be run again.
@@ -20,26 +21,37 @@ class Logger:
           resumed_at: updates done by the state that the run goes on from.
         """
         self.path = Path(workdir) / "metrics.jsonl"
-        rows = [row for row in read_rows(self.path) if row["step"] <= resumed_at]
+        self.rows = [row for row in read_rows(self.path) if row["step"] <= resumed_at]
+        self._writes = jax.process_index() == 0
+        if not self._writes:
+            return
         partial = self.path.with_name(".metrics.jsonl.partial")
-        partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        partial.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
         os.replace(partial, self.path)
-        self.rows = rows
         self._file = self.path.open("a")
-        self._events = SummaryWriter(str(workdir), purge_step=resumed_at + 1, flush_secs=30)
+        # The suffix keeps a restart within the same second from overwriting the earlier file.
+        self._events = SummaryWriter(
+            str(workdir),
+            purge_step=resumed_at + 1,
+            flush_secs=30,
+            filename_suffix=f".{resumed_at}",
+        )
 
     def write(self, step: int, wall_time: float, metrics: Mapping[str, float]) -> None:
         """Writes one row: step, wall_time in seconds, and metrics named "split/metric"."""
         row = {"step": step, "wall_time": round(wall_time, 3), **metrics}
+        self.rows.append(row)
+        if not self._writes:
+            return
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
-        self.rows.append(row)
         for name, value in metrics.items():
             self._events.add_scalar(name, value, step)
 
     def sync(self) -> None:
         """Brings all rows to the disk: a checkpoint must not be newer than its rows."""
-        os.fsync(self._file.fileno())
+        if self._writes:
+            os.fsync(self._file.fileno())
 
     def last(self, metric: str) -> float | None:
         """Returns the newest value of a metric."""
@@ -47,8 +59,9 @@ class Logger:
 
     def close(self) -> None:
         """Closes both files."""
-        self._file.close()
-        self._events.close()
+        if self._writes:
+            self._file.close()
+            self._events.close()
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

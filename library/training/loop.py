@@ -13,7 +13,8 @@ from jaxtyping import PyTree
 from rich.console import Console
 
 from library import config, rng, task, trees
-from library.evaluation.derived import summarize
+from library.reporting import notation
+from library.summaries import summarize
 from library.task import Metrics, TrainState
 from library.training import artifacts, fine_tuning, preemption
 from library.training.checkpoints import Checkpoints
@@ -21,7 +22,14 @@ from library.training.clock import Clock
 from library.training.feed import Feed
 from library.training.logger import Logger
 from library.training.progress import Display
-from library.training.recipe import Checkpointing, Plan, Reported, initial_state, train_input
+from library.training.recipe import (
+    Checkpointing,
+    Plan,
+    Reported,
+    evaluator,
+    initial_state,
+    train_input,
+)
 
 
 class NonFiniteError(RuntimeError):
@@ -78,9 +86,7 @@ def train(plan: Plan, workdir: Path, clock: Clock, console: Console) -> dict[str
     checkpoints = Checkpoints(workdir, keep=keep)
     run = _Run(plan, workdir, feed, checkpoints, clock, console)
     with clock.phase("compile"):
-        carry = plan.strategy.init(
-            functools.partial(initial_carry, plan), feed.first, feed.constants
-        )
+        carry = initial_carry(plan, feed)
     with clock.phase("checkpoint"):
         restored = checkpoints.restore(_saved(carry))
     start, best = 0, None
@@ -104,9 +110,10 @@ class _Run:
         self.checkpoints, self.clock, self.console = checkpoints, clock, console
         self.checkpointing = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint")
         self.evaluations = evaluations(plan, feed)
-        self.log_every = max(1, plan.steps(plan.recipe.log_every))
-        self.save_every = max(1, plan.steps(self.checkpointing.every))
+        self.log_every = plan.steps(plan.recipe.log_every)
+        self.save_every = plan.steps(self.checkpointing.every)
         self.arrays: dict[str, np.ndarray] = {}
+        self.evaluated: set[str] = set()
         self.measured: tuple[int, float] = (0, 0.0)
 
     def to_the_end(self, carry, start, best, stop_asked) -> dict[str, Any]:
@@ -149,9 +156,9 @@ class _Run:
             display.show(done, row)
         else:
             display.advance(done)
-        stopping = stop_asked(done)
-        if done % self.save_every == 0 or last or stopping:
-            self._save(done, carry, row)
+        stopping, best = stop_asked(done), self._is_best(row)
+        if done % self.save_every == 0 or last or stopping or best:
+            self._save(done, carry, best)
         if stopping and not last:
             self.close()
             raise Preempted(f"asked to stop: saved at step {done}; run the same command again")
@@ -177,19 +184,26 @@ class _Run:
     def _evaluate(self, name: str, evaluation: Evaluation, state: TrainState) -> dict[str, float]:
         with self.clock.phase("evaluate"):
             found = measured(name, evaluation, state)
+        self.evaluated.add(name)
         self.arrays |= {k: v for k, v in found.items() if np.ndim(v)}
         return {k: float(v) for k, v in found.items() if not np.ndim(v)}
 
-    def _save(self, done: int, carry: Carry, row: Mapping[str, float]) -> None:
-        self._check(carry)
-        value = row.get(self.checkpointing.best) if self.checkpointing.best else None
+    def _is_best(self, row: Mapping[str, float]) -> bool:
+        """Tells whether a row has the best value so far of the metric that the config names."""
+        value = row.get(self.checkpointing.best)
+        if value is None or np.isnan(value):
+            return False
         sign = 1 if self.checkpointing.mode == "max" else -1
-        better = value is not None and (self.best is None or sign * value > sign * self.best)
+        better = self.best is None or sign * value > sign * self.best
         self.best = value if better else self.best
+        return better
+
+    def _save(self, done: int, carry: Carry, best: bool) -> None:
+        self._check(carry)
         with self.clock.phase("checkpoint"):
             self.log.sync()
             progress = {"best": self.best, "phases": self.clock.read()}
-            self.checkpoints.save(done, _saved(carry), progress, best=better)
+            self.checkpoints.save(done, _saved(carry), progress, best=best)
 
     def _check(self, carry: Carry) -> None:
         """Raises NonFiniteError, with the last good state saved, if a step was not finite."""
@@ -204,14 +218,16 @@ class _Run:
             progress = {"best": self.best, "phases": self.clock.read()}
             self.checkpoints.save(good, _saved(carry), progress, best=False)
         self.close()
+        saved = f"; the state after step {good} is saved" if good else ""
         raise NonFiniteError(
-            f"step {good + 1} is not finite in {shown or 'its metrics'}; the state after step "
-            f"{good} is saved. on_nonfinite='skip' leaves such steps out and counts them"
+            f"step {good + 1} is not finite in {shown or 'its metrics'}{saved}. "
+            "on_nonfinite='skip' leaves such steps out and counts them"
         )
 
     def _finish(self, carry: Carry, compiled: int) -> dict[str, Any]:
         for name, evaluation in self.evaluations.items():
-            if not any(key.startswith(f"{name}/") for key in self.arrays):
+            # A run that lacked nothing but its summary has not measured anything in this start.
+            if name not in self.evaluated:
                 self._evaluate(name, evaluation, carry.state)
         with self.clock.phase("evaluate"):
             artifacts.write(self.plan, self.feed, carry.state, self.arrays, self.workdir)
@@ -279,13 +295,15 @@ def step(
     return moved, moved.state.step + 0
 
 
-def initial_carry(plan: Plan, batch: Mapping[str, jax.Array], constants: PyTree) -> Carry:
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), dict(plan.metrics))
-    flags = zeros.pop("nonfinite", (jnp.zeros(1),))[0]
-    none = jnp.zeros((), jnp.int32)
-    skipped = {"steps": none, "examples": none + 0}
-    totals = {name: _pair(value) for name, value in zeros.items()}
-    return Carry(initial_state(plan, batch, constants), totals, skipped, flags > 0)
+def initial_carry(plan: Plan, feed: Feed) -> Carry:
+    """Makes the carry of step 0: the state born sharded, and the sums beside it everywhere."""
+    initialise = functools.partial(initial_state, plan)
+    state = plan.strategy.init(initialise, feed.first, feed.constants)
+    zeros = {k: [np.zeros(x.shape, np.float32) for x in v] for k, v in plan.metrics.items()}
+    flags = zeros.pop("nonfinite", [np.zeros(1)])[0]
+    skipped = {"steps": np.int32(0), "examples": np.int32(0)}
+    totals = {name: tuple(pair) for name, pair in zeros.items()}
+    return Carry(state, *plan.strategy.replicate((totals, skipped, flags > 0)))
 
 
 def _flags(measured: Metrics) -> jax.Array:
@@ -307,11 +325,9 @@ def evaluations(plan: Plan, feed: Feed) -> dict[str, Evaluation]:
     """Builds the evaluators that a config names, with their intervals in steps."""
     context, built = feed.context(), {}
     for name, spec in plan.recipe.evaluate.items():
-        spec = {"every": "100%", **config.plain(spec)}
-        every = max(1, plan.steps(spec.pop("every")))
-        spec["name"] = spec.pop("kind", None)
+        every, spec = evaluator(name, spec)
         measure = config.build(spec, "library.evaluation", "evaluator", context=context)
-        built[name] = Evaluation(every, measure)
+        built[name] = Evaluation(plan.steps(every), measure)
     return built
 
 
@@ -327,7 +343,7 @@ def _best(rows: list[dict[str, Any]], reported: Mapping[str, Any] | None) -> dic
     if not reported:
         return {}
     values = [row[reported["metric"]] for row in rows if reported["metric"] in row]
-    return {reported["metric"]: max(values)} if values else {}
+    return {reported["metric"]: notation.best_of(reported["metric"], values)} if values else {}
 
 
 def _result(final: Mapping[str, float], reported: Mapping[str, Any] | None) -> dict | None:

@@ -27,6 +27,9 @@ def watch() -> Iterator[Callable[[int], bool]]:
     def remember(number, frame):
         if number == signal.SIGINT and signal.SIGINT in received:
             os._exit(1)
+        if number == signal.SIGINT:
+            # Not print: the signal may have come in the middle of another one.
+            os.write(2, b"\nstopping after this step; interrupt again to quit at once\n")
         received.append(number)
 
     watched = (signal.SIGTERM, signal.SIGINT)

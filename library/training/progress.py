@@ -52,14 +52,22 @@ class Display:
         self._bar.update(self._task, completed=step)
 
     def show(self, step: int, row: Mapping[str, float]) -> None:
-        """Shows a row of metrics, beside the bar or as a line."""
-        note = "  ".join(
-            f"{name} {value:.4f}"
+        """Shows a row of metrics: those of training beside the bar, evaluations as a line.
+
+        Where there is no bar, every row is a line.
+        """
+        shown = {
+            name: f"{name} {value:.4f}"
             for name, value in row.items()
             if name.rpartition("/")[2] in _SHOWN
-        )
+        }
         rate = row.get("train/examples_per_second")
-        note += f"  {rate:,.0f} examples/s" if rate else ""
-        self._bar.update(self._task, completed=step, note=note)
-        if not self.console.is_terminal:
-            self.console.print(f"step {step}/{self.total}  {note}", highlight=False)
+        if rate:
+            shown["train/examples_per_second"] = f"{rate:,.0f} examples/s"
+        training = [text for name, text in shown.items() if name.startswith("train/")]
+        self._bar.update(self._task, completed=step)
+        if training:
+            self._bar.update(self._task, note="  ".join(training))
+        if not self.console.is_terminal or len(training) < len(shown):
+            line = f"step {step}/{self.total}  {'  '.join(shown.values())}"
+            self.console.print(line, highlight=False)

@@ -1,17 +1,21 @@
 """What a config may say, and the objects that its names become."""
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
+import numpy as np
 import optax
 
 from library import config, optimizers, rng, task
-from library.config import ConfigError
+from library.config import ConfigError, Duration, nearest
 from library.data import augmentation, on_device, pipeline, preprocessing, sources
-from library.parallel import strategies
+from library.evaluation.context import Context
+from library.parallel import sharding, strategies
 from library.parallel.sharding import REPLICATE_OR_FSDP
 
 
@@ -57,7 +61,7 @@ class Checkpointing:
       mode: whether the best is the "max" or the "min".
     """
 
-    every: str = "10%"
+    every: Duration = "10%"
     keep: int = 2
     best: str | None = None
     mode: Literal["max", "min"] = "max"
@@ -140,7 +144,7 @@ class Recipe:
     model: dict
     task: dict
     optimizer: dict
-    total: str
+    total: Duration
     preprocess: dict | tuple[dict, ...] = ({"name": "decode"},)
     augment: tuple[dict, ...] = ()
     normalize: dict | None = None
@@ -152,7 +156,7 @@ class Recipe:
     on_nonfinite: Literal["stop", "skip"] = "stop"
     init_from: dict | None = None
     reported: dict | None = None
-    log_every: str = "50 steps"
+    log_every: Duration = "50 steps"
     seed: int = 0
     compile_cache: str | None = "~/.cache/compendium"
 
@@ -227,16 +231,15 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
         on_nonfinite=recipe.on_nonfinite,
         axis_name=strategy.axis_name,
     )
-    num_classes = len(source.label_names) if source.label_names else _target_size(loader)
-    model = _model(recipe.model, num_classes)
+    known = _known_sizes(recipe, source, loader)
+    model = _model(recipe.model, known)
     system = config.build(
         recipe.task,
         "library.tasks",
         "task",
         model=model,
         minimize=minimize,
-        num_classes=num_classes,
-        num_outputs=num_classes,
+        **known,
     )
     augment = augmentation.compose(
         [
@@ -244,8 +247,8 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
                 spec,
                 "library.data.augmentation",
                 "augmentation",
-                num_classes=num_classes,
                 num_examples=num_examples,
+                **known,
             )
             for spec in recipe.augment
         ]
@@ -267,7 +270,9 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
         metrics={},
     )
     state, metrics = _shapes(plan)
-    return plan._replace(state=state, metrics=metrics)
+    plan = plan._replace(state=state, metrics=metrics)
+    _check_what_comes_later(plan)
+    return plan
 
 
 def train_input(plan: Plan, batch: Mapping, constants: Mapping, key: Any) -> dict:
@@ -309,6 +314,10 @@ def open_split(plan: Plan, split: str) -> pipeline.Loader:
 
 def _check_sections(recipe: Recipe) -> None:
     """Reads the sections that are used later, so that a mistake in them shows now."""
+    if not 0 <= recipe.seed < 2**32:
+        raise ConfigError(f"seed={recipe.seed}: valid are 0 to {2**32 - 1}")
+    if recipe.dataset.get("workers", 0) < 0:
+        raise ConfigError(f"dataset, workers={recipe.dataset['workers']}: 0 decodes in threads")
     config.read(Checkpointing, recipe.checkpoint, "checkpoint")
     for cls, values, where in (
         (Reported, recipe.reported, "reported"),
@@ -317,6 +326,79 @@ def _check_sections(recipe: Recipe) -> None:
     ):
         if values is not None:
             config.read(cls, values, where)
+
+
+def _check_what_comes_later(plan: Plan) -> None:
+    """Finds now what the loop would stumble over when it saves, logs or evaluates."""
+    recipe = plan.recipe
+    checkpointing = config.read(Checkpointing, recipe.checkpoint, "checkpoint")
+    rules = config.read(Parallel, recipe.parallel, "parallel").rules
+    sharding.shardings(plan.state, plan.strategy.mesh, rules)
+    measured = {f"train/{name}" for name in plan.metrics if name != "nonfinite"}
+    for name, section in recipe.evaluate.items():
+        found = _rehearse(plan, name, section)
+        measured |= {f"{name}/{key}" for key in found}
+        measured |= {f"{name}_ema/{key}" for key in found if plan.state.ema is not None}
+    wanted = {"checkpoint.best": checkpointing.best}
+    if recipe.reported and recipe.evaluate:
+        wanted["reported.metric"] = recipe.reported["metric"]
+    intervals = {"log_every": recipe.log_every, "checkpoint.every": checkpointing.every}
+    intervals |= {f"evaluate.{k}.every": evaluator(k, v)[0] for k, v in recipe.evaluate.items()}
+    for where, every in intervals.items():
+        if plan.steps(every) < 1:
+            raise ConfigError(f"{where}={every!r} is less than one step")
+    for where, metric in wanted.items():
+        if metric is not None and metric not in measured:
+            raise ConfigError(
+                f"{where}={metric!r} is measured nowhere: {nearest(metric, sorted(measured))}"
+            )
+
+
+def evaluator(name: str, section: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Reads one entry of `evaluate`: its interval, a duration, and the evaluator's spec.
+
+    Raises:
+      ConfigError: it is no dict, or names no kind.
+    """
+    section = config.plain(section)
+    if not isinstance(section, dict) or "kind" not in section:
+        raise ConfigError(f"evaluate.{name} is written dict(kind=..., every=...), got {section!r}")
+    every = config.check_value(section.pop("every", "100%"), Duration, f"evaluate.{name}, every")
+    kind = section.pop("kind")
+    if "name" in section:
+        raise ConfigError(f"evaluate.{name} takes no 'name': did you mean 'kind'?")
+    if name == "train":
+        raise ConfigError("evaluate.train: 'train/...' are the rows of training; try 'train_split'")
+    return every, {"name": kind, **section}
+
+
+def _rehearse(plan: Plan, name: str, section: Mapping[str, Any]) -> list[str]:
+    """Runs an evaluator on one blank batch, zeros in place of what a device would compute.
+
+    Returns:
+      The names of the numbers that it measures.
+    """
+    _, spec = evaluator(name, section)
+
+    def batches(split, batch_size):
+        size = batch_size or plan.dataset.eval_batch_size or plan.dataset.batch_size
+        _check_batch_size(f"evaluate.{name}.batch_size", size, plan.strategy.batch_shards)
+        blank = open_split(plan, split).padding(0)
+        yield {k: np.broadcast_to(v, (size, *np.shape(v))) for k, v in blank.items()}
+
+    def computed(f):
+        def on_inputs(state, batch):
+            key = jax.eval_shape(lambda: jax.random.key(0))
+            inputs = functools.partial(eval_input, plan, constants={"resident": {}})
+            shapes = jax.eval_shape(lambda s, b, k: f(s, inputs(b), k), state, batch, key)
+            return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+
+        return on_inputs
+
+    context = Context(plan.task, batches, measure=computed, collect=computed)
+    with _fitting(f"evaluate.{name}: "), warnings.catch_warnings(action="ignore"):
+        measure = config.build(spec, "library.evaluation", "evaluator", context=context)
+        return [key for key, value in measure(plan.state).items() if not np.ndim(value)]
 
 
 def _preprocess(recipe: Recipe) -> dict[str, Callable]:
@@ -345,29 +427,49 @@ def _durations(recipe: Recipe, dataset: Dataset, num_examples: int) -> tuple[int
 def _strategy(recipe: Recipe, dataset: Dataset, devices: Any) -> strategies.Strategy:
     parallel = config.read(Parallel, recipe.parallel, "parallel")
     made = strategies.make_strategy(parallel.strategy, parallel.mesh, parallel.rules, devices)
-    for name in ("batch_size", "eval_batch_size"):
-        size, parts = getattr(dataset, name), made.batch_shards
-        parts = parts * recipe.accumulate if name == "batch_size" else parts
-        if size is not None and size % parts:
-            below, above = size - size % parts, size - size % parts + parts
-            near = f"{below} or {above}" if below else f"{above}"
-            accumulated = f" x accumulate={recipe.accumulate}" if recipe.accumulate > 1 else ""
-            raise ConfigError(
-                f"dataset.{name}={size} does not divide over "
-                f"{made.batch_shards} devices{accumulated}: try {near}"
-            )
+    _check_batch_size(
+        "dataset.batch_size", dataset.batch_size, made.batch_shards, recipe.accumulate
+    )
+    _check_batch_size("dataset.eval_batch_size", dataset.eval_batch_size, made.batch_shards)
     return made
 
 
-def _model(spec: Mapping[str, Any], num_classes: int | None) -> Any:
-    if "name" in spec:
-        return config.build(spec, "library.models", "model", num_classes=num_classes)
-    return {name: _model(part, num_classes) for name, part in spec.items()}
+def _check_batch_size(where: str, size: int | None, shards: int, accumulate: int = 1) -> None:
+    parts = shards * accumulate
+    if size is None or size % parts == 0:
+        return
+    below = size - size % parts
+    near = f"{below} or {below + parts}" if below else f"{parts}"
+    accumulated = f" x accumulate={accumulate}" if accumulate > 1 else ""
+    raise ConfigError(
+        f"{where}={size} does not divide over {shards} devices{accumulated}: try {near}"
+    )
 
 
-def _target_size(loader: pipeline.Loader) -> int | None:
-    target = loader.blank.get("target")
-    return None if target is None else int(target.size)
+def _model(spec: Mapping[str, Any], known: Mapping[str, int]) -> Any:
+    spec = config.plain(spec)
+    parts = spec.values() if isinstance(spec, dict) else ()
+    if parts and all(isinstance(part, dict) and "name" in part for part in parts):
+        return {name: _model(part, known) for name, part in spec.items()}
+    return config.build(spec, "library.models", "model", **known)
+
+
+def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader) -> dict[str, int]:
+    """Returns what the data say of the size of the output, by the names of its arguments.
+
+    Raises:
+      ConfigError: the task has fewer classes than the labels.
+    """
+    label, target = loader.blank.get("label"), loader.blank.get("target")
+    if label is None or source.label_names is None:
+        found = None if target is None else target.size
+        return {} if found is None else {"num_classes": found, "num_outputs": found}
+    found, stated = len(source.label_names), recipe.task.get("num_classes")
+    relabelled = "to_label" in str(recipe.preprocess)
+    if isinstance(stated, int) and stated < found and label.ndim == 0 and not relabelled:
+        name = recipe.dataset["name"]
+        raise ConfigError(f"task has num_classes={stated}, but labels of {name} are of {found}")
+    return {"num_classes": found, "num_outputs": found}
 
 
 def _shapes(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any]]:
@@ -382,13 +484,20 @@ def _shapes(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any]]:
     # One device of an axis named as the strategy's, so that sums over it have a meaning.
     part = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), batch)
     first_step = jax.vmap(first_step, (None, 0, None), axis_name=plan.strategy.axis_name or "all")
-    try:
+    with _fitting():
         state = jax.eval_shape(functools.partial(initial_state, plan), batch, constants)
         optimizers.check_patterns(plan.recipe.optimizer, state.params)
         metrics = jax.eval_shape(first_step, state, part, key)
-    except ConfigError:
+    return state, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), metrics)
+
+
+@contextlib.contextmanager
+def _fitting(where: str = "") -> Iterator[None]:
+    """Turns what tracing raises into a ConfigError."""
+    try:
+        yield
+    except (ConfigError, preprocessing.CorruptExample):
         raise
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"the config does not fit together: {reason}") from error
-    return state, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), metrics)
+        raise ConfigError(f"{where}the config does not fit together: {reason}") from error

@@ -15,7 +15,7 @@ from library.config import ConfigError
 from library.data.preprocessing import CorruptExample
 from library.reporting import report
 from library.task import TrainState
-from library.training import checkpoints, environment, loop, preemption
+from library.training import checkpoints, environment, fine_tuning, loop, preemption
 from library.training.checkpoints import CheckpointError
 from library.training.clock import Clock
 from library.training.feed import Feed
@@ -48,24 +48,31 @@ def train(
             plan = make_plan(values)
         except CorruptExample as error:
             raise ConfigError(str(error)) from error
+        if plan.recipe.init_from and not (workdir / "checkpoints").is_dir():
+            fine_tuning.check(plan.recipe.init_from)
         workdir = open_workdir(workdir, values, identity)
+    # Of several processes all show errors, and only the first all else.
+    shown = console if jax.process_index() == 0 else Console(quiet=True)
     finished = workdir / "summary.json"
     if finished.is_file():
-        console.print(f"{workdir} holds a finished run of this config; nothing to do")
-        show_result(read_json(finished), workdir, console)
+        shown.print(f"{workdir} holds a finished run of this config; nothing to do")
+        if jax.process_index() == 0 and not (workdir / "report.html").is_file():
+            report.write_report(workdir)
+        show_result(read_json(finished), workdir, shown)
         return 0
     parameters = sum(x.size for x in jax.tree.leaves(plan.state.params))
-    console.print(
-        f"{identity.get('path', 'config')} {identity.get('variant', '')}: "
+    name = ":".join(filter(None, (identity.get("path", "config"), identity.get("variant"))))
+    shown.print(
+        f"{name}: "
         f"{parameters:,} parameters, {len(plan.loader.source.records):,} examples, "
         f"{plan.total_steps:,} steps of {plan.dataset.batch_size} on {jax.device_count()} "
         f"{jax.default_backend()} device(s); workdir {workdir}",
         highlight=False,
     )
     try:
-        outcome = loop.train(plan, workdir, clock, console)
+        outcome = loop.train(plan, workdir, clock, shown)
     except loop.Preempted as stop:
-        console.print(str(stop))
+        shown.print(str(stop))
         return preemption.EXIT_CODE
     except (loop.NonFiniteError, CheckpointError, CorruptExample, OSError) as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False)
@@ -79,8 +86,9 @@ def train(
     }
     write_json(finished, summary)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    report.write_report(workdir)
-    show_result(summary, workdir, console)
+    if jax.process_index() == 0:
+        report.write_report(workdir)
+    show_result(summary, workdir, shown)
     return 0
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from library.config import ConfigError, differing, plain
 
 # What may differ between two starts of one run: where things lie, and how they are spread.
@@ -80,7 +82,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes a JSON file so that at every moment it is either the old one or the new one."""
+    """Writes a JSON file so that at every moment it is either the old one or the new one.
+
+    Of several processes only the first writes.
+    """
+    if jax.process_index():
+        return
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(json.dumps(values, indent=2) + "\n")
     os.replace(partial, path)

@@ -10,7 +10,7 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
 from library import config
 from library.config import ConfigError
-from library.evaluation.derived import summarize
+from library.summaries import summarize
 from library.task import minimize
 from library.tasks.regression import regression
 

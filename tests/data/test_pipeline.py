@@ -1,0 +1,253 @@
+"""Order, slices, padding and workers: every batch is a function of the seed and the step."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from library import trees
+from library.data import pipeline, preprocessing, sources
+from library.data.pipeline import Slice
+from library.data.preprocessing import CorruptExample
+from library.training.feed import Feed
+from tests import tiny
+
+SEED = 7
+
+
+def make_loader(num=10, ops=(), on_corrupt="stop", source=None, **shape):
+    source = source or sources.from_arrays(tiny.arrays(num, **shape), name="tiny")
+    return pipeline.make_loader(source, preprocessing.chain(ops), seed=SEED, on_corrupt=on_corrupt)
+
+
+def take(iterator, count):
+    return list(itertools.islice(iterator, count))
+
+
+def joined(batches, name):
+    return np.concatenate([batch[name] for batch in batches])
+
+
+def assert_same(got, expected):
+    assert len(got) == len(expected)
+    for a, b in zip(got, expected):
+        assert a.keys() == b.keys()
+        for name in a:
+            assert a[name].dtype == b[name].dtype, name
+            np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def test_every_epoch_is_a_permutation_although_batches_straddle_epochs():
+    loader = make_loader(10)
+    batches = take(pipeline.train_batches(loader, 4, seed=SEED), 15)
+    rows = joined(batches, "row").reshape(6, 10)
+    for epoch in rows:
+        assert sorted(epoch) == list(range(10))
+    # Six orders of ten examples, none twice.
+    assert len({tuple(epoch) for epoch in rows}) == 6
+    np.testing.assert_array_equal(joined(batches, "index"), np.arange(60))
+    np.testing.assert_array_equal(joined(batches, "mask"), np.ones(60))
+
+
+def test_batches_hold_the_examples_of_their_rows():
+    data = tiny.arrays(10)
+    loader = make_loader(10)
+    for batch in take(pipeline.train_batches(loader, 4, seed=SEED), 5):
+        for name in ("image", "label"):
+            np.testing.assert_array_equal(batch[name], data[name][batch["row"]])
+        types = {name: batch[name].dtype for name in batch}
+        assert types == {
+            "image": np.uint8,
+            "label": np.int32,
+            "index": np.uint32,
+            "row": np.uint32,
+            "mask": np.float32,
+        }
+
+
+def test_the_order_depends_on_the_seed_alone():
+    loader = make_loader(10)
+
+    def rows(seed):
+        return joined(take(pipeline.train_batches(loader, 5, seed=seed), 2), "row").tolist()
+
+    assert rows(3) == rows(3)
+    assert rows(3) != rows(4)
+
+
+@pytest.mark.parametrize("start", [1, 2, 5, 13])
+def test_seeking_equals_iterating(start):
+    loader = make_loader(10, ops=[jitter])
+    whole = take(pipeline.train_batches(loader, 4, seed=SEED), start + 3)
+    sought = take(pipeline.train_batches(loader, 4, seed=SEED, start=start), 3)
+    assert_same(sought, whole[start:])
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("epochs", ["train", "eval"])
+def test_slices_of_processes_concatenate_to_the_global_batch(count, epochs):
+    loader = make_loader(10, ops=[jitter])
+
+    def batches(part):
+        if epochs == "train":
+            return take(pipeline.train_batches(loader, 8, seed=SEED, start=1, part=part), 4)
+        return list(pipeline.eval_batches(loader, 8, part=part))
+
+    whole = batches(pipeline.WHOLE)
+    parts = [batches(Slice(i, count)) for i in range(count)]
+    assert {len(b["row"]) for part in parts for b in part} == {8 // count}
+    together = [
+        {name: np.concatenate([part[i][name] for part in parts]) for name in whole[i]}
+        for i in range(len(whole))
+    ]
+    assert_same(together, whole)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_indices_without_examples_are_those_of_the_batches(count):
+    loader = make_loader(10)
+    for index in range(count):
+        part = Slice(index, count)
+        shared = dict(seed=SEED, start=2, part=part)
+        whole = take(pipeline.train_batches(loader, 4, **shared), 5)
+        expected = [{k: batch[k] for k in pipeline.PLACE} for batch in whole]
+        assert_same(take(pipeline.train_indices(10, 4, **shared), 5), expected)
+        whole = pipeline.eval_batches(loader, 4, part=part)
+        expected = [{k: batch[k] for k in pipeline.PLACE} for batch in whole]
+        assert_same(list(pipeline.eval_indices(10, 4, part)), expected)
+
+
+@pytest.mark.parametrize(("num", "sizes"), [(12, [4, 4, 4]), (10, [4, 4, 2]), (3, [3])])
+def test_evaluation_covers_every_example_once(num, sizes):
+    data = tiny.arrays(num)
+    batches = list(pipeline.eval_batches(make_loader(num), 4))
+    assert [batch["mask"].sum() for batch in batches] == sizes
+    assert {len(batch["mask"]) for batch in batches} == {4}
+    real = joined(batches, "mask") > 0
+    np.testing.assert_array_equal(joined(batches, "row")[real], np.arange(num))
+    for name in ("image", "label"):
+        np.testing.assert_array_equal(joined(batches, name)[real], data[name])
+        assert not joined(batches, name)[~real].any()
+    np.testing.assert_array_equal(joined(batches, "index"), np.arange(4 * len(sizes)))
+
+
+def jitter(example, rng):
+    """A host preprocessing that draws: its draw is kept beside the image."""
+    return {**example, "draw": np.float32(rng.random()), "image": example["image"] // 2}
+
+
+def test_random_preprocessing_depends_on_the_position_not_on_the_batch():
+    loader = make_loader(10, ops=[jitter])
+    draws = {}
+    for size in (1, 4, 5):
+        batches = take(pipeline.train_batches(loader, size, seed=SEED), 20 // size)
+        draws[size] = joined(batches, "draw")
+    np.testing.assert_array_equal(draws[1], draws[4])
+    np.testing.assert_array_equal(draws[1], draws[5])
+    # Another position, another draw: also of the same example in its next epoch.
+    assert len(set(draws[1].tolist())) == 20
+    other = make_loader(10, ops=[jitter])._replace(seed=SEED + 1)
+    got = joined(take(pipeline.train_batches(other, 4, seed=SEED), 5), "draw")
+    assert not set(got.tolist()) & set(draws[1].tolist())
+
+
+@pytest.mark.parametrize("threads", [1, 3, 8])
+def test_threads_change_nothing(threads):
+    loader = make_loader(10, ops=[jitter])
+    expected = take(pipeline.train_batches(loader, 4, seed=SEED, threads=8), 4)
+    assert_same(take(pipeline.train_batches(loader, 4, seed=SEED, threads=threads), 4), expected)
+
+
+def test_worker_processes_change_nothing():
+    # What workers hold is pickled: operations of the library, not of this file.
+    ops = [preprocessing.decode(channels=1), preprocessing.inception_crop(size=4)]
+    loader = make_loader(10, ops=ops)
+    expected = take(pipeline.train_batches(loader, 4, seed=SEED, start=1), 5)
+    batches = pipeline.train_batches(loader, 4, seed=SEED, start=1, workers=2, threads=2)
+    assert_same(take(batches, 5), expected)
+    assert len({image.tobytes() for batch in expected for image in batch["image"]}) == 20
+
+
+def test_a_corrupt_example_stops_the_run_and_is_named():
+    loader = make_loader(
+        source=tiny.encoded(10, broken=[6]), ops=[preprocessing.decode(channels=1)]
+    )
+    with pytest.raises(CorruptExample) as caught:
+        take(pipeline.train_batches(loader, 4, seed=SEED), 3)
+    assert "tiny[6]: image of 40 bytes cannot be decoded" in str(caught.value)
+    assert "on_corrupt='skip'" in str(caught.value)
+    with pytest.raises(CorruptExample, match=r"tiny\[6\]"):
+        list(pipeline.eval_batches(loader, 4))
+
+
+def test_a_corrupt_example_that_is_skipped_is_zeros_with_mask_0():
+    ops = [preprocessing.decode(channels=1)]
+    whole = make_loader(source=tiny.encoded(10), ops=ops)
+    loader = make_loader(source=tiny.encoded(10, broken=[0, 6]), ops=ops, on_corrupt="skip")
+    expected = take(pipeline.train_batches(whole, 4, seed=SEED), 5)
+    got = take(pipeline.train_batches(loader, 4, seed=SEED), 5)
+    lost = np.isin(joined(expected, "row"), [0, 6])
+    assert lost.sum() == 4
+    np.testing.assert_array_equal(joined(got, "mask"), 1 - lost)
+    np.testing.assert_array_equal(joined(got, "row"), joined(expected, "row"))
+    for name in ("image", "label"):
+        assert not joined(got, name)[lost].any()
+        np.testing.assert_array_equal(joined(got, name)[~lost], joined(expected, name)[~lost])
+    seen = list(pipeline.eval_batches(loader, 4))
+    np.testing.assert_array_equal(joined(seen, "mask"), [0, 1, 1, 1, 1, 1, 0, 1, 1, 1, 0, 0])
+
+
+def test_the_first_examples_give_the_shapes():
+    ops = [preprocessing.decode(channels=1)]
+    loader = make_loader(source=tiny.encoded(5, broken=[0, 1]), ops=ops, on_corrupt="skip")
+    shapes = {name: (value.shape, value.dtype) for name, value in loader.blank.items()}
+    assert shapes == {"image": ((8, 8, 1), np.uint8), "label": ((), np.int32)}
+    with pytest.raises(CorruptExample, match=r"tiny\[0\]"):
+        make_loader(source=tiny.encoded(5, broken=[0]), ops=ops)
+    with pytest.raises(CorruptExample, match=r"none of the first .* tiny\[4\]"):
+        make_loader(source=tiny.encoded(5, broken=range(5)), ops=ops, on_corrupt="skip")
+
+
+@pytest.mark.parametrize("broken", [(), (0, 4)])
+def test_a_split_loaded_whole_equals_the_streamed_one(broken):
+    ops = [preprocessing.decode(channels=1)]
+    loader = make_loader(source=tiny.encoded(10, broken), ops=ops, on_corrupt="skip")
+    held = pipeline.load_all(loader, threads=3)
+    assert set(held) == {"image", "label", "mask"}
+    streamed = list(pipeline.eval_batches(loader, 5))
+    for name, values in held.items():
+        np.testing.assert_array_equal(values, joined(streamed, name), err_msg=name)
+        assert values.dtype == streamed[0][name].dtype
+
+
+@pytest.mark.parametrize("broken", [(), (3, 17)])
+def test_a_run_from_device_memory_equals_the_streamed_run_bitwise(monkeypatch, broken):
+    tiny.serve(monkeypatch, train=tiny.encoded(20, broken))
+    decode = [dict(name="decode", channels=1)]
+    runs = {}
+    for cache in ("none", "device"):
+        dataset = dict(cache=cache, on_corrupt="skip")
+        augment = [dict(name="random_crop", padding=1)]
+        plan = tiny.plan_on(8, preprocess=decode, dataset=dataset, augment=augment)
+        runs[cache] = tiny.take_steps(plan, 5)
+    streamed, resident = runs["none"], runs["device"]
+    assert [row["loss"] for row in streamed.sums] == [row["loss"] for row in resident.sums]
+    assert trees.digest(streamed.carry) == trees.digest(resident.carry)
+    lost = sum(16 - row["loss"][1] for row in streamed.sums)
+    assert resident.carry.skipped["examples"] == lost == (8 if broken else 0)
+
+
+def test_an_evaluation_from_memory_has_the_batches_of_the_streamed_one(monkeypatch):
+    source = tiny.encoded(11, [4])
+    tiny.serve(monkeypatch, train=source, test=source)
+    seen = []
+    for cache in ("none", "device"):
+        dataset = dict(cache=cache, on_corrupt="skip", eval_batch_size=4)
+        plan = tiny.plan_on(2, preprocess=[dict(name="decode", channels=1)], dataset=dataset)
+        seen.append([dict(batch) for batch in Feed(plan).evaluation("test", None)])
+    for streamed, held in zip(*seen, strict=True):
+        np.testing.assert_array_equal(streamed["mask"], held["mask"])
+        real = np.asarray(streamed["mask"]) > 0
+        for name in ("image", "label", "row", "index"):
+            np.testing.assert_array_equal(streamed[name][real], held[name][real])
+    assert joined(seen[1], "mask").sum() == 10
