@@ -175,8 +175,7 @@ def _compiled(plan):
     from library.training.feed import Feed
 
     feed = Feed(plan)
-    first = functools.partial(training_loop.initial_carry, plan)
-    carry = plan.strategy.init(first, feed.first, feed.constants)
+    carry = training_loop.initial_carry(plan, feed)
     update = plan.strategy.update(functools.partial(training_loop.step, plan), carry)
     return feed, update, carry
 

@@ -3,24 +3,28 @@
 Only light modules are imported here, so that `--help` answers at once.
 
 Exit codes: 0 finished; 2 the request was not understood, nothing was written; 75 the run was asked
-to stop and is saved, run the same command again; 1 anything else.
+to stop and is saved, run the same command again; 130 interrupted from the keyboard where nothing
+needed saving; 1 anything else.
 """
 
 import ast
+import hashlib
 import importlib.util
 import re
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from absl import app, flags, logging
 
 from library.config import ConfigError, nearest, plain
 
 UNDERSTOOD_NOT = 2
+STOPPED = 75
+INTERRUPTED = 130
 DEFAULT_CONFIG = "configs/digits/cnn.py"
 _ROOT = Path(__file__).resolve().parents[1]
 _OVERRIDE = re.compile(r"--?config\.([^=]+)(?:=(.*))?", re.DOTALL)
@@ -41,21 +45,49 @@ class Request(NamedTuple):
     name: str
 
 
-def run(main: Callable[[], int | None]) -> None:
+def run(main: Callable[[], int | None], *, configurable: bool = True) -> None:
     """Runs a program: parses the flags, calls `main`, and exits with its code.
 
-    Errors of the request become one line on stderr and exit code 2.
+    The errors of this project say all there is to say, and become a line or two on stderr; others
+    keep their traceback.
+
+    Args:
+      main: the program.
+      configurable: whether it reads `--config.key=value`.
     """
 
     def guarded(_: Sequence[str]) -> None:
         try:
+            if _overrides and not configurable:
+                raise ConfigError(f"there is no config here for --config.{next(iter(_overrides))}")
             sys.exit(main() or 0)
         except ConfigError as error:
-            _refuse(error)
+            _end(error, UNDERSTOOD_NOT)
+        except KeyboardInterrupt:
+            _end("interrupted; run the same command again", INTERRUPTED)
+        except OSError as error:
+            _end(error, 1)
+        except Exception as error:
+            if not type(error).__module__.startswith("library."):
+                raise
+            _end(error, 1)
 
     logging.set_verbosity(logging.WARNING)
+    # Orbax warns of what it does itself, such as a checkpoint read without its outer metadata.
+    logging.get_absl_logger().addFilter(lambda record: "orbax" not in record.pathname)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     app.run(guarded, flags_parser=_parse)
+
+
+def directory(flag: str, given: str | None) -> Path:
+    """Returns the directory that a flag names.
+
+    Raises:
+      ConfigError: the flag was not given.
+    """
+    if not given:
+        raise ConfigError(f"--{flag}=DIR says which run: name the workdir of a run")
+    return Path(given).expanduser()
 
 
 def request(config: str) -> Request:
@@ -76,7 +108,10 @@ def request(config: str) -> Request:
     parts = [Path(path).parent.name, Path(path).stem, variant]
     parts += [f"{key}={text}" for key, text in sorted(_overrides.items())]
     name = "-".join(re.sub(r"[^\w.=+-]+", "_", part) for part in parts if part)
-    return Request(values, identity, name[:120])
+    if len(name) > 120:
+        # What is cut off still tells directories apart.
+        name = f"{name[:110]}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:8]}"
+    return Request(values, identity, name)
 
 
 def load_config(config: str) -> tuple[dict[str, Any], str, str]:
@@ -99,6 +134,8 @@ def load_config(config: str) -> tuple[dict[str, Any], str, str]:
     if not hasattr(module, "get_config"):
         raise ConfigError(f"{name} has no function get_config(variant)")
     variants = list(getattr(module, "VARIANTS", ()))
+    if variant and not variants:
+        raise ConfigError(f"{name} has no variants: write --config={name}, without :{variant}")
     if variant and variant not in variants:
         raise ConfigError(f"{name} has no variant {variant!r}: {nearest(variant, variants)}")
     variant = variant or (variants[0] if variants else "")
@@ -110,8 +147,8 @@ def load_config(config: str) -> tuple[dict[str, Any], str, str]:
 def override(values: dict[str, Any], key: str, text: str) -> None:
     """Sets a dotted key of a config, `optimizer.learning_rate` or `augment.0.padding`.
 
-    The text is a Python literal, or else a string. A key that the file leaves out may be set; what
-    reads the config checks it.
+    The text is a Python literal, `dict(name="flip_lr")` among them, or else a string. A key that
+    the file leaves out may be set; what reads the config checks it.
 
     Raises:
       ConfigError: a key under a plain value, an index out of range, or another type than before.
@@ -124,25 +161,52 @@ def override(values: dict[str, Any], key: str, text: str) -> None:
         holder = holder[_place(holder, part, key)]
     place = _place(holder, last, key)
     known = holder.get(place) if isinstance(holder, dict) else holder[place]
-    try:
-        value = plain(ast.literal_eval(text))
-    except (ValueError, SyntaxError):
-        value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
+    value = _literal(text)
     if isinstance(known, str) and not isinstance(value, str) and value is not None:
         value = text
     if isinstance(known, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if known is not None and value is not None and type(value) is not type(known):
         raise ConfigError(
-            f"--config.{key}={text}: a {type(value).__name__}, where the config has "
-            f"{known!r}, a {type(known).__name__}"
+            f"--config.{key}={text} is of type {type(value).__name__}, expected "
+            f"{type(known).__name__}, as in {known!r}"
         )
     holder[place] = value
 
 
-def overrides() -> Mapping[str, str]:
-    """Returns the `--config.key=value` overrides of this command."""
-    return dict(_overrides)
+def recorded(folder: Path) -> dict[str, Any]:
+    """Reads the config of the run in a workdir, and applies this command's overrides.
+
+    Raises:
+      ConfigError: the directory holds no run, or as `override`.
+    """
+    from library.training import workdir
+
+    values = workdir.read_config(folder)
+    for key, text in _overrides.items():
+        override(values, key, text)
+    return values
+
+
+class _DictCalls(ast.NodeTransformer):
+    """Rewrites dict(a=1), as config files have it, into {"a": 1}."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Rewrites one call, and those inside it."""
+        self.generic_visit(node)
+        named = all(keyword.arg for keyword in node.keywords) and not node.args
+        if not named or not isinstance(node.func, ast.Name) or node.func.id != "dict":
+            return node
+        keys = [ast.Constant(keyword.arg) for keyword in node.keywords]
+        return ast.Dict(keys, [keyword.value for keyword in node.keywords])
+
+
+def _literal(text: str) -> Any:
+    try:
+        return plain(ast.literal_eval(_DictCalls().visit(ast.parse(text.strip(), mode="eval"))))
+    except (ValueError, SyntaxError, TypeError):
+        # "none" is a choice of several settings, such as dataset.cache.
+        return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def _place(holder: Any, part: str, key: str) -> Any:
@@ -152,7 +216,10 @@ def _place(holder: Any, part: str, key: str) -> Any:
         return int(part)
     if isinstance(holder, list):
         valid = range(len(holder))
-        raise ConfigError(f"--config.{key}: {part!r} is no place in a list: {nearest(part, valid)}")
+        raise ConfigError(
+            f"--config.{key}: {part!r} is no place in this list: {nearest(part, valid)}. "
+            "To add to a list, write all of it"
+        )
     raise ConfigError(f"--config.{key}: {holder!r} is a plain value and has no {part!r}")
 
 
@@ -165,25 +232,31 @@ def _parse(argv: Sequence[str]) -> list[str]:
         if match is None:
             rest.append(argument)
             continue
-        if match[2] is None and not arguments:
-            _refuse(ConfigError(f"{argument} has no value: write {argument}=VALUE"))
+        if match[2] is None and (not arguments or arguments[0].startswith("--")):
+            _end(f"{argument} has no value: write {argument}=VALUE", UNDERSTOOD_NOT)
         _overrides[match[1]] = match[2] if match[2] is not None else arguments.pop(0)
     try:
         left = flags.FLAGS(rest)
+    except flags.UnrecognizedFlagError as error:
+        given = f"--{error.flagname}"
+        known = [f"--{flag.name}" for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
+        _end(f"unknown flag {given!r}: {nearest(given, known)}", UNDERSTOOD_NOT)
     except flags.Error as error:
-        _refuse(error)
+        _end(error, UNDERSTOOD_NOT)
     except SystemExit:
         # absl ends with 1 after it has shown its help.
         sys.exit(0)
     if len(left) > 1:
-        _refuse(ConfigError(f"{left[1]!r} is no flag: flags are written --name=value"))
+        _end(f"{left[1]!r} is no flag: flags are written --name=value", UNDERSTOOD_NOT)
     return left
 
 
-def _refuse(error: Exception) -> None:
-    message = str(error).replace("\n", " ")
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(UNDERSTOOD_NOT)
+def _end(reason: Exception | str, code: int) -> NoReturn:
+    lines = str(reason).splitlines() or [type(reason).__name__]
+    if len(lines) > 2:
+        lines = [" ".join(line.strip() for line in lines)]
+    print("error: " + "\n".join(lines), file=sys.stderr)
+    sys.exit(code)
 
 
 def _module() -> str:

@@ -5,7 +5,7 @@ where it has them. `--config.key=value` overrides what the evaluation reads, suc
 `--config.dataset.eval_batch_size=256`.
 """
 
-from pathlib import Path
+import re
 
 from absl import flags
 
@@ -17,25 +17,36 @@ _SPLIT = flags.DEFINE_string("split", None, "Evaluate this split instead of the 
 
 
 def main() -> int:
-    """Prints every metric, and writes them to evaluation-<which>.json in the workdir."""
-    from library.config import ConfigError
+    """Prints every metric, and writes them to evaluation-WHICH[-SPLIT].json in the workdir."""
+    folder = command_line.directory("workdir", _WORKDIR.value)
 
-    if _WORKDIR.value is None:
-        raise ConfigError("--workdir=DIR says which run to evaluate")
     from library.training import session, workdir
 
-    folder = Path(_WORKDIR.value)
-    values = workdir.read_config(folder)
-    for key, text in command_line.overrides().items():
-        command_line.override(values, key, text)
+    values = command_line.recorded(folder)
+    # What names metrics of the run's own evaluators has no part in this.
+    values |= {"checkpoint": {}, "reported": None}
+    name = f"evaluation-{_WHICH.value}"
     if _SPLIT.value:
-        for spec in values.get("evaluate", {}).values():
-            spec["split"] = _SPLIT.value
+        values["evaluate"] = _on_split(values.get("evaluate", {}), _SPLIT.value)
+        name += "-" + re.sub(r"[^\w.-]+", "_", _SPLIT.value).strip("_")
     step, metrics = session.evaluate(values, folder, which=_WHICH.value)
-    for name, value in metrics.items():
-        print(f"{name:40s} {value:.6f}")
-    workdir.write_json(folder / f"evaluation-{_WHICH.value}.json", {"step": step, **metrics})
+    print(f"step {step:,}")
+    width = max(map(len, metrics), default=0)
+    for metric, value in metrics.items():
+        print(f"{metric:{width}} {value:.6f}")
+    workdir.write_json(folder / f"{name}.json", {"step": step, **metrics})
+    print(folder / f"{name}.json")
     return 0
+
+
+def _on_split(evaluators: dict, split: str) -> dict:
+    """Names evaluators after the split that they are to measure, not their own."""
+    # "train/..." are the rows of training, on augmented examples and with dropout.
+    shown, only = "train_split" if split == "train" else split, len(evaluators) == 1
+    return {
+        shown if only else f"{name}_on_{shown}": {**spec, "split": split}
+        for name, spec in evaluators.items()
+    }
 
 
 if __name__ == "__main__":

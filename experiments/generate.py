@@ -25,19 +25,18 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of the draw.")
 
 def main() -> int:
     """Predicts, prints a table and writes predictions.json and predictions.png."""
+    folder = command_line.directory("workdir", _WORKDIR.value)
+
     from library.config import ConfigError
+    from library.training import generation, session
 
-    if _WORKDIR.value is None:
-        raise ConfigError("--workdir=DIR says which run to use")
-    from library.training import generation, session, workdir
-
-    folder = Path(_WORKDIR.value)
-    trained = session.restore(workdir.read_config(folder), folder, which=_WHICH.value)
+    trained = session.restore(command_line.recorded(folder), folder, which=_WHICH.value)
     if "probabilities" not in trained.plan.task.outputs:
         outputs = ", ".join(trained.plan.task.outputs)
         raise ConfigError(f"this task has no output that generate can show (it has: {outputs})")
-    if _IMAGES.value:
-        examples = generation.from_files(trained, [Path(name) for name in _IMAGES.value])
+    images = [Path(name).expanduser() for name in _IMAGES.value]
+    if images:
+        examples = generation.from_files(trained, images)
     else:
         examples = generation.from_split(trained, _SPLIT.value, _NUM.value, _SEED.value)
     predictions = generation.predict(trained, examples)

@@ -40,14 +40,14 @@ def main() -> int:
         ):
             print(path)
     elif _RUNS.value:
-        print(compare.compare(_RUNS.value))
+        print(compare.compare(Path(_RUNS.value).expanduser()))
     elif _WORKDIR.value:
         for workdir in _WORKDIR.value:
-            print(report.write_report(workdir))
+            print(report.write_report(Path(workdir).expanduser()))
     else:
         raise ConfigError("say what to report: --workdir=DIR, --root=RUNS, --record or --results")
     return 0
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, configurable=False)

@@ -5,6 +5,8 @@ value of the config can be overridden: `--config.optimizer.learning_rate=0.2`. R
 again to go on with a run that was stopped.
 """
 
+import signal
+import sys
 import time
 
 _STARTED = time.perf_counter()
@@ -25,8 +27,10 @@ _WORKDIR = flags.DEFINE_string(
 
 def main() -> int:
     """Trains, writes summary.json and the report, and prints the result beside the claim."""
+    # The loop saves and leaves when it is asked to stop; before it there is nothing to save.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(command_line.STOPPED))
     request = command_line.request(_CONFIG.value)
-    workdir = Path(_WORKDIR.value or Path("runs") / request.name)
+    workdir = Path(_WORKDIR.value or Path("runs") / request.name).expanduser()
 
     from rich.console import Console
 

@@ -1,0 +1,126 @@
+"""Programs started as a person starts them, in this process or, where need be, in another."""
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from absl import flags
+
+from experiments import command_line
+from library.training import session
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache" / "tests"
+# Every program is kept, however quickly it was compiled.
+ENVIRONMENT = {
+    "JAX_PLATFORMS": "cpu",
+    "JAX_COMPILATION_CACHE_DIR": str(CACHE),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "TFDS_DATA_DIR": str(CACHE / "tensorflow_datasets"),
+}
+
+
+class Ended(NamedTuple):
+    """How a program ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def program(monkeypatch, capsys):
+    """Runs `python -m experiments.NAME ARGUMENTS...` in this process."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", ENVIRONMENT["JAX_COMPILATION_CACHE_DIR"])
+    monkeypatch.setenv("TFDS_DATA_DIR", ENVIRONMENT["TFDS_DATA_DIR"])
+
+    def run(name: str, *arguments: object) -> Ended:
+        path = ROOT / "experiments" / f"{name}.py"
+        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+        try:
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_module(f"experiments.{name}", run_name="__main__")
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            command_line._overrides.clear()
+            # What a program defines is filed under the name it was started by.
+            for flag in list(flags.FLAGS.flags_by_module_dict().get(str(path), ())):
+                delattr(flags.FLAGS, flag.name)
+            flags.FLAGS.unparse_flags()
+        captured = capsys.readouterr()
+        return Ended(ended.value.code, captured.out, captured.err)
+
+    return run
+
+
+class Asked(NamedTuple):
+    """What `train` was asked to do."""
+
+    values: dict[str, Any]
+    identity: dict[str, Any]
+    workdir: Path
+
+
+@pytest.fixture
+def asked(program, monkeypatch):
+    """Returns what `python -m experiments.train ARGUMENTS...` would train, without training it."""
+
+    def ask(*arguments: object) -> Asked:
+        seen = []
+        with monkeypatch.context() as patched:
+            patched.setattr(session, "train", lambda *given: seen.append(Asked(*given[:3])) or 0)
+            ended = program("train", *arguments)
+        assert ended.code == 0, ended.err
+        return seen[0]
+
+    return ask
+
+
+class Process:
+    """A program in a process of its own."""
+
+    def __init__(self, command: list[str], folder: Path, environment: dict[str, str]):
+        self._out, self._err = folder / "out.txt", folder / "err.txt"
+        with self._out.open("w") as out, self._err.open("w") as err:
+            self.popen = subprocess.Popen(
+                command, cwd=ROOT, env={**os.environ, **environment}, stdout=out, stderr=err
+            )
+
+    @property
+    def out(self) -> str:
+        """What it has printed so far."""
+        return self._out.read_text()
+
+    def ended(self, timeout: float = 600) -> Ended:
+        """Waits for its end."""
+        code = self.popen.wait(timeout)
+        return Ended(code, self.out, self._err.read_text())
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory):
+    """Starts `python -m experiments.NAME ARGUMENTS...`, struck where `strike` says (strike.py)."""
+    processes = []
+
+    def run(name: str, *arguments: object, strike: tuple = (), devices: int = 1) -> Process:
+        command = [sys.executable, "-m", f"experiments.{name}"]
+        if strike:
+            script = str(Path(__file__).with_name("strike.py"))
+            command = [sys.executable, script, *map(str, strike), f"experiments.{name}"]
+        count = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        path = {"PYTHONPATH": str(ROOT)}
+        folder = tmp_path_factory.mktemp("process")
+        environment = {**ENVIRONMENT, **count, **path}
+        processes.append(Process([*command, *map(str, arguments)], folder, environment))
+        return processes[-1]
+
+    yield run
+    for process in processes:
+        if process.popen.poll() is None:
+            process.popen.kill()

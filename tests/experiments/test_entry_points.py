@@ -1,0 +1,64 @@
+"""Programs answer at once, and every module can be imported."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import experiments
+import library
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = [
+    info.name
+    for package in (experiments, library)
+    for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+]
+PROGRAMS = [
+    name
+    for name in MODULES
+    if name.startswith("experiments.")
+    and "command_line.run(main" in (ROOT / f"{name.replace('.', '/')}.py").read_text()
+]
+HEAVY = ("jax", "flax", "optax", "orbax", "grain", "tensorflow_datasets", "matplotlib", "sklearn")
+ASK_FOR_HELP = """
+import atexit, runpy, sys
+heavy = sys.argv[2].split(",")
+atexit.register(lambda: print("IMPORTED", [name for name in heavy if name in sys.modules]))
+program, sys.argv = sys.argv[1], [sys.argv[1], "--help"]
+runpy.run_module(program, run_name="__main__", alter_sys=True)
+"""
+
+
+def test_the_programs_are_found():
+    names = {name.partition(".")[2] for name in PROGRAMS}
+    assert {"train", "evaluate", "generate", "prepare", "report"} <= names
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help_is_answered_without_heavy_imports(name):
+    arguments = [sys.executable, "-c", ASK_FOR_HELP, name, ",".join(HEAVY)]
+    ended = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    assert f"python -m {name}" in ended.stdout
+    assert "IMPORTED []" in ended.stdout
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help_names_every_flag(program, name):
+    ended = program(name.partition(".")[2], "--help")
+    assert ended.code == 0
+    source = (ROOT / f"{name.replace('.', '/')}.py").read_text()
+    defined = [line.split('"')[1] for line in source.split("flags.DEFINE_")[1:]]
+    assert defined
+    for flag in defined:
+        assert f"-{flag}" in ended.out or f"-[no]{flag}" in ended.out
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in PROGRAMS])
+def test_every_module_can_be_imported(name):
+    assert importlib.import_module(name).__doc__
