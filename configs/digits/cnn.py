@@ -3,7 +3,7 @@
 Command:   python -m experiments.train
 Hardware:  two CPU cores, half a minute of training
 Expected:  test/accuracy 0.985 or more
-Source:    the project's own bar; support vector machines on this set reach 0.97 to 0.99
+Source:    the project's own bar; a support vector machine reaches 0.97 on a split of this set
            (scikit-learn, "Recognizing hand-written digits").
 """
 

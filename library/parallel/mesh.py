@@ -15,8 +15,8 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
     """Makes the mesh of a run, its axes always (data, fsdp, tensor).
 
     Args:
-      sizes: devices along each axis; -1, allowed once, takes what is left; an axis that is not
-        named has one device.
+      sizes: devices along each axis; -1, allowed once, takes what is left. An axis that is not
+        named has one device, but for data, which takes what is left if no other does.
       devices: the devices to use, by default all of all processes.
 
     Raises:
@@ -25,6 +25,7 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
     devices = list(jax.devices() if devices is None else devices)
     for axis in sizes:
         check_choice("mesh axis", axis, AXES)
+    sizes = {"data": 1 if -1 in sizes.values() else -1, **sizes}
     shape = [check_value(sizes.get(axis, 1), int, f"mesh axis {axis}") for axis in AXES]
     if any(size < 1 and size != -1 for size in shape) or shape.count(-1) > 1:
         raise ConfigError(

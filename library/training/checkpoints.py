@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from jaxtyping import PyTree
@@ -187,17 +188,20 @@ def load(workdir: Path, *, which: str = "latest") -> tuple[int, dict[str, Any]]:
     root, step = directory.parent, int(directory.name)
     try:
         _verify(directory, root.parent / "checksums" / f"{which}-{step}.json")
-        with ocp.StandardCheckpointer() as checkpointer:
-            described = checkpointer.metadata(directory / "state")
-            shapes = getattr(described, "item_metadata", described)
-            tree = getattr(shapes, "tree", shapes)
+        with ocp.CheckpointManager(
+            root,
+            item_handlers={"state": ocp.StandardCheckpointHandler()},
+            options=ocp.CheckpointManagerOptions(read_only=True),
+        ) as manager:
+            described = manager.item_metadata(step)["state"]
+            tree = getattr(described, "tree", described)
             if not tree:
                 raise ValueError("it describes no arrays")
-            device = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
-            abstract = {
-                k: jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=device) for k, v in tree.items()
-            }
-            leaves = checkpointer.restore(directory / "state", abstract)
+            like = {path: np.empty(v.shape, v.dtype) for path, v in tree.items()}
+            found = manager.restore(
+                step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like))
+            )
+            leaves = {path: np.asarray(leaf) for path, leaf in found["state"].items()}
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{directory} cannot be read: {error}") from error
     return step, leaves

@@ -80,6 +80,11 @@ def train(plan: Plan, workdir: Path, clock: Clock, console: Console) -> dict[str
       NonFiniteError: a step was not finite.
       CheckpointError: a checkpoint could not be written, or none could be read.
     """
+    with preemption.watch() as stop_asked:
+        return _train(plan, workdir, clock, console, stop_asked)
+
+
+def _train(plan, workdir, clock, console, stop_asked) -> dict[str, Any]:
     with clock.phase("data"):
         feed = Feed(plan)
     keep = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint").keep
@@ -98,8 +103,7 @@ def train(plan: Plan, workdir: Path, clock: Clock, console: Console) -> dict[str
     elif plan.recipe.init_from:
         state = fine_tuning.initialise(plan.recipe.init_from, carry.state, console)
         carry = carry._replace(state=state)
-    with preemption.watch() as stop_asked:
-        return run.to_the_end(carry, start, best, stop_asked)
+    return run.to_the_end(carry, start, best, stop_asked)
 
 
 class _Run:
@@ -137,6 +141,7 @@ class _Run:
                         jax.block_until_ready(in_flight.popleft())
                 if done == start + 1:
                     self.measured = (done, clock.seconds.get("train", 0.0))
+                    self._say_startup()
                 carry = self._at(done, carry, display, stop_asked)
         compiled = update._cache_size() if start < plan.total_steps else 0
         return self._finish(carry, compiled)
@@ -163,6 +168,12 @@ class _Run:
             self.close()
             raise Preempted(f"asked to stop: saved at step {done}; run the same command again")
         return carry
+
+    def _say_startup(self) -> None:
+        phases = self.clock.read()
+        named = ("import", "build", "data", "compile")
+        shown = [f"{name} {phases[name]:.1f} s" for name in named if name in phases]
+        self.console.print(f"first step done: {', '.join(shown)}", highlight=False)
 
     def _train_row(self, done: int, carry: Carry) -> tuple[Carry, dict[str, float]]:
         with self.clock.phase("train"):

@@ -34,6 +34,7 @@ class Dataset:
       threads: threads that decode, in this process or in each worker.
       data_dir: where prepared sets lie; by default $TFDS_DATA_DIR or ~/tensorflow_datasets.
       manual_dir: where files brought by hand lie.
+      classes: of "folder": the class directories to use, in the order of their labels.
       on_corrupt: "stop" at an example that does not decode, or "skip" and count it.
     """
 
@@ -47,6 +48,7 @@ class Dataset:
     threads: int = 8
     data_dir: str | None = None
     manual_dir: str | None = None
+    classes: tuple[str, ...] | None = None
     on_corrupt: Literal["stop", "skip"] = "stop"
 
 
@@ -211,9 +213,7 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
     dataset = config.read(Dataset, recipe.dataset, "dataset")
     _check_sections(recipe)
     preprocess = _preprocess(recipe)
-    source = sources.open_source(
-        dataset.name, dataset.train, data_dir=dataset.data_dir, manual_dir=dataset.manual_dir
-    )
+    source = _open(dataset, dataset.train)
     loader = pipeline.make_loader(
         source, preprocess["train"], seed=recipe.seed, on_corrupt=dataset.on_corrupt
     )
@@ -298,17 +298,22 @@ def open_split(plan: Plan, split: str) -> pipeline.Loader:
       ConfigError: there is no such split, or it is empty.
     """
     named = {"train": plan.dataset.train, "test": plan.dataset.test}
-    source = sources.open_source(
-        plan.dataset.name,
-        named.get(split, split),
-        data_dir=plan.dataset.data_dir,
-        manual_dir=plan.dataset.manual_dir,
-    )
+    source = _open(plan.dataset, named.get(split, split))
     return pipeline.make_loader(
         source,
         plan.preprocess["test"],
         seed=plan.recipe.seed,
         on_corrupt=plan.dataset.on_corrupt,
+    )
+
+
+def _open(dataset: Dataset, split: str) -> sources.Source:
+    return sources.open_source(
+        dataset.name,
+        split,
+        data_dir=dataset.data_dir,
+        manual_dir=dataset.manual_dir,
+        classes=dataset.classes,
     )
 
 

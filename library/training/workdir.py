@@ -15,6 +15,7 @@ _OPERATIONAL = {
     "dataset": ("data_dir", "manual_dir", "workers", "threads"),
     "parallel": ("mesh", "rules"),
     "compile_cache": (),
+    "on_nonfinite": (),
 }
 
 
