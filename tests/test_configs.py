@@ -83,7 +83,7 @@ def encoded(shape):
     return file.getvalue()
 
 
-def stand_in(name, split, *, data_dir=None, manual_dir=None):
+def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None):
     """Opens what has the shapes and sizes of a data set, prepared or not."""
     if name.startswith("synthetic/"):
         return _open_source(name, split)
