@@ -151,7 +151,8 @@ def override(values: dict[str, Any], key: str, text: str) -> None:
     the file leaves out may be set; what reads the config checks it.
 
     Raises:
-      ConfigError: a key under a plain value, an index out of range, or another type than before.
+      ConfigError: a key under a plain value, an index out of range, or a plain value of another
+        type than before.
     """
     *parents, last = key.split(".")
     holder: Any = values
@@ -166,7 +167,8 @@ def override(values: dict[str, Any], key: str, text: str) -> None:
         value = text
     if isinstance(known, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if known is not None and value is not None and type(value) is not type(known):
+    nested = isinstance(known, (dict, list)) and isinstance(value, (dict, list))
+    if not nested and None not in (known, value) and type(value) is not type(known):
         raise ConfigError(
             f"--config.{key}={text} is of type {type(value).__name__}, expected "
             f"{type(known).__name__}, as in {known!r}"

@@ -7,6 +7,7 @@ loaded. Seeking to a step is arithmetic, and no iterator state needs saving.
 
 import functools
 import math
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -245,8 +246,14 @@ def _iterate(examples, local: int, workers: int, threads: int) -> Iterator[Examp
         if not flags.FLAGS.is_parsed():
             # Grain's workers read its flags, which nobody parses outside of our programs.
             flags.FLAGS.mark_as_parsed()
-        batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+        options = grain.MultiprocessingOptions(num_workers=workers)
+        batches = batches.mp_prefetch(options, worker_init_fn=_leave_interrupts)
     return iter(batches)
+
+
+def _leave_interrupts(worker: int, count: int) -> None:
+    # A keyboard's interrupt reaches every process; the loop answers it, and needs its batches.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def load_all(loader: Loader, threads: int = 8) -> dict[str, np.ndarray]:

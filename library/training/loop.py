@@ -1,5 +1,6 @@
 """The one loop. It trains every task, and knows nothing about any."""
 
+import contextlib
 import functools
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -103,7 +104,13 @@ def _train(plan, workdir, clock, console, stop_asked) -> dict[str, Any]:
     elif plan.recipe.init_from:
         state = fine_tuning.initialise(plan.recipe.init_from, carry.state, console)
         carry = carry._replace(state=state)
-    return run.to_the_end(carry, start, best, stop_asked)
+    log = Logger(workdir, resumed_at=start)
+    try:
+        return run.to_the_end(carry, start, best, log, stop_asked)
+    finally:
+        # On a full disk closing fails, too; the error before it is the one to show.
+        with contextlib.suppress(OSError):
+            log.close()
 
 
 class _Run:
@@ -120,10 +127,9 @@ class _Run:
         self.evaluated: set[str] = set()
         self.measured: tuple[int, float] = (0, 0.0)
 
-    def to_the_end(self, carry, start, best, stop_asked) -> dict[str, Any]:
+    def to_the_end(self, carry, start, best, log, stop_asked) -> dict[str, Any]:
         plan, clock = self.plan, self.clock
-        self.best = best
-        self.log = Logger(self.workdir, resumed_at=start)
+        self.best, self.log = best, log
         self.measured = (start, clock.seconds.get("train", 0.0))
         update = plan.strategy.update(functools.partial(step, plan), carry)
         batches = self.feed.train(start)

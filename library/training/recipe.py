@@ -426,6 +426,12 @@ def _durations(recipe: Recipe, dataset: Dataset, num_examples: int) -> tuple[int
     total = config.duration(recipe.total, **sizes)
     if total < 1:
         raise ConfigError(f"total={recipe.total!r} is less than one step")
+    if total * dataset.batch_size >= 2**32:
+        # An example's `index`, from which its keys derive, is a uint32.
+        raise ConfigError(
+            f"total={recipe.total!r} is {total * dataset.batch_size:,} examples: at most "
+            f"{2**32 - 1:,} can be told apart"
+        )
     return total, functools.partial(config.duration, **sizes, total=total)
 
 

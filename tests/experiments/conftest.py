@@ -89,7 +89,12 @@ class Process:
         self._out, self._err = folder / "out.txt", folder / "err.txt"
         with self._out.open("w") as out, self._err.open("w") as err:
             self.popen = subprocess.Popen(
-                command, cwd=ROOT, env={**os.environ, **environment}, stdout=out, stderr=err
+                command,
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
             )
 
     @property

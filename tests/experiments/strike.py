@@ -3,7 +3,8 @@
 python strike.py MODULE:NAME COUNT DELAY SIGNALS PROGRAM ARGUMENTS...
 
 When the function NAME of MODULE is entered for the COUNT-th time, the process sends itself SIGNALS,
-DELAY seconds later where that is above 0.
+DELAY seconds later where that is above 0. A signal with a + goes to its whole group, as those from
+a keyboard do.
 """
 
 import functools
@@ -34,7 +35,8 @@ def arm(holder, path: str, count: int, delay: float, names: list[str]) -> None:
     def strike():
         time.sleep(delay)
         for each in names:
-            os.kill(os.getpid(), getattr(signal, each))
+            send = os.killpg if each.startswith("+") else os.kill
+            send(os.getpid(), getattr(signal, each.removeprefix("+")))
 
     @functools.wraps(function)
     def struck(*arguments, **options):

@@ -83,6 +83,11 @@ BAD = {
     ),
     "duration with two units": (["--config.total=1 epoch 3 steps"], "is not a duration"),
     "duration of nothing": (["--config.total=0 epochs"], "total='0 epochs' is less than one step"),
+    "duration beyond counting": (
+        ["--config.total=1e9 epochs"],
+        "total='1e9 epochs' is 1,437,000,000,000 examples: at most 4,294,967,295 can be told apart",
+    ),
+    "dict for a list": (["--config.augment={}"], "augment={} is not a list of values"),
     "negative duration": (["--config.total=-3 steps"], "total='-3 steps' is not a duration"),
     "duration of the log": (["--config.log_every=50"], "log_every=50 is not a duration"),
     "interval of nothing": (["--config.log_every=0 steps"], "log_every='0 steps' is less than one"),
@@ -106,7 +111,7 @@ BAD = {
     "no parts": (["--config.accumulate=0"], "accumulate=0: sizes and counts are 1 or more"),
     "no checkpoints": (["--config.checkpoint.keep=0"], "keep=0: sizes and counts are 1 or more"),
     "no width": (["--config.model.widths=[0, 3]"], "widths=(0, 3): sizes and counts are 1 or more"),
-    "one width": (["--config.model.widths=16"], "widths=16 is not a list of values"),
+    "one width": (["--config.model.widths=16"], "widths=16 is of type int, expected list"),
     "rate": (["--config.model.dropout=1.5"], "dropout=1.5: a rate is at least 0 and less than 1"),
     "classes": (["--config.model.num_classes=7"], "num_classes=7, but the task has num_classes=10"),
     "patches": (
