@@ -1,5 +1,6 @@
 """Programs started as a person starts them, in this process or, where need be, in another."""
 
+import functools
 import os
 import runpy
 import signal
@@ -95,6 +96,8 @@ class Process:
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
+                # A shell's background job ignores SIGINT, and so would all that it starts.
+                preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             )
 
     @property
