@@ -126,6 +126,7 @@ class _Run:
         self.arrays: dict[str, np.ndarray] = {}
         self.evaluated: set[str] = set()
         self.measured: tuple[int, float] = (0, 0.0)
+        self.startup: float | None = None
 
     def to_the_end(self, carry, start, best, log, stop_asked) -> dict[str, Any]:
         plan, clock = self.plan, self.clock
@@ -147,7 +148,7 @@ class _Run:
                         jax.block_until_ready(in_flight.popleft())
                 if done == start + 1:
                     self.measured = (done, clock.seconds.get("train", 0.0))
-                    self._say_startup()
+                    self._note_startup()
                 carry = self._at(done, carry, display, stop_asked)
         compiled = update._cache_size() if start < plan.total_steps else 0
         return self._finish(carry, compiled)
@@ -175,8 +176,8 @@ class _Run:
             raise Preempted(f"asked to stop: saved at step {done}; run the same command again")
         return carry
 
-    def _say_startup(self) -> None:
-        phases = self.clock.read()
+    def _note_startup(self) -> None:
+        phases, self.startup = self.clock.read(), round(self.clock.total(), 3)
         named = ("import", "build", "data", "compile")
         shown = [f"{name} {phases[name]:.1f} s" for name in named if name in phases]
         self.console.print(f"first step done: {', '.join(shown)}", highlight=False)
@@ -270,6 +271,7 @@ class _Run:
             "examples_per_second": examples / seconds if seconds else None,
             "skipped": {k: int(v) for k, v in jax.device_get(carry.skipped).items()},
             "train_step_compilations": compiled,
+            "seconds_to_first_step": self.startup,
             "state_sha256": trees.digest(carry.state),
         }
 
