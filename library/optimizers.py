@@ -28,11 +28,12 @@ Patterns are regular expressions, searched for in the "/"-joined paths of the pa
 """
 
 import dataclasses
+import functools
 import inspect
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -237,6 +238,63 @@ def make_optimizer(
     return tx, schedule
 
 
+class Player(NamedTuple):
+    """One player's optimizer.
+
+    Attributes:
+      optimizer: the transformation.
+      learning_rate: by step of the run.
+      updates: moves a step of the run.
+    """
+
+    optimizer: optax.GradientTransformation
+    learning_rate: optax.Schedule
+    updates: int
+
+
+def by_player(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]] | None:
+    """Returns the specs of several players or None where there is one for all."""
+    spec = config.plain(spec)
+    if "name" in spec or not spec or not all(isinstance(part, dict) for part in spec.values()):
+        return None
+    return spec
+
+
+def make_optimizers(
+    specs: Mapping[str, Mapping[str, Any]],
+    *,
+    total_steps: int,
+    steps: Callable[[str], int],
+    batch_size: int,
+) -> dict[str, Player]:
+    """Builds the optimizers of several players, see `make_optimizer`.
+
+    Durations are the run's: a player with five updates a step has five times as many in an epoch.
+
+    Raises:
+      ConfigError: as `make_optimizer`, or `updates` is not a whole number above 0.
+    """
+    counts = {name: spec.get("updates", 1) for name, spec in specs.items()}
+    for name, count in counts.items():
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise ConfigError(f"optimizer.{name}.updates={count!r}: valid are 1 or more")
+    made = {}
+    for name, count in counts.items():
+        optimizer, schedule = make_optimizer(
+            {k: v for k, v in specs[name].items() if k != "updates"},
+            total_steps=total_steps * count,
+            steps=lambda text, count=count: steps(text) * count,
+            batch_size=batch_size // max(counts.values()),
+        )
+        rate = functools.partial(_at_first_update, schedule, count)
+        made[name] = Player(optimizer, rate, count)
+    return made
+
+
+def _at_first_update(schedule: optax.Schedule, updates: int, step: int) -> jax.Array:
+    return schedule(step * updates)
+
+
 def make_schedule(
     spec: Mapping[str, Any], *, peak: float, total_steps: int, steps: Callable[[str], int]
 ) -> optax.Schedule:
@@ -285,7 +343,7 @@ def check_patterns(spec: Mapping[str, Any], params: PyTree) -> None:
     Raises:
       ConfigError: a pattern matches no parameter, layers are not numbered, or all is frozen.
     """
-    settings, _ = _read(spec)
+    settings, _ = _read({key: value for key, value in spec.items() if key != "updates"})
     names, decays = trees.paths(params), settings.weight_decay or settings.l1 or settings.l2
     for key, patterns in settings.patterns().items():
         for pattern in patterns if decays or key != "decayed" else ():

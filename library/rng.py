@@ -28,3 +28,12 @@ def at_step(key: PRNGKeyArray, step: int | Int[Array, ""]) -> PRNGKeyArray:
 def per_example(key: PRNGKeyArray, index: UInt32[Array, " b"]) -> PRNGKeyArray:
     """Returns one key an example, `(b,)`, from each example's position in the run's order."""
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
+
+
+def for_batch(key: PRNGKeyArray, index: UInt32[Array, " b"], name: str) -> PRNGKeyArray:
+    """Returns the key of one named use for a whole batch, or the part of one that is seen.
+
+    Parts of a batch, on other devices or accumulated, have other streams: each is named by its
+    first example.
+    """
+    return purpose(jax.random.fold_in(key, index[0]), name)

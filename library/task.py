@@ -1,4 +1,4 @@
-"""The contract: a task is a named tuple of pure functions, and `minimize` writes most of them.
+"""The contract: a task is a named tuple of pure functions; `minimize` and `alternate` write most.
 
 A task is everything that distinguishes one learning system from another. The loop, the data, the
 mesh, the checkpoints and the launcher know nothing else about it.
@@ -14,7 +14,7 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
-from library import trees
+from library import rng, trees
 from library.config import ConfigError, check_choice, nearest
 
 Batch = Mapping[str, Array]
@@ -92,7 +92,9 @@ def minimize(
 
     The loss is `loss(params, variables, batch, key) -> (metrics, variables)`. It differentiates
     `metrics["loss"]`, a pair (sum over examples, their weight), and divides by the weight of the
-    whole batch, so that accumulation and sharding give the gradient of the full batch.
+    whole batch, so that accumulation and sharding give the gradient of the full batch. `key` is the
+    step's, the same for every part of the batch: draw for an example with `rng.per_example`, for a
+    part as a whole (dropout) with `rng.for_batch`.
 
     A step whose loss, gradient or resulting state is not finite leaves the state as it was, but for
     the step counter; `metrics["nonfinite"]` then flags the leaves of `nonfinite_names`: those of
@@ -110,27 +112,17 @@ def minimize(
     Raises:
       ConfigError: `accumulate` below 1, a decay outside (0, 1), or averages every 0 steps.
     """
-    check_choice("on_nonfinite", on_nonfinite, ("stop", "skip"))
+    _check(average, on_nonfinite)
     if accumulate < 1:
         raise ConfigError(f"accumulate={accumulate}: a batch is split into 1 or more parts")
-    if average is not None and not 0 < average.decay < 1:
-        raise ConfigError(f"ema, decay={average.decay}: valid decays lie between 0 and 1")
-    if average is not None and average.every < 1:
-        raise ConfigError(f"ema, every={average.every}: valid are 1 step or more")
 
     def init(variables: PyTree) -> TrainState:
-        params = variables["params"]
-        rest = {name: value for name, value in variables.items() if name != "params"}
-        ema = jax.tree.map(_wide_copy, _averaged_part(params, rest)) if average else None
-        return TrainState(jnp.zeros((), jnp.int32), params, rest, optimizer.init(params), ema)
+        return _initial(variables, optimizer.init, average)
 
     def update(state: TrainState, batch: Batch, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
-        gradients, metrics, variables = _summed_gradients(loss, state, batch, key, accumulate)
-        if axis_name is not None:
-            gradients, metrics = jax.lax.psum((gradients, metrics), axis_name)
-            variables = _mean_over(variables, axis_name)
-        weight = jnp.maximum(metrics["loss"][1], jnp.finfo(jnp.float32).tiny)
-        gradients = jax.tree.map(lambda g: g / weight.astype(g.dtype), gradients)
+        start = state.params, state.variables
+        summed = _summed_gradients(loss, *start, batch, key, accumulate)
+        gradients, metrics, variables = _over_devices(*summed, axis_name)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         ema = _move_average(average, state, params, variables)
@@ -140,6 +132,95 @@ def minimize(
         norm = optax.tree.norm(gradients)
         health = {"gradient_norm": (norm, 1.0), "nonfinite": (broken.astype(jnp.float32), 1.0)}
         return moved, {**metrics, **health}
+
+    return Learner(init, update)
+
+
+def alternate(
+    losses: Mapping[str, Loss],
+    *,
+    optimizers: optax.GradientTransformation | Mapping[str, optax.GradientTransformation],
+    updates: Mapping[str, int] | None = None,
+    average: Average | None = None,
+    accumulate: int = 1,
+    on_nonfinite: Literal["stop", "skip"] = "stop",
+    axis_name: str | None = None,
+) -> Learner:
+    """Writes the training step of several players, who move one after the other.
+
+    `state.params` is a dict by player, and so are the collections of `state.variables`. A player's
+    loss is `loss(params, variables, batch, key) -> (metrics, variables)`, as for `minimize`: it is
+    handed the params of all players as they stand when it moves, and moves its own only. `key`
+    is the step's, folded with the player's name.
+
+    A player with k updates moves k times in a row. The batch is split into as many interleaved
+    parts as the busiest player has updates, and the j-th move of each sees the j-th part: no
+    example is seen twice by the player who moves most.
+
+    Metrics are named "<player>_<metric>". A step that is not finite for one player leaves all of
+    them as they were, see `minimize`.
+
+    Args:
+      losses: each player's, in the order of their moves.
+      optimizers: one for all, or one each.
+      updates: moves a step, by default one each.
+      average: running averages of all players' params and batch statistics.
+      accumulate: must be 1; a batch that is split has its parts for the moves.
+      on_nonfinite: as in `minimize`.
+      axis_name: the device axis to sum over, under `pmap`.
+
+    Raises:
+      ConfigError: optimizers or updates of other players, or values out of range.
+    """
+    _check(average, on_nonfinite)
+    if accumulate != 1:
+        raise ConfigError(f"accumulate={accumulate}: {len(losses)} players take their batch whole")
+    given = optimizers if isinstance(optimizers, Mapping) else dict.fromkeys(losses, optimizers)
+    counts = {name: (updates or {}).get(name, 1) for name in losses}
+    for name in (*given, *(updates or {})):
+        check_choice("player in optimizer", name, losses)
+    for name in losses:
+        if name not in given:
+            raise ConfigError(f"optimizer has no player {name!r}: it is for {', '.join(given)}")
+    parts = max(counts.values())
+
+    def init(variables: PyTree) -> TrainState:
+        def start(params):
+            return {name: given[name].init(params[name]) for name in losses}
+
+        return _initial(variables, start, average)
+
+    def move(name, state, batch, key):
+        def own(params, variables, part, key):
+            return losses[name]({**state.params, name: params}, variables, part, key)
+
+        summed = _summed_gradients(own, state.params[name], state.variables, batch, key, 1)
+        gradients, metrics, variables = _over_devices(*summed, axis_name)
+        optimizer, before = given[name], state.params[name]
+        steps, opt_state = optimizer.update(gradients, state.opt_state[name], before)
+        moved = state.replace(
+            params={**state.params, name: optax.apply_updates(before, steps)},
+            variables=variables,
+            opt_state={**state.opt_state, name: opt_state},
+        )
+        metrics = {**metrics, "gradient_norm": (optax.tree.norm(gradients), jnp.ones(()))}
+        return moved, gradients, {f"{name}_{key}": value for key, value in metrics.items()}
+
+    def update(state: TrainState, batch: Batch, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
+        moved, metrics, gradients = state, {}, {}
+        shares = _interleaved(batch, parts, f"updates={parts}")
+        for name in losses:
+            for j in range(counts[name]):
+                share = jax.tree.map(lambda x, j=j: x[j], shares)
+                moved, gradient, more = move(name, moved, share, rng.purpose(key, name))
+                metrics = {**metrics, **(trees.add(_only(metrics, more), more) if j else more)}
+                gradients[name] = trees.add(gradients[name], gradient) if j else gradient
+        ema = _move_average(average, state, moved.params, moved.variables)
+        moved = moved.replace(step=state.step + 1, ema=ema)
+        total = sum(metrics[f"{name}_loss"][0] for name in losses)
+        broken = _nonfinite_leaves(total, gradients, moved)
+        moved = select(jnp.any(broken), state.replace(step=state.step + 1), moved)
+        return moved, {**metrics, "nonfinite": (broken.astype(jnp.float32), 1.0)}
 
     return Learner(init, update)
 
@@ -199,14 +280,30 @@ def select(condition: Bool[Array, ""], yes: PyTree, no: PyTree) -> PyTree:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
 
 
-def _summed_gradients(loss, state, batch, key, accumulate):
+def _check(average: Average | None, on_nonfinite: str) -> None:
+    check_choice("on_nonfinite", on_nonfinite, ("stop", "skip"))
+    if average is not None and not 0 < average.decay < 1:
+        raise ConfigError(f"ema, decay={average.decay}: valid decays lie between 0 and 1")
+    if average is not None and average.every < 1:
+        raise ConfigError(f"ema, every={average.every}: valid are 1 step or more")
+
+
+def _initial(variables: PyTree, start: Callable[[PyTree], PyTree], average: Average | None):
+    params = variables["params"]
+    rest = {name: value for name, value in variables.items() if name != "params"}
+    ema = jax.tree.map(_wide_copy, _averaged_part(params, rest)) if average else None
+    return TrainState(jnp.zeros((), jnp.int32), params, rest, start(params), ema)
+
+
+def _only(metrics: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: metrics[name] for name in names}
+
+
+def _summed_gradients(loss, params, variables, batch, key, accumulate):
     """Returns the gradient of the summed loss, the summed metrics and the new variables."""
 
     def objective(params, variables, part):
-        # One stream for each part of a batch, named by the part's first example, so that neither
-        # devices nor parts repeat each other's dropout.
-        part_key = jax.random.fold_in(key, part["index"][0])
-        metrics, variables = loss(params, variables, part, part_key)
+        metrics, variables = loss(params, variables, part, key)
         metrics = {
             name: tuple(jnp.asarray(value, jnp.float32) for value in pair)
             for name, pair in metrics.items()
@@ -215,26 +312,40 @@ def _summed_gradients(loss, state, batch, key, accumulate):
 
     gradient = jax.grad(objective, has_aux=True)
     if accumulate == 1:
-        gradients, (metrics, variables) = gradient(state.params, state.variables, batch)
+        gradients, (metrics, variables) = gradient(params, variables, batch)
         return gradients, metrics, variables
 
     def part_step(carry, part):
         gradients, metrics, variables = carry
-        more, (measured, variables) = gradient(state.params, variables, part)
+        more, (measured, variables) = gradient(params, variables, part)
         return (trees.add(gradients, more), trees.add(metrics, measured), variables), None
 
-    size = len(batch["index"])
-    if size % accumulate:
-        raise ConfigError(f"accumulate={accumulate} does not divide a device's {size} examples")
-    # Part j holds examples j, j + k, ...: every device then works on every part.
-    parts = jax.tree.map(
-        lambda x: x.reshape(-1, accumulate, *x.shape[1:]).swapaxes(0, 1), dict(batch)
-    )
+    parts = _interleaved(batch, accumulate, f"accumulate={accumulate}")
     first = jax.tree.map(lambda x: x[0], parts)
-    shapes = jax.eval_shape(gradient, state.params, state.variables, first)
+    shapes = jax.eval_shape(gradient, params, variables, first)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (shapes[0], shapes[1][0]))
-    (gradients, metrics, variables), _ = jax.lax.scan(part_step, (*zeros, state.variables), parts)
+    (gradients, metrics, variables), _ = jax.lax.scan(part_step, (*zeros, variables), parts)
     return gradients, metrics, variables
+
+
+def _interleaved(batch: Batch, count: int, what: str) -> dict[str, Array]:
+    """Splits a batch into `count` parts, stacked; part j holds the examples j, j + count, ...
+
+    Every device then works on every part.
+    """
+    size = len(batch["index"])
+    if size % count:
+        raise ConfigError(f"{what} does not divide a device's {size} examples")
+    return jax.tree.map(lambda x: x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1), dict(batch))
+
+
+def _over_devices(gradients, metrics, variables, axis_name):
+    """Sums over the devices, and divides the gradient by the weight of the whole batch."""
+    if axis_name is not None:
+        gradients, metrics = jax.lax.psum((gradients, metrics), axis_name)
+        variables = _mean_over(variables, axis_name)
+    weight = jnp.maximum(metrics["loss"][1], jnp.finfo(jnp.float32).tiny)
+    return jax.tree.map(lambda g: g / weight.astype(g.dtype), gradients), metrics, variables
 
 
 def _mean_over(variables: PyTree, axis_name: str) -> PyTree:

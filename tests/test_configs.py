@@ -20,7 +20,7 @@ from library.config import duration, plain, read
 from library.data import on_device, sources, splits
 from library.data.sources import Source
 from library.summaries import summarize
-from library.training import recipe
+from library.training import recipe, sections
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.py"))
@@ -183,7 +183,7 @@ def test_recipes_fit_together_and_claim_what_they_measure(name):
     best = plan.recipe.checkpoint.get("best")
     assert best is None or best in names
     if plan.recipe.reported is not None:
-        claim = read(recipe.Reported, plan.recipe.reported, "reported")
+        claim = read(sections.Reported, plan.recipe.reported, "reported")
         assert claim.metric in names
         assert 0 < claim.value < 1 or not claim.metric.endswith("accuracy")
     for evaluator in plan.recipe.evaluate.values():

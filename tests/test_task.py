@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from library import trees
+from library import rng, trees
 from library.config import ConfigError
 from library.task import (
     Average,
@@ -172,6 +172,7 @@ def test_accumulated_parts_move_batch_statistics_one_after_the_other():
 def test_dropout_differs_between_devices_and_parts():
     # With equal examples everywhere, equal masks would give equal gradients in every part.
     def loss(params, variables, batch, key):
+        key = rng.for_batch(key, batch["index"], "dropout")
         keep = jax.random.bernoulli(key, 0.5, (64,)).astype(jnp.float32)
         metrics = {"loss": (jnp.sum(params["w"] * keep), jnp.float32(1)), "keep": (keep, 1.0)}
         return metrics, variables

@@ -38,6 +38,8 @@ def to_float(batch: Mapping[str, jax.Array]) -> Batch:
 def normalizer(normalize: Mapping[str, tuple[float, ...]] | None) -> Callable[[Batch], Batch]:
     """Returns the function that subtracts a mean and divides by a deviation, by channel.
 
+    Batches without images are left as they are.
+
     Args:
       normalize: `dict(mean=..., std=...)` in units of [0, 1] images, or None to leave them.
 
@@ -48,7 +50,15 @@ def normalizer(normalize: Mapping[str, tuple[float, ...]] | None) -> Callable[[B
         return dict
     arguments = check_arguments(augmentation.normalize, normalize, "normalize")
     operation = augmentation.normalize(**arguments)
-    return lambda batch: dict(operation(batch))
+    return lambda batch: dict(operation(batch) if "image" in batch else batch)
+
+
+def pixels(normalize: Mapping[str, tuple[float, ...]] | None, image: np.ndarray) -> np.ndarray:
+    """Returns normalized images `(..., h, w, c)` as uint8, clipped to what that can hold."""
+    image = np.asarray(image, np.float32)
+    if normalize is not None:
+        image = image * np.float32(normalize["std"]) + np.float32(normalize["mean"])
+    return np.uint8(np.clip(np.nan_to_num(image), 0, 1) * 255 + 0.5)
 
 
 def specification(example: Mapping[str, np.ndarray], batch_size: int) -> dict:

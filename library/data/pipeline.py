@@ -1,6 +1,7 @@
 """From a source to batches: order, slices, loading and padding, all functions of (seed, step).
 
-Position `p` of a run's global order is example `p % n` of epoch `p // n`. Step `s` takes the
+Position `p` of a run's global order is example `p % n` of epoch `p // n`, in the order of that
+epoch's permutation; or, in streams, the next example of its place in the batch. Step `s` takes the
 positions from `s * batch_size` on, and each process a contiguous slice of them before anything is
 loaded. Seeking to a step is arithmetic, and no iterator state needs saving.
 """
@@ -15,11 +16,14 @@ import grain
 import numpy as np
 from absl import flags
 
+from library.config import ConfigError
 from library.data.preprocessing import CorruptExample
 from library.data.sources import Source
 
 Example = dict[str, np.ndarray]
 PLACE = ("index", "row", "mask")
+# (positions, batch size, number of examples) -> the row of the source at each.
+Order = Callable[[np.ndarray, int, int], np.ndarray]
 Preprocess = Callable[[dict[str, Any], np.random.Generator], dict[str, Any]]
 
 
@@ -120,6 +124,25 @@ def rows(positions: np.ndarray, seed: int, num_examples: int) -> np.ndarray:
     return found
 
 
+def stream_rows(positions: np.ndarray, batch_size: int, num_examples: int) -> np.ndarray:
+    """Returns the row at each position where every place in the batch reads on from step to step.
+
+    Place j of a batch of b reads rows j (n // b), j (n // b) + 1, ..., n // b of them, and then
+    begins again.
+
+    Raises:
+      ConfigError: there are fewer examples than places.
+    """
+    if num_examples < batch_size:
+        raise ConfigError(
+            f"dataset.order='streams': {num_examples} examples are too few for "
+            f"batch_size={batch_size} streams"
+        )
+    steps, places = np.divmod(positions, batch_size)
+    length = num_examples // batch_size
+    return places * length + steps % length
+
+
 def positions_at(step: int, batch_size: int, part: Slice) -> np.ndarray:
     """Returns the global positions that one process loads for a step."""
     local = batch_size // part.count
@@ -127,8 +150,19 @@ def positions_at(step: int, batch_size: int, part: Slice) -> np.ndarray:
     return np.arange(start, start + local)
 
 
+def order(name: Literal["shuffle", "streams"], seed: int) -> Order:
+    """Returns the order that a config names."""
+    if name == "streams":
+        return stream_rows
+    return functools.partial(_shuffled_rows, seed)
+
+
+def _shuffled_rows(seed: int, positions: np.ndarray, _: int, num_examples: int) -> np.ndarray:
+    return rows(positions, seed, num_examples)
+
+
 def train_indices(
-    num_examples: int, batch_size: int, *, seed: int, start: int, part: Slice
+    num_examples: int, batch_size: int, *, order: Order, start: int, part: Slice
 ) -> Iterator[Example]:
     """Yields `index`, `row` and `mask` of one process's part of every batch from step `start`.
 
@@ -137,7 +171,8 @@ def train_indices(
     step = start
     while True:
         positions = positions_at(step, batch_size, part)
-        yield _indices(positions, rows(positions, seed, num_examples), np.ones(len(positions)))
+        found = order(positions, batch_size, num_examples)
+        yield _indices(positions, found, np.ones(len(positions)))
         step += 1
 
 
@@ -160,8 +195,8 @@ def _indices(positions, found, mask):
 class _TrainExamples:
     """The examples one process loads from step `start` on, as Grain addresses them."""
 
-    def __init__(self, loader: Loader, batch_size: int, seed: int, start: int, part: Slice):
-        self.loader, self.batch_size, self.seed = loader, batch_size, seed
+    def __init__(self, loader: Loader, batch_size: int, order: Order, start: int, part: Slice):
+        self.loader, self.batch_size, self.order = loader, batch_size, order
         self.start, self.part = start, part
         self.local = batch_size // part.count
 
@@ -172,9 +207,9 @@ class _TrainExamples:
     def __getitem__(self, item: int) -> Example:
         step, offset = divmod(item, self.local)
         position = (self.start + step) * self.batch_size + self.part.index * self.local + offset
-        epoch, place = divmod(position, len(self.loader.source.records))
-        order = permutation(self.seed, epoch, len(self.loader.source.records))
-        return self.loader.load(position, int(order[place]))
+        count = len(self.loader.source.records)
+        (row,) = self.order(np.array([position]), self.batch_size, count)
+        return self.loader.load(position, int(row))
 
 
 class _EvalExamples:
@@ -199,7 +234,7 @@ def train_batches(
     loader: Loader,
     batch_size: int,
     *,
-    seed: int,
+    order: Order,
     start: int = 0,
     part: Slice = WHOLE,
     workers: int = 0,
@@ -210,7 +245,7 @@ def train_batches(
     Args:
       loader: how examples are loaded.
       batch_size: examples a step over all processes.
-      seed: seed of the order.
+      order: see `order`.
       start: the first step to yield.
       part: this process's share.
       workers: processes that decode; 0 decodes in threads of this one.
@@ -222,7 +257,7 @@ def train_batches(
     Raises:
       CorruptExample: an example cannot be decoded, and the loader does not skip such.
     """
-    examples = _TrainExamples(loader, batch_size, seed, start, part)
+    examples = _TrainExamples(loader, batch_size, order, start, part)
     return _iterate(examples, examples.local, workers, threads)
 
 

@@ -40,11 +40,13 @@ class Source(NamedTuple):
       records: random access, `len(records)` and `records[row] -> dict`; encoded images are bytes.
       label_names: names of the classes by label, or None.
       describe: row -> which example that is, for messages.
+      tokenizer: of text, what turns it into tokens and back.
     """
 
     records: Any
     label_names: tuple[str, ...] | None
     describe: Callable[[int], str]
+    tokenizer: Any = None
 
 
 class Info(NamedTuple):

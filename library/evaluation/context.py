@@ -1,13 +1,20 @@
 """What an evaluator is handed: the task, the data and ways to run functions over it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Array
 
+from library.config import ConfigError
 from library.task import Batch, Metrics, Task, TrainState
 
 Evaluator = Callable[[TrainState], dict[str, float | np.ndarray]]
+Judge = Callable[[Array], Array]
+
+
+def _no_judge(workdir: str, output: str) -> Judge:
+    raise ConfigError(f"there are no other runs here, and so no judge {workdir!r}")
 
 
 class Context(NamedTuple):
@@ -21,9 +28,58 @@ class Context(NamedTuple):
         `(state, batch)` that sums over all devices and leaves the result there.
       collect: compiles `(state, batch, key) -> {name: array with a leading example axis}` into a
         function `(state, batch)` that returns the whole batch's numpy arrays, padding included.
+      draws: `(num, batch_size or None, features)` -> batches without data, what samplers are
+        handed: `index` from 0 to num - 1, `row`, `mask`, of labelled sets `label`, the classes by
+        turns, and `features`, arrays with an example axis of num, in place of any of them.
+      num_examples: split -> how many it has.
+      judge: `(workdir, output)` -> images (b, h, w, c) in [0, 1] -> what a finished run's task
+        makes of them, such as its "features"; a pure function, to be called within another that
+        is handed to `measure` or `collect`. It raises ConfigError where there is no such run.
+      pixels: images as the model has them, normalized (..., h, w, c) -> uint8.
+      warn: shows a line to whoever watches the run.
+      label_names: names of the classes, or None.
+      tokenizer: of text, or None.
     """
 
     task: Task
     batches: Callable[[str, int | None], Iterable[Batch]]
     measure: Callable[[Callable[..., Metrics]], Callable[[TrainState, Batch], Metrics]]
     collect: Callable[[Callable[..., Any]], Callable[[TrainState, Batch], dict[str, np.ndarray]]]
+    draws: Callable[..., Iterable[Batch]] = lambda num, batch_size=None, features=None: ()
+    num_examples: Callable[[str], int] = lambda split: 0
+    judge: Callable[[str, str], Judge] = _no_judge
+    pixels: Callable[[np.ndarray], np.ndarray] = np.asarray
+    warn: Callable[[str], None] = print
+    label_names: tuple[str, ...] | None = None
+    tokenizer: Any = None
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes, or None."""
+        return None if self.label_names is None else len(self.label_names)
+
+
+def collected(
+    function: Callable[[TrainState, Batch], Mapping[str, np.ndarray]],
+    state: TrainState,
+    batches: Iterable[Batch],
+) -> dict[str, np.ndarray]:
+    """Runs what `Context.collect` compiled over batches, and joins what is no padding.
+
+    Args:
+      function: its result must hold `mask`.
+      state: the state to evaluate.
+      batches: of `Context.batches` or `Context.draws`.
+
+    Returns:
+      Arrays by name, without `mask`.
+
+    Raises:
+      ValueError: there are no batches.
+    """
+    parts = [function(state, batch) for batch in batches]
+    if not parts:
+        raise ValueError("there are no examples to evaluate")
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    real = whole.pop("mask") > 0
+    return {name: values[real] for name, values in whole.items()}

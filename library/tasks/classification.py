@@ -100,7 +100,7 @@ def classification(
             {"params": params, **variables},
             batch["image"],
             train=True,
-            rngs={"dropout": rng.purpose(key, "dropout")},
+            rngs={"dropout": rng.for_batch(key, batch["index"], "dropout")},
             mutable=list(variables),
         )
         labels, mask = _dense_labels(batch["label"], batch["mask"], num_classes), batch["mask"]

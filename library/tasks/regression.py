@@ -112,7 +112,7 @@ def regression(
             {"params": params, **variables},
             batch["image"],
             train=True,
-            rngs={"dropout": rng.purpose(key, "dropout")},
+            rngs={"dropout": rng.for_batch(key, batch["index"], "dropout")},
             mutable=list(variables),
         )
         return metrics(predicted(z), batch), {**variables, **moved}

@@ -1,4 +1,4 @@
-"""What a finished run leaves for its report beside the log: arrays and sample predictions."""
+"""What a run leaves for its report beside the log: samples, arrays and sample predictions."""
 
 import os
 from collections.abc import Mapping
@@ -10,9 +10,11 @@ import numpy as np
 
 from library import rng
 from library.data import on_device
+from library.reporting import mosaic
 from library.task import TrainState
 from library.training.feed import Feed
-from library.training.recipe import Plan, evaluator
+from library.training.recipe import Plan
+from library.training.sections import evaluator
 
 _LOOKED_AT = 4096
 _SHOWN = 24
@@ -40,6 +42,31 @@ def write(
     for name, values in found.items():
         if values and jax.process_index() == 0:
             _save(workdir / f"{name}.npz", values)
+
+
+def keep_samples(
+    arrays: Mapping[str, np.ndarray], step: int, workdir: Path
+) -> dict[str, np.ndarray]:
+    """Writes what can be looked at, images and text, to samples/NAME/STEP.npz and .png or .txt.
+
+    Returns:
+      The other arrays.
+    """
+    others = {}
+    for name, values in arrays.items():
+        pictures = values.dtype == np.uint8 and values.ndim in (4, 5)
+        if not pictures and values.dtype.kind != "U":
+            others[name] = values
+        elif jax.process_index() == 0:
+            folder = workdir / "samples" / name.replace("/", "_")
+            folder.mkdir(parents=True, exist_ok=True)
+            _save(folder / f"{step:08d}.npz", {"values": values})
+            if pictures:
+                mosaic.save(values, folder / f"{step:08d}.png")
+            else:
+                text = "\n\n".join(map(str, values)) + "\n"
+                (folder / f"{step:08d}.txt").write_text(text)
+    return others
 
 
 def predictions(plan: Plan, feed: Feed, state: TrainState, split: str) -> dict[str, np.ndarray]:

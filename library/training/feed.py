@@ -11,6 +11,7 @@ import numpy as np
 from library import rng
 from library.data import pipeline
 from library.evaluation.context import Context
+from library.training import recipe
 from library.training.recipe import Plan, eval_input, open_split
 
 
@@ -32,17 +33,17 @@ class Feed:
         on_device = plan.dataset.cache == "device"
         resident = pipeline.load_all(loader, plan.dataset.threads) if on_device else {}
         count = len(loader.source.records)
-        rows = pipeline.rows(np.arange(size), plan.recipe.seed, count)
+        self._order = pipeline.order(plan.dataset.order, plan.recipe.seed)
+        rows = self._order(np.arange(size), size, count)
         first = _stack([loader.load(i, int(row)) for i, row in enumerate(rows)])
         key = rng.root(plan.recipe.seed)
         self.first = plan.strategy.replicate(first)
         self.constants = plan.strategy.replicate({"key": key, "resident": resident})
-        self._key = {"key": self.constants["key"], "resident": {}}
 
     def train(self, start: int) -> Iterator[dict[str, jax.Array]]:
         """Yields the batches of the steps from `start` on."""
-        dataset, seed = self._plan.dataset, self._plan.recipe.seed
-        shared = {"seed": seed, "start": start, "part": self._part}
+        dataset = self._plan.dataset
+        shared = {"order": self._order, "start": start, "part": self._part}
         if dataset.cache == "device":
             count = len(self._plan.loader.source.records)
             host = pipeline.train_indices(count, dataset.batch_size, **shared)
@@ -59,14 +60,45 @@ class Feed:
         size = batch_size or dataset.eval_batch_size or dataset.batch_size
         return _ahead(self._host_batches(split, size), self._plan.strategy.put)
 
-    def context(self) -> Context:
-        """Returns the run as evaluators see it."""
-        strategy = self._plan.strategy
+    def draws(
+        self,
+        num: int,
+        batch_size: int | None = None,
+        features: Mapping[str, np.ndarray] | None = None,
+    ) -> Iterator[dict[str, jax.Array]]:
+        """Yields batches without data, see `Context.draws`."""
+        size = batch_size or self._plan.dataset.eval_batch_size or self._plan.dataset.batch_size
+        given = {**recipe.drawn(self._plan, num), **(features or {})}
+
+        def batches():
+            for batch in pipeline.eval_indices(num, size, self._part):
+                yield {**batch, **{name: x[batch["row"]] for name, x in given.items()}}
+
+        return _ahead(batches(), self._plan.strategy.put)
+
+    def context(self, *, seed: int | None = None, warn: Callable[[str], None] = print) -> Context:
+        """Returns the run as evaluators see it.
+
+        Args:
+          seed: of what evaluators draw, by default the run's.
+          warn: shows a line to whoever watches the run.
+        """
+        plan = self._plan
+        key = self.constants["key"] if seed is None else plan.strategy.replicate(rng.root(seed))
+        constants = {"key": key, "resident": {}}
+
+        def with_constants(compiled):
+            return lambda state, batch: compiled(state, batch, constants)
+
         return Context(
-            task=self._plan.task,
+            task=plan.task,
             batches=self.evaluation,
-            measure=lambda f: self._with_constants(strategy.measure(self._on_inputs(f))),
-            collect=lambda f: self._with_constants(strategy.collect(self._on_inputs(f))),
+            measure=lambda f: with_constants(plan.strategy.measure(self._on_inputs(f))),
+            collect=lambda f: with_constants(plan.strategy.collect(self._on_inputs(f))),
+            draws=self.draws,
+            num_examples=lambda split: len(self.loader(split).source.records),
+            warn=warn,
+            **recipe.described(plan),
         )
 
     def loader(self, split: str) -> pipeline.Loader:
@@ -96,9 +128,6 @@ class Feed:
             return f(state, eval_input(self._plan, batch, constants), key)
 
         return on_inputs
-
-    def _with_constants(self, f: Callable) -> Callable:
-        return lambda state, batch: f(state, batch, self._key)
 
 
 def _ahead(host: Iterator, put: Callable, depth: int = 2) -> Iterator:

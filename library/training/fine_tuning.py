@@ -13,7 +13,7 @@ from library import config, trees
 from library.config import ConfigError, nearest
 from library.task import TrainState
 from library.training import checkpoints
-from library.training.recipe import InitFrom
+from library.training.sections import InitFrom
 
 
 def check(spec: Mapping[str, Any]) -> None:
@@ -33,17 +33,17 @@ def initialise(spec: Mapping[str, Any], state: TrainState, console: Console) -> 
     `fresh` stays as initialised; every such leaf is listed, as is every leaf that found no place.
 
     Args:
-      spec: see `recipe.InitFrom`.
+      spec: see `sections.InitFrom`.
       state: the fresh state, placed on its devices.
       console: where the list is shown.
 
     Raises:
-      ConfigError: the workdir has no checkpoint, or shares no leaf with this model, or a pattern
-        of `fresh` matches none.
+      ConfigError: the workdir has no checkpoint, or shares no leaf with this model, a pattern of
+        `fresh` matches none, or nothing there lies below `prefix`.
     """
     settings = config.read(InitFrom, spec, "init_from")
     _, leaves = checkpoints.load(Path(settings.workdir), which=settings.which)
-    given = _model_leaves(leaves, ema=settings.ema)
+    given = _below(settings.prefix, _model_leaves(leaves, ema=settings.ema))
     kept: list[str] = []
 
     def choose(path: str, fresh: jax.Array) -> jax.Array:
@@ -95,3 +95,20 @@ def _model_leaves(leaves: Mapping[str, Any], *, ema: bool) -> dict[str, Any]:
         if path.startswith(("state/params/", "state/variables/"))
     }
     return {**raw, **averaged} if ema else raw
+
+
+def _below(prefix: str, leaves: dict[str, Any]) -> dict[str, Any]:
+    """Keeps the leaves of one submodule, "params/encoder/..." becoming "params/..."."""
+    if not prefix:
+        return leaves
+    split = {path: path.split(f"/{prefix}/", 1) for path in leaves}
+    # A collection's name alone comes before the submodule's.
+    found = {
+        "/".join(parts): leaves[path]
+        for path, parts in split.items()
+        if len(parts) == 2 and "/" not in parts[0]
+    }
+    if not found:
+        tops = sorted({path.split("/")[1] for path in leaves if "/" in path})
+        raise ConfigError(f"init_from.prefix={prefix!r} is no submodule: {nearest(prefix, tops)}")
+    return found

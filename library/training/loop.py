@@ -23,14 +23,8 @@ from library.training.clock import Clock
 from library.training.feed import Feed
 from library.training.logger import Logger
 from library.training.progress import Display
-from library.training.recipe import (
-    Checkpointing,
-    Plan,
-    Reported,
-    evaluator,
-    initial_state,
-    train_input,
-)
+from library.training.recipe import Plan, initial_state, train_input
+from library.training.sections import Checkpointing, Reported, evaluator
 
 
 class NonFiniteError(RuntimeError):
@@ -120,7 +114,7 @@ class _Run:
         self.plan, self.workdir, self.feed = plan, workdir, feed
         self.checkpoints, self.clock, self.console = checkpoints, clock, console
         self.checkpointing = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint")
-        self.evaluations = evaluations(plan, feed)
+        self.evaluations = evaluations(plan, feed, warn=self._warn)
         self.log_every = plan.steps(plan.recipe.log_every)
         self.save_every = plan.steps(self.checkpointing.every)
         self.arrays: dict[str, np.ndarray] = {}
@@ -162,7 +156,7 @@ class _Run:
         for name, evaluation in self.evaluations.items():
             if done % evaluation.every == 0 or last:
                 self._check(carry)
-                row |= self._evaluate(name, evaluation, carry.state)
+                row |= self._evaluate(done, name, evaluation, carry.state)
         if row:
             self.log.write(done, self.clock.total(), row)
             display.show(done, row)
@@ -190,7 +184,7 @@ class _Run:
         elapsed = seconds - self.measured[1]
         self.measured = (done, seconds)
         row = {f"train/{k}": float(v) for k, v in summarize(totals).items() if np.ndim(v) == 0}
-        row["train/learning_rate"] = float(self.plan.schedule(done - 1))
+        row |= {f"train/{k}": float(f(done - 1)) for k, f in self.plan.learning_rates.items()}
         count = len(self.plan.loader.source.records)
         row["train/epoch"] = round(done * self.plan.dataset.batch_size / count, 4)
         if since and elapsed > 0:
@@ -199,12 +193,18 @@ class _Run:
         zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), totals)
         return carry._replace(totals=self.plan.strategy.replicate(zeros)), row
 
-    def _evaluate(self, name: str, evaluation: Evaluation, state: TrainState) -> dict[str, float]:
+    def _evaluate(
+        self, done: int, name: str, evaluation: Evaluation, state: TrainState
+    ) -> dict[str, float]:
         with self.clock.phase("evaluate"):
             found = measured(name, evaluation, state)
+            arrays = {k: v for k, v in found.items() if np.ndim(v)}
+            self.arrays |= artifacts.keep_samples(arrays, done, self.workdir)
         self.evaluated.add(name)
-        self.arrays |= {k: v for k, v in found.items() if np.ndim(v)}
         return {k: float(v) for k, v in found.items() if not np.ndim(v)}
+
+    def _warn(self, message: str) -> None:
+        self.console.print(f"[yellow]warning:[/] {message}", highlight=False)
 
     def _is_best(self, row: Mapping[str, float]) -> bool:
         """Tells whether a row has the best value so far of the metric that the config names."""
@@ -246,7 +246,7 @@ class _Run:
         for name, evaluation in self.evaluations.items():
             # A run that lacked nothing but its summary has not measured anything in this start.
             if name not in self.evaluated:
-                self._evaluate(name, evaluation, carry.state)
+                self._evaluate(self.plan.total_steps, name, evaluation, carry.state)
         with self.clock.phase("evaluate"):
             artifacts.write(self.plan, self.feed, carry.state, self.arrays, self.workdir)
         with self.clock.phase("checkpoint"):
@@ -340,9 +340,11 @@ def _saved(carry: Carry) -> dict[str, PyTree]:
     return {"state": carry.state, "totals": carry.totals, "skipped": carry.skipped}
 
 
-def evaluations(plan: Plan, feed: Feed) -> dict[str, Evaluation]:
+def evaluations(
+    plan: Plan, feed: Feed, warn: Callable[[str], None] = print
+) -> dict[str, Evaluation]:
     """Builds the evaluators that a config names, with their intervals in steps."""
-    context, built = feed.context(), {}
+    context, built = feed.context(warn=warn), {}
     for name, spec in plan.recipe.evaluate.items():
         every, spec = evaluator(name, spec)
         measure = config.build(spec, "library.evaluation", "evaluator", context=context)

@@ -1,166 +1,31 @@
-"""What a config may say, and the objects that its names become."""
+"""From a config to the objects that its names become: everything of a run, built and checked."""
 
 import contextlib
-import dataclasses
 import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from library import config, optimizers, rng, task
-from library.config import ConfigError, Duration, nearest
+from library.config import ConfigError, nearest
 from library.data import augmentation, on_device, pipeline, preprocessing, sources
 from library.evaluation.context import Context
 from library.parallel import sharding, strategies
-from library.parallel.sharding import REPLICATE_OR_FSDP
-
-
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """Where examples come from and how they are loaded.
-
-    Attributes:
-      name: a builder of the project, "folder", or a name of TFDS.
-      batch_size: examples a step, over all devices.
-      train: the split to train on, such as "train[:90%]".
-      test: the split that evaluators call "test".
-      eval_batch_size: examples a step of evaluation; by default `batch_size`.
-      cache: "device" keeps whole splits in device memory and gathers batches inside the step.
-      workers: processes that decode; 0 decodes in threads.
-      threads: threads that decode, in this process or in each worker.
-      data_dir: where prepared sets lie; by default $TFDS_DATA_DIR or ~/tensorflow_datasets.
-      manual_dir: where files brought by hand lie.
-      classes: of "folder": the class directories to use, in the order of their labels.
-      on_corrupt: "stop" at an example that does not decode, or "skip" and count it.
-    """
-
-    name: str
-    batch_size: int
-    train: str = "train"
-    test: str = "test"
-    eval_batch_size: int | None = None
-    cache: Literal["none", "device"] = "none"
-    workers: int = 0
-    threads: int = 8
-    data_dir: str | None = None
-    manual_dir: str | None = None
-    classes: tuple[str, ...] | None = None
-    on_corrupt: Literal["stop", "skip"] = "stop"
-
-
-@dataclasses.dataclass(frozen=True)
-class Checkpointing:
-    """When the state is saved, and which saves are kept.
-
-    Attributes:
-      every: a duration; the last step is always saved.
-      keep: newest checkpoints to keep.
-      best: a metric such as "test/accuracy", whose best checkpoint is kept too.
-      mode: whether the best is the "max" or the "min".
-    """
-
-    every: Duration = "10%"
-    keep: int = 2
-    best: str | None = None
-    mode: Literal["max", "min"] = "max"
-
-
-@dataclasses.dataclass(frozen=True)
-class Parallel:
-    """How the step runs over the devices.
-
-    Attributes:
-      strategy: "jit", or "pmap" for per-device batch statistics.
-      mesh: devices along data, fsdp and tensor; -1 takes what is left.
-      rules: sharding rules, pairs (path pattern, spec), the first match holds.
-    """
-
-    strategy: str = "jit"
-    mesh: dict = dataclasses.field(default_factory=lambda: {"data": -1})
-    rules: tuple[tuple[str, Any], ...] = REPLICATE_OR_FSDP
-
-
-@dataclasses.dataclass(frozen=True)
-class InitFrom:
-    """Params to start from: another run's, for fine-tuning.
-
-    Attributes:
-      workdir: that run's directory.
-      which: its "latest" or its "best" checkpoint.
-      ema: take the running averages in place of the params.
-      fresh: patterns of params to initialise anew although their shapes agree.
-    """
-
-    workdir: str
-    which: Literal["latest", "best"] = "latest"
-    ema: bool = False
-    fresh: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Reported:
-    """The claim: what the recipe's paper, or its source, reports.
-
-    Attributes:
-      metric: the row of metrics.jsonl that it is compared with, "test/accuracy".
-      value: the figure, fractions as fractions.
-      source: who reports it, and where.
-    """
-
-    metric: str
-    value: float
-    source: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """One run, in plain values; `configs/` holds these.
-
-    Attributes:
-      dataset: see `Dataset`.
-      model: name and arguments of a function under library/models.
-      task: name and arguments of a function under library/tasks.
-      optimizer: see library/optimizers.py.
-      total: the length of the run, a duration.
-      preprocess: host preprocessing, a list of specs, or lists by "train" and "test".
-      augment: device augmentation of training batches, a list of specs.
-      normalize: mean and std by channel, of all batches, after augmentation.
-      evaluate: evaluators by name: kind, every, and the kind's own arguments.
-      checkpoint: see `Checkpointing`.
-      parallel: see `Parallel`.
-      ema: decay, every, warmup of running averages, evaluated beside the raw params.
-      accumulate: parts each batch is run in.
-      on_nonfinite: "stop" at a step that is not finite, or "skip" and count it.
-      init_from: see `InitFrom`.
-      reported: see `Reported`.
-      log_every: a duration.
-      seed: of everything random.
-      compile_cache: folder of compiled programs; None keeps none.
-    """
-
-    dataset: dict
-    model: dict
-    task: dict
-    optimizer: dict
-    total: Duration
-    preprocess: dict | tuple[dict, ...] = ({"name": "decode"},)
-    augment: tuple[dict, ...] = ()
-    normalize: dict | None = None
-    evaluate: dict = dataclasses.field(default_factory=dict)
-    checkpoint: dict = dataclasses.field(default_factory=dict)
-    parallel: dict = dataclasses.field(default_factory=dict)
-    ema: dict | None = None
-    accumulate: int = 1
-    on_nonfinite: Literal["stop", "skip"] = "stop"
-    init_from: dict | None = None
-    reported: dict | None = None
-    log_every: Duration = "50 steps"
-    seed: int = 0
-    compile_cache: str | None = "~/.cache/compendium"
+from library.training import restoring
+from library.training.sections import (
+    Checkpointing,
+    Dataset,
+    InitFrom,
+    Parallel,
+    Recipe,
+    Reported,
+    evaluator,
+)
 
 
 class Plan(NamedTuple):
@@ -171,7 +36,7 @@ class Plan(NamedTuple):
       dataset: its `dataset` section.
       strategy: how steps run over the devices.
       task: the system.
-      schedule: the learning rate by step.
+      learning_rates: by name, "learning_rate" or one for each player, as functions of the step.
       loader: how training examples are loaded.
       label_names: names of the classes, or None.
       augment: `(batch, key) -> batch`, on the device, training only.
@@ -187,7 +52,7 @@ class Plan(NamedTuple):
     dataset: Dataset
     strategy: strategies.Strategy
     task: task.Task
-    schedule: optax.Schedule
+    learning_rates: Mapping[str, optax.Schedule]
     loader: pipeline.Loader
     label_names: tuple[str, ...] | None
     augment: Callable
@@ -220,36 +85,31 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
     num_examples = len(source.records)
     total_steps, steps = _durations(recipe, dataset, num_examples)
     strategy = _strategy(recipe, dataset, devices)
-    transformation, schedule = optimizers.make_optimizer(
-        recipe.optimizer, total_steps=total_steps, steps=steps, batch_size=dataset.batch_size
-    )
-    minimize = functools.partial(
-        task.minimize,
-        optimizer=transformation,
-        average=config.read(task.Average, recipe.ema, "ema") if recipe.ema else None,
-        accumulate=recipe.accumulate,
-        on_nonfinite=recipe.on_nonfinite,
+    learners, learning_rates = _learners(
+        recipe,
         axis_name=strategy.axis_name,
+        total_steps=total_steps,
+        steps=steps,
+        batch_size=dataset.batch_size,
     )
-    known = _known_sizes(recipe, source, loader)
+    known = {
+        **_known_sizes(recipe, source, loader),
+        "axis_name": strategy.axis_name,
+        "num_examples": num_examples,
+        "batch_size": dataset.batch_size,
+    }
     model = _model(recipe.model, known)
     system = config.build(
         recipe.task,
         "library.tasks",
         "task",
         model=model,
-        minimize=minimize,
+        **learners,
         **known,
     )
     augment = augmentation.compose(
         [
-            config.build(
-                spec,
-                "library.data.augmentation",
-                "augmentation",
-                num_examples=num_examples,
-                **known,
-            )
+            config.build(spec, "library.data.augmentation", "augmentation", **known)
             for spec in recipe.augment
         ]
     )
@@ -258,7 +118,7 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
         dataset=dataset,
         strategy=strategy,
         task=system,
-        schedule=schedule,
+        learning_rates=learning_rates,
         loader=loader,
         label_names=source.label_names,
         augment=augment,
@@ -278,7 +138,12 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
 def train_input(plan: Plan, batch: Mapping, constants: Mapping, key: Any) -> dict:
     """Completes, augments and normalizes a training batch, on the device."""
     batch = on_device.to_float(on_device.gather(batch, constants["resident"]))
-    return plan.normalize(plan.augment(batch, rng.purpose(key, "augment")))
+    key = rng.purpose(key, "augment")
+    if plan.recipe.views == 1:
+        return plan.normalize(plan.augment(batch, key))
+    keys = [rng.at_step(key, view) for view in range(plan.recipe.views)]
+    views = [plan.normalize(plan.augment(batch, key))["image"] for key in keys]
+    return {**batch, "image": jnp.stack(views, axis=1)}
 
 
 def eval_input(plan: Plan, batch: Mapping, constants: Mapping) -> dict:
@@ -321,6 +186,8 @@ def _check_sections(recipe: Recipe) -> None:
     """Reads the sections that are used later, so that a mistake in them shows now."""
     if not 0 <= recipe.seed < 2**32:
         raise ConfigError(f"seed={recipe.seed}: valid are 0 to {2**32 - 1}")
+    if recipe.views < 1:
+        raise ConfigError(f"views={recipe.views}: an image is augmented once or more")
     if recipe.dataset.get("workers", 0) < 0:
         raise ConfigError(f"dataset, workers={recipe.dataset['workers']}: 0 decodes in threads")
     config.read(Checkpointing, recipe.checkpoint, "checkpoint")
@@ -359,24 +226,6 @@ def _check_what_comes_later(plan: Plan) -> None:
             )
 
 
-def evaluator(name: str, section: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Reads one entry of `evaluate`: its interval, a duration, and the evaluator's spec.
-
-    Raises:
-      ConfigError: it is no dict, or names no kind.
-    """
-    section = config.plain(section)
-    if not isinstance(section, dict) or "kind" not in section:
-        raise ConfigError(f"evaluate.{name} is written dict(kind=..., every=...), got {section!r}")
-    every = config.check_value(section.pop("every", "100%"), Duration, f"evaluate.{name}, every")
-    kind = section.pop("kind")
-    if "name" in section:
-        raise ConfigError(f"evaluate.{name} takes no 'name': did you mean 'kind'?")
-    if name == "train":
-        raise ConfigError("evaluate.train: 'train/...' are the rows of training; try 'train_split'")
-    return every, {"name": kind, **section}
-
-
 def _rehearse(plan: Plan, name: str, section: Mapping[str, Any]) -> list[str]:
     """Runs an evaluator on one blank batch, zeros in place of what a device would compute.
 
@@ -385,11 +234,22 @@ def _rehearse(plan: Plan, name: str, section: Mapping[str, Any]) -> list[str]:
     """
     _, spec = evaluator(name, section)
 
-    def batches(split, batch_size):
+    def size_of(batch_size):
         size = batch_size or plan.dataset.eval_batch_size or plan.dataset.batch_size
         _check_batch_size(f"evaluate.{name}.batch_size", size, plan.strategy.batch_shards)
+        return size
+
+    def batches(split, batch_size):
         blank = open_split(plan, split).padding(0)
+        size = size_of(batch_size)
         yield {k: np.broadcast_to(v, (size, *np.shape(v))) for k, v in blank.items()}
+
+    def draws(num, batch_size=None, features=None):
+        size = size_of(batch_size)
+        place = np.arange(size, dtype=np.uint32)
+        batch = {"index": place, "row": place, "mask": np.float32(place < num)}
+        given = {**drawn(plan, num), **(features or {})}
+        yield {**batch, **{k: x[np.minimum(place, num - 1)] for k, x in given.items()}}
 
     def computed(f):
         def on_inputs(state, batch):
@@ -400,10 +260,37 @@ def _rehearse(plan: Plan, name: str, section: Mapping[str, Any]) -> list[str]:
 
         return on_inputs
 
-    context = Context(plan.task, batches, measure=computed, collect=computed)
+    context = Context(
+        plan.task,
+        batches,
+        measure=computed,
+        collect=computed,
+        draws=draws,
+        num_examples=lambda split: len(open_split(plan, split).source.records),
+        warn=lambda message: None,
+        **described(plan),
+    )
     with _fitting(f"evaluate.{name}: "), warnings.catch_warnings(action="ignore"):
         measure = config.build(spec, "library.evaluation", "evaluator", context=context)
         return [key for key, value in measure(plan.state).items() if not np.ndim(value)]
+
+
+def drawn(plan: Plan, num: int) -> dict[str, np.ndarray]:
+    """Returns what `num` examples without data have beside their place: labels, if the set has."""
+    names, label = plan.label_names, plan.loader.blank.get("label")
+    if not names or label is None or label.ndim:
+        return {}
+    return {"label": (np.arange(num) % len(names)).astype(label.dtype)}
+
+
+def described(plan: Plan) -> dict[str, Any]:
+    """Returns the parts of a `Context` that need no device."""
+    return {
+        "judge": functools.partial(restoring.judge, make_plan),
+        "pixels": functools.partial(on_device.pixels, plan.recipe.normalize),
+        "label_names": plan.label_names,
+        "tokenizer": plan.loader.source.tokenizer,
+    }
 
 
 def _preprocess(recipe: Recipe) -> dict[str, Callable]:
@@ -457,6 +344,33 @@ def _check_batch_size(where: str, size: int | None, shards: int, accumulate: int
     )
 
 
+def _learners(
+    recipe: Recipe, *, axis_name: str | None, **sizes: Any
+) -> tuple[dict[str, Callable], dict[str, optax.Schedule]]:
+    """Returns what writes a task's update, `minimize` or `alternate`, and the learning rates."""
+    shared = dict(
+        average=config.read(task.Average, recipe.ema, "ema") if recipe.ema else None,
+        accumulate=recipe.accumulate,
+        on_nonfinite=recipe.on_nonfinite,
+        axis_name=axis_name,
+    )
+    players = optimizers.by_player(recipe.optimizer)
+    if players is None:
+        made, schedule = optimizers.make_optimizer(recipe.optimizer, **sizes)
+        minimize = functools.partial(task.minimize, optimizer=made, **shared)
+        alternate = functools.partial(task.alternate, optimizers=made, **shared)
+        return {"minimize": minimize, "alternate": alternate}, {"learning_rate": schedule}
+    made = optimizers.make_optimizers(players, **sizes)
+    alternate = functools.partial(
+        task.alternate,
+        optimizers={name: player.optimizer for name, player in made.items()},
+        updates={name: player.updates for name, player in made.items()},
+        **shared,
+    )
+    rates = {f"{name}_learning_rate": player.learning_rate for name, player in made.items()}
+    return {"alternate": alternate}, rates
+
+
 def _model(spec: Mapping[str, Any], known: Mapping[str, int]) -> Any:
     spec = config.plain(spec)
     parts = spec.values() if isinstance(spec, dict) else ()
@@ -465,22 +379,28 @@ def _model(spec: Mapping[str, Any], known: Mapping[str, int]) -> Any:
     return config.build(spec, "library.models", "model", **known)
 
 
-def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader) -> dict[str, int]:
-    """Returns what the data say of the size of the output, by the names of its arguments.
+def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader) -> dict[str, Any]:
+    """Returns what the data say of sizes, by the names of the arguments that take them.
 
     Raises:
       ConfigError: the task has fewer classes than the labels.
     """
     label, target = loader.blank.get("label"), loader.blank.get("target")
+    sizes = {}
+    if "image" in loader.blank:
+        sizes["image_shape"] = tuple(loader.blank["image"].shape)
+    if source.tokenizer is not None:
+        sizes["vocab_size"] = source.tokenizer.vocab_size
     if label is None or source.label_names is None:
         found = None if target is None else target.size
-        return {} if found is None else {"num_classes": found, "num_outputs": found}
+        outputs = {} if found is None else {"num_classes": found, "num_outputs": found}
+        return {**sizes, **outputs}
     found, stated = len(source.label_names), recipe.task.get("num_classes")
     relabelled = "to_label" in str(recipe.preprocess)
     if isinstance(stated, int) and stated < found and label.ndim == 0 and not relabelled:
         name = recipe.dataset["name"]
         raise ConfigError(f"task has num_classes={stated}, but labels of {name} are of {found}")
-    return {"num_classes": found, "num_outputs": found}
+    return {**sizes, "num_classes": found, "num_outputs": found}
 
 
 def _shapes(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any]]:
@@ -497,7 +417,9 @@ def _shapes(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any]]:
     first_step = jax.vmap(first_step, (None, 0, None), axis_name=plan.strategy.axis_name or "all")
     with _fitting():
         state = jax.eval_shape(functools.partial(initial_state, plan), batch, constants)
-        optimizers.check_patterns(plan.recipe.optimizer, state.params)
+        players = optimizers.by_player(plan.recipe.optimizer)
+        for name, spec in (players or {None: plan.recipe.optimizer}).items():
+            optimizers.check_patterns(spec, state.params if name is None else state.params[name])
         metrics = jax.eval_shape(first_step, state, part, key)
     return state, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), metrics)
 

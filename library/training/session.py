@@ -10,12 +10,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from library import trees
 from library.config import ConfigError
 from library.data.preprocessing import CorruptExample
 from library.reporting import report
 from library.task import TrainState
-from library.training import checkpoints, environment, fine_tuning, loop, preemption
+from library.training import environment, fine_tuning, loop, preemption, restoring
 from library.training.checkpoints import CheckpointError
 from library.training.clock import Clock
 from library.training.feed import Feed
@@ -112,19 +111,9 @@ def restore(values: Mapping[str, Any], workdir: Path, *, which: str = "latest") 
     Raises:
       ConfigError: there is no such checkpoint, or the config builds another model than it holds.
     """
-    step, leaves = checkpoints.load(workdir, which=which)
     environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
     plan = make_plan({**values, "dataset": {**values["dataset"], "cache": "none"}})
-    paths = [f"state/{path}" for path in trees.paths(plan.state)]
-    missing = [path for path in paths if path not in leaves]
-    if missing:
-        raise ConfigError(f"the {which} checkpoint of {workdir} has no {missing[0]}")
-    ordered = [leaves[path] for path in paths]
-    shapes = zip(paths, ordered, jax.tree.leaves(plan.state))
-    for path, found, wanted in shapes:
-        if found.shape != wanted.shape:
-            raise ConfigError(f"{path} is {found.shape} in {workdir}, and {wanted.shape} here")
-    state = jax.tree.unflatten(jax.tree.structure(plan.state), jax.device_get(ordered))
+    step, state = restoring.state_like(plan.state, workdir, which=which)
     return Trained(plan, Feed(plan), step, plan.strategy.init(lambda x: x, state))
 
 

@@ -17,7 +17,12 @@ SEED = 7
 
 def make_loader(num=10, ops=(), on_corrupt="stop", source=None, **shape):
     source = source or sources.from_arrays(tiny.arrays(num, **shape), name="tiny")
-    return pipeline.make_loader(source, preprocessing.chain(ops), seed=SEED, on_corrupt=on_corrupt)
+    return pipeline.make_loader(
+        source,
+        preprocessing.chain(ops),
+        seed=SEED,
+        on_corrupt=on_corrupt,
+    )
 
 
 def take(iterator, count):
@@ -39,7 +44,7 @@ def assert_same(got, expected):
 
 def test_every_epoch_is_a_permutation_although_batches_straddle_epochs():
     loader = make_loader(10)
-    batches = take(pipeline.train_batches(loader, 4, seed=SEED), 15)
+    batches = take(pipeline.train_batches(loader, 4, order=pipeline.order("shuffle", SEED)), 15)
     rows = joined(batches, "row").reshape(6, 10)
     for epoch in rows:
         assert sorted(epoch) == list(range(10))
@@ -52,7 +57,7 @@ def test_every_epoch_is_a_permutation_although_batches_straddle_epochs():
 def test_batches_hold_the_examples_of_their_rows():
     data = tiny.arrays(10)
     loader = make_loader(10)
-    for batch in take(pipeline.train_batches(loader, 4, seed=SEED), 5):
+    for batch in take(pipeline.train_batches(loader, 4, order=pipeline.order("shuffle", SEED)), 5):
         for name in ("image", "label"):
             np.testing.assert_array_equal(batch[name], data[name][batch["row"]])
         types = {name: batch[name].dtype for name in batch}
@@ -69,7 +74,9 @@ def test_the_order_depends_on_the_seed_alone():
     loader = make_loader(10)
 
     def rows(seed):
-        return joined(take(pipeline.train_batches(loader, 5, seed=seed), 2), "row").tolist()
+        return joined(
+            take(pipeline.train_batches(loader, 5, order=pipeline.order("shuffle", seed)), 2), "row"
+        ).tolist()
 
     assert rows(3) == rows(3)
     assert rows(3) != rows(4)
@@ -78,8 +85,12 @@ def test_the_order_depends_on_the_seed_alone():
 @pytest.mark.parametrize("start", [1, 2, 5, 13])
 def test_seeking_equals_iterating(start):
     loader = make_loader(10, ops=[jitter])
-    whole = take(pipeline.train_batches(loader, 4, seed=SEED), start + 3)
-    sought = take(pipeline.train_batches(loader, 4, seed=SEED, start=start), 3)
+    whole = take(
+        pipeline.train_batches(loader, 4, order=pipeline.order("shuffle", SEED)), start + 3
+    )
+    sought = take(
+        pipeline.train_batches(loader, 4, order=pipeline.order("shuffle", SEED), start=start), 3
+    )
     assert_same(sought, whole[start:])
 
 
@@ -90,7 +101,12 @@ def test_slices_of_processes_concatenate_to_the_global_batch(count, epochs):
 
     def batches(part):
         if epochs == "train":
-            return take(pipeline.train_batches(loader, 8, seed=SEED, start=1, part=part), 4)
+            return take(
+                pipeline.train_batches(
+                    loader, 8, order=pipeline.order("shuffle", SEED), start=1, part=part
+                ),
+                4,
+            )
         return list(pipeline.eval_batches(loader, 8, part=part))
 
     whole = batches(pipeline.WHOLE)
@@ -108,7 +124,7 @@ def test_indices_without_examples_are_those_of_the_batches(count):
     loader = make_loader(10)
     for index in range(count):
         part = Slice(index, count)
-        shared = dict(seed=SEED, start=2, part=part)
+        shared = dict(order=pipeline.order("shuffle", SEED), start=2, part=part)
         whole = take(pipeline.train_batches(loader, 4, **shared), 5)
         expected = [{k: batch[k] for k in pipeline.PLACE} for batch in whole]
         assert_same(take(pipeline.train_indices(10, 4, **shared), 5), expected)
@@ -140,30 +156,48 @@ def test_random_preprocessing_depends_on_the_position_not_on_the_batch():
     loader = make_loader(10, ops=[jitter])
     draws = {}
     for size in (1, 4, 5):
-        batches = take(pipeline.train_batches(loader, size, seed=SEED), 20 // size)
+        batches = take(
+            pipeline.train_batches(loader, size, order=pipeline.order("shuffle", SEED)), 20 // size
+        )
         draws[size] = joined(batches, "draw")
     np.testing.assert_array_equal(draws[1], draws[4])
     np.testing.assert_array_equal(draws[1], draws[5])
     # Another position, another draw: also of the same example in its next epoch.
     assert len(set(draws[1].tolist())) == 20
     other = make_loader(10, ops=[jitter])._replace(seed=SEED + 1)
-    got = joined(take(pipeline.train_batches(other, 4, seed=SEED), 5), "draw")
+    got = joined(
+        take(pipeline.train_batches(other, 4, order=pipeline.order("shuffle", SEED)), 5), "draw"
+    )
     assert not set(got.tolist()) & set(draws[1].tolist())
 
 
 @pytest.mark.parametrize("threads", [1, 3, 8])
 def test_threads_change_nothing(threads):
     loader = make_loader(10, ops=[jitter])
-    expected = take(pipeline.train_batches(loader, 4, seed=SEED, threads=8), 4)
-    assert_same(take(pipeline.train_batches(loader, 4, seed=SEED, threads=threads), 4), expected)
+    expected = take(
+        pipeline.train_batches(loader, 4, order=pipeline.order("shuffle", SEED), threads=8), 4
+    )
+    assert_same(
+        take(
+            pipeline.train_batches(
+                loader, 4, order=pipeline.order("shuffle", SEED), threads=threads
+            ),
+            4,
+        ),
+        expected,
+    )
 
 
 def test_worker_processes_change_nothing():
     # What workers hold is pickled: operations of the library, not of this file.
     ops = [preprocessing.decode(channels=1), preprocessing.inception_crop(size=4)]
     loader = make_loader(10, ops=ops)
-    expected = take(pipeline.train_batches(loader, 4, seed=SEED, start=1), 5)
-    batches = pipeline.train_batches(loader, 4, seed=SEED, start=1, workers=2, threads=2)
+    expected = take(
+        pipeline.train_batches(loader, 4, order=pipeline.order("shuffle", SEED), start=1), 5
+    )
+    batches = pipeline.train_batches(
+        loader, 4, order=pipeline.order("shuffle", SEED), start=1, workers=2, threads=2
+    )
     assert_same(take(batches, 5), expected)
     assert len({image.tobytes() for batch in expected for image in batch["image"]}) == 20
 
@@ -173,7 +207,7 @@ def test_a_corrupt_example_stops_the_run_and_is_named():
         source=tiny.encoded(10, broken=[6]), ops=[preprocessing.decode(channels=1)]
     )
     with pytest.raises(CorruptExample) as caught:
-        take(pipeline.train_batches(loader, 4, seed=SEED), 3)
+        take(pipeline.train_batches(loader, 4, order=pipeline.order("shuffle", SEED)), 3)
     assert "tiny[6]: image of 40 bytes cannot be decoded" in str(caught.value)
     assert "on_corrupt='skip'" in str(caught.value)
     with pytest.raises(CorruptExample, match=r"tiny\[6\]"):
@@ -184,8 +218,8 @@ def test_a_corrupt_example_that_is_skipped_is_zeros_with_mask_0():
     ops = [preprocessing.decode(channels=1)]
     whole = make_loader(source=tiny.encoded(10), ops=ops)
     loader = make_loader(source=tiny.encoded(10, broken=[0, 6]), ops=ops, on_corrupt="skip")
-    expected = take(pipeline.train_batches(whole, 4, seed=SEED), 5)
-    got = take(pipeline.train_batches(loader, 4, seed=SEED), 5)
+    expected = take(pipeline.train_batches(whole, 4, order=pipeline.order("shuffle", SEED)), 5)
+    got = take(pipeline.train_batches(loader, 4, order=pipeline.order("shuffle", SEED)), 5)
     lost = np.isin(joined(expected, "row"), [0, 6])
     assert lost.sum() == 4
     np.testing.assert_array_equal(joined(got, "mask"), 1 - lost)

@@ -1,0 +1,184 @@
+"""What a config may say: the sections of a recipe, in plain values."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from library import config
+from library.config import ConfigError, Duration
+from library.parallel.sharding import REPLICATE_OR_FSDP
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Where examples come from and how they are loaded.
+
+    Attributes:
+      name: a builder of the project, "folder", or a name of TFDS.
+      batch_size: examples a step, over all devices.
+      train: the split to train on, such as "train[:90%]".
+      test: the split that evaluators call "test".
+      eval_batch_size: examples a step of evaluation; by default `batch_size`.
+      cache: "device" keeps whole splits in device memory and gathers batches inside the step.
+      workers: processes that decode; 0 decodes in threads.
+      threads: threads that decode, in this process or in each worker.
+      data_dir: where prepared sets lie; by default $TFDS_DATA_DIR or ~/tensorflow_datasets.
+      manual_dir: where files brought by hand lie.
+      classes: of "folder": the class directories to use, in the order of their labels.
+      on_corrupt: "stop" at an example that does not decode, or "skip" and count it.
+      tokenizer: of text: name and arguments of a function of library/data/tokenizers.py.
+      context: of text: tokens an example, beside the one that follows them.
+      order: "shuffle", or "streams": example i of a batch goes on where example i of the batch
+        before it ended, for models that carry a state from batch to batch.
+    """
+
+    name: str
+    batch_size: int
+    train: str = "train"
+    test: str = "test"
+    eval_batch_size: int | None = None
+    cache: Literal["none", "device"] = "none"
+    workers: int = 0
+    threads: int = 8
+    data_dir: str | None = None
+    manual_dir: str | None = None
+    classes: tuple[str, ...] | None = None
+    on_corrupt: Literal["stop", "skip"] = "stop"
+    tokenizer: dict | None = None
+    context: int | None = None
+    order: Literal["shuffle", "streams"] = "shuffle"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpointing:
+    """When the state is saved, and which saves are kept.
+
+    Attributes:
+      every: a duration; the last step is always saved.
+      keep: newest checkpoints to keep.
+      best: a metric such as "test/accuracy", whose best checkpoint is kept too.
+      mode: whether the best is the "max" or the "min".
+    """
+
+    every: Duration = "10%"
+    keep: int = 2
+    best: str | None = None
+    mode: Literal["max", "min"] = "max"
+
+
+@dataclasses.dataclass(frozen=True)
+class Parallel:
+    """How the step runs over the devices.
+
+    Attributes:
+      strategy: "jit", or "pmap" for per-device batch statistics.
+      mesh: devices along data, fsdp and tensor; -1 takes what is left.
+      rules: sharding rules, pairs (path pattern, spec), the first match holds.
+    """
+
+    strategy: str = "jit"
+    mesh: dict = dataclasses.field(default_factory=lambda: {"data": -1})
+    rules: tuple[tuple[str, Any], ...] = REPLICATE_OR_FSDP
+
+
+@dataclasses.dataclass(frozen=True)
+class InitFrom:
+    """Params to start from: another run's, for fine-tuning.
+
+    Attributes:
+      workdir: that run's directory.
+      which: its "latest" or its "best" checkpoint.
+      ema: take the running averages in place of the params.
+      prefix: the submodule or player of that run that becomes this model, such as "encoder".
+      fresh: patterns of params to initialise anew although their shapes agree.
+    """
+
+    workdir: str
+    which: Literal["latest", "best"] = "latest"
+    ema: bool = False
+    prefix: str = ""
+    fresh: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Reported:
+    """The claim: what the recipe's paper, or its source, reports.
+
+    Attributes:
+      metric: the row of metrics.jsonl that it is compared with, "test/accuracy".
+      value: the figure, fractions as fractions.
+      source: who reports it, and where.
+    """
+
+    metric: str
+    value: float
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One run, in plain values; `configs/` holds these.
+
+    Attributes:
+      dataset: see `Dataset`.
+      model: name and arguments of a function under library/models, or a dict of such by player.
+      task: name and arguments of a function under library/tasks.
+      optimizer: see library/optimizers.py; or a dict of such by player, with `updates`, the
+        player's moves a step.
+      total: the length of the run, a duration.
+      preprocess: host preprocessing, a list of specs, or lists by "train" and "test".
+      augment: device augmentation of training batches, a list of specs.
+      views: times that each training image is augmented, each time anew; with more than one,
+        `image` is (b, views, h, w, c) in training.
+      normalize: mean and std by channel, of all batches, after augmentation.
+      evaluate: evaluators by name: kind, every, and the kind's own arguments.
+      checkpoint: see `Checkpointing`.
+      parallel: see `Parallel`.
+      ema: decay, every, warmup of running averages, evaluated beside the raw params.
+      accumulate: parts each batch is run in.
+      on_nonfinite: "stop" at a step that is not finite, or "skip" and count it.
+      init_from: see `InitFrom`.
+      reported: see `Reported`.
+      log_every: a duration.
+      seed: of everything random.
+      compile_cache: folder of compiled programs; None keeps none.
+    """
+
+    dataset: dict
+    model: dict
+    task: dict
+    optimizer: dict
+    total: Duration
+    preprocess: dict | tuple[dict, ...] = ({"name": "decode"},)
+    augment: tuple[dict, ...] = ()
+    views: int = 1
+    normalize: dict | None = None
+    evaluate: dict = dataclasses.field(default_factory=dict)
+    checkpoint: dict = dataclasses.field(default_factory=dict)
+    parallel: dict = dataclasses.field(default_factory=dict)
+    ema: dict | None = None
+    accumulate: int = 1
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    init_from: dict | None = None
+    reported: dict | None = None
+    log_every: Duration = "50 steps"
+    seed: int = 0
+    compile_cache: str | None = "~/.cache/compendium"
+
+
+def evaluator(name: str, section: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Reads one entry of `evaluate`: its interval, a duration, and the evaluator's spec.
+
+    Raises:
+      ConfigError: it is no dict, or names no kind.
+    """
+    section = config.plain(section)
+    if not isinstance(section, dict) or "kind" not in section:
+        raise ConfigError(f"evaluate.{name} is written dict(kind=..., every=...), got {section!r}")
+    every = config.check_value(section.pop("every", "100%"), Duration, f"evaluate.{name}, every")
+    kind = section.pop("kind")
+    if "name" in section:
+        raise ConfigError(f"evaluate.{name} takes no 'name': did you mean 'kind'?")
+    if name == "train":
+        raise ConfigError("evaluate.train: 'train/...' are the rows of training; try 'train_split'")
+    return every, {"name": kind, **section}
