@@ -26,6 +26,7 @@ Operation = Callable[[Batch, Key[Array, " b"]], Batch]
 
 # Draws of a box that may not fit the image are repeated this often, as is usual.
 _ATTEMPTS = 10
+_RESIZING = {"bilinear": "linear", "bicubic": "cubic"}
 
 
 def compose(ops: Sequence[Operation]) -> Callable[[Batch, PRNGKeyArray], Batch]:
@@ -142,24 +143,28 @@ def random_resized_crop(
     size: int | None = None,
     area: tuple[float, float] = (0.08, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    method: str = "bilinear",
 ) -> Operation:
     """Crops a box of random area and aspect ratio and resizes it to a square ("Inception crop").
 
     The area is uniform and the ratio log-uniform (Szegedy et al. 2015, arXiv 1409.4842, Section 6);
     sides and corner are whole pixels. Of ten drawn boxes the first that fits is taken, else the
-    largest central box whose ratio is allowed. Resizing is bilinear and antialiased; as in PIL's
-    `resize(box=...)`, pixels just outside the box weigh in at its border.
+    largest central box whose ratio is allowed. Resizing is antialiased; as in PIL's
+    `resize(box=...)`, pixels just outside the box weigh in at its border. SimCLR's crop is this
+    one (arXiv 2002.05709, Appendix A), its authors' code resizes by cubic convolution.
 
     Args:
       size: side of the output, (b, size, size, c); None keeps the input's height and width.
       area: (low, high) share of the image.
       ratio: (low, high) width over height.
+      method: of resizing, "bilinear" or "bicubic", whose overshoots are clipped.
 
     Raises:
-      ConfigError: an interval that is empty or not positive, an area above 1.
+      ConfigError: an interval that is empty or not positive, an area above 1, an unknown method.
     """
     _check_interval("random_resized_crop, area", area, most=1.0)
     _check_interval("random_resized_crop, ratio", ratio)
+    check_choice("method of random_resized_crop", method, _RESIZING)
     if size is not None:
         _check_within("random_resized_crop, size", size, 1)
 
@@ -169,7 +174,10 @@ def random_resized_crop(
         out = (size or height, size or width, channels)
         scale = jnp.array([out[0] / rows, out[1] / columns])
         shift = -scale * jnp.array([top, left])
-        return jax.image.scale_and_translate(image, out, (0, 1), scale, shift, method="linear")
+        resized = jax.image.scale_and_translate(
+            image, out, (0, 1), scale, shift, method=_RESIZING[method]
+        )
+        return jnp.clip(resized, 0, 1) if method == "bicubic" else resized
 
     return _per_image(change)
 

@@ -1,9 +1,9 @@
 """Sources: data sets as random access to examples by row, images still encoded.
 
 A name is one of this project's builders (a file of library/data/builders), "folder" for a
-directory of one's own images, "synthetic/224x1000" for noise, or any data set of TFDS that was
-prepared as ArrayRecord. Reading needs no TensorFlow, touches only the records asked for, and works
-from any thread or process.
+directory of one's own images, "text" for text of one's own, "synthetic/224x1000" for noise, or any
+data set of TFDS that was prepared as ArrayRecord. Reading needs no TensorFlow, touches only the
+records asked for, and works from any thread or process.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from library.config import ConfigError, nearest
-from library.data import builders, folder, splits, synthetic
+from library.data import builders, folder, splits, synthetic, text_files
 from library.data.builders import packed
 
 DEFAULT_MANUAL_DIR = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -124,12 +124,13 @@ def open_source(
     """Opens a split of a data set.
 
     Args:
-      name: a builder of this project, "folder", "synthetic/224x1000" for 1000 classes of noise
-        (library/data/synthetic.py), or a data set of TFDS: "cifar10", "imagenet_resized/64x64",
-        "mnist:3.0.1".
+      name: a builder of this project, "folder", "text", "synthetic/224x1000" for 1000 classes of
+        noise (library/data/synthetic.py), or a data set of TFDS: "cifar10",
+        "imagenet_resized/64x64", "mnist:3.0.1".
       split: "train", "train[:90%]", "train[45000:]", "train[-5000:]", "train+test".
       data_dir: where prepared data sets lie, by default $TFDS_DATA_DIR or ~/tensorflow_datasets;
-        for "folder", the folder.
+        for "folder", the folder; for "text", a file or a directory, see `text_files.scan`: slices
+        of its splits count characters.
       manual_dir: where the files lie that a data set is prepared from, for the message that says
         how to prepare it.
       classes: of "folder" only, see `folder.scan`.
@@ -137,10 +138,12 @@ def open_source(
 
     Raises:
       ConfigError: an unknown name or split, a data set that is not prepared or cannot be read by
-        row, an empty split, labels out of range, or a malformed folder.
+        row, an empty split, labels out of range, or a malformed folder or text.
     """
     if name == "folder":
         return _open_folder(split, data_dir, classes, seed)
+    if name == "text":
+        return _open_text_files(split, data_dir, classes, seed)
     if _is_synthetic(name):
         return _open_synthetic(name, split)
     builder = _open_builder(name, data_dir, manual_dir, classes, seed)
@@ -190,6 +193,9 @@ def info(
         listed = folder.scan(_folder_root(data_dir), classes, seed)
         sizes = {split: len(files.paths) for split, files in listed.splits.items()}
         return Info(name, str(listed.root), sizes, listed.class_names, None)
+    if name == "text":
+        path = _text_path(data_dir, classes, seed)
+        return Info(name, str(path), text_files.sizes(text_files.scan(path)), None, None)
     if _is_synthetic(name):
         source = _open_synthetic(name, "train")
         shape = source.records[0]["image"].shape
@@ -225,6 +231,8 @@ def prepare(
     """
     if name == "folder":
         raise ConfigError("a folder of images is read as it is: there is nothing to prepare")
+    if name == "text":
+        raise ConfigError("text of one's own is read as it is: there is nothing to prepare")
     if _is_synthetic(name):
         raise ConfigError(f"{name!r} is made as it is read: there is nothing to prepare")
     root = _data_dir(data_dir)
@@ -258,6 +266,28 @@ def _open_folder(
         labels=np.concatenate([files.labels[rows] for files, rows in chosen]),
     )
     return Source(records, listed.class_names, records.describe)
+
+
+def _open_text_files(
+    split: str, data_dir: str | None, classes: Sequence[str] | None, seed: int
+) -> Source:
+    path = _text_path(data_dir, classes, seed)
+    documents = text_files.scan(path)
+    parts = splits.resolve(split, text_files.sizes(documents), f"the text {path}")
+    records = text_files.Documents(text_files.take(documents, parts))
+    return Source(records, None, records.describe)
+
+
+def _text_path(data_dir: str | None, classes: Sequence[str] | None, seed: int) -> Path:
+    _check_no_classes("text", classes, seed)
+    if not data_dir:
+        raise ConfigError("the data set 'text' needs data_dir=<a text file or a directory of them>")
+    return Path(data_dir).expanduser().absolute()
+
+
+def _check_no_classes(name: str, classes: Sequence[str] | None, seed: int) -> None:
+    if classes is not None or seed != 0:
+        raise ConfigError(f"{name!r} takes no classes or seed, only 'folder' does")
 
 
 def _is_synthetic(name: Any) -> bool:
@@ -317,8 +347,7 @@ def _open_builder(
     classes: Sequence[str] | None,
     seed: int,
 ) -> Any:
-    if classes is not None or seed != 0:
-        raise ConfigError(f"{name!r} takes no classes or seed, only 'folder' does")
+    _check_no_classes(name, classes, seed)
     root = _data_dir(data_dir)
     builder = _find_prepared(name, root)
     if builder is None and name == "digits":
@@ -346,7 +375,7 @@ def _command(name: str, data_dir: str | None, manual_dir: str | None) -> str:
 
 
 def _check_known(name: str) -> None:
-    options = [*_project_builders(), "folder", "synthetic/224x1000"]
+    options = [*_project_builders(), "folder", "text", "synthetic/224x1000"]
     options += tfds.list_builders(with_community_datasets=False)
     if re.split("[/:]", name)[0] not in options:
         raise ConfigError(f"unknown dataset {name!r}: {nearest(name.lower(), options)}")

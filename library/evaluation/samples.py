@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from library import decoding
 from library.config import ConfigError, nearest
 from library.evaluation.context import Context, Evaluator, collected
 from library.task import TrainState
@@ -66,5 +67,73 @@ def samples(
         if image.ndim not in (4, 5):
             raise ConfigError(f"samples, output={output!r} is no image: its shape is {image.shape}")
         return {output: context.pixels(image)}
+
+    return evaluate
+
+
+def text(
+    context: Context,
+    *,
+    prompt: str | tuple[str, ...] = "\n",
+    num: int = 4,
+    length: int = 400,
+    temperature: float = 0.8,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    output: str = "generate",
+    batch_size: int | None = None,
+) -> Evaluator:
+    """Lets a language model write on from a prompt.
+
+    Args:
+      context: the task, the data and ways to run functions over it.
+      prompt: where each text begins; of several, the texts take turns.
+      num: texts.
+      length: tokens of the longest text, its prompt among them.
+      temperature: divides the logits; 0 takes the likeliest token.
+      top_k: draws from the k likeliest tokens; 0 from all.
+      top_p: draws from the likeliest tokens that together have this probability.
+      output: the task's, see `library/tasks/language.py`.
+      batch_size: texts at a time, by default that of evaluation.
+
+    Returns:
+      `state -> {"text": strings (num,)}`, the prompts included.
+
+    Raises:
+      ConfigError: the data are no text, a character outside the vocabulary, or a value out of
+        range.
+    """
+    tokenizer = context.tokenizer
+    if tokenizer is None or output not in context.task.outputs:
+        raise ConfigError("samples.text is for language models: dataset.tokenizer says how to read")
+    decoding.check_sampling(temperature, top_k, top_p, tokenizer.vocab_size)
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    encoded = [tokenizer.encode(part) for part in prompts]
+    if not all(len(tokens) for tokens in encoded) or num < 1:
+        raise ConfigError(f"samples.text, prompt={prompt!r}, num={num}: both are to hold something")
+    longest = max(map(len, encoded))
+    if longest >= length:
+        raise ConfigError(
+            f"samples.text: the prompt has {longest} tokens, which leaves nothing of "
+            f"length={length} to write"
+        )
+    turns = [encoded[i % len(encoded)] for i in range(num)]
+    features = {
+        "tokens": np.stack([np.pad(t, (0, length - len(t))) for t in turns]).astype(np.int32),
+        "length": np.array([len(t) for t in turns], np.int32),
+        "temperature": np.full(num, temperature, np.float32),
+        "top_k": np.full(num, top_k, np.int32),
+        "top_p": np.full(num, top_p, np.float32),
+    }
+
+    def run(state, batch, key):
+        tokens = context.task.outputs[output](state, batch, key)
+        return {"tokens": tokens, "mask": batch["mask"]}
+
+    function = context.collect(run)
+
+    def evaluate(state: TrainState) -> dict[str, np.ndarray]:
+        tokens = collected(function, state, context.draws(num, batch_size, features))["tokens"]
+        return {"text": np.array([tokenizer.decode(row) for row in tokens])}
 
     return evaluate

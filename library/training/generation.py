@@ -1,153 +1,122 @@
-"""What `generate` shows of a classifier: its most probable classes for given images."""
+"""What `generate` has a system make: images of its own, or text that goes on from a prompt."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from library.config import ConfigError
-from library.data import pipeline
-from library.data.preprocessing import CorruptExample
-from library.data.sources import Source
-from library.reporting import figures
+from library import task
+from library.config import ConfigError, nearest
+from library.data import on_device
+from library.evaluation import samples
+from library.evaluation.context import Context
+from library.reporting import mosaic
+from library.task import TrainState
 from library.training.session import Trained
-from library.training.workdir import write_json
 
 
-class Examples(NamedTuple):
-    """Preprocessed examples, what to call each, and their classes where they are known."""
-
-    loaded: list[dict[str, np.ndarray]]
-    names: list[str]
-    labels: list[int] | None = None
-
-
-class Predictions(NamedTuple):
-    """What was predicted for n examples.
+class Request(NamedTuple):
+    """How many of what is wanted.
 
     Attributes:
-      images: `(n, h, w, c)`, uint8.
-      names: what to call each.
-      labels: the true classes, where they are known.
-      probabilities: of the classes, `(n, k)`.
-      label_names: names of the classes.
+      num: images, rows of images, or texts.
+      seed: of everything that is drawn.
+      ema: use the running averages, where the run kept them.
+      batch_size: at a time, by default what evaluation takes, or `num` if that is less.
     """
 
-    images: np.ndarray
-    names: list[str]
-    labels: list[int] | None
-    probabilities: np.ndarray
-    label_names: list[str]
+    num: int
+    seed: int = 0
+    ema: bool = True
+    batch_size: int | None = None
 
 
-def from_files(trained: Trained, paths: Sequence[Path]) -> Examples:
-    """Loads image files as the run's evaluation loads its images.
+def images(
+    trained: Trained,
+    request: Request,
+    *,
+    output: str = "sample",
+    split: str | None = None,
+    label: str | None = None,
+) -> np.ndarray:
+    """Returns the images that a task makes, uint8 (n, h, w, c), or rows of them (n, k, h, w, c).
+
+    Args:
+      trained: the run.
+      request: how many.
+      output: one of the task's.
+      split: where the output takes its examples from, if it needs any.
+      label: a class, by number or name, for all; by default the classes take turns.
 
     Raises:
-      ConfigError: a file does not exist, is no image, or is of another size than the model's.
+      ConfigError: there is no such output or class, or the output knows no classes.
     """
-    missing = [str(path) for path in paths if not path.is_file()]
-    if missing:
-        raise ConfigError(f"no such image file: {', '.join(missing)}")
-    records = [{"image": path.read_bytes()} for path in paths]
-    source = Source(records, trained.plan.label_names, lambda i: str(paths[i]))
-    loader = trained.plan.loader._replace(
-        source=source, preprocess=trained.plan.preprocess["test"], on_corrupt="stop"
-    )
-    blanks = {k: v for k, v in loader.blank.items() if k != "image"}
-    try:
-        loaded = [{**blanks, **loader.load(i, i)} for i in range(len(paths))]
-    except CorruptExample as error:
-        raise ConfigError(str(error)) from error
-    wanted = loader.blank["image"].shape
-    for path, example in zip(paths, loaded):
-        if example["image"].shape != wanted:
-            shown = "x".join(map(str, example["image"].shape))
-            raise ConfigError(
-                f"{path} is {shown} after preprocessing, and the model takes "
-                f"{'x'.join(map(str, wanted))} (height, width, channels)"
-            )
-    return Examples(loaded, [str(path) for path in paths])
+    context, size = _context(trained, request)
+    if label is not None:
+        number = _class(trained, label, output)
+        features = {"label": np.full(request.num, number, np.int32)}
+        context = context._replace(draws=lambda n, size: trained.feed.draws(n, size, features))
+    make = samples.samples(context, output=output, num=request.num, split=split, batch_size=size)
+    return make(_state(trained, request))[output]
 
 
-def from_split(trained: Trained, split: str, num: int, seed: int) -> Examples:
-    """Draws `num` examples of a split, without repetition.
+def texts(trained: Trained, request: Request, **settings) -> list[str]:
+    """Returns what a language model writes; `settings` are those of `samples.text`.
 
     Raises:
-      ConfigError: the split has fewer.
+      ConfigError: as `samples.text`.
     """
-    loader = trained.feed.loader(split)
-    size = len(loader.source.records)
-    if num > size:
-        raise ConfigError(f"--num={num}: split {split!r} has {size} examples")
-    rows = pipeline.permutation(seed, 0, size)[:num]
-    loaded = [loader.load(i, int(row)) for i, row in enumerate(rows)]
-    known = np.ndim(loader.blank.get("label", [])) == 0
-    labels = [int(example["label"]) for example in loaded] if known else None
-    return Examples(loaded, [f"{split}[{row}]" for row in rows], labels)
+    context, size = _context(trained, request)
+    make = samples.text(context, num=request.num, batch_size=size, **settings)
+    return list(map(str, make(_state(trained, request))["text"]))
 
 
-def predict(trained: Trained, examples: Examples) -> Predictions:
-    """Returns the class probabilities of examples."""
-    output = trained.plan.task.outputs["probabilities"]
-
-    def run(state, batch, key):
-        return {"probabilities": output(state, batch, key)}
-
-    collect = trained.feed.context().collect(run)
-    found = [
-        collect(trained.state, trained.plan.strategy.put(batch))["probabilities"]
-        for batch in _batches(examples.loaded, trained.plan.strategy.batch_shards)
-    ]
-    probabilities = np.concatenate(found)[: len(examples.loaded)]
-    names = trained.plan.label_names or [str(i) for i in range(probabilities.shape[-1])]
-    images = np.stack([example["image"] for example in examples.loaded])
-    return Predictions(images, examples.names, examples.labels, probabilities, list(names))
-
-
-def lines(predictions: Predictions) -> Iterator[str]:
-    """Renders one line an example: its class, where known, and its five most probable classes."""
-    for i, (name, top) in enumerate(zip(predictions.names, _top5(predictions))):
-        if predictions.labels:
-            name += f", truly {predictions.label_names[predictions.labels[i]]}"
-        yield f"{name}: " + ", ".join(f"{label} {share:.1%}" for label, share in top)
-
-
-def write(predictions: Predictions, folder: Path) -> Path:
-    """Writes predictions.json and predictions.png; returns the picture's path."""
+def write_images(made: np.ndarray, folder: Path, name: str, *, save_arrays: bool) -> Path:
+    """Writes NAME.png, and with `save_arrays` NAME.npz with the array `image`."""
     folder.mkdir(exist_ok=True)
-    known = predictions.labels or [None] * len(predictions.names)
-    table = {
-        name: {
-            "label": None if label is None else predictions.label_names[label],
-            "probabilities": dict(top),
-        }
-        for name, label, top in zip(predictions.names, known, _top5(predictions))
-    }
-    write_json(folder / "predictions.json", table)
-    figure = figures.image_grid(
-        predictions.images,
-        probabilities=predictions.probabilities,
-        label_names=predictions.label_names,
-        columns=4,
-    )
-    return figures.save(figure, folder / "predictions.png")
+    if save_arrays:
+        np.savez_compressed(folder / f"{name}.npz", image=made)
+    return mosaic.save(made, folder / f"{name}.png")
 
 
-def _top5(predictions: Predictions) -> list[list[tuple[str, float]]]:
-    order = np.argsort(-predictions.probabilities, axis=-1)[:, :5]
-    return [
-        [(predictions.label_names[k], float(p[k])) for k in top]
-        for p, top in zip(predictions.probabilities, order)
-    ]
+def write_texts(made: list[str], folder: Path) -> Path:
+    """Writes text.txt, a line of dashes between the texts."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "text.txt"
+    path.write_text(f"\n{'-' * 79}\n".join(made) + "\n")
+    return path
 
 
-def _batches(examples: list[dict], shards: int) -> Iterator[dict[str, np.ndarray]]:
-    # One size for all, a multiple of the devices: one compilation.
-    size = shards * max(1, min(64, -(-len(examples) // shards)))
-    for start in range(0, len(examples), size):
-        part = examples[start : start + size]
-        part = part + [part[-1]] * (size - len(part))
-        yield jax.tree.map(lambda *x: np.stack(x), *part)
+def _context(trained: Trained, request: Request) -> tuple[Context, int]:
+    plan, shards = trained.plan, trained.plan.strategy.batch_shards
+    usual = request.batch_size or plan.dataset.eval_batch_size or plan.dataset.batch_size
+    size = min(usual, -(-request.num // shards) * shards)
+    return trained.feed.context(seed=request.seed), size
+
+
+def _state(trained: Trained, request: Request) -> TrainState:
+    averages = request.ema and trained.state.ema is not None
+    return task.averaged(trained.state) if averages else trained.state
+
+
+def _class(trained: Trained, label: str, output: str) -> int:
+    """Returns the number of a class that was given by number or name."""
+    plan, names = trained.plan, trained.plan.label_names
+    if names is None:
+        raise ConfigError(f"--class={label}: {plan.dataset.name} has no classes")
+    numbers = {str(i): i for i in range(len(names))} | {n: i for i, n in enumerate(names)}
+    if label not in numbers:
+        raise ConfigError(
+            f"--class={label}: valid are 0 to {len(names) - 1}; {nearest(label, names)}"
+        )
+    place = np.arange(1, dtype=np.uint32)
+    batch = {"index": place, "row": place, "mask": np.ones(1, np.float32)}
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    make = plan.task.outputs.get(output)
+    try:
+        if make is not None:
+            jax.eval_shape(make, plan.state, on_device.to_float(batch), key)
+    except KeyError:
+        return numbers[label]
+    raise ConfigError(f"--class={label}: this system's {output!r} knows no classes")

@@ -13,7 +13,7 @@ import optax
 
 from library import config, optimizers, rng, task
 from library.config import ConfigError, nearest
-from library.data import augmentation, on_device, pipeline, preprocessing, sources
+from library.data import augmentation, on_device, pipeline, preprocessing, sources, text
 from library.evaluation.context import Context
 from library.parallel import sharding, strategies
 from library.training import restoring
@@ -78,7 +78,7 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
     dataset = config.read(Dataset, recipe.dataset, "dataset")
     _check_sections(recipe)
     preprocess = _preprocess(recipe)
-    source = _open(dataset, dataset.train)
+    source = _training_source(dataset)
     loader = pipeline.make_loader(
         source, preprocess["train"], seed=recipe.seed, on_corrupt=dataset.on_corrupt
     )
@@ -164,6 +164,13 @@ def open_split(plan: Plan, split: str) -> pipeline.Loader:
     """
     named = {"train": plan.dataset.train, "test": plan.dataset.test}
     source = _open(plan.dataset, named.get(split, split))
+    if plan.dataset.tokenizer:
+        source = text.open_text(
+            source,
+            tokenizer=plan.loader.source.tokenizer,
+            context=plan.dataset.eval_context or plan.dataset.context,
+            windows="disjoint",
+        )
     return pipeline.make_loader(
         source,
         plan.preprocess["test"],
@@ -182,12 +189,31 @@ def _open(dataset: Dataset, split: str) -> sources.Source:
     )
 
 
+def _training_source(dataset: Dataset) -> sources.Source:
+    """Opens the training split; of text, as windows of tokens."""
+    source = _open(dataset, dataset.train)
+    if dataset.tokenizer is None:
+        return source
+    return text.open_text(
+        source,
+        tokenizer=text.make_tokenizer(dataset.tokenizer, source),
+        context=dataset.context,
+        windows={"shuffle": "every", "streams": "streams"}[dataset.order],
+    )
+
+
 def _check_sections(recipe: Recipe) -> None:
     """Reads the sections that are used later, so that a mistake in them shows now."""
     if not 0 <= recipe.seed < 2**32:
         raise ConfigError(f"seed={recipe.seed}: valid are 0 to {2**32 - 1}")
     if recipe.views < 1:
         raise ConfigError(f"views={recipe.views}: an image is augmented once or more")
+    tokenizer, context = recipe.dataset.get("tokenizer"), recipe.dataset.get("context")
+    if (tokenizer is None) != (context is None):
+        raise ConfigError(
+            f"dataset has context={context!r} and tokenizer={tokenizer!r}: text needs both, such "
+            "as context=64, tokenizer=dict(name='character'), and other data neither"
+        )
     if recipe.dataset.get("workers", 0) < 0:
         raise ConfigError(f"dataset, workers={recipe.dataset['workers']}: 0 decodes in threads")
     config.read(Checkpointing, recipe.checkpoint, "checkpoint")

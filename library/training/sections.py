@@ -28,6 +28,7 @@ class Dataset:
       on_corrupt: "stop" at an example that does not decode, or "skip" and count it.
       tokenizer: of text: name and arguments of a function of library/data/tokenizers.py.
       context: of text: tokens an example, beside the one that follows them.
+      eval_context: of text: tokens an example of an evaluation; by default `context`.
       order: "shuffle", or "streams": example i of a batch goes on where example i of the batch
         before it ended, for models that carry a state from batch to batch.
     """
@@ -46,6 +47,7 @@ class Dataset:
     on_corrupt: Literal["stop", "skip"] = "stop"
     tokenizer: dict | None = None
     context: int | None = None
+    eval_context: int | None = None
     order: Literal["shuffle", "streams"] = "shuffle"
 
 

@@ -24,6 +24,7 @@ PER_EXAMPLE = dict(
     flip_lr=dict(),
     alternating_flip=dict(),
     random_resized_crop=dict(size=6),
+    random_resized_crop_bicubic=dict(name="random_resized_crop", size=6, method="bicubic"),
     auto_augment=dict(),
     rand_augment=dict(num_layers=1, magnitude_std=0.5, probability=0.9),
     trivial_augment=dict(),
@@ -173,6 +174,7 @@ def test_probability_zero_is_the_identity_bitwise():
         (dict(name="gaussian_blur", kernel_size=0), "kernel_size=0"),
         (dict(name="random_resized_crop", area=(0.1, 1.1)), "area=.*<= 1"),
         (dict(name="random_resized_crop", ratio=(0.0, 1.0)), "ratio"),
+        (dict(name="random_resized_crop", method="cubic"), "did you mean 'bicubic'"),
         (dict(name="random_erasing", fill="noise"), "unknown fill"),
         (dict(name="cutout", size=0), "size=0"),
         (dict(name="normalize", mean=(0.5,), std=(0.0,)), "std=0.0"),
@@ -250,9 +252,12 @@ def test_alternating_flip_mirrors_each_example_every_other_epoch():
         np.testing.assert_array_equal(after, ~before)
 
 
-def test_resized_crop_equals_that_of_pil():
+@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
+def test_resized_crop_equals_that_of_pil(method):
     batch = batch_of(16, 8, 8)
-    result = np.asarray(program("random_resized_crop")(batch, KEY)["image"])
+    name = "random_resized_crop" + ("_bicubic" if method == "bicubic" else "")
+    result = np.asarray(program(name)(batch, KEY)["image"])
+    kernel = getattr(Image.Resampling, method.upper())
     draw = functools.partial(augmentation._inception_box, height=8, width=8)
     draws = jax.vmap(lambda key: draw(key, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)))
     boxes = jax.jit(draws)(keys_of(batch))
@@ -261,9 +266,9 @@ def test_resized_crop_equals_that_of_pil():
     ):
         for channel in range(3):
             resized = Image.fromarray(source[..., channel]).resize(
-                (6, 6), Image.Resampling.BILINEAR, (left, top, left + columns, top + rows)
+                (6, 6), kernel, (left, top, left + columns, top + rows)
             )
-            np.testing.assert_allclose(image[..., channel], resized, atol=2e-6)
+            np.testing.assert_allclose(image[..., channel], np.clip(resized, 0, 1), atol=2e-6)
 
 
 def test_boxes_have_the_stated_areas_and_ratios():

@@ -50,6 +50,7 @@ FACTORIES = {
     "resnet.resnet101_v2": (64, 1000, 44_541_480),
     "resnet.resnet152_v2": (64, 1000, 60_185_128),
     "resnet.resnet20": (32, 10, 269_722),
+    "inception_v3": (75, 1000, 23_834_568),
     "resnet.resnet32": (32, 10, 464_154),
     "resnet.resnet44": (32, 10, 658_586),
     "resnet.resnet56": (32, 10, 853_018),

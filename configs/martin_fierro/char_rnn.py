@@ -1,0 +1,58 @@
+"""A character-level LSTM on El gaucho Martin Fierro: what 60,000 characters can teach.
+
+Command:   python -m experiments.prepare --dataset=martin_fierro
+           python -m experiments.train --config=configs/martin_fierro/char_rnn.py:cpu
+Hardware:  two CPU cores: about 5 minutes
+Expected:  verses of gaucho Spanish; the text is small enough to be learnt by heart, so dropout and
+           weight decay are strong, and the best checkpoint counts; nobody reports a loss
+Source:    Karpathy 2015, "The unreasonable effectiveness of recurrent neural networks": char-rnn,
+           here on another poem; Hochreiter & Schmidhuber 1997 for the LSTM; Zaremba, Sutskever &
+           Vinyals 2014, "Recurrent neural network regularization", for where dropout falls.
+
+One character of the test split does not occur in the training split; it counts, as a token that
+stands for all such.
+"""
+
+from ml_collections import ConfigDict
+
+# Units a layer, layers, dropout, epochs.
+VARIANTS = {
+    "cpu": (128, 2, 0.5, 100),
+}
+
+
+def get_config(variant: str = "cpu") -> ConfigDict:
+    width, depth, dropout, epochs = VARIANTS[variant]
+    config = ConfigDict()
+    config.dataset = dict(
+        name="martin_fierro",
+        train="train",
+        test="test",
+        tokenizer=dict(name="character", unknown="\ufffd"),
+        context=50,
+        order="streams",
+        batch_size=20,
+        eval_context=1000,
+        eval_batch_size=8,
+        cache="device",
+    )
+    config.preprocess = []
+    config.model = dict(name="recurrent.lstm", width=width, depth=depth, dropout=dropout)
+    config.task = dict(name="language")
+    config.optimizer = dict(
+        name="adamw",
+        learning_rate=2e-3,
+        weight_decay=0.1,
+        schedule=dict(name="cosine"),
+        clip=dict(value=5.0),
+    )
+    config.total = f"{epochs} epochs"
+    prompt = "Aquí me pongo a cantar\n"
+    config.evaluate = dict(
+        test=dict(kind="metrics", every="5%"),
+        samples=dict(kind="samples.text", prompt=prompt, num=4, length=400, every="20%"),
+    )
+    config.checkpoint = dict(every="5%", best="test/loss", mode="min")
+    config.log_every = "100 steps"
+    config.seed = 0
+    return config

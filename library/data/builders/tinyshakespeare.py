@@ -1,0 +1,37 @@
+"""Tiny Shakespeare: 1,115,394 characters of the plays, 65 different ones.
+
+Karpathy, "The unreasonable effectiveness of recurrent neural networks", 2015, and the data of
+his char-rnn.
+"""
+
+from typing import ClassVar
+
+import tensorflow_datasets as tfds
+
+from library.data.builders import plain_text
+
+
+class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """One document a split: train is the first 1,003,854 characters (90 %), test the rest."""
+
+    name = "tinyshakespeare"
+    VERSION = tfds.core.Version("1.0.0")
+    url_infos: ClassVar[dict] = {}  # nothing is downloaded; TFDS would look for checksums
+    FOLDER = "text"
+    FILES = ("tinyshakespeare.txt.gz",)
+    SHA256 = ("86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",)
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "text/tinyshakespeare.txt.gz: char-rnn's data/tinyshakespeare/input.txt, gzipped."
+    )
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return plain_text.info(
+            self,
+            description="Forty thousand lines of Shakespeare's plays, English.",
+            homepage="https://github.com/karpathy/char-rnn",
+        )
+
+    def _split_generators(self, dl_manager):
+        return plain_text.halves(self, dl_manager.manual_dir)
+
+    _generate_examples = staticmethod(plain_text.document)

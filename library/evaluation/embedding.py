@@ -1,0 +1,142 @@
+"""Networks by whose eyes images are compared, and the features of real and generated images."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from library.config import ConfigError, check_choice
+from library.evaluation.context import Context
+from library.models.inception_v3 import inception_v3
+from library.task import Batch, TrainState
+from library.weights import inception_v3 as published
+
+_SIZE = 299
+Rows = Callable[[TrainState], Iterator[np.ndarray]]
+
+
+class Embedding(NamedTuple):
+    """One output of a network, of images in [0, 1].
+
+    Attributes:
+      variables: of the network. Compiled functions are handed them within the state, and so do
+        not hold a copy of a hundred megabytes each.
+      apply: `(variables, image (b, h, w, c))` -> (b, d).
+    """
+
+    variables: PyTree
+    apply: Callable[[PyTree, Array], Array]
+
+    @classmethod
+    def inception(cls, weights: str, output: str) -> "Embedding":
+        """Returns Inception-v3 as Frechet distances are measured by, see `library.models`.
+
+        Images are resized to 299x299, bilinearly, without smoothing where they shrink, and scaled
+        to [-1, 1], as pytorch-fid does; grey ones are repeated in all three channels.
+
+        Args:
+          weights: file of the published weights.
+          output: "features", 2048 means over space; or "probabilities" of 1008 classes, from logits
+            without their bias, as Salimans et al. 2016 computed them.
+
+        Raises:
+          ConfigError: the file is missing, cannot be read, or does not fit.
+        """
+        model = inception_v3(num_classes=published.FID_CLASSES, variant="fid")
+
+        def apply(variables, image):
+            x = 2 * _resized(image) - 1
+            # Tensor cores and TPUs would round to fewer digits than distances are stated with.
+            with jax.default_matmul_precision("float32"):
+                logits, state = model.apply(variables, x, mutable=["intermediates"])
+            if output == "features":
+                return state["intermediates"]["features"]
+            return jax.nn.softmax(logits - variables["params"]["head"]["bias"])
+
+        return cls(published.load(weights, model), apply)
+
+    @classmethod
+    def judge(cls, context: Context, classifier: str, output: str) -> "Embedding":
+        """Returns a finished run of this project.
+
+        Args:
+          context: opens the run.
+          classifier: its workdir.
+          output: "features" or "probabilities".
+
+        Raises:
+          ConfigError: there is no such run, or it has no such output.
+        """
+        made = context.judge(classifier, output)
+        return cls({}, lambda variables, image: made(image))
+
+    def generated(self, context: Context, *, output: str, num: int, batch_size: int | None) -> Rows:
+        """Returns `state` -> the features of images 0 to num - 1 that the task makes, by batches.
+
+        Images are clipped and rounded to the 256 levels that a file would hold.
+
+        Raises:
+          ConfigError: the task has no such output.
+        """
+        check_choice("output", output, context.task.outputs)
+
+        def image(state, batch, key):
+            made = context.task.outputs[output](state, batch, key)
+            return jnp.round(jnp.clip(made, 0, 1) * 255) / 255
+
+        return self._rows(context, image, lambda: context.draws(num, batch_size))
+
+    def real(self, context: Context, *, split: str, batch_size: int | None) -> Rows:
+        """Returns `state` -> the features of all images of a split, by batches.
+
+        The state is not looked at. The iterator raises ValueError where pixels are not in [0, 1].
+        """
+
+        def image(state, batch, key):
+            return batch["image"]
+
+        return self._rows(context, image, lambda: context.batches(split, batch_size))
+
+    def _rows(
+        self, context: Context, image: Callable, batches: Callable[[], Iterable[Batch]]
+    ) -> Rows:
+        def function(state, batch, key):
+            own = state.replace(variables=state.variables["task"])
+            x = image(own, batch, key)
+            outside = jnp.any((x < -1e-3) | (x > 1 + 1e-3), axis=(1, 2, 3))
+            features = self.apply(state.variables["network"], x).astype(jnp.float32)
+            return {"features": features, "outside": outside, "mask": batch["mask"]}
+
+        compiled = context.collect(function)
+
+        def rows(state: TrainState) -> Iterator[np.ndarray]:
+            state = self._beside(state)
+            for batch in batches():
+                found = compiled(state, batch)
+                there = found["mask"] > 0
+                if found["outside"][there].any():
+                    raise ValueError(
+                        "images are compared in [0, 1], and here they are not: "
+                        "does the config normalize?"
+                    )
+                yield np.asarray(found["features"][there], np.float64)
+
+        return rows
+
+    def _beside(self, state: TrainState) -> TrainState:
+        variables = self.variables
+        if isinstance(state.step, jax.Array):
+            variables = jax.device_put(variables, state.step.sharding)
+        return state.replace(variables={"task": state.variables, "network": variables})
+
+
+def _resized(image: Float[Array, "b h w c"]) -> Float[Array, "b s s 3"]:
+    channels = image.shape[-1]
+    if channels not in (1, 3):
+        raise ConfigError(f"Inception sees images of 1 or 3 channels, these have {channels}")
+    shape = (len(image), _SIZE, _SIZE, channels)
+    x = jax.image.resize(image, shape, "bilinear", antialias=False)
+    return jnp.broadcast_to(x, (*shape[:3], 3))

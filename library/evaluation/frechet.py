@@ -1,0 +1,187 @@
+"""Frechet distances between the features of real and of generated images.
+
+Heusel, Ramsauer, Unterthiner, Nessler & Hochreiter 2017, "GANs trained by a two time-scale update
+rule converge to a local Nash equilibrium" (arXiv 1706.08500), section 3: both sets of features are
+taken for Gaussians, whose squared Frechet (2-Wasserstein) distance is
+
+  |m1 - m2|^2 + trace(C1 + C2 - 2 (C1 C2)^(1/2)).
+
+Only by the published Inception network is it the FID that papers report. By any other network it
+is another number, and has another name here.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from library.config import ConfigError
+from library.evaluation.context import Context, Evaluator
+from library.evaluation.embedding import Embedding
+from library.summaries import Summary
+from library.task import TrainState
+
+
+class Gaussian(NamedTuple):
+    """The normal distribution of a set of features.
+
+    Attributes:
+      count: features that it was fitted to.
+      mean: (d,).
+      covariance: (d, d), that of a sample: divided by count - 1.
+      root: symmetric square root of the covariance.
+    """
+
+    count: int
+    mean: Float[np.ndarray, " d"]
+    covariance: Float[np.ndarray, "d d"]
+    root: Float[np.ndarray, "d d"]
+
+    @classmethod
+    def fit(cls, parts: Iterable[Float[np.ndarray, "_ d"]]) -> "Gaussian | None":
+        """Fits to features that come in parts, any number in each, none of which is kept.
+
+        Sums are in float64 and of what the mean of the first part leaves, so that features far
+        from zero lose no digits.
+
+        Returns:
+          The Gaussian, or None of fewer than two features.
+        """
+        count, shift, total, outer = 0, 0.0, 0.0, 0.0
+        # Features that are not finite show in the distance.
+        with np.errstate(invalid="ignore", over="ignore"):
+            for part in parts:
+                if len(part) and not count:
+                    shift = part.mean(axis=0)
+                centred = part - shift
+                count += len(part)
+                total += centred.sum(axis=0)
+                outer += centred.T @ centred
+            if count < 2:
+                return None
+            covariance = (outer - np.outer(total, total) / count) / (count - 1)
+            return cls(count, shift + total / count, covariance, _root(covariance))
+
+    def distance(self, other: "Gaussian") -> float:
+        """Returns the squared Frechet distance, nan if a feature is not finite.
+
+        trace (C1 C2)^(1/2) is the sum of the singular values of C1^(1/2) C2^(1/2), which needs no
+        root of a matrix that is not symmetric and may be singular.
+        """
+        shift = np.sum((self.mean - other.mean) ** 2)
+        if not np.isfinite(self.root).all() or not np.isfinite(other.root).all():
+            return float("nan")
+        common = np.linalg.svd(self.root @ other.root, compute_uv=False).sum()
+        spread = np.trace(self.covariance) + np.trace(other.covariance) - 2 * common
+        return float(max(shift + spread, 0.0))
+
+
+def frechet_inception_distance(
+    context: Context,
+    *,
+    weights: str,
+    split: str = "train",
+    num: int = 50_000,
+    output: str = "sample",
+    batch_size: int | None = None,
+) -> Evaluator:
+    """Measures the FID of generated images to those of a split.
+
+    Papers' FIDs are of 50,000 generated images; one of fewer is biased upwards. See
+    `Embedding.inception` for what the images go through.
+
+    Args:
+      context: the task, the data and ways to run functions over it.
+      weights: file of the network's weights, pytorch-fid's pt_inception-2015-12-05-6726825d.pth.
+      split: the real images, all of them.
+      num: generated images.
+      output: the task's, that makes them.
+      batch_size: images a batch, by default that of evaluation.
+
+    Returns:
+      `state -> {"fid", "num", "num_real"}`, the last two the images behind it. The real ones are
+      looked at once.
+
+    Raises:
+      ConfigError: fewer than 2 images, no such output, or weights that cannot be used.
+    """
+    embedding = Embedding.inception(weights, "features")
+    return _distance(
+        "fid", context, embedding, split=split, num=num, output=output, batch_size=batch_size
+    )
+
+
+def frechet_classifier_distance(
+    context: Context,
+    *,
+    classifier: str,
+    split: str = "test",
+    num: int = 10_000,
+    output: str = "sample",
+    batch_size: int | None = None,
+) -> Evaluator:
+    """Measures the Frechet distance by the features of a classifier trained here.
+
+    It needs no weights from elsewhere and suits images that are nothing like photographs. It is
+    not the FID, and compares only with distances by the same classifier, split and num.
+
+    Args:
+      context: the task, the data and ways to run functions over it.
+      classifier: workdir of the classifier's finished run.
+      split: the real images, all of them.
+      num: generated images.
+      output: the task's, that makes them.
+      batch_size: images a batch, by default that of evaluation.
+
+    Returns:
+      `state -> {"frechet_classifier_distance", "num", "num_real"}`, as above.
+
+    Raises:
+      ConfigError: fewer than 2 images, no such output, or no such run.
+    """
+    embedding = Embedding.judge(context, classifier, "features")
+    name = "frechet_classifier_distance"
+    return _distance(
+        name, context, embedding, split=split, num=num, output=output, batch_size=batch_size
+    )
+
+
+def _distance(name, context, embedding, *, split, num, output, batch_size) -> Evaluator:
+    if num < 2:
+        raise ConfigError(f"num={num}: the spread of images shows in 2 or more")
+    generated = embedding.generated(context, output=output, num=num, batch_size=batch_size)
+    real = embedding.real(context, split=split, batch_size=batch_size)
+    reference = None
+
+    def evaluate(state: TrainState) -> Summary:
+        nonlocal reference
+        found = Gaussian.fit(generated(state))
+        if reference is None:
+            reference = Gaussian.fit(real(state))
+            _warn_if_singular(context.warn, name, found, reference)
+        both = {"num": found, "num_real": reference}
+        counts = {key: fitted.count if fitted else 0 for key, fitted in both.items()}
+        known = found is not None and reference is not None
+        return {name: found.distance(reference) if known else float("nan"), **counts}
+
+    return evaluate
+
+
+def _warn_if_singular(warn, name, *fitted) -> None:
+    for gaussian in fitted:
+        if gaussian is not None and gaussian.count <= gaussian.mean.size:
+            warn(
+                f"{name}: {gaussian.count} images have a singular covariance of "
+                f"{gaussian.mean.size} features, and the distance is far too large"
+            )
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    if not np.isfinite(covariance).all():
+        return np.full_like(covariance, np.nan)
+    eigenvalues, vectors = np.linalg.eigh(covariance)
+    # Those of a singular covariance come out as rounding errors, of which roots are large.
+    floor = max(eigenvalues[-1], 0.0) * len(covariance) * np.finfo(np.float64).eps
+    roots = np.sqrt(np.where(eigenvalues > floor, eigenvalues, 0.0))
+    return (vectors * roots) @ vectors.T

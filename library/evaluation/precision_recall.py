@@ -1,0 +1,156 @@
+"""How many generated images are like real ones, and how many real ones are like generated ones.
+
+Kynkaanniemi, Karras, Laine, Lehtinen & Aila 2019, "Improved precision and recall metric for
+assessing generative models" (arXiv 1904.06991), section 2: a set of features covers the balls
+around its members that reach to their k-th neighbours. Precision is the share of generated features
+that real ones cover, recall the share of real features that generated ones cover.
+
+Naeem, Oh, Uh, Choi & Yoo 2020, "Reliable fidelity and diversity metrics for generative models"
+(arXiv 2002.09797), section 3: density is how many real balls a generated feature is in, over k;
+coverage the share of real balls with a generated feature in them. Outliers among the generated
+features do not move the latter two.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from library.config import ConfigError
+from library.evaluation.context import Context, Evaluator
+from library.evaluation.embedding import Embedding
+from library.summaries import Summary
+from library.task import TrainState
+
+# Elements of a block of distances, 128 MiB of them.
+_BLOCK = 2**24
+_NAMES = ("precision", "recall", "density", "coverage")
+
+
+class Manifold(NamedTuple):
+    """A set of features and the squared distances to the neighbours that its balls reach to."""
+
+    features: Float[np.ndarray, "n d"]
+    radii: Float[np.ndarray, "n 2"]
+
+    @classmethod
+    def of(cls, features: Float[np.ndarray, "n d"], ks: tuple[int, int]) -> "Manifold":
+        """Finds the distances of each feature to its k-th neighbours among the others.
+
+        Raises:
+          ValueError: there are too few features.
+        """
+        if len(features) <= max(ks):
+            raise ValueError(
+                f"{len(features)} images have no {max(ks)} neighbours each: take more images"
+            )
+        radii = []
+        for start, block in _distances(features, features):
+            rows = np.arange(len(block))
+            block[rows, start + rows] = np.inf
+            radii.append(np.partition(block, [k - 1 for k in ks], axis=1)[:, [k - 1 for k in ks]])
+        return cls(features, np.concatenate(radii))
+
+    def compare(self, generated: "Manifold", k: int) -> dict[str, float]:
+        """Returns precision, recall, density and coverage, `self` being the real features.
+
+        Precision and recall take the first of the radii, density and coverage the second, of
+        `k` neighbours.
+        """
+        precise, near = np.zeros(len(generated.features), bool), 0
+        recalled, covered = [], []
+        for start, block in _distances(self.features, generated.features):
+            small, large = self.radii[start : start + len(block)].T[..., None]
+            precise |= (block <= small).any(axis=0)
+            recalled.append((block <= generated.radii[:, 0]).any(axis=1))
+            inside = block <= large
+            near += inside.sum()
+            covered.append(inside.any(axis=1))
+        recall, coverage = (float(np.concatenate(flags).mean()) for flags in (recalled, covered))
+        density = float(near / (k * len(generated.features)))
+        return dict(zip(_NAMES, (float(precise.mean()), recall, density, coverage)))
+
+
+def precision_recall(
+    context: Context,
+    *,
+    weights: str | None = None,
+    classifier: str | None = None,
+    split: str = "test",
+    num: int = 10_000,
+    neighbours: int = 3,
+    density_neighbours: int = 5,
+    output: str = "sample",
+    batch_size: int | None = None,
+) -> Evaluator:
+    """Measures precision, recall, density and coverage of generated images.
+
+    All four depend on the network and on both numbers of images. The papers compare as many real
+    as generated ones, by features of VGG-16; here the network is Inception-v3, or a classifier
+    trained here. All features are kept in memory.
+
+    Args:
+      context: the task, the data and ways to run functions over it.
+      weights: file of Inception-v3's weights, pytorch-fid's pt_inception-2015-12-05-6726825d.pth.
+      classifier: in place of it, workdir of a classifier's finished run.
+      split: the real images, all of them; "test[:1000]" is a split, too.
+      num: generated images.
+      neighbours: k of precision and recall.
+      density_neighbours: k of density and coverage.
+      output: the task's, that makes the images.
+      batch_size: images a batch, by default that of evaluation.
+
+    Returns:
+      `state -> {"precision", "recall", "density", "coverage", "num", "num_real"}`. It raises
+      ValueError where the split has no more images than neighbours are asked for.
+
+    Raises:
+      ConfigError: both networks or neither, fewer images than neighbours, no such output, run or
+        weights.
+    """
+    ks = (neighbours, density_neighbours)
+    if (weights is None) == (classifier is None):
+        raise ConfigError("precision_recall takes one network: weights=... or classifier=...")
+    if min(ks) < 1 or num <= max(ks):
+        raise ConfigError(
+            f"neighbours={neighbours}, density_neighbours={density_neighbours} of num={num} "
+            f"images: valid are 1 to {num - 1}"
+        )
+    embedding = (
+        Embedding.inception(weights, "features")
+        if classifier is None
+        else Embedding.judge(context, classifier, "features")
+    )
+    generated = embedding.generated(context, output=output, num=num, batch_size=batch_size)
+    real = embedding.real(context, split=split, batch_size=batch_size)
+    reference = None
+
+    def evaluate(state: TrainState) -> Summary:
+        nonlocal reference
+        reference = reference or _manifold(real(state), ks)
+        found = _manifold(generated(state), ks)
+        counts = {"num": len(found.features), "num_real": len(reference.features)}
+        if not min(counts.values()):
+            return {**dict.fromkeys(_NAMES, float("nan")), **counts}
+        return {**reference.compare(found, density_neighbours), **counts}
+
+    return evaluate
+
+
+def _manifold(parts, ks) -> Manifold:
+    features = np.concatenate(list(parts))
+    if not len(features):
+        return Manifold(features, np.zeros((0, 2)))
+    return Manifold.of(features, ks)
+
+
+def _distances(a: np.ndarray, b: np.ndarray):
+    """Yields blocks of the squared distances of all rows of `a` to all of `b`, and their starts."""
+    # |x - y|^2 = |x|^2 + |y|^2 - 2 x.y loses the digits that all features share.
+    a, b = a - b.mean(axis=0), b - b.mean(axis=0)
+    squares = (b**2).sum(axis=1)
+    size = max(_BLOCK // len(b), 1)
+    for start in range(0, len(a), size):
+        block = a[start : start + size]
+        found = (block**2).sum(axis=1)[:, None] + squares - 2 * (block @ b.T)
+        yield start, np.maximum(found, 0.0)

@@ -1,0 +1,323 @@
+"""Inception-v3, and the variant of it by which Frechet inception distances are measured.
+
+Szegedy, Vanhoucke, Ioffe, Shlens & Wojna 2016, "Rethinking the Inception architecture for computer
+vision" (arXiv 1512.00567), section 6, as torchvision lays it out: 23,834,568 params with a thousand
+classes, 27,161,264 with the auxiliary classifier. Modules have torchvision's names in lower case.
+
+The variant "fid" is the TensorFlow graph of 2015-12-05, with 1008 classes, that Heusel et al. 2017
+(arXiv 1706.08500) measure by, as pytorch-fid has it: averages leave padding out, and the last
+module pools its maximum where all others pool their average.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.config import check_choice
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.normalization import norm
+
+
+class Conv(NamedTuple):
+    """A convolution, batch normalization and relu; those with a stride have no padding."""
+
+    name: str
+    features: int
+    kernel: tuple[int, int]
+    stride: int = 1
+    padding: str = "SAME"
+
+
+# How the pools of stride 1 treat their padding, and what the last module pools.
+VARIANTS = {
+    "torchvision": dict(count_padding=True, last_pool="average"),
+    "fid": dict(count_padding=False, last_pool="maximum"),
+}
+POOL = "pool"
+HALVE = "halve"
+
+STEM = (
+    (
+        Conv("conv2d_1a_3x3", 32, (3, 3), 2),
+        Conv("conv2d_2a_3x3", 32, (3, 3), padding="VALID"),
+        Conv("conv2d_2b_3x3", 64, (3, 3)),
+    ),
+    (Conv("conv2d_3b_1x1", 80, (1, 1)), Conv("conv2d_4a_3x3", 192, (3, 3), padding="VALID")),
+)
+
+
+def _a(pooled: int) -> tuple:
+    """Figure 5: 5x5 as two 3x3; a branch is a chain of steps, and branches are concatenated."""
+    return (
+        (Conv("branch1x1", 64, (1, 1)),),
+        (Conv("branch5x5_1", 48, (1, 1)), Conv("branch5x5_2", 64, (5, 5))),
+        (
+            Conv("branch3x3dbl_1", 64, (1, 1)),
+            Conv("branch3x3dbl_2", 96, (3, 3)),
+            Conv("branch3x3dbl_3", 96, (3, 3)),
+        ),
+        (POOL, Conv("branch_pool", pooled, (1, 1))),
+    )
+
+
+def _c(width: int) -> tuple:
+    """Figure 6: 7x7 as 1x7 and 7x1."""
+    return (
+        (Conv("branch1x1", 192, (1, 1)),),
+        (
+            Conv("branch7x7_1", width, (1, 1)),
+            Conv("branch7x7_2", width, (1, 7)),
+            Conv("branch7x7_3", 192, (7, 1)),
+        ),
+        (
+            Conv("branch7x7dbl_1", width, (1, 1)),
+            Conv("branch7x7dbl_2", width, (7, 1)),
+            Conv("branch7x7dbl_3", width, (1, 7)),
+            Conv("branch7x7dbl_4", width, (7, 1)),
+            Conv("branch7x7dbl_5", 192, (1, 7)),
+        ),
+        (POOL, Conv("branch_pool", 192, (1, 1))),
+    )
+
+
+# Figure 10: the grid is halved by a strided and a pooled branch side by side.
+_B = (
+    (Conv("branch3x3", 384, (3, 3), 2),),
+    (
+        Conv("branch3x3dbl_1", 64, (1, 1)),
+        Conv("branch3x3dbl_2", 96, (3, 3)),
+        Conv("branch3x3dbl_3", 96, (3, 3), 2),
+    ),
+    (HALVE,),
+)
+_D = (
+    (Conv("branch3x3_1", 192, (1, 1)), Conv("branch3x3_2", 320, (3, 3), 2)),
+    (
+        Conv("branch7x7x3_1", 192, (1, 1)),
+        Conv("branch7x7x3_2", 192, (1, 7)),
+        Conv("branch7x7x3_3", 192, (7, 1)),
+        Conv("branch7x7x3_4", 192, (3, 3), 2),
+    ),
+    (HALVE,),
+)
+# Figure 7: filter banks that are widened; a tuple in a chain is a fork, its ends concatenated.
+_E = (
+    (Conv("branch1x1", 320, (1, 1)),),
+    (
+        Conv("branch3x3_1", 384, (1, 1)),
+        (Conv("branch3x3_2a", 384, (1, 3)), Conv("branch3x3_2b", 384, (3, 1))),
+    ),
+    (
+        Conv("branch3x3dbl_1", 448, (1, 1)),
+        Conv("branch3x3dbl_2", 384, (3, 3)),
+        (Conv("branch3x3dbl_3a", 384, (1, 3)), Conv("branch3x3dbl_3b", 384, (3, 1))),
+    ),
+    (POOL, Conv("branch_pool", 192, (1, 1))),
+)
+
+MODULES = {
+    "mixed_5b": _a(32),
+    "mixed_5c": _a(64),
+    "mixed_5d": _a(64),
+    "mixed_6a": _B,
+    "mixed_6b": _c(128),
+    "mixed_6c": _c(160),
+    "mixed_6d": _c(160),
+    "mixed_6e": _c(192),
+    "mixed_7a": _D,
+    "mixed_7b": _E,
+    "mixed_7c": _E,
+}
+
+_initial = partial(nn.initializers.truncated_normal, lower=-2.0, upper=2.0)
+
+
+class ConvNorm(nn.Module):
+    """Convolution "conv" without bias, batch normalization "norm" (epsilon 1e-3), relu."""
+
+    spec: Conv
+    stddev: float = 0.1
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
+        """Returns `spec.features` channels."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        stride = self.spec.stride
+        x = nn.Conv(
+            self.spec.features,
+            self.spec.kernel,
+            strides=(stride, stride),
+            padding="VALID" if stride > 1 else self.spec.padding,
+            use_bias=False,
+            kernel_init=_initial(self.stddev),
+            name="conv",
+            **types,
+        )(x)
+        return nn.relu(norm(x, "batch", name="norm", train=train, epsilon=1e-3, **types))
+
+
+class Mixed(nn.Module):
+    """An Inception module: branches side by side, their channels concatenated.
+
+    Attributes:
+      branches: chains of steps; a step is a Conv, a tuple of them (a fork), POOL or HALVE.
+      pool: what POOL does: "average" or "maximum" of 3x3 at stride 1.
+      count_padding: whether an average counts the zeros around the image.
+      dtype: of the computation.
+      param_dtype: of the params.
+    """
+
+    branches: tuple
+    pool: str
+    count_padding: bool
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
+        """Returns the branches' channels, in the order of the table."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+
+        def step(y, what):
+            if what == HALVE:
+                return nn.max_pool(y, (3, 3), (2, 2))
+            if what == POOL and self.pool == "maximum":
+                return nn.max_pool(y, (3, 3), padding="SAME")
+            if what == POOL:
+                return nn.avg_pool(y, (3, 3), padding="SAME", count_include_pad=self.count_padding)
+            if isinstance(what, Conv):
+                return ConvNorm(what, name=what.name, **types)(y, train)
+            return jnp.concatenate([step(y, end) for end in what], axis=-1)
+
+        ends = []
+        for branch in self.branches:
+            y = x
+            for what in branch:
+                y = step(y, what)
+            ends.append(y)
+        return jnp.concatenate(ends, axis=-1)
+
+
+class Auxiliary(nn.Module):
+    """The auxiliary classifier on the 17x17 grid (section 4), which regularizes training."""
+
+    num_classes: int
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b k"]:
+        """Returns logits, float32; the grid is 17x17 or larger."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        x = nn.avg_pool(x, (5, 5), (3, 3))
+        x = ConvNorm(Conv("conv0", 128, (1, 1)), name="conv0", **types)(x, train)
+        last = Conv("conv1", 768, (5, 5), padding="VALID")
+        x = ConvNorm(last, stddev=0.01, name="conv1", **types)(x, train)
+        x = x.mean(axis=(1, 2))
+        return nn.Dense(
+            self.num_classes,
+            kernel_init=_initial(0.001),
+            dtype=jnp.float32,
+            param_dtype=self.param_dtype,
+            name="fc",
+        )(x)
+
+
+class InceptionV3(nn.Module):
+    """Stem, eleven Inception modules, mean over space, dropout, linear head.
+
+    Records "stage1" and "stage2" (after the two poolings of the stem, 64 and 192 channels),
+    "stage3" (the input of the auxiliary classifier, 768), "stage4" (2048), "features" (b, 2048)
+    and, in training with `aux`, "aux_logits" (b, k).
+
+    Attributes:
+      num_classes: size of the logits.
+      variant: a key of VARIANTS.
+      aux: whether there is the auxiliary classifier, "auxlogits".
+      dropout: rate before the head.
+      dtype: of the computation; the heads are computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    variant: str = "torchvision"
+    aux: bool = False
+    dropout: float = 0.5
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32; images are 75x75 or larger, 299x299 in the paper."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        pooling = VARIANTS[self.variant]
+        x = image
+        for i, layers in enumerate(STEM, 1):
+            for layer in layers:
+                x = ConvNorm(layer, name=layer.name, **types)(x, train)
+            x = nn.max_pool(x, (3, 3), (2, 2))
+            record(self, f"stage{i}", x)
+        for name, branches in MODULES.items():
+            pool = pooling["last_pool"] if name == "mixed_7c" else "average"
+            count = pooling["count_padding"]
+            x = Mixed(branches, pool, count, name=name, **types)(x, train)
+            if name == "mixed_6e":
+                record(self, "stage3", x)
+                self._auxiliary(x, train)
+        record(self, "stage4", x)
+        x = x.mean(axis=(1, 2))
+        record(self, "features", x)
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+        return linear_head(
+            x, self.num_classes, kernel_init=_initial(0.1), param_dtype=self.param_dtype
+        )
+
+    def _auxiliary(self, x, train):
+        if self.aux and (train or self.is_initializing()):
+            types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+            logits = Auxiliary(self.num_classes, name="auxlogits", **types)(x, train)
+            record(self, "aux_logits", logits)
+
+
+def inception_v3(
+    num_classes: int = 1000,
+    variant: str = "torchvision",
+    aux: bool = False,
+    dropout: float = 0.5,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> InceptionV3:
+    """Builds Inception-v3.
+
+    Args:
+      num_classes: size of the logits; 1008 in the published weights of the variant "fid".
+      variant: "torchvision" or "fid". torchvision's published weights take images in [-1, 1],
+        and so do those of "fid".
+      aux: whether there is the auxiliary classifier, whose logits are recorded as "aux_logits" in
+        training; images are then 299x299 or larger. A loss that leaves them out does not train it.
+      dropout: rate before the head.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown variant or dtype, a rate outside [0, 1), a size below 1.
+    """
+    check_sizes(num_classes=num_classes)
+    check_choice("variant", variant, VARIANTS)
+    check_rates(dropout=dropout)
+    check_dtypes(dtype, param_dtype)
+    return InceptionV3(
+        num_classes=num_classes,
+        variant=variant,
+        aux=aux,
+        dropout=dropout,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )

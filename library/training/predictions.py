@@ -1,0 +1,153 @@
+"""What `generate` shows of a classifier: its most probable classes for given images."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from library.config import ConfigError
+from library.data import pipeline
+from library.data.preprocessing import CorruptExample
+from library.data.sources import Source
+from library.reporting import figures
+from library.training.session import Trained
+from library.training.workdir import write_json
+
+
+class Examples(NamedTuple):
+    """Preprocessed examples, what to call each, and their classes where they are known."""
+
+    loaded: list[dict[str, np.ndarray]]
+    names: list[str]
+    labels: list[int] | None = None
+
+
+class Predictions(NamedTuple):
+    """What was predicted for n examples.
+
+    Attributes:
+      images: `(n, h, w, c)`, uint8.
+      names: what to call each.
+      labels: the true classes, where they are known.
+      probabilities: of the classes, `(n, k)`.
+      label_names: names of the classes.
+    """
+
+    images: np.ndarray
+    names: list[str]
+    labels: list[int] | None
+    probabilities: np.ndarray
+    label_names: list[str]
+
+
+def from_files(trained: Trained, paths: Sequence[Path]) -> Examples:
+    """Loads image files as the run's evaluation loads its images.
+
+    Raises:
+      ConfigError: a file does not exist, is no image, or is of another size than the model's.
+    """
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise ConfigError(f"no such image file: {', '.join(missing)}")
+    records = [{"image": path.read_bytes()} for path in paths]
+    source = Source(records, trained.plan.label_names, lambda i: str(paths[i]))
+    loader = trained.plan.loader._replace(
+        source=source, preprocess=trained.plan.preprocess["test"], on_corrupt="stop"
+    )
+    blanks = {k: v for k, v in loader.blank.items() if k != "image"}
+    try:
+        loaded = [{**blanks, **loader.load(i, i)} for i in range(len(paths))]
+    except CorruptExample as error:
+        raise ConfigError(str(error)) from error
+    wanted = loader.blank["image"].shape
+    for path, example in zip(paths, loaded):
+        if example["image"].shape != wanted:
+            shown = "x".join(map(str, example["image"].shape))
+            raise ConfigError(
+                f"{path} is {shown} after preprocessing, and the model takes "
+                f"{'x'.join(map(str, wanted))} (height, width, channels)"
+            )
+    return Examples(loaded, [str(path) for path in paths])
+
+
+def from_split(trained: Trained, split: str, num: int, seed: int) -> Examples:
+    """Draws `num` examples of a split, without repetition.
+
+    Raises:
+      ConfigError: the split has fewer.
+    """
+    loader = trained.feed.loader(split)
+    size = len(loader.source.records)
+    if num > size:
+        raise ConfigError(f"--num={num}: split {split!r} has {size} examples")
+    rows = pipeline.permutation(seed, 0, size)[:num]
+    loaded = [loader.load(i, int(row)) for i, row in enumerate(rows)]
+    known = np.ndim(loader.blank.get("label", [])) == 0
+    labels = [int(example["label"]) for example in loaded] if known else None
+    return Examples(loaded, [f"{split}[{row}]" for row in rows], labels)
+
+
+def predict(trained: Trained, examples: Examples) -> Predictions:
+    """Returns the class probabilities of examples."""
+    output = trained.plan.task.outputs["probabilities"]
+
+    def run(state, batch, key):
+        return {"probabilities": output(state, batch, key)}
+
+    collect = trained.feed.context().collect(run)
+    found = [
+        collect(trained.state, trained.plan.strategy.put(batch))["probabilities"]
+        for batch in _batches(examples.loaded, trained.plan.strategy.batch_shards)
+    ]
+    probabilities = np.concatenate(found)[: len(examples.loaded)]
+    names = trained.plan.label_names or [str(i) for i in range(probabilities.shape[-1])]
+    images = np.stack([example["image"] for example in examples.loaded])
+    return Predictions(images, examples.names, examples.labels, probabilities, list(names))
+
+
+def lines(predictions: Predictions) -> Iterator[str]:
+    """Renders one line an example: its class, where known, and its five most probable classes."""
+    for i, (name, top) in enumerate(zip(predictions.names, _top5(predictions))):
+        if predictions.labels:
+            name += f", truly {predictions.label_names[predictions.labels[i]]}"
+        yield f"{name}: " + ", ".join(f"{label} {share:.1%}" for label, share in top)
+
+
+def write(predictions: Predictions, folder: Path) -> Path:
+    """Writes predictions.json and predictions.png; returns the picture's path."""
+    folder.mkdir(exist_ok=True)
+    known = predictions.labels or [None] * len(predictions.names)
+    table = {
+        name: {
+            "label": None if label is None else predictions.label_names[label],
+            "probabilities": dict(top),
+        }
+        for name, label, top in zip(predictions.names, known, _top5(predictions))
+    }
+    write_json(folder / "predictions.json", table)
+    figure = figures.image_grid(
+        predictions.images,
+        probabilities=predictions.probabilities,
+        label_names=predictions.label_names,
+        columns=4,
+    )
+    return figures.save(figure, folder / "predictions.png")
+
+
+def _top5(predictions: Predictions) -> list[list[tuple[str, float]]]:
+    order = np.argsort(-predictions.probabilities, axis=-1)[:, :5]
+    return [
+        [(predictions.label_names[k], float(p[k])) for k in top]
+        for p, top in zip(predictions.probabilities, order)
+    ]
+
+
+def _batches(examples: list[dict], shards: int) -> Iterator[dict[str, np.ndarray]]:
+    # One size for all, a multiple of the devices: one compilation.
+    size = shards * max(1, min(64, -(-len(examples) // shards)))
+    for start in range(0, len(examples), size):
+        part = examples[start : start + size]
+        part = part + [part[-1]] * (size - len(part))
+        yield jax.tree.map(lambda *x: np.stack(x), *part)

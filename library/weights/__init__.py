@@ -1,0 +1,1 @@
+"""Published weights of other projects: files, and the names of their params here."""
