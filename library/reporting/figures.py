@@ -23,6 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from library.reporting import mosaic as mosaics
 from library.reporting import notation
 from library.reporting.runs import Curve, replace
 from library.summaries import expected_calibration_error
@@ -478,6 +479,24 @@ def image_grid(
             axes.text(x + room, top + 0.075, _percent(share), size=7, va="center", ha="right")
 
     return _draw_grid(images, columns, 1.0, caption)
+
+
+def mosaic(rows: UInt8[np.ndarray, "n k h w c"], names: Sequence[str] | None = None) -> Figure:
+    """Draws rows of images close together, what each row is at its left where names are given."""
+    picture = mosaics.mosaic(rows)
+    left = 0.95 if names else 0.0
+    tile = min((WIDTH - left) / rows.shape[1], 1.1)
+    width = tile * rows.shape[1]
+    height = width * picture.shape[0] / picture.shape[1]
+    with matplotlib.rc_context(STYLE):
+        figure = _blank(height, left + width, layout=None)
+        axes = figure.add_axes((left / (left + width), 0, width / (left + width), 1))
+        axes.imshow(_pixels(picture), cmap="gray", vmin=0, vmax=1, aspect="auto")
+        axes.set_axis_off()
+        for i, name in enumerate(names or ()):
+            middle = 1 - (i + 0.5) / len(rows)
+            figure.text(0, middle, notation.printable(name, 16), size=8, color=MUTED, va="center")
+    return figure
 
 
 def augmentation_grid(images: UInt8[np.ndarray, "n k h w c"], *, rows: int = 8) -> Figure:

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from library.reporting import figures, notation, page, runs
+from library.reporting import figures, made, notation, page, runs
 from library.reporting.page import Html
 from library.reporting.runs import Run
 
-PREDICTIONS, EXTRA_FIGURES = 24, 40
+PREDICTIONS, EXTRA_FIGURES, TEXTS = 24, 40, 4
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -48,6 +48,7 @@ def write_report(workdir: str | os.PathLike) -> Path:
     augmented = runs.read_arrays(run.path / "augmented.npz")
     drawn = [
         *_draw_training(run),
+        *_draw_made(run),
         *_draw_evaluation(run, evaluation, _label_names(predictions, evaluation)),
         *_draw_predictions(run, predictions),
         *_draw_augmented(run, augmented),
@@ -73,6 +74,7 @@ def _sections(run: Run, drawn: Sequence[Drawn], evaluation) -> list[Html]:
         _header(run),
         page.section("Command", page.code(runs.command(run))),
         page.section("Learning curves", *shown("curves"), _metrics_table(run)),
+        page.section("Made", *shown("made"), *_texts(run)),
         page.section("Confusion", *shown("confusion")),
         page.section("Calibration", calibration if shown("calibration") else ""),
         page.section("Predictions", *shown("predictions")),
@@ -150,6 +152,30 @@ def _draw_training(run: Run) -> list[Drawn]:
         figure = figures.throughput(seconds, rates)
         drawn.append(_save(run, "throughput", figure, "throughput", "Throughput over the run."))
     return drawn
+
+
+def _draw_made(run: Run) -> list[Drawn]:
+    drawn = []
+    for found in made.find(run.path):
+        last = made.newest(found)
+        if isinstance(last, Figure):
+            caption = f"{found.name}, step {found.steps[-1]:,}"
+            drawn.append(_save(run, f"made_{found.name}", last, "made", caption, "photos"))
+        strip = made.over_training(found)
+        if strip is not None:
+            caption = f"{found.name} over training: the same places, a row for each step"
+            drawn.append(_save(run, f"made_{found.name}_steps", strip, "made", caption, "photos"))
+    return drawn
+
+
+def _texts(run: Run) -> list[Html]:
+    shown = []
+    for found in made.find(run.path):
+        last = made.newest(found)
+        if not isinstance(last, Figure):
+            shown.append(page.tag("h3", f"{found.name}, step {found.steps[-1]:,}"))
+            shown += [page.code(text) for text in last[:TEXTS]]
+    return shown
 
 
 def _draw_evaluation(run: Run, arrays: Mapping[str, np.ndarray], names) -> list[Drawn]:

@@ -46,6 +46,7 @@ class Plan(NamedTuple):
       steps: duration -> number of updates.
       state: shapes of the TrainState.
       metrics: shapes of what an update measures.
+      measured: names of all numbers that the run logs, "train/loss", "test/accuracy", ...
     """
 
     recipe: Recipe
@@ -62,6 +63,7 @@ class Plan(NamedTuple):
     steps: Callable[[str], int]
     state: task.TrainState
     metrics: Mapping[str, Any]
+    measured: frozenset[str]
 
 
 def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
@@ -128,11 +130,11 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
         steps=steps,
         state=None,
         metrics={},
+        measured=frozenset(),
     )
     state, metrics = _shapes(plan)
     plan = plan._replace(state=state, metrics=metrics)
-    _check_what_comes_later(plan)
-    return plan
+    return plan._replace(measured=_check_what_comes_later(plan))
 
 
 def train_input(plan: Plan, batch: Mapping, constants: Mapping, key: Any) -> dict:
@@ -226,8 +228,12 @@ def _check_sections(recipe: Recipe) -> None:
             config.read(cls, values, where)
 
 
-def _check_what_comes_later(plan: Plan) -> None:
-    """Finds now what the loop would stumble over when it saves, logs or evaluates."""
+def _check_what_comes_later(plan: Plan) -> frozenset[str]:
+    """Finds now what the loop would stumble over when it saves, logs or evaluates.
+
+    Returns:
+      The names of all numbers that will be logged.
+    """
     recipe = plan.recipe
     checkpointing = config.read(Checkpointing, recipe.checkpoint, "checkpoint")
     rules = config.read(Parallel, recipe.parallel, "parallel").rules
@@ -250,6 +256,7 @@ def _check_what_comes_later(plan: Plan) -> None:
             raise ConfigError(
                 f"{where}={metric!r} is measured nowhere: {nearest(metric, sorted(measured))}"
             )
+    return frozenset(measured)
 
 
 def _rehearse(plan: Plan, name: str, section: Mapping[str, Any]) -> list[str]:

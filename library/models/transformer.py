@@ -1,0 +1,436 @@
+"""Transformer language models: the decoder of GPT-2 (Radford et al. 2019), and its later options.
+
+Pre-norm blocks, learned positions and tied embeddings are GPT-2's: with 50,257 tokens, a context of
+1024 and 12 blocks of width 768, it has the published 124,439,808 params. `bias=False` leaves out
+all biases, as nanoGPT's recipes for Shakespeare do; rotary positions (Su et al. 2021) and
+grouped-query attention (Ainslie et al. 2023, arXiv 2305.13245) are those of Llama and its kin.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from library.config import ConfigError, check_choice
+from library.layers import vocabulary_loss
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.intermediates import record
+from library.layers.rotary import rotate
+
+POSITIONS = ("learned", "rotary")
+# What the backward pass finds stored: everything; the input of each block; that, and the products
+# with weights, which cost the most to compute again.
+REMAT = {
+    "none": None,
+    "full": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+# Width, depth, heads (Radford et al. 2019, table 2, with heads of 64 features).
+GPT2 = {
+    "gpt2": (768, 12, 12),
+    "gpt2_medium": (1024, 24, 16),
+    "gpt2_large": (1280, 36, 20),
+    "gpt2_xl": (1600, 48, 25),
+}
+
+
+class CausalAttention(nn.Module):
+    """Attention of each token to itself and those before it, with a cache for decoding.
+
+    Submodules "query" has kernel (d, heads, d/heads), "key" and "value" (d, key heads, d/heads),
+    "out" (heads, d/heads, d). Each key head serves num_heads / num_kv_heads query heads in a row.
+    """
+
+    num_heads: int
+    num_kv_heads: int
+    rotary: bool
+    bias: bool
+    residual_std: float
+    dtype: Any
+    param_dtype: Any
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b t d"],
+        positions: Int[Array, "#b t"],
+        mask: Bool[Array, "#b #h t l"] | None,
+        cache: dict[str, Float[Array, "b l k e"]] | None,
+        start: Int[Array, "..."] | None,
+    ) -> tuple[Float[Array, "b t d"], dict[str, Float[Array, "b l k e"]] | None]:
+        """Returns the tokens' mixes, and the cache with their keys and values from `start` on."""
+        features, init = x.shape[-1], nn.initializers.normal
+        common = dict(use_bias=self.bias, dtype=self.dtype, param_dtype=self.param_dtype)
+
+        def split(heads, name):
+            shape = (heads, features // self.num_heads)
+            return nn.DenseGeneral(shape, kernel_init=init(0.02), name=name, **common)(x)
+
+        query, key = split(self.num_heads, "query"), split(self.num_kv_heads, "key")
+        value = split(self.num_kv_heads, "value")
+        if self.rotary:
+            query, key = rotate(query, positions), rotate(key, positions)
+        if cache is not None:
+            cache = {"key": _write(cache["key"], key, start)} | {
+                "value": _write(cache["value"], value, start)
+            }
+            key, value = (cache[name].astype(self.dtype) for name in ("key", "value"))
+        y = jax.nn.dot_product_attention(query, key, value, mask=mask, is_causal=cache is None)
+        init = init(self.residual_std)
+        y = nn.DenseGeneral(features, axis=(-2, -1), kernel_init=init, name="out", **common)(y)
+        return y, cache
+
+
+class Block(nn.Module):
+    """Pre-norm block: x + attention(norm(x)), then x + feed-forward(norm(x)); tanh GELU."""
+
+    num_heads: int
+    num_kv_heads: int
+    feed_forward: int
+    rotary: bool
+    dropout: float
+    bias: bool
+    residual_std: float
+    dtype: Any
+    param_dtype: Any
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b t d"],
+        positions: Int[Array, "#b t"],
+        mask: Bool[Array, "#b #h t l"] | None,
+        cache: dict[str, Float[Array, "b l k e"]] | None,
+        start: Int[Array, "..."] | None,
+        train: bool,
+    ) -> tuple[Float[Array, "b t d"], dict[str, Float[Array, "b l k e"]] | None]:
+        """Returns tokens of the size they came in, and the cache, if there is one."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        common = dict(use_bias=self.bias, **types)
+        normal, attention = nn.initializers.normal, CausalAttention
+        y = nn.LayerNorm(epsilon=1e-5, name="norm1", **common)(x)
+        heads = (self.num_heads, self.num_kv_heads, self.rotary, self.bias, self.residual_std)
+        y, cache = attention(*heads, name="attention", **types)(y, positions, mask, cache, start)
+        x = x + nn.Dropout(self.dropout, deterministic=not train, name="dropout1")(y)
+        y = nn.LayerNorm(epsilon=1e-5, name="norm2", **common)(x)
+        y = nn.gelu(nn.Dense(self.feed_forward, kernel_init=normal(0.02), name="fc1", **common)(y))
+        init = normal(self.residual_std)
+        y = nn.Dense(x.shape[-1], kernel_init=init, name="fc2", **common)(y)
+        return x + nn.Dropout(self.dropout, deterministic=not train, name="dropout2")(y), cache
+
+
+class GPT(nn.Module):
+    """Token and position embeddings, blocks, a last LayerNorm, and logits by the embeddings.
+
+    Submodules "tokens", "positions" (if learned), "block1", "block2", ... (or "blocks", whose
+    params have a leading axis of the depth), "norm", and, if not tied, "head", whose embedding
+    (v, d) is the output layer. Records "features" (b, t, d), what the logits are made from.
+
+    Where documents are packed into a window, `segments` numbers them, and 0 marks padding: a token
+    attends to its own segment only, and positions count from the segment's start, so each document
+    is treated as if it were alone.
+
+    Attributes:
+      vocab_size: size of the logits.
+      context: the most tokens that it sees.
+      width: d, the size of a token.
+      depth: number of blocks.
+      num_heads: of each attention layer.
+      num_kv_heads: heads of keys and values, each shared by num_heads / num_kv_heads of queries.
+      feed_forward: width of the feed-forward layers.
+      rotary: rotates queries and keys by their positions, in place of learned embeddings.
+      dropout: rate after the embeddings and at the end of each half of a block.
+      tied: logits by the embeddings of the tokens.
+      bias: in dense layers and normalization.
+      scan_layers: runs the blocks as one loop, which is compiled once for all of them.
+      remat: what the backward pass computes again, see REMAT.
+      dtype: of the computation; logits are summed in float32.
+      param_dtype: of the params.
+    """
+
+    vocab_size: int
+    context: int
+    width: int
+    depth: int
+    num_heads: int
+    num_kv_heads: int
+    feed_forward: int
+    rotary: bool = False
+    dropout: float = 0.0
+    tied: bool = True
+    bias: bool = True
+    scan_layers: bool = False
+    remat: str = "none"
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    def setup(self):
+        """Declares the submodules, named as the attributes."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        embed = dict(embedding_init=nn.initializers.normal(0.02), **types)
+        self.tokens = nn.Embed(self.vocab_size, self.width, **embed)
+        if not self.rotary:
+            self.positions = nn.Embed(self.context, self.width, **embed)
+        self.embedding_dropout = nn.Dropout(self.dropout)
+        for name in self._block_names():
+            block = Block(
+                num_heads=self.num_heads,
+                num_kv_heads=self.num_kv_heads,
+                feed_forward=self.feed_forward,
+                rotary=self.rotary,
+                dropout=self.dropout,
+                bias=self.bias,
+                # Each half of a block adds to the sum that the next sees (section 2.3).
+                residual_std=0.02 / (2 * self.depth) ** 0.5,
+                **types,
+            )
+            setattr(self, name, block)
+        self.norm = nn.LayerNorm(epsilon=1e-5, use_bias=self.bias, **types)
+        if not self.tied:
+            self.head = nn.Embed(self.vocab_size, self.width, **embed)
+
+    def __call__(
+        self,
+        tokens: Int[Array, "b t"],
+        *,
+        segments: Int[Array, "b t"] | None = None,
+        train: bool = False,
+    ) -> Float[Array, "b t v"]:
+        """Returns the logits of the token after each, float32; see `hidden`."""
+        return self.attend(self.hidden(tokens, segments=segments, train=train))
+
+    def hidden(
+        self,
+        tokens: Int[Array, "b t"],
+        *,
+        segments: Int[Array, "b t"] | None = None,
+        train: bool = False,
+    ) -> Float[Array, "b t d"]:
+        """Returns what `attend` makes logits from.
+
+        Raises:
+          ValueError: more tokens than the context.
+        """
+        self._check_length(tokens.shape[1], "tokens")
+        if segments is None:
+            positions, mask = jnp.arange(tokens.shape[1])[None], None
+        else:
+            positions = _positions_within(segments)
+            mask = segments[:, None, :, None] == segments[:, None, None, :]
+        return self._network(tokens, positions, mask, None, None, train)[0]
+
+    def attend(self, hidden: Float[Array, "*n d"]) -> Float[Array, "*n v"]:
+        """Returns the logits, float32."""
+        return vocabulary_loss.logits(hidden, *self.vocabulary())
+
+    def vocabulary(self) -> tuple[Float[Array, "v d"], Float[Array, " v"] | None]:
+        """Returns the weights of the output layer, a row for each token, and its bias, if any."""
+        return (self.tokens if self.tied else self.head).embedding, None
+
+    @nn.nowrap
+    def initial_cache(self, batch_size: int, length: int, dtype: Any = None) -> PyTree:
+        """Returns room for the keys and values of `length` tokens a row, in `dtype` or its own.
+
+        Raises:
+          ValueError: more tokens than the context.
+        """
+        self._check_length(length, "tokens to decode")
+        shape = (batch_size, length, self.num_kv_heads, self.width // self.num_heads)
+        if self.scan_layers:
+            shape = (self.depth, *shape)
+        zeros = jnp.zeros(shape, dtype or self.dtype)
+        return {name: {"key": zeros, "value": zeros} for name in self._block_names()}
+
+    def prefill(self, tokens: Int[Array, "b t"], cache: PyTree) -> PyTree:
+        """Returns the cache with the keys and values of the tokens, which stand at the start.
+
+        Rows of different lengths may be filled up with any tokens: `step` at a position sees those
+        up to it, having replaced what was there.
+        """
+        return self._extend(tokens, cache, jnp.zeros((), jnp.int32))[1]
+
+    def step(
+        self, tokens: Int[Array, "b 1"], cache: PyTree, position: Int[Array, "..."]
+    ) -> tuple[Float[Array, "b v"], PyTree]:
+        """Returns the logits of the token that follows, and the cache with this one in it.
+
+        Args:
+          tokens: one a row.
+          cache: of all tokens before it.
+          position: where it stands, from 0: of all rows (), or of each (b,).
+        """
+        hidden, cache = self._extend(tokens, cache, position)
+        return self.attend(hidden[:, -1]), cache
+
+    @nn.nowrap
+    def _block_names(self) -> list[str]:
+        return ["blocks"] if self.scan_layers else [f"block{i + 1}" for i in range(self.depth)]
+
+    @nn.nowrap
+    def _check_length(self, length: int, what: str) -> None:
+        if length > self.context:
+            raise ValueError(f"{length} {what} exceed the context of the model, {self.context}")
+
+    def _extend(
+        self, tokens: Int[Array, "b t"], cache: PyTree, start: Int[Array, "..."]
+    ) -> tuple[Float[Array, "b t d"], PyTree]:
+        length = jax.tree.leaves(cache)[0].shape[-3]
+        positions = jnp.atleast_1d(start)[:, None] + jnp.arange(tokens.shape[1])[None]
+        mask = jnp.arange(length)[None, None, None] <= positions[:, None, :, None]
+        return self._network(tokens, positions, mask, cache, start, False)
+
+    def _network(self, tokens, positions, mask, cache, start, train):
+        x = self.tokens(tokens)
+        if not self.rotary:
+            x = x + self.positions(positions)
+        x = self.embedding_dropout(x, deterministic=not train)
+
+        def run(block: Block, x: Array, cache: PyTree) -> tuple[Array, PyTree]:
+            return block(x, positions, mask, cache, start, train)
+
+        if self.remat != "none" and cache is None:
+            # Within a loop nothing could be taken from the forward pass by mistake.
+            options = dict(policy=REMAT[self.remat], prevent_cse=not self.scan_layers)
+            run = nn.remat(run, **options)
+        if self.scan_layers:
+            axes = dict(variable_axes={"params": 0}, split_rngs={"params": True, "dropout": True})
+            run = nn.scan(run, length=self.depth, **axes)
+        caches = {}
+        for name in self._block_names():
+            x, caches[name] = run(getattr(self, name), x, cache and cache[name])
+        x = self.norm(x)
+        record(self, "features", x)
+        return x, caches
+
+
+def gpt(
+    vocab_size: int,
+    context: int = 1024,
+    width: int = 768,
+    depth: int = 12,
+    num_heads: int = 12,
+    num_kv_heads: int | None = None,
+    feed_forward: int | None = None,
+    positions: str = "learned",
+    dropout: float = 0.0,
+    tied: bool = True,
+    bias: bool = True,
+    scan_layers: bool = False,
+    remat: str = "none",
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> GPT:
+    """Builds a GPT of any size, by default that of GPT-2's smallest; see the class.
+
+    `num_kv_heads` is `num_heads` unless given, `feed_forward` four times the width; `positions` is
+    "learned" or "rotary".
+
+    Raises:
+      ConfigError: unknown positions, remat or dtype, a width that cannot be divided among the
+        heads or, for rotary, into pairs, key heads that cannot be shared evenly, a rate outside
+        [0, 1), a size below 1.
+    """
+    kv_heads = num_heads if num_kv_heads is None else num_kv_heads
+    feed_forward = 4 * width if feed_forward is None else feed_forward
+    check_sizes(vocab_size=vocab_size, context=context, width=width, depth=depth)
+    check_sizes(num_heads=num_heads, num_kv_heads=kv_heads, feed_forward=feed_forward)
+    check_choice("positions", positions, POSITIONS)
+    check_choice("remat", remat, REMAT)
+    check_rates(dropout=dropout)
+    check_dtypes(dtype, param_dtype)
+    if width % num_heads:
+        heads = _nearest_divisor(width, num_heads)
+        raise ConfigError(
+            f"width={width} cannot be divided among num_heads={num_heads}; nearest: {heads} heads"
+        )
+    if num_heads % kv_heads:
+        valid = ", ".join(map(str, _divisors(num_heads)))
+        raise ConfigError(
+            f"num_kv_heads={kv_heads} does not divide num_heads={num_heads}; valid: {valid}"
+        )
+    if positions == "rotary" and width // num_heads % 2:
+        raise ConfigError(
+            f"width={width} gives num_heads={num_heads} heads of {width // num_heads} features "
+            f"each: rotary positions need an even number; nearest: width={width + num_heads}"
+        )
+    return GPT(
+        vocab_size=vocab_size,
+        context=context,
+        width=width,
+        depth=depth,
+        num_heads=num_heads,
+        num_kv_heads=kv_heads,
+        feed_forward=feed_forward,
+        rotary=positions == "rotary",
+        dropout=dropout,
+        tied=tied,
+        bias=bias,
+        scan_layers=scan_layers,
+        remat=remat,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
+
+
+def _variant(name: str) -> Callable[..., GPT]:
+    """Returns the factory of one of the sizes in GPT2."""
+
+    def factory(
+        vocab_size: int = 50_257,
+        context: int = 1024,
+        dropout: float = 0.0,
+        scan_layers: bool = False,
+        remat: str = "none",
+        dtype: str = "float32",
+        param_dtype: str = "float32",
+    ) -> GPT:
+        """Builds GPT-2 in a published size; see `gpt` for arguments and errors."""
+        width, depth, num_heads = GPT2[name]
+        return gpt(
+            vocab_size=vocab_size,
+            context=context,
+            width=width,
+            depth=depth,
+            num_heads=num_heads,
+            dropout=dropout,
+            scan_layers=scan_layers,
+            remat=remat,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+
+    factory.__name__ = factory.__qualname__ = name
+    return factory
+
+
+gpt2 = _variant("gpt2")
+gpt2_medium = _variant("gpt2_medium")
+gpt2_large = _variant("gpt2_large")
+gpt2_xl = _variant("gpt2_xl")
+
+
+def _write(held, new, start):
+    new = new.astype(held.dtype)
+    if jnp.ndim(start) == 0:
+        return jax.lax.dynamic_update_slice_in_dim(held, new, start, axis=1)
+    return jax.vmap(lambda h, n, s: jax.lax.dynamic_update_slice_in_dim(h, n, s, 0))(
+        held, new, start
+    )
+
+
+def _positions_within(segments):
+    """Counts tokens (b, t) from the start of their segment, a run of equal numbers."""
+    index = jnp.arange(segments.shape[1])[None]
+    starts = jnp.pad(segments[:, 1:] != segments[:, :-1], ((0, 0), (1, 0)))
+    return index - jax.lax.cummax(jnp.where(starts, index, 0), axis=1)
+
+
+def _divisors(n):
+    return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def _nearest_divisor(n, wanted):
+    return min(_divisors(n), key=lambda d: abs(d - wanted))
