@@ -6,18 +6,20 @@ are those published: ViT-Ti/16 5,717,416, S/16 22,050,664, B/16 86,567,656, L/16
 ViT baselines for ImageNet-1k" (arXiv 2205.01580).
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from library.config import ConfigError, check_choice
 from library.layers.attention import Attention, FeedForward
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
+from library.layers.patches import chosen
 from library.layers.positions import POSITIONS, LearnedPositions, sincos2d
 from library.layers.stochastic_depth import StochasticDepth, rates
 
@@ -55,12 +57,87 @@ class Block(nn.Module):
         return x + StochasticDepth(self.drop_path, name="drop_path2")(y, train)
 
 
-class VisionTransformer(nn.Module):
-    """Patches, positions, blocks, a last LayerNorm, a linear head that starts at zero.
+class Encoder(nn.Module):
+    """A Vision Transformer below its pooling: patches, positions, blocks, a last LayerNorm.
 
-    Submodules "patches", "positions" (if learned), "block1", "block2", ..., "norm", "head", and
-    the param "cls". Records "tokens" (b, t, d), what enters the first block; "stage1", "stage2",
-    ..., what leaves each; and "features" (b, d), the normalized class token or mean of tokens.
+    Submodules "patches", "positions" (if learned), "block1", "block2", ..., "norm", and the param
+    "cls". Records "tokens" (b, t, d), what enters the first block, and "stage1", "stage2", ...,
+    what leaves each. The attributes are those of `VisionTransformer`.
+    """
+
+    width: int
+    depth: int
+    num_heads: int
+    patch_size: int
+    hidden: int
+    pool: str = "cls"
+    positions: str = "learned"
+    dropout: float = 0.0
+    drop_path: float = 0.0
+    remat: bool = False
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        image: Float[Array, "b h w c"],
+        train: bool = False,
+        visible: Int[Array, "b v"] | None = None,
+    ) -> Float[Array, "b t d"]:
+        """Returns normalized tokens, the class token before those of the patches.
+
+        Args:
+          image: its sides are multiples of the patch's.
+          train: whether to drop units and branches.
+          visible: numbers of the patches to encode, counted row by row; all others are left out
+            before the first block. By default all, in order.
+
+        Raises:
+          ValueError: the image's sides are not multiples of the patch's.
+        """
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        x = self._embed(image)
+        if visible is not None:
+            places = jnp.pad(visible + 1, ((0, 0), (1, 0))) if self.pool == "cls" else visible
+            x = chosen(x, places)
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+        record(self, "tokens", x)
+        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        for i, drop_path in enumerate(rates(self.drop_path, self.depth), 1):
+            x = block(
+                self.num_heads, self.hidden, self.dropout, drop_path, name=f"block{i}", **types
+            )(x, train)
+            record(self, f"stage{i}", x)
+        return nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x)
+
+    def _embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b t d"]:
+        """Returns the patches, projected, with their positions and, if there is one, the class."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        patch, (height, width) = self.patch_size, image.shape[1:3]
+        if height % patch or width % patch:
+            raise ValueError(
+                f"a {height}x{width} image does not divide into {patch}x{patch} patches; "
+                f"nearest: {_divisible(height, patch)}x{_divisible(width, patch)}"
+            )
+        side = (patch, patch)
+        x = nn.Conv(self.width, side, strides=side, padding="VALID", name="patches", **types)(image)
+        rows, columns = x.shape[1:3]
+        x = x.reshape(x.shape[0], rows * columns, self.width)
+        if self.positions == "sincos2d":
+            x = x + jnp.asarray(sincos2d(rows, columns, self.width), self.dtype)
+        if self.pool == "cls":
+            cls = self.param("cls", nn.initializers.zeros, (1, 1, self.width), self.param_dtype)
+            cls = jnp.broadcast_to(cls.astype(self.dtype), (x.shape[0], 1, self.width))
+            x = jnp.concatenate([cls, x], axis=1)
+        return LearnedPositions(name="positions", **types)(x) if self.positions == "learned" else x
+
+
+class VisionTransformer(nn.Module):
+    """An `Encoder`, whose submodules and records are this module's own, and a linear head.
+
+    The head is the submodule "head" and starts at zero. Records what the encoder does, and
+    "features" (b, d), the normalized class token or mean of tokens.
 
     Attributes:
       num_classes: size of the logits.
@@ -92,6 +169,12 @@ class VisionTransformer(nn.Module):
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
+    def setup(self):
+        """Makes the encoder, whose leaves keep the paths of published weights and other runs."""
+        shared = {f.name for f in dataclasses.fields(Encoder)} - {"parent", "name"}
+        self.encoder = Encoder(**{name: getattr(self, name) for name in sorted(shared)})
+        nn.share_scope(self, self.encoder)
+
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
         """Returns logits, float32.
@@ -99,42 +182,23 @@ class VisionTransformer(nn.Module):
         Raises:
           ValueError: the image's sides are not multiples of the patch's.
         """
-        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        x = self._embed(image)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        record(self, "tokens", x)
-        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
-        for i, drop_path in enumerate(rates(self.drop_path, self.depth), 1):
-            x = block(
-                self.num_heads, self.hidden, self.dropout, drop_path, name=f"block{i}", **types
-            )(x, train)
-            record(self, f"stage{i}", x)
-        x = nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x)
-        x = x[:, 0] if self.pool == "cls" else x.mean(axis=1)
+        x = self.pooled(self.encode(image, train))
         record(self, "features", x)
         init = nn.initializers.zeros
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
-    def _embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b t d"]:
-        """Returns the patches, projected, with their positions and, if there is one, the class."""
-        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        patch, (height, width) = self.patch_size, image.shape[1:3]
-        if height % patch or width % patch:
-            raise ValueError(
-                f"a {height}x{width} image does not divide into {patch}x{patch} patches; "
-                f"nearest: {_divisible(height, patch)}x{_divisible(width, patch)}"
-            )
-        side = (patch, patch)
-        x = nn.Conv(self.width, side, strides=side, padding="VALID", name="patches", **types)(image)
-        rows, columns = x.shape[1:3]
-        x = x.reshape(x.shape[0], rows * columns, self.width)
-        if self.positions == "sincos2d":
-            x = x + jnp.asarray(sincos2d(rows, columns, self.width), self.dtype)
-        if self.pool == "cls":
-            cls = self.param("cls", nn.initializers.zeros, (1, 1, self.width), self.param_dtype)
-            cls = jnp.broadcast_to(cls.astype(self.dtype), (x.shape[0], 1, self.width))
-            x = jnp.concatenate([cls, x], axis=1)
-        return LearnedPositions(name="positions", **types)(x) if self.positions == "learned" else x
+    def encode(
+        self,
+        image: Float[Array, "b h w c"],
+        train: bool = False,
+        visible: Int[Array, "b v"] | None = None,
+    ) -> Float[Array, "b t d"]:
+        """Returns the tokens below the pooling, see `Encoder`."""
+        return self.encoder(image, train, visible)
+
+    def pooled(self, tokens: Float[Array, "b t d"]) -> Float[Array, "b d"]:
+        """Returns the class token, the first, or the mean of all tokens."""
+        return tokens[:, 0] if self.pool == "cls" else tokens.mean(axis=1)
 
 
 def vit(

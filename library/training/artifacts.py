@@ -107,11 +107,12 @@ def augmented(plan: Plan, feed: Feed, num_images: int = 6, num_views: int = 7) -
     batch = {k: np.asarray(v)[:num_images] for k, v in jax.device_get(feed.first).items()}
     key = rng.root(plan.recipe.seed)
     augment = jax.jit(lambda batch, key: plan.augment(on_device.to_float(batch), key)["image"])
-    views = [batch["image"]]
-    for view in range(num_views):
-        image = augment(batch, rng.purpose(rng.at_step(key, view), "augment"))
-        views.append(np.clip(np.asarray(image) * 255 + 0.5, 0, 255).astype(np.uint8))
-    return {"image": np.stack(views, axis=1)}
+    keys = [rng.purpose(rng.at_step(key, view), "augment") for view in range(num_views)]
+    views = [on_device.pixels(None, augment(batch, key)) for key in keys]
+    # Augmentation may change an image's size.
+    shape = views[0].shape
+    original = jax.image.resize(batch["image"] / np.float32(255), shape, "linear")
+    return {"image": np.stack([on_device.pixels(None, original), *views], axis=1)}
 
 
 def _save(path: Path, values: Mapping[str, np.ndarray]) -> None:

@@ -367,7 +367,6 @@ def test_one_device_and_eight_learn_the_same(losses_and_state):
     model = dict(name="transformer.gpt", **SMALL)
     one, _ = losses_and_state(1, model)
     for changes in (
-        {},
         dict(parallel=dict(strategy="pmap")),
         dict(accumulate=2, parallel=dict(mesh=dict(data=2, fsdp=4))),
     ):

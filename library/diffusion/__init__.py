@@ -1,0 +1,1 @@
+"""Gaussian diffusion: noise schedules, what follows from them, and samplers."""

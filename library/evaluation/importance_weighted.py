@@ -1,0 +1,105 @@
+"""The likelihood of a latent-variable model, estimated by importance sampling."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from library import rng, trees
+from library.config import ConfigError, nearest
+from library.evaluation.context import Context, Evaluator
+from library.summaries import Summary, summarize
+from library.task import Batch, Metrics, TrainState, pair
+
+# One program an addition; sums stay on the device.
+_add = jax.jit(trees.add)
+
+
+def importance_weighted(
+    context: Context,
+    *,
+    k: int = 5000,
+    chunk: int = 50,
+    num_examples: int | None = None,
+    split: str = "test",
+    batch_size: int | None = None,
+) -> Evaluator:
+    """Evaluates -log 1/k sum_i w_i, w_i = p(x, z_i) / q(z_i | x), z_i drawn from q(z | x).
+
+    This bounds the negative log-likelihood from above in expectation, less loosely the larger k is,
+    and is exact in the limit (Burda et al. 2016, "Importance Weighted Autoencoders", eq. 8 and
+    theorem 1). The weights are those of the task's output "log_weights", drawn for each example by
+    its index. The sum is kept as a maximum and a sum relative to it, so that memory is that of
+    `chunk` images an example.
+
+    Args:
+      context: the task, the data and ways to run functions over it.
+      k: draws an example; 5000 is the paper's.
+      chunk: draws at a time; it divides k.
+      num_examples: how many examples of the split, its first ones; all if left out.
+      split: which part of the data set.
+      batch_size: examples a batch, by default that of training.
+
+    Returns:
+      `state -> {"nll", "elbo"}` in nats an example; elbo is the mean of log w_i. It raises
+      ValueError if the split is empty.
+
+    Raises:
+      ConfigError: a count below 1, a chunk that does not divide k, or a task without log weights.
+    """
+    if "log_weights" not in context.task.outputs:
+        found = nearest("log_weights", context.task.outputs)
+        raise ConfigError(f"the task has no output 'log_weights': {found}")
+    for name, value in (("k", k), ("chunk", chunk), ("num_examples", num_examples or 1)):
+        if value < 1:
+            raise ConfigError(f"{name}={value}: valid are 1 and more")
+    chunk = min(chunk, k)
+    if k % chunk:
+        fitting = [n for n in range(1, k + 1) if k % n == 0]
+        closest = min(fitting, key=lambda n: abs(n - chunk))
+        raise ConfigError(f"chunk={chunk} does not divide k={k}: {closest} does")
+
+    def bounds(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
+        def weights(one: PRNGKeyArray) -> Float[Array, " b"]:
+            return context.task.outputs["log_weights"](state, batch, one)
+
+        mask = batch["mask"]
+        if num_examples is not None:
+            mask = mask * (batch["index"] < num_examples)
+        log_mean, mean_log = _streamed(weights, rng.purpose(key, "importance"), k, chunk, len(mask))
+        return {"nll": pair(-log_mean, mask), "elbo": pair(mean_log, mask)}
+
+    measured = context.measure(bounds)
+
+    def evaluate(state: TrainState) -> Summary:
+        totals, seen = None, 0
+        for batch in context.batches(split, batch_size):
+            sums = measured(state, batch)
+            totals = sums if totals is None else _add(totals, sums)
+            seen += len(batch["mask"])
+            if num_examples is not None and seen >= num_examples:
+                break
+        if totals is None:
+            raise ValueError(f"split {split!r} has no examples to evaluate")
+        return summarize(jax.device_get(totals))
+
+    return evaluate
+
+
+def _streamed(
+    log_weights: Callable[[PRNGKeyArray], Array], key: PRNGKeyArray, k: int, chunk: int, size: int
+) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+    """Returns log mean exp and mean of k log weights, `chunk` of them at a time."""
+
+    def add(carry: tuple[Array, Array, Array], start: Array) -> tuple[tuple, None]:
+        highest, relative, total = carry
+        draws = start + jnp.arange(chunk)
+        some = jax.vmap(lambda draw: log_weights(jax.random.fold_in(key, draw)))(draws)
+        new = jnp.maximum(highest, jnp.max(some, axis=0))
+        relative = relative * jnp.exp(highest - new) + jnp.sum(jnp.exp(some - new), axis=0)
+        return (new, relative, total + jnp.sum(some, axis=0)), None
+
+    start = jnp.full(size, -jnp.inf), jnp.zeros(size), jnp.zeros(size)
+    (highest, relative, total), _ = jax.lax.scan(add, start, jnp.arange(0, k, chunk))
+    return highest + jnp.log(relative / k), total / k

@@ -1,0 +1,127 @@
+"""Weighted nearest neighbours of features, the evaluation of representations without training.
+
+Wu, Xiong, Yu & Lin 2018, "Unsupervised feature learning via non-parametric instance
+discrimination" (arXiv 1805.01978), section 3.4.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from library.config import ConfigError
+from library.evaluation.context import Context, Evaluator
+from library.evaluation.frozen_features import count_classes, labelled_features
+from library.summaries import Summary
+from library.task import TrainState
+
+# Test examples compared at once: 512 with 50,000 others are 100 MB.
+_CHUNK = 512
+
+
+def nearest_neighbours(
+    context: Context,
+    *,
+    k: int = 200,
+    temperature: float = 0.07,
+    train: str = "train",
+    test: str = "test",
+    num_train: int | None = None,
+    batch_size: int | None = None,
+) -> Evaluator:
+    """Classifies each test example by the vote of the k training examples nearest to it.
+
+    Distance is the cosine similarity s of the task's "features"; a neighbour votes for its class
+    with weight exp(s / temperature). The defaults are the paper's.
+
+    Args:
+      context: the task, the data and ways to run functions over it.
+      k: neighbours that vote.
+      temperature: the lower, the more the nearest decide.
+      train: the split of the neighbours.
+      test: the split to classify.
+      num_train: only the first so many examples of `train`.
+      batch_size: examples a batch, by default that of training.
+
+    Returns:
+      `state -> {"accuracy", "top5"}`, the latter with five classes or more.
+
+    Raises:
+      ConfigError: fewer training examples than k, k below 1, a temperature that is not positive, a
+        task without features; when called, examples without one label each.
+    """
+    available = min(filter(None, (context.num_examples(train), num_train)), default=0)
+    if not 1 <= k <= available:
+        raise ConfigError(
+            f"k={k} neighbours: valid are 1 to {available}, the examples of {train!r}"
+        )
+    if not 0 < temperature < float("inf"):
+        raise ConfigError(f"temperature={temperature}: a number above 0, such as 0.07")
+    read = labelled_features(context, batch_size=batch_size)
+
+    def evaluate(state: TrainState) -> Summary:
+        neighbours, queries = read(state, train, num_train), read(state, test)
+        num_classes = count_classes(context, neighbours.label)
+        names = {"accuracy": 1, "top5": 5} if num_classes >= 5 else {"accuracy": 1}
+        if not len(neighbours.label) or not len(queries.label):
+            return dict.fromkeys(names, float("nan"))
+        share = votes(*neighbours, queries.features, k, temperature, num_classes)
+        rank = np.argsort(-share, axis=-1, kind="stable")
+        hit = rank == queries.label[:, None]
+        return {name: float(hit[:, :top].any(axis=-1).mean()) for name, top in names.items()}
+
+    return evaluate
+
+
+def votes(
+    features: Float[np.ndarray, "n d"],
+    label: Int[np.ndarray, " n"],
+    queries: Float[np.ndarray, "m d"],
+    k: int,
+    temperature: float,
+    num_classes: int,
+) -> Float[np.ndarray, "m c"]:
+    """Returns the share of the votes that each class has for each query.
+
+    Args:
+      features: of the neighbours, of any length.
+      label: their classes.
+      queries: features to classify.
+      k: neighbours that vote; all of them, if there are fewer.
+      temperature: of the weights.
+      num_classes: classes there are.
+    """
+    bank, label = _on_sphere(jnp.asarray(features)), jnp.asarray(label)
+    k = min(k, len(label))
+    shares = []
+    for start in range(0, len(queries), _CHUNK):
+        part = queries[start : start + _CHUNK]
+        padded = np.pad(part, ((0, _CHUNK - len(part)), (0, 0)))
+        share = _votes(bank, label, padded, temperature, k=k, num_classes=num_classes)
+        shares.append(np.asarray(share)[: len(part)])
+    return np.concatenate(shares)
+
+
+@functools.partial(jax.jit, static_argnames=("k", "num_classes"))
+def _votes(
+    bank: Float[Array, "n d"],
+    label: Int[Array, " n"],
+    queries: Float[Array, "m d"] | Float[np.ndarray, "m d"],
+    temperature: float | Array,
+    *,
+    k: int,
+    num_classes: int,
+) -> Float[Array, "m c"]:
+    similarity = jnp.matmul(_on_sphere(queries), bank.T, precision="highest")
+    near, place = jax.lax.top_k(similarity, k)
+    # The softmax differs from exp by a factor of the query's own, and does not overflow.
+    weight = jax.nn.softmax(near / temperature, axis=-1)
+    classes = jnp.arange(num_classes)
+    return jnp.stack([jnp.sum(weight * (label[place] == c), axis=-1) for c in classes], axis=-1)
+
+
+@jax.jit
+def _on_sphere(x: Float[Array, "n d"] | Float[np.ndarray, "n d"]) -> Float[Array, "n d"]:
+    return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)

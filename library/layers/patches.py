@@ -1,0 +1,33 @@
+"""Images as sequences of square patches, row by row."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+def patchify(image: Float[Array, "b h w c"], patch: int) -> Float[Array, "b n p"]:
+    """Cuts images into patches of `patch` pixels a side, each flat in (row, column, channel)."""
+    b, h, w, c = image.shape
+    x = image.reshape(b, h // patch, patch, w // patch, patch, c).swapaxes(2, 3)
+    return x.reshape(b, -1, patch * patch * c)
+
+
+def unpatchify(patches: Float[Array, "b n p"], patch: int, height: int) -> Float[Array, "b h w c"]:
+    """Puts patches as `patchify` cuts them together to images of this height."""
+    b, n, p = patches.shape
+    rows, channels = height // patch, p // patch**2
+    x = patches.reshape(b, rows, n // rows, patch, patch, channels).swapaxes(2, 3)
+    return x.reshape(b, height, n // rows * patch, channels)
+
+
+def chosen(tokens: Float[Array, "b n d"], places: Int[Array, "b v"]) -> Float[Array, "b v d"]:
+    """Returns the tokens at these places, in their order."""
+    return jnp.take_along_axis(tokens, places[:, :, None], axis=1)
+
+
+def in_place(
+    tokens: Float[Array, "b v d"], order: Int[Array, "b n"], missing: Float[Array, "1 1 d"]
+) -> Float[Array, "b n d"]:
+    """Puts tokens at the first v places of `order`, a permutation, and `missing` at the others."""
+    b, v, d = tokens.shape
+    fill = jnp.broadcast_to(missing, (b, order.shape[1] - v, d))
+    return chosen(jnp.concatenate([tokens, fill], axis=1), jnp.argsort(order, axis=1))

@@ -1,0 +1,224 @@
+"""DCGAN: a generator and a discriminator of strided convolutions.
+
+Radford, Metz & Chintala 2016, "Unsupervised representation learning with deep convolutional
+generative adversarial networks" (arXiv 1511.06434), section 3 and figure 1: no pooling and no
+hidden dense layers, batch normalization but in the generator's output and the discriminator's
+input layer, relu and tanh here, leaky relu of slope 0.2 there, weights from N(0, 0.02).
+
+Kernels are 4x4 as in PyTorch's example, whose networks these are at 64x64 with a width of 64:
+3,576,704 params of the generator (100 latents) and 2,765,568 of the discriminator, for 3 channels.
+Images of other sizes have as many layers as they can be halved, down to no less than 4: two for
+28x28, three for 32x32.
+
+Told a label, the generator sees it, as one number a class, beside the latent, the discriminator one
+plane a class beside the image, one of them ones (after Mirza & Osindero 2014, arXiv 1411.1784,
+whose players are perceptrons). An embedding as long as the latent in place of the former, tried on
+MNIST, made one image of each class.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from library.config import ConfigError, check_choice
+from library.layers.checks import check_dtypes, check_sizes
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+
+NORMS = ("batch", "layer", "none")
+
+_normal = nn.initializers.normal(0.02)
+
+
+class Generator(nn.Module):
+    """From a latent to an image of [-1, 1] by transposed convolutions.
+
+    Submodules "project", "norm0", "upsample1", "norm1", ..., the last "upsample" without a norm.
+
+    Attributes:
+      image_shape: height, width, channels.
+      width: channels of the last hidden layer; each layer before it has twice as many.
+      num_classes: of labels, where there are any.
+      dtype: of the computation; the image is float32.
+      param_dtype: of the params.
+    """
+
+    image_shape: tuple[int, int, int]
+    width: int
+    num_classes: int
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        latent: Float[Array, "b d"],
+        label: Int[Array, " b"] | None = None,
+        train: bool = False,
+    ) -> Float[Array, "b h w c"]:
+        """Returns images."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        layers, height, width = coarsest_grid(self.image_shape)
+        x = latent
+        if label is not None:
+            x = jnp.concatenate([x, jax.nn.one_hot(label, self.num_classes)], axis=-1)
+        channels = self.width * 2 ** (layers - 1)
+        project = nn.Dense(
+            height * width * channels, use_bias=False, kernel_init=_normal, name="project", **types
+        )
+        x = project(x).reshape(-1, height, width, channels)
+        for layer in range(1, layers + 1):
+            x = nn.relu(_norm(x, "batch", train, name=f"norm{layer - 1}", **types))
+            last = layer == layers
+            x = nn.ConvTranspose(
+                self.image_shape[2] if last else self.width * 2 ** (layers - layer - 1),
+                kernel_size=(4, 4),
+                strides=(2, 2),
+                use_bias=False,
+                kernel_init=_normal,
+                name=f"upsample{layer}",
+                **types,
+            )(x)
+        return jnp.tanh(x.astype(jnp.float32))
+
+
+class Discriminator(nn.Module):
+    """From an image of [-1, 1] to a score, higher for what is real.
+
+    Submodules "conv1", "conv2", "norm2", ..., "head". Records "stage1", ... and "features" (b, d).
+
+    Attributes:
+      width: channels of the first layer; each layer after it has twice as many.
+      norm: one of NORMS, of all layers but the first.
+      num_classes: of labels, where there are any.
+      dtype: of the computation; the score is float32.
+      param_dtype: of the params.
+    """
+
+    width: int
+    norm: str
+    num_classes: int
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        image: Float[Array, "b h w c"],
+        label: Int[Array, " b"] | None = None,
+        train: bool = False,
+    ) -> Float[Array, " b"]:
+        """Returns scores."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        x = image
+        if label is not None:
+            planes = jax.nn.one_hot(label, self.num_classes)[:, None, None]
+            planes = jnp.broadcast_to(planes, (*image.shape[:3], self.num_classes))
+            x = jnp.concatenate([x, planes], axis=-1)
+        for layer in range(1, coarsest_grid(image.shape[1:])[0] + 1):
+            x = nn.Conv(
+                self.width * 2 ** (layer - 1),
+                kernel_size=(4, 4),
+                strides=(2, 2),
+                use_bias=self.norm == "none",
+                kernel_init=_normal,
+                name=f"conv{layer}",
+                **types,
+            )(x)
+            x = _norm(x, self.norm, train, name=f"norm{layer}", **types) if layer > 1 else x
+            x = nn.leaky_relu(x, 0.2)
+            record(self, f"stage{layer}", x)
+        x = x.reshape(len(x), -1)
+        record(self, "features", x)
+        bias = self.norm == "none"
+        types = dict(kernel_init=_normal, use_bias=bias, param_dtype=self.param_dtype)
+        return linear_head(x, 1, **types)[:, 0]
+
+
+def generator(
+    image_shape: tuple[int, int, int],
+    num_classes: int = 10,
+    width: int = 64,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> Generator:
+    """Builds the generator.
+
+    Args:
+      image_shape: height, width, channels.
+      num_classes: of labels; without meaning where there are none.
+      width: channels of the last hidden layer, half of the one before it.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: images that cannot be halved, an unknown dtype, a size below 1.
+    """
+    check_sizes(width=width, num_classes=num_classes)
+    check_dtypes(dtype, param_dtype)
+    coarsest_grid(image_shape)
+    return Generator(tuple(image_shape), width, num_classes, dtype, param_dtype)
+
+
+def discriminator(
+    num_classes: int = 10,
+    width: int = 64,
+    norm: str = "batch",
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> Discriminator:
+    """Builds the discriminator.
+
+    Args:
+      num_classes: of labels; without meaning where there are none.
+      width: channels of the first layer, half of the one after it.
+      norm: "batch"; "layer" or "none" for penalties on the gradient.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown norm or dtype, a size below 1.
+    """
+    check_sizes(width=width, num_classes=num_classes)
+    check_choice("norm", norm, NORMS)
+    check_dtypes(dtype, param_dtype)
+    return Discriminator(width, norm, num_classes, dtype, param_dtype)
+
+
+def coarsest_grid(image_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Returns how often an image can be halved down to 4 pixels or more, and what is left of it.
+
+    Returns:
+      Halvings, height, width: (2, 7, 7) for 28x28, (3, 4, 4) for 32x32.
+
+    Raises:
+      ConfigError: not even once.
+    """
+    height, width = image_shape[:2]
+    halvings = 0
+    while height % 2 == width % 2 == 0 and min(height, width) >= 8:
+        height, width, halvings = height // 2, width // 2, halvings + 1
+    if not halvings:
+        near = tuple(max(8, 4 * round(side / 4)) for side in image_shape[:2])
+        raise ConfigError(
+            f"images of {height}x{width} cannot be halved to 4 or more; "
+            f"nearest: {near[0]}x{near[1]} (multiples of 4)"
+        )
+    return halvings, height, width
+
+
+def _norm(x, kind, train, *, name, dtype, param_dtype):
+    if kind == "none":
+        return x
+    types = dict(dtype=dtype, param_dtype=param_dtype, name=name, epsilon=1e-5)
+    if kind == "layer":
+        return nn.LayerNorm(reduction_axes=(-3, -2, -1), feature_axes=-1, **types)(x)
+
+    def around_one(key, shape, dtype=jnp.float32):
+        return 1 + _normal(key, shape, dtype)
+
+    norm = nn.BatchNorm(use_running_average=not train, momentum=0.9, scale_init=around_one, **types)
+    return norm(x)

@@ -1,0 +1,167 @@
+"""The first generative adversarial network: two perceptrons.
+
+Goodfellow et al. 2014, "Generative adversarial nets" (arXiv 1406.2661), section 5 and the authors'
+program for MNIST: a generator of relu layers and sigmoid outputs, a discriminator of maxout layers
+(Goodfellow et al. 2013, arXiv 1302.4389) under dropout. Weights are uniform in a small range,
+[-0.05, 0.05] of the generator and [-0.005, 0.005] of the discriminator.
+
+Told a label, both see it beside their input (Mirza & Osindero 2014, arXiv 1411.1784).
+"""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.intermediates import record
+
+
+class Generator(nn.Module):
+    """From a latent to an image of [-1, 1].
+
+    Submodules "hidden1", ..., "output".
+
+    Attributes:
+      image_shape: height, width, channels.
+      hidden: units of each hidden layer.
+      num_classes: of labels, where there are any.
+      dtype: of the computation; the image is float32.
+      param_dtype: of the params.
+    """
+
+    image_shape: tuple[int, int, int]
+    hidden: tuple[int, ...]
+    num_classes: int
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        latent: Float[Array, "b d"],
+        label: Int[Array, " b"] | None = None,
+        train: bool = False,
+    ) -> Float[Array, "b h w c"]:
+        """Returns images."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype, kernel_init=_uniform(0.05))
+        x = _beside(latent, label, self.num_classes)
+        for i, width in enumerate(self.hidden, 1):
+            x = nn.relu(nn.Dense(width, name=f"hidden{i}", **types)(x))
+        x = nn.Dense(math.prod(self.image_shape), name="output", **types)(x)
+        # A sigmoid in the units of the image: 2 sigmoid(x) - 1.
+        return jnp.tanh(x.astype(jnp.float32) / 2).reshape(-1, *self.image_shape)
+
+
+class Discriminator(nn.Module):
+    """From an image of [-1, 1] to a score, higher for what is real.
+
+    Submodules "hidden1", ..., "head". Records "stage1", ... and "features" (b, d).
+
+    Attributes:
+      hidden: units of each maxout layer.
+      pieces: linear functions that a unit takes the greatest of.
+      dropout: rate, of what each layer but the first sees.
+      input_dropout: rate, of the image.
+      num_classes: of labels, where there are any.
+      dtype: of the computation; the score is float32.
+      param_dtype: of the params.
+    """
+
+    hidden: tuple[int, ...]
+    pieces: int
+    dropout: float
+    input_dropout: float
+    num_classes: int
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        image: Float[Array, "b h w c"],
+        label: Int[Array, " b"] | None = None,
+        train: bool = False,
+    ) -> Float[Array, " b"]:
+        """Returns scores."""
+        types = dict(param_dtype=self.param_dtype, kernel_init=_uniform(0.005))
+        x = _beside(image.reshape(len(image), -1), label, self.num_classes)
+        for i, width in enumerate(self.hidden, 1):
+            rate = self.input_dropout if i == 1 else self.dropout
+            x = nn.Dropout(rate, deterministic=not train, name=f"dropout{i}")(x)
+            x = nn.Dense(width * self.pieces, dtype=self.dtype, name=f"hidden{i}", **types)(x)
+            x = x.reshape(-1, width, self.pieces).max(axis=-1)
+            record(self, f"stage{i}", x)
+        record(self, "features", x)
+        x = nn.Dropout(self.dropout, deterministic=not train, name="head_dropout")(x)
+        return nn.Dense(1, dtype=jnp.float32, name="head", **types)(x)[:, 0]
+
+
+def generator(
+    image_shape: tuple[int, int, int],
+    num_classes: int = 10,
+    hidden: tuple[int, ...] = (1200, 1200),
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> Generator:
+    """Builds the generator.
+
+    Args:
+      image_shape: height, width, channels.
+      num_classes: of labels; without meaning where there are none.
+      hidden: units of each hidden layer.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a size below 1.
+    """
+    check_sizes(hidden=hidden, num_classes=num_classes)
+    check_dtypes(dtype, param_dtype)
+    return Generator(tuple(image_shape), tuple(hidden), num_classes, dtype, param_dtype)
+
+
+def discriminator(
+    num_classes: int = 10,
+    hidden: tuple[int, ...] = (240, 240),
+    pieces: int = 5,
+    dropout: float = 0.5,
+    input_dropout: float = 0.2,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> Discriminator:
+    """Builds the discriminator.
+
+    Args:
+      num_classes: of labels; without meaning where there are none.
+      hidden: units of each maxout layer.
+      pieces: linear functions that a unit takes the greatest of.
+      dropout: rate, of what each layer but the first sees.
+      input_dropout: rate, of the image.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: a rate outside [0, 1), an unknown dtype, a size below 1.
+    """
+    check_sizes(hidden=hidden, pieces=pieces, num_classes=num_classes)
+    check_rates(dropout=dropout, input_dropout=input_dropout)
+    check_dtypes(dtype, param_dtype)
+    hidden = tuple(hidden)
+    return Discriminator(hidden, pieces, dropout, input_dropout, num_classes, dtype, param_dtype)
+
+
+def _beside(x, label, num_classes):
+    if label is None:
+        return x
+    return jnp.concatenate([x, jax.nn.one_hot(label, num_classes)], axis=-1)
+
+
+def _uniform(limit):
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -limit, limit)
+
+    return init

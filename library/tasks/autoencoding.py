@@ -1,0 +1,323 @@
+"""Autoencoding: to reconstruct an image from a code of it.
+
+- Plain and deep: Rumelhart, Hinton & Williams 1986; Hinton & Salakhutdinov 2006.
+- Denoising: Vincent et al. 2008, "Extracting and Composing Robust Features with Denoising
+  Autoencoders". The image is corrupted anew each time it is seen, and the clean one is the target.
+- Sparse: an L1 penalty on the code, or one on the mean activation of each unit (Ng 2011, "Sparse
+  autoencoder", CS294A lecture notes, section 3).
+- Greedy layer-wise pre-training: Bengio et al. 2007, "Greedy Layer-Wise Training of Deep Networks",
+  with autoencoders for layers, as Vincent et al. 2008 stack theirs. The restricted Boltzmann
+  machines of 2006 differ: they are trained by contrastive divergence, have stochastic units, one
+  matrix for both directions (fine-tuning unties it), and each is trained to the end before the
+  next. Here each layer is a deterministic autoencoder with two matrices, and all are trained at
+  the same time, each on what those before it currently give; no gradient passes between them.
+
+What a code is good for: compression, features of a classifier, detection of anomalies by their
+error of reconstruction, and, poorly, generation from noise.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray, PyTree
+
+from library import rng
+from library.config import ConfigError, check_choice
+from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair, recorded_outputs
+
+# The running averages of the codes' moments forget half of a value in 69 steps.
+CODE_MOMENTUM = 0.99
+
+
+def autoencoding(
+    model: nn.Module,
+    minimize: Callable[[Loss], Learner],
+    *,
+    loss: Literal["cross_entropy", "squared_error"] = "cross_entropy",
+    objective: Literal["reconstruction", "layerwise"] = "reconstruction",
+    corruption: Literal["none", "masking", "gaussian", "salt_and_pepper"] = "none",
+    corruption_level: float = 0.0,
+    sparsity: Literal["none", "l1", "kl"] = "none",
+    sparsity_weight: float = 0.0,
+    sparsity_target: float = 0.05,
+    held_out: int | None = None,
+    num_classes: int | None = None,
+    axis_name: str | None = None,
+) -> Task:
+    """Builds the task of reconstructing `batch["image"]`, in [0, 1], from its code.
+
+    Metrics, sums over the pixels of an image, means over images: loss, what is minimized;
+    squared_error of the reconstruction (through the whole network, of the clean image in
+    evaluation); in training sparsity, the weighted penalty, if there is one.
+
+    The variables "code_statistics" hold running means of the codes and of their squares.
+
+    Outputs: "encode" and "features" (b, d), the code; "decode", an image from `batch["code"]`
+    (b, d); "reconstruct"; "error" (b,), its squared error, a score of anomaly; "sample", the images
+    of codes drawn from a Gaussian with the mean and deviation that each element of the code has in
+    training (an autoencoder has no distribution of its codes, so that most of these are poor);
+    "denoise" (b, 3, h, w, c), clean, corrupted, and reconstructed; "intermediates".
+
+    Args:
+      model: with methods `encode` and `decode`, and `layerwise` for that objective, as
+        `library.models.autoencoder` has them.
+      minimize: turns a loss into the training step.
+      loss: "cross_entropy" of pixels, or "squared_error". Pixels are logistic in either case.
+      objective: "layerwise" sums, over the encoder's layers, the cross-entropy with which a layer's
+        input is reconstructed by that layer and its mirror alone; see above.
+      corruption: "masking" sets a share of the elements to 0, "salt_and_pepper" to 0 or 1 by a fair
+        coin, an exact share in each image; "gaussian" adds noise. The layerwise objective corrupts
+        the input of every layer.
+      corruption_level: the share, or the deviation of the noise.
+      sparsity: "l1" adds the sum of the code's absolute values, "kl" the sum over its units of
+        KL(target || mean activation in the batch), for codes between 0 and 1. With gradient
+        accumulation the mean is that of a part of the batch.
+      sparsity_weight: the factor of the penalty.
+      sparsity_target: the mean activation that "kl" asks for.
+      held_out: a label whose images have no weight, neither in training nor in the metrics of
+        evaluation: the anomalies of the evaluator `anomaly`.
+      num_classes: classes of the data set.
+      axis_name: the axis of the devices under pmap.
+
+    Raises:
+      ConfigError: an unknown choice, a value out of range or that nothing reads, or a model that
+        lacks what an argument needs.
+    """
+    check_choice("loss", loss, _LOSSES)
+    corrupt = _corruption(corruption, corruption_level)
+    penalty = _sparsity(model, sparsity, sparsity_weight, sparsity_target, axis_name)
+    _check_layerwise(model, objective, loss, sparsity)
+    if held_out is not None and not 0 <= held_out < (num_classes or held_out + 1):
+        valid = "0 and more" if num_classes is None else f"0 to {num_classes - 1}"
+        raise ConfigError(f"held_out={held_out}: labels are {valid}")
+    outputs = _outputs(model, corrupt)
+
+    def weights(batch: Batch) -> Float[Array, " b"]:
+        return batch["mask"] if held_out is None else batch["mask"] * (batch["label"] != held_out)
+
+    def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
+        variables = model.init(rng.purpose(key, "params"), batch["image"])
+        statistics = {"mean": jnp.zeros(model.latent_dim), "square": jnp.ones(model.latent_dim)}
+        return learner.init({"params": variables["params"], "code_statistics": statistics})
+
+    def reconstruction(
+        params: PyTree, batch: Batch, image: Array, weight: Array
+    ) -> tuple[Metrics, Array]:
+        """Returns the metrics of reconstructing a batch from the code of `image`, and the code."""
+        code = model.apply({"params": params}, image, method="encode")
+        logits = model.apply({"params": params}, code, method="decode")
+        losses = _LOSSES[loss](logits, batch["image"])
+        error = _squared_error(logits, batch["image"])
+        return {"loss": pair(losses, weight), "squared_error": pair(error, weight)}, code
+
+    def layerwise(
+        params: PyTree, batch: Batch, noise: Callable[[int, Array], Array], weight: Array
+    ) -> tuple[Metrics, Array]:
+        """Returns the metrics with the loss summed over layers, and the code of the clean image."""
+        variables = {"params": params}
+        layers = model.apply(variables, batch["image"], noise, method="layerwise")
+        losses = sum(_cross_entropy(logits, target) for target, logits in layers)
+        metrics, code = reconstruction(jax.lax.stop_gradient(params), batch, batch["image"], weight)
+        return {**metrics, "loss": pair(losses, weight)}, code
+
+    def training_loss(
+        params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Metrics, PyTree]:
+        keys = rng.per_example(rng.purpose(key, "corruption"), batch["index"])
+        weight = weights(batch)
+        if objective == "layerwise":
+
+            def noise(layer, x):
+                return corrupt(jax.vmap(rng.at_step, (0, None))(keys, layer), x)
+
+            metrics, code = layerwise(params, batch, noise, weight)
+        else:
+            metrics, code = reconstruction(params, batch, corrupt(keys, batch["image"]), weight)
+        if sparsity != "none":
+            (total, count), extra = metrics["loss"], penalty(code, weight)
+            metrics = {**metrics, "loss": (total + extra, count), "sparsity": (extra, count)}
+        moved = _moved_statistics(variables["code_statistics"], code, weight)
+        return metrics, {**variables, "code_statistics": moved}
+
+    def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
+        if objective == "layerwise":
+            return layerwise(state.params, batch, lambda layer, x: x, weights(batch))[0]
+        return reconstruction(state.params, batch, batch["image"], weights(batch))[0]
+
+    learner = minimize(training_loss)
+    return Task(init, learner.update, evaluate, outputs)
+
+
+def _outputs(
+    model: nn.Module, corrupt: Callable[[Key[Array, " b"], Array], Array]
+) -> Mapping[str, Callable[..., Any]]:
+    def encoded(state: TrainState, image: Array) -> Array:
+        return model.apply({"params": state.params}, image, method="encode")
+
+    def decoded(state: TrainState, code: Array) -> Array:
+        return jax.nn.sigmoid(model.apply({"params": state.params}, code, method="decode"))
+
+    def encode(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b d"]:
+        return encoded(state, batch["image"])
+
+    def decode(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
+        width = batch["code"].shape[-1]
+        if width != model.latent_dim:
+            raise ValueError(f"codes have {width} elements, those of the model {model.latent_dim}")
+        return decoded(state, batch["code"])
+
+    def reconstruct(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
+        return decoded(state, encoded(state, batch["image"]))
+
+    def error(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, " b"]:
+        difference = reconstruct(state, batch, key) - batch["image"]
+        return jnp.sum(jnp.square(difference), axis=(1, 2, 3))
+
+    def sample(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
+        moments = state.variables["code_statistics"]
+        keys = rng.per_example(rng.purpose(key, "code"), batch["index"])
+        noise = jax.vmap(lambda k: jax.random.normal(k, (model.latent_dim,)))(keys)
+        variance = moments["square"] - jnp.square(moments["mean"])
+        deviation = jnp.sqrt(jnp.maximum(variance, 0.0))
+        return decoded(state, moments["mean"] + deviation * noise)
+
+    def denoise(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b 3 h w c"]:
+        keys = rng.per_example(rng.purpose(key, "corruption"), batch["index"])
+        noisy = corrupt(keys, batch["image"])
+        images = [batch["image"], jnp.clip(noisy, 0, 1), decoded(state, encoded(state, noisy))]
+        return jnp.stack(images, axis=1)
+
+    return {
+        "encode": encode,
+        "decode": decode,
+        "reconstruct": reconstruct,
+        "error": error,
+        "sample": sample,
+        "denoise": denoise,
+        **recorded_outputs(model),
+    }
+
+
+def _cross_entropy(logits: Float[Array, "b ..."], target: Float[Array, "b ..."]):
+    losses = optax.sigmoid_binary_cross_entropy(logits, target)
+    return jnp.sum(losses.reshape(len(losses), -1), axis=-1)
+
+
+def _squared_error(logits: Float[Array, "b ..."], target: Float[Array, "b ..."]):
+    squares = jnp.square(jax.nn.sigmoid(logits) - target)
+    return jnp.sum(squares.reshape(len(squares), -1), axis=-1)
+
+
+_LOSSES = {"cross_entropy": _cross_entropy, "squared_error": _squared_error}
+
+
+def _corruption(kind: str, level: float) -> Callable[[Key[Array, " b"], Array], Array]:
+    """Returns `(keys (b,), x (b, ...)) -> x`."""
+    check_choice("corruption", kind, ("none", *_CORRUPTIONS))
+    if kind == "none":
+        if level:
+            raise ConfigError(f"corruption_level={level} is read with a corruption only")
+        return lambda keys, x: x
+    if kind == "gaussian" and not 0 < level < float("inf"):
+        raise ConfigError(f"corruption_level={level}: a deviation is above 0")
+    if kind != "gaussian" and not 0 < level <= 1:
+        raise ConfigError(f"corruption_level={level}: a share is above 0 and at most 1")
+    return lambda keys, x: jax.vmap(lambda key, one: _CORRUPTIONS[kind](key, one, level))(keys, x)
+
+
+def _chosen(key: PRNGKeyArray, shape: tuple[int, ...], share: float) -> Bool[Array, "..."]:
+    """Marks round(share n) of n elements, any choice of so many as likely as any other."""
+    size = math.prod(shape)
+    count = round(share * size)
+    if count == 0:
+        return jnp.zeros(shape, bool)
+    lots = jax.random.bits(key, (size,))
+    return (lots <= jnp.sort(lots)[count - 1]).reshape(shape)
+
+
+def _mask(key: PRNGKeyArray, x: Array, level: float) -> Array:
+    return jnp.where(_chosen(key, x.shape, level), 0.0, x)
+
+
+def _salt_and_pepper(key: PRNGKeyArray, x: Array, level: float) -> Array:
+    coins = jax.random.bernoulli(rng.purpose(key, "coin"), shape=x.shape)
+    return jnp.where(_chosen(key, x.shape, level), coins.astype(x.dtype), x)
+
+
+def _add_noise(key: PRNGKeyArray, x: Array, level: float) -> Array:
+    return x + level * jax.random.normal(key, x.shape, x.dtype)
+
+
+_CORRUPTIONS = {"masking": _mask, "salt_and_pepper": _salt_and_pepper, "gaussian": _add_noise}
+
+
+def _sparsity(
+    model: nn.Module, kind: str, weight: float, target: float, axis_name: str | None
+) -> Callable[[Array, Array], Array]:
+    """Returns `(codes (b, d), weights (b,)) -> penalty`, summed over the examples."""
+    check_choice("sparsity", kind, ("none", "l1", "kl"))
+    if kind == "none" and weight:
+        raise ConfigError(f"sparsity_weight={weight} is read with a sparsity only, not 'none'")
+    if kind != "none" and not 0 < weight < float("inf"):
+        raise ConfigError(f"sparsity_weight={weight}: valid are numbers above 0")
+    if kind == "kl" and not 0 < target < 1:
+        raise ConfigError(f"sparsity_target={target}: valid are numbers between 0 and 1")
+    if kind == "kl" and model.code_activation != "sigmoid":
+        raise ConfigError(
+            f"sparsity='kl' compares activations between 0 and 1, but the model has "
+            f"code_activation={model.code_activation!r}, not 'sigmoid'"
+        )
+
+    def absolute(code: Float[Array, "b d"], mask: Float[Array, " b"]) -> Float[Array, ""]:
+        return weight * pair(jnp.sum(jnp.abs(code), axis=-1), mask)[0]
+
+    def divergence(code: Float[Array, "b d"], mask: Float[Array, " b"]) -> Float[Array, ""]:
+        sums = pair(code, mask)
+        total, count = sums if axis_name is None else jax.lax.psum(sums, axis_name)
+        return weight * jnp.sum(mask) * _bernoulli_divergence(target, total / jnp.maximum(count, 1))
+
+    return divergence if kind == "kl" else absolute
+
+
+def _check_layerwise(model: nn.Module, objective: str, loss: str, sparsity: str) -> None:
+    check_choice("objective", objective, ("reconstruction", "layerwise"))
+    if objective != "layerwise":
+        return
+    if loss != "cross_entropy" or sparsity != "none":
+        raise ConfigError(
+            f"objective='layerwise' has loss='cross_entropy' and sparsity='none', "
+            f"not {loss!r} and {sparsity!r}"
+        )
+    if model.activation != "sigmoid" or not hasattr(model.encoder, "layer"):
+        raise ConfigError(
+            "objective='layerwise' reconstructs each layer by a cross-entropy: it takes a dense "
+            f"model with activation='sigmoid', not {type(model.encoder).__name__} with "
+            f"{model.activation!r}"
+        )
+
+
+def _bernoulli_divergence(target: float, mean: Float[Array, " d"]) -> Float[Array, ""]:
+    """Returns the sum over units of KL(target || mean) (Ng 2011, section 3)."""
+    # In float32 a mean activation can reach 0 or 1, where the divergence has no gradient.
+    mean = jnp.clip(mean, 1e-6, 1 - 1e-6)
+    rest = (1 - target) * jnp.log((1 - target) / (1 - mean))
+    return jnp.sum(target * jnp.log(target / mean) + rest)
+
+
+def _moved_statistics(
+    statistics: Mapping[str, Array], code: Float[Array, "b d"], weight: Float[Array, " b"]
+) -> dict[str, Array]:
+    total = jnp.sum(weight)
+    share = jnp.where(total > 0, 1 - CODE_MOMENTUM, 0.0)
+
+    def moved(old, values):
+        mean = pair(values, weight)[0] / jnp.maximum(total, 1)
+        return old + share * (mean - old)
+
+    squares = jnp.square(code)
+    return {"mean": moved(statistics["mean"], code), "square": moved(statistics["square"], squares)}

@@ -1,0 +1,175 @@
+"""Contrastive learning: two views of an image are to be closer than those of other images.
+
+Chen, Kornblith, Norouzi & Hinton 2020, "A Simple Framework for Contrastive Learning of Visual
+Representations" (SimCLR, arXiv 2002.05709). The recipe's `views=2` draws both views of every image.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from library import rng
+from library.config import ConfigError, nearest
+from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair, recorded_outputs
+
+
+def contrastive(
+    model: nn.Module,
+    minimize: Callable[[Loss], Learner],
+    *,
+    temperature: float = 0.1,
+    axis_name: str | None = None,
+) -> Task:
+    """Builds the task of telling which two of a batch's views are of the same image (NT-Xent).
+
+    Each of the 2b views is an anchor, its image's other view the positive, the 2b - 2 views of
+    other images the negatives, and padding neither. Negatives are those of the whole batch on any
+    number of devices. With the recipe's `accumulate` they are those of a part of it: the batch is
+    then cut into as many smaller problems, and the result is not that of one step without.
+
+    The metrics of training are loss, over anchors; accuracy, how often the positive is nearer than
+    all negatives; alignment, the mean squared distance of positives, and uniformity, the logarithm
+    of the mean of exp(-2 |x - y|^2) over the views of different images (Wang & Isola 2020,
+    arXiv 2005.10242, with alpha = t = 2), of projections on the unit sphere. An evaluation, which
+    sees images once, gives uniformity alone, a mean over its batches.
+
+    Outputs: "features" (b, d), the encoder's; "projections" (b, p), of length one; "intermediates".
+
+    Args:
+      model: `(image (n, h, w, c), train) -> projections (n, p)`, which records "features".
+      minimize: turns a loss into the training step.
+      temperature: the paper's tau.
+      axis_name: the device axis whose parts of the batch are gathered, under `pmap`.
+
+    Raises:
+      ConfigError: a temperature that is not positive; at `init`, a model without features; where
+        the step is traced, images that do not come in two views.
+    """
+    if not 0 < temperature < float("inf"):
+        raise ConfigError(f"temperature={temperature}: a number above 0, such as 0.1 or 0.5")
+
+    def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
+        variables = model.init(rng.purpose(key, "params"), batch["image"], train=False)
+        _check_features(model, variables, batch["image"])
+        return learner.init(variables)
+
+    def objective(
+        params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Metrics, PyTree]:
+        image = batch["image"]
+        if image.ndim != 5 or image.shape[1] != 2:
+            raise ConfigError(f"images have shape {image.shape}: config.views=2 makes (b, 2, ...)")
+        # Merged this way, the views of an image stay on its device.
+        views, moved = model.apply(
+            {"params": params, **variables},
+            image.reshape(-1, *image.shape[2:]),
+            train=True,
+            rngs={"dropout": rng.for_batch(key, batch["index"], "dropout")},
+            mutable=list(variables),
+        )
+        z = _on_sphere(views).reshape(*image.shape[:2], -1)
+        return _metrics(z, batch["mask"], temperature, axis_name), {**variables, **moved}
+
+    def projections(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b p"]:
+        variables = {"params": state.params, **state.variables}
+        return _on_sphere(model.apply(variables, batch["image"], train=False))
+
+    def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
+        z = projections(state, batch, key)[:, None]
+        return {"uniformity": (_uniformity(z, batch["mask"], axis_name), jnp.ones(()))}
+
+    learner = minimize(objective)
+    outputs = {"projections": projections, **recorded_outputs(model)}
+    return Task(init, learner.update, evaluate, outputs)
+
+
+def nt_xent(
+    z: Float[Array, "b v p"],
+    mask: Float[Array, " b"],
+    temperature: float | Array,
+    axis_name: str | None = None,
+) -> tuple[Float[Array, "b v"], Float[Array, "b v"]]:
+    """Normalized temperature-scaled cross-entropy of two views (Chen et al. 2020, eq. 1).
+
+    Args:
+      z: projections of length one.
+      mask: 0 on padding, which is no other example's negative.
+      temperature: divides the cosine similarities.
+      axis_name: the device axis to gather negatives over, if the batch is a device's part.
+
+    Returns:
+      Each view's loss, and whether its positive is nearer than every negative (1) or not (0).
+    """
+    batch, views, _ = z.shape
+    others, present = _gathered(z, axis_name), _gathered(mask, axis_name)
+    first = batch * jax.lax.axis_index(axis_name) if axis_name else 0
+    place = views * first + jnp.arange(batch * views)
+    # The two views of an image are neighbours: 0 and 1, 2 and 3, ...
+    own = jnp.arange(len(present) * views)[None] == place[:, None]
+    positive = jnp.arange(len(present) * views)[None] == (place ^ 1)[:, None]
+    logits = _products(z, others) / temperature
+    # The positive stays where it is padding: a row without any entry would not be finite.
+    compared = ((jnp.repeat(present, views)[None] > 0) | positive) & ~own
+    logits = jnp.where(compared, logits, -jnp.inf)
+    of_positive = jnp.sum(jnp.where(positive, logits, 0.0), axis=-1)
+    losses = jax.nn.logsumexp(logits, axis=-1) - of_positive
+    nearest_is_positive = of_positive > jnp.max(jnp.where(positive, -jnp.inf, logits), axis=-1)
+    correct = nearest_is_positive.astype(z.dtype)
+    return losses.reshape(batch, views), correct.reshape(batch, views)
+
+
+def _metrics(
+    z: Float[Array, "b v p"], mask: Float[Array, " b"], temperature: float, axis_name: str | None
+) -> Metrics:
+    losses, correct = nt_xent(z, mask, temperature, axis_name)
+    anchors = jnp.repeat(mask, 2)
+    apart = jax.lax.stop_gradient(z)
+    return {
+        "loss": pair(losses.reshape(-1), anchors),
+        "accuracy": pair(correct.reshape(-1), anchors),
+        "alignment": pair(jnp.sum((apart[:, 0] - apart[:, 1]) ** 2, axis=-1), mask),
+        "uniformity": (_uniformity(apart, mask, axis_name), jnp.ones(())),
+    }
+
+
+def _uniformity(
+    z: Float[Array, "b v p"], mask: Float[Array, " b"], axis_name: str | None
+) -> Float[Array, ""]:
+    """Returns log of the mean of exp(-2 |x - y|^2) over views x, y of different images."""
+    z, mask = _gathered(z, axis_name), _gathered(mask, axis_name)
+    present = jnp.repeat(mask, z.shape[1])
+    image = jnp.repeat(jnp.arange(len(z)), z.shape[1])
+    pairs = present[:, None] * present[None] * (image[:, None] != image[None])
+    # |x - y|^2 = 2 - 2 <x, y> on the sphere.
+    total = jnp.sum(pairs * jnp.exp(4 * (_products(z, z) - 1)))
+    tiny = jnp.finfo(jnp.float32).tiny
+    return jnp.log(jnp.maximum(total, tiny) / jnp.maximum(jnp.sum(pairs), 1))
+
+
+def _products(x: Float[Array, "b v p"], y: Float[Array, "n v p"]) -> Float[Array, "bv nv"]:
+    x, y = (z.reshape(-1, z.shape[-1]) for z in (x, y))
+    return jnp.matmul(x, y.T, precision="highest")
+
+
+def _gathered(x: Array, axis_name: str | None) -> Array:
+    """Returns the parts of all devices, joined in the devices' order."""
+    return jax.lax.all_gather(x, axis_name, tiled=True) if axis_name else x
+
+
+def _on_sphere(x: Float[Array, "n p"]) -> Float[Array, "n p"]:
+    x = x.astype(jnp.float32)
+    # The square root has no gradient at 0, which padding may come to.
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), 1e-12))
+
+
+def _check_features(model: nn.Module, variables: PyTree, image: Array) -> None:
+    def recorded():
+        return model.apply(variables, image, train=False, mutable=["intermediates"])[1]
+
+    found = jax.eval_shape(recorded).get("intermediates", {})
+    if "features" not in found:
+        name = type(model).__name__
+        raise ConfigError(f"model {name} records no 'features': {nearest('features', found)}")

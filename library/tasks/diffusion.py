@@ -1,0 +1,357 @@
+"""Denoising diffusion: images by gradually removing noise.
+
+Ho et al. 2020, arXiv 2006.11239 (DDPM); learned variances and the cosine schedule by Nichol &
+Dhariwal 2021, arXiv 2102.09672; guidance by Ho & Salimans 2022, arXiv 2207.12598.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from library import config, rng
+from library.config import ConfigError, check_choice
+from library.diffusion.bound import interpolated_log_variance, prior_bits, step_bits
+from library.diffusion.process import (
+    PREDICTIONS,
+    VARIANCES,
+    Process,
+    at,
+    loss_weights,
+    make_process,
+    noised,
+)
+from library.diffusion.samplers import Table
+from library.layers.checks import check_rates
+from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
+
+# The weight of the bound beside the squared error (Nichol & Dhariwal 2021, eq. 16).
+BOUND_WEIGHT = 0.001
+
+
+class Denoiser(NamedTuple):
+    """A model and what its output means.
+
+    Attributes:
+      model: `(image, time, label, train) -> prediction`; time is scaled to 0 .. 1000.
+      process: the noise schedule.
+      prediction: a key of PREDICTIONS.
+      learned: whether half of the channels are variances.
+    """
+
+    model: nn.Module
+    process: Process
+    prediction: str
+    learned: bool
+
+    def ask(
+        self,
+        variables: PyTree,
+        x: Float[Array, "b h w c"],
+        time: Int[Array, " b"],
+        label: Int[Array, " b"] | None,
+        **options: Any,
+    ) -> tuple[Float[Array, "b h w c"], Float[Array, "b h w c"] | None]:
+        """Returns the prediction and, if they are learned, the raw variances."""
+        scaled = time.astype(jnp.float32) * np.float32(1000 / self.process.timesteps)
+        out = self.model.apply(variables, x, scaled, label, **options)
+        channels, wanted = out.shape[-1], x.shape[-1] * (2 if self.learned else 1)
+        if channels != wanted:
+            variance = "are" if self.learned else "are not"
+            raise ConfigError(
+                f"model has num_out={channels}: {wanted} channels are needed for images of "
+                f"{x.shape[-1]} where variances {variance} learned"
+            )
+        return tuple(jnp.split(out, 2, axis=-1)) if self.learned else (out, None)
+
+    def to_x0(
+        self, x: Float[Array, "b h w c"], output: Float[Array, "b h w c"], time: Int[Array, " b"]
+    ) -> Float[Array, "b h w c"]:
+        """Returns the image that a prediction amounts to."""
+        alpha, sigma = at(self.process.alpha, time), at(self.process.sigma, time)
+        return PREDICTIONS[self.prediction][0](x, output, alpha, sigma)
+
+
+def diffusion(
+    model: nn.Module,
+    minimize: Callable[[Loss], Learner],
+    *,
+    image_shape: tuple[int, int, int],
+    num_classes: int | None = None,
+    timesteps: int = 1000,
+    schedule: str = "linear",
+    prediction: str = "epsilon",
+    variance: str = "beta",
+    min_snr: float | None = None,
+    conditional: bool = False,
+    label_dropout: float = 0.0,
+    guidance: float | None = None,
+    sampler: dict | None = None,
+    clip: bool = True,
+    num_snapshots: int = 8,
+    bound_steps: int | None = None,
+) -> Task:
+    """Builds the task of predicting the noise in noised images, at a random time each.
+
+    The loss is the mean squared error over an image's pixels. Evaluation gives the same, with a
+    time and noise that depend on the example's row only.
+
+    Outputs: "sample" (b, h, w, c); "path" (b, k, h, w, c), what a sample is on its way, from noise
+    on; "bits", the terms "prior", "denoising" and "reconstruction", each (b,), of the variational
+    bound in bits per dimension.
+
+    Args:
+      model: `(image, time, label, train) -> prediction`, such as `unet`.
+      minimize: turns a loss into the training step.
+      image_shape: height, width and channels of the images.
+      num_classes: of the data set.
+      timesteps: T.
+      schedule: of the noise, a function of library/diffusion/schedules.py.
+      prediction: what the model returns: "epsilon" (the noise), "x0" (the image) or "v" (Salimans
+        & Ho 2022).
+      variance: of a step back: "beta", "beta_tilde" or "learned", for which the model has twice
+        the channels and the loss gains 0.001 times the bound, estimated by T times its term in
+        bits per dimension, whose gradient moves the variances only.
+      min_snr: bounds the weight of times with little noise (Hang et al. 2023, arXiv 2303.09556).
+      conditional: whether the model is told the class.
+      label_dropout: how often it is not.
+      guidance: w of `none + w (class - none)`, in terms of predictions with and without a class:
+        1 or None is the class's alone, 0 the model without one.
+      sampler: name and arguments of a function of library/diffusion/samplers.py; by default
+        dict(name="ancestral"), all steps.
+      clip: whether predicted images are clipped to [-1, 1] when sampling and in the bound.
+      num_snapshots: k of "path".
+      bound_steps: terms of the bound computed an example, each standing for a stretch of time in
+        which it is drawn at random; all by default.
+
+    Raises:
+      ConfigError: an unknown name, more steps than the schedule has or less than one, classes
+        where there are none, guidance by a model that always or never knows the class.
+    """
+    check_choice("prediction", prediction, PREDICTIONS)
+    check_choice("variance", variance, VARIANCES)
+    process = make_process(schedule, timesteps)
+    weights = loss_weights(process, prediction, min_snr)
+    _check_classes(conditional, num_classes, label_dropout, guidance)
+    _check_range("num_snapshots", num_snapshots, 2, None)
+    _check_range("bound_steps", bound_steps, 1, timesteps - 1)
+    table = config.build(
+        sampler or {"name": "ancestral"},
+        "library.diffusion.samplers",
+        "sampler",
+        process=process,
+        variance=variance,
+    )
+    denoiser = Denoiser(model, process, prediction, variance == "learned")
+
+    def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
+        x = to_signed(batch["image"])
+        label = batch["label"] if conditional else None
+        time = jnp.zeros(len(x), jnp.float32)
+        variables = model.init(rng.purpose(key, "params"), x, time, label, train=False)
+        jax.eval_shape(lambda: denoiser.ask(variables, x, time.astype(jnp.int32), label))
+        return learner.init(variables)
+
+    def losses(variables, batch, keys, label, **options):
+        x0 = to_signed(batch["image"])
+        time, noise = jax.vmap(lambda key: _time_and_noise(key, timesteps, x0.shape[1:]))(keys)
+        x = noised(process, x0, time, noise)
+        output, raw = denoiser.ask(variables, x, time, label, **options)
+        target = PREDICTIONS[prediction][1](
+            x0, noise, at(process.alpha, time), at(process.sigma, time)
+        )
+        squared = jnp.mean(jnp.square(output - target), axis=(1, 2, 3))
+        total = squared * at(weights, time, ndim=1)
+        found = {"loss": total, "squared_error": squared}
+        if raw is not None:
+            predicted = jax.lax.stop_gradient(denoiser.to_x0(x, output, time))
+            bits = timesteps * step_bits(process, variance, x0, x, time, predicted, raw)
+            found = {**found, "loss": total + BOUND_WEIGHT * bits, "bits_per_dim": bits}
+        return {name: pair(value, batch["mask"]) for name, value in found.items()}
+
+    def objective(
+        params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Metrics, PyTree]:
+        index = batch["index"]
+        keys = rng.per_example(rng.purpose(key, "diffusion"), index)
+        label = batch["label"] if conditional else None
+        if label_dropout:
+            dropped = rng.per_example(rng.purpose(key, "label_dropout"), index)
+            dropped = jax.vmap(lambda key: jax.random.bernoulli(key, label_dropout))(dropped)
+            label = jnp.where(dropped, num_classes, label)
+        options = dict(train=True, rngs={"dropout": rng.for_batch(key, index, "dropout")})
+        everything = {"params": params, **variables}
+        return losses(everything, batch, keys, label, **options), variables
+
+    def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
+        # The same noise at every evaluation of every run, so that losses compare.
+        keys = rng.per_example(rng.purpose(rng.root(0), "diffusion"), batch["row"])
+        return losses(_variables(state), batch, keys, batch["label"] if conditional else None)
+
+    learner = minimize(objective)
+    guided = _guided(denoiser, num_classes, conditional, guidance)
+    outputs = {
+        **_sampling(guided, table, image_shape, clip, num_snapshots),
+        "bits": _bits(denoiser, variance, conditional, clip, bound_steps or timesteps - 1),
+    }
+    return Task(init, learner.update, evaluate, outputs)
+
+
+def to_signed(image: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Maps images from [0, 1] to [-1, 1]."""
+    return 2 * image - 1
+
+
+def to_unit(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Maps images from [-1, 1] to [0, 1], and cuts off what lies outside."""
+    return jnp.clip((x + 1) / 2, 0, 1)
+
+
+def _check_classes(conditional, num_classes, label_dropout, guidance):
+    check_rates(label_dropout=label_dropout)
+    if conditional and num_classes is None:
+        raise ConfigError("conditional=True, but the data set has no classes")
+    if not conditional and (guidance is not None or label_dropout):
+        given = f"guidance={guidance}" if guidance is not None else f"label_dropout={label_dropout}"
+        raise ConfigError(f"{given} needs classes: conditional=True, on a data set that has them")
+    if guidance not in (None, 1) and not label_dropout:
+        raise ConfigError(
+            f"guidance={guidance} asks the model without a class, which label_dropout=0 never "
+            "trains: try label_dropout=0.1"
+        )
+
+
+def _check_range(name, value, least, most):
+    if value is not None and not least <= value <= (value if most is None else most):
+        end = "" if most is None else f" to {most}"
+        raise ConfigError(f"{name}={value}: valid are {least}{end or ' or more'}")
+
+
+def _variables(state: TrainState) -> PyTree:
+    return {"params": state.params, **state.variables}
+
+
+def _time_and_noise(key: PRNGKeyArray, timesteps: int, shape: tuple[int, ...]):
+    time, noise = jax.random.split(key)
+    return jax.random.randint(time, (), 0, timesteps), jax.random.normal(noise, shape)
+
+
+def _guided(
+    denoiser: Denoiser, num_classes: int | None, conditional: bool, guidance: float | None
+) -> Callable[..., Any]:
+    """Returns `(variables, x, time, batch) -> (x0, raw variances)`, with guidance."""
+
+    def guided(variables, x, time, batch):
+        label = batch["label"] if conditional else None
+        if guidance == 0:
+            label = jnp.full_like(label, num_classes)
+        if guidance in (None, 0, 1):
+            output, raw = denoiser.ask(variables, x, time, label)
+            return denoiser.to_x0(x, output, time), raw
+        # Both questions of an example side by side: they stay on its device.
+        labels = jnp.stack([label, jnp.full_like(label, num_classes)], axis=1).reshape(-1)
+        twice = x.repeat(2, axis=0)
+        found = denoiser.ask(variables, twice, time.repeat(2), labels)
+        output, raw = jax.tree.map(lambda y: y.reshape(-1, 2, *y.shape[1:]), found)
+        mixed = output[:, 1] + guidance * (output[:, 0] - output[:, 1])
+        return denoiser.to_x0(x, mixed, time), None if raw is None else raw[:, 0]
+
+    return guided
+
+
+def _sampling(
+    guided: Callable[..., Any],
+    table: Table,
+    image_shape: tuple[int, int, int],
+    clip: bool,
+    num_snapshots: int,
+) -> Mapping[str, Callable[..., Any]]:
+    steps = len(table.time)
+    rows = jax.tree.map(lambda x: np.asarray(x, np.float32), table)._replace(
+        time=table.time.astype(np.int32)
+    )
+    noisy = bool(np.any(table.noise))
+
+    def run(state: TrainState, batch: Batch, key: PRNGKeyArray, kept: np.ndarray) -> Array:
+        """Returns x after so many steps as `kept` says, (b, len(kept), h, w, c)."""
+        keys = rng.per_example(rng.purpose(key, "sample"), batch["index"])
+        variables = _variables(state)
+
+        def step(carry, at_step):
+            x, last, frames = carry
+            i, row, places = at_step
+            x0, raw = guided(variables, x, jnp.full(len(x), row.time), batch)
+            x0 = jnp.clip(x0, -1, 1) if clip else x0
+            x = row.on_x * x + row.on_x0 * x0 + row.on_last * last
+            if noisy:
+                x += _deviation(row, raw) * _normal(keys, i + 1, image_shape)
+            frames = jnp.where(places[:, None, None, None], x[:, None], frames)
+            return (x, x0, frames), None
+
+        x = _normal(keys, 0, image_shape)
+        start = (x, jnp.zeros_like(x), jnp.repeat(x[:, None], len(kept), axis=1))
+        places = np.arange(1, steps + 1)[:, None] == kept
+        (_, _, frames), _ = jax.lax.scan(step, start, (np.arange(steps), rows, places))
+        return to_unit(frames)
+
+    def sample(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
+        return run(state, batch, key, np.array([steps]))[:, 0]
+
+    def path(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b k h w c"]:
+        kept = np.round(np.linspace(0, steps, num_snapshots)).astype(int)
+        return run(state, batch, key, kept)
+
+    return {"sample": sample, "path": path}
+
+
+def _normal(keys, i, shape):
+    return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, i), shape))(keys)
+
+
+def _deviation(row: Table, raw: Float[Array, "b h w c"] | None) -> Float[Array, "..."]:
+    if row.log_variances is None:
+        return row.noise
+    low, high = (bound.reshape(1, 1, 1, 1) for bound in row.log_variances)
+    learned = jnp.exp(0.5 * interpolated_log_variance(raw, low, high))
+    return jnp.where(row.noise > 0, learned, 0.0)
+
+
+def _bits(
+    denoiser: Denoiser, variance: str, conditional: bool, clip: bool, num_terms: int
+) -> Callable[..., Mapping[str, Array]]:
+    process = denoiser.process
+    # Each term stands for the times of one stretch; with all terms a stretch is one time.
+    edges = np.round(np.linspace(1, process.timesteps, num_terms + 1)).astype(np.int32)
+
+    def bits(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Mapping[str, Array]:
+        x0, variables = to_signed(batch["image"]), _variables(state)
+        label = batch["label"] if conditional else None
+        keys = rng.per_example(rng.purpose(key, "bits"), batch["row"])
+
+        def term(start, end):
+            own = jax.vmap(lambda key: jax.random.fold_in(key, start))(keys)
+            pick, draw = jax.vmap(jax.random.split, out_axes=1)(own)
+            time = jax.vmap(lambda key: jax.random.randint(key, (), start, end))(pick)
+            noise = jax.vmap(lambda key: jax.random.normal(key, x0.shape[1:]))(draw)
+            x = noised(process, x0, time, noise)
+            output, raw = denoiser.ask(variables, x, time, label)
+            predicted = denoiser.to_x0(x, output, time)
+            predicted = jnp.clip(predicted, -1, 1) if clip else predicted
+            return step_bits(process, variance, x0, x, time, predicted, raw)
+
+        def add(total, stretch):
+            start, end = stretch
+            return total + (end - start) * term(start, end), None
+
+        total, _ = jax.lax.scan(add, jnp.zeros(len(x0)), (edges[:-1], edges[1:]))
+        return {
+            "prior": prior_bits(process, x0),
+            "denoising": total,
+            "reconstruction": term(0, 1),
+        }
+
+    return bits

@@ -1,0 +1,299 @@
+"""Variational autoencoding: a latent-variable model trained through a bound on its likelihood.
+
+Kingma & Welling 2014, "Auto-Encoding Variational Bayes", eq. 10. With a standard normal prior p(z)
+and the encoder's diagonal Gaussian q(z | x), the evidence lower bound is
+
+    ELBO = E_q(z|x)[log p(x | z)] - KL(q(z | x) || p(z)) <= log p(x),
+
+its first term by one draw of z, its second in closed form (their appendix B). Everything is in nats
+an image.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.scipy.special import ndtri
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree
+
+from library import rng
+from library.config import ConfigError, check_choice
+from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
+
+_HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
+
+
+def variational(
+    model: nn.Module,
+    minimize: Callable[[Loss], Learner],
+    *,
+    likelihood: Literal["bernoulli", "gaussian", "discretized_logistic"] = "bernoulli",
+    beta: float = 1.0,
+    free_bits: float = 0.0,
+    binarize: bool = False,
+    interpolation_steps: int = 10,
+    manifold_size: int = 20,
+    axis_name: str | None = None,
+) -> Task:
+    """Builds the task of modelling `batch["image"]`, in [0, 1], with latent variables.
+
+    Training minimizes reconstruction + beta KL and measures loss, reconstruction (minus
+    log p(x | z)) and kl. Evaluation adds elbo (with beta 1, whatever that of training) and, for
+    the discretized logistic, bits_per_dim, the negative bound in bits an element.
+
+    Outputs. "sample": the mean of p(x | z), z drawn from the prior. "reconstruct": that mean at the
+    mean of q(z | x). "encode" and "features" (b, d): the mean of q(z | x). "decode": the image of
+    `batch["code"]` (b, d). "interpolate" (b, k, h, w, c): along the straight line between two draws
+    of the prior. "manifold" (b, n, h, w, c), where there are two latent variables: row `index` mod
+    n of the images on an n x n grid of equal probability (Kingma & Welling 2014, figure 4).
+    "log_weights" (b,): log p(x, z) / q(z | x) for one z drawn from q(z | x), the mean of whose
+    exponential is p(x) (see the evaluator `importance_weighted`). Conditional models read
+    `batch["label"]` in all of them.
+
+    Args:
+      model: with methods `encode` and `decode`, as `library.models.vae` has them.
+      minimize: turns a loss into the training step.
+      likelihood: "bernoulli", of pixels between 0 and 1 (a likelihood for binary ones only);
+        "gaussian", and "discretized_logistic", of 256 values of a pixel (Salimans et al. 2017,
+        PixelCNN++, section 2.1, with one component), with the model's learned scale.
+      beta: the factor of the KL (Higgins et al. 2017).
+      free_bits: nats of each latent variable, averaged over the batch, that are not penalized
+        (Kingma et al. 2016, IAF, appendix C.8, one group a variable). With gradient accumulation
+        the average is that of a part of the batch.
+      binarize: draw each pixel, 0 or 1, with its value as probability (Salakhutdinov & Murray
+        2008): anew whenever an image is seen in training, once and for all in evaluation, by its
+        row.
+      interpolation_steps: k.
+      manifold_size: n.
+      axis_name: the axis of the devices under pmap.
+
+    Raises:
+      ConfigError: an unknown likelihood, a value out of range, or a likelihood whose scale the
+        model does not have.
+    """
+    _check(model, likelihood, beta, free_bits, interpolation_steps, manifold_size)
+    log_likelihood = _LIKELIHOODS[likelihood]
+
+    def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
+        label = _label(model, batch)
+        return learner.init(model.init(rng.purpose(key, "params"), batch["image"], label=label))
+
+    def metrics(
+        params: PyTree, batch: Batch, image: Float[Array, "b h w c"], key: PRNGKeyArray
+    ) -> Metrics:
+        mean, log_variance = _encode(model, params, batch, image)
+        z = mean + jnp.exp(0.5 * log_variance) * _noise(key, batch, "latent", model.latent_dim)
+        reconstruction = -log_likelihood(image, *_decode(model, params, batch, z))
+        divergence, mask = _gaussian_divergence(mean, log_variance), batch["mask"]
+        total, count = pair(reconstruction, mask)
+        penalty = _penalty(divergence, mask, free_bits, axis_name)
+        return {
+            "loss": (total + beta * penalty, count),
+            "reconstruction": (total, count),
+            "kl": pair(jnp.sum(divergence, axis=-1), mask),
+        }
+
+    def training_loss(
+        params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Metrics, PyTree]:
+        keys = rng.per_example(rng.purpose(key, "binarize"), batch["index"])
+        image = _binarized(batch["image"], keys) if binarize else batch["image"]
+        return metrics(params, batch, image, key), variables
+
+    def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
+        measured = metrics(state.params, batch, _as_evaluated(batch, binarize), key)
+        bound, count = -measured["reconstruction"][0] - measured["kl"][0], measured["kl"][1]
+        measured = {**measured, "elbo": (bound, count)}
+        if likelihood == "discretized_logistic":
+            bits = -bound / (math.log(2) * math.prod(model.image_shape))
+            measured["bits_per_dim"] = (bits, count)
+        return measured
+
+    def log_weights(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, " b"]:
+        image = _as_evaluated(batch, binarize)
+        mean, log_variance = _encode(model, state.params, batch, image)
+        noise = _noise(key, batch, "latent", model.latent_dim)
+        z = mean + jnp.exp(0.5 * log_variance) * noise
+        # log p(z) - log q(z | x): the constants cancel.
+        prior = 0.5 * jnp.sum(jnp.square(noise) + log_variance - jnp.square(z), axis=-1)
+        return log_likelihood(image, *_decode(model, state.params, batch, z)) + prior
+
+    learner = minimize(training_loss)
+    outputs = _outputs(model, likelihood, binarize, interpolation_steps, manifold_size)
+    return Task(init, learner.update, evaluate, {**outputs, "log_weights": log_weights})
+
+
+def _outputs(
+    model: nn.Module, likelihood: str, binarize: bool, steps: int, size: int
+) -> Mapping[str, Callable[..., Any]]:
+    def images(
+        state: TrainState, batch: Batch, z: Float[Array, "b *k d"]
+    ) -> Float[Array, "b *k h w c"]:
+        """Returns the means of p(x | z), for one z an example or for k."""
+        location = _decode(model, state.params, batch, z)[0]
+        if likelihood == "bernoulli":
+            location = jax.nn.sigmoid(location)
+        return jnp.clip(location, 0.0, 1.0)
+
+    def encode(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b d"]:
+        return _encode(model, state.params, batch, _as_evaluated(batch, binarize))[0]
+
+    def decode(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
+        width = batch["code"].shape[-1]
+        if width != model.latent_dim:
+            raise ValueError(f"codes have {width} elements, those of the model {model.latent_dim}")
+        return images(state, batch, batch["code"])
+
+    def reconstruct(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
+        return images(state, batch, encode(state, batch, key))
+
+    def sample(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
+        return images(state, batch, _noise(key, batch, "prior", model.latent_dim))
+
+    def interpolate(
+        state: TrainState, batch: Batch, key: PRNGKeyArray
+    ) -> Float[Array, "b k h w c"]:
+        start, end = (_noise(key, batch, end, model.latent_dim) for end in ("prior", "prior end"))
+        share = jnp.linspace(0.0, 1.0, steps)[:, None]
+        return images(state, batch, (1 - share) * start[:, None] + share * end[:, None])
+
+    def manifold(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b k h w c"]:
+        grid = ndtri((jnp.arange(size) + 0.5) / size)
+        row = jnp.broadcast_to(-grid[batch["index"] % size][:, None], (len(batch["index"]), size))
+        return images(state, batch, jnp.stack([jnp.broadcast_to(grid, row.shape), row], axis=-1))
+
+    outputs = {
+        "sample": sample,
+        "reconstruct": reconstruct,
+        "encode": encode,
+        "decode": decode,
+        "features": encode,
+        "interpolate": interpolate,
+    }
+    return {**outputs, "manifold": manifold} if model.latent_dim == 2 else outputs
+
+
+def _label(model: nn.Module, batch: Batch) -> Int[Array, " b"] | None:
+    if not model.condition:
+        return None
+    label = batch["label"]
+    if label.ndim != 1 or not jnp.issubdtype(label.dtype, jnp.integer):
+        raise ValueError(
+            f"a conditional model takes one class an example, int (b,), not {label.dtype} "
+            f"{label.shape}"
+        )
+    return label
+
+
+def _encode(
+    model: nn.Module, params: PyTree, batch: Batch, image: Float[Array, "b h w c"]
+) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
+    return model.apply({"params": params}, image, _label(model, batch), method="encode")
+
+
+def _decode(
+    model: nn.Module, params: PyTree, batch: Batch, z: Float[Array, "b *k d"]
+) -> tuple[Float[Array, "b *k h w c"], Float[Array, " c"] | None]:
+    label, shape = _label(model, batch), z.shape[:-1]
+    if label is not None and z.ndim == 3:
+        label = jnp.repeat(label, z.shape[1])
+    flat = z.reshape(-1, z.shape[-1])
+    location, log_scale = model.apply({"params": params}, flat, label, method="decode")
+    return location.reshape(*shape, *location.shape[1:]), log_scale
+
+
+def _noise(key: PRNGKeyArray, batch: Batch, name: str, size: int) -> Float[Array, "b d"]:
+    keys = rng.per_example(rng.purpose(key, name), batch["index"])
+    return jax.vmap(lambda one: jax.random.normal(one, (size,)))(keys)
+
+
+def _binarized(image: Float[Array, "b h w c"], keys: Key[Array, " b"]) -> Float[Array, "b h w c"]:
+    drawn = jax.vmap(lambda key, p: jax.random.uniform(key, p.shape) < p)(keys, image)
+    return drawn.astype(image.dtype)
+
+
+def _as_evaluated(batch: Batch, binarize: bool) -> Float[Array, "b h w c"]:
+    if not binarize:
+        return batch["image"]
+    # The test set has to be the same for all runs, whatever their seed.
+    keys = rng.per_example(rng.purpose(rng.root(0), "binarize"), batch["row"])
+    return _binarized(batch["image"], keys)
+
+
+def _gaussian_divergence(
+    mean: Float[Array, "b d"], log_variance: Float[Array, "b d"]
+) -> Float[Array, "b d"]:
+    """Returns KL(N(mean, variance) || N(0, 1)) (Kingma & Welling 2014, appendix B)."""
+    return 0.5 * (jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance)
+
+
+def _penalty(
+    divergence: Float[Array, "b d"],
+    mask: Float[Array, " b"],
+    free_bits: float,
+    axis_name: str | None,
+) -> Float[Array, ""]:
+    """Returns what of the KL is penalized, summed over the examples."""
+    sums = pair(divergence, mask)
+    if free_bits == 0:
+        return jnp.sum(sums[0])
+    total, count = sums if axis_name is None else jax.lax.psum(sums, axis_name)
+    return jnp.sum(mask) * jnp.sum(jnp.maximum(free_bits, total / jnp.maximum(count, 1)))
+
+
+def _bernoulli(
+    image: Float[Array, "b h w c"], logits: Float[Array, "b h w c"], log_scale: None
+) -> Float[Array, " b"]:
+    return jnp.sum(image * logits - jax.nn.softplus(logits), axis=(1, 2, 3))
+
+
+def _gaussian(
+    image: Float[Array, "b h w c"], mean: Float[Array, "b h w c"], log_scale: Float[Array, " c"]
+) -> Float[Array, " b"]:
+    squares = jnp.square((image - mean) * jnp.exp(-log_scale))
+    return -jnp.sum(0.5 * squares + log_scale + _HALF_LOG_TAU, axis=(1, 2, 3))
+
+
+def _discretized_logistic(
+    image: Float[Array, "b h w c"], mean: Float[Array, "b h w c"], log_scale: Float[Array, " c"]
+) -> Float[Array, " b"]:
+    """Pixels are multiples of 1/255; the first and the last bin have all that is beyond them."""
+    half = 0.5 / 255
+    upper = (image - mean + half) * jnp.exp(-log_scale)
+    lower = (image - mean - half) * jnp.exp(-log_scale)
+    # log(s(u) - s(l)) as log s(u) + log s(-l) + log(1 - exp(l - u)): no difference of two numbers
+    # close to each other, far from the mean.
+    width = 2 * half * jnp.exp(-log_scale)
+    inside = jax.nn.log_sigmoid(upper) + jax.nn.log_sigmoid(-lower) + jnp.log(-jnp.expm1(-width))
+    first, last = jax.nn.log_sigmoid(upper), jax.nn.log_sigmoid(-lower)
+    each = jnp.where(image < half, first, jnp.where(image > 1 - half, last, inside))
+    return jnp.sum(each, axis=(1, 2, 3))
+
+
+_LIKELIHOODS = {
+    "bernoulli": _bernoulli,
+    "gaussian": _gaussian,
+    "discretized_logistic": _discretized_logistic,
+}
+
+
+def _check(
+    model: nn.Module, likelihood: str, beta: float, free_bits: float, steps: int, size: int
+) -> None:
+    check_choice("likelihood", likelihood, _LIKELIHOODS)
+    if model.learned_scale != (likelihood != "bernoulli"):
+        raise ConfigError(
+            f"likelihood={likelihood!r} needs a model with learned_scale="
+            f"{likelihood != 'bernoulli'}, not {model.learned_scale}"
+        )
+    if not 0 <= beta < float("inf"):
+        raise ConfigError(f"beta={beta}: valid are 0 and more")
+    if not 0 <= free_bits < float("inf"):
+        raise ConfigError(f"free_bits={free_bits}: valid are 0 (none) and more, in nats")
+    if steps < 2:
+        raise ConfigError(f"interpolation_steps={steps}: valid are 2 and more")
+    if size < 1:
+        raise ConfigError(f"manifold_size={size}: valid are 1 and more")

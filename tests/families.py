@@ -1,0 +1,96 @@
+"""Tiny configs, one a family of systems, for what holds for all of them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from library.data import sources
+from tests import tiny
+
+SIZE = 8
+ADAM = dict(name="adam", learning_rate=1e-3)
+SMALL_VIT = dict(width=8, depth=1, num_heads=2, patch_size=4)
+UNET = dict(width=8, multipliers=(1,), num_blocks=1, attention=(), dropout=0.0)
+TEXT = dict(
+    name="tiny_text", tokenizer=dict(name="character"), context=8, batch_size=16, cache="device"
+)
+IMAGES = dict(samples=dict(kind="samples", num=8))
+LANGUAGE = dict(samples=dict(kind="samples.text", prompt="ab", num=2, length=8))
+
+# What each config changes of `tiny.config`; none of them normalizes by batch.
+FAMILIES: dict[str, dict[str, Any]] = {
+    "autoencoder": dict(
+        model=dict(name="autoencoder.dense", hidden=(8,), latent_dim=4),
+        task=dict(name="autoencoding", corruption="masking", corruption_level=0.3),
+        evaluate=dict(samples=dict(kind="samples", output="reconstruct", split="test", num=8)),
+    ),
+    "vae": dict(
+        model=dict(name="vae.dense", hidden=(8,), latent_dim=2),
+        task=dict(name="variational", binarize=True),
+        evaluate=IMAGES,
+    ),
+    "gan": dict(
+        model=dict(
+            generator=dict(name="gan.generator", hidden=(8,)),
+            discriminator=dict(name="gan.discriminator", hidden=(8,)),
+        ),
+        task=dict(name="adversarial", latent_size=4, penalty="r1"),
+        optimizer=dict(discriminator={**ADAM, "updates": 2}, generator=ADAM),
+        evaluate=IMAGES,
+    ),
+    "diffusion": dict(
+        model=dict(name="unet", **UNET),
+        task=dict(name="diffusion", timesteps=10, sampler=dict(name="ddim", steps=2)),
+        ema=dict(decay=0.9),
+        evaluate=IMAGES,
+    ),
+    "simclr": dict(
+        model=dict(name="simclr", encoder=dict(tiny.VIT), hidden=8, width=4, norm="none"),
+        task=dict(name="contrastive"),
+        augment=[dict(name="random_crop", padding=1)],
+        views=2,
+        optimizer=dict(name="lars", learning_rate=0.1),
+    ),
+    "mae": dict(
+        model=dict(name="mae", decoder_width=8, decoder_depth=1, decoder_heads=2, **SMALL_VIT),
+        task=dict(name="masked", mask_ratio=0.5),
+        evaluate=dict(
+            samples=dict(kind="samples", output="masked_reconstruct", split="test", num=8)
+        ),
+    ),
+    "gpt": dict(
+        dataset=TEXT,
+        model=dict(name="transformer.gpt", context=8, width=8, depth=1, num_heads=2),
+        task=dict(name="language"),
+        evaluate=LANGUAGE,
+    ),
+    "lstm": dict(
+        dataset={**TEXT, "order": "streams"},
+        model=dict(name="recurrent.lstm", width=8, depth=1),
+        task=dict(name="language"),
+        evaluate=LANGUAGE,
+    ),
+}
+
+
+def config(family: str, **changes: Any) -> dict[str, Any]:
+    """Returns the config of a family."""
+    values = {"optimizer": ADAM, "normalize": None, **FAMILIES[family]}
+    dataset = {**values.pop("dataset", {}), **changes.pop("dataset", {})}
+    return tiny.config(**{**values, **changes, "dataset": dataset})
+
+
+def serve(patch: pytest.MonkeyPatch) -> None:
+    """Makes "tiny" images, and "tiny_text" a text."""
+    tiny.serve(patch, train=tiny.arrays(50, size=SIZE), test=tiny.arrays(21, seed=1, size=SIZE))
+    images = sources.open_source
+    random = np.random.default_rng(0)
+    texts = {split: "".join(random.choice(list("abc \n"), 400)) for split in ("train", "test")}
+
+    def open_source(name, split, **options):
+        if name != "tiny_text":
+            return images(name, split, **options)
+        return sources.Source([{"text": texts[split]}], None, str)
+
+    patch.setattr(sources, "open_source", open_source)

@@ -1,0 +1,106 @@
+"""For every family of systems: devices agree, a resumed run is the run, and so are samples."""
+
+import jax
+import numpy as np
+import pytest
+
+from library import trees
+from library.training import generation, loop
+from library.training.feed import Feed
+from library.training.logger import read_rows
+from library.training.recipe import make_plan
+from library.training.session import Trained
+from tests import families, tiny
+
+EIGHT, ONE = jax.devices(), jax.devices()[:1]
+# Under pmap a state that is carried from batch to batch would be averaged over the devices.
+PMAPPED = sorted(set(families.FAMILIES) - {"lstm"})
+
+
+@pytest.fixture(autouse=True)
+def data(monkeypatch):
+    families.serve(monkeypatch)
+
+
+def losses(plan, count=4):
+    """Returns each step's sums of all metrics but the flags, one row a step."""
+    taken = tiny.take_steps(plan, count)
+    return np.array([[row[name][0] for name in sorted(row)] for row in taken.sums]), taken
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_eight_devices_are_one(family):
+    mesh = dict(mesh=dict(data=4, fsdp=2))
+    whole, taken = losses(make_plan(families.config(family), devices=ONE))
+    split, others = losses(make_plan(families.config(family, parallel=mesh), devices=EIGHT))
+    np.testing.assert_allclose(split, whole, rtol=2e-5, atol=1e-6)
+    ours, theirs = (jax.device_get(x.carry.state.params) for x in (taken, others))
+    for (path, a), b in zip(trees.flatten(ours).items(), jax.tree.leaves(theirs)):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=2e-4, err_msg=path)
+
+
+@pytest.mark.parametrize("family", PMAPPED)
+def test_pmap_is_jit_without_batch_statistics(family):
+    whole, _ = losses(make_plan(families.config(family), devices=ONE))
+    spread = families.config(family, parallel=dict(strategy="pmap"))
+    split, _ = losses(make_plan(spread, devices=EIGHT))
+    np.testing.assert_allclose(split, whole, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_a_run_cut_short_ends_with_the_same_bits_and_the_same_samples(
+    family, tmp_path, monkeypatch
+):
+    values = families.config(family, total="6 steps", checkpoint=dict(every="2 steps"))
+    plan = make_plan(values, devices=ONE)
+    undisturbed = tiny.run(plan, tmp_path / "whole")
+    real, taken = loop._Run._at, []
+
+    def dies(self, done, *arguments):
+        carry = real(self, done, *arguments)
+        taken.append(done)
+        if done == 3:
+            self.checkpoints.wait()
+            raise KeyboardInterrupt
+        return carry
+
+    monkeypatch.setattr(loop._Run, "_at", dies)
+    with pytest.raises(KeyboardInterrupt):
+        tiny.run(plan, tmp_path / "cut")
+    monkeypatch.setattr(loop._Run, "_at", real)
+    resumed = tiny.run(plan, tmp_path / "cut")
+    assert resumed["state_sha256"] == undisturbed["state_sha256"]
+    timed = ("wall_time", "train/examples_per_second")
+    whole, cut = (
+        [{k: v for k, v in row.items() if k not in timed} for row in read_rows(path)]
+        for path in (tmp_path / "whole/metrics.jsonl", tmp_path / "cut/metrics.jsonl")
+    )
+    assert cut == whole
+    made = {p.relative_to(tmp_path / "whole"): p for p in tmp_path.glob("whole/samples/*/*.npz")}
+    assert bool(made) == bool(plan.recipe.evaluate)
+    for name, path in made.items():
+        with np.load(path) as ours, np.load(tmp_path / "cut" / name) as theirs:
+            np.testing.assert_array_equal(ours["values"], theirs["values"])
+
+
+def made(family, devices, seed=0, **settings):
+    plan = make_plan(families.config(family), devices=devices)
+    feed = Feed(plan)
+    state = plan.strategy.init(lambda x: x, jax.device_get(loop.initial_carry(plan, feed).state))
+    request = generation.Request(num=5, seed=seed)
+    trained = Trained(plan, feed, 0, state)
+    if "generate" in plan.task.outputs:
+        return generation.texts(trained, request, length=8, **settings)
+    return generation.images(trained, request, **settings)
+
+
+@pytest.mark.parametrize("family", ["vae", "gan", "diffusion", "gpt", "lstm"])
+def test_a_seed_makes_the_same_on_one_and_eight_devices(family):
+    ours, theirs, others = made(family, ONE), made(family, EIGHT), made(family, ONE, seed=1)
+    if isinstance(ours, list):
+        assert theirs == ours != others
+        return
+    assert len(ours) == 5
+    # Rounding to 8 bits may fall either way.
+    np.testing.assert_allclose(theirs.astype(int), ours.astype(int), atol=1)
+    assert np.mean(others != ours) > 0.1
