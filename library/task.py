@@ -395,4 +395,6 @@ def _nonfinite_leaves(loss, gradients, moved: TrainState):
     flags += [w | (broken(x) & ~spread) for w, x in zip(wrong, jax.tree.leaves(moved.params))]
     flags += map(broken, jax.tree.leaves(moved.variables))
     flags += [broken(*jax.tree.leaves(moved.opt_state)) & ~spread]
-    return jnp.stack(flags)
+    # Without the barrier XLA repeats all of these checks in the selection of every leaf, and
+    # compilation takes time and memory in the square of their number.
+    return jax.lax.optimization_barrier(jnp.stack(flags))

@@ -18,6 +18,7 @@ install_import_hook(
         "library.layers",
         "library.models",
         "library.tasks",
+        "library.diffusion",
         "library.data.augmentation",
         "library.data.autoaugment",
         "library.evaluation",

@@ -12,8 +12,8 @@ Images of other sizes have as many layers as they can be halved, down to no less
 
 Told a label, the generator sees it, as one number a class, beside the latent, the discriminator one
 plane a class beside the image, one of them ones (after Mirza & Osindero 2014, arXiv 1411.1784,
-whose players are perceptrons). An embedding as long as the latent in place of the former, tried on
-MNIST, made one image of each class.
+whose players are perceptrons). An embedding of unit variance as long as the latent, in place of the
+former, drowned the latent on MNIST: images of one class came out almost the same.
 """
 
 from typing import Any

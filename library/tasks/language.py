@@ -29,6 +29,7 @@ def language(
     batch_size: int,
     chunk: int | None = None,
     carry: bool = True,
+    order: str = "streams",
     axis_name: str | None = None,
 ) -> Task:
     """Builds the task of predicting `batch["tokens"][:, 1:]` from `batch["tokens"][:, :-1]`.
@@ -61,11 +62,13 @@ def language(
         `library.layers.vocabulary_loss`; the model's method `vocabulary` has the weights.
       carry: of recurrent models: False starts every window of training from zero too, for windows
         in any order.
+      order: of the data; a carry is kept from batch to batch of "streams" only.
       axis_name: the device axis to sum over, under `pmap`.
 
     Raises:
       ConfigError: the model is for another vocabulary, `chunk` is below 1 or the model has no
-        `vocabulary`, or a carry is to be kept under `pmap` or over less than a batch.
+        `vocabulary`, or a carry is to be kept under `pmap`, over less than a batch or in an order
+        that jumps.
     """
     _check(model, vocab_size, chunk)
     carried = carry and _recurrent(model)
@@ -73,6 +76,11 @@ def language(
         raise ConfigError(
             "a recurrent model's carry is kept under parallel.strategy='jit' only, not 'pmap'; "
             "task.carry=False starts every window from zero"
+        )
+    if carried and order != "streams":
+        raise ConfigError(
+            f"a recurrent model's carry goes on where the text does: dataset.order={order!r} jumps. "
+            "Set it to 'streams', or task.carry to False"
         )
     if carried and num_examples < batch_size:
         raise ConfigError(f"batch_size={batch_size} lanes need as many windows, not {num_examples}")

@@ -99,6 +99,7 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
         "axis_name": strategy.axis_name,
         "num_examples": num_examples,
         "batch_size": dataset.batch_size,
+        "order": dataset.order,
     }
     model = _model(recipe.model, known)
     system = config.build(
