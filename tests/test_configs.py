@@ -18,9 +18,10 @@ from PIL import Image
 from experiments import command_line
 from library import optimizers
 from library.config import duration, plain, read
-from library.data import sources, splits
+from library.data import sources, splits, text
 from library.data.sources import Source
 from library.training import recipe, restoring, sections
+from library.weights import inception_v3
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.py"))
@@ -32,7 +33,7 @@ DATASETS = {
     "cifar10_jpeg": ((32, 32, 3), 10, 50_000, "test", 10_000),
     "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
 }
-TEXTS = ("tinyshakespeare", "quijote", "martin_fierro")
+TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "text")
 PARAMETERS = {
     "configs/mnist/lenet5.py:rbf": 60_000,
     "configs/cifar10/resnet.py:resnet20": 269_722,
@@ -40,6 +41,9 @@ PARAMETERS = {
     "configs/cifar10/wide_resnet.py:wrn28_10": 36_479_194,
     "configs/cifar10/airbench94.py:cifar10": 1_971_640,
     "configs/cifar10/vit_tiny.py:vit_cifar": 6_268_810,
+    "configs/mnist/autoencoder.py:deep": 2_837_314,
+    "configs/mnist/vae.py:cpu": 425_284,
+    "configs/cifar10/ddpm.py:ddpm": 35_746_307,
     "configs/imagenet/resnet50.py:torchvision": 25_557_032,
     "configs/imagenet/resnet50.py:flax": 25_557_032,
     # ViT-S/16's 22,050,664 without a class token and 197 learned positions.
@@ -59,7 +63,7 @@ def variants(file):
 
 
 RECIPES = [f"{file}:{variant}".rstrip(":") for file in FILES for variant in variants(file)]
-_open_source = sources.open_source
+_open_source, _make_tokenizer = sources.open_source, text.make_tokenizer
 
 
 class Repeated:
@@ -102,8 +106,24 @@ def judge(make_plan, folder, output):
     return lambda image: jnp.zeros((len(image), 10))
 
 
+def tokenizer(spec, documents):
+    """Has as many tokens as the spec says, and uses those of the text's characters."""
+    made = _make_tokenizer({"name": "character", "unknown": "\ufffd"}, documents)
+    rest = spec.get("vocab_size", made.vocab_size) - made.vocab_size
+    return made._replace(names=made.names + ("-",) * rest)
+
+
+def weights(file, model):
+    """Has the shapes of published weights."""
+    image = jax.ShapeDtypeStruct((1, 75, 75, 3), jnp.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), image)
+    return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+
+
 @pytest.fixture(autouse=True)
 def _stand_ins(monkeypatch):
+    monkeypatch.setattr(text, "make_tokenizer", tokenizer)
+    monkeypatch.setattr(inception_v3, "load", weights)
     monkeypatch.setattr(sources, "open_source", stand_in)
     monkeypatch.setattr(restoring, "judge", judge)
 
@@ -127,15 +147,15 @@ def _plan(values):
 
 @pytest.mark.parametrize("file", FILES)
 def test_docstrings_say_what_a_recipe_is_and_their_commands_name_it(file):
-    text = load(file).__doc__
+    docstring = load(file).__doc__
     for section in ("Command:", "Hardware:", "Expected:", "Source:"):
-        assert re.search(rf"^{section} +\S", text, re.MULTILINE), section
-    commands = re.findall(r"--config=(\S+)", text)
+        assert re.search(rf"^{section} +\S", docstring, re.MULTILINE), section
+    commands = re.findall(r"--config=(\S+)", docstring)
     for command in commands:
         command_line.load_config(command)
     named = {command.partition(":")[0] for command in commands}
     assert file in (*named, command_line.DEFAULT_CONFIG)
-    for name in re.findall(r"--dataset=(\w+)", text):
+    for name in re.findall(r"--dataset=(\w+)", docstring):
         assert name in (*DATASETS, *TEXTS)
 
 

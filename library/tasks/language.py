@@ -79,8 +79,8 @@ def language(
         )
     if carried and order != "streams":
         raise ConfigError(
-            f"a recurrent model's carry goes on where the text does: dataset.order={order!r} jumps. "
-            "Set it to 'streams', or task.carry to False"
+            f"a recurrent model's carry goes on where the text does: dataset.order={order!r} "
+            "jumps. Set it to 'streams', or task.carry to False"
         )
     if carried and num_examples < batch_size:
         raise ConfigError(f"batch_size={batch_size} lanes need as many windows, not {num_examples}")
