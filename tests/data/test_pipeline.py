@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from library import trees
+from library.config import ConfigError
 from library.data import pipeline, preprocessing, sources
 from library.data.pipeline import Slice
 from library.data.preprocessing import CorruptExample
@@ -285,3 +286,18 @@ def test_an_evaluation_from_memory_has_the_batches_of_the_streamed_one(monkeypat
         for name in ("image", "label", "row", "index"):
             np.testing.assert_array_equal(streamed[name][real], held[name][real])
     assert joined(seen[1], "mask").sum() == 10
+
+
+def test_streams_read_on_from_batch_to_batch():
+    # 14 examples in batches of 4: each place reads 3 of them, then begins again.
+    order = pipeline.order("streams", SEED)
+    found = order(np.arange(16), 4, 14).reshape(4, 4)
+    np.testing.assert_array_equal(found[0], [0, 3, 6, 9])
+    np.testing.assert_array_equal(found[1], found[0] + 1)
+    np.testing.assert_array_equal(found[2], found[0] + 2)
+    np.testing.assert_array_equal(found[3], found[0])
+    loader = make_loader(14)
+    batches = take(pipeline.train_batches(loader, 4, order=order, start=1), 2)
+    np.testing.assert_array_equal(joined(batches, "row").reshape(2, 4), found[1:3])
+    with pytest.raises(ConfigError, match="3 examples are too few for batch_size=4"):
+        order(np.arange(4), 4, 3)

@@ -173,3 +173,16 @@ def test_errors(tmp_path):
     file.write_bytes(b"")
     with pytest.raises(CheckpointError, match="does not match its checksum"):
         initialise(make_state(2), workdir=workdir)
+
+
+def test_a_prefix_takes_the_leaves_below_a_submodule():
+    leaves = {
+        "params/encoder/conv/kernel": 1,
+        "params/head/encoder/kernel": 2,
+        "batch_stats/encoder/norm/mean": 3,
+    }
+    found = fine_tuning._below("encoder", leaves)
+    assert found == {"params/conv/kernel": 1, "batch_stats/norm/mean": 3}
+    assert fine_tuning._below("", leaves) == leaves
+    with pytest.raises(ConfigError, match="did you mean 'encoder'"):
+        fine_tuning._below("encodr", leaves)
