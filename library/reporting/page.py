@@ -143,6 +143,7 @@ section { border-top: 1px solid var(--line); margin-top: 30px; padding-top: 22px
 pre { margin: 0; padding: 12px 14px; background: var(--wash); border-radius: 6px;
   font: 12.5px/1.55 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
   white-space: pre-wrap; overflow-wrap: anywhere; }
+pre + pre { margin-top: 8px; }
 pre .key { color: var(--muted); }
 pre .set { font-weight: 700; color: var(--accent); }
 pre .mark { color: var(--accent); }

@@ -240,13 +240,18 @@ class Claim(NamedTuple):
 
 
 def claim(run: Run) -> Claim | None:
-    """Returns the claim of a run, or None where it has neither a claim nor a metric."""
+    """Returns the claim of a run, or None where it has neither a claim nor a metric.
+
+    Without a claim it is the metric whose best checkpoint is kept, or else a telling one.
+    """
     stated = run.config.get("reported")
     stated = stated if isinstance(stated, Mapping) else {}
     result = run.summary.get("result")
     result = result if isinstance(result, Mapping) else {}
     metrics = final_metrics(run)
-    metric = stated.get("metric") or result.get("metric") or telling_metric(metrics)
+    kept = find(run.config, "checkpoint.best")
+    telling = kept if kept in metrics else telling_metric(metrics)
+    metric = stated.get("metric") or result.get("metric") or telling
     if metric is None:
         return None
     same = result.get("metric") == metric
