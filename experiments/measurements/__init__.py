@@ -1,0 +1,1 @@
+"""What `python -m experiments.benchmark` measures: functions from a `Budget` to named figures."""

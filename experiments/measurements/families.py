@@ -1,0 +1,148 @@
+"""What single families of systems promise: samplers, decoding with a cache, masked encoding."""
+
+import functools
+import statistics
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments import command_line
+from experiments.measurements.timing import Budget, Step, in_turn, ratio, seconds_each
+from library import config
+from library.models import mae, transformer
+from library.task import Task, TrainState, minimize
+from library.tasks.language import language
+
+SAMPLERS = {
+    "ancestral": dict(name="ancestral"),
+    "ddim": dict(name="ddim", steps=50),
+    "dpm_solver": dict(name="dpm_solver", steps=20),
+}
+_SAMPLES = 16
+# The GPT that decoding and the comparison with PyTorch measure, a character model's size.
+GPT = dict(vocab_size=65, context=256, width=128, depth=4, num_heads=4)
+
+
+def samplers(budget: Budget) -> dict[str, float]:
+    """Counts samples a second of each sampler, on the untrained U-Net for MNIST."""
+    values = command_line.load_config("configs/mnist/diffusion.py:cpu")[0]
+    budget = budget._replace(steps=1)
+    measures = {
+        name: functools.partial(seconds_each, _sampling_step(values, spec), budget)
+        for name, spec in SAMPLERS.items()
+    }
+    found = in_turn(budget, measures)
+    figures = {
+        f"{name} samples/s": _SAMPLES / statistics.median(seconds)
+        for name, seconds in found.items()
+    }
+    rest = [name for name in found if name != "ancestral"]
+    speedups = {f"{n} speed-up": ratio(found["ancestral"], found[n]) for n in rest}
+    return {**figures, **speedups}
+
+
+def decoding(budget: Budget) -> dict[str, float]:
+    """Times writing 256 tokens with cached keys and values, and computing all of them anew."""
+    batch = {
+        "tokens": jnp.zeros((4, GPT["context"]), jnp.int32),
+        "length": jnp.ones(4, jnp.int32),
+        "index": jnp.arange(4, dtype=jnp.uint32),
+        "temperature": jnp.ones(4),
+        "top_k": jnp.zeros(4, jnp.int32),
+        "top_p": jnp.ones(4),
+    }
+    task, state, _ = gpt_task(batch_size=4, context=GPT["context"])
+    budget = budget._replace(steps=2)
+
+    def step(name):
+        generate = jax.jit(task.outputs[name])
+        return functools.partial(generate, state, batch, jax.random.key(0))
+
+    measures = {
+        name: functools.partial(seconds_each, step(name), budget)
+        for name in ("generate", "generate_uncached")
+    }
+    found = in_turn(budget, measures)
+    tokens = batch["tokens"].size
+    return {
+        "cached tokens/s": tokens / statistics.median(found["generate"]),
+        "uncached tokens/s": tokens / statistics.median(found["generate_uncached"]),
+        "speed-up": ratio(found["generate_uncached"], found["generate"]),
+    }
+
+
+def masking(budget: Budget) -> dict[str, float]:
+    """Times a masked autoencoder's encoder, forward and backward, on a quarter of the patches.
+
+    On CPU it is of the size ViT-Ti/16, elsewhere ViT-B/16.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    size = dict(width=192, num_heads=3) if on_cpu else dict(width=768, num_heads=12)
+    model = mae.mae(depth=12, patch_size=16, **size)
+    image = jax.random.normal(jax.random.key(0), (8 if on_cpu else 256, 224, 224, 3))
+    order = jnp.argsort(jax.random.uniform(jax.random.key(1), (len(image), 196)), axis=1)
+    params = jax.jit(lambda: model.init(jax.random.key(2), image[:1], order[:1], 49))()["params"]
+    budget = budget.for_large_steps()
+
+    def step(visible: int | None) -> Step:
+        def objective(params):
+            chosen = None if visible is None else order[:, :visible]
+            tokens = model.apply(
+                {"params": params}, method=lambda m: m.encoder.encode(image, True, chosen)
+            )
+            return jnp.square(tokens).sum()
+
+        return functools.partial(jax.jit(jax.grad(objective)), params)
+
+    steps = {"masked": step(49), "whole": step(None)}
+    flops = {k: s.func.lower(*s.args).compile().cost_analysis()["flops"] for k, s in steps.items()}
+    measures = {k: functools.partial(seconds_each, s, budget) for k, s in steps.items()}
+    found = in_turn(budget, measures)
+    return {
+        "75 % masked ms": 1e3 * statistics.median(found["masked"]),
+        "unmasked ms": 1e3 * statistics.median(found["whole"]),
+        "ratio": ratio(found["masked"], found["whole"]),
+        "ratio of FLOP": flops["masked"] / flops["whole"],
+    }
+
+
+def gpt_task(batch_size: int, context: int) -> tuple[Task, TrainState, dict[str, Any]]:
+    """Builds the task of modelling characters by a small GPT, its first state and a batch."""
+    learner = functools.partial(minimize, optimizer=optax.adamw(1e-3, weight_decay=0.1))
+    task = language(
+        transformer.gpt(**GPT),
+        learner,
+        vocab_size=GPT["vocab_size"],
+        num_examples=batch_size,
+        batch_size=batch_size,
+    )
+    tokens = np.random.default_rng(0).integers(0, GPT["vocab_size"], (batch_size, context + 1))
+    batch = {
+        "tokens": jnp.asarray(tokens, jnp.int32),
+        "index": jnp.arange(batch_size, dtype=jnp.uint32),
+        "mask": jnp.ones(batch_size),
+    }
+    return task, jax.jit(task.init)(jax.random.key(0), batch), batch
+
+
+def _sampling_step(values: dict[str, Any], sampler: dict[str, Any]) -> Step:
+    # Guidance asks the model twice a step, whatever the sampler.
+    spec = {**values["task"], "sampler": sampler, "guidance": None}
+    known = dict(image_shape=(28, 28, 1), num_classes=10)
+    task = config.build(
+        spec,
+        "library.tasks",
+        "task",
+        model=config.build(values["model"], "library.models", "model", **known),
+        minimize=functools.partial(minimize, optimizer=optax.sgd(0.0)),
+        **known,
+    )
+    place = jnp.arange(_SAMPLES, dtype=jnp.uint32)
+    batch = {"index": place, "row": place, "mask": jnp.ones(_SAMPLES)}
+    batch["label"] = (place % 10).astype(jnp.int32)
+    image = jnp.zeros((_SAMPLES, *known["image_shape"]))
+    state = jax.jit(task.init)(jax.random.key(0), {**batch, "image": image})
+    return functools.partial(jax.jit(task.outputs["sample"]), state, batch, jax.random.key(1))

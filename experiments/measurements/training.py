@@ -1,0 +1,159 @@
+"""The loop, its input, its start and its step, on any recipe."""
+
+import functools
+import io
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from rich.console import Console
+
+from experiments.measurements.timing import Budget, Step, pairs, seconds_each
+from library.training import loop as training_loop
+from library.training.clock import Clock
+from library.training.feed import Feed
+from library.training.logger import read_rows
+from library.training.recipe import Plan, make_plan
+
+
+def loop(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
+    """Times the whole loop, logging every 50 steps, against calls of its compiled step."""
+    quiet = {**values, "evaluate": {}, "checkpoint": {"every": "100%"}, "log_every": "50 steps"}
+    quiet["total"] = f"{50 * max(3, budget.steps // 50)} steps"
+    plan = make_plan(quiet)
+    bare = bare_step(plan)
+    return pairs(budget, lambda: _loop_seconds(plan), lambda: seconds_each(bare, budget))
+
+
+def pipeline(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
+    """Times steps whose batches are loaded and put on the device against one batch repeated."""
+    streamed = {**values, "dataset": {**values["dataset"], "cache": "none"}}
+    figures = {}
+    for name, chosen in {"streamed": streamed, "as configured": values}.items():
+        plan = make_plan(chosen)
+        measures = [
+            functools.partial(seconds_each, step, budget)
+            for step in (_fed_step(plan), bare_step(plan))
+        ]
+        figures |= {f"{name}: {k}": v for k, v in pairs(budget, *measures).items()}
+    return figures
+
+
+def start(budget: Budget, config: str) -> dict[str, float]:
+    """Times starts to the first step in processes of their own, the compile cache empty or warm."""
+    cold, warm = [], []
+    for _ in range(max(1, budget.rounds // 2)):
+        with tempfile.TemporaryDirectory() as cache:
+            cold.append(_first_step(config, cache))
+            warm.append(_first_step(config, cache))
+    ratios = {
+        name: statistics.median(w[name] / c[name] for w, c in zip(warm, cold, strict=True))
+        for name in ("first step", "compile")
+    }
+    return {
+        "cold s": statistics.median(c["first step"] for c in cold),
+        "warm s": statistics.median(w["first step"] for w in warm),
+        "warm/cold": ratios["first step"],
+        "compile warm/cold": ratios["compile"],
+    }
+
+
+def step(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
+    """Times a training step; its FLOPs are the compiler's count, the peak is measured."""
+    plan = make_plan(values)
+    bare = bare_step(plan)
+    seconds = statistics.median(seconds_each(bare, budget) for _ in range(budget.rounds))
+    flops = _flops(plan)
+    dtype = values["model"].get("dtype", "float32")
+    peak = _matmul_peak(dtype) * jax.device_count()
+    return {
+        "images/s": plan.dataset.batch_size / seconds,
+        "ms": 1e3 * seconds,
+        "GFLOP": flops / 1e9,
+        f"share of {dtype} matmul peak": flops / seconds / peak,
+        "peak TFLOP/s": peak / 1e12,
+    }
+
+
+def bare_step(plan: Plan) -> Step:
+    """Compiles a plan's training step; each call is one step on the same batch."""
+    feed, update, carry = _compiled(plan)
+    batch = next(feed.train(0))
+    return _held(update, carry, lambda: batch, feed)
+
+
+def _fed_step(plan: Plan) -> Step:
+    feed, update, carry = _compiled(plan)
+    batches = feed.train(0)
+    return _held(update, carry, lambda: next(batches), feed)
+
+
+def _compiled(plan: Plan) -> tuple[Feed, Callable, Any]:
+    feed = Feed(plan)
+    carry = training_loop.initial_carry(plan, feed)
+    update = plan.strategy.update(functools.partial(training_loop.step, plan), carry)
+    return feed, update, carry
+
+
+def _held(update, carry, next_batch, feed) -> Step:
+    held = [carry]
+
+    def step():
+        held[0], ticket = update(held[0], next_batch(), feed.constants)
+        return ticket
+
+    return step
+
+
+def _loop_seconds(plan: Plan) -> float:
+    """Returns the seconds a step of a whole run, from the first logged row to the last."""
+    with tempfile.TemporaryDirectory() as folder:
+        training_loop.train(plan, Path(folder), Clock(), Console(file=io.StringIO()))
+        rows = read_rows(Path(folder) / "metrics.jsonl")
+    return (rows[-1]["wall_time"] - rows[0]["wall_time"]) / (rows[-1]["step"] - rows[0]["step"])
+
+
+def _first_step(config: str, cache: str) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        run = [
+            *(sys.executable, "-m", "experiments.train", f"--workdir={folder}/run"),
+            *(f"--config={config}", "--config.total=1 steps"),
+            f"--config.compile_cache={cache}",
+        ]
+        subprocess.run(run, check=True, capture_output=True)
+        summary = json.loads(Path(folder, "run", "summary.json").read_text())
+    return {
+        "first step": summary["seconds_to_first_step"],
+        "compile": summary["phases"]["compile"],
+    }
+
+
+def _flops(plan: Plan) -> float:
+    feed, _, carry = _compiled(plan)
+    batch = next(feed.train(0))
+    compiled = jax.jit(functools.partial(training_loop.step, plan))
+    return compiled.lower(carry, batch, feed.constants).compile().cost_analysis()["flops"]
+
+
+def _matmul_peak(dtype: str) -> float:
+    """Measures the FLOP/s of a large matrix product on one device."""
+    size = 2048 if jax.default_backend() == "cpu" else 8192
+    x = jnp.ones((size, size), dtype)
+    product = jax.jit(lambda a: a @ a / size)
+    jax.block_until_ready(product(x))
+    best = float("inf")
+    for _ in range(5):
+        begun = time.perf_counter()
+        for _ in range(3):
+            x = product(x)
+        jax.block_until_ready(x)
+        best = min(best, (time.perf_counter() - begun) / 3)
+    return 2 * size**3 / best
