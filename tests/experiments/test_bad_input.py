@@ -23,7 +23,7 @@ BAD = {
         ["--config.optimizer.learning_rat=0.1"],
         "optimizer 'adamw' takes no 'learning_rat': did you mean 'learning_rate'?",
     ),
-    "key that nothing reads": (["--config.verbose=True"], "config takes no 'verbose': (valid:"),
+    "key that nothing reads": (["--config.shout=True"], "config takes no 'shout': (valid:"),
     "key of checkpoint": (["--config.checkpoint.evry=3"], "takes no 'evry': did you mean 'every'?"),
     "key of ema": (["--config.ema.decya=0.9"], "ema takes no 'decya': did you mean 'decay'?"),
     "key of normalize": (["--config.normalize.sdt=[1.0]"], "takes no 'sdt': did you mean 'std'?"),

@@ -18,10 +18,9 @@ MODULES = [
     for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
 ]
 PROGRAMS = [
-    name
-    for name in MODULES
-    if name.startswith("experiments.")
-    and "command_line.run(main" in (ROOT / f"{name.replace('.', '/')}.py").read_text()
+    f"experiments.{path.stem}"
+    for path in sorted((ROOT / "experiments").glob("*.py"))
+    if "command_line.run(main" in path.read_text()
 ]
 HEAVY = ("jax", "flax", "optax", "orbax", "grain", "tensorflow_datasets", "matplotlib", "sklearn")
 ASK_FOR_HELP = """
