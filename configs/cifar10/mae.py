@@ -82,14 +82,14 @@ def _pretrain(config: ConfigDict, on_cpu: bool) -> None:
         config.dataset.batch_size = 4096
         config.accumulate = 8
         config.optimizer.update(base_batch=256, decayed="all")
-    config.total = "20 epochs" if on_cpu else "2000 epochs"
+    config.total = "15 epochs" if on_cpu else "2000 epochs"
     config.evaluate = dict(
         test=dict(kind="metrics", every="5%"),
         samples=dict(
             kind="samples", output="masked_reconstruct", num=16, split="test", every="20%"
         ),
-        neighbours=dict(kind="nearest_neighbours", k=200, temperature=0.07, every="50%"),
-        probe=dict(kind="linear_probe", every="50%"),
+        neighbours=dict(kind="nearest_neighbours", k=200, temperature=0.07, every="100%"),
+        probe=dict(kind="linear_probe", every="100%"),
     )
 
 
@@ -108,5 +108,5 @@ def _classify(config: ConfigDict, on_cpu: bool, start: str) -> None:
         config.optimizer.update(base_batch=256, decayed="all")
     if start != "scratch":
         config.init_from = dict(workdir=start, prefix="encoder")
-    config.total = "8 epochs" if on_cpu else "100 epochs"
+    config.total = "6 epochs" if on_cpu else "100 epochs"
     config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
