@@ -8,6 +8,7 @@ needed saving; 1 anything else.
 """
 
 import ast
+import ctypes
 import hashlib
 import importlib.util
 import re
@@ -27,6 +28,8 @@ STOPPED = 75
 INTERRUPTED = 130
 DEFAULT_CONFIG = "configs/digits/cnn.py"
 _ROOT = Path(__file__).resolve().parents[1]
+# Numbers of mallopt(3): M_TRIM_THRESHOLD, M_MMAP_MAX and M_ARENA_MAX.
+_KEEP = {-1: 2**31 - 1, -4: 0, -8: 1}
 _OVERRIDE = re.compile(r"--?config\.([^=]+)(?:=(.*))?", re.DOTALL)
 _overrides: dict[str, str] = {}
 
@@ -72,6 +75,7 @@ def run(main: Callable[[], int | None], *, configurable: bool = True) -> None:
                 raise
             _end(error, 1)
 
+    _keep_freed_memory()
     logging.set_verbosity(logging.WARNING)
     # Orbax warns of what it does itself, such as a checkpoint read without its outer metadata.
     logging.get_absl_logger().addFilter(lambda record: "orbax" not in record.pathname)
@@ -251,6 +255,18 @@ def _parse(argv: Sequence[str]) -> list[str]:
     if len(left) > 1:
         _end(f"{left[1]!r} is no flag: flags are written --name=value", UNDERSTOOD_NOT)
     return left
+
+
+def _keep_freed_memory() -> None:
+    """Has the C library keep large blocks that are freed, for the next step of the program.
+
+    On CPU a step allocates its temporary memory anew, and glibc would give it back to the system
+    each time: to have it cleared again page by page took a tenth to a sixth of a step of training.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for parameter, value in _KEEP.items():
+            mallopt(parameter, value)
 
 
 def _end(reason: Exception | str, code: int) -> NoReturn:
