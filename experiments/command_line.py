@@ -11,6 +11,7 @@ import ast
 import ctypes
 import hashlib
 import importlib.util
+import inspect
 import re
 import shlex
 import sys
@@ -121,8 +122,8 @@ def request(config: str) -> Request:
 def load_config(config: str) -> tuple[dict[str, Any], str, str]:
     """Loads `PATH[:VARIANT]`: the plain values, the path from the root, and the variant.
 
-    A config is a Python file with `get_config(variant)`; `VARIANTS`, where it has them, names the
-    variants, the first being the default.
+    A config is a Python file with `get_config(variant)` or `get_config()`; `VARIANTS`, where it
+    has them, names the variants, the first being the default.
 
     Raises:
       ConfigError: there is no such file or variant.
@@ -136,7 +137,7 @@ def load_config(config: str) -> tuple[dict[str, Any], str, str]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not hasattr(module, "get_config"):
-        raise ConfigError(f"{name} has no function get_config(variant)")
+        raise ConfigError(f"{name} has no function get_config(variant) or get_config()")
     variants = list(getattr(module, "VARIANTS", ()))
     if variant and not variants:
         raise ConfigError(f"{name} has no variants: write --config={name}, without :{variant}")
@@ -145,7 +146,9 @@ def load_config(config: str) -> tuple[dict[str, Any], str, str]:
     variant = variant or (variants[0] if variants else "")
     resolved = path.resolve()
     shown = resolved.relative_to(_ROOT) if resolved.is_relative_to(_ROOT) else resolved
-    return plain(module.get_config(variant)), str(shown), variant
+    takes_variant = bool(inspect.signature(module.get_config).parameters)
+    values = module.get_config(variant) if takes_variant else module.get_config()
+    return plain(values), str(shown), variant
 
 
 def override(values: dict[str, Any], key: str, text: str) -> None:

@@ -90,6 +90,7 @@ def serve(patch: pytest.MonkeyPatch) -> None:
     images = sources.open_source
     random = np.random.default_rng(0)
     texts = {split: "".join(random.choice(list("abc \n"), 400)) for split in ("train", "test")}
+    texts["foreign"] = "abé\n" * 10
 
     def open_source(name, split, **options):
         if name != "tiny_text":

@@ -1,4 +1,4 @@
-"""The two halves of a Transformer block (Vaswani et al. 2017), as vision models use them."""
+"""The two halves of a Transformer block (Vaswani et al. 2017), and attention to the past only."""
 
 from typing import Any
 
@@ -63,3 +63,38 @@ class FeedForward(nn.Module):
         x = nn.gelu(nn.Dense(self.hidden, name="fc1", **common)(x), approximate=False)
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
         return nn.Dense(features, name="fc2", **common)(x)
+
+
+def causal_attention(
+    query: Float[Array, "b t h e"],
+    key: Float[Array, "b t k e"],
+    value: Float[Array, "b t k e"],
+    mask: Bool[Array, "#b #h t t"] | None = None,
+    parts: int = 4,
+) -> Float[Array, "b t h e"]:
+    """Returns softmax(Q K^T / sqrt(e)) V over each token and those before it.
+
+    The queries are taken in parts one after another, each with the keys up to its end: of what is
+    masked anyway, four parts leave out three quarters, and what they keep in between is small.
+
+    Args:
+      query: of each head.
+      key: each of the k heads serves h / k heads of queries in a row.
+      value: as many as keys.
+      mask: False where a token is not to be seen although it came before.
+      parts: how many at most. Each has 64 tokens or more; if they do not divide, there is one.
+    """
+    length = query.shape[1]
+    parts = max(1, min(parts, length // 64))
+    size = length if length % parts else length // parts
+    causal = jnp.tril(jnp.ones((length, length), bool))[None, None]
+    mask = causal if mask is None else causal & mask
+
+    def part(start: int) -> Float[Array, "b s h e"]:
+        end = start + size
+        seen = mask[:, :, start:end, :end]
+        return jax.nn.dot_product_attention(
+            query[:, start:end], key[:, :end], value[:, :end], mask=seen
+        )
+
+    return jnp.concatenate([part(start) for start in range(0, length, size)], axis=1)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from library.config import ConfigError, check_choice
 from library.layers import vocabulary_loss
+from library.layers.attention import causal_attention
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.intermediates import record
 from library.layers.rotary import rotate
@@ -73,12 +74,14 @@ class CausalAttention(nn.Module):
         value = split(self.num_kv_heads, "value")
         if self.rotary:
             query, key = rotate(query, positions), rotate(key, positions)
-        if cache is not None:
+        if cache is None:
+            y = causal_attention(query, key, value, mask)
+        else:
             cache = {"key": _write(cache["key"], key, start)} | {
                 "value": _write(cache["value"], value, start)
             }
             key, value = (cache[name].astype(self.dtype) for name in ("key", "value"))
-        y = jax.nn.dot_product_attention(query, key, value, mask=mask, is_causal=cache is None)
+            y = jax.nn.dot_product_attention(query, key, value, mask=mask)
         init = init(self.residual_std)
         y = nn.DenseGeneral(features, axis=(-2, -1), kernel_init=init, name="out", **common)(y)
         return y, cache

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from library.layers.attention import Attention, FeedForward
+from library.layers.attention import Attention, FeedForward, causal_attention
 
 
 @pytest.fixture
@@ -68,3 +68,29 @@ def test_bfloat16_is_computed_with_float32_params(tokens):
         variables = module.init(jax.random.key(0), tokens)
         assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
         assert module.apply(variables, tokens).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("length", [3, 70, 129, 192, 256])
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_in_parts_is_attention_to_the_past(length, masked):
+    keys = jax.random.split(jax.random.key(0), 4)
+    query = jax.random.normal(keys[0], (2, length, 4, 3))
+    key, value = (jax.random.normal(k, (2, length, 2, 3)) for k in keys[1:3])
+    mask = None
+    if masked:
+        # Each token is to see itself at least.
+        mask = jax.random.bernoulli(keys[3], 0.5, (2, 1, length, length)) | jnp.eye(
+            length, dtype=bool
+        )
+
+    def whole(*inputs):
+        return jax.nn.dot_product_attention(*inputs, mask=mask, is_causal=True)
+
+    def parts(*inputs):
+        return causal_attention(*inputs, mask)
+
+    expected, back = jax.vjp(whole, query, key, value)
+    found, back_in_parts = jax.vjp(parts, query, key, value)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    for ours, theirs in zip(back_in_parts(found), back(found)):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)

@@ -1,0 +1,156 @@
+"""What the families cannot do is refused by the programs: exit code 2, and what would be valid."""
+
+import numpy as np
+import pytest
+
+from tests import families
+
+# Family, arguments of `train`, message.
+TRAIN = {
+    "tokenizer": (
+        "gpt",
+        ["--config.dataset.tokenizer.name=charcter"],
+        "unknown tokenizer 'charcter': did you mean 'character'?",
+    ),
+    "characters outside the vocabulary": (
+        "gpt",
+        [
+            "--config.dataset.test=foreign",
+            "--config.evaluate={'test': {'kind': 'metrics', 'every': '100%'}}",
+        ],
+        "'é'",
+    ),
+    "prompt outside the vocabulary": (
+        "gpt",
+        ["--config.evaluate.samples.prompt=az"],
+        "'z'",
+    ),
+    "prompt longer than the text": (
+        "gpt",
+        ["--config.evaluate.samples.prompt=abcabcabc"],
+        "9 tokens, which leaves nothing of length=8",
+    ),
+    "context of the model": (
+        "gpt",
+        ["--config.dataset.context=16"],
+        "16",
+    ),
+    "more sampler steps than the schedule": (
+        "diffusion",
+        ["--config.task.sampler.steps=11"],
+        "steps=11: valid are 1 to 10",
+    ),
+    "sampler": (
+        "diffusion",
+        ["--config.task.sampler.name=ddmi"],
+        "did you mean 'ddim'?",
+    ),
+    "mask ratio 0": ("mae", ["--config.task.mask_ratio=0.0"], "mask_ratio=0.0"),
+    "mask ratio 1": ("mae", ["--config.task.mask_ratio=1.0"], "mask_ratio=1.0"),
+    "neighbours": (
+        "simclr",
+        ["--config.evaluate={'knn': {'kind': 'nearest_neighbours', 'every': '100%', 'k': 200}}"],
+        "k=200",
+    ),
+    "views": ("simclr", ["--config.views=1"], "config.views=2"),
+    "weights of the wrong shape": (
+        "diffusion",
+        [
+            "--config.evaluate={'fid': {'kind': 'frechet.frechet_inception_distance', "
+            "'every': '100%', 'weights': '{tmp}/weights.npz', 'num': 50}}"
+        ],
+        "weights.npz",
+    ),
+    "no judge": (
+        "diffusion",
+        [
+            "--config.evaluate={'judged': {'kind': 'sample_accuracy', 'every': '100%', "
+            "'classifier': '{tmp}/nowhere'}}"
+        ],
+        "{tmp}/nowhere",
+    ),
+    "players": ("gan", ["--config.optimizer.generator.name=admw"], "did you mean 'adamw'?"),
+    "parts of a batch": ("gan", ["--config.optimizer.discriminator.updates=3"], "updates"),
+    "loss": ("gan", ["--config.task.loss=wassertein"], "did you mean 'wasserstein'?"),
+    "likelihood": ("vae", ["--config.task.likelihood=bernouli"], "did you mean 'bernoulli'?"),
+}
+
+
+@pytest.fixture
+def data(monkeypatch):
+    families.serve(monkeypatch)
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Writes a config file of a family, and returns the flag that names it."""
+
+    def write(family: str, **changes: object) -> str:
+        path = tmp_path / "config.py"
+        path.write_text(
+            "from ml_collections import ConfigDict\n"
+            "from tests import families\n\n\n"
+            "def get_config():\n"
+            f"    return ConfigDict(families.config({family!r}, **{changes!r}))\n"
+        )
+        return f"--config={path}"
+
+    return write
+
+
+@pytest.mark.usefixtures("data")
+@pytest.mark.parametrize(("family", "arguments", "message"), TRAIN.values(), ids=TRAIN)
+def test_training_that_is_not_started(program, config, tmp_path, family, arguments, message):
+    np.savez(tmp_path / "weights.npz", a=np.zeros(3))
+    arguments = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
+    ended = program("train", config(family), f"--workdir={tmp_path}/a", *arguments)
+    print(ended.err)
+    assert ended.code == 2, ended
+    assert message.replace("{tmp}", str(tmp_path)) in ended.err
+    assert ended.err.startswith("error: ")
+    assert "Traceback" not in ended.err
+    assert not (tmp_path / "a").exists()
+
+
+CONDITIONAL = dict(
+    model=dict(name="vae.dense", hidden=(8,), latent_dim=2, conditional=True),
+    task=dict(name="variational"),
+)
+# Family, its changes, and what `generate` refuses with its message.
+GENERATE = {
+    "text": (
+        "gpt",
+        {},
+        [
+            (["--prompt=az"], "'z'"),
+            (["--prompt=abcabcabc", "--length=8"], "9 tokens, which leaves nothing of length=8"),
+            (["--prompt=abcabcabc"], "9 tokens, which leaves nothing of length=8"),
+            (["--prompt=a", "--temperature=-1"], "temperature=-1"),
+            (["--prompt=a", "--top_p=0"], "top_p=0"),
+            (["--output=sample"], "'sample'"),
+        ],
+    ),
+    "images": (
+        "vae",
+        CONDITIONAL,
+        [
+            (["--class=9"], "--class=9: valid are 0 to 3"),
+            (["--output=smaple"], "did you mean 'sample'?"),
+            (["--output=reconstruct"], "give it a split"),
+        ],
+    ),
+}
+
+
+@pytest.mark.usefixtures("data")
+@pytest.mark.parametrize(("family", "changes", "refused"), GENERATE.values(), ids=GENERATE)
+def test_what_is_not_generated(program, config, tmp_path, family, changes, refused):
+    config = config(family, **changes, total="1 steps", evaluate={})
+    folder = tmp_path / "a"
+    assert program("train", config, f"--workdir={folder}").code == 0
+    for arguments, message in refused:
+        ended = program("generate", f"--workdir={folder}", *arguments)
+        assert ended.code == 2, ended
+        assert message in ended.err
+        assert "Traceback" not in ended.err
+        assert not (folder / "generated").exists()
