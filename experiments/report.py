@@ -19,6 +19,7 @@ _RUNS = flags.DEFINE_string("root", None, "Folder of runs to compare.")
 _RECORD = flags.DEFINE_string("record", None, "Name of the record to make of finished runs.")
 _SYSTEM = flags.DEFINE_string("system", None, "With --record: the system, as the table shows it.")
 _NOTE = flags.DEFINE_string("note", "", "With --record: what a reader of the number has to know.")
+_METRIC = flags.DEFINE_string("metric", None, "With --record: what the row shows, if no claim.")
 _RESULTS = flags.DEFINE_bool("results", False, "Generate RESULTS.md from results/*.json.")
 
 
@@ -31,7 +32,11 @@ def main() -> int:
         if not _SYSTEM.value or not _WORKDIR.value:
             raise ConfigError("--record=NAME needs --system=... and --workdir=...")
         made = results.record(
-            _WORKDIR.value, name=_RECORD.value, system=_SYSTEM.value, note=_NOTE.value
+            _WORKDIR.value,
+            name=_RECORD.value,
+            system=_SYSTEM.value,
+            metric=_METRIC.value,
+            note=_NOTE.value,
         )
         print(results.save_record(made, _ROOT / "results"))
     elif _RESULTS.value:

@@ -55,6 +55,7 @@ def record(
     *,
     name: str,
     system: str,
+    metric: str | None = None,
     note: str = "",
 ) -> dict[str, Any]:
     """Makes the record of a finished run, or one of several runs that differ in their seed.
@@ -63,6 +64,7 @@ def record(
       workdirs: one workdir, or one a seed.
       name: of the record and its file, "resnet20_cifar10".
       system: as the table shows it, "ResNet-20".
+      metric: the one that the table shows, of a run without a claim; by default a telling one.
       note: what a reader of the number has to know.
 
     Returns:
@@ -71,11 +73,11 @@ def record(
       "seed".
 
     Raises:
-      ConfigError: a run is not finished, has no finite result, or the configs differ in more than
-        the seed.
+      ConfigError: a run is not finished, has no finite result, or claims another metric, or the
+        configs differ in more than the seed.
     """
     several = _read(workdirs)
-    claims = [_finished_claim(run) for run in several]
+    claims = [_finished_claim(run, metric) for run in several]
     config, summary = several[0].config, several[0].summary
     ours = [claim.ours for claim in claims]
     reported, mean = claims[0].reported, statistics.fmean(ours)
@@ -112,7 +114,7 @@ def _read(workdirs) -> list[Run]:
     return several
 
 
-def _finished_claim(run: Run) -> Claim:
+def _finished_claim(run: Run, metric: str | None) -> Claim:
     if not (run.path / "summary.json").is_file():
         raise ConfigError(f"{run.path} has no summary.json: only a finished run can be recorded")
     if runs.status(run) != "finished":
@@ -121,6 +123,8 @@ def _finished_claim(run: Run) -> Claim:
             f"recorded"
         )
     claim = runs.claim(run)
+    if metric is not None:
+        claim = _chosen(run, claim, metric)
     if claim is None or claim.ours is None:
         metric = claim.metric if claim else "any metric"
         measured = ", ".join(sorted(runs.final_metrics(run))) or "nothing"
@@ -128,6 +132,14 @@ def _finished_claim(run: Run) -> Claim:
     if not math.isfinite(claim.ours):
         raise ConfigError(f"{run.path}: {claim.metric} is {claim.ours}, which is no result")
     return claim
+
+
+def _chosen(run: Run, claim: Claim | None, metric: str) -> Claim:
+    if claim is not None and claim.reported is not None and claim.metric != metric:
+        raise ConfigError(f"{run.path} claims {claim.metric}: its row cannot show {metric} instead")
+    if claim is not None and claim.metric == metric:
+        return claim
+    return Claim(metric, None, None, runs.final_metrics(run).get(metric))
 
 
 def _check_same_but_seed(several: Sequence[Run]) -> None:

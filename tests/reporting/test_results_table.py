@@ -171,6 +171,21 @@ def test_only_a_finished_run_with_its_result_is_recorded(make_run, tmp_path, val
         results.record(make_run(tmp_path / "e"), name="../r", system="R")
 
 
+def test_a_run_without_a_claim_shows_the_metric_asked_for(make_run, tmp_path, values):
+    config, summary = values
+    claiming = make_run(tmp_path / "a")
+    with pytest.raises(ConfigError, match=r"claims test/accuracy: its row cannot show test/loss"):
+        results.record(claiming, name="r", system="R", metric="test/loss")
+    assert results.record(claiming, name="r", system="R", metric="test/accuracy")["gap"] is not None
+    config["reported"] = summary["result"] = None
+    free = make_run(tmp_path / "b", config=config, summary=summary)
+    made = results.record(free, name="r", system="R", metric="test/loss")
+    assert made["reported"] == {"metric": "test/loss", "value": None, "source": None}
+    assert made["ours"] == 0.25
+    with pytest.raises(ConfigError, match="no result for test/bleu"):
+        results.record(free, name="r", system="R", metric="test/bleu")
+
+
 def test_generated_files_follow_the_records(run, tmp_path):
     folder, page, readme = tmp_path / "results", tmp_path / "RESULTS.md", tmp_path / "README.md"
     readme.write_text("<!-- results -->\n<!-- /results -->\n")
