@@ -1,8 +1,25 @@
 """Weights as other projects publish them, drawn at random, for models of any size."""
 
 import zlib
+from typing import Any
 
+import jax
 import numpy as np
+
+from library.weights.mapping import assign, published_as
+from library.weights.published import Published
+
+
+def variables_of(published: Published, model: Any, size: int) -> dict[str, Any]:
+    """Draws the variables of a network, as if from a file under the published names."""
+    shapes = published.shapes(model, size)
+    names = {name: x.shape for name, x in published_as(zeros(shapes), published.rules).items()}
+    return assign(drawn(names), published.rules, shapes, ignored=published.ignored, where="drawn")
+
+
+def zeros(shapes: Any) -> Any:
+    """Makes arrays of the shapes, which take no memory."""
+    return jax.tree.map(lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), shapes)
 
 
 def drawn(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:

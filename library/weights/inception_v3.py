@@ -9,25 +9,45 @@ import jax.numpy as jnp
 from library.config import ConfigError
 from library.models.inception_v3 import InceptionV3
 from library.weights import files
-from library.weights.mapping import Rule, assign, conv_kernel, dense_kernel
+from library.weights.mapping import Rule, assign, conv_rules, dense_rules, norm_rules
+from library.weights.published import HALF, Published, Reported, Table, Transform
 
 FID_FILE = "pt_inception-2015-12-05-6726825d.pth"
 FID_CLASSES = 1008
 
-_LAYER = r"(Conv2d_\w+|Mixed_\w+\.\w+|AuxLogits\.conv\d)"
+
+def _layers(here: str, there: str) -> tuple[Rule, ...]:
+    return (
+        *conv_rules(f"{here}/conv", f"{there}.conv"),
+        *norm_rules(f"{here}/norm", f"{there}.bn"),
+    )
+
+
 RULES = (
-    Rule(rf"{_LAYER}\.conv\.weight", r"params/\1/conv/kernel", conv_kernel),
-    Rule(rf"{_LAYER}\.bn\.weight", r"params/\1/norm/scale"),
-    Rule(rf"{_LAYER}\.bn\.bias", r"params/\1/norm/bias"),
-    Rule(rf"{_LAYER}\.bn\.running_mean", r"batch_stats/\1/norm/mean"),
-    Rule(rf"{_LAYER}\.bn\.running_var", r"batch_stats/\1/norm/var"),
-    Rule(r"(AuxLogits\.fc)\.weight", r"params/\1/kernel", dense_kernel),
-    Rule(r"(AuxLogits\.fc)\.bias", r"params/\1/bias"),
-    Rule(r"fc\.weight", r"params/head/kernel", dense_kernel),
-    Rule(r"fc\.bias", r"params/head/bias"),
+    *_layers(r"conv2d_(\w+)", "Conv2d_{1}"),
+    *_layers(r"mixed_(\w+)/(\w+)", "Mixed_{1}.{2}"),
+    *_layers(r"auxlogits/(conv\d)", "AuxLogits.{1}"),
+    *dense_rules("auxlogits/fc", "AuxLogits.fc"),
+    *dense_rules("head", "fc"),
 )
 # The auxiliary classifier has a place only in a model that was built with it.
-IGNORED = (r".*\.num_batches_tracked", r"AuxLogits\..*")
+IGNORED = (r"AuxLogits\..*",)
+
+PUBLISHED: Table = {
+    "inception_v3": Published(
+        model=dict(name="inception_v3"),
+        rules=RULES,
+        paper="Szegedy et al. 2016, Rethinking the Inception architecture, arXiv 1512.00567",
+        parameters=23_834_568,
+        gflops=2 * 5.713,
+        reference="torchvision/inception_v3",
+        stages=("maxpool1", "maxpool2", "Mixed_6e", "Mixed_7c"),
+        ignored=IGNORED,
+        transform=Transform(size=299, resize=342, mean=HALF, std=HALF),
+        reported=Reported(77.294, 93.450, "torchvision 0.28, IMAGENET1K_V1"),
+        options=dict(aux_logits=True, transform_input=False),
+    )
+}
 
 
 def load(path: str, model: InceptionV3) -> dict[str, Any]:

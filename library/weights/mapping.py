@@ -1,5 +1,11 @@
-"""From the names and layouts of published weights to those of the models here, by a table."""
+"""From the names and layouts of published weights to those of the models here, and back: by tables.
 
+A table goes through the leaves of a model, as "params/stage1_block1/conv1/kernel", and says of each
+what it is called elsewhere and how it is laid out there. Read forwards it loads weights, read
+backwards it writes those of a model trained here.
+"""
+
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,39 +16,108 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from library.config import ConfigError
 
 _SHOWN = 12
+_GROUP = re.compile(r"\{(\d+)([+-]\d+)?\}")
+
+Shape = tuple[int, ...]
 
 
-def same(x: np.ndarray) -> np.ndarray:
-    """Leaves an array as it is."""
-    return x
+class Layout(NamedTuple):
+    """How an array is laid out elsewhere.
+
+    Attributes:
+      load: (published array, shape of the leaf) -> leaf.
+      save: leaf -> published array.
+      part: (i, n) if the published array holds n such leaves along its first axis, of which this
+        is the one numbered i, as a fused query, key and value does.
+    """
+
+    load: Callable[[np.ndarray, Shape], np.ndarray]
+    save: Callable[[np.ndarray], np.ndarray]
+    part: tuple[int, int] | None = None
+
+    def of(self, i: int, n: int) -> "Layout":
+        """Returns the layout of part i of n."""
+        return self._replace(part=(i, n))
 
 
-def conv_kernel(x: np.ndarray) -> np.ndarray:
-    """Transposes PyTorch's kernel (out, in, *window) to (*window, in, out)."""
+def _window_first(x: np.ndarray, shape: Shape) -> np.ndarray:
     return np.moveaxis(x, (1, 0), (-2, -1))
 
 
-def dense_kernel(x: np.ndarray) -> np.ndarray:
-    """Transposes PyTorch's kernel (out, in) to (in, out)."""
-    return x.T
+def _window_last(x: np.ndarray) -> np.ndarray:
+    return np.moveaxis(x, (-2, -1), (1, 0))
+
+
+def _split(x: np.ndarray, shape: Shape) -> np.ndarray:
+    # The sizes alone would let a kernel pass that is transposed already.
+    if x.ndim != 2 or (x.shape[1] != shape[0] and x.shape[0] != shape[-1]):
+        raise ValueError(x.shape)
+    return x.T.reshape(shape)
+
+
+def _channels(x: np.ndarray, shape: Shape) -> np.ndarray:
+    return x[:, 0, 0] if x.shape == (*shape, 1, 1) else x
+
+
+SAME = Layout(lambda x, shape: x, lambda x: x)
+# One value a feature, here (d,) or, of attention, (heads, d / heads).
+VECTOR = Layout(lambda x, shape: x.reshape(shape), lambda x: x.reshape(-1))
+# PyTorch's kernels of convolutions, (out, in / groups, *window), here (*window, in / groups, out).
+CONV = Layout(_window_first, _window_last)
+# PyTorch's kernels of dense layers, (out, in). Here (in, *out), and INPUTS (*in, out).
+DENSE = Layout(_split, lambda x: x.reshape(x.shape[0], -1).T)
+INPUTS = Layout(_split, lambda x: x.reshape(-1, x.shape[-1]).T)
+# One value a channel, (d, 1, 1) there.
+CHANNELS = Layout(_channels, lambda x: x.reshape(-1, 1, 1))
+
+
+def after_flattening(channels: int, height: int, width: int) -> Layout:
+    """Returns the layout of a dense kernel whose input is flattened, channels first there."""
+
+    def load(x: np.ndarray, shape: Shape) -> np.ndarray:
+        return x.reshape(-1, channels, height, width).transpose(2, 3, 1, 0).reshape(shape)
+
+    def save(x: np.ndarray) -> np.ndarray:
+        image = x.reshape(height, width, channels, -1)
+        return image.transpose(3, 2, 0, 1).reshape(x.shape[-1], -1)
+
+    return Layout(load, save)
 
 
 class Rule(NamedTuple):
-    r"""One row of a table: where a published array goes.
-
-    Several rules may match one array, each for a part of it (`convert` cuts it out): a fused
-    query, key and value goes to three places.
+    """One row of a table: what leaves are called elsewhere. The first row that matches counts.
 
     Attributes:
-      pattern: regular expression of the whole published name.
-      path: of the leaf here, with the pattern's groups as `\1`; dots become slashes and capitals
-        small, as names here have neither.
-      convert: the published array -> the leaf.
+      path: regular expression of the whole path of leaves here.
+      name: what they are called there, the expression's groups as {1}; {1-1} is a number less one.
+      layout: of the array there.
     """
 
-    pattern: str
     path: str
-    convert: Callable[[np.ndarray], np.ndarray] = same
+    name: str
+    layout: Layout = SAME
+
+
+def conv_rules(here: str, there: str, *, bias: bool = False) -> tuple[Rule, ...]:
+    """Returns the rows of convolutions; `here` is a regular expression of modules."""
+    kernel = Rule(rf"params/{here}/kernel", f"{there}.weight", CONV)
+    return (kernel, *([Rule(rf"params/{here}/bias", f"{there}.bias")] if bias else []))
+
+
+def dense_rules(here: str, there: str, layout: Layout = DENSE) -> tuple[Rule, ...]:
+    """Returns the rows of dense layers with a bias."""
+    kernel = Rule(rf"params/{here}/kernel", f"{there}.weight", layout)
+    return kernel, Rule(rf"params/{here}/bias", f"{there}.bias", VECTOR)
+
+
+def norm_rules(here: str, there: str) -> tuple[Rule, ...]:
+    """Returns the rows of normalization layers, with running statistics or without."""
+    return (
+        Rule(rf"params/{here}/scale", f"{there}.weight"),
+        Rule(rf"params/{here}/bias", f"{there}.bias"),
+        Rule(rf"batch_stats/{here}/mean", f"{there}.running_mean"),
+        Rule(rf"batch_stats/{here}/var", f"{there}.running_var"),
+    )
 
 
 def assign(
@@ -70,37 +145,90 @@ def assign(
         all of them in one message.
     """
     wanted = flatten_dict(shapes, sep="/")
-    found, unknown = {}, []
-    for name, array in published.items():
-        leaves = _leaves(name, array, rules)
-        if leaves.keys() <= wanted.keys() and leaves:
-            found |= leaves
-        elif not any(re.fullmatch(pattern, name) for pattern in ignored):
-            unknown.append(name)
-    misshapen = [
-        f"{path} {tuple(found[path].shape)}, not {tuple(leaf.shape)}"
-        for path, leaf in wanted.items()
-        if path in found and found[path].shape != leaf.shape
-    ]
+    places = {path: _place(path, rules) for path in wanted}
+    names = {name for name, _ in places.values()}
+    skip = (*ignored, r".*\.?num_batches_tracked")
+    filled, misshapen = {}, []
+    for path, (name, layout) in places.items():
+        if name in published:
+            leaf = _loaded(published[name], layout, tuple(wanted[path].shape))
+            if leaf is None:
+                misshapen.append(_misshapen(name, published[name], path, wanted[path]))
+            else:
+                filled[path] = np.asarray(leaf, wanted[path].dtype)
     problems = {
-        "missing": [path for path in wanted if path not in found],
+        "missing": [
+            f"{name} ({path})" for path, (name, _) in places.items() if name not in published
+        ],
         "of another shape": misshapen,
-        "without a place in the model": unknown,
+        "without a place in the model": [
+            name
+            for name in published
+            if name not in names and not any(re.fullmatch(pattern, name) for pattern in skip)
+        ],
     }
     if any(problems.values()):
         listed = [f"{_listed(names)} {what}" for what, names in problems.items() if names]
         raise ConfigError(f"weights {where!r} do not fit: " + "; ".join(listed))
-    filled = {path: np.asarray(found[path], leaf.dtype) for path, leaf in wanted.items()}
     return unflatten_dict(filled, sep="/")
 
 
-def _leaves(name: str, array: np.ndarray, rules: Sequence[Rule]) -> dict[str, np.ndarray]:
-    matches = [(rule, re.fullmatch(rule.pattern, name)) for rule in rules]
-    return {
-        match.expand(rule.path).replace(".", "/").lower(): rule.convert(array)
-        for rule, match in matches
-        if match
-    }
+def published_as(variables: Mapping[str, Any], rules: Sequence[Rule]) -> dict[str, np.ndarray]:
+    """Returns a model's variables by their published names, in their published layout.
+
+    Next to each running variance is the count of batches that PyTorch keeps there, 0.
+    """
+    parts: dict[str, list[tuple[int, np.ndarray]]] = {}
+    for path, leaf in flatten_dict(variables, sep="/").items():
+        name, layout = _place(path, rules)
+        part = layout.part or (0, 1)
+        parts.setdefault(name, []).append((part[0], layout.save(np.asarray(leaf))))
+        if name.endswith("running_var"):
+            count = name.removesuffix("running_var") + "num_batches_tracked"
+            parts[count] = [(0, np.zeros((), np.int64))]
+    whole = {}
+    for name, found in parts.items():
+        arrays = [array for _, array in sorted(found, key=lambda each: each[0])]
+        whole[name] = np.ascontiguousarray(
+            arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        )
+    return whole
+
+
+def _place(path: str, rules: Sequence[Rule]) -> tuple[str, Layout]:
+    for rule in rules:
+        match = _compiled(rule.path).fullmatch(path)
+        if match:
+            return _GROUP.sub(functools.partial(_expand, match), rule.name), rule.layout
+    raise ValueError(f"no row of the table names {path}")
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern:
+    return re.compile(pattern)
+
+
+def _expand(match: re.Match, group: re.Match) -> str:
+    found = match[int(group[1])]
+    return str(int(found) + int(group[2])) if group[2] else found
+
+
+def _loaded(array: np.ndarray, layout: Layout, shape: Shape) -> np.ndarray | None:
+    """Returns the leaf, or None if the array does not make one of this shape."""
+    if layout.part is not None:
+        i, n = layout.part
+        if array.ndim == 0 or len(array) % n:
+            return None
+        array = np.split(array, n)[i]
+    try:
+        leaf = layout.load(array, shape)
+    except ValueError:
+        return None
+    return leaf if leaf.shape == shape else None
+
+
+def _misshapen(name: str, array: np.ndarray, path: str, leaf: Any) -> str:
+    return f"{name} {tuple(array.shape)} for {path} {tuple(leaf.shape)}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -9,8 +9,8 @@ from flax.traverse_util import flatten_dict
 from library.config import ConfigError, build
 from library.models.inception_v3 import inception_v3
 from library.weights.inception_v3 import RULES
-from library.weights.mapping import assign
-from tests.published import drawn
+from library.weights.mapping import assign, published_as
+from tests.published import drawn, zeros
 
 # Of torchvision's Inception3, and of that with the pools of pytorch-fid, with the weights of
 # `drawn` on `golden_image`: sixteen logits and sixteen features.
@@ -39,15 +39,6 @@ GOLDEN = {
 }
 PLACES = np.arange(16) * 61
 CLASSES = {"torchvision": 1000, "fid": 1008}
-LEAVES = {
-    "conv/kernel": "conv.weight",
-    "norm/scale": "bn.weight",
-    "norm/bias": "bn.bias",
-    "norm/mean": "bn.running_mean",
-    "norm/var": "bn.running_var",
-    "head/kernel": "fc.weight",
-    "head/bias": "fc.bias",
-}
 
 
 def golden_image():
@@ -55,24 +46,13 @@ def golden_image():
     return np.sin(row * column / 300 + channel).astype(np.float32)[None]
 
 
-def torch_names(shapes):
-    """Returns the names and shapes of the same model in PyTorch."""
-    named = {}
-    for path, leaf in flatten_dict(shapes, sep="/").items():
-        module, _, tail = path.partition("/")[2].rpartition("/")
-        module, _, kind = module.rpartition("/")
-        name = f"{module.replace('/', '.').capitalize()}.{LEAVES[f'{kind}/{tail}']}".lstrip(".")
-        order = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[len(leaf.shape)]
-        named[name] = tuple(leaf.shape[i] for i in order)
-    return named
-
-
 @pytest.mark.parametrize("variant", GOLDEN)
 def test_logits_and_features_of_the_original(variant):
     model = inception_v3(CLASSES[variant], variant)
     image = golden_image()
     shapes = jax.eval_shape(model.init, jax.random.key(0), image)
-    variables = assign(drawn(torch_names(shapes)), RULES, shapes, where="drawn")
+    names = {name: x.shape for name, x in published_as(zeros(shapes), RULES).items()}
+    variables = assign(drawn(names), RULES, shapes, where="drawn")
     apply = jax.jit(lambda v, x: model.apply(v, x, mutable=["intermediates"]))
     logits, recorded = apply(variables, image)
     for name, got in (("logits", logits), ("features", recorded["intermediates"]["features"])):

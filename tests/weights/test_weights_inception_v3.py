@@ -31,7 +31,7 @@ def test_weights_of_another_network_are_listed(tmp_path, monkeypatch):
         published.load(str(path), inception_v3())
     message = str(error.value)
     assert "batch_stats/conv2d_1a_3x3/norm/mean" in message
-    assert "params/head/bias (10,), not (1000,) of another shape" in message
+    assert "fc.bias (10,) for params/head/bias (1000,) of another shape" in message
     assert message.endswith("; layer1.weight without a place in the model")
 
 

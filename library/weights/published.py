@@ -1,0 +1,93 @@
+"""What belongs to published weights of an ImageNet network beside the arrays."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from library import config
+from library.weights.mapping import Rule
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)
+
+
+class Transform(NamedTuple):
+    """How images are prepared for the weights.
+
+    Attributes:
+      size: side of the square that the network sees.
+      resize: what the shorter side is resized to before the square is cut from the middle.
+      interpolation: "bilinear" or "bicubic", with antialiasing, as PIL has them.
+      mean: subtracted from pixels in [0, 1].
+      std: divided by.
+    """
+
+    size: int = 224
+    resize: int = 256
+    interpolation: str = "bilinear"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+
+class Reported(NamedTuple):
+    """What was reported of published weights: accuracies on the 50,000 validation images.
+
+    Attributes:
+      top1: share, in percent.
+      top5: the same, None if it was not given.
+      source: who says so, for which file.
+    """
+
+    top1: float
+    top5: float | None
+    source: str
+
+
+class Published(NamedTuple):
+    """A network that others have published weights of, or describe in a table.
+
+    Attributes:
+      model: spec of the model here, `dict(name="resnet.resnet50")`.
+      rules: what its leaves are called there, see `library.weights.mapping`.
+      paper: authors, year, title, arXiv number.
+      parameters: their published number.
+      gflops: multiplications and additions of one image at `transform.size`, two a MAC, in 1e9,
+        as published; None if nowhere.
+      reference: "torchvision" or "timm" and the name there, "torchvision/resnet50"; None where
+        neither has it.
+      stages: modules of the reference whose outputs are "stage1", "stage2", ... here.
+      ignored: regular expressions of published names without a place here.
+      transform: of the images, before them.
+      reported: of the weights.
+      options: keyword arguments of the reference's function, beside the classes.
+    """
+
+    model: dict[str, Any]
+    rules: tuple[Rule, ...]
+    paper: str
+    parameters: int
+    gflops: float | None
+    reference: str | None = None
+    stages: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    transform: Transform = Transform()
+    reported: Reported | None = None
+    options: Mapping[str, Any] = MappingProxyType({})
+
+    def build(self, **changes: Any) -> nn.Module:
+        """Returns the model."""
+        return config.build({**self.model, **changes}, "library.models", "model")
+
+    def shapes(self, model: nn.Module, size: int | None = None) -> Any:
+        """Returns the shapes and types of a model's variables."""
+        side = size or self.transform.size
+        image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+        return jax.eval_shape(model.init, jax.random.key(0), image)
+
+
+Table = dict[str, Published]
