@@ -9,6 +9,7 @@ needed saving; 1 anything else.
 
 import ast
 import ctypes
+import functools
 import hashlib
 import importlib.util
 import inspect
@@ -33,6 +34,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 _KEEP = {-1: 2**31 - 1, -4: 0, -8: 1}
 _OVERRIDE = re.compile(r"--?config\.([^=]+)(?:=(.*))?", re.DOTALL)
 _overrides: dict[str, str] = {}
+_words: list[str] = []
 
 
 class Request(NamedTuple):
@@ -49,7 +51,9 @@ class Request(NamedTuple):
     name: str
 
 
-def run(main: Callable[[], int | None], *, configurable: bool = True) -> None:
+def run(
+    main: Callable[[], int | None], *, configurable: bool = True, words: Sequence[str] = ()
+) -> None:
     """Runs a program: parses the flags, calls `main`, and exits with its code.
 
     The errors of this project say all there is to say, and become a line or two on stderr; others
@@ -58,6 +62,7 @@ def run(main: Callable[[], int | None], *, configurable: bool = True) -> None:
     Args:
       main: the program.
       configurable: whether it reads `--config.key=value`.
+      words: what may stand before the flags, in order, such as "a command"; see `words`.
     """
 
     def guarded(_: Sequence[str]) -> None:
@@ -81,7 +86,12 @@ def run(main: Callable[[], int | None], *, configurable: bool = True) -> None:
     # Orbax warns of what it does itself, such as a checkpoint read without its outer metadata.
     logging.get_absl_logger().addFilter(lambda record: "orbax" not in record.pathname)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    app.run(guarded, flags_parser=_parse)
+    app.run(guarded, flags_parser=functools.partial(_parse, expected=words))
+
+
+def words() -> list[str]:
+    """Returns the words that stood before the flags."""
+    return list(_words)
 
 
 def directory(flag: str, given: str | None) -> Path:
@@ -232,7 +242,7 @@ def _place(holder: Any, part: str, key: str) -> Any:
     raise ConfigError(f"--config.{key}: {holder!r} is a plain value and has no {part!r}")
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
+def _parse(argv: Sequence[str], expected: Sequence[str]) -> list[str]:
     rest = []
     arguments = list(argv)
     while arguments:
@@ -255,8 +265,13 @@ def _parse(argv: Sequence[str]) -> list[str]:
     except SystemExit:
         # absl ends with 1 after it has shown its help.
         sys.exit(0)
-    if len(left) > 1:
-        _end(f"{left[1]!r} is no flag: flags are written --name=value", UNDERSTOOD_NOT)
+    if len(left) > 1 + len(expected):
+        more = f" after {' and '.join(expected)}" if expected else ""
+        _end(
+            f"{left[1 + len(expected)]!r} is no flag: flags are written --name=value{more}",
+            UNDERSTOOD_NOT,
+        )
+    _words[:] = left[1:]
     return left
 
 

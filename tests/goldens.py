@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+from library.weights.catalogue import CATALOGUE
 
 FILE = Path(__file__).with_name("weights") / "goldens.json"
 # Side of the image: of networks that do without their usual size, and of the others.
@@ -22,3 +25,9 @@ def image(size: int) -> np.ndarray:
 def read() -> dict[str, dict[str, list[float]]]:
     """Returns what the file holds, by the name of the network."""
     return json.loads(FILE.read_text())
+
+
+def one_a_family() -> list:
+    """Returns all networks for `parametrize`; those without a golden only run in the full tests."""
+    short = read()
+    return [n if n in short else pytest.param(n, marks=pytest.mark.full) for n in CATALOGUE]

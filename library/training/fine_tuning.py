@@ -43,7 +43,7 @@ def initialise(spec: Mapping[str, Any], state: TrainState, console: Console) -> 
     """
     settings = config.read(InitFrom, spec, "init_from")
     _, leaves = checkpoints.load(Path(settings.workdir), which=settings.which)
-    given = _below(settings.prefix, _model_leaves(leaves, ema=settings.ema))
+    given = _below(settings.prefix, model_leaves(leaves, ema=settings.ema))
     kept: list[str] = []
 
     def choose(path: str, fresh: jax.Array) -> jax.Array:
@@ -81,7 +81,12 @@ def initialise(spec: Mapping[str, Any], state: TrainState, console: Console) -> 
     return state.replace(params=params, variables=chosen, ema=ema)
 
 
-def _model_leaves(leaves: Mapping[str, Any], *, ema: bool) -> dict[str, Any]:
+def model_leaves(leaves: Mapping[str, Any], *, ema: bool) -> dict[str, Any]:
+    """Returns a checkpoint's leaves that belong to the model, by paths as "params/head/kernel".
+
+    Raises:
+      ConfigError: averages are asked for, and the run kept none.
+    """
     averaged = {
         path.removeprefix("state/ema/"): x
         for path, x in leaves.items()

@@ -9,6 +9,7 @@ import functools
 import io
 import json
 import math
+import os
 import pickle
 import struct
 import zipfile
@@ -70,14 +71,18 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     """Reads the tensors of a file, by their names.
 
     Dicts within dicts, as in a training checkpoint, give names with dots: "model.conv1.weight".
-    What is no tensor is left out. bfloat16 stays bfloat16.
+    What is no tensor is left out. bfloat16 stays bfloat16. A directory, as Hugging Face has them,
+    holds model.safetensors, its parts that model.safetensors.index.json lists, or
+    pytorch_model.bin.
 
     Raises:
       ConfigError: there is no such file, it is of another kind, broken, or asks for more than
         tensors.
     """
     path = Path(path).expanduser()
-    readers = {".safetensors": _safetensors, ".pth": _torch, ".pt": _torch}
+    if path.is_dir():
+        return _directory(path)
+    readers = {".safetensors": _safetensors, ".pth": _torch, ".pt": _torch, ".bin": _torch}
     if path.suffix not in readers:
         raise ConfigError(f"weights {str(path)!r}: files read are {', '.join(readers)}")
     if not path.is_file():
@@ -91,6 +96,46 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     if not found:
         raise ConfigError(f"weights {str(path)!r} holds no tensors")
     return found
+
+
+def write(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Writes arrays to a .safetensors file; at every moment it is whole, or not there.
+
+    Raises:
+      ConfigError: the path has another suffix.
+    """
+    path = Path(path).expanduser()
+    if path.suffix != ".safetensors":
+        raise ConfigError(f"weights {str(path)!r}: files written are .safetensors")
+    names = {dtype: name for name, dtype in SAFETENSORS.items()}
+    header, end = {}, 0
+    for name, array in arrays.items():
+        start, end = end, end + array.nbytes
+        entry = {"dtype": names[array.dtype], "shape": array.shape, "data_offsets": (start, end)}
+        header[name] = entry
+    described = json.dumps(header).encode()
+    # The arrays begin at a multiple of eight bytes.
+    described += b" " * (-len(described) % 8)
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(struct.pack("<Q", len(described)) + described)
+        for array in arrays.values():
+            file.write(np.ascontiguousarray(array).tobytes())
+    os.replace(partial, path)
+    return path
+
+
+def _directory(path: Path) -> dict[str, np.ndarray]:
+    index = path / "model.safetensors.index.json"
+    if index.is_file():
+        parts = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        return {name: array for part in parts for name, array in read(path / part).items()}
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (path / name).is_file():
+            return read(path / name)
+    raise ConfigError(
+        f"weights {str(path)!r}: the directory has no model.safetensors and no pytorch_model.bin"
+    )
 
 
 def _safetensors(path: Path) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from library.config import ConfigError, build
 from library.models.inception_v3 import inception_v3
 from library.weights.inception_v3 import RULES
 from library.weights.mapping import assign, published_as
-from tests.published import drawn, zeros
+from library.weights.drawn import drawn, zeros
 
 # Of torchvision's Inception3, and of that with the pools of pytorch-fid, with the weights of
 # `drawn` on `golden_image`: sixteen logits and sixteen features.

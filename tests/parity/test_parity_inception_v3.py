@@ -12,7 +12,7 @@ from library.models.inception_v3 import Auxiliary, inception_v3
 from library.weights import inception_v3 as published
 from library.weights.mapping import assign
 from tests.models.test_inception_v3 import GOLDEN, PLACES, golden_image
-from tests.published import drawn
+from library.weights.drawn import drawn
 
 
 def patched(inception, torch, network):

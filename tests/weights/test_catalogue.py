@@ -8,11 +8,12 @@ import pytest
 
 from library.config import ConfigError
 from library.weights import catalogue
+from library.weights.drawn import drawn, zeros
 from library.weights.mapping import assign, published_as
-from tests.published import drawn, zeros
+from tests import goldens
 
 
-@pytest.mark.parametrize("name", catalogue.CATALOGUE)
+@pytest.mark.parametrize("name", goldens.one_a_family())
 def test_params_are_as_many_as_published_and_each_has_one_name(name):
     published = catalogue.find(name)
     shapes = published.shapes(published.build())

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from library.weights import catalogue
+from library.weights.drawn import variables_of
 from tests import goldens
-from tests.published import variables_of
 
 
 @pytest.mark.parametrize("name", goldens.read())

@@ -254,7 +254,7 @@ def test_files_cut_short(tmp_path, writer, kept):
         files.read(path)
 
 
-@pytest.mark.parametrize("name", ["x.npz", "x.bin", "x"])
+@pytest.mark.parametrize("name", ["x.npz", "x.h5", "x"])
 def test_other_kinds_of_files(tmp_path, name):
     with pytest.raises(ConfigError, match=r"files read are .safetensors, .pth, .pt"):
         files.read(tmp_path / name)
@@ -321,3 +321,34 @@ def test_broken_safetensors(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=message):
         files.read(path)
+
+
+def test_files_that_are_written_are_read_again(tmp_path):
+    arrays = {
+        "a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "count": np.zeros((), np.int64),
+        "half": np.ones((3,), np.float16),
+        "transposed": np.arange(6.0).reshape(2, 3).T,
+    }
+    path = files.write(tmp_path / "x.safetensors", arrays)
+    again = files.read(path)
+    assert again.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(again[name], array)
+        assert again[name].dtype == array.dtype
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+    with pytest.raises(ConfigError, match=r"files written are \.safetensors"):
+        files.write(tmp_path / "x.pth", arrays)
+
+
+def test_directories_as_hugging_face_has_them(tmp_path):
+    with pytest.raises(ConfigError, match=r"no model\.safetensors and no pytorch_model\.bin"):
+        files.read(tmp_path)
+    for part, name in enumerate("ab"):
+        files.write(tmp_path / f"part{part}.safetensors", {name: np.full(2, part)})
+    names = {"a": "part0.safetensors", "b": "part1.safetensors"}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    assert {name: array[0] for name, array in files.read(tmp_path).items()} == {"a": 0, "b": 1}
+    (tmp_path / "model.safetensors.index.json").unlink()
+    files.write(tmp_path / "model.safetensors", {"c": np.zeros(1)})
+    assert list(files.read(tmp_path)) == ["c"]

@@ -1,4 +1,4 @@
-"""Weights as other projects publish them, drawn at random, for models of any size."""
+"""Published weights drawn at random, by name: the same here and in another implementation."""
 
 import zlib
 from typing import Any

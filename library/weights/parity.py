@@ -1,0 +1,221 @@
+"""A network here beside the same in PyTorch, with the same random weights.
+
+PyTorch, torchvision and timm are imported when they are needed, and by nothing else here.
+"""
+
+import importlib
+import inspect
+import re
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+
+from library.config import ConfigError
+from library.weights import catalogue
+from library.weights.drawn import drawn
+from library.weights.mapping import assign, published_as
+from library.weights.published import Published
+
+BATCH = 2
+
+
+def torchvision():
+    """Imports torchvision, also a build whose compiled operators do not load."""
+    import torch
+
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    while True:
+        try:
+            return importlib.import_module("torchvision")
+        except RuntimeError as error:
+            missing = re.search(r"operator torchvision::(\w+) does not exist", str(error))
+            if missing is None:
+                raise
+            library.define(f"{missing[1]}(Tensor x) -> Tensor")
+            for name in [name for name in sys.modules if name.startswith("torchvision")]:
+                del sys.modules[name]
+
+
+def reference(published: Published):
+    """Returns the network in PyTorch, weights drawn, in eval mode; and its weights."""
+    import torch
+
+    library, name = published.reference.split("/")
+    options = dict(published.options)
+    if library == "torchvision":
+        network = torchvision().models.get_model(name, weights=None, **options)
+    else:
+        torchvision()
+        network = importlib.import_module("timm").create_model(name, pretrained=False, **options)
+    state = network.state_dict()
+    shapes = {k: tuple(x.shape) for k, x in state.items() if x.is_floating_point()}
+    arrays = {k: x.numpy() for k, x in state.items()} | drawn(shapes)
+    network.load_state_dict({k: torch.from_numpy(np.asarray(x)) for k, x in arrays.items()})
+    return network.eval(), arrays
+
+
+def relative(ours, theirs) -> float:
+    """Returns max |a - b| / max |b|."""
+    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    if ours.shape != theirs.shape:
+        raise ConfigError(f"an array here is {ours.shape}, its reference {theirs.shape}")
+    return float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-30))
+
+
+def _without_drops(published: Published) -> dict[str, float]:
+    """Returns the arguments of the factory that turn off what is dropped at random."""
+    module, _, name = published.model["name"].rpartition(".")
+    module = importlib.import_module(f"library.models.{module or name}")
+    known = inspect.signature(getattr(module, name)).parameters
+    return {k: 0.0 for k in ("dropout", "drop_path") if k in known}
+
+
+def _channels_last(x) -> np.ndarray:
+    """Returns a tensor (b, c, h, w) as (b, h, w, c), others as they are."""
+    x = x.detach().numpy()
+    return np.moveaxis(x, 1, -1) if x.ndim == 4 else x
+
+
+def compare(name: str, size: int | None = None) -> dict[str, float]:
+    """Compares a network of the catalogue with its reference.
+
+    Args:
+      name: of the network.
+      size: side of the images, by default the usual one.
+
+    Returns:
+      Relative errors, max |a - b| / max |b|: of the "logits", of each stage, of the gradients by
+      the image and by three kernels ("d ..."), and in training of the logits and the running
+      statistics. "noise" is the error of the reference's own float32 logits beside its float64
+      ones.
+
+    Raises:
+      ConfigError: there is no such network, no reference, or its weights do not fit.
+    """
+    import torch
+
+    published = catalogue.find(name)
+    if published.reference is None:
+        raise ConfigError(f"no library has {name!r}: there is nothing to compare it with")
+    side = size or published.transform.size
+    network, arrays = reference(published)
+    model = published.build(**_without_drops(published))
+    shapes, ignored = published.shapes(model, side), published.ignored
+    variables = assign(arrays, published.rules, shapes, ignored=ignored, where=published.reference)
+    image = np.random.default_rng(0).standard_normal((BATCH, side, side, 3)).astype(np.float32)
+    nchw = torch.from_numpy(np.moveaxis(image, -1, 1).copy())
+    both = (published, model, variables, network, image, nchw)
+    errors = _forward(*both) | _gradients(*both) | _statistics(*both)
+    with torch.no_grad():
+        single = logits_of(network(nchw)).numpy()
+        double = logits_of(network.double()(nchw.double())).numpy()
+    return errors | {"noise": relative(single, double)}
+
+
+def logits_of(made: Any):
+    """Returns the logits among what a network of PyTorch's returns."""
+    return made if hasattr(made, "shape") else made[0]
+
+
+def _forward(published, model, variables, network, image, nchw) -> dict[str, float]:
+    import torch
+
+    seen: dict[str, Any] = {}
+    modules = dict(network.named_modules())
+    handles = [
+        modules[name].register_forward_hook(lambda _, __, y, i=i: seen.update({f"stage{i}": y}))
+        for i, name in enumerate(published.stages, 1)
+    ]
+    with torch.no_grad():
+        expected = logits_of(network(nchw)).numpy()
+    for handle in handles:
+        handle.remove()
+    logits, recorded = jax.jit(lambda v, x: model.apply(v, x, mutable=["intermediates"]))(
+        variables, image
+    )
+    errors = {"logits": relative(logits, expected)}
+    for name, theirs in seen.items():
+        ours, theirs = recorded["intermediates"][name], logits_of(theirs)
+        # What is channels last there already, as in Swin, has our shape.
+        same = tuple(theirs.shape) == tuple(ours.shape)
+        errors[name] = relative(ours, theirs.numpy() if same else _channels_last(theirs))
+    return errors
+
+
+def _gradients(published, model, variables, network, image, nchw) -> dict[str, float]:
+    import torch
+
+    leaf = nchw.clone().requires_grad_()
+    weight = np.random.default_rng(1).standard_normal(1000).astype(np.float32)
+    made = logits_of(network(leaf))
+    (made @ torch.from_numpy(weight)[: made.shape[-1]]).sum().backward()
+
+    def loss(params, image):
+        logits = model.apply({**variables, "params": params}, image)
+        return (logits @ weight[: logits.shape[-1]]).sum()
+
+    to_params, to_image = jax.jit(jax.grad(loss, (0, 1)))(variables["params"], image)
+    errors = {"d image": relative(to_image, _channels_last(leaf.grad))}
+    ours = published_as({"params": to_params}, published.rules)
+    named = {k: p for k, p in network.named_parameters() if p.ndim > 1 and p.grad is not None}
+    kernels = [k for k in named if k in ours]
+    for key in (kernels[0], kernels[len(kernels) // 2], kernels[-1]):
+        errors[f"d {key}"] = relative(ours[key], named[key].grad.numpy())
+    network.zero_grad()
+    return errors
+
+
+def _statistics(published, model, variables, network, image, nchw) -> dict[str, float]:
+    """Compares the running statistics after a step of training, and its logits.
+
+    PyTorch averages the variance of n - 1: what is compared is that of the population, which its
+    layers are asked for by hooks.
+    """
+    import torch
+
+    if "batch_stats" not in variables:
+        return {}
+    moments: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def note(name):
+        def hook(_, inputs):
+            x = inputs[0].detach()
+            axes = [i for i in range(x.ndim) if i != 1]
+            moments[name] = (x.mean(axes).numpy(), x.var(axes, unbiased=False).numpy())
+
+        return hook
+
+    handles = []
+    for name, module in network.named_modules():
+        module.training = not type(module).__name__.startswith(("Dropout", "DropPath", "Stoch"))
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            handles.append(module.register_forward_pre_hook(note(name)))
+    with torch.no_grad():
+        expected = logits_of(network(nchw)).numpy()
+    for handle in handles:
+        handle.remove()
+    network.eval()
+    apply = jax.jit(lambda v, x: model.apply(v, x, train=True, mutable=["batch_stats"]))
+    logits, moved = apply(variables, image)
+    before, after = (
+        published_as({"batch_stats": each["batch_stats"]}, published.rules)
+        for each in (variables, moved)
+    )
+    keep = _momentum(before, after, moments)
+    worst = 0.0
+    for name, (mean, variance) in moments.items():
+        for kind, batch in (("running_mean", mean), ("running_var", variance)):
+            key = f"{name}.{kind}"
+            if key in after:
+                expected_now = keep * before[key] + (1 - keep) * batch
+                worst = max(worst, relative(after[key], expected_now))
+    return {"train logits": relative(logits, expected), "statistics": worst}
+
+
+def _momentum(before, after, moments) -> float:
+    name, (mean, _) = next((n, m) for n, m in moments.items() if f"{n}.running_mean" in after)
+    old, new = before[f"{name}.running_mean"], after[f"{name}.running_mean"]
+    i = np.argmax(np.abs(old - mean))
+    return round(float((new[i] - mean[i]) / (old[i] - mean[i])), 4)
