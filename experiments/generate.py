@@ -42,7 +42,9 @@ def main() -> int:
 
     from library.training import session
 
-    trained = session.restore(command_line.recorded(folder), folder, which=_WHICH.value)
+    # Nothing is evaluated: what judges the run need not be there.
+    values = command_line.recorded(folder) | {"evaluate": {}, "checkpoint": {}, "reported": None}
+    trained = session.restore(values, folder, which=_WHICH.value)
     shown = {"probabilities": _predict, "generate": _write, "sample": _draw}
     output = _OUTPUT.value or next((o for o in shown if o in trained.plan.task.outputs), "sample")
     return shown.get(output, _draw)(trained, output, folder / "generated")

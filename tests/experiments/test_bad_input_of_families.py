@@ -1,5 +1,7 @@
 """What the families cannot do is refused by the programs: exit code 2, and what would be valid."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -154,3 +156,16 @@ def test_what_is_not_generated(program, config, tmp_path, family, changes, refus
         assert message in ended.err
         assert "Traceback" not in ended.err
         assert not (folder / "generated").exists()
+
+
+@pytest.mark.usefixtures("data")
+def test_images_are_made_without_what_judged_them(program, config, tmp_path):
+    folder = tmp_path / "a"
+    assert program("train", config("vae", total="1 steps"), f"--workdir={folder}").code == 0
+    path = folder / "config.json"
+    values = json.loads(path.read_text())
+    judged = {"kind": "sample_accuracy", "every": "100%", "classifier": str(tmp_path / "gone")}
+    path.write_text(json.dumps(values | {"evaluate": {"judged": judged}}))
+    ended = program("generate", f"--workdir={folder}", "--num=2")
+    assert ended.code == 0, ended
+    assert (folder / "generated" / "sample.png").is_file()
