@@ -126,6 +126,7 @@ def _stand_ins(monkeypatch):
     monkeypatch.setattr(inception_v3, "load", weights)
     monkeypatch.setattr(sources, "open_source", stand_in)
     monkeypatch.setattr(restoring, "judge", judge)
+    monkeypatch.setattr(restoring, "teacher", lambda *given: ({}, lambda _, image: judge(*given)(image)))
 
 
 def plan_of(name):

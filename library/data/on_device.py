@@ -53,11 +53,19 @@ def normalizer(normalize: Mapping[str, tuple[float, ...]] | None) -> Callable[[B
     return lambda batch: dict(operation(batch) if "image" in batch else batch)
 
 
+def unnormalizer(
+    normalize: Mapping[str, tuple[float, ...]] | None,
+) -> Callable[[jax.Array], jax.Array]:
+    """Returns the function that brings normalized images `(..., h, w, c)` back to [0, 1]."""
+    if normalize is None:
+        return lambda image: image
+    mean, std = (np.float32(normalize[name]) for name in ("mean", "std"))
+    return lambda image: image * std + mean
+
+
 def pixels(normalize: Mapping[str, tuple[float, ...]] | None, image: np.ndarray) -> np.ndarray:
     """Returns normalized images `(..., h, w, c)` as uint8, clipped to what that can hold."""
-    image = np.asarray(image, np.float32)
-    if normalize is not None:
-        image = image * np.float32(normalize["std"]) + np.float32(normalize["mean"])
+    image = unnormalizer(normalize)(np.asarray(image, np.float32))
     return np.uint8(np.clip(np.nan_to_num(image), 0, 1) * 255 + 0.5)
 
 

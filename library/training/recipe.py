@@ -100,6 +100,8 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
         "num_examples": num_examples,
         "batch_size": dataset.batch_size,
         "order": dataset.order,
+        "teaching": functools.partial(restoring.teacher, make_plan),
+        "unnormalize": on_device.unnormalizer(recipe.normalize),
     }
     model = _model(recipe.model, known)
     system = config.build(

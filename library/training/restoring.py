@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from library import rng, task, trees
 from library.config import ConfigError, nearest
@@ -51,6 +51,21 @@ def judge(make_plan: Callable[[Mapping[str, Any]], Any], folder: str, output: st
     Raises:
       ConfigError: there is no run, it has no such output, or no checkpoint.
     """
+    learnt, apply = teacher(make_plan, folder, output)
+    return functools.partial(apply, learnt)
+
+
+def teacher(
+    make_plan: Callable[[Mapping[str, Any]], Any], folder: str, output: str
+) -> tuple[PyTree, Callable[[PyTree, Array], Array]]:
+    """Returns what a finished run has learnt, and what it makes of images in [0, 1] with that.
+
+    The first are its params and variables, host arrays, which can so be a part of another run's
+    state. The newest checkpoint is used, with its running averages where it has them.
+
+    Raises:
+      ConfigError: as `judge`.
+    """
     plan, state = _learnt(make_plan, Path(folder).expanduser())
     outputs = plan.task.outputs
     if output not in outputs:
@@ -58,20 +73,20 @@ def judge(make_plan: Callable[[Mapping[str, Any]], Any], folder: str, output: st
             f"the run in {folder} has no output {output!r}: {nearest(output, outputs)}"
         )
 
-    def apply(image: Array) -> Array:
+    def apply(learnt: PyTree, image: Array) -> Array:
         place = jnp.arange(len(image), dtype=jnp.uint32)
         batch = {"image": image, "index": place, "row": place, "mask": jnp.ones(len(image))}
-        return outputs[output](state, plan.normalize(batch), rng.root(0))
+        known = state.replace(opt_state=(), ema=None, **learnt)
+        return outputs[output](known, plan.normalize(batch), rng.root(0))
 
-    return apply
+    return {"params": state.params, "variables": state.variables}, apply
 
 
 @functools.lru_cache(maxsize=2)
 def _learnt(make_plan, folder: Path) -> tuple[Any, TrainState]:
     if not (folder / "config.json").is_file():
         raise ConfigError(
-            f"no run in {str(folder)!r} to judge by: train one there first, see the config's "
-            "docstring"
+            f"no run in {str(folder)!r}: train one there first, see the config's config's docstring"
         )
     values = workdir.read_config(folder)
     plan = make_plan({**values, "dataset": {**values["dataset"], "cache": "none"}, "evaluate": {}})
