@@ -5,6 +5,7 @@ layer defines: categorical for softmax, one Bernoulli variable a class for sigmo
 Pattern Recognition and Machine Learning, sections 4.3.2 and 4.3.4).
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from library import rng
-from library.config import ConfigError, check_choice
+from library.config import ConfigError, check_choice, nearest
 from library.task import (
     Batch,
     Learner,
@@ -46,6 +47,7 @@ def classification(
     label_smoothing: float = 0.0,
     class_weights: tuple[float, ...] | None = None,
     reduction: Literal["sum", "mean"] = "sum",
+    aux_weight: float = 0.0,
     test_time_augmentation: Literal["none", "mirror", "mirror_translate"] = "none",
 ) -> Task:
     """Builds the task of predicting `batch["label"]` from `batch["image"]`.
@@ -73,6 +75,8 @@ def classification(
       class_weights: one a class. Softmax weights an example by its class's w and minimizes
         sum(w l) / sum(w), w being the mean over a mixed label; sigmoid weights the class's term.
       reduction: over the classes of the sigmoid loss; "mean" divides by the sum of the weights.
+      aux_weight: of the same loss of each auxiliary classifier, whose logits the model records in
+        training as "aux_logits", "aux1_logits", ... (0.3 in Szegedy et al. 2014, section 5).
       test_time_augmentation: "mirror" averages the logits of the image and its mirror image.
         "mirror_translate" gives that half of the weight, and the other half to the same of the
         image moved one pixel down and right, and up and left, its border reflected (Jordan 2024,
@@ -101,12 +105,16 @@ def classification(
             batch["image"],
             train=True,
             rngs={"dropout": rng.for_batch(key, batch["index"], "dropout")},
-            mutable=list(variables),
+            mutable=[*variables, *(["intermediates"] if aux_weight else [])],
         )
         labels, mask = _dense_labels(batch["label"], batch["mask"], num_classes), batch["mask"]
-        example_losses = losses(logits, labels, optax.smooth_labels(labels, label_smoothing))
+        targets = optax.smooth_labels(labels, label_smoothing)
+        each, weight = losses(logits, labels, targets)
+        if aux_weight:
+            for aux in _auxiliary(moved.pop("intermediates", {})):
+                each = each + aux_weight * losses(aux, labels, targets)[0]
         metrics = {
-            "loss": _summed(*example_losses, mask),
+            "loss": _summed(each, weight, mask),
             "accuracy": pair(_hit(logits, labels), mask),
         }
         return metrics, {**variables, **moved}
@@ -123,6 +131,16 @@ def classification(
 
     learner = minimize(objective)
     return Task(init, learner.update, evaluate, outputs)
+
+
+def _auxiliary(recorded: Mapping[str, Any]) -> list[Float[Array, "b c"]]:
+    found = [recorded[name] for name in sorted(recorded) if re.fullmatch(r"aux\d*_logits", name)]
+    if not found:
+        raise ConfigError(
+            "aux_weight: the model records no logits of an auxiliary classifier in training; "
+            f"{nearest('aux_logits', recorded)}. Those that can have some take model.aux=True"
+        )
+    return found
 
 
 def _checked_weights(weights: tuple[float, ...] | None, num_classes: int) -> np.ndarray | None:

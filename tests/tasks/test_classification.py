@@ -9,6 +9,7 @@ import pytest
 
 from library import config
 from library.config import ConfigError
+from library.layers.intermediates import record
 from library.task import minimize
 from library.tasks import classification as module
 from library.tasks.classification import classification
@@ -160,6 +161,33 @@ def test_calibration_has_a_bin_for_certainty():
 def test_fewer_than_five_classes_are_all_in_the_top_five():
     metrics = eval_metrics(make_batch(LOGITS, LABEL), 4)
     close(metrics["top5"], (6, 6))
+
+
+class WithAuxiliary(Echo):
+    """Has two auxiliary classifiers in training, whose logits are multiples of the first's."""
+
+    @nn.compact
+    def __call__(self, image, train=False):
+        logits = super().__call__(image)
+        if train:
+            for i in (1, 2):
+                record(self, f"aux{i}_logits", (i + 1) * logits)
+        return logits
+
+
+def test_auxiliary_classifiers_add_their_weighted_losses():
+    batch = make_batch([[1.0, 2, 0], [0, 0.5, 1]], [1, 0], mask=[1, 1])
+    task = classification(WithAuxiliary(3), SGD, num_classes=3, aux_weight=0.3)
+    state = task.init(KEY, batch)
+    _, metrics = task.update(state, batch, KEY)
+    logits = np.array([[1.0, 2, 0], [0, 0.5, 1]])
+    losses = [-log_softmax(k * logits)[[0, 1], [1, 0]] for k in (1, 2, 3)]
+    close(metrics["loss"], ((losses[0] + 0.3 * (losses[1] + losses[2])).sum(), 2))
+    # Evaluation has none of it.
+    close(task.evaluate(state, batch, KEY)["loss"], (losses[0].sum(), 2))
+    alone = classification(Echo(3), SGD, num_classes=3, aux_weight=0.3)
+    with pytest.raises(ConfigError, match="records no logits of an auxiliary classifier"):
+        alone.update(alone.init(KEY, batch), batch, KEY)
 
 
 def test_equal_logits_are_no_hit_for_every_class():
