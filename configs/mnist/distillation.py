@@ -1,7 +1,7 @@
 """Distillation on MNIST: a small network learns from a large one; alone it does worse.
 
 Command:   python -m experiments.prepare --dataset=mnist_npz
-           python -m experiments.train --config=configs/mnist/distillation.py:teacher --workdir=runs/mnist-teacher
+           python -m experiments.train --config=configs/mnist/distillation.py:teacher
            python -m experiments.train --config=configs/mnist/distillation.py:student
            python -m experiments.train --config=configs/mnist/distillation.py:alone
 Hardware:  two CPU cores
@@ -45,7 +45,10 @@ def get_config(variant: str = "student") -> ConfigDict:
     config.task = dict(name="classification")
     if variant == "student":
         config.task = dict(
-            name="distillation", teacher="runs/mnist-teacher", temperature=20.0, weight=0.9
+            name="distillation",
+            teacher="runs/mnist-distillation-teacher",
+            temperature=20.0,
+            weight=0.9,
         )
     config.optimizer = dict(name="adam", learning_rate=1e-3, schedule=dict(name="cosine"))
     config.total = "40 epochs" if moved else "30 epochs"
