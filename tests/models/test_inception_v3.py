@@ -8,9 +8,9 @@ from flax.traverse_util import flatten_dict
 
 from library.config import ConfigError, build
 from library.models.inception_v3 import inception_v3
+from library.weights.drawn import drawn, zeros
 from library.weights.inception_v3 import RULES
 from library.weights.mapping import assign, published_as
-from library.weights.drawn import drawn, zeros
 
 # Of torchvision's Inception3, and of that with the pools of pytorch-fid, with the weights of
 # `drawn` on `golden_image`: sixteen logits and sixteen features.

@@ -85,7 +85,8 @@ def test_an_imported_run_computes_the_network(imported, arrays):
     logits = trained.plan.task.outputs["logits"](trained.state, batch, jax.random.key(0))
     model = TINY.build()
     variables = assign(arrays, TINY.rules, TINY.shapes(model), where="")
-    np.testing.assert_allclose(logits, model.apply(variables, jnp.asarray(image)), rtol=1e-5, atol=1e-5)
+    expected = model.apply(variables, jnp.asarray(image))
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_nothing_is_written_of_weights_that_do_not_fit(tiny, arrays, tmp_path):
