@@ -9,6 +9,7 @@ The variant "fid" is the TensorFlow graph of 2015-12-05, with 1008 classes, that
 module pools its maximum where all others pool their average.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -141,7 +142,7 @@ class ConvNorm(nn.Module):
     """Convolution "conv" without bias, batch normalization "norm" (epsilon 1e-3), relu."""
 
     spec: Conv
-    stddev: float = 0.1
+    kernel_init: Callable = _initial(0.1)
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -156,7 +157,7 @@ class ConvNorm(nn.Module):
             strides=(stride, stride),
             padding="VALID" if stride > 1 else self.spec.padding,
             use_bias=False,
-            kernel_init=_initial(self.stddev),
+            kernel_init=self.kernel_init,
             name="conv",
             **types,
         )(x)
@@ -170,6 +171,7 @@ class Mixed(nn.Module):
       branches: chains of steps; a step is a Conv, a tuple of them (a fork), POOL or HALVE.
       pool: what POOL does: "average" or "maximum" of 3x3 at stride 1.
       count_padding: whether an average counts the zeros around the image.
+      kernel_init: of the convolutions.
       dtype: of the computation.
       param_dtype: of the params.
     """
@@ -177,6 +179,7 @@ class Mixed(nn.Module):
     branches: tuple
     pool: str
     count_padding: bool
+    kernel_init: Callable = _initial(0.1)
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -193,7 +196,7 @@ class Mixed(nn.Module):
             if what == POOL:
                 return nn.avg_pool(y, (3, 3), padding="SAME", count_include_pad=self.count_padding)
             if isinstance(what, Conv):
-                return ConvNorm(what, name=what.name, **types)(y, train)
+                return ConvNorm(what, self.kernel_init, name=what.name, **types)(y, train)
             return jnp.concatenate([step(y, end) for end in what], axis=-1)
 
         ends = []
@@ -219,7 +222,7 @@ class Auxiliary(nn.Module):
         x = nn.avg_pool(x, (5, 5), (3, 3))
         x = ConvNorm(Conv("conv0", 128, (1, 1)), name="conv0", **types)(x, train)
         last = Conv("conv1", 768, (5, 5), padding="VALID")
-        x = ConvNorm(last, stddev=0.01, name="conv1", **types)(x, train)
+        x = ConvNorm(last, _initial(0.01), name="conv1", **types)(x, train)
         x = x.mean(axis=(1, 2))
         return nn.Dense(
             self.num_classes,

@@ -31,6 +31,7 @@ from library.layers.checks import check_dtypes, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import NORMS, norm
+from library.layers.squeeze_excite import SqueezeExcite
 
 # The convolutions of a block: kernel size, width in units of the block's, whether it is strided.
 BLOCKS = {
@@ -49,7 +50,9 @@ class Block(nn.Module):
     """Residual block of version 1: relu(x + normalized convolutions of x), figure 5.
 
     With `zero_init` the last normalization's scale starts at zero, so that the block starts as
-    its shortcut (Goyal et al. 2017, section 5.1).
+    its shortcut (Goyal et al. 2017, section 5.1). A bottleneck may be `widen` times as wide
+    between its 1x1 convolutions, and its 3x3 convolution in `groups`. With `reduction` the sum
+    is of x and a squeeze-and-excitation that leaves one channel in so many between its layers.
     """
 
     kind: str
@@ -58,6 +61,9 @@ class Block(nn.Module):
     shortcut: str
     norm: str = "batch"
     zero_init: bool = False
+    groups: int = 1
+    widen: int = 1
+    reduction: int | None = None
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -69,11 +75,15 @@ class Block(nn.Module):
         layers = BLOCKS[self.kind]
         y = x
         for i, (size, factor, strided) in enumerate(layers, 1):
-            stride = self.stride if strided else 1
-            y = _conv(y, self.width * factor, size, stride, name=f"conv{i}", **types)
             last = i == len(layers)
+            width = self.width * factor * (1 if last else self.widen)
+            options = types | dict(groups=1 if size == 1 else self.groups)
+            y = _conv(y, width, size, self.stride if strided else 1, name=f"conv{i}", **options)
             y = normalize(y, name=f"norm{i}", zero_scale=last and self.zero_init)
             y = y if last else nn.relu(y)
+        if self.reduction:
+            hidden = y.shape[-1] // self.reduction
+            y = SqueezeExcite(hidden, name="squeeze_excite", **types)(y)
         if x.shape == y.shape:
             return nn.relu(x + y)
         if self.shortcut == "pad":
@@ -140,6 +150,9 @@ class ResNet(nn.Module):
       shortcut: one of SHORTCUTS, where a block changes the shape.
       norm: "batch" or "group".
       zero_init: whether each block starts as its shortcut.
+      groups: of the 3x3 convolution of a bottleneck of version 1.
+      widen: factor of a bottleneck's width between its 1x1 convolutions, in version 1.
+      reduction: of squeeze-and-excitation in the blocks of version 1, None without.
       dropout: rate within the blocks of version 2.
       remat: recomputes each block in the backward pass instead of keeping its activations.
       dtype: of the computation; the head is computed in float32.
@@ -156,6 +169,9 @@ class ResNet(nn.Module):
     shortcut: str
     norm: str = "batch"
     zero_init: bool = False
+    groups: int = 1
+    widen: int = 1
+    reduction: int | None = None
     dropout: float = 0.0
     remat: bool = False
     dtype: Any = jnp.float32
@@ -170,8 +186,10 @@ class ResNet(nn.Module):
         x = _conv(image, self.stem_width, size, stride, name="stem_conv", **types)
         x = x if self.preactivation else nn.relu(normalize(x, name="stem_norm"))
         x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))) if pool else x
-        block = PreactivationBlock if self.preactivation else Block
-        options = types | dict(dropout=self.dropout) if self.preactivation else types
+        block = Block
+        options = dict(groups=self.groups, widen=self.widen, reduction=self.reduction)
+        if self.preactivation:
+            block, options = PreactivationBlock, dict(dropout=self.dropout)
         block = nn.remat(block, static_argnums=(2,)) if self.remat else block
         for stage, (blocks, width) in enumerate(zip(self.stage_sizes, self.widths), 1):
             for i in range(1, blocks + 1):
@@ -184,6 +202,7 @@ class ResNet(nn.Module):
                     zero_init=self.zero_init,
                     name=f"stage{stage}_block{i}",
                     **options,
+                    **types,
                 )(x, train)
             record(self, f"stage{stage}", x)
         x = nn.relu(normalize(x, name="final_norm")) if self.preactivation else x
@@ -320,13 +339,14 @@ resnet110_v2 = _cifar("resnet110_v2", "basic", 18, 2)
 resnet164_v2 = _cifar("resnet164_v2", "bottleneck", 18, 2)
 
 
-def _conv(x, features, size, stride, init=_he_normal, *, name, dtype, param_dtype):
+def _conv(x, features, size, stride, init=_he_normal, *, groups=1, name, dtype, param_dtype):
     # PyTorch's padding, the same on both sides; "SAME" would pad a strided layer only at the end.
     return nn.Conv(
         features,
         kernel_size=(size, size),
         strides=(stride, stride),
         padding=(size - 1) // 2,
+        feature_group_count=groups,
         use_bias=False,
         kernel_init=init,
         dtype=dtype,

@@ -1,7 +1,11 @@
 """Vision Transformer (Dosovitskiy et al. 2021, arXiv 2010.11929), and its plainer descendants.
 
-With the defaults, learned positions and a class token, the counts at 224 pixels and 1000 classes
-are those published: ViT-Ti/16 5,717,416, S/16 22,050,664, B/16 86,567,656, L/16 304,326,632.
+With the defaults, learned positions and a class token, it is torchvision's and timm's network, and
+the counts at 224 pixels and 1000 classes are those published:
+
+  Ti/16  5,717,416    S/16  22,050,664    B/16  86,567,656    L/16  304,326,632
+  Ti/32  6,131,560    S/32  22,878,952    B/32  88,224,232    L/32  306,535,400
+
 `pool="gap", positions="sincos2d"` is the network of Beyer, Zhai & Kolesnikov 2022, "Better plain
 ViT baselines for ImageNet-1k" (arXiv 2205.01580).
 """
@@ -300,8 +304,10 @@ vit_ti16 = _variant("vit_ti16", "ti", 16)
 vit_s16 = _variant("vit_s16", "s", 16)
 vit_b16 = _variant("vit_b16", "b", 16)
 vit_l16 = _variant("vit_l16", "l", 16)
+vit_ti32 = _variant("vit_ti32", "ti", 32)
 vit_s32 = _variant("vit_s32", "s", 32)
 vit_b32 = _variant("vit_b32", "b", 32)
+vit_l32 = _variant("vit_l32", "l", 32)
 # For images of 32 to 64 pixels.
 vit_ti4 = _variant("vit_ti4", "ti", 4)
 vit_s4 = _variant("vit_s4", "s", 4)

@@ -1,13 +1,15 @@
 """Wide residual networks (Zagoruyko & Komodakis 2016, arXiv 1605.07146).
 
 Pre-activation residual networks for CIFAR, few layers deep and `widen_factor` times as wide:
-WRN-28-10 has 36,479,194 params with ten classes and 36,536,884 with a hundred.
+WRN-28-10 has 36,479,194 params with ten classes and 36,536,884 with a hundred. For ImageNet
+WRN-50-2-bottleneck (section 3), a ResNet-50 whose bottlenecks are twice as wide between
+their 1x1 convolutions, numerically torchvision's wide_resnet50_2: 68,883,240 params.
 """
 
 from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.normalization import NORMS
-from library.models.resnet import ResNet
+from library.models.resnet import ResNet, resnet50
 
 
 def wide_resnet(
@@ -61,3 +63,25 @@ def wide_resnet(
         dtype=dtype,
         param_dtype=param_dtype,
     )
+
+
+def wide_resnet50_2(
+    num_classes: int = 1000,
+    stem: str = "imagenet",
+    norm: str = "batch",
+    zero_init: bool = True,
+    remat: bool = False,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> ResNet:
+    """Builds WRN-50-2; see `library.models.resnet.resnet50` for arguments and errors."""
+    network = resnet50(
+        num_classes=num_classes,
+        stem=stem,
+        norm=norm,
+        zero_init=zero_init,
+        remat=remat,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
+    return network.clone(widen=2)

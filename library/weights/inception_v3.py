@@ -45,7 +45,7 @@ PUBLISHED: Table = {
         ignored=IGNORED,
         transform=Transform(size=299, resize=342, mean=HALF, std=HALF),
         reported=Reported(77.294, 93.450, "torchvision 0.28, IMAGENET1K_V1"),
-        options=dict(aux_logits=True, transform_input=False),
+        options=dict(aux_logits=False, transform_input=False, init_weights=False),
     )
 }
 

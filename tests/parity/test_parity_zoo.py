@@ -2,8 +2,7 @@
 
 import pytest
 
-from library.weights import catalogue
-from tests.parity import compare
+from library.weights import catalogue, parity
 
 REFERENCES = [name for name, each in catalogue.CATALOGUE.items() if each.reference]
 
@@ -12,6 +11,6 @@ REFERENCES = [name for name, each in catalogue.CATALOGUE.items() if each.referen
 @pytest.mark.parametrize("name", REFERENCES)
 def test_logits_stages_gradients_and_statistics(torch, name):
     pytest.importorskip("timm", reason="needs requirements-parity.txt")
-    errors = compare.compare(name)
-    errors.pop("noise")
-    assert max(errors.values()) <= 1e-5, errors
+    errors = parity.compare(name)
+    noise = errors.pop("noise")
+    assert max(errors.values()) <= max(1e-5, 3 * noise), errors

@@ -1,0 +1,152 @@
+"""Small changes of an image that a classifier misreads: one signed step, or many projected ones.
+
+Images are pixels in [0, 1], before any normalization, and stay in it. An attack moves away from the
+label it is given or, targeted, towards it.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from library.config import ConfigError, check_choice
+
+Logits = Callable[[Float[Array, "b h w c"]], Float[Array, "b k"]]
+NORMS = ("linf", "l2")
+_AXES = (1, 2, 3)
+
+
+def fast_gradient_sign(
+    logits: Logits,
+    image: Float[Array, "b h w c"],
+    label: Int[Array, " b"],
+    *,
+    epsilon: float,
+    targeted: bool = False,
+) -> Float[Array, "b h w c"]:
+    """Returns x + epsilon sign(gradient of the cross-entropy), clipped to [0, 1].
+
+    Goodfellow, Shlens & Szegedy 2015, "Explaining and harnessing adversarial examples" (arXiv
+    1412.6572), section 4.
+
+    Args:
+      logits: of pixels, treating each example by itself.
+      image: the examples.
+      label: the true class of each or, targeted, the one it shall be taken for.
+      epsilon: greatest change of a pixel.
+      targeted: steps towards the label.
+
+    Raises:
+      ConfigError: an epsilon outside [0, 1].
+    """
+    _check_epsilon(epsilon, 1.0)
+    step = epsilon * jnp.sign(_uphill(logits, image, label, targeted))
+    return jnp.clip(image + step, 0, 1)
+
+
+def projected_gradient(
+    logits: Logits,
+    image: Float[Array, "b h w c"],
+    label: Int[Array, " b"],
+    keys: Key[Array, " b"],
+    *,
+    epsilon: float,
+    step_size: float | None = None,
+    steps: int = 40,
+    norm: str = "linf",
+    targeted: bool = False,
+    random_start: bool = True,
+) -> Float[Array, "b h w c"]:
+    """Takes many steps, after each of which the change is projected back into a ball.
+
+    Madry, Makelov, Schmidt, Tsipras & Vladu 2018, "Towards deep learning models resistant to
+    adversarial attacks" (arXiv 1706.06083), section 2.1: projected gradient descent on the negative
+    cross-entropy. A step is the sign of the gradient for "linf", the gradient of unit norm for
+    "l2".
+
+    Args:
+      logits: of pixels, treating each example by itself.
+      image: the examples.
+      label: the true class of each or, targeted, the one it shall be taken for.
+      keys: (b,), of each example's start.
+      epsilon: radius of the ball: greatest change of a pixel, or norm of the change.
+      step_size: length of a step, by default 2.5 epsilon / steps, so that the far side of the ball
+        is within reach.
+      steps: how many.
+      norm: "linf" or "l2".
+      targeted: steps towards the label.
+      random_start: begins at a point drawn uniformly from the ball, not at the image.
+
+    Raises:
+      ConfigError: an unknown norm, a negative or too great epsilon, a step size below 0, no steps.
+    """
+    check_choice("norm", norm, NORMS)
+    _check_epsilon(epsilon, 1.0 if norm == "linf" else float("inf"))
+    step_size = 2.5 * epsilon / max(steps, 1) if step_size is None else step_size
+    if steps < 1 or not step_size >= 0:
+        raise ConfigError(f"steps={steps}, step_size={step_size}: valid are 1 or more, 0 or more")
+    step, start, project = {
+        "linf": (jnp.sign, _in_cube, _project_linf),
+        "l2": (_of_unit_norm, _in_sphere, _project_l2),
+    }[norm]
+
+    def move(now, _):
+        moved = now + step_size * step(_uphill(logits, now, label, targeted))
+        return project(moved, image, epsilon), None
+
+    drawn = jax.vmap(lambda key: start(key, image.shape[1:]))(keys)
+    first = project(image + epsilon * drawn, image, epsilon) if random_start else image
+    return jax.lax.scan(move, first, length=steps)[0]
+
+
+def _uphill(logits, image, label, targeted):
+    """Returns the gradient along which an attack moves: away from the label, or towards it."""
+
+    def loss(x):
+        return jnp.sum(optax.softmax_cross_entropy_with_integer_labels(logits(x), label))
+
+    gradient = jax.grad(loss)(image)
+    return -gradient if targeted else gradient
+
+
+def _of_unit_norm(x):
+    return x / jnp.maximum(_norm(x), 1e-12)
+
+
+def _norm(x):
+    return jnp.sqrt(jnp.sum(x**2, axis=_AXES, keepdims=True))
+
+
+def _in_cube(key, shape):
+    return jax.random.uniform(key, shape, minval=-1, maxval=1)
+
+
+def _in_sphere(key, shape):
+    direction, length = jax.random.split(key)
+    drawn = jax.random.normal(direction, shape)
+    # The volume within a radius grows with its power of as many as there are dimensions.
+    radius = jax.random.uniform(length) ** (1 / drawn.size)
+    return radius * drawn / jnp.linalg.norm(drawn.ravel())
+
+
+def _project_linf(moved, image, epsilon):
+    epsilon = jnp.asarray(epsilon, image.dtype)
+    low, high = image - epsilon, image + epsilon
+    # A sum that was rounded outwards lies a step of the float numbers outside of the ball.
+    low = jnp.where(image - low > epsilon, jnp.nextafter(low, image), low)
+    high = jnp.where(high - image > epsilon, jnp.nextafter(high, image), high)
+    return jnp.clip(moved, jnp.maximum(low, 0), jnp.minimum(high, 1))
+
+
+def _project_l2(moved, image, epsilon):
+    change = moved - image
+    change = change * jnp.minimum(1, epsilon / jnp.maximum(_norm(change), 1e-12))
+    # To clip to pixels, among which the image is, shortens the change.
+    return jnp.clip(image + change, 0, 1)
+
+
+def _check_epsilon(epsilon, most):
+    if not 0 <= epsilon <= most:
+        raise ConfigError(f"epsilon={epsilon}: valid are 0 to {most:g}, in units of [0, 1] pixels")

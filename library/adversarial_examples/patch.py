@@ -1,0 +1,152 @@
+"""A printable patch that makes a classifier see one class, wherever it lies in an image.
+
+Brown, Mane, Roy, Abadi & Gilmer 2017, "Adversarial patch" (arXiv 1712.09665).
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.scipy.ndimage import map_coordinates
+from jaxtyping import Array, Float, Int, Key
+
+from library.config import ConfigError
+
+Logits = Callable[[Float[Array, "b h w c"]], Float[Array, "b k"]]
+
+
+class Place(NamedTuple):
+    """Where a patch lies in each of b images: its centre and side in pixels, its turn in radians,
+    counterclockwise.
+
+    Centres are in coordinates that count the middle of the first pixel as 0.
+    """
+
+    row: Float[Array, " b"]
+    column: Float[Array, " b"]
+    side: Float[Array, " b"]
+    angle: Float[Array, " b"]
+
+
+class Settings(NamedTuple):
+    """How a patch is trained.
+
+    Attributes:
+      size: side of the patch in its own pixels.
+      side: least and greatest side in an image, as shares of the image's shorter side.
+      angle: greatest turn either way, in degrees.
+      steps: of Adam.
+      learning_rate: of Adam.
+    """
+
+    size: int = 32
+    side: tuple[float, float] = (0.3, 0.5)
+    angle: float = 22.5
+    steps: int = 500
+    learning_rate: float = 0.05
+
+
+DEFAULT = Settings()
+
+
+def train_patch(
+    logits: Logits,
+    image: Float[Array, "b h w c"],
+    target: int | Int[Array, ""],
+    key: Key[Array, ""],
+    settings: Settings = DEFAULT,
+) -> Float[Array, "s s c"]:
+    """Trains a patch: argmax of E[log p(target | image with the patch at a random place)], eq. 1.
+
+    Each step takes all images, each with the patch at a place of its own. Pixels of the patch stay
+    within [0, 1], what a printer can show.
+
+    Args:
+      logits: of pixels.
+      image: the images, (b, h, w, c) in [0, 1].
+      target: the class to be seen.
+      key: of the places.
+      settings: see there.
+
+    Raises:
+      ConfigError: settings that make no patch.
+    """
+    _check(settings)
+    optimizer = optax.adam(settings.learning_rate)
+    label = jnp.full(len(image), target, jnp.int32)
+
+    def loss(patch, step):
+        keys = jax.random.split(jax.random.fold_in(key, step), len(image))
+        shown = apply_patch(patch, image, random_places(keys, image.shape[1:3], settings))
+        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits(shown), label))
+
+    def train(carry, step):
+        patch, state = carry
+        updates, state = optimizer.update(jax.grad(loss)(patch, step), state)
+        return (jnp.clip(optax.apply_updates(patch, updates), 0, 1), state), None
+
+    first = jnp.full((settings.size, settings.size, image.shape[-1]), 0.5, image.dtype)
+    carry, _ = jax.lax.scan(train, (first, optimizer.init(first)), jnp.arange(settings.steps))
+    return carry[0]
+
+
+def random_places(keys: Key[Array, " b"], size: tuple[int, int], settings: Settings) -> Place:
+    """Draws a place for each of b keys, such that the whole disc lies within the image.
+
+    Args:
+      keys: (b,).
+      size: height and width of the images.
+      settings: limits of sides and angles, between which all are as probable.
+    """
+    least, greatest = settings.side
+
+    def draw(key):
+        row, column, side, angle = jax.random.uniform(key, (4,))
+        side = min(size) * (least + (greatest - least) * side)
+        angle = math.radians(settings.angle) * (2 * angle - 1)
+        row, column = ((side - 1) / 2 + s * (n - side) for s, n in zip((row, column), size))
+        return Place(row, column, side, angle)
+
+    return jax.vmap(draw)(keys)
+
+
+def apply_patch(
+    patch: Float[Array, "s s c"], image: Float[Array, "b h w c"], place: Place
+) -> Float[Array, "b h w c"]:
+    """Covers each image with the disc that the patch holds, A(p, x, l, t) of the paper.
+
+    The patch is interpolated bilinearly; pixels whose middles lie outside of the disc keep the
+    image's value.
+    """
+    rows, columns = jnp.indices(image.shape[1:3])
+    middle = (len(patch) - 1) / 2
+
+    def cover(image, place):
+        down, across = rows - place.row, columns - place.column
+        cos, sin = jnp.cos(place.angle), jnp.sin(place.angle)
+        zoom = len(patch) / place.side
+        at = [
+            middle + zoom * (cos * down + sin * across),
+            middle + zoom * (cos * across - sin * down),
+        ]
+        seen = jax.vmap(
+            lambda channel: map_coordinates(channel, at, order=1, mode="nearest"), -1, -1
+        )(patch)
+        inside = down**2 + across**2 <= (place.side / 2) ** 2
+        return jnp.where(inside[..., None], seen, image)
+
+    return jax.vmap(cover)(image, place)
+
+
+def _check(settings):
+    least, greatest = settings.side
+    if not 0 < least <= greatest <= 1:
+        raise ConfigError(f"side={settings.side}: shares of the image, above 0 and up to 1")
+    if settings.size < 2 or settings.steps < 1 or not settings.learning_rate > 0:
+        raise ConfigError(
+            f"size={settings.size} (2 or more), steps={settings.steps} (1 or more), "
+            f"learning_rate={settings.learning_rate} (above 0)"
+        )

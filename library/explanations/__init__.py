@@ -1,0 +1,1 @@
+"""Why a classifier says what it says: maps of an image, pictures of features, other images."""

@@ -1,0 +1,235 @@
+"""AlexNet, in the two towers of its paper and in the one of its successor.
+
+`alexnet_2012` is Krizhevsky, Sutskever & Hinton 2012, "ImageNet classification with deep
+convolutional neural networks" (NeurIPS 25), section 3.5: 60,965,224 params with a thousand classes.
+What the paper has on two GPUs are two groups of channels here: the second, fourth and fifth
+convolution see only those of their own GPU. Where it pools, its layers with 224x224 images are
+
+  layer   output     kernels     params
+  conv1   55x55x96   11x11x3     34,944   response normalization, 3x3 max pooling of stride 2
+  conv2   27x27x256  5x5x48     307,456   response normalization, 3x3 max pooling of stride 2
+  conv3   13x13x384  3x3x256    885,120
+  conv4   13x13x384  3x3x192    663,936
+  conv5   13x13x256  3x3x192    442,624   3x3 max pooling of stride 2
+  fc6     4096               37,752,832   dropout
+  fc7     4096               16,781,312   dropout
+  head    1000                4,097,000
+
+(section 3.5 counts 253,440 units in conv1; 55 x 55 x 96 are 290,400.) The sums of the response
+normalization run over all channels, as in the formula of section 3.3.
+
+`alexnet` is Krizhevsky 2014, "One weird trick for parallelizing convolutional neural networks"
+(arXiv 1404.5997), as torchvision has it: one tower, narrower, without response normalization, and
+with dropout before fc6 and fc7 instead of after them: 61,100,840 params.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.pooling import adaptive_average_pool
+from library.layers.response_normalization import local_response_norm
+
+
+class Layer(NamedTuple):
+    """A convolution and relu, and what follows: response normalization, pooling."""
+
+    features: int
+    size: int
+    groups: int = 1
+    bias: float = 0.0
+    normalized: bool = False
+    pooled: bool = False
+
+
+# By the number of towers. Section 5 starts some biases at one, so that relus see what is positive.
+LAYERS = {
+    1: (
+        Layer(64, 11, pooled=True),
+        Layer(192, 5, pooled=True),
+        Layer(384, 3),
+        Layer(256, 3),
+        Layer(256, 3, pooled=True),
+    ),
+    2: (
+        Layer(96, 11, normalized=True, pooled=True),
+        Layer(256, 5, groups=2, bias=1.0, normalized=True, pooled=True),
+        Layer(384, 3),
+        Layer(384, 3, groups=2, bias=1.0),
+        Layer(256, 3, groups=2, bias=1.0, pooled=True),
+    ),
+}
+# Of images: what is smaller has nothing left to pool.
+SMALLEST = {1: 63, 2: 64}
+
+
+class AlexNet(nn.Module):
+    """Five convolutions, three poolings, two hidden layers, linear head.
+
+    Submodules "conv1", ..., "conv5", "fc6", "fc7", "head". Records "stage1", "stage2" and "stage3",
+    which is what is pooled (55x55, 27x27 and 13x13 of 224x224 images), and "features", fc7.
+
+    Kernels of two towers start from a normal distribution of deviation 0.01 (section 5), those of
+    one, and the biases but the head's, as in PyTorch: uniform within 1 / sqrt(fan-in).
+
+    Attributes:
+      num_classes: size of the logits.
+      towers: a key of LAYERS.
+      hidden_size: units of fc6 and fc7.
+      dropout: rate, in both hidden layers.
+      dtype: of the computation; the head is computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    towers: int
+    hidden_size: int = 4096
+    dropout: float = 0.5
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32.
+
+        Images that do not end in a 6x6 grid, as those of 224x224 and 227x227 do, are averaged to
+        one, as torchvision does.
+
+        Raises:
+          ValueError: the image is too small to be pooled three times.
+        """
+        smallest, (height, width) = SMALLEST[self.towers], image.shape[1:3]
+        if min(height, width) < smallest:
+            raise ValueError(
+                f"AlexNet takes images of {smallest}x{smallest} or larger, not {height}x{width}"
+            )
+        x, stage = image, 0
+        for i, layer in enumerate(LAYERS[self.towers], 1):
+            x = nn.relu(self._conv(x, i, layer))
+            x = local_response_norm(x) if layer.normalized else x
+            if layer.pooled:
+                stage += 1
+                record(self, f"stage{stage}", x)
+                x = nn.max_pool(x, (3, 3), (2, 2))
+        x = adaptive_average_pool(x, 6)
+        x = x.reshape(len(x), -1)
+        for name in ("fc6", "fc7"):
+            drop = nn.Dropout(self.dropout, deterministic=not train, name=f"{name}_dropout")
+            x = x if self.towers == 2 else drop(x)
+            x = nn.relu(self._dense(x, name))
+            x = drop(x) if self.towers == 2 else x
+        record(self, "features", x)
+        init = self._initial(x.shape[-1])
+        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+
+    def _conv(self, x, i, layer):
+        padding, stride = (layer.size - 1) // 2, 1
+        if i == 1:
+            padding, stride = [_margins(side, self.towers) for side in x.shape[1:3]], 4
+        fan_in = layer.size**2 * x.shape[-1] // layer.groups
+        return nn.Conv(
+            layer.features,
+            (layer.size, layer.size),
+            strides=(stride, stride),
+            padding=padding,
+            feature_group_count=layer.groups,
+            kernel_init=self._initial(fan_in),
+            bias_init=self._initial_bias(fan_in, layer.bias),
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            name=f"conv{i}",
+        )(x)
+
+    def _dense(self, x, name):
+        fan_in = x.shape[-1]
+        return nn.Dense(
+            self.hidden_size,
+            kernel_init=self._initial(fan_in),
+            bias_init=self._initial_bias(fan_in, 1.0),
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            name=name,
+        )(x)
+
+    def _initial(self, fan_in):
+        return nn.initializers.normal(0.01) if self.towers == 2 else _uniform(fan_in)
+
+    def _initial_bias(self, fan_in, value):
+        return nn.initializers.constant(value) if self.towers == 2 else _uniform(fan_in)
+
+
+def alexnet(
+    num_classes: int = 1000,
+    hidden_size: int = 4096,
+    dropout: float = 0.5,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> AlexNet:
+    """Builds AlexNet of one tower, as torchvision has it.
+
+    Args:
+      num_classes: size of the logits.
+      hidden_size: units of fc6 and fc7.
+      dropout: rate before fc6 and before fc7.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
+    """
+    return _build(1, num_classes, hidden_size, dropout, dtype, param_dtype)
+
+
+def alexnet_2012(
+    num_classes: int = 1000,
+    hidden_size: int = 4096,
+    dropout: float = 0.5,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> AlexNet:
+    """Builds AlexNet of two towers, with response normalization, as its paper has it.
+
+    Images of 224x224 are padded to 227x227, which strides of 4 cover exactly; those of 227x227
+    are not padded.
+
+    Args:
+      num_classes: size of the logits.
+      hidden_size: units of fc6 and fc7, of both towers together.
+      dropout: rate after fc6 and after fc7.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
+    """
+    return _build(2, num_classes, hidden_size, dropout, dtype, param_dtype)
+
+
+def _build(towers, num_classes, hidden_size, dropout, dtype, param_dtype):
+    check_sizes(num_classes=num_classes, hidden_size=hidden_size)
+    check_rates(dropout=dropout)
+    check_dtypes(dtype, param_dtype)
+    return AlexNet(num_classes, towers, hidden_size, dropout, dtype, param_dtype)
+
+
+def _margins(side: int, towers: int) -> tuple[int, int]:
+    """Returns the padding of conv1 on the two sides of an axis."""
+    if towers == 1:
+        return 2, 2
+    missing = -(side - 11) % 4
+    return (missing + 1) // 2, missing // 2
+
+
+def _uniform(fan_in: int) -> Callable:
+    def init(key, shape, dtype):
+        bound = fan_in**-0.5
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init

@@ -1,0 +1,189 @@
+"""Big Transfer (BiT): pre-activation ResNets without batch normalization.
+
+Kolesnikov, Beyer, Zhai, Puigcerver, Yung, Gelly & Houlsby 2020, "Big Transfer (BiT): general
+visual representation learning" (arXiv 1912.11370), section 2.1: a ResNet of version 2, in which
+group normalization and weight standardization stand in for batch normalization, with all widths
+times a factor. Numerically timm's resnetv2_50x1_bit and its kin. Params with 1000 classes:
+
+  bit_r50x1   25,549,352   bit_r50x3   217,319,080
+  bit_r101x1  44,541,480   bit_r101x3  387,934,888
+  bit_r152x2  236,335,208  bit_r152x4  936,533,224
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.layers.checks import check_dtypes, check_sizes
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+
+# Blocks of each stage, and the factor of all widths.
+VARIANTS = {
+    "bit_r50x1": ((3, 4, 6, 3), 1),
+    "bit_r101x1": ((3, 4, 23, 3), 1),
+    "bit_r50x3": ((3, 4, 6, 3), 3),
+    "bit_r101x3": ((3, 4, 23, 3), 3),
+    "bit_r152x2": ((3, 8, 36, 3), 2),
+    "bit_r152x4": ((3, 8, 36, 3), 4),
+}
+# Width of the first stage's bottlenecks; that of the others doubles.
+WIDTH = 64
+# Kernel size, width in units of the block's, and whether it is strided, of each convolution.
+BOTTLENECK = ((1, 1, False), (3, 1, True), (1, 4, False))
+
+_he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+# The variance as the mean of squares less the square of the mean would lose a digit here.
+_group_norm = partial(nn.GroupNorm, num_groups=32, epsilon=1e-5, use_fast_variance=False)
+
+
+class StandardizedConv(nn.Module):
+    """Convolution whose kernel has mean 0 and variance 1 for each output (Qiao et al. 2019).
+
+    Weight standardization, arXiv 1903.10520, without bias.
+    """
+
+    features: int
+    size: int
+    stride: int = 1
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b _ _ _"]:
+        """Returns features of the height and width divided by the stride."""
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        kernel = self.param("kernel", _he_normal, shape, self.param_dtype)
+        kernel = kernel.astype(jnp.promote_types(jnp.float32, self.dtype))
+        centered = kernel - kernel.mean(axis=(0, 1, 2))
+        kernel = centered * jax.lax.rsqrt(jnp.square(centered).mean(axis=(0, 1, 2)) + 1e-8)
+        padding = (self.size - 1) // 2
+        return jax.lax.conv_general_dilated(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            window_strides=(self.stride, self.stride),
+            padding=((padding, padding),) * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+
+class Block(nn.Module):
+    """Pre-activation bottleneck: x + convolutions of normalized and rectified x.
+
+    Where shapes change, a projection of the rectified x replaces x.
+    """
+
+    width: int
+    stride: int
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b _ _ _"]:
+        """Returns features of the height and width divided by the stride."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        y, shortcut = x, x
+        for i, (size, factor, strided) in enumerate(BOTTLENECK, 1):
+            y = nn.relu(_group_norm(name=f"norm{i}", **types)(y))
+            if i == 1 and (self.stride > 1 or x.shape[-1] != 4 * self.width):
+                shortcut = StandardizedConv(
+                    4 * self.width, 1, self.stride, name="shortcut_conv", **types
+                )(y)
+            stride = self.stride if strided else 1
+            conv = StandardizedConv(self.width * factor, size, stride, name=f"conv{i}", **types)
+            y = conv(y)
+        return shortcut + y
+
+
+class BigTransfer(nn.Module):
+    """Stem, four stages of blocks, normalization, mean over space, linear head.
+
+    Submodules "stem_conv", "stage1_block1", ..., "final_norm", "head", which starts at zero.
+    Records "stage1", ..., "stage4" and "features" (b, d).
+
+    Attributes:
+      num_classes: size of the logits.
+      stage_sizes: blocks of each stage; all but the first halve the height and width.
+      width_factor: of all widths.
+      remat: recomputes each block in the backward pass instead of keeping its activations.
+      dtype: of the computation; kernels are standardized, and the head computed, in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    stage_sizes: tuple[int, ...]
+    width_factor: int = 1
+    remat: bool = False
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        width = WIDTH * self.width_factor
+        x = StandardizedConv(width, 7, 2, name="stem_conv", **types)(image)
+        # Zeros, which count where all of a window is negative.
+        x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        x = nn.max_pool(x, (3, 3), (2, 2))
+        block = nn.remat(Block) if self.remat else Block
+        for stage, blocks in enumerate(self.stage_sizes, 1):
+            for i in range(1, blocks + 1):
+                stride = 2 if stage > 1 and i == 1 else 1
+                name = f"stage{stage}_block{i}"
+                x = block(width * 2 ** (stage - 1), stride, name=name, **types)(x)
+            record(self, f"stage{stage}", x)
+        x = nn.relu(_group_norm(name="final_norm", **types)(x))
+        x = x.mean(axis=(1, 2))
+        record(self, "features", x)
+        init = nn.initializers.zeros
+        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+
+
+def _variant(name: str) -> Callable:
+    """Returns the factory of one of VARIANTS."""
+
+    def factory(
+        num_classes: int = 1000,
+        remat: bool = False,
+        dtype: str = "float32",
+        param_dtype: str = "float32",
+    ) -> BigTransfer:
+        """Builds a network of Big Transfer.
+
+        Args:
+          num_classes: size of the logits; the paper's on ImageNet-21k has 21,843.
+          remat: recomputes blocks in the backward pass to save memory.
+          dtype: of the computation.
+          param_dtype: of the params.
+
+        Raises:
+          ConfigError: an unknown dtype, a size below 1.
+        """
+        check_sizes(num_classes=num_classes)
+        check_dtypes(dtype, param_dtype)
+        stage_sizes, width_factor = VARIANTS[name]
+        return BigTransfer(
+            num_classes=num_classes,
+            stage_sizes=stage_sizes,
+            width_factor=width_factor,
+            remat=remat,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+
+    factory.__name__ = factory.__qualname__ = name
+    return factory
+
+
+bit_r50x1 = _variant("bit_r50x1")
+bit_r101x1 = _variant("bit_r101x1")
+bit_r50x3 = _variant("bit_r50x3")
+bit_r101x3 = _variant("bit_r101x3")
+bit_r152x2 = _variant("bit_r152x2")
+bit_r152x4 = _variant("bit_r152x4")

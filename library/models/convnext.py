@@ -1,0 +1,189 @@
+"""ConvNeXt: a residual network rebuilt, step by step, after the design of Transformers.
+
+Liu, Mao, Wu, Feichtenhofer, Darrell & Xie 2022, "A ConvNet for the 2020s" (arXiv 2201.03545), as
+torchvision lays it out. Params with 1000 classes:
+
+  convnext_tiny   28,589,128    convnext_base    88,591,464
+  convnext_small  50,223,688    convnext_large  197,767,336
+
+Kernels start with a standard deviation of 0.02, biases at zero, the factors of a block's channels
+at `layer_scale` (appendix A.1).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.config import ConfigError
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.depthwise import depthwise
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.stochastic_depth import StochasticDepth, rates
+
+# Blocks and width of each stage, rate of stochastic depth on ImageNet-1k (section 2.2, table 5).
+VARIANTS = {
+    "tiny": ((3, 3, 9, 3), (96, 192, 384, 768), 0.1),
+    "small": ((3, 3, 27, 3), (96, 192, 384, 768), 0.4),
+    "base": ((3, 3, 27, 3), (128, 256, 512, 1024), 0.5),
+    "large": ((3, 3, 27, 3), (192, 384, 768, 1536), 0.5),
+}
+EPSILON = 1e-6
+# Of the stem and the three steps between stages together.
+STRIDE = 32
+
+_normal = nn.initializers.normal(0.02)
+
+
+class Block(nn.Module):
+    """Residual block: x + layer_scale * project(gelu(expand(norm(depthwise x)))), figure 4.
+
+    The depthwise convolution is 7x7, "expand" and "project" are dense layers on each pixel, the
+    first four times as wide, and the GELU is exact (erf).
+    """
+
+    layer_scale: float
+    drop_path: float = 0.0
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w c"]:
+        """Returns features of the size they came in."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        width = x.shape[-1]
+        y = depthwise(x, 7, use_bias=True, kernel_init=_normal, name="depthwise", **types)
+        y = nn.LayerNorm(epsilon=EPSILON, name="norm", **types)(y)
+        y = nn.Dense(4 * width, kernel_init=_normal, name="expand", **types)(y)
+        y = nn.gelu(y, approximate=False)
+        y = nn.Dense(width, kernel_init=_normal, name="project", **types)(y)
+        initial = nn.initializers.constant(self.layer_scale)
+        scale = self.param("layer_scale", initial, (width,), self.param_dtype)
+        y = y * scale.astype(y.dtype)
+        return x + StochasticDepth(self.drop_path, name="drop_path")(y, train)
+
+
+class ConvNeXt(nn.Module):
+    """Stem, stages of blocks, mean over space, layer normalization, linear head.
+
+    Submodules "stem_conv" and "stem_norm", "stage1_block1", ..., before the second and each later
+    stage "stage2_norm" and "stage2_conv", ..., then "final_norm" and "head". Records "stage1", ...,
+    "stage4" and "features" (b, d), which are normalized.
+
+    Attributes:
+      num_classes: size of the logits.
+      stage_sizes: blocks of each stage.
+      widths: of each stage.
+      layer_scale: what the factors of a block's channels start at.
+      drop_path: rate of stochastic depth in the last block; it grows linearly from the first's 0.
+      remat: recomputes each block in the backward pass instead of keeping its activations.
+      dtype: of the computation; the head is computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    stage_sizes: tuple[int, ...]
+    widths: tuple[int, ...]
+    layer_scale: float = 1e-6
+    drop_path: float = 0.0
+    remat: bool = False
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32.
+
+        Raises:
+          ValueError: the image is smaller than 32x32, and nothing would be left of it.
+        """
+        height, width = image.shape[1:3]
+        if min(height, width) < STRIDE:
+            raise ValueError(f"a {height}x{width} image: the smallest is {STRIDE}x{STRIDE}")
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        drop_paths = iter(rates(self.drop_path, sum(self.stage_sizes)))
+        x = self._patches(image, self.widths[0], 4, "stem_conv")
+        x = self._norm(x, "stem_norm")
+        for stage, (blocks, width) in enumerate(zip(self.stage_sizes, self.widths), 1):
+            if stage > 1:
+                x = self._norm(x, f"stage{stage}_norm")
+                x = self._patches(x, width, 2, f"stage{stage}_conv")
+            for i in range(1, blocks + 1):
+                name = f"stage{stage}_block{i}"
+                x = block(self.layer_scale, next(drop_paths), name=name, **types)(x, train)
+            record(self, f"stage{stage}", x)
+        x = self._norm(x.mean(axis=(1, 2)), "final_norm")
+        record(self, "features", x)
+        return linear_head(x, self.num_classes, kernel_init=_normal, param_dtype=self.param_dtype)
+
+    def _norm(self, x, name):
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        return nn.LayerNorm(epsilon=EPSILON, name=name, **types)(x)
+
+    def _patches(self, x, features, size, name):
+        return nn.Conv(
+            features,
+            kernel_size=(size, size),
+            strides=(size, size),
+            padding="VALID",
+            kernel_init=_normal,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            name=name,
+        )(x)
+
+
+def _variant(name: str) -> Callable:
+    """Returns the factory of one of the variants."""
+    stage_sizes, widths, rate = VARIANTS[name]
+
+    def factory(
+        num_classes: int = 1000,
+        drop_path: float = rate,
+        layer_scale: float = 1e-6,
+        remat: bool = False,
+        dtype: str = "float32",
+        param_dtype: str = "float32",
+    ) -> ConvNeXt:
+        """Builds a ConvNeXt, for images of 32x32 or more; the paper's have 224x224.
+
+        Args:
+          num_classes: size of the logits.
+          drop_path: rate of stochastic depth in the last block; by default that of the paper.
+          layer_scale: what the factors of a block's channels start at, above 0.
+          remat: recomputes blocks in the backward pass to save memory.
+          dtype: of the computation.
+          param_dtype: of the params.
+
+        Raises:
+          ConfigError: a rate outside [0, 1), a `layer_scale` of 0 or less, an unknown dtype, a size
+            below 1.
+        """
+        check_sizes(num_classes=num_classes)
+        check_rates(drop_path=drop_path)
+        if layer_scale <= 0:
+            raise ConfigError(f"layer_scale={layer_scale}: it is above 0, in the paper 1e-6")
+        check_dtypes(dtype, param_dtype)
+        return ConvNeXt(
+            num_classes=num_classes,
+            stage_sizes=stage_sizes,
+            widths=widths,
+            layer_scale=layer_scale,
+            drop_path=drop_path,
+            remat=remat,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+
+    factory.__name__ = factory.__qualname__ = f"convnext_{name}"
+    return factory
+
+
+convnext_tiny = _variant("tiny")
+convnext_small = _variant("small")
+convnext_base = _variant("base")
+convnext_large = _variant("large")

@@ -1,0 +1,182 @@
+"""MLP-Mixer: no convolutions, no attention (Tolstikhin et al. 2021, arXiv 2105.01601).
+
+A table of patches by channels is mixed along its columns, by one MLP that all channels share, and
+along its rows, by one that all patches share, in turn (section 2, figure 1). The first MLP is as
+wide as the image has patches, so params fit one image size. It is timm's network (the authors'
+code has the tanh approximation of the GELU); params at 224 pixels and 1000 classes:
+
+  mixer_s32  19,104,624    mixer_b32  60,293,428    mixer_l32  206,939,264
+  mixer_s16  18,528,264    mixer_b16  59,880,472    mixer_l16  208,196,168    mixer_h14  432,350,952
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.stochastic_depth import StochasticDepth, rates
+
+# Width, blocks, and the widths of the token- and channel-mixing MLPs (table 1).
+VARIANTS = {
+    "s": (512, 8, 256, 2048),
+    "b": (768, 12, 384, 3072),
+    "l": (1024, 24, 512, 4096),
+    "h": (1280, 32, 640, 5120),
+}
+
+
+class Mlp(nn.Module):
+    """Two dense layers along the last axis with an exact (erf) GELU between them."""
+
+    hidden: int
+    dropout: float = 0.0
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b s f"], train: bool) -> Float[Array, "b s f"]:
+        """Returns an array of the size that came in; dropout follows both layers."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        features = x.shape[-1]
+        x = nn.gelu(nn.Dense(self.hidden, name="fc1", **types)(x), approximate=False)
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout1")(x)
+        x = nn.Dense(features, name="fc2", **types)(x)
+        return nn.Dropout(self.dropout, deterministic=not train, name="dropout2")(x)
+
+
+class Block(nn.Module):
+    """Mixes tokens, then channels; each is normalized before and added after (eq. 1)."""
+
+    tokens_hidden: int
+    channels_hidden: int
+    dropout: float = 0.0
+    drop_path: float = 0.0
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t d"], train: bool) -> Float[Array, "b t d"]:
+        """Returns tokens of the size they came in."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        y = nn.LayerNorm(epsilon=1e-6, name="norm1", **types)(x).swapaxes(1, 2)
+        y = Mlp(self.tokens_hidden, self.dropout, name="token_mixing", **types)(y, train)
+        x = x + StochasticDepth(self.drop_path, name="drop_path1")(y.swapaxes(1, 2), train)
+        y = nn.LayerNorm(epsilon=1e-6, name="norm2", **types)(x)
+        y = Mlp(self.channels_hidden, self.dropout, name="channel_mixing", **types)(y, train)
+        return x + StochasticDepth(self.drop_path, name="drop_path2")(y, train)
+
+
+class MlpMixer(nn.Module):
+    """Patches, blocks, a last LayerNorm, mean over patches, linear head.
+
+    Submodules "patches", "block1", "block2", ..., "norm", "head". Records "stage1", "stage2", ...
+    (b, t, d), what leaves each block, and "features" (b, d). Kernels start with LeCun's variance,
+    biases and the head at zero, as in the authors' code.
+
+    Attributes:
+      num_classes: size of the logits.
+      width: d, the size of a token.
+      depth: number of blocks.
+      tokens_hidden: width of the MLPs along the patches.
+      channels_hidden: width of the MLPs along the channels.
+      patch_size: side of a patch in pixels.
+      dropout: rate after both layers of an MLP.
+      drop_path: rate of stochastic depth in the last block; it grows linearly from the first's 0.
+      remat: recomputes each block in the backward pass instead of keeping its activations.
+      dtype: of the computation; the head is computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    width: int
+    depth: int
+    tokens_hidden: int
+    channels_hidden: int
+    patch_size: int
+    dropout: float = 0.0
+    drop_path: float = 0.0
+    remat: bool = False
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32.
+
+        Raises:
+          ValueError: the image's sides are not multiples of the patch's.
+        """
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        patch, (height, width) = self.patch_size, image.shape[1:3]
+        if height % patch or width % patch:
+            nearest = [max(round(side / patch), 1) * patch for side in (height, width)]
+            raise ValueError(
+                f"a {height}x{width} image does not divide into {patch}x{patch} patches; "
+                f"nearest: {nearest[0]}x{nearest[1]}"
+            )
+        side = (patch, patch)
+        x = nn.Conv(self.width, side, strides=side, padding="VALID", name="patches", **types)(image)
+        x = x.reshape(x.shape[0], -1, self.width)
+        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        for i, drop_path in enumerate(rates(self.drop_path, self.depth), 1):
+            options = dict(dropout=self.dropout, drop_path=drop_path, **types)
+            x = block(self.tokens_hidden, self.channels_hidden, name=f"block{i}", **options)(
+                x, train
+            )
+            record(self, f"stage{i}", x)
+        x = nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x).mean(axis=1)
+        record(self, "features", x)
+        init = nn.initializers.zeros
+        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+
+
+def _variant(name: str, size: str, patch_size: int) -> Callable:
+    """Returns the factory of one of the sizes in VARIANTS."""
+
+    def factory(
+        num_classes: int = 1000,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+        remat: bool = False,
+        dtype: str = "float32",
+        param_dtype: str = "float32",
+    ) -> MlpMixer:
+        """Builds an MLP-Mixer of a published size; see the class for arguments.
+
+        Raises:
+          ConfigError: an unknown dtype, a rate outside [0, 1), less than one class.
+        """
+        check_sizes(num_classes=num_classes)
+        check_rates(dropout=dropout, drop_path=drop_path)
+        check_dtypes(dtype, param_dtype)
+        width, depth, tokens_hidden, channels_hidden = VARIANTS[size]
+        return MlpMixer(
+            num_classes=num_classes,
+            width=width,
+            depth=depth,
+            tokens_hidden=tokens_hidden,
+            channels_hidden=channels_hidden,
+            patch_size=patch_size,
+            dropout=dropout,
+            drop_path=drop_path,
+            remat=remat,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+
+    factory.__name__ = factory.__qualname__ = name
+    return factory
+
+
+mixer_s32 = _variant("mixer_s32", "s", 32)
+mixer_s16 = _variant("mixer_s16", "s", 16)
+mixer_b32 = _variant("mixer_b32", "b", 32)
+mixer_b16 = _variant("mixer_b16", "b", 16)
+mixer_l32 = _variant("mixer_l32", "l", 32)
+mixer_l16 = _variant("mixer_l16", "l", 16)
+mixer_h14 = _variant("mixer_h14", "h", 14)

@@ -1,0 +1,146 @@
+"""MobileNets, of depthwise separable convolutions.
+
+Howard et al. 2017, "MobileNets: efficient convolutional neural networks for mobile vision
+applications" (arXiv 1704.04861), table 1. A convolution is split in two: a 3x3 one for each channel
+by itself, and a 1x1 one across channels. Numerically timm's mobilenetv1_100, with relus clipped at
+6, as in the authors' own code. Params with 1000 classes, by width multiplier, and millions of
+multiply-adds at 224x224 (table 6):
+
+  1.0   4,231,976  569
+  0.75  2,585,560  325
+  0.5   1,331,592  149
+  0.25    470,072   41
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.config import ConfigError
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.depthwise import depthwise
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.normalization import norm
+
+STEM = 32
+# Blocks and width of each stage; the first block of all but the first is strided.
+STAGES = ((1, 64), (2, 128), (2, 256), (6, 512), (2, 1024))
+
+# As in the reference: 2 over the number of outputs that a kernel's value contributes to.
+_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+_depthwise_init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+_head_init = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
+
+
+class Block(nn.Module):
+    """Depthwise separable convolution, each half normalized and rectified (figure 3, right)."""
+
+    features: int
+    stride: int
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
+        """Returns features of the height and width divided by the stride."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        normalize = partial(norm, kind="batch", train=train, **types)
+        x = depthwise(x, 3, self.stride, kernel_init=_depthwise_init, name="depthwise", **types)
+        x = nn.relu6(normalize(x, name="norm1"))
+        x = nn.Conv(
+            self.features, (1, 1), use_bias=False, kernel_init=_init, name="pointwise", **types
+        )(x)
+        return nn.relu6(normalize(x, name="norm2"))
+
+
+class MobileNetV1(nn.Module):
+    """A strided convolution, thirteen depthwise separable ones, mean over space, linear head.
+
+    Submodules "stem_conv", "stem_norm", "stage1_block1", ..., "head". Records "stage1" (at half
+    the image's height), ..., "stage5" and "features" (b, d).
+
+    Attributes:
+      num_classes: size of the logits.
+      width_multiplier: factor of all widths, the paper's alpha.
+      dropout: rate before the head.
+      dtype: of the computation; the head is computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    width_multiplier: float = 1.0
+    dropout: float = 0.0
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        x = nn.Conv(
+            int(STEM * self.width_multiplier),
+            (3, 3),
+            strides=(2, 2),
+            padding=1,
+            use_bias=False,
+            kernel_init=_init,
+            name="stem_conv",
+            **types,
+        )(image)
+        x = nn.relu6(norm(x, "batch", name="stem_norm", train=train, **types))
+        for stage, (blocks, width) in enumerate(STAGES, 1):
+            for i in range(1, blocks + 1):
+                x = Block(
+                    int(width * self.width_multiplier),
+                    stride=2 if stage > 1 and i == 1 else 1,
+                    name=f"stage{stage}_block{i}",
+                    **types,
+                )(x, train)
+            record(self, f"stage{stage}", x)
+        x = x.mean(axis=(1, 2))
+        record(self, "features", x)
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+        return linear_head(
+            x, self.num_classes, kernel_init=_head_init, param_dtype=self.param_dtype
+        )
+
+
+def mobilenet_v1(
+    num_classes: int = 1000,
+    width_multiplier: float = 1.0,
+    dropout: float = 0.0,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> MobileNetV1:
+    """Builds a MobileNet.
+
+    Args:
+      num_classes: size of the logits.
+      width_multiplier: factor of all widths, 1, 0.75, 0.5 or 0.25 in the paper; a width times it
+        is rounded down.
+      dropout: rate before the head.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that
+        leaves no channel.
+    """
+    check_sizes(num_classes=num_classes)
+    if int(STEM * width_multiplier) < 1:
+        raise ConfigError(
+            f"width_multiplier={width_multiplier} leaves no channel; least: {1 / STEM}"
+        )
+    check_rates(dropout=dropout)
+    check_dtypes(dtype, param_dtype)
+    return MobileNetV1(
+        num_classes=num_classes,
+        width_multiplier=width_multiplier,
+        dropout=dropout,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )

@@ -1,0 +1,165 @@
+"""MobileNetV2, of inverted residuals with linear bottlenecks.
+
+Sandler, Howard, Zhu, Zhmoginov & Chen 2018, "MobileNetV2: inverted residuals and linear
+bottlenecks" (arXiv 1801.04381), table 2. A block widens its few channels, convolves each by itself
+and narrows them again, without a relu after that; the shortcut joins the narrow ends. Numerically
+torchvision's mobilenet_v2: 3,504,872 params and 301 million multiply-adds at 224x224.
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.config import ConfigError
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.depthwise import depthwise
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.normalization import norm
+
+STEM, LAST = 32, 1280
+# Expansion, width, blocks, stride of the first: t, c, n, s of table 2.
+BOTTLENECKS = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+_he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+def rounded(width: float, multiple: int = 8) -> int:
+    """Returns the nearest multiple that is not less than 0.9 of the width, at least one."""
+    nearest = max(multiple, int(width + multiple / 2) // multiple * multiple)
+    return nearest if nearest >= 0.9 * width else nearest + multiple
+
+
+class InvertedResidual(nn.Module):
+    """Expansion, depthwise convolution, linear projection (figure 4d).
+
+    Submodules "expand" and "norm1" (unless the expansion is 1), "depthwise", "norm2", "project",
+    "norm3". The shortcut is there where the shape stays.
+    """
+
+    features: int
+    stride: int
+    expansion: int
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
+        """Returns features of the height and width divided by the stride."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        normalize = partial(norm, kind="batch", train=train, **types)
+        y = x
+        if self.expansion > 1:
+            y = _conv(y, self.expansion * x.shape[-1], name="expand", **types)
+            y = nn.relu6(normalize(y, name="norm1"))
+        y = depthwise(y, 3, self.stride, kernel_init=_he_normal, name="depthwise", **types)
+        y = nn.relu6(normalize(y, name="norm2"))
+        y = normalize(_conv(y, self.features, name="project", **types), name="norm3")
+        return x + y if x.shape == y.shape else y
+
+
+class MobileNetV2(nn.Module):
+    """A strided convolution, seventeen blocks, a 1x1 convolution, mean over space, linear head.
+
+    Submodules "stem_conv", "stem_norm", "block1", ..., "block17", "last_conv", "last_norm", "head".
+    Records "stage1" (the last of its height, half the image's), ..., "stage5", and "features"
+    (b, d).
+
+    Attributes:
+      num_classes: size of the logits.
+      width_multiplier: factor of all widths; that of the last convolution never shrinks.
+      dropout: rate before the head.
+      dtype: of the computation; the head is computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    width_multiplier: float = 1.0
+    dropout: float = 0.2
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        normalize = partial(norm, kind="batch", train=train, **types)
+        alpha = self.width_multiplier
+        x = _conv(image, rounded(STEM * alpha), 3, 2, name="stem_conv", **types)
+        x = nn.relu6(normalize(x, name="stem_norm"))
+        number = stage = 0
+        for expansion, width, blocks, first_stride in BOTTLENECKS:
+            for stride in (first_stride,) + (1,) * (blocks - 1):
+                number, stage = number + 1, stage + (stride > 1 or number == 0)
+                block = InvertedResidual(
+                    rounded(width * alpha), stride, expansion, name=f"block{number}", **types
+                )
+                x = block(x, train)
+                # What follows at this height is recorded over it.
+                record(self, f"stage{stage}", x)
+        x = _conv(x, rounded(LAST * max(1.0, alpha)), name="last_conv", **types)
+        x = nn.relu6(normalize(x, name="last_norm")).mean(axis=(1, 2))
+        record(self, "features", x)
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+        init = nn.initializers.normal(0.01)
+        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+
+
+def mobilenet_v2(
+    num_classes: int = 1000,
+    width_multiplier: float = 1.0,
+    dropout: float = 0.2,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> MobileNetV2:
+    """Builds MobileNetV2.
+
+    Args:
+      num_classes: size of the logits.
+      width_multiplier: factor of all widths, 0.35 to 1.4 in the paper; a width times it is rounded
+        to a multiple of 8.
+      dropout: rate before the head.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that is
+        not positive.
+    """
+    check_sizes(num_classes=num_classes)
+    if width_multiplier <= 0:
+        raise ConfigError(f"width_multiplier={width_multiplier}: a factor is more than 0")
+    check_rates(dropout=dropout)
+    check_dtypes(dtype, param_dtype)
+    return MobileNetV2(
+        num_classes=num_classes,
+        width_multiplier=width_multiplier,
+        dropout=dropout,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
+
+
+def _conv(x, features, size=1, stride=1, *, name, dtype, param_dtype):
+    return nn.Conv(
+        features,
+        kernel_size=(size, size),
+        strides=(stride, stride),
+        padding=(size - 1) // 2,
+        use_bias=False,
+        kernel_init=_he_normal,
+        dtype=dtype,
+        param_dtype=param_dtype,
+        name=name,
+    )(x)

@@ -1,0 +1,169 @@
+"""ShuffleNet, of grouped 1x1 convolutions whose channels are shuffled.
+
+Zhang, Zhou, Lin & Sun 2018, "ShuffleNet: an extremely efficient convolutional neural network for
+mobile devices" (arXiv 1707.01083), table 1. More groups afford more channels for the same number
+of operations; a shuffle lets the groups see each other. Params with 1000 classes, and millions of
+multiply-adds at 224x224 without those of the head, as the table counts them:
+
+  groups=1  1,531,936  143    groups=4  1,968,344  133
+  groups=2  1,733,848  140    groups=8  2,434,768  137
+  groups=3  1,865,728  137
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.config import ConfigError, check_choice
+from library.layers.channel_shuffle import channel_shuffle
+from library.layers.checks import check_dtypes, check_sizes
+from library.layers.depthwise import depthwise
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.normalization import norm
+
+STEM = 24
+# Width of the second stage, by groups; each later one is twice as wide.
+WIDTHS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
+# Units of stages 2, 3 and 4; the first of each is strided.
+UNITS = (4, 8, 4)
+
+_he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+
+class Unit(nn.Module):
+    """Bottleneck of grouped 1x1 and depthwise 3x3 convolutions (figure 2b, c).
+
+    The bottleneck is a quarter as wide as what leaves. A strided unit has x, averaged, behind its
+    channels, others add x.
+
+    Attributes:
+      features: channels that leave.
+      stride: 1 or 2.
+      groups: of the 1x1 convolutions.
+      first_groups: of the first of them; not grouped where few channels enter (section 3.3).
+      dtype: of the computation.
+      param_dtype: of the params.
+    """
+
+    features: int
+    stride: int
+    groups: int
+    first_groups: int
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
+        """Returns features of the height and width divided by the stride."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        normalize = partial(norm, kind="batch", train=train, **types)
+        y = _conv(x, self.features // 4, groups=self.first_groups, name="compress", **types)
+        y = channel_shuffle(nn.relu(normalize(y, name="norm1")), self.groups)
+        y = depthwise(y, 3, self.stride, kernel_init=_he_normal, name="depthwise", **types)
+        y = normalize(y, name="norm2")
+        new = self.features - (x.shape[-1] if self.stride > 1 else 0)
+        y = normalize(_conv(y, new, groups=self.groups, name="expand", **types), name="norm3")
+        if self.stride == 1:
+            return nn.relu(x + y)
+        averaged = nn.avg_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        return nn.relu(jnp.concatenate([y, averaged], axis=-1))
+
+
+class ShuffleNetV1(nn.Module):
+    """A strided convolution, max pooling, three stages of units, mean over space, linear head.
+
+    Submodules "stem_conv", "stem_norm", "stage2_unit1", ..., "head", the stages counted as in the
+    paper. Records "stage1" (after the pooling), "stage2", "stage3", "stage4" and "features" (b, d).
+
+    Attributes:
+      num_classes: size of the logits.
+      groups: of 1x1 convolutions, a key of WIDTHS.
+      scale: factor of all widths, the paper's s.
+      dtype: of the computation; the head is computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    groups: int = 3
+    scale: float = 1.0
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        x = _conv(image, int(STEM * self.scale), 3, 2, name="stem_conv", **types)
+        x = nn.relu(norm(x, "batch", name="stem_norm", train=train, **types))
+        x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        record(self, "stage1", x)
+        for stage, units in enumerate(UNITS, 2):
+            for i in range(1, units + 1):
+                x = Unit(
+                    int(WIDTHS[self.groups] * 2 ** (stage - 2) * self.scale),
+                    stride=2 if i == 1 else 1,
+                    groups=self.groups,
+                    first_groups=1 if stage == 2 and i == 1 else self.groups,
+                    name=f"stage{stage}_unit{i}",
+                    **types,
+                )(x, train)
+            record(self, f"stage{stage}", x)
+        x = x.mean(axis=(1, 2))
+        record(self, "features", x)
+        init = nn.initializers.normal(0.01)
+        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+
+
+def shufflenet_v1(
+    num_classes: int = 1000,
+    groups: int = 3,
+    scale: float = 1.0,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> ShuffleNetV1:
+    """Builds ShuffleNet `scale`x (g=`groups`).
+
+    Args:
+      num_classes: size of the logits.
+      groups: of 1x1 convolutions: 1, 2, 3, 4 or 8; it sets the widths, too.
+      scale: factor of all widths, 0.25 to 2 in the paper; a width times it is rounded down.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown number of groups or dtype, a size below 1, a scale whose widths
+        cannot be divided among the groups.
+    """
+    check_sizes(num_classes=num_classes)
+    check_choice("groups", groups, WIDTHS)
+    check_dtypes(dtype, param_dtype)
+    stem, *widths = (int(w * scale) for w in (STEM, *(WIDTHS[groups] * 2**i for i in range(3))))
+    entering = (stem, *widths)
+    divided = [w // 4 for w in widths] + [new - old for old, new in zip(entering, widths)]
+    if stem < 1 or any(w < 1 or w % groups for w in divided):
+        raise ConfigError(
+            f"scale={scale} makes widths {stem} and {', '.join(map(str, widths))}, which "
+            f"{groups} groups cannot divide; the paper's scales are 0.25, 0.5, 1, 1.5 and 2"
+        )
+    return ShuffleNetV1(
+        num_classes=num_classes, groups=groups, scale=scale, dtype=dtype, param_dtype=param_dtype
+    )
+
+
+def _conv(x, features, size=1, stride=1, *, groups=1, name, dtype, param_dtype):
+    return nn.Conv(
+        features,
+        kernel_size=(size, size),
+        strides=(stride, stride),
+        padding=(size - 1) // 2,
+        feature_group_count=groups,
+        use_bias=False,
+        kernel_init=_he_normal,
+        dtype=dtype,
+        param_dtype=param_dtype,
+        name=name,
+    )(x)

@@ -1,0 +1,163 @@
+"""ShuffleNetV2, designed by the time that its operations take.
+
+Ma, Zhang, Zheng & Sun 2018, "ShuffleNet V2: practical guidelines for efficient CNN architecture
+design" (arXiv 1807.11164), table 5. Half of the channels pass a unit as they are; no convolution
+is grouped but the depthwise ones. Numerically torchvision's, params and millions of multiply-adds
+at 224x224:
+
+  shufflenet_v2_x0_5  1,366,792   40    shufflenet_v2_x1_5  3,503,624  296
+  shufflenet_v2_x1_0  2,278,604  145    shufflenet_v2_x2_0  7,393,996  583
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.layers.channel_shuffle import channel_shuffle
+from library.layers.checks import check_dtypes, check_sizes
+from library.layers.depthwise import depthwise
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.normalization import norm
+
+STEM = 24
+# Widths of stages 2, 3 and 4, and of the last convolution.
+VARIANTS = {
+    "shufflenet_v2_x0_5": (48, 96, 192, 1024),
+    "shufflenet_v2_x1_0": (116, 232, 464, 1024),
+    "shufflenet_v2_x1_5": (176, 352, 704, 1024),
+    "shufflenet_v2_x2_0": (244, 488, 976, 2048),
+}
+# Units of stages 2, 3 and 4; the first of each is strided.
+UNITS = (4, 8, 4)
+
+# PyTorch's own: uniform, a third of the variance that keeps that of the features.
+_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+class Unit(nn.Module):
+    """Two branches, each half of what leaves, concatenated and shuffled (figure 3c, d).
+
+    One is half of x as it is, or, strided, all of x through a depthwise and a 1x1 convolution:
+    "shortcut_depthwise", "shortcut_norm1", "shortcut_conv", "shortcut_norm2". The other is the
+    other half, or all, through "conv1", "norm1", "depthwise", "norm2", "conv2", "norm3".
+    """
+
+    features: int
+    stride: int
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
+        """Returns features of the height and width divided by the stride."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        normalize = partial(norm, kind="batch", train=train, **types)
+        window = partial(depthwise, size=3, stride=self.stride, kernel_init=_init, **types)
+        half = self.features // 2
+        if self.stride == 1:
+            shortcut, x = x[..., :half], x[..., half:]
+        else:
+            shortcut = normalize(window(x, name="shortcut_depthwise"), name="shortcut_norm1")
+            shortcut = _conv(shortcut, half, name="shortcut_conv", **types)
+            shortcut = nn.relu(normalize(shortcut, name="shortcut_norm2"))
+        y = nn.relu(normalize(_conv(x, half, name="conv1", **types), name="norm1"))
+        y = normalize(window(y, name="depthwise"), name="norm2")
+        y = nn.relu(normalize(_conv(y, half, name="conv2", **types), name="norm3"))
+        return channel_shuffle(jnp.concatenate([shortcut, y], axis=-1), 2)
+
+
+class ShuffleNetV2(nn.Module):
+    """A strided convolution, max pooling, three stages of units, a 1x1 convolution, linear head.
+
+    Submodules "stem_conv", "stem_norm", "stage2_unit1", ..., "last_conv", "last_norm", "head", the
+    stages counted as in the paper. Records "stage1" (after the pooling), "stage2", "stage3",
+    "stage4" and "features" (b, d), the mean over space.
+
+    Attributes:
+      num_classes: size of the logits.
+      widths: of stages 2, 3 and 4, even numbers.
+      last: channels of the last convolution.
+      dtype: of the computation; the head is computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    widths: tuple[int, ...]
+    last: int
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        normalize = partial(norm, kind="batch", train=train, **types)
+        x = _conv(image, STEM, 3, 2, name="stem_conv", **types)
+        x = nn.relu(normalize(x, name="stem_norm"))
+        x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        record(self, "stage1", x)
+        for stage, (units, width) in enumerate(zip(UNITS, self.widths), 2):
+            for i in range(1, units + 1):
+                stride = 2 if i == 1 else 1
+                x = Unit(width, stride, name=f"stage{stage}_unit{i}", **types)(x, train)
+            record(self, f"stage{stage}", x)
+        x = nn.relu(normalize(_conv(x, self.last, name="last_conv", **types), name="last_norm"))
+        x = x.mean(axis=(1, 2))
+        record(self, "features", x)
+        return linear_head(x, self.num_classes, kernel_init=_init, param_dtype=self.param_dtype)
+
+
+def _variant(name: str) -> Callable:
+    """Returns the factory of one of VARIANTS."""
+
+    def factory(
+        num_classes: int = 1000, dtype: str = "float32", param_dtype: str = "float32"
+    ) -> ShuffleNetV2:
+        """Builds ShuffleNetV2 of one of the paper's four sizes.
+
+        Args:
+          num_classes: size of the logits.
+          dtype: of the computation.
+          param_dtype: of the params.
+
+        Raises:
+          ConfigError: an unknown dtype, a size below 1.
+        """
+        check_sizes(num_classes=num_classes)
+        check_dtypes(dtype, param_dtype)
+        *widths, last = VARIANTS[name]
+        return ShuffleNetV2(
+            num_classes=num_classes,
+            widths=tuple(widths),
+            last=last,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+
+    factory.__name__ = factory.__qualname__ = name
+    return factory
+
+
+shufflenet_v2_x0_5 = _variant("shufflenet_v2_x0_5")
+shufflenet_v2_x1_0 = _variant("shufflenet_v2_x1_0")
+shufflenet_v2_x1_5 = _variant("shufflenet_v2_x1_5")
+shufflenet_v2_x2_0 = _variant("shufflenet_v2_x2_0")
+
+
+def _conv(x, features, size=1, stride=1, *, name, dtype, param_dtype):
+    return nn.Conv(
+        features,
+        kernel_size=(size, size),
+        strides=(stride, stride),
+        padding=(size - 1) // 2,
+        use_bias=False,
+        kernel_init=_init,
+        dtype=dtype,
+        param_dtype=param_dtype,
+        name=name,
+    )(x)

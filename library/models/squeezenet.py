@@ -1,0 +1,164 @@
+"""SqueezeNet: few params by squeezing channels before each 3x3 convolution.
+
+Iandola et al. 2016, "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model
+size" (arXiv 1602.07360), table 1, without bypasses: version 1.0, 1,248,424 params with a thousand
+classes, and the authors' later version 1.1, 1,235,496 params and 2.4 times less computation; both
+as torchvision has them. Modules have the paper's names; its conv10 is "head".
+"""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.intermediates import record
+from library.layers.pooling import max_pool_to_the_edge
+
+
+class Version(NamedTuple):
+    """Channels and kernel of the first convolution, squeezed channels of the fires by stage.
+
+    `smallest` is the side of the smallest image.
+    """
+
+    features: int
+    kernel: int
+    stages: tuple[tuple[int, ...], ...]
+    smallest: int
+
+
+VERSIONS = {
+    "1.0": Version(96, 7, ((16, 16, 32), (32, 48, 48, 64), (64,)), 21),
+    "1.1": Version(64, 3, ((16, 16), (32, 32), (48, 48, 64, 64)), 17),
+}
+
+_he_uniform = nn.initializers.he_uniform()
+
+
+class Fire(nn.Module):
+    """A 1x1 convolution "squeeze", and on it "expand1x1" and "expand3x3", concatenated (figure 1).
+
+    Each of the two is four times as wide as the squeezed features.
+    """
+
+    squeezed: int
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w _"]:
+        """Returns eight times as many channels as were squeezed."""
+
+        def conv(x, features, size, name):
+            types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+            kernel = (size, size)
+            y = nn.Conv(features, kernel, kernel_init=_he_uniform, name=name, **types)(x)
+            return nn.relu(y)
+
+        x = conv(x, self.squeezed, 1, "squeeze")
+        ends = [conv(x, 4 * self.squeezed, size, f"expand{size}x{size}") for size in (1, 3)]
+        return jnp.concatenate(ends, axis=-1)
+
+
+class SqueezeNet(nn.Module):
+    """A convolution, eight fire modules with max pooling between, a convolution per class.
+
+    Submodules "conv1", "fire2", ..., "fire9" and "head", which is a 1x1 convolution: the logits are
+    the means over space of its rectified output. Records "stage1" (conv1), "stage2", "stage3" and
+    "stage4", the first three before they are pooled, and "features" (b, 512), the mean over space
+    of what the head sees.
+
+    Kernels start uniform with He's variance, those of the head normal with a deviation of 0.01, as
+    in torchvision.
+
+    Attributes:
+      num_classes: size of the logits.
+      version: a key of VERSIONS.
+      dropout: rate before the head.
+      dtype: of the computation, the head's too.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    version: str
+    dropout: float = 0.5
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32, none of them negative.
+
+        Raises:
+          ValueError: the image is too small to be pooled three times.
+        """
+        features, kernel, stages, smallest = VERSIONS[self.version]
+        height, width = image.shape[1:3]
+        if min(height, width) < smallest:
+            raise ValueError(
+                f"SqueezeNet {self.version} takes images of {smallest}x{smallest} or larger, "
+                f"not {height}x{width}"
+            )
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        first = nn.Conv(
+            features,
+            (kernel, kernel),
+            strides=(2, 2),
+            padding="VALID",
+            kernel_init=_he_uniform,
+            name="conv1",
+            **types,
+        )
+        x = nn.relu(first(image))
+        record(self, "stage1", x)
+        layer = 2
+        for stage, fires in enumerate(stages, 2):
+            x = max_pool_to_the_edge(x, 3, 2)
+            for squeezed in fires:
+                x = Fire(squeezed, name=f"fire{layer}", **types)(x)
+                layer += 1
+            record(self, f"stage{stage}", x)
+        record(self, "features", x.mean(axis=(1, 2)))
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+        init = nn.initializers.normal(0.01)
+        x = nn.Conv(self.num_classes, (1, 1), kernel_init=init, name="head", **types)(x)
+        return nn.relu(x).astype(jnp.float32).mean(axis=(1, 2))
+
+
+def squeezenet1_0(
+    num_classes: int = 1000,
+    dropout: float = 0.5,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> SqueezeNet:
+    """Builds version 1.0, the paper's; see `squeezenet1_1` for the arguments."""
+    return _build("1.0", num_classes, dropout, dtype, param_dtype)
+
+
+def squeezenet1_1(
+    num_classes: int = 1000,
+    dropout: float = 0.5,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> SqueezeNet:
+    """Builds version 1.1, which pools earlier.
+
+    Args:
+      num_classes: size of the logits.
+      dropout: rate before the head.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), no classes.
+    """
+    return _build("1.1", num_classes, dropout, dtype, param_dtype)
+
+
+def _build(version, num_classes, dropout, dtype, param_dtype):
+    check_sizes(num_classes=num_classes)
+    check_rates(dropout=dropout)
+    check_dtypes(dtype, param_dtype)
+    return SqueezeNet(num_classes, version, dropout, dtype, param_dtype)

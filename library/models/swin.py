@@ -1,0 +1,190 @@
+"""Swin Transformer (Liu et al. 2021): attention within windows that shift from block to block.
+
+"Swin Transformer: Hierarchical vision transformer using shifted windows", arXiv 2103.14030, section
+3 and figure 3. Four stages, each of half the sides and twice the features of the one before, see
+only windows of 7x7 tokens; every second block shifts them by 3, which connects them. It is
+torchvision's network; params with 1000 classes:
+
+  swin_t  28,288,354    swin_s  49,606,258    swin_b  87,768,224
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.stochastic_depth import StochasticDepth, rates
+from library.layers.window_attention import WindowAttention
+
+# Features and blocks of the stages (section 3.3), rate of stochastic depth (appendix A2.1); a head
+# has 32 features.
+VARIANTS = {
+    "t": (96, (2, 2, 6, 2), 0.2),
+    "s": (96, (2, 2, 18, 2), 0.3),
+    "b": (128, (2, 2, 18, 2), 0.5),
+}
+HEAD_FEATURES = 32
+
+_init = nn.initializers.normal(stddev=0.02)
+
+
+class Block(nn.Module):
+    """Pre-norm attention within windows, then two dense layers, each added (eq. 3)."""
+
+    num_heads: int
+    window: int
+    shift: int
+    dropout: float = 0.0
+    drop_path: float = 0.0
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w d"], train: bool) -> Float[Array, "b h w d"]:
+        """Returns features of the size they came in."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        dense = dict(kernel_init=_init, **types)
+        drop = dict(rate=self.dropout, deterministic=not train)
+        y = nn.LayerNorm(epsilon=1e-5, name="norm1", **types)(x)
+        y = WindowAttention(self.num_heads, self.window, self.shift, name="attention", **dense)(y)
+        y = nn.Dropout(name="dropout1", **drop)(y)
+        x = x + StochasticDepth(self.drop_path, name="drop_path1")(y, train)
+        y = nn.LayerNorm(epsilon=1e-5, name="norm2", **types)(x)
+        y = nn.gelu(nn.Dense(4 * x.shape[-1], name="fc1", **dense)(y), approximate=False)
+        y = nn.Dropout(name="dropout2", **drop)(y)
+        y = nn.Dense(x.shape[-1], name="fc2", **dense)(y)
+        y = nn.Dropout(name="dropout3", **drop)(y)
+        return x + StochasticDepth(self.drop_path, name="drop_path2")(y, train)
+
+
+class Merging(nn.Module):
+    """Makes one token of twice the features of each 2x2; odd sides are filled up with zeros."""
+
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w d"]) -> Float[Array, "b _ _ _"]:
+        """Returns features of half the height and width, rounded up."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
+        b, h, w, d = x.shape
+        # The order of the four, column by column, is that of published weights.
+        x = x.reshape(b, h // 2, 2, w // 2, 2, d).transpose(0, 1, 3, 4, 2, 5)
+        x = x.reshape(b, h // 2, w // 2, 4 * d)
+        x = nn.LayerNorm(epsilon=1e-5, name="norm", **types)(x)
+        return nn.Dense(2 * d, use_bias=False, kernel_init=_init, name="reduction", **types)(x)
+
+
+class SwinTransformer(nn.Module):
+    """Patches of 4x4 pixels, four stages, a last LayerNorm, mean over space, linear head.
+
+    Submodules "stem_conv", "stem_norm", "stage1_block1", ..., "stage2_merging", before the blocks
+    of its stage, ..., "norm", "head". Records "stage1", "stage2", ... (b, h, w, d) and "features"
+    (b, d). Kernels and biases by offset start normal with a deviation of 0.02, biases at zero, the
+    first convolution's kernel as PyTorch's do.
+
+    Attributes:
+      num_classes: size of the logits.
+      width: features of the first stage; each further stage has twice as many.
+      depths: blocks of each stage.
+      num_heads: heads of the first stage; each further stage has twice as many.
+      window: side of a window in tokens.
+      patch_size: side of a patch in pixels.
+      dropout: rate after the attention and both dense layers.
+      drop_path: rate of stochastic depth in the last block; it grows linearly from the first's 0.
+      remat: recomputes each block in the backward pass instead of keeping its activations.
+      dtype: of the computation; the head is computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    width: int
+    depths: tuple[int, ...]
+    num_heads: int
+    window: int = 7
+    patch_size: int = 4
+    dropout: float = 0.0
+    drop_path: float = 0.0
+    remat: bool = False
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        side = (self.patch_size, self.patch_size)
+        init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+        stem = dict(strides=side, padding="VALID", kernel_init=init, name="stem_conv")
+        x = nn.Conv(self.width, side, **stem, **types)(image)
+        x = nn.LayerNorm(epsilon=1e-5, name="stem_norm", **types)(x)
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        drop_paths = iter(rates(self.drop_path, sum(self.depths)))
+        for stage, depth in enumerate(self.depths, 1):
+            x = x if stage == 1 else Merging(name=f"stage{stage}_merging", **types)(x)
+            for i in range(1, depth + 1):
+                x = block(
+                    num_heads=self.num_heads * 2 ** (stage - 1),
+                    window=self.window,
+                    shift=0 if i % 2 else self.window // 2,
+                    dropout=self.dropout,
+                    drop_path=next(drop_paths),
+                    name=f"stage{stage}_block{i}",
+                    **types,
+                )(x, train)
+            record(self, f"stage{stage}", x)
+        x = nn.LayerNorm(epsilon=1e-5, name="norm", **types)(x).mean(axis=(1, 2))
+        record(self, "features", x)
+        return linear_head(x, self.num_classes, kernel_init=_init, param_dtype=self.param_dtype)
+
+
+def _variant(name: str, size: str) -> Callable:
+    """Returns the factory of one of the sizes in VARIANTS."""
+    width, depths, rate = VARIANTS[size]
+
+    def factory(
+        num_classes: int = 1000,
+        window: int = 7,
+        patch_size: int = 4,
+        dropout: float = 0.0,
+        drop_path: float = rate,
+        remat: bool = False,
+        dtype: str = "float32",
+        param_dtype: str = "float32",
+    ) -> SwinTransformer:
+        """Builds a Swin Transformer of a published size; see the class for arguments.
+
+        Raises:
+          ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
+        """
+        check_sizes(num_classes=num_classes, window=window, patch_size=patch_size)
+        check_rates(dropout=dropout, drop_path=drop_path)
+        check_dtypes(dtype, param_dtype)
+        return SwinTransformer(
+            num_classes=num_classes,
+            width=width,
+            depths=depths,
+            num_heads=width // HEAD_FEATURES,
+            window=window,
+            patch_size=patch_size,
+            dropout=dropout,
+            drop_path=drop_path,
+            remat=remat,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+
+    factory.__name__ = factory.__qualname__ = name
+    return factory
+
+
+swin_t = _variant("swin_t", "t")
+swin_s = _variant("swin_s", "s")
+swin_b = _variant("swin_b", "b")

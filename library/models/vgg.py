@@ -1,0 +1,165 @@
+"""VGG: deep stacks of 3x3 convolutions.
+
+Simonyan & Zisserman 2014, "Very deep convolutional networks for large-scale image recognition"
+(arXiv 1409.1556), table 1: configurations A, B, D and E, and the same with batch normalization
+after each convolution, as torchvision has them. Params with a thousand classes:
+
+  vgg11  A  132,863,336    vgg11_bn  132,868,840
+  vgg13  B  133,047,848    vgg13_bn  133,053,736
+  vgg16  D  138,357,544    vgg16_bn  138,365,992
+  vgg19  E  143,667,240    vgg19_bn  143,678,248
+
+On 32x32 images, of which a single pixel is left, `pool_size=1` leaves out the averaging to 7x7, and
+`hidden_sizes=()` the two hidden layers: vgg16_bn has 14,728,266 params then with ten classes, as
+the VGG-16 that is usual on CIFAR.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.normalization import norm
+from library.layers.pooling import adaptive_average_pool
+
+# Convolutions of each stage.
+STAGES = {
+    "vgg11": (1, 1, 2, 2, 2),
+    "vgg13": (2, 2, 2, 2, 2),
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg19": (2, 2, 4, 4, 4),
+}
+# Channels of each stage, in those of the first.
+WIDTHS = (1, 2, 4, 8, 8)
+
+_he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class VGG(nn.Module):
+    """Stages of convolutions, each followed by 2x2 max pooling, hidden layers, linear head.
+
+    Submodules "stage1_conv1", "stage1_norm1", ..., "fc1", "fc2", "head". Records "stage1", ...,
+    "stage5", each before it is pooled, and "features", the last hidden layer.
+
+    Kernels of convolutions start with He's variance by the fan-out, dense ones with a deviation of
+    0.01 and biases at zero, as in torchvision; the paper starts the deep networks from trained
+    shallow ones.
+
+    Attributes:
+      num_classes: size of the logits.
+      stage_sizes: convolutions of each stage.
+      widths: channels of each stage.
+      batch_norm: whether batch normalization follows each convolution.
+      pool_size: rows and columns that the last features are averaged to.
+      hidden_sizes: units of the hidden layers.
+      dropout: rate after each hidden layer.
+      dtype: of the computation; the head is computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    stage_sizes: tuple[int, ...]
+    widths: tuple[int, ...]
+    batch_norm: bool
+    pool_size: int = 7
+    hidden_sizes: tuple[int, ...] = (4096, 4096)
+    dropout: float = 0.5
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32.
+
+        Raises:
+          ValueError: the image is too small to be halved after each stage.
+        """
+        smallest, (height, width) = 2 ** len(self.stage_sizes), image.shape[1:3]
+        if min(height, width) < smallest:
+            raise ValueError(
+                f"VGG takes images of {smallest}x{smallest} or larger, not {height}x{width}"
+            )
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        x = image
+        for stage, (layers, features) in enumerate(zip(self.stage_sizes, self.widths), 1):
+            for i in range(1, layers + 1):
+                name = f"stage{stage}_conv{i}"
+                x = nn.Conv(
+                    features, (3, 3), padding=1, kernel_init=_he_normal, name=name, **types
+                )(x)
+                if self.batch_norm:
+                    x = norm(x, "batch", name=f"stage{stage}_norm{i}", train=train, **types)
+                x = nn.relu(x)
+            record(self, f"stage{stage}", x)
+            x = nn.max_pool(x, (2, 2), (2, 2))
+        x = adaptive_average_pool(x, self.pool_size)
+        x = x.reshape(len(x), -1)
+        init = nn.initializers.normal(0.01)
+        for i, size in enumerate(self.hidden_sizes, 1):
+            x = nn.relu(nn.Dense(size, kernel_init=init, name=f"fc{i}", **types)(x))
+            x = nn.Dropout(self.dropout, deterministic=not train, name=f"fc{i}_dropout")(x)
+        record(self, "features", x)
+        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+
+
+def _factory(name: str, stage_sizes: tuple[int, ...], batch_norm: bool) -> Callable:
+    """Returns the factory of one of the networks (Simonyan & Zisserman 2014, table 1)."""
+
+    def factory(
+        num_classes: int = 1000,
+        width: int = 64,
+        pool_size: int = 7,
+        hidden_sizes: tuple[int, ...] = (4096, 4096),
+        dropout: float = 0.5,
+        dtype: str = "float32",
+        param_dtype: str = "float32",
+    ) -> VGG:
+        """Builds a VGG network.
+
+        Args:
+          num_classes: size of the logits.
+          width: channels of the first stage; the others have 2, 4, 8 and 8 times as many.
+          pool_size: rows and columns that the last features are averaged to: 7, of 224x224
+            images without effect; 1 for 32x32 images.
+          hidden_sizes: units of the hidden layers; none of them for 32x32 images.
+          dropout: rate after each hidden layer.
+          dtype: of the computation.
+          param_dtype: of the params.
+
+        Raises:
+          ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
+        """
+        check_sizes(
+            num_classes=num_classes, width=width, pool_size=pool_size, hidden_sizes=hidden_sizes
+        )
+        check_rates(dropout=dropout)
+        check_dtypes(dtype, param_dtype)
+        return VGG(
+            num_classes=num_classes,
+            stage_sizes=stage_sizes,
+            widths=tuple(width * factor for factor in WIDTHS),
+            batch_norm=batch_norm,
+            pool_size=pool_size,
+            hidden_sizes=hidden_sizes,
+            dropout=dropout,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+
+    factory.__name__ = factory.__qualname__ = name
+    return factory
+
+
+vgg11 = _factory("vgg11", STAGES["vgg11"], False)
+vgg13 = _factory("vgg13", STAGES["vgg13"], False)
+vgg16 = _factory("vgg16", STAGES["vgg16"], False)
+vgg19 = _factory("vgg19", STAGES["vgg19"], False)
+vgg11_bn = _factory("vgg11_bn", STAGES["vgg11"], True)
+vgg13_bn = _factory("vgg13_bn", STAGES["vgg13"], True)
+vgg16_bn = _factory("vgg16_bn", STAGES["vgg16"], True)
+vgg19_bn = _factory("vgg19_bn", STAGES["vgg19"], True)

@@ -1,0 +1,175 @@
+"""Xception: depthwise separable convolutions in residual blocks, the extreme of Inception.
+
+Chollet 2017, "Xception: deep learning with depthwise separable convolutions" (arXiv 1610.02357),
+figure 5. Numerically timm's legacy_xception, to which the author's weights were ported: 22,855,952
+params with a thousand classes, table 3. Paddings are PyTorch's, the same on both sides.
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.depthwise import depthwise
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.normalization import norm
+
+# Widths of the separable convolutions of each block; its stride. The first has no relu before it.
+BLOCKS = (
+    ((128, 128), 2),
+    ((256, 256), 2),
+    ((728, 728), 2),
+    *[((728, 728, 728), 1)] * 8,
+    ((728, 1024), 2),
+)
+# The blocks after which the grid is halved, and the stage that ends there.
+ENDS = {1: "stage2", 2: "stage3", 11: "stage4"}
+
+_he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+_head_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+class SeparableConv(nn.Module):
+    """A 3x3 convolution of each channel, then a 1x1 one across channels; nothing in between.
+
+    Section 4.7: a relu between the two would hurt. Submodules "depthwise" and "pointwise".
+    """
+
+    features: int
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w _"]:
+        """Returns features of the same height and width."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        x = depthwise(x, 3, kernel_init=_he_normal, name="depthwise", **types)
+        return nn.Conv(
+            self.features,
+            (1, 1),
+            use_bias=False,
+            kernel_init=_he_normal,
+            name="pointwise",
+            **types,
+        )(x)
+
+
+class Block(nn.Module):
+    """Residual block: x + normalized separable convolutions of rectified x, pooled if strided.
+
+    Submodules "conv1", "norm1", ..., and "shortcut_conv", "shortcut_norm" where shapes change.
+    """
+
+    widths: tuple[int, ...]
+    stride: int
+    start_with_relu: bool = True
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
+        """Returns features of the height and width divided by the stride."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        normalize = partial(norm, kind="batch", train=train, **types)
+        y = x
+        for i, width in enumerate(self.widths, 1):
+            y = nn.relu(y) if i > 1 or self.start_with_relu else y
+            y = SeparableConv(width, name=f"conv{i}", **types)(y)
+            y = normalize(y, name=f"norm{i}")
+        if self.stride == 1 and x.shape == y.shape:
+            return x + y
+        stride = (self.stride, self.stride)
+        y = nn.max_pool(y, (3, 3), stride, ((1, 1), (1, 1))) if self.stride > 1 else y
+        x = nn.Conv(
+            y.shape[-1],
+            (1, 1),
+            strides=stride,
+            use_bias=False,
+            kernel_init=_he_normal,
+            name="shortcut_conv",
+            **types,
+        )(x)
+        return normalize(x, name="shortcut_norm") + y
+
+
+class Xception(nn.Module):
+    """Entry flow, middle flow of eight blocks, exit flow, mean over space, dropout, linear head.
+
+    Submodules "conv1", "norm1", "conv2", "norm2", "block1" to "block12", "conv3", "norm3", "conv4",
+    "norm4", "head". Records "stage1" (after conv2, 64 channels), "stage2" (block1, 128), "stage3"
+    (block2, 256), "stage4" (block11, 728), "stage5" (2048) and "features" (b, 2048).
+
+    Kernels start normal with variance 2 / fan-out, as in the reference; the paper does not say.
+
+    Attributes:
+      num_classes: size of the logits.
+      dropout: rate before the head.
+      dtype: of the computation; the head is computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    dropout: float = 0.5
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32; images are 299x299 in the paper."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        normalize = partial(norm, kind="batch", train=train, **types)
+        x = image
+        for i, (width, stride) in enumerate(((32, 2), (64, 1)), 1):
+            x = nn.Conv(
+                width,
+                (3, 3),
+                strides=(stride, stride),
+                padding="VALID",
+                use_bias=False,
+                kernel_init=_he_normal,
+                name=f"conv{i}",
+                **types,
+            )(x)
+            x = nn.relu(normalize(x, name=f"norm{i}"))
+        record(self, "stage1", x)
+        for i, (widths, stride) in enumerate(BLOCKS, 1):
+            x = Block(widths, stride, i > 1, name=f"block{i}", **types)(x, train)
+            if i in ENDS:
+                record(self, ENDS[i], x)
+        for i, width in ((3, 1536), (4, 2048)):
+            x = SeparableConv(width, name=f"conv{i}", **types)(x)
+            x = nn.relu(normalize(x, name=f"norm{i}"))
+        record(self, "stage5", x)
+        x = x.mean(axis=(1, 2))
+        record(self, "features", x)
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+        return linear_head(
+            x, self.num_classes, kernel_init=_head_init, param_dtype=self.param_dtype
+        )
+
+
+def xception(
+    num_classes: int = 1000,
+    dropout: float = 0.5,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> Xception:
+    """Builds Xception; the published weights take images in [-1, 1].
+
+    Args:
+      num_classes: size of the logits.
+      dropout: rate before the head, 0.5 in the paper.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
+    """
+    check_sizes(num_classes=num_classes)
+    check_rates(dropout=dropout)
+    check_dtypes(dtype, param_dtype)
+    return Xception(num_classes=num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype)
