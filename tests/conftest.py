@@ -22,6 +22,8 @@ install_import_hook(
         "library.data.augmentation",
         "library.data.autoaugment",
         "library.evaluation",
+        "library.explanations",
+        "library.adversarial_examples",
     ],
     "beartype.beartype",
 )

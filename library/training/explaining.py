@@ -10,7 +10,6 @@ from jaxtyping import Float, Int, UInt8
 
 from library.config import ConfigError, check_choice
 from library.data import on_device
-from library.evaluation.frozen_features import labelled_features
 from library.explanations import (
     activations,
     class_activation,
@@ -24,7 +23,7 @@ from library.reporting import explained, figures, notation
 from library.reporting.explained import Picture
 from library.training.classifier import Network, keys
 from library.training.explaining_maps import DEFAULT, METHODS
-from library.training.predictions import Examples
+from library.training.predictions import Examples, from_split
 from library.training.session import Trained
 
 
@@ -216,7 +215,9 @@ def _visualization(subject: Subject) -> Picture:
 
     found = network.run(climb, classes, keys(subject.seed, len(classes), "visualize"))
     images = on_device.pixels(None, found)
-    columns = {network.name_of(k): images[i : i + 1] for i, k in enumerate(classes)}
+    # Names that are cut short may be the same.
+    titles = [dict.fromkeys([network.name_of(k), str(k)]) for k in classes]
+    columns = {"\n".join(title): images[i : i + 1] for i, title in enumerate(titles)}
     caption = (
         "What the network would call most surely each class: images that gradient ascent has made "
         "of noise (Erhan et al. 2009; Olah et al. 2017)."
@@ -226,22 +227,11 @@ def _visualization(subject: Subject) -> Picture:
 
 
 def _neighbours(subject: Subject, count: int = 7) -> Picture:
-    network, trained = subject.network, subject.trained
-
-    def compute(network, pixels):
-        image = network.normalize(pixels)
-        found = layers.activations(network.model, network.variables, image, ["features"])
-        return found["features"].reshape(len(image), -1)
-
-    queries = network.run(compute, subject.pixels)
-    loader = trained.feed.loader("train")
-    total = len(loader.source.records)
-    rows = np.linspace(0, total - 1, min(subject.among, total)).astype(int)
-    images = np.stack([loader.load(i, int(row))["image"] for i, row in enumerate(rows)])
-    scale = 255 if images.dtype == np.uint8 else 1
-    bank = network.run(compute, images.astype(np.float32) / scale)
+    others = _spread(subject, "train")
+    images = in_unit_range(others)
+    bank, queries = _features(subject.network, images), _features(subject.network, subject.pixels)
     near, _ = neighbours.neighbours_in_feature_space(bank, queries, min(count, len(bank)))
-    shown = on_device.pixels(None, images.astype(np.float32) / scale)
+    shown = on_device.pixels(None, images)
     columns = {str(place + 1): shown[near[:, place]] for place in range(near.shape[1])}
     figure = explained.table({"image": subject.images, **columns}, captions(subject))
     caption = f"The nearest of {len(bank):,} training examples, by the cosine of their features."
@@ -249,20 +239,36 @@ def _neighbours(subject: Subject, count: int = 7) -> Picture:
 
 
 def _embedding(subject: Subject) -> Picture:
-    trained = subject.trained
-    read = labelled_features(trained.feed.context())
-    features, label = read(trained.state, "test", subject.among)
+    examples = _spread(subject, "test")
+    if examples.labels is None:
+        raise ConfigError("points are coloured by class: each example needs one label")
+    features = _features(subject.network, in_unit_range(examples))
     perplexity = min(30.0, (len(features) - 1) / 3)
     layouts = {
         "principal components": embedding.principal_components(features),
         "t-SNE": embedding.t_sne(features, perplexity=perplexity, seed=subject.seed),
     }
-    figure = explained.scatter(layouts, label, subject.network.label_names)
+    figure = explained.scatter(layouts, np.array(examples.labels), subject.network.label_names)
     caption = (
         f"The features of {len(features):,} test examples: their first two principal components, "
         f"and t-SNE (van der Maaten & Hinton 2008) of perplexity {perplexity:g}."
     )
     return Picture("embedding", "Features in the plane", [caption], figures.png(figure))
+
+
+def _spread(subject: Subject, split: str) -> Examples:
+    """Draws as many examples of a split as are to be looked through, or all."""
+    size = len(subject.trained.feed.loader(split).source.records)
+    return from_split(subject.trained, split, min(subject.among, size), subject.seed)
+
+
+def _features(network: Network, pixels: np.ndarray) -> Float[np.ndarray, "n d"]:
+    def compute(network, pixels):
+        image = network.normalize(pixels)
+        found = layers.activations(network.model, network.variables, image, ["features"])
+        return found["features"].reshape(len(image), -1)
+
+    return network.run(compute, pixels)
 
 
 PICTURES: dict[str, Callable[[Subject], Picture]] = {

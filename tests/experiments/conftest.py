@@ -40,6 +40,8 @@ def program(monkeypatch, capsys):
     """Runs `python -m experiments.NAME ARGUMENTS...` in this process."""
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", ENVIRONMENT["JAX_COMPILATION_CACHE_DIR"])
     monkeypatch.setenv("TFDS_DATA_DIR", ENVIRONMENT["TFDS_DATA_DIR"])
+    # The tests after it would keep all the memory that they ever had.
+    monkeypatch.setattr(command_line, "_keep_freed_memory", lambda: None)
 
     def run(name: str, *arguments: object) -> Ended:
         path = ROOT / "experiments" / f"{name}.py"
