@@ -94,6 +94,7 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
         steps=steps,
         batch_size=dataset.batch_size,
     )
+    normalize = on_device.normalizer(recipe.normalize)
     known = {
         **_known_sizes(recipe, source, loader),
         "axis_name": strategy.axis_name,
@@ -127,7 +128,7 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
         loader=loader,
         label_names=source.label_names,
         augment=augment,
-        normalize=on_device.normalizer(recipe.normalize),
+        normalize=normalize,
         preprocess=preprocess,
         total_steps=total_steps,
         steps=steps,

@@ -1,20 +1,26 @@
 """DenseNets of torchvision, whose weights were ported from the authors' in Torch."""
 
-from library.weights.mapping import conv_rules, dense_rules, norm_rules
+from library.weights.mapping import Rule, conv_rules, dense_rules, norm_rules
 from library.weights.published import Published, Reported, Table, Transform
 
-_LAYER = r"block(\d+)_layer(\d+)"
-_THERE = "features.denseblock{1}.denselayer{2}"
-RULES = (
-    *conv_rules("stem_conv", "features.conv0"),
-    *norm_rules("stem_norm", "features.norm0"),
-    *conv_rules(rf"{_LAYER}/conv(\d)", f"{_THERE}.conv{{3}}"),
-    *norm_rules(rf"{_LAYER}/norm(\d)", f"{_THERE}.norm{{3}}"),
-    *conv_rules(r"transition(\d)/conv", "features.transition{1}.conv"),
-    *norm_rules(r"transition(\d)/norm", "features.transition{1}.norm"),
-    *norm_rules("final_norm", "features.norm5"),
-    *dense_rules("head", "classifier"),
-)
+
+def _rules(number: str) -> tuple[Rule, ...]:
+    layer, there = r"block(\d+)_layer(\d+)", "features.denseblock{1}.denselayer{2}"
+    return (
+        *conv_rules("stem_conv", "features.conv0"),
+        *norm_rules("stem_norm", "features.norm0"),
+        *conv_rules(rf"{layer}/conv(\d)", f"{there}.conv{number}"),
+        *norm_rules(rf"{layer}/norm(\d)", f"{there}.norm{number}"),
+        *conv_rules(r"transition(\d)/conv", "features.transition{1}.conv"),
+        *norm_rules(r"transition(\d)/norm", "features.transition{1}.norm"),
+        *norm_rules("final_norm", "features.norm5"),
+        *dense_rules("head", "classifier"),
+    )
+
+
+RULES = _rules("{3}")
+# torchvision's files are older than its names, to which it changes theirs while it loads.
+TORCHVISION_FILE_RULES = _rules(".{3}")
 _PAPER = "Huang et al. 2017, Densely connected convolutional networks, arXiv 1608.06993"
 _V1 = "torchvision 0.28, IMAGENET1K_V1"
 

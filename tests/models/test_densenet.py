@@ -1,4 +1,5 @@
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +8,9 @@ import pytest
 
 from library.config import ConfigError, build
 from library.models import densenet
+from library.weights import densenet as tables
+from library.weights.drawn import zeros
+from library.weights.mapping import published_as
 
 
 def made(model, size, **options):
@@ -145,6 +149,19 @@ def test_the_stem_for_small_images_keeps_their_size():
     assert variables["params"]["stem_conv"]["kernel"].shape == (3, 3, 3, 4)
     assert "stem_norm" not in variables["params"]
     assert densenet.densenet121(stem="cifar").stem == "cifar"
+
+
+def test_names_of_torchvision_and_of_its_files():
+    model = densenet.DenseNet(5, (1, 2), 2, 4, "imagenet")
+    variables = zeros(made(model, 16)[1])
+    variables.pop("intermediates")
+    names, in_files = (
+        published_as(variables, rules) for rules in (tables.RULES, tables.TORCHVISION_FILE_RULES)
+    )
+    layer = "features.denseblock2.denselayer1"
+    assert {f"{layer}.norm2.running_var", f"{layer}.conv1.weight"} <= set(names)
+    assert {f"{layer}.norm.2.running_var", f"{layer}.conv.1.weight"} <= set(in_files)
+    assert {re.sub(r"(layer\d\.\w+)\.(\d)", r"\1\2", name) for name in in_files} == set(names)
 
 
 @pytest.mark.parametrize(

@@ -436,6 +436,7 @@ def test_devices_agree_on_samples(sampler):
     assert np.std(expected) > 0.05
 
 
+@pytest.mark.full
 def test_strategies_agree_through_the_recipe(data):
     losses, images = [], []
     for devices, changes in ((1, {}), (8, PMAP)):

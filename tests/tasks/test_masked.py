@@ -177,6 +177,7 @@ def test_features_are_those_of_the_vit_to_fine_tune():
     np.testing.assert_allclose(features, twin.apply({"params": params}, batch["image"]), atol=2e-6)
 
 
+@pytest.mark.full
 def test_devices_and_parts_agree(monkeypatch):
     tiny.serve(monkeypatch, train=tiny.arrays(48), test=tiny.arrays(16, seed=1))
     changes = dict(
