@@ -25,5 +25,16 @@ $(VENV)/parity: requirements-parity.txt $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "torchvision>=0.21" "timm>=1.0"
 	touch $@
 
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+setup: $(VENV)/installed
+
+$(VENV)/installed: requirements.txt constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	touch $@
+
 clean:
 	rm -rf $(VENV) .cache
