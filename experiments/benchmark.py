@@ -9,6 +9,7 @@ speed drifts; times are medians.
     step      images a second, and the share of the measured matmul peak, of one training step
     peer      a training step of an MLP here over the same one in PyTorch, where it is installed
     gpt       a training step of a small GPT over the same in PyTorch, eager and torch.compile
+    networks  forward and training step of four ImageNet networks over torchvision's and timm's
     samplers  samples a second of each diffusion sampler, and its speed-up over all 1000 steps
     decoding  256 tokens written by a small GPT with cached keys and values, against without
     masking   an encoder's step on the quarter of the patches that MAE shows it, over all of them
@@ -28,7 +29,7 @@ from experiments import command_line
 
 KINDS = (
     *("loop", "pipeline", "start", "step", "peer"),
-    *("gpt", "samplers", "decoding", "masking"),
+    *("gpt", "networks", "samplers", "decoding", "masking"),
 )
 _ONLY = flags.DEFINE_list("only", list(KINDS), f"Some of {', '.join(KINDS)}.")
 _CONFIG = flags.DEFINE_string(
@@ -59,7 +60,7 @@ def main() -> int:
 
 
 def _measurements() -> dict[str, Callable[[], dict[str, float]]]:
-    from experiments.measurements import families, peers, training
+    from experiments.measurements import families, networks, peers, training
     from experiments.measurements.timing import Budget
 
     values = command_line.request(_CONFIG.value).values
@@ -71,6 +72,7 @@ def _measurements() -> dict[str, Callable[[], dict[str, float]]]:
         "step": lambda: training.step(budget, values),
         "peer": lambda: peers.mlp(budget),
         "gpt": lambda: peers.gpt(budget),
+        "networks": lambda: networks.networks(budget),
         "samplers": lambda: families.samplers(budget),
         "decoding": lambda: families.decoding(budget),
         "masking": lambda: families.masking(budget),
