@@ -9,7 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_SHARES = ("accuracy", "precision", "recall", "f1", "iou", "dice", "auc", "knn", "probe")
+_SHARES = (
+    *("accuracy", "precision", "recall", "f1", "iou", "dice", "auc", "knn", "probe"),
+    "sparsity",
+)
 _LOWER = (
     *("error", "loss", "entropy", "perplexity", "nll", "bpd", "dim", "fid", "kid"),
     *("wer", "cer", "mse", "mae", "rmse", "ece", "distance", "divergence"),

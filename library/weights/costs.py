@@ -35,17 +35,27 @@ class Layer(NamedTuple):
 
 def flops(published: Published, size: int | None = None) -> int:
     """Counts the FLOPs of one image, at the usual size unless another is given."""
-    model, image, shapes = _traced(published, size)
-    return sum(_spent(jax.make_jaxpr(model.apply)(shapes, image).jaxpr).values())
+    return flops_of(published.build(), size or published.transform.size)
 
 
 def layers(published: Published, size: int | None = None) -> list[Layer]:
+    """Lists a published network's layers, see `layers_of`, at the usual size or another."""
+    return layers_of(published.build(), size or published.transform.size)
+
+
+def flops_of(model: nn.Module, size: int) -> int:
+    """Counts the FLOPs of one image, of the size and three channels, in evaluation."""
+    image, shapes = _shapes(model, size)
+    return sum(flops_by_path(jax.make_jaxpr(model.apply)(shapes, image).jaxpr).values())
+
+
+def layers_of(model: nn.Module, size: int) -> list[Layer]:
     """Lists the layers in the order in which they are called.
 
     A module that is called twice has all of its params and FLOPs at the first call.
     Params of the network itself, such as a class token, come first, without a shape.
     """
-    model, image, shapes = _traced(published, size)
+    image, shapes = _shapes(model, size)
     sizes: dict[str, int] = {}
     for path, leaf in flatten_dict(shapes["params"]).items():
         sizes["/".join(path[:-1])] = sizes.get("/".join(path[:-1]), 0) + math.prod(leaf.shape)
@@ -63,25 +73,25 @@ def layers(published: Published, size: int | None = None) -> list[Layer]:
             return model.apply(variables, image)
 
     traced = jax.make_jaxpr(apply)(shapes, image)
-    spent = _spent(traced.jaxpr, _beginnings(path for path, _ in called))
+    spent = flops_by_path(traced.jaxpr, beginnings(path for path, _ in called))
     rows = [Layer("(own)", (), sizes[""], 0)] if "" in sizes else []
     for path, shape in called:
         rows.append(Layer(path, shape, sizes.pop(path, 0), spent.pop(path, 0)))
     return [row for row in rows if row.params or row.flops]
 
 
-def _traced(published: Published, size: int | None) -> tuple[nn.Module, Any, Any]:
-    model, side = published.build(), size or published.transform.size
-    image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-    return model, image, published.shapes(model, side)
+def _shapes(model: nn.Module, size: int) -> tuple[Any, Any]:
+    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    return image, jax.eval_shape(model.init, jax.random.key(0), image)
 
 
-def _beginnings(paths: Iterable[str]) -> set[tuple[str, ...]]:
+def beginnings(paths: Iterable[str]) -> set[tuple[str, ...]]:
+    """Returns the paths of modules and of those around them, in parts."""
     parts = [tuple(path.split("/")) for path in paths]
     return {path[:end] for path in parts for end in range(len(path) + 1)}
 
 
-def _spent(
+def flops_by_path(
     jaxpr: Any, known: Collection[tuple[str, ...]] = (), around: str = "", times: int = 1
 ) -> dict[str, int]:
     """Returns FLOPs by the path of the module in whose call they are.
@@ -105,7 +115,7 @@ def _spent(
             add(stack, times * _product(equation))
         repeated = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
         for inner in _inner(equation):
-            for path, more in _spent(inner, known, stack, times * repeated).items():
+            for path, more in flops_by_path(inner, known, stack, times * repeated).items():
                 spent[path] = spent.get(path, 0) + more
     return spent
 

@@ -1,0 +1,123 @@
+"""Makes a trained classifier smaller, and says what that costs: `python -m experiments.compress`.
+
+    python -m experiments.compress --workdir=DIR
+    python -m experiments.compress --workdir=DIR --method=prune --sparsity=0.8,0.9 --scope=layer
+    python -m experiments.compress --workdir=DIR --method=low_rank --rank=4,8,16 --scheme=spatial
+    python -m experiments.compress --workdir=DIR --method=int8 --kept=head
+
+`prune` sets the smallest weights to zero; `low_rank` makes two kernels of one, by the largest
+singular values; `int8` keeps weights in whole numbers, and as a second network multiplies them by
+inputs that are such, too. Nothing is trained: the tasks `pruning` and `low_rank` do that, and
+`--beside=DIR,DIR` shows runs of theirs, as they are, in the same table.
+
+A table, accuracy against bytes and FLOPs, goes to `DIR/compressed/`: compressed.json, a figure and
+a page.
+"""
+
+import shlex
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from experiments import command_line
+from library.config import ConfigError
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.")
+_WHICH = flags.DEFINE_enum("which", "latest", ["latest", "best"], "The checkpoint to use.")
+_EMA = flags.DEFINE_bool("ema", True, "Use the running averages, where the run kept them.")
+_METHOD = flags.DEFINE_list("method", ["prune", "low_rank", "int8"], "How, one or more.")
+_SPARSITY = flags.DEFINE_list("sparsity", None, "Of prune: shares of zeros.")
+_SCOPE = flags.DEFINE_string("scope", None, "Of prune: global, or layer by layer.")
+_RANK = flags.DEFINE_list("rank", None, "Of low_rank: ranks, or shares of the full rank.")
+_ENERGY = flags.DEFINE_list("energy", None, "Of low_rank: shares of squared singular values.")
+_SCHEME = flags.DEFINE_string("scheme", None, "Of low_rank: convolutions by channel or spatial.")
+_KEPT = flags.DEFINE_list("kept", [], "Patterns of kernels that stay as they are.")
+_BESIDE = flags.DEFINE_list("beside", [], "Workdirs of other runs, to be shown as they are.")
+_SPLIT = flags.DEFINE_string("split", "test", "Split that accuracies are measured on.")
+_OUTPUT = flags.DEFINE_string("output", None, "Directory of the results, by default compressed.")
+
+
+def main() -> int:
+    """Restores the run, and compresses its classifier."""
+    folder = command_line.directory("workdir", _WORKDIR.value)
+    _check_flags()
+
+    from library.reporting import compressed
+    from library.training import compressing, environment
+    from library.training.workdir import write_json
+
+    asked = _asked(compressing)
+    trained = _restored(folder)
+    others = [
+        (Path(name).expanduser(), _restored(Path(name).expanduser())) for name in _BESIDE.value
+    ]
+    how = dict(split=_SPLIT.value, ema=_EMA.value)
+    rows = compressing.sweep(trained, asked, **how)
+    rows += [compressing.as_trained(run, path.resolve().name, **how) for path, run in others]
+    described = compressing.record(
+        rows,
+        run=folder.resolve().name,
+        step=trained.step,
+        split=_SPLIT.value,
+        command=" ".join(["python -m experiments.compress", *map(shlex.quote, sys.argv[1:])]),
+        **environment.describe(),
+    )
+    print("\n".join(compressed.lines(described["rows"])))
+    output = Path(_OUTPUT.value).expanduser() if _OUTPUT.value else folder / "compressed"
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / "compressed.json", described)
+    title = f"{folder.resolve().name}, step {trained.step:,}, compressed"
+    note = f"Accuracy on the split {_SPLIT.value}."
+    print(compressed.write(output, title, described["rows"], [note]))
+    return 0
+
+
+def _check_flags() -> None:
+    """Finds settings of methods that were not asked for."""
+    read_by = {
+        "sparsity": (_SPARSITY, "prune"),
+        "scope": (_SCOPE, "prune"),
+        "rank": (_RANK, "low_rank"),
+        "energy": (_ENERGY, "low_rank"),
+        "scheme": (_SCHEME, "low_rank"),
+    }
+    for name, (flag, method) in read_by.items():
+        if flag.value is not None and method not in _METHOD.value:
+            raise ConfigError(f"--{name} is read with --method={method} only")
+    if _RANK.value is not None and _ENERGY.value is not None:
+        raise ConfigError("--rank and --energy: one of them says how much is kept")
+    if not _METHOD.value:
+        raise ConfigError("--method is empty: valid are prune, low_rank, int8")
+
+
+def _asked(compressing):
+    given = {
+        "sparsity": None if _SPARSITY.value is None else _shares("sparsity", _SPARSITY.value),
+        "energy": None if _ENERGY.value is None else _shares("energy", _ENERGY.value),
+        "rank": None if _RANK.value is None else tuple(map(compressing.parse_rank, _RANK.value)),
+        "scope": _SCOPE.value,
+        "scheme": _SCHEME.value,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    return compressing.Asked(methods=tuple(_METHOD.value), kept=tuple(_KEPT.value), **given)
+
+
+def _shares(flag: str, texts: list[str]) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, texts))
+    except ValueError:
+        shown = ",".join(texts)
+        raise ConfigError(f"--{flag}={shown}: write numbers, such as 0.5,0.9") from None
+
+
+def _restored(folder: Path):
+    from library.training import session
+
+    # Nothing is evaluated as the run would be: what judges it need not be there.
+    values = command_line.recorded(folder) | {"evaluate": {}, "checkpoint": {}, "reported": None}
+    return session.restore(values, folder, which=_WHICH.value)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,1 @@
+"""Networks made smaller: kernels with holes, kernels as products of smaller ones, whole numbers."""

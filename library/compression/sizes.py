@@ -1,0 +1,121 @@
+"""What a network takes: bytes that are stored, numbers that are not zero, FLOPs.
+
+Every array is stored as it is or, where that is smaller, as one bit an element, which says whether
+it is zero, and the elements that are not.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict
+from jaxtyping import Array, Float, PyTree, Shaped, UInt8
+
+from library.weights import costs
+
+
+class Packed(NamedTuple):
+    """An array with many zeros.
+
+    Attributes:
+      bitmap: a bit an element, 1 where it is not zero, row by row; the last byte is filled up.
+      values: the elements that are not zero, in the same order.
+      shape: of the array.
+    """
+
+    bitmap: UInt8[np.ndarray, " n"]
+    values: Shaped[np.ndarray, " k"]
+    shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the bits and the values."""
+        return self.bitmap.nbytes + self.values.nbytes
+
+
+class Cost(NamedTuple):
+    """What a network takes.
+
+    Attributes:
+      bytes: of all that is stored.
+      numbers: its elements that are not zero.
+      flops: of one image.
+      useful_flops: those without the products with a weight that is zero.
+    """
+
+    bytes: int
+    numbers: int
+    flops: int
+    useful_flops: int
+
+
+def pack(array: Shaped[np.ndarray, "..."]) -> Packed:
+    """Packs an array."""
+    array = np.asarray(array)
+    return Packed(np.packbits(array != 0), array[array != 0], array.shape)
+
+
+def unpack(packed: Packed) -> Shaped[np.ndarray, "..."]:
+    """Returns the array that was packed."""
+    array = np.zeros(packed.shape, packed.values.dtype)
+    bits = np.unpackbits(packed.bitmap, count=array.size).astype(bool)
+    array[bits.reshape(packed.shape)] = packed.values
+    return array
+
+
+def stored_bytes(tree: PyTree) -> int:
+    """Returns the bytes of the arrays, each in the smaller of its two forms."""
+    arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+    return sum(min(array.nbytes, pack(array).nbytes) for array in arrays)
+
+
+def cost(
+    model: nn.Module,
+    variables: PyTree,
+    image: Float[Array, "1 h w c"],
+    interceptor: Callable[..., Any] | None = None,
+    stored: PyTree | None = None,
+) -> Cost:
+    """Returns what a network takes.
+
+    FLOPs are those of convolutions and products of matrices, an addition or a multiplication each.
+
+    Args:
+      model: `(image, train) -> logits`.
+      variables: its params and statistics, no more than it needs.
+      image: one, as the model takes it, or its shape.
+      interceptor: of methods, by which the model computes with such params.
+      stored: what is stored of them, if not these.
+    """
+    flops = _flops(model, variables, image, interceptor)
+    useful = sum(count * _density(variables["params"], path) for path, count in flops.items())
+    stored = variables if stored is None else stored
+    numbers = sum(int(np.count_nonzero(leaf)) for leaf in jax.tree.leaves(stored))
+    return Cost(stored_bytes(stored), numbers, sum(flops.values()), round(useful))
+
+
+def _flops(model, variables, image, interceptor) -> dict[str, int]:
+    paths = {"/".join(path[:-1]) for path in flatten_dict(variables["params"])}
+
+    def logits(variables, image):
+        if interceptor is None:
+            return model.apply(variables, image, train=False)
+        with nn.intercept_methods(interceptor):
+            return model.apply(variables, image, train=False)
+
+    traced = jax.make_jaxpr(logits)(variables, image)
+    return costs.flops_by_path(traced.jaxpr, costs.beginnings(paths))
+
+
+def _density(params: PyTree, path: str) -> float:
+    """Returns the share of the numbers of a layer's kernels that are not zero."""
+    leaves = flatten_dict(params, sep="/")
+    kernels = [
+        np.asarray(leaf)
+        for name, leaf in leaves.items()
+        if name.rpartition("/")[0] == path and name.rpartition("/")[2].startswith("kernel")
+    ]
+    total = sum(kernel.size for kernel in kernels)
+    return sum(np.count_nonzero(kernel) for kernel in kernels) / total if total else 1.0

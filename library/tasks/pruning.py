@@ -1,0 +1,215 @@
+"""Magnitude pruning while a classifier is trained: its smallest weights become zero and stay zero.
+
+One-shot: train, prune, train what is left (Han et al. 2015, arXiv 1506.02626), here a run that
+starts from another's params. Gradual: prune more and more while training (Zhu & Gupta 2017, arXiv
+1710.01878). What masks are is said in `library.compression.pruning`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from library import config
+from library.compression import pruning as magnitude
+from library.config import ConfigError, check_choice
+from library.task import Batch, Learner, Loss, Metrics, Task, TrainState
+from library.tasks.classification import classification
+
+MASKS = "masks"
+
+
+def pruning(
+    model: nn.Module,
+    minimize: Callable[[Loss], Learner],
+    *,
+    num_classes: int,
+    num_examples: int,
+    batch_size: int,
+    sparsity: float = 0.9,
+    initial_sparsity: float = 0.0,
+    schedule: Literal["cubic", "one_shot"] = "cubic",
+    begin: str = "0 steps",
+    end: str | None = None,
+    every: str | None = None,
+    scope: Literal["global", "layer"] = "global",
+    kept: tuple[str, ...] = (),
+    classifier: dict | None = None,
+) -> Task:
+    """Builds the task `classification` with a network of which ever more weights are zero.
+
+    With "cubic" the sparsity after i of n prunings is s + (s_0 - s) (1 - i / n)^3, one before step
+    `begin` and one `every` so many steps, the last not after `end`. With "one_shot" there is one
+    pruning, before step `begin`: with `init_from` and begin "0 steps" of what another run has
+    learnt. How many weights are zero is exact; once zero, a weight stays so. Its gradient is zero,
+    and what momentum or weight decay would make of it is undone, in the running averages, too.
+
+    The masks, True where a weight is not pruned, are kept in the variables "masks", and so in the
+    checkpoints; a run that starts from a pruned one with `init_from` takes them along.
+
+    Metrics, beside those of `classification`: sparsity, the share of the kernels' weights that is
+    pruned, and in evaluation nonzero, how many params of the network are not zero. Outputs are
+    those of `classification`.
+
+    Args:
+      model: `(image (b, h, w, c), train) -> logits (b, num_classes)`.
+      minimize: turns a loss into the training step.
+      num_classes: classes of the data set.
+      num_examples: of the training split, for durations.
+      batch_size: examples a step, for durations.
+      sparsity: the share of zeros in the end, of all kernels that are not `kept`.
+      initial_sparsity: s_0, of "cubic".
+      schedule: when how much is pruned.
+      begin: a duration in steps, epochs or examples from the start of the run.
+      end: a duration from the start of the run; of "cubic", which needs it.
+      every: a duration; of "cubic", by default "100 steps".
+      scope: "global" prunes the smallest weights of all kernels, "layer" of each kernel its share.
+      kept: patterns of kernels that are never pruned, such as "head".
+      classifier: further arguments of `classification`, such as dict(label_smoothing=0.1).
+
+    Raises:
+      ConfigError: a sparsity or duration out of range, a setting that the schedule does not read, a
+        pattern that matches no kernel, or as `classification`.
+    """
+    check_choice("scope", scope, magnitude.SCOPES)
+    if not 0 <= initial_sparsity < sparsity < 1:
+        raise ConfigError(
+            f"initial_sparsity={initial_sparsity}, sparsity={sparsity}: valid are shares of zeros "
+            "from 0 to below 1, the first below the second"
+        )
+    sizes = dict(num_examples=num_examples, batch_size=batch_size)
+    if schedule == "one_shot":
+        unread = dict(initial_sparsity=initial_sparsity or None, end=end, every=every)
+        for name, value in unread.items():
+            if value is not None:
+                raise ConfigError(f"{name}={value!r} is read with schedule='cubic' only")
+        start, gap, targets = _steps("begin", begin, sizes), 1, [sparsity]
+    else:
+        start, gap, pieces = _times(begin, end, every, sizes)
+        targets = magnitude.cubic(initial_sparsity, sparsity, pieces)
+    prune = _pruner(start, gap, targets, scope)
+
+    def masked_minimize(loss: Loss) -> Learner:
+        learner = minimize(_with_masks(loss))
+
+        def init(variables: PyTree) -> TrainState:
+            return learner.init(
+                {**variables, MASKS: magnitude.open_masks(variables["params"], kept)}
+            )
+
+        def update(
+            state: TrainState, batch: Batch, key: PRNGKeyArray
+        ) -> tuple[TrainState, Metrics]:
+            moved, metrics = learner.update(prune(state), batch, key)
+            return _zeroed(moved), metrics
+
+        return Learner(init, update)
+
+    injected = dict(model=model, minimize=masked_minimize, num_classes=num_classes)
+    arguments = config.check_arguments(
+        classification, classifier or {}, "task 'pruning', classifier", injected
+    )
+    inner = classification(**arguments)
+
+    def alone(call: Callable) -> Callable:
+        def run(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Any:
+            masks, rest = _split(state.variables)
+            return call(
+                state.replace(params=magnitude.masked(state.params, masks), variables=rest),
+                batch,
+                key,
+            )
+
+        return run
+
+    def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
+        masks, _ = _split(state.variables)
+        held = jax.tree.leaves(magnitude.masked(state.params, masks))
+        nonzero = sum(jnp.sum(leaf != 0) for leaf in held).astype(jnp.float32)
+        measured = {"nonzero": (nonzero, jnp.ones(()))}
+        if masks:
+            measured["sparsity"] = _share(masks)
+        return {**alone(inner.evaluate)(state, batch, key), **measured}
+
+    outputs = {name: alone(output) for name, output in inner.outputs.items()}
+    return Task(inner.init, inner.update, evaluate, outputs)
+
+
+def _times(
+    begin: str, end: str | None, every: str | None, sizes: Mapping[str, int]
+) -> tuple[int, int, int]:
+    """Returns the step of the first pruning, the steps between two, and how many follow."""
+    if end is None:
+        raise ConfigError("end=None: schedule='cubic' needs a duration, such as end='10 epochs'")
+    start, stop = _steps("begin", begin, sizes), _steps("end", end, sizes)
+    gap = _steps("every", every or "100 steps", sizes)
+    if gap < 1 or stop - start < gap:
+        raise ConfigError(
+            f"begin={begin!r}, end={end!r}, every={every or '100 steps'!r} are steps {start}, "
+            f"{stop} and {gap}: valid is an end one interval or more after the begin"
+        )
+    return start, gap, (stop - start) // gap
+
+
+def _steps(name: str, text: str, sizes: Mapping[str, int]) -> int:
+    try:
+        return config.duration(text, **sizes)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def _pruner(
+    start: int, gap: int, targets: list[float], scope: str
+) -> Callable[[TrainState], TrainState]:
+    """Returns what prunes a state before the steps at which that is due."""
+
+    def prune(state: TrainState) -> TrainState:
+        masks, _ = _split(state.variables)
+        by_time = [magnitude.counts(masks, target, scope) for target in targets]
+        table = {name: jnp.array([count[name] for count in by_time]) for name in by_time[0]}
+        since = state.step - start
+        place = since // gap
+        due = (since >= 0) & (since % gap == 0) & (place < len(targets))
+        count = {name: row[jnp.clip(place, 0, len(targets) - 1)] for name, row in table.items()}
+        masks = jax.lax.cond(
+            due,
+            lambda params, masks: magnitude.tightened(params, masks, count),
+            lambda params, masks: masks,
+            state.params,
+            masks,
+        )
+        params = magnitude.masked(state.params, masks)
+        return state.replace(params=params, variables={**state.variables, MASKS: masks})
+
+    return prune
+
+
+def _with_masks(loss: Loss) -> Loss:
+    def masked_loss(
+        params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Metrics, PyTree]:
+        masks, rest = _split(variables)
+        metrics, moved = loss(magnitude.masked(params, masks), rest, batch, key)
+        return {**metrics, "sparsity": _share(masks)}, {**moved, MASKS: masks}
+
+    return masked_loss
+
+
+def _zeroed(state: TrainState) -> TrainState:
+    masks, _ = _split(state.variables)
+    ema = state.ema
+    if ema is not None:
+        ema = {**ema, "params": magnitude.masked(ema["params"], masks)}
+    return state.replace(params=magnitude.masked(state.params, masks), ema=ema)
+
+
+def _split(variables: Mapping[str, PyTree]) -> tuple[PyTree, dict[str, PyTree]]:
+    rest = {name: tree for name, tree in variables.items() if name != MASKS}
+    return variables.get(MASKS, {}), rest
+
+
+def _share(masks: PyTree) -> tuple[Array, Array]:
+    return magnitude.sparsity_of(masks), jnp.ones(())
