@@ -15,6 +15,10 @@ Adversarial examples, which the network misreads; epsilon is in units of [0, 1] 
     python -m experiments.explain --workdir=DIR --attack=fgsm --epsilon=8/255
     python -m experiments.explain --workdir=DIR --attack=pgd --norm=l2 --epsilon=0.5 --target=3
 
+Or a patch to print, which is seen as a class wherever it lies; its sides are shares of the image's:
+
+    python -m experiments.explain --workdir=DIR --attack=patch --target=3 --patch_size=0.3,0.5
+
 Pictures and one page, explained.html or adversarial.html, go to `DIR/explained/`.
 """
 
@@ -24,7 +28,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import command_line
-from library.config import ConfigError
+from library.config import ConfigError, check_choice
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.")
 _WHICH = flags.DEFINE_enum("which", "latest", ["latest", "best"], "The checkpoint to use.")
@@ -37,11 +41,12 @@ _METHODS = flags.DEFINE_list("methods", None, "Explanations, by default those th
 _LAYER = flags.DEFINE_string("layer", None, "Layer to look at, by default the last with places.")
 _CLASS = flags.DEFINE_string("class", None, "Class to explain, by default the one predicted.")
 _AMONG = flags.DEFINE_integer("among", 2000, "Examples to find neighbours among, or to embed.", 2)
-_ATTACK = flags.DEFINE_string("attack", None, "Mislead the network, by fgsm or pgd.")
+_ATTACK = flags.DEFINE_string("attack", None, "Mislead the network, by fgsm, pgd or patch.")
 _EPSILON = flags.DEFINE_string("epsilon", "8/255", "Greatest change of a pixel, or its norm.")
 _NORM = flags.DEFINE_string("norm", "linf", "Norm of the change, linf or l2.")
-_STEPS = flags.DEFINE_integer("steps", 40, "Steps of an attack.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", None, "Steps of pgd, 40, or of a patch, 500.", lower_bound=1)
 _TARGET = flags.DEFINE_string("target", None, "Class that images shall be taken for.")
+_SIDES = flags.DEFINE_list("patch_size", ["0.3", "0.5"], "Side of a patch, or least and greatest.")
 _OUTPUT = flags.DEFINE_string("output", None, "Directory of the pictures, by default explained.")
 
 
@@ -49,10 +54,8 @@ def main() -> int:
     """Restores the run, and explains or misleads its classifier."""
     folder = command_line.directory("workdir", _WORKDIR.value)
     epsilon = _number("epsilon", _EPSILON.value)
-    if _ATTACK.value is None and _TARGET.value is not None:
-        raise ConfigError("--target is the aim of an attack: add --attack=fgsm or --attack=pgd")
-    if _ATTACK.value is not None and (_METHODS.value or _LAYER.value or _CLASS.value):
-        raise ConfigError("--attack makes adversarial examples, and reads no methods, layer, class")
+    sides = _sides(_SIDES.value)
+    _check_flags()
 
     from library.training import classifier, predictions, session
 
@@ -69,6 +72,8 @@ def main() -> int:
     title = f"{folder.resolve().name}, step {trained.step:,}"
     if _ATTACK.value is None:
         return _explain(trained, network, examples, output, title)
+    if _ATTACK.value == "patch":
+        return _print(trained, network, examples, sides, output, title)
     return _mislead(network, examples, epsilon, output, title)
 
 
@@ -97,7 +102,7 @@ def _mislead(network, examples, epsilon: float, output: Path, title: str) -> int
     from library.training import attacking
 
     asked = attacking.Attack(
-        _ATTACK.value, epsilon, _NORM.value, _STEPS.value, _TARGET.value, _SEED.value
+        _ATTACK.value, epsilon, _NORM.value, _STEPS.value or 40, _TARGET.value, _SEED.value
     )
     found = attacking.attack(network, examples, asked)
     lines = attacking.lines(network, found)
@@ -105,6 +110,50 @@ def _mislead(network, examples, epsilon: float, output: Path, title: str) -> int
     picture = attacking.picture(network, examples, found, asked)
     print(explained.write(output, "adversarial", f"What misleads {title}", [picture], lines))
     return 0
+
+
+def _print(trained, network, examples, sides, output: Path, title: str) -> int:
+    from library.reporting import explained
+    from library.training import patching
+
+    settings = patching.settings(sides, _STEPS.value or 500)
+    found = patching.make(trained, network, examples, _TARGET.value, settings, _SEED.value)
+    lines = patching.lines(network, found)
+    print("\n".join(lines))
+    pictures = [
+        patching.picture(network, examples, found, settings),
+        patching.printable(network, found),
+    ]
+    print(explained.write(output, "adversarial", f"What misleads {title}", pictures, lines))
+    return 0
+
+
+def _check_flags() -> None:
+    """Refuses flags that nothing would read."""
+    attack = _ATTACK.value
+    if attack is None and _TARGET.value is not None:
+        raise ConfigError("--target is the aim of an attack: add --attack=fgsm or --attack=pgd")
+    if attack is not None and (_METHODS.value or _LAYER.value or _CLASS.value):
+        raise ConfigError("--attack makes adversarial examples, and reads no methods, layer, class")
+    if attack is not None:
+        check_choice("attack", attack, ("fgsm", "pgd", "patch"))
+    unread = ("epsilon", "norm") if attack == "patch" else ("patch_size",)
+    for name in unread:
+        if flags.FLAGS[name].present:
+            given = "no attack" if attack is None else f"--attack={attack}"
+            raise ConfigError(f"--{name} is not read with {given}")
+    if attack == "patch" and _TARGET.value is None:
+        raise ConfigError("--attack=patch is to be seen as a class: add --target=CLASS")
+
+
+def _sides(given: list[str]) -> tuple[float, float]:
+    sides = [_number("patch_size", text) for text in given]
+    if not 1 <= len(sides) <= 2 or not 0 < sides[0] <= sides[-1] <= 1:
+        raise ConfigError(
+            f"--patch_size={','.join(given)}: write a share of the image's shorter side, above 0 "
+            "and up to 1, or the least and the greatest, such as 0.3,0.5"
+        )
+    return sides[0], sides[-1]
 
 
 def _number(flag: str, text: str) -> float:

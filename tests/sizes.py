@@ -1,32 +1,20 @@
 """Sizes of models: params, shapes of what they record, multiply-adds as papers count them."""
 
-import math
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from library.weights import costs
+
 
 def by_layer(model: nn.Module, size: int) -> dict[str, int]:
-    """Returns the multiply-adds of each convolution and dense layer, by its path."""
-    counts = {}
-
-    def count(call, args, kwargs, context):
-        y = call(*args, **kwargs)
-        if isinstance(context.module, (nn.Conv, nn.Dense)) and context.method_name == "__call__":
-            kernel = context.module.variables["params"]["kernel"]
-            # Each output sums over all axes of the kernel but its last.
-            counts["/".join(context.module.path)] = y.size // y.shape[0] * kernel[..., 0].size
-        return y
-
-    with nn.intercept_methods(count):
-        jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, size, size, 3)))
-    return counts
+    """Returns the multiply-adds of each layer that has any, by its path."""
+    return {row.path: row.flops // 2 for row in costs.layers_of(model, size) if row.flops}
 
 
 def millions(model: nn.Module, size: int = 224) -> float:
     """Returns the multiply-adds of a model for one image, in 1e6."""
-    return math.fsum(by_layer(model, size).values()) / 1e6
+    return costs.flops_of(model, size) / 2e6
 
 
 def shapes(model: nn.Module, size: int = 224) -> dict[str, tuple[int, ...]]:

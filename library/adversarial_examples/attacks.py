@@ -16,6 +16,8 @@ from library.config import ConfigError, check_choice
 Logits = Callable[[Float[Array, "b h w c"]], Float[Array, "b k"]]
 NORMS = ("linf", "l2")
 _AXES = (1, 2, 3)
+# So many steps are written out on CPU, where XLA's convolutions take five times as long in a loop.
+_WRITTEN_OUT = 40
 
 
 def fast_gradient_sign(
@@ -41,7 +43,7 @@ def fast_gradient_sign(
     Raises:
       ConfigError: an epsilon outside [0, 1].
     """
-    _check_epsilon(epsilon, 1.0)
+    check_settings(epsilon)
     step = epsilon * jnp.sign(_uphill(logits, image, label, targeted))
     return jnp.clip(image + step, 0, 1)
 
@@ -82,11 +84,8 @@ def projected_gradient(
     Raises:
       ConfigError: an unknown norm, a negative or too great epsilon, a step size below 0, no steps.
     """
-    check_choice("norm", norm, NORMS)
-    _check_epsilon(epsilon, 1.0 if norm == "linf" else float("inf"))
-    step_size = 2.5 * epsilon / max(steps, 1) if step_size is None else step_size
-    if steps < 1 or not step_size >= 0:
-        raise ConfigError(f"steps={steps}, step_size={step_size}: valid are 1 or more, 0 or more")
+    check_settings(epsilon, norm, steps, step_size)
+    step_size = 2.5 * epsilon / steps if step_size is None else step_size
     step, start, project = {
         "linf": (jnp.sign, _in_cube, _project_linf),
         "l2": (_of_unit_norm, _in_sphere, _project_l2),
@@ -98,7 +97,20 @@ def projected_gradient(
 
     drawn = jax.vmap(lambda key: start(key, image.shape[1:]))(keys)
     first = project(image + epsilon * drawn, image, epsilon) if random_start else image
-    return jax.lax.scan(move, first, length=steps)[0]
+    few = steps <= _WRITTEN_OUT and jax.default_backend() == "cpu"
+    return jax.lax.scan(move, first, length=steps, unroll=steps if few else 1)[0]
+
+
+def check_settings(
+    epsilon: float, norm: str = "linf", steps: int = 1, step_size: float | None = None
+) -> None:
+    """Raises ConfigError for settings that make no attack, see `projected_gradient`."""
+    check_choice("norm", norm, NORMS)
+    most = 1.0 if norm == "linf" else float("inf")
+    if not 0 <= epsilon <= most:
+        raise ConfigError(f"epsilon={epsilon}: valid are 0 to {most:g}, in units of [0, 1] pixels")
+    if steps < 1 or not (step_size is None or step_size >= 0):
+        raise ConfigError(f"steps={steps}, step_size={step_size}: valid are 1 or more, 0 or more")
 
 
 def _uphill(logits, image, label, targeted):
@@ -145,8 +157,3 @@ def _project_l2(moved, image, epsilon):
     change = change * jnp.minimum(1, epsilon / jnp.maximum(_norm(change), 1e-12))
     # To clip to pixels, among which the image is, shortens the change.
     return jnp.clip(image + change, 0, 1)
-
-
-def _check_epsilon(epsilon, most):
-    if not 0 <= epsilon <= most:
-        raise ConfigError(f"epsilon={epsilon}: valid are 0 to {most:g}, in units of [0, 1] pixels")

@@ -40,6 +40,7 @@ class Settings(NamedTuple):
       angle: greatest turn either way, in degrees.
       steps: of Adam.
       learning_rate: of Adam.
+      batch_size: images a step, drawn anew; all of them, if there are no more.
     """
 
     size: int = 32
@@ -47,6 +48,7 @@ class Settings(NamedTuple):
     angle: float = 22.5
     steps: int = 500
     learning_rate: float = 0.05
+    batch_size: int = 32
 
 
 DEFAULT = Settings()
@@ -61,26 +63,31 @@ def train_patch(
 ) -> Float[Array, "s s c"]:
     """Trains a patch: argmax of E[log p(target | image with the patch at a random place)], eq. 1.
 
-    Each step takes all images, each with the patch at a place of its own. Pixels of the patch stay
+    Each step takes some images, each with the patch at a place of its own. Pixels of the patch stay
     within [0, 1], what a printer can show.
 
     Args:
       logits: of pixels.
       image: the images, (b, h, w, c) in [0, 1].
       target: the class to be seen.
-      key: of the places.
+      key: of the places, and of the images of each step.
       settings: see there.
 
     Raises:
       ConfigError: settings that make no patch.
     """
-    _check(settings)
+    check_settings(settings)
     optimizer = optax.adam(settings.learning_rate)
-    label = jnp.full(len(image), target, jnp.int32)
+    count = min(settings.batch_size, len(image))
+    label = jnp.full(count, target, jnp.int32)
 
     def loss(patch, step):
-        keys = jax.random.split(jax.random.fold_in(key, step), len(image))
-        shown = apply_patch(patch, image, random_places(keys, image.shape[1:3], settings))
+        drawn, placed = jax.random.split(jax.random.fold_in(key, step))
+        batch = image
+        if count < len(image):
+            batch = image[jax.random.choice(drawn, len(image), (count,), replace=False)]
+        places = random_places(jax.random.split(placed, count), image.shape[1:3], settings)
+        shown = apply_patch(patch, batch, places)
         return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits(shown), label))
 
     def train(carry, step):
@@ -141,7 +148,8 @@ def apply_patch(
     return jax.vmap(cover)(image, place)
 
 
-def _check(settings):
+def check_settings(settings: Settings) -> None:
+    """Raises ConfigError for settings that make no patch."""
     least, greatest = settings.side
     if not 0 < least <= greatest <= 1:
         raise ConfigError(f"side={settings.side}: shares of the image, above 0 and up to 1")
@@ -150,3 +158,5 @@ def _check(settings):
             f"size={settings.size} (2 or more), steps={settings.steps} (1 or more), "
             f"learning_rate={settings.learning_rate} (above 0)"
         )
+    if settings.batch_size < 1:
+        raise ConfigError(f"batch_size={settings.batch_size}: valid are 1 or more")

@@ -64,7 +64,7 @@ class Intercepted(nn.Module):
 
 
 def survey(
-    model: nn.Module, variables: PyTree, image: Float[Array, "b h w c"]
+    model: nn.Module, variables: PyTree, image: Float[Array, "b h w c"] | jax.ShapeDtypeStruct
 ) -> dict[str, Kernel]:
     """Returns the kernels that the network uses, by path: "stage1_block1/conv1/kernel".
 

@@ -386,6 +386,38 @@ def _check_color(image: Float[Array, "h w c"]) -> None:
         raise ValueError(f"colour operations need 3 channels, got an image of shape {image.shape}")
 
 
+# Of the RGB values, in [0, 1], of ImageNet's training images: the eigenvalues of their covariance,
+# and its eigenvectors as columns, as fb.resnet.torch has them (datasets/imagenet.lua).
+_EIGENVALUES = np.array([0.2175, 0.0188, 0.0045], np.float32)
+_EIGENVECTORS = np.array(
+    [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]],
+    np.float32,
+)
+
+
+def pca_noise(std: float = 0.1) -> Operation:
+    """Adds one random colour to all pixels, along the principal components of ImageNet's colours.
+
+    Krizhevsky et al. 2012, section 4.1 ("fancy PCA", "lighting"): each component has its eigenvalue
+    times a normal draw of standard deviation `std`. As there, nothing is clipped, so that values
+    leave [0, 1]: it comes after operations that expect them within.
+
+    Raises:
+      ConfigError: a negative standard deviation.
+      ValueError: images that do not have three channels (when traced).
+    """
+    _check_within("pca_noise, std", std, 0)
+
+    def change(image: Float[Array, "h w c"], key: PRNGKeyArray) -> Float[Array, "h w c"]:
+        _check_color(image)
+        amounts = std * _EIGENVALUES * jax.random.normal(key, (3,))
+        # Written out: a TPU would round a product of matrices, and XLA's compiler for CPUs (jaxlib
+        # 0.10.2) gets a reduction over the components of 512 examples or more wrong.
+        return image + sum(_EIGENVECTORS[:, i] * amounts[i] for i in range(3))
+
+    return _per_image(change)
+
+
 def grayscale(probability: float = 0.2) -> Operation:
     """Replaces all channels by the luma, with the given probability (0.2 in SimCLR).
 

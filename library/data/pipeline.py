@@ -150,15 +150,33 @@ def positions_at(step: int, batch_size: int, part: Slice) -> np.ndarray:
     return np.arange(start, start + local)
 
 
-def order(name: Literal["shuffle", "streams"], seed: int) -> Order:
-    """Returns the order that a config names."""
+def repeated_rows(
+    seed: int, repeats: int, positions: np.ndarray, batch_size: int, num_examples: int
+) -> np.ndarray:
+    """Returns the row at each position where every example of the shuffled order comes repeatedly.
+
+    Repeated augmentation: Hoffer et al. 2020, "Augment your batch" (arXiv 1901.09335), and Berman
+    et al. 2019 (arXiv 1902.05509). A batch holds each of its examples `repeats` times, but for one
+    at either end where `repeats` does not divide it: first all of them, then all again, each time
+    augmented anew. So neighbours, which mixup mixes, are different examples, and so are those of
+    each of `repeats` devices. An epoch is still as many images, of fewer examples.
+    """
+    steps, places = np.divmod(positions, batch_size)
+    inner = _spread(batch_size, repeats)[places]
+    return rows((steps * batch_size + inner) // repeats, seed, num_examples)
+
+
+@functools.lru_cache(maxsize=4)
+def _spread(batch_size: int, repeats: int) -> np.ndarray:
+    """Returns 0, r, 2r, ..., 1, r + 1, ...: the numbers below `batch_size`, r being `repeats`."""
+    return np.concatenate([np.arange(first, batch_size, repeats) for first in range(repeats)])
+
+
+def order(name: Literal["shuffle", "streams"], seed: int, repeats: int = 1) -> Order:
+    """Returns the order that a config names; `repeats` is of "shuffle", see `repeated_rows`."""
     if name == "streams":
         return stream_rows
-    return functools.partial(_shuffled_rows, seed)
-
-
-def _shuffled_rows(seed: int, positions: np.ndarray, _: int, num_examples: int) -> np.ndarray:
-    return rows(positions, seed, num_examples)
+    return functools.partial(repeated_rows, seed, repeats)
 
 
 def train_indices(

@@ -88,6 +88,27 @@ def resize_short(size: int, method: Method = "bilinear") -> Operation:
     return functools.partial(_resize_short, size=_positive(size), method=_method(method))
 
 
+def random_resize_short(sizes: tuple[int, int], method: Method = "bilinear") -> Operation:
+    """Resizes `image` so that its shorter side is a whole number, uniform from `sizes`, both in.
+
+    Simonyan & Zisserman 2014 (arXiv 1409.1556), section 3.1: "scale jittering". A `random_crop`
+    follows.
+    """
+    low, high = sizes
+    if not 0 < low <= high:
+        raise ConfigError(f"sizes={(low, high)} is no range of whole numbers from 1")
+    return functools.partial(_random_resize_short, sizes=(low, high), method=_method(method))
+
+
+def random_crop(size: Size) -> Operation:
+    """Cuts `size`, an int for a square or `(height, width)`, out of `image` at a uniform place.
+
+    Raises (the operation):
+      ValueError: the image is smaller than the crop.
+    """
+    return functools.partial(_random_crop, size=_pair(size))
+
+
 def center_crop(size: Size) -> Operation:
     """Cuts the centre `size`, an int for a square or `(height, width)`, out of `image`.
 
@@ -158,6 +179,15 @@ def select(keys: tuple[str, ...]) -> Operation:
 def to_label(key: str) -> Operation:
     """Makes the feature `key`, whole numbers, the `label`: "coarse_label" of CIFAR-100."""
     return functools.partial(_to_label, key=key)
+
+
+def to_labels(key: str, num_classes: int) -> Operation:
+    """Makes the feature `key`, a list of classes, the `label`: 1 for each of them, and 0 else.
+
+    The label is float32 `(num_classes,)`; of no class at all it is all 0. ImageNet's "real_label"
+    is such a list.
+    """
+    return functools.partial(_to_labels, key=key, num_classes=_positive(num_classes))
 
 
 def to_target(key: str, mean: float = 0.0, std: float = 1.0) -> Operation:
@@ -237,12 +267,20 @@ def _resize_short(example, rng, *, size, method):
     return {**example, "image": _resized(image, shape, method)}
 
 
+def _random_resize_short(example, rng, *, sizes, method):
+    size = int(rng.integers(sizes[0], sizes[1] + 1))
+    return _resize_short(example, rng, size=size, method=method)
+
+
+def _random_crop(example, rng, *, size):
+    image, (height, width) = _image_to_crop(example, "random_crop", size), size
+    top = int(rng.integers(image.shape[0] - height + 1))
+    left = int(rng.integers(image.shape[1] - width + 1))
+    return {**example, "image": image[top : top + height, left : left + width]}
+
+
 def _center_crop(example, rng, *, size):
-    image, (height, width) = _image(example), size
-    if image.shape[0] < height or image.shape[1] < width:
-        raise ValueError(
-            f"center_crop of {height}x{width} out of {_kind(image)}: resize_short it before"
-        )
+    image, (height, width) = _image_to_crop(example, "center_crop", size), size
     top, left = round((image.shape[0] - height) / 2), round((image.shape[1] - width) / 2)
     return {**example, "image": image[top : top + height, left : left + width]}
 
@@ -296,6 +334,18 @@ def _to_label(example, rng, *, key):
     return {**_without(example, key), "label": value.astype(np.int32)}
 
 
+def _to_labels(example, rng, *, key, num_classes):
+    classes = np.atleast_1d(_feature(example, key)).ravel()
+    if len(classes) and not np.issubdtype(classes.dtype, np.integer):
+        raise ValueError(f"{key} is {_kind(classes)}: classes are whole numbers")
+    classes = classes.astype(np.int64)
+    if any(classes < 0) or any(classes >= num_classes):
+        raise ValueError(f"{key} is {classes.tolist()}: classes are 0 to {num_classes - 1}")
+    label = np.zeros(num_classes, np.float32)
+    label[classes] = 1
+    return {**_without(example, key), "label": label}
+
+
 def _to_target(example, rng, *, key, mean, std):
     value = np.asarray(_feature(example, key))
     if value.dtype.kind not in "iufb":
@@ -318,6 +368,17 @@ def _image(example: Example) -> UInt8[np.ndarray, "h w c"]:
     image = _feature(example, "image")
     if not isinstance(image, np.ndarray) or image.ndim != 3 or image.dtype != np.uint8:
         raise ValueError(f"image is {_kind(image)}, expected uint8 (h, w, c): decode it first")
+    return image
+
+
+def _image_to_crop(
+    example: Example, name: str, size: tuple[int, int]
+) -> UInt8[np.ndarray, "h w c"]:
+    image = _image(example)
+    if image.shape[0] < size[0] or image.shape[1] < size[1]:
+        raise ValueError(
+            f"{name} of {size[0]}x{size[1]} out of {_kind(image)}: resize_short it before"
+        )
     return image
 
 

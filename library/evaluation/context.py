@@ -36,6 +36,8 @@ class Context(NamedTuple):
         makes of them, such as its "features"; a pure function, to be called within another that
         is handed to `measure` or `collect`. It raises ConfigError where there is no such run.
       pixels: images as the model has them, normalized (..., h, w, c) -> uint8.
+      normalize: images in [0, 1] -> as the model has them.
+      unnormalize: the way back; rounding may lead a little out of [0, 1].
       warn: shows a line to whoever watches the run.
       label_names: names of the classes, or None.
       tokenizer: of text, or None.
@@ -49,6 +51,8 @@ class Context(NamedTuple):
     num_examples: Callable[[str], int] = lambda split: 0
     judge: Callable[[str, str], Judge] = _no_judge
     pixels: Callable[[np.ndarray], np.ndarray] = np.asarray
+    normalize: Callable[[Array], Array] = lambda image: image
+    unnormalize: Callable[[Array], Array] = lambda image: image
     warn: Callable[[str], None] = print
     label_names: tuple[str, ...] | None = None
     tokenizer: Any = None

@@ -4,8 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array, Float
+
+Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
 def depthwise(
@@ -29,23 +33,85 @@ def depthwise(
       x: features.
       size: side of the window.
       stride: step of the window.
-      padding: as of `nn.Conv`; by default (size - 1) // 2 on all sides, as in PyTorch, where
-        "SAME" would pad a strided layer only at the end.
+      padding: "SAME", which pads a strided layer only at the end, "VALID", or as many pixels on
+        all sides; by default (size - 1) // 2, as in PyTorch.
       use_bias: whether there is one, starting at zero.
       kernel_init: of the kernel.
       name: the submodule's name.
       dtype: of the computation.
       param_dtype: of the params.
     """
-    return nn.Conv(
-        x.shape[-1],
-        kernel_size=(size, size),
-        strides=(stride, stride),
+    module = DepthwiseConv(
+        size=size,
+        stride=stride,
         padding=(size - 1) // 2 if padding is None else padding,
-        feature_group_count=x.shape[-1],
         use_bias=use_bias,
         kernel_init=kernel_init,
         dtype=dtype,
         param_dtype=param_dtype,
         name=name,
-    )(x)
+    )
+    return module(x)
+
+
+class DepthwiseConv(nn.Module):
+    """What `depthwise` makes; its params are those of a grouped `nn.Conv`."""
+
+    size: int
+    stride: int
+    padding: Any
+    use_bias: bool
+    kernel_init: Callable
+    dtype: Any
+    param_dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b _ _ c"]:
+        """Returns the convolved features."""
+        window = (self.size, self.size)
+        kernel = self.param("kernel", self.kernel_init, (*window, 1, x.shape[-1]), self.param_dtype)
+        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
+        pads: Any = self.padding
+        if isinstance(pads, str):
+            strides = (self.stride, self.stride)
+            pads = jax.lax.padtype_to_pads(x.shape[1:3], window, strides, pads)
+        else:
+            pads = ((pads, pads), (pads, pads))
+        y = convolve(x, kernel, self.stride, tuple(map(tuple, pads)))
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), self.param_dtype)
+            y = y + bias.astype(y.dtype)
+        return y
+
+
+def convolve(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "k k 1 c"], stride: int, pads: Pads
+) -> Float[Array, "b _ _ c"]:
+    """Returns a depthwise convolution, computed as the platform does it best.
+
+    XLA's convolution with a group a channel is slow on CPU, its gradients most of all: there it is
+    the sum over the window of the shifted image times a weight a channel, 5 to 20 times faster
+    forward and 2 to 10 times with gradients, of which large windows need more memory.
+    """
+
+    def grouped(x: Array, kernel: Array) -> Array:
+        return jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            (stride, stride),
+            pads,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=x.shape[-1],
+        )
+
+    def shifted(x: Array, kernel: Array) -> Array:
+        size = len(kernel)
+        x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+        height, width = ((side - size) // stride * stride + 1 for side in x.shape[1:3])
+        return sum(
+            x[:, i : i + height : stride, j : j + width : stride] * kernel[i, j, 0]
+            for i in range(size)
+            for j in range(size)
+        )
+
+    return jax.lax.platform_dependent(x, kernel, cpu=shifted, default=grouped)

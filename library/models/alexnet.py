@@ -20,7 +20,8 @@ normalization run over all channels, as in the formula of section 3.3.
 
 `alexnet` is Krizhevsky 2014, "One weird trick for parallelizing convolutional neural networks"
 (arXiv 1404.5997), as torchvision has it: one tower, narrower, without response normalization, and
-with dropout before fc6 and fc7 instead of after them: 61,100,840 params.
+with dropout before fc6 and fc7 instead of after them: 61,100,840 params. For images of 32x32 it has
+another first convolution, `stem="cifar"`: 5x5 of stride 2.
 """
 
 from collections.abc import Callable
@@ -31,6 +32,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
@@ -66,8 +68,10 @@ LAYERS = {
         Layer(256, 3, groups=2, bias=1.0, pooled=True),
     ),
 }
-# Of images: what is smaller has nothing left to pool.
-SMALLEST = {1: 63, 2: 64}
+# Of the first convolution: its size and stride.
+STEMS = {"imagenet": (11, 4), "cifar": (5, 2)}
+# Of images, by stem and towers: what is smaller has nothing left to pool.
+SMALLEST = {("imagenet", 1): 63, ("imagenet", 2): 64, ("cifar", 1): 29}
 
 
 class AlexNet(nn.Module):
@@ -84,6 +88,8 @@ class AlexNet(nn.Module):
       towers: a key of LAYERS.
       hidden_size: units of fc6 and fc7.
       dropout: rate, in both hidden layers.
+      stem: a key of STEMS.
+      width_multiplier: factor of the channels of all convolutions.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
     """
@@ -92,6 +98,8 @@ class AlexNet(nn.Module):
     towers: int
     hidden_size: int = 4096
     dropout: float = 0.5
+    stem: str = "imagenet"
+    width_multiplier: float = 1.0
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -100,12 +108,12 @@ class AlexNet(nn.Module):
         """Returns logits, float32.
 
         Images that do not end in a 6x6 grid, as those of 224x224 and 227x227 do, are averaged to
-        one, as torchvision does.
+        one, as torchvision does, but not with the stem for small images.
 
         Raises:
           ValueError: the image is too small to be pooled three times.
         """
-        smallest, (height, width) = SMALLEST[self.towers], image.shape[1:3]
+        smallest, (height, width) = SMALLEST[self.stem, self.towers], image.shape[1:3]
         if min(height, width) < smallest:
             raise ValueError(
                 f"AlexNet takes images of {smallest}x{smallest} or larger, not {height}x{width}"
@@ -118,7 +126,7 @@ class AlexNet(nn.Module):
                 stage += 1
                 record(self, f"stage{stage}", x)
                 x = nn.max_pool(x, (3, 3), (2, 2))
-        x = adaptive_average_pool(x, 6)
+        x = adaptive_average_pool(x, 6) if self.stem == "imagenet" else x
         x = x.reshape(len(x), -1)
         for name in ("fc6", "fc7"):
             drop = nn.Dropout(self.dropout, deterministic=not train, name=f"{name}_dropout")
@@ -130,13 +138,14 @@ class AlexNet(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
     def _conv(self, x, i, layer):
-        padding, stride = (layer.size - 1) // 2, 1
-        if i == 1:
-            padding, stride = [_margins(side, self.towers) for side in x.shape[1:3]], 4
-        fan_in = layer.size**2 * x.shape[-1] // layer.groups
+        size, stride = STEMS[self.stem] if i == 1 else (layer.size, 1)
+        padding = (size - 1) // 2
+        if i == 1 and self.stem == "imagenet":
+            padding = [_margins(side, self.towers) for side in x.shape[1:3]]
+        fan_in = size**2 * x.shape[-1] // layer.groups
         return nn.Conv(
-            layer.features,
-            (layer.size, layer.size),
+            max(1, round(layer.features * self.width_multiplier)),
+            (size, size),
             strides=(stride, stride),
             padding=padding,
             feature_group_count=layer.groups,
@@ -169,6 +178,8 @@ def alexnet(
     num_classes: int = 1000,
     hidden_size: int = 4096,
     dropout: float = 0.5,
+    stem: str = "imagenet",
+    width_multiplier: float = 1.0,
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> AlexNet:
@@ -178,13 +189,20 @@ def alexnet(
       num_classes: size of the logits.
       hidden_size: units of fc6 and fc7.
       dropout: rate before fc6 and before fc7.
+      stem: "imagenet" (11x11 of stride 4), or "cifar" (5x5 of stride 2) for images of 32x32.
+      width_multiplier: factor of the channels of all convolutions, rounded.
       dtype: of the computation.
       param_dtype: of the params.
 
     Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
+      ConfigError: an unknown stem or dtype, a rate outside [0, 1), a size below 1, a multiplier
+        that is not positive.
     """
-    return _build(1, num_classes, hidden_size, dropout, dtype, param_dtype)
+    check_choice("stem", stem, STEMS)
+    if width_multiplier <= 0:
+        raise ConfigError(f"width_multiplier={width_multiplier}: a factor is more than 0")
+    network = _build(1, num_classes, hidden_size, dropout, dtype, param_dtype)
+    return network.clone(stem=stem, width_multiplier=width_multiplier)
 
 
 def alexnet_2012(
@@ -216,7 +234,7 @@ def _build(towers, num_classes, hidden_size, dropout, dtype, param_dtype):
     check_sizes(num_classes=num_classes, hidden_size=hidden_size)
     check_rates(dropout=dropout)
     check_dtypes(dtype, param_dtype)
-    return AlexNet(num_classes, towers, hidden_size, dropout, dtype, param_dtype)
+    return AlexNet(num_classes, towers, hidden_size, dropout, dtype=dtype, param_dtype=param_dtype)
 
 
 def _margins(side: int, towers: int) -> tuple[int, int]:

@@ -137,6 +137,51 @@ class ConvNeXt(nn.Module):
         )(x)
 
 
+def convnext(
+    num_classes: int = 1000,
+    stage_sizes: tuple[int, ...] = (3, 3, 9, 3),
+    widths: tuple[int, ...] = (96, 192, 384, 768),
+    drop_path: float = 0.0,
+    layer_scale: float = 1e-6,
+    remat: bool = False,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> ConvNeXt:
+    """Builds a ConvNeXt of any size, for images of 32x32 or more; the paper's have 224x224.
+
+    Args:
+      num_classes: size of the logits.
+      stage_sizes: blocks of each stage.
+      widths: of the stages, as many.
+      drop_path: rate of stochastic depth in the last block; of a published size that of the paper.
+      layer_scale: what the factors of a block's channels start at, above 0.
+      remat: recomputes blocks in the backward pass to save memory.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: a rate outside [0, 1), a `layer_scale` of 0 or less, an unknown dtype, a size
+        below 1, stages of other numbers than widths.
+    """
+    check_sizes(num_classes=num_classes, stage_sizes=stage_sizes, widths=widths)
+    if len(stage_sizes) != len(widths):
+        raise ConfigError(f"stage_sizes={stage_sizes}, widths={widths}: one of each a stage")
+    check_rates(drop_path=drop_path)
+    if layer_scale <= 0:
+        raise ConfigError(f"layer_scale={layer_scale}: it is above 0, in the paper 1e-6")
+    check_dtypes(dtype, param_dtype)
+    return ConvNeXt(
+        num_classes=num_classes,
+        stage_sizes=stage_sizes,
+        widths=widths,
+        layer_scale=layer_scale,
+        drop_path=drop_path,
+        remat=remat,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
+
+
 def _variant(name: str) -> Callable:
     """Returns the factory of one of the variants."""
     stage_sizes, widths, rate = VARIANTS[name]
@@ -149,26 +194,8 @@ def _variant(name: str) -> Callable:
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> ConvNeXt:
-        """Builds a ConvNeXt, for images of 32x32 or more; the paper's have 224x224.
-
-        Args:
-          num_classes: size of the logits.
-          drop_path: rate of stochastic depth in the last block; by default that of the paper.
-          layer_scale: what the factors of a block's channels start at, above 0.
-          remat: recomputes blocks in the backward pass to save memory.
-          dtype: of the computation.
-          param_dtype: of the params.
-
-        Raises:
-          ConfigError: a rate outside [0, 1), a `layer_scale` of 0 or less, an unknown dtype, a size
-            below 1.
-        """
-        check_sizes(num_classes=num_classes)
-        check_rates(drop_path=drop_path)
-        if layer_scale <= 0:
-            raise ConfigError(f"layer_scale={layer_scale}: it is above 0, in the paper 1e-6")
-        check_dtypes(dtype, param_dtype)
-        return ConvNeXt(
+        """Builds a ConvNeXt of a published size; see `convnext` for arguments and errors."""
+        return convnext(
             num_classes=num_classes,
             stage_sizes=stage_sizes,
             widths=widths,

@@ -20,7 +20,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from library.config import check_choice
+from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
@@ -142,6 +142,60 @@ class DenseNet(nn.Module):
         )
 
 
+def densenet(
+    num_classes: int = 10,
+    block_sizes: tuple[int, ...] = (16, 16, 16),
+    growth: int = 12,
+    stem: str = "cifar",
+    bottleneck: bool = True,
+    compression: float = 0.5,
+    dropout: float = 0.0,
+    remat: bool = False,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> DenseNet:
+    """Builds a DenseNet of any size, whose stem has twice as many channels as a layer.
+
+    Args:
+      num_classes: size of the logits.
+      block_sizes: layers of each block.
+      growth: channels that a layer adds.
+      stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of stride 2)
+        for small images.
+      bottleneck: whether a 1x1 convolution precedes each 3x3 one.
+      compression: share of the channels that a transition keeps.
+      dropout: rate after each convolution but the first.
+      remat: recomputes layers in the backward pass to save memory.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown stem or dtype, a rate outside [0, 1), a compression outside (0, 1], a
+        size below 1, no blocks.
+    """
+    check_sizes(num_classes=num_classes, block_sizes=block_sizes, growth=growth)
+    if not block_sizes:
+        raise ConfigError("block_sizes=(): a DenseNet has at least one block")
+    if not 0 < compression <= 1:
+        raise ConfigError(f"compression={compression}: a share above 0, 1 without compression")
+    check_choice("stem", stem, STEMS)
+    check_rates(dropout=dropout)
+    check_dtypes(dtype, param_dtype)
+    return DenseNet(
+        num_classes=num_classes,
+        block_sizes=block_sizes,
+        growth=growth,
+        stem_width=2 * growth,
+        stem=stem,
+        bottleneck=bottleneck,
+        compression=compression,
+        dropout=dropout,
+        remat=remat,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
+
+
 def _imagenet(name: str, block_sizes: tuple[int, ...], growth: int) -> Callable:
     """Returns the factory of one of the ImageNet networks (table 1)."""
 
@@ -159,7 +213,8 @@ def _imagenet(name: str, block_sizes: tuple[int, ...], growth: int) -> Callable:
         Args:
           num_classes: size of the logits.
           growth: channels that a layer adds.
-          stem: "imagenet" (7x7 of stride 2, max pooling) or "cifar" (3x3) for small images.
+          stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of
+            stride 2) for small images.
           dropout: rate after each convolution but the first.
           remat: recomputes layers in the backward pass to save memory.
           dtype: of the computation.

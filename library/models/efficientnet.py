@@ -23,7 +23,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from library.config import check_choice
+from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
@@ -80,7 +80,7 @@ SIZES = {
     "b7": (2.0, 3.1, 0.5, TORCHVISION_LARGE),
     "l2": (4.3, 5.3, 0.5, TORCHVISION_LARGE),
 }
-VARIANTS = ("torchvision", "tensorflow")
+VARIANTS = {"torchvision": TORCHVISION, "tensorflow": TENSORFLOW}
 
 _fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 # The fan-in of a depthwise kernel is the area of its window.
@@ -193,6 +193,58 @@ class EfficientNet(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=_uniform, param_dtype=self.param_dtype)
 
 
+def efficientnet(
+    num_classes: int = 1000,
+    width: float = 1.0,
+    depth: float = 1.0,
+    variant: str = "torchvision",
+    dropout: float = 0.2,
+    drop_path: float = 0.2,
+    remat: bool = False,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> EfficientNet:
+    """Builds an EfficientNet of any size.
+
+    Args:
+      num_classes: size of the logits.
+      width: what the widths of B0 are multiplied by, then rounded to a multiple of 8.
+      depth: what the numbers of its blocks are multiplied by, then rounded up.
+      variant: "torchvision", with PyTorch's padding, the same on both sides, and normalization
+        with its epsilon of 1e-5 and momentum of 0.9, or "tensorflow", the authors' code, with the
+        padding "SAME", 1e-3 and 0.99.
+      dropout: rate before the head.
+      drop_path: rate of stochastic depth that the last blocks approach.
+      remat: recomputes blocks in the backward pass to save memory.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown variant or dtype, a rate outside [0, 1), a size below 1, a factor that
+        is not positive.
+    """
+    check_sizes(num_classes=num_classes)
+    if not (width > 0 and depth > 0):
+        raise ConfigError(f"width={width}, depth={depth}: factors are more than 0")
+    check_choice("variant", variant, VARIANTS)
+    check_rates(dropout=dropout, drop_path=drop_path)
+    check_dtypes(dtype, param_dtype)
+    return EfficientNet(
+        num_classes=num_classes,
+        stem=scaled(STEM, width),
+        stages=tuple(
+            stage._replace(width=scaled(stage.width, width), blocks=math.ceil(stage.blocks * depth))
+            for stage in STAGES
+        ),
+        convention=VARIANTS[variant],
+        dropout=dropout,
+        drop_path=drop_path,
+        remat=remat,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
+
+
 def _size(name: str, usual: str = "torchvision") -> Callable:
     """Returns the factory of one of the sizes, of the usual variant by default."""
     width, depth, rate, torchvision = SIZES[name]
@@ -206,42 +258,22 @@ def _size(name: str, usual: str = "torchvision") -> Callable:
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> EfficientNet:
-        """Builds an EfficientNet.
+        """Builds an EfficientNet of a published size; see `efficientnet` for arguments and errors.
 
-        Args:
-          num_classes: size of the logits.
-          variant: "torchvision", with PyTorch's padding, the same on both sides, and normalization
-            with its epsilon of 1e-5 and momentum of 0.9, from B5 on those of TensorFlow; or
-            "tensorflow", the authors' code, with the padding "SAME", 1e-3 and 0.99.
-          dropout: rate before the head.
-          drop_path: rate of stochastic depth that the last blocks approach.
-          remat: recomputes blocks in the backward pass to save memory.
-          dtype: of the computation.
-          param_dtype: of the params.
-
-        Raises:
-          ConfigError: an unknown variant or dtype, a rate outside [0, 1), a size below 1.
+        The variant "torchvision" normalizes as TensorFlow from B5 on, where its weights come from.
         """
-        check_sizes(num_classes=num_classes)
-        check_choice("variant", variant, VARIANTS)
-        check_rates(dropout=dropout, drop_path=drop_path)
-        check_dtypes(dtype, param_dtype)
-        return EfficientNet(
+        network = efficientnet(
             num_classes=num_classes,
-            stem=scaled(STEM, width),
-            stages=tuple(
-                stage._replace(
-                    width=scaled(stage.width, width), blocks=math.ceil(stage.blocks * depth)
-                )
-                for stage in STAGES
-            ),
-            convention=TENSORFLOW if variant == "tensorflow" else torchvision,
+            width=width,
+            depth=depth,
+            variant=variant,
             dropout=dropout,
             drop_path=drop_path,
             remat=remat,
             dtype=dtype,
             param_dtype=param_dtype,
         )
+        return network.clone(convention=torchvision) if variant == "torchvision" else network
 
     factory.__name__ = factory.__qualname__ = f"efficientnet_{name}"
     return factory

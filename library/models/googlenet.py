@@ -9,6 +9,9 @@ classes, alone and with the two auxiliary classifiers:
 `googlenet` is torchvision's, with batch normalization and, where the paper has 5x5 convolutions,
 3x3 ones. `googlenet_2014` is the paper's table 1, as Caffe's bvlc_googlenet has it where the paper
 is silent: response normalization of k = 1 and alpha = 1e-4 / 5.
+
+Small images need another stem, whose first convolution is 3x3 and not followed by pooling: "cifar",
+or "strided" for a quarter of the computation.
 """
 
 from functools import partial
@@ -18,12 +21,14 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
 from library.layers.pooling import adaptive_average_pool, max_pool_to_the_edge
 from library.layers.response_normalization import local_response_norm
+from library.models.resnet import STEMS
 
 # Channels of 1x1; of 3x3 and of 5x5, each after those of the 1x1 that reduces its input; of the
 # projection of what is pooled. Table 1. A stage is what lies between two poolings.
@@ -46,7 +51,8 @@ STAGES = {
 }
 # What the auxiliary classifiers see the output of (figure 3).
 AUXILIARY = {"inception4a": "aux1", "inception4d": "aux2"}
-SMALLEST = 15
+# Of images, by stem: what is smaller has nothing left to pool.
+SMALLEST = {"imagenet": 15, "cifar": 4, "strided": 7}
 
 _response_norm = partial(local_response_norm, k=1.0, alpha=1e-4 / 5)
 _caffe_xavier = nn.initializers.lecun_uniform()
@@ -155,6 +161,8 @@ class GoogLeNet(nn.Module):
       aux: whether there are the auxiliary classifiers.
       dropout: rate before the head.
       aux_dropout: rate in the auxiliary classifiers.
+      stem: a key of `resnet.STEMS`.
+      width_multiplier: factor of all channels but those of the auxiliary classifiers.
       dtype: of the computation; the heads are computed in float32.
       param_dtype: of the params.
     """
@@ -164,6 +172,8 @@ class GoogLeNet(nn.Module):
     aux: bool = False
     dropout: float = 0.2
     aux_dropout: float = 0.7
+    stem: str = "imagenet"
+    width_multiplier: float = 1.0
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -174,10 +184,10 @@ class GoogLeNet(nn.Module):
         Raises:
           ValueError: the image is too small to be pooled four times.
         """
-        height, width = image.shape[1:3]
-        if min(height, width) < SMALLEST:
+        smallest, (height, width) = SMALLEST[self.stem], image.shape[1:3]
+        if min(height, width) < smallest:
             raise ValueError(
-                f"GoogLeNet takes images of {SMALLEST}x{SMALLEST} or larger, not {height}x{width}"
+                f"GoogLeNet takes images of {smallest}x{smallest} or larger, not {height}x{width}"
             )
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = self._stem(image, train)
@@ -186,6 +196,7 @@ class GoogLeNet(nn.Module):
             size = 2 if stage == 5 and not self.original else 3
             x = max_pool_to_the_edge(x, size, 2)
             for name, channels in modules.items():
+                channels = tuple(map(self._scaled, channels))
                 x = Inception(channels, self.original, name=name, **types)(x, train)
                 if name in AUXILIARY:
                     self._auxiliary(x, AUXILIARY[name], train)
@@ -198,15 +209,20 @@ class GoogLeNet(nn.Module):
 
     def _stem(self, image, train):
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        x = Conv(64, 7, self.original, 2, name="conv1", **types)(image, train)
+        size, stride, pool = STEMS[self.stem]
+        few, many = self._scaled(64), self._scaled(192)
+        x = Conv(few, size, self.original, stride, name="conv1", **types)(image, train)
         record(self, "stage1", x)
-        x = max_pool_to_the_edge(x, 3, 2)
+        x = max_pool_to_the_edge(x, 3, 2) if pool else x
         x = _response_norm(x) if self.original else x
-        x = Conv(64, 1, self.original, name="conv2", **types)(x, train)
-        x = Conv(192, 3, self.original, name="conv3", **types)(x, train)
+        x = Conv(few, 1, self.original, name="conv2", **types)(x, train)
+        x = Conv(many, 3, self.original, name="conv3", **types)(x, train)
         x = _response_norm(x) if self.original else x
         record(self, "stage2", x)
         return x
+
+    def _scaled(self, channels):
+        return max(1, round(channels * self.width_multiplier))
 
     def _auxiliary(self, x, name, train):
         if self.aux and (train or self.is_initializing()):
@@ -222,6 +238,8 @@ def googlenet(
     aux: bool = False,
     dropout: float = 0.2,
     aux_dropout: float = 0.7,
+    stem: str = "imagenet",
+    width_multiplier: float = 1.0,
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> GoogLeNet:
@@ -236,13 +254,21 @@ def googlenet(
         paper's adds 0.3 times each of theirs.
       dropout: rate before the head.
       aux_dropout: rate in the auxiliary classifiers.
+      stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of stride 2)
+        for small images.
+      width_multiplier: factor of all channels but those of the auxiliary classifiers, rounded.
       dtype: of the computation.
       param_dtype: of the params.
 
     Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), no classes.
+      ConfigError: an unknown stem or dtype, a rate outside [0, 1), no classes, a multiplier that is
+        not positive.
     """
-    return _build(False, num_classes, aux, dropout, aux_dropout, dtype, param_dtype)
+    check_choice("stem", stem, STEMS)
+    if width_multiplier <= 0:
+        raise ConfigError(f"width_multiplier={width_multiplier}: a factor is more than 0")
+    network = _build(False, num_classes, aux, dropout, aux_dropout, dtype, param_dtype)
+    return network.clone(stem=stem, width_multiplier=width_multiplier)
 
 
 def googlenet_2014(
@@ -274,4 +300,6 @@ def _build(original, num_classes, aux, dropout, aux_dropout, dtype, param_dtype)
     check_sizes(num_classes=num_classes)
     check_rates(dropout=dropout, aux_dropout=aux_dropout)
     check_dtypes(dtype, param_dtype)
-    return GoogLeNet(num_classes, original, aux, dropout, aux_dropout, dtype, param_dtype)
+    return GoogLeNet(
+        num_classes, original, aux, dropout, aux_dropout, dtype=dtype, param_dtype=param_dtype
+    )

@@ -135,6 +135,49 @@ class MlpMixer(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 
+def mlp_mixer(
+    num_classes: int = 1000,
+    width: int = 768,
+    depth: int = 12,
+    tokens_hidden: int = 384,
+    channels_hidden: int = 3072,
+    patch_size: int = 16,
+    dropout: float = 0.0,
+    drop_path: float = 0.0,
+    remat: bool = False,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> MlpMixer:
+    """Builds an MLP-Mixer of any size; see the class for arguments.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
+    """
+    check_sizes(
+        num_classes=num_classes,
+        width=width,
+        depth=depth,
+        tokens_hidden=tokens_hidden,
+        channels_hidden=channels_hidden,
+        patch_size=patch_size,
+    )
+    check_rates(dropout=dropout, drop_path=drop_path)
+    check_dtypes(dtype, param_dtype)
+    return MlpMixer(
+        num_classes=num_classes,
+        width=width,
+        depth=depth,
+        tokens_hidden=tokens_hidden,
+        channels_hidden=channels_hidden,
+        patch_size=patch_size,
+        dropout=dropout,
+        drop_path=drop_path,
+        remat=remat,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
+
+
 def _variant(name: str, size: str, patch_size: int) -> Callable:
     """Returns the factory of one of the sizes in VARIANTS."""
 
@@ -146,16 +189,9 @@ def _variant(name: str, size: str, patch_size: int) -> Callable:
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> MlpMixer:
-        """Builds an MLP-Mixer of a published size; see the class for arguments.
-
-        Raises:
-          ConfigError: an unknown dtype, a rate outside [0, 1), less than one class.
-        """
-        check_sizes(num_classes=num_classes)
-        check_rates(dropout=dropout, drop_path=drop_path)
-        check_dtypes(dtype, param_dtype)
+        """Builds an MLP-Mixer of a published size; see `mlp_mixer` for arguments and errors."""
         width, depth, tokens_hidden, channels_hidden = VARIANTS[size]
-        return MlpMixer(
+        return mlp_mixer(
             num_classes=num_classes,
             width=width,
             depth=depth,

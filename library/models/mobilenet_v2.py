@@ -4,6 +4,10 @@ Sandler, Howard, Zhu, Zhmoginov & Chen 2018, "MobileNetV2: inverted residuals an
 bottlenecks" (arXiv 1801.04381), table 2. A block widens its few channels, convolves each by itself
 and narrows them again, without a relu after that; the shortcut joins the narrow ends. Numerically
 torchvision's mobilenet_v2: 3,504,872 params and 301 million multiply-adds at 224x224.
+
+Small images need other `strides`: (1, 1, 1, 2, 2, 1, 2, 1) with `projected` is the network that is
+usual on CIFAR-10, that of kuangliu/pytorch-cifar but for its relus without a limit: 2,296,922
+params with ten classes.
 """
 
 from functools import partial
@@ -21,16 +25,18 @@ from library.layers.intermediates import record
 from library.layers.normalization import norm
 
 STEM, LAST = 32, 1280
-# Expansion, width, blocks, stride of the first: t, c, n, s of table 2.
+# Expansion, width, blocks: t, c, n of table 2.
 BOTTLENECKS = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
+    (1, 16, 1),
+    (6, 24, 2),
+    (6, 32, 3),
+    (6, 64, 4),
+    (6, 96, 3),
+    (6, 160, 3),
+    (6, 320, 1),
 )
+# Of the first convolution, and of the first block of each row above: s of table 2.
+STRIDES = (2, 1, 2, 2, 2, 1, 2, 1)
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -45,12 +51,15 @@ class InvertedResidual(nn.Module):
     """Expansion, depthwise convolution, linear projection (figure 4d).
 
     Submodules "expand" and "norm1" (unless the expansion is 1), "depthwise", "norm2", "project",
-    "norm3". The shortcut is there where the shape stays.
+    "norm3". The shortcut is there where the shape stays; if `projected`, in all blocks that do not
+    stride, through "shortcut_conv" and "shortcut_norm" where the width changes, and an expansion
+    by 1 is made, too.
     """
 
     features: int
     stride: int
     expansion: int
+    projected: bool = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -60,25 +69,30 @@ class InvertedResidual(nn.Module):
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = partial(norm, kind="batch", train=train, **types)
         y = x
-        if self.expansion > 1:
+        if self.expansion > 1 or self.projected:
             y = _conv(y, self.expansion * x.shape[-1], name="expand", **types)
             y = nn.relu6(normalize(y, name="norm1"))
         y = depthwise(y, 3, self.stride, kernel_init=_he_normal, name="depthwise", **types)
         y = nn.relu6(normalize(y, name="norm2"))
         y = normalize(_conv(y, self.features, name="project", **types), name="norm3")
+        if self.projected and self.stride == 1 and x.shape != y.shape:
+            x = _conv(x, self.features, name="shortcut_conv", **types)
+            x = normalize(x, name="shortcut_norm")
         return x + y if x.shape == y.shape else y
 
 
 class MobileNetV2(nn.Module):
-    """A strided convolution, seventeen blocks, a 1x1 convolution, mean over space, linear head.
+    """A convolution, seventeen blocks, a 1x1 convolution, mean over space, linear head.
 
     Submodules "stem_conv", "stem_norm", "block1", ..., "block17", "last_conv", "last_norm", "head".
-    Records "stage1" (the last of its height, half the image's), ..., "stage5", and "features"
-    (b, d).
+    Records "stage1" (the last of its height, half the image's), ..., "stage5", of which there are
+    fewer if blocks stride less often, and "features" (b, d).
 
     Attributes:
       num_classes: size of the logits.
       width_multiplier: factor of all widths; that of the last convolution never shrinks.
+      strides: of the first convolution and of the first block of each row of BOTTLENECKS.
+      projected: whether all blocks that do not stride have shortcuts, see `InvertedResidual`.
       dropout: rate before the head.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
@@ -86,6 +100,8 @@ class MobileNetV2(nn.Module):
 
     num_classes: int
     width_multiplier: float = 1.0
+    strides: tuple[int, ...] = STRIDES
+    projected: bool = False
     dropout: float = 0.2
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
@@ -95,15 +111,20 @@ class MobileNetV2(nn.Module):
         """Returns logits, float32."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = partial(norm, kind="batch", train=train, **types)
-        alpha = self.width_multiplier
-        x = _conv(image, rounded(STEM * alpha), 3, 2, name="stem_conv", **types)
+        alpha, (stem_stride, *strides) = self.width_multiplier, self.strides
+        x = _conv(image, rounded(STEM * alpha), 3, stem_stride, name="stem_conv", **types)
         x = nn.relu6(normalize(x, name="stem_norm"))
         number = stage = 0
-        for expansion, width, blocks, first_stride in BOTTLENECKS:
+        for (expansion, width, blocks), first_stride in zip(BOTTLENECKS, strides, strict=True):
             for stride in (first_stride,) + (1,) * (blocks - 1):
                 number, stage = number + 1, stage + (stride > 1 or number == 0)
                 block = InvertedResidual(
-                    rounded(width * alpha), stride, expansion, name=f"block{number}", **types
+                    features=rounded(width * alpha),
+                    stride=stride,
+                    expansion=expansion,
+                    projected=self.projected,
+                    name=f"block{number}",
+                    **types,
                 )
                 x = block(x, train)
                 # What follows at this height is recorded over it.
@@ -119,6 +140,8 @@ class MobileNetV2(nn.Module):
 def mobilenet_v2(
     num_classes: int = 1000,
     width_multiplier: float = 1.0,
+    strides: tuple[int, ...] = STRIDES,
+    projected: bool = False,
     dropout: float = 0.2,
     dtype: str = "float32",
     param_dtype: str = "float32",
@@ -129,15 +152,21 @@ def mobilenet_v2(
       num_classes: size of the logits.
       width_multiplier: factor of all widths, 0.35 to 1.4 in the paper; a width times it is rounded
         to a multiple of 8.
+      strides: of the first convolution and of the seven groups of blocks, each 1 or 2: fewer 2s
+        for small images.
+      projected: whether blocks that change only the width have a shortcut, too, a 1x1 convolution,
+        and the first block an expansion, as in kuangliu/pytorch-cifar.
       dropout: rate before the head.
       dtype: of the computation.
       param_dtype: of the params.
 
     Raises:
       ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that is
-        not positive.
+        not positive, strides that are not eight of 1 and 2.
     """
     check_sizes(num_classes=num_classes)
+    if len(strides) != len(STRIDES) or not {1, 2}.issuperset(strides):
+        raise ConfigError(f"strides={strides}: {len(STRIDES)} of 1 and 2, by default {STRIDES}")
     if width_multiplier <= 0:
         raise ConfigError(f"width_multiplier={width_multiplier}: a factor is more than 0")
     check_rates(dropout=dropout)
@@ -145,6 +174,8 @@ def mobilenet_v2(
     return MobileNetV2(
         num_classes=num_classes,
         width_multiplier=width_multiplier,
+        strides=strides,
+        projected=projected,
         dropout=dropout,
         dtype=dtype,
         param_dtype=param_dtype,

@@ -27,11 +27,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.config import check_choice
-from library.layers.checks import check_dtypes, check_sizes
+from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import NORMS, norm
 from library.layers.squeeze_excite import SqueezeExcite
+from library.layers.stochastic_depth import StochasticDepth, rates
 
 # The convolutions of a block: kernel size, width in units of the block's, whether it is strided.
 BLOCKS = {
@@ -39,7 +40,7 @@ BLOCKS = {
     "bottleneck": ((1, 1, False), (3, 1, True), (1, 4, False)),
 }
 # Kernel size and stride of the first convolution, and whether max pooling follows it.
-STEMS = {"imagenet": (7, 2, True), "cifar": (3, 1, False)}
+STEMS = {"imagenet": (7, 2, True), "cifar": (3, 1, False), "strided": (3, 2, False)}
 # Option A of the paper pads the identity with zero channels; B projects it where shapes change.
 SHORTCUTS = ("pad", "projection")
 
@@ -64,6 +65,7 @@ class Block(nn.Module):
     groups: int = 1
     widen: int = 1
     reduction: int | None = None
+    drop_path: float = 0.0
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -84,6 +86,8 @@ class Block(nn.Module):
         if self.reduction:
             hidden = y.shape[-1] // self.reduction
             y = SqueezeExcite(hidden, name="squeeze_excite", **types)(y)
+        if self.drop_path:
+            y = StochasticDepth(self.drop_path, name="drop_path")(y, train)
         if x.shape == y.shape:
             return nn.relu(x + y)
         if self.shortcut == "pad":
@@ -107,6 +111,7 @@ class PreactivationBlock(nn.Module):
     norm: str = "batch"
     zero_init: bool = False
     dropout: float = 0.0
+    drop_path: float = 0.0
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -125,6 +130,8 @@ class PreactivationBlock(nn.Module):
             init = nn.initializers.zeros if last and self.zero_init else _he_normal
             stride = self.stride if strided else 1
             y = _conv(y, self.width * factor, size, stride, init, name=f"conv{i}", **types)
+        if self.drop_path:
+            y = StochasticDepth(self.drop_path, name="drop_path")(y, train)
         if x.shape == y.shape:
             return x + y
         if self.shortcut == "pad":
@@ -154,6 +161,7 @@ class ResNet(nn.Module):
       widen: factor of a bottleneck's width between its 1x1 convolutions, in version 1.
       reduction: of squeeze-and-excitation in the blocks of version 1, None without.
       dropout: rate within the blocks of version 2.
+      drop_path: stochastic depth of the last block; it grows linearly from 0 at the first.
       remat: recomputes each block in the backward pass instead of keeping its activations.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
@@ -173,6 +181,7 @@ class ResNet(nn.Module):
     widen: int = 1
     reduction: int | None = None
     dropout: float = 0.0
+    drop_path: float = 0.0
     remat: bool = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
@@ -191,6 +200,7 @@ class ResNet(nn.Module):
         if self.preactivation:
             block, options = PreactivationBlock, dict(dropout=self.dropout)
         block = nn.remat(block, static_argnums=(2,)) if self.remat else block
+        drop_rates = iter(rates(self.drop_path, sum(self.stage_sizes)))
         for stage, (blocks, width) in enumerate(zip(self.stage_sizes, self.widths), 1):
             for i in range(1, blocks + 1):
                 x = block(
@@ -200,6 +210,7 @@ class ResNet(nn.Module):
                     shortcut=self.shortcut,
                     norm=self.norm,
                     zero_init=self.zero_init,
+                    drop_path=next(drop_rates),
                     name=f"stage{stage}_block{i}",
                     **options,
                     **types,
@@ -221,6 +232,7 @@ def _imagenet(name: str, kind: str, stages: tuple[int, ...], version: int) -> Ca
         norm: str = "batch",
         width: int = 64,
         zero_init: bool = True,
+        drop_path: float = 0.0,
         remat: bool = False,
         dtype: str = "float32",
         param_dtype: str = "float32",
@@ -229,18 +241,22 @@ def _imagenet(name: str, kind: str, stages: tuple[int, ...], version: int) -> Ca
 
         Args:
           num_classes: size of the logits.
-          stem: "imagenet" (7x7 of stride 2, max pooling) or "cifar" (3x3) for small images.
+          stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) for small images, or
+            "strided" (3x3 of stride 2) for a quarter of its computation.
           norm: "batch" or "group".
           width: channels of the stem; four times as many leave a first stage of bottlenecks.
           zero_init: whether each block starts as its shortcut.
+          drop_path: rate at which the last block's residual is dropped (Huang et al. 2016);
+            it grows linearly from 0 at the first.
           remat: recomputes blocks in the backward pass to save memory.
           dtype: of the computation.
           param_dtype: of the params.
 
         Raises:
-          ConfigError: an unknown stem, norm or dtype, a size below 1.
+          ConfigError: an unknown stem, norm or dtype, a size below 1, a rate outside [0, 1).
         """
         check_sizes(num_classes=num_classes, width=width)
+        check_rates(drop_path=drop_path)
         check_choice("stem", stem, STEMS)
         check_choice("norm", norm, NORMS)
         check_dtypes(dtype, param_dtype)
@@ -255,6 +271,7 @@ def _imagenet(name: str, kind: str, stages: tuple[int, ...], version: int) -> Ca
             shortcut="projection",
             norm=norm,
             zero_init=zero_init,
+            drop_path=drop_path,
             remat=remat,
             dtype=dtype,
             param_dtype=param_dtype,

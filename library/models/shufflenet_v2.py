@@ -7,6 +7,8 @@ at 224x224:
 
   shufflenet_v2_x0_5  1,366,792   40    shufflenet_v2_x1_5  3,503,624  296
   shufflenet_v2_x1_0  2,278,604  145    shufflenet_v2_x2_0  7,393,996  583
+
+`stem="cifar"` leaves small images their size before the first unit.
 """
 
 from collections.abc import Callable
@@ -17,6 +19,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from library.config import check_choice
 from library.layers.channel_shuffle import channel_shuffle
 from library.layers.checks import check_dtypes, check_sizes
 from library.layers.depthwise import depthwise
@@ -25,6 +28,8 @@ from library.layers.intermediates import record
 from library.layers.normalization import norm
 
 STEM = 24
+# Stride of the first convolution, and whether max pooling follows it.
+STEMS = {"imagenet": (2, True), "cifar": (1, False)}
 # Widths of stages 2, 3 and 4, and of the last convolution.
 VARIANTS = {
     "shufflenet_v2_x0_5": (48, 96, 192, 1024),
@@ -76,12 +81,13 @@ class ShuffleNetV2(nn.Module):
 
     Submodules "stem_conv", "stem_norm", "stage2_unit1", ..., "last_conv", "last_norm", "head", the
     stages counted as in the paper. Records "stage1" (after the pooling), "stage2", "stage3",
-    "stage4" and "features" (b, d), the mean over space.
+    "stage4" and "features" (b, d), the mean over space. The stem "cifar" neither strides nor pools.
 
     Attributes:
       num_classes: size of the logits.
       widths: of stages 2, 3 and 4, even numbers.
       last: channels of the last convolution.
+      stem: a key of STEMS.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
     """
@@ -89,6 +95,7 @@ class ShuffleNetV2(nn.Module):
     num_classes: int
     widths: tuple[int, ...]
     last: int
+    stem: str = "imagenet"
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -97,9 +104,10 @@ class ShuffleNetV2(nn.Module):
         """Returns logits, float32."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = partial(norm, kind="batch", train=train, **types)
-        x = _conv(image, STEM, 3, 2, name="stem_conv", **types)
+        stride, pool = STEMS[self.stem]
+        x = _conv(image, STEM, 3, stride, name="stem_conv", **types)
         x = nn.relu(normalize(x, name="stem_norm"))
-        x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))) if pool else x
         record(self, "stage1", x)
         for stage, (units, width) in enumerate(zip(UNITS, self.widths), 2):
             for i in range(1, units + 1):
@@ -116,25 +124,31 @@ def _variant(name: str) -> Callable:
     """Returns the factory of one of VARIANTS."""
 
     def factory(
-        num_classes: int = 1000, dtype: str = "float32", param_dtype: str = "float32"
+        num_classes: int = 1000,
+        stem: str = "imagenet",
+        dtype: str = "float32",
+        param_dtype: str = "float32",
     ) -> ShuffleNetV2:
         """Builds ShuffleNetV2 of one of the paper's four sizes.
 
         Args:
           num_classes: size of the logits.
+          stem: "imagenet" (stride 2, max pooling) or "cifar" (neither) for small images.
           dtype: of the computation.
           param_dtype: of the params.
 
         Raises:
-          ConfigError: an unknown dtype, a size below 1.
+          ConfigError: an unknown stem or dtype, a size below 1.
         """
         check_sizes(num_classes=num_classes)
+        check_choice("stem", stem, STEMS)
         check_dtypes(dtype, param_dtype)
         *widths, last = VARIANTS[name]
         return ShuffleNetV2(
             num_classes=num_classes,
             widths=tuple(widths),
             last=last,
+            stem=stem,
             dtype=dtype,
             param_dtype=param_dtype,
         )

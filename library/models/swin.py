@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from library.config import ConfigError
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
@@ -145,6 +146,45 @@ class SwinTransformer(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=_init, param_dtype=self.param_dtype)
 
 
+def swin(
+    num_classes: int = 1000,
+    width: int = 96,
+    depths: tuple[int, ...] = (2, 2, 6, 2),
+    window: int = 7,
+    patch_size: int = 4,
+    dropout: float = 0.0,
+    drop_path: float = 0.0,
+    remat: bool = False,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> SwinTransformer:
+    """Builds a Swin Transformer of any size, with heads of 32 features; see the class.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a width that is no
+        multiple of 32.
+    """
+    check_sizes(num_classes=num_classes, depths=depths, window=window, patch_size=patch_size)
+    if width < 1 or width % HEAD_FEATURES:
+        nearest = max(round(width / HEAD_FEATURES), 1) * HEAD_FEATURES
+        raise ConfigError(f"width={width} is no multiple of {HEAD_FEATURES}; nearest: {nearest}")
+    check_rates(dropout=dropout, drop_path=drop_path)
+    check_dtypes(dtype, param_dtype)
+    return SwinTransformer(
+        num_classes=num_classes,
+        width=width,
+        depths=depths,
+        num_heads=width // HEAD_FEATURES,
+        window=window,
+        patch_size=patch_size,
+        dropout=dropout,
+        drop_path=drop_path,
+        remat=remat,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
+
+
 def _variant(name: str, size: str) -> Callable:
     """Returns the factory of one of the sizes in VARIANTS."""
     width, depths, rate = VARIANTS[size]
@@ -159,19 +199,11 @@ def _variant(name: str, size: str) -> Callable:
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> SwinTransformer:
-        """Builds a Swin Transformer of a published size; see the class for arguments.
-
-        Raises:
-          ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
-        """
-        check_sizes(num_classes=num_classes, window=window, patch_size=patch_size)
-        check_rates(dropout=dropout, drop_path=drop_path)
-        check_dtypes(dtype, param_dtype)
-        return SwinTransformer(
+        """Builds a Swin Transformer of a published size; see `swin` for arguments and errors."""
+        return swin(
             num_classes=num_classes,
             width=width,
             depths=depths,
-            num_heads=width // HEAD_FEATURES,
             window=window,
             patch_size=patch_size,
             dropout=dropout,

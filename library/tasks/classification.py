@@ -48,6 +48,7 @@ def classification(
     class_weights: tuple[float, ...] | None = None,
     reduction: Literal["sum", "mean"] = "sum",
     aux_weight: float = 0.0,
+    frozen_statistics: bool = False,
     test_time_augmentation: Literal["none", "mirror", "mirror_translate"] = "none",
 ) -> Task:
     """Builds the task of predicting `batch["label"]` from `batch["image"]`.
@@ -77,6 +78,8 @@ def classification(
       reduction: over the classes of the sigmoid loss; "mean" divides by the sum of the weights.
       aux_weight: of the same loss of each auxiliary classifier, whose logits the model records in
         training as "aux_logits", "aux1_logits", ... (0.3 in Szegedy et al. 2014, section 5).
+      frozen_statistics: trains through the model as it is in evaluation: batch statistics are used
+        and stay as they are, and nothing is dropped. For a body whose params are frozen, too.
       test_time_augmentation: "mirror" averages the logits of the image and its mirror image.
         "mirror_translate" gives that half of the weight, and the other half to the same of the
         image moved one pixel down and right, and up and left, its border reflected (Jordan 2024,
@@ -92,6 +95,11 @@ def classification(
     losses = _example_losses(loss, weights, reduction)
     if not 0 <= label_smoothing < 1:
         raise ConfigError(f"label_smoothing={label_smoothing}: valid are 0 to below 1")
+    if frozen_statistics and aux_weight:
+        raise ConfigError(
+            f"aux_weight={aux_weight} with frozen_statistics: auxiliary classifiers are read while "
+            "statistics move only"
+        )
     outputs = _outputs(model, loss, test_time_augmentation)
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
@@ -103,7 +111,7 @@ def classification(
         logits, moved = model.apply(
             {"params": params, **variables},
             batch["image"],
-            train=True,
+            train=not frozen_statistics,
             rngs={"dropout": rng.for_batch(key, batch["index"], "dropout")},
             mutable=[*variables, *(["intermediates"] if aux_weight else [])],
         )

@@ -3,24 +3,31 @@
 Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network" (arXiv 1503.02531),
 section 2. The teacher sees the very image that the student does, crop, colours and all, as Beyer et
 al. 2022, "Knowledge distillation: a good teacher is patient and consistent" (arXiv 2106.05237),
-found to matter most: with `weight=1` and many epochs it is their function matching.
+found to matter most: with `weight=1` and many epochs it is their function matching, of any two
+classifiers of the same classes. With `targets="hard"` the student learns the class that the teacher
+chooses, as in Touvron et al. 2021, "Training data-efficient image transformers & distillation
+through attention" (arXiv 2012.12877), section 4, whose network keeps a head of its own for it.
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from library import rng
-from library.config import ConfigError
+from library.config import ConfigError, check_choice
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
 from library.tasks.classification import classification
 
 TEACHER = "teacher"
+# What a model records in training that has a head for the teacher's predictions alone.
+OWN_HEAD = "distillation_logits"
+_TEMPERATURE = 4.0
 
 
 def distillation(
@@ -31,19 +38,25 @@ def distillation(
     teacher: str,
     teaching: Callable[[str, str], tuple[Any, Callable[[Any, Array], Array]]],
     unnormalize: Callable[[Array], Array],
-    temperature: float = 4.0,
+    targets: Literal["soft", "hard"] = "soft",
+    temperature: float | None = None,
     weight: float = 0.9,
+    label_smoothing: float = 0.0,
 ) -> Task:
     """Builds the task of predicting the classes that a finished classifier predicts.
 
     Minimized is weight T^2 KL(teacher_T || student_T) + (1 - weight) cross-entropy with the labels,
     where p_T = softmax(logits / T); T^2 keeps the gradients' size whatever the temperature T is.
+    With hard targets the teacher is sure of its class: the divergence is the cross-entropy with it.
 
-    Metrics of training: loss, divergence (the first term without its weight), cross_entropy,
-    accuracy, and agreement with the teacher's class. Evaluation and outputs are those of
-    `classification`. The teacher's params are kept in the variables "teacher": they are part of the
-    checkpoints, so its workdir need not outlive the first start, except for programs that build the
-    task anew.
+    A model that records "distillation_logits" in training, as `deit` does, learns from the teacher
+    by these and from the labels by the logits it returns; other models learn both by the latter.
+
+    Metrics of training: loss, divergence (the first term without its weight), cross_entropy with
+    the labels (without smoothing), accuracy, and agreement with the teacher's class, of the logits
+    that learn from it. Evaluation and outputs are those of `classification`. The teacher's params
+    are kept in the variables "teacher": they are part of the checkpoints, so its workdir need not
+    outlive the first start, except for programs that build the task anew.
 
     Args:
       model: `(image (b, h, w, c), train) -> logits (b, num_classes)`.
@@ -53,17 +66,20 @@ def distillation(
       teaching: brings it back: (workdir, output) -> its state, and (state, image in [0, 1]) ->
         output.
       unnormalize: brings the batch's images back to [0, 1].
-      temperature: T.
+      targets: the teacher's probabilities, or the class of its highest logit.
+      temperature: T of soft targets; 4 if left out.
       weight: of the teacher's predictions; the labels have the rest.
+      label_smoothing: of the labels, as in `classification`; the teacher's class is not smoothed.
 
     Raises:
-      ConfigError: no such run, one with other classes, a temperature that is not positive, a
-        weight outside [0, 1].
+      ConfigError: no such run, one with other classes, a temperature that is not positive or that
+        hard targets do not read, a weight outside [0, 1], a smoothing outside [0, 1).
     """
-    if not 0 < temperature < float("inf"):
-        raise ConfigError(f"temperature={temperature}: it is above 0, and finite")
+    diverge = _divergence(targets, temperature)
     if not 0 <= weight <= 1:
         raise ConfigError(f"weight={weight}: valid are 0 to 1")
+    if not 0 <= label_smoothing < 1:
+        raise ConfigError(f"label_smoothing={label_smoothing}: valid are 0 to below 1")
     student = classification(model, minimize, num_classes=num_classes)
     wisdom, teach = teaching(teacher, "logits")
 
@@ -81,21 +97,21 @@ def distillation(
             batch["image"],
             train=True,
             rngs={"dropout": rng.for_batch(key, batch["index"], "dropout")},
-            mutable=list(own),
+            mutable=[*own, "intermediates"],
         )
+        matched = moved.pop("intermediates", {}).get(OWN_HEAD, logits)
         taught = jax.lax.stop_gradient(teach(variables[TEACHER], unnormalize(batch["image"])))
-        divergence = softened_divergence(taught, logits, temperature)
-        labels = batch["label"]
+        divergence = diverge(taught, matched)
+        labels, mask = batch["label"], batch["mask"]
         if not jnp.issubdtype(labels.dtype, jnp.floating):
             labels = jax.nn.one_hot(labels, num_classes)
-        entropy = optax.softmax_cross_entropy(logits, labels)
-        best, mask = jnp.argmax(logits, axis=-1), batch["mask"]
+        smoothed = optax.softmax_cross_entropy(logits, optax.smooth_labels(labels, label_smoothing))
         metrics = {
-            "loss": pair(weight * divergence + (1 - weight) * entropy, mask),
+            "loss": pair(weight * divergence + (1 - weight) * smoothed, mask),
             "divergence": pair(divergence, mask),
-            "cross_entropy": pair(entropy, mask),
-            "accuracy": pair(best == jnp.argmax(labels, axis=-1), mask),
-            "agreement": pair(best == jnp.argmax(taught, axis=-1), mask),
+            "cross_entropy": pair(optax.softmax_cross_entropy(logits, labels), mask),
+            "accuracy": pair(_same_class(logits, labels), mask),
+            "agreement": pair(_same_class(matched, taught), mask),
         }
         return metrics, {**variables, **moved}
 
@@ -110,6 +126,28 @@ def distillation(
 
     outputs = {name: alone(output) for name, output in student.outputs.items()}
     return Task(init, learner.update, alone(student.evaluate), outputs)
+
+
+def _divergence(targets: str, temperature: float | None) -> Callable[[Array, Array], Array]:
+    """Returns (teacher's logits, student's) -> each example's divergence."""
+    check_choice("targets", targets, ("soft", "hard"))
+    if targets == "hard":
+        if temperature is not None:
+            raise ConfigError(f"temperature={temperature} is read with targets='soft' only")
+        return _from_choice
+    temperature = _TEMPERATURE if temperature is None else temperature
+    if not 0 < temperature < float("inf"):
+        raise ConfigError(f"temperature={temperature}: it is above 0, and finite")
+    return functools.partial(softened_divergence, temperature=temperature)
+
+
+def _from_choice(teacher: Float[Array, "b k"], student: Float[Array, "b k"]) -> Float[Array, " b"]:
+    chosen = jnp.argmax(teacher, axis=-1)
+    return optax.softmax_cross_entropy_with_integer_labels(student, chosen)
+
+
+def _same_class(a: Float[Array, "b k"], b: Float[Array, "b k"]) -> Bool[Array, " b"]:
+    return jnp.argmax(a, axis=-1) == jnp.argmax(b, axis=-1)
 
 
 def softened_divergence(

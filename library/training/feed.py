@@ -33,7 +33,7 @@ class Feed:
         on_device = plan.dataset.cache == "device"
         resident = pipeline.load_all(loader, plan.dataset.threads) if on_device else {}
         count = len(loader.source.records)
-        self._order = pipeline.order(plan.dataset.order, plan.recipe.seed)
+        self._order = pipeline.order(plan.dataset.order, plan.recipe.seed, plan.dataset.repeats)
         rows = self._order(np.arange(size), size, count)
         first = _stack([loader.load(i, int(row)) for i, row in enumerate(rows)])
         key = rng.root(plan.recipe.seed)

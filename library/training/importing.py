@@ -1,6 +1,6 @@
 """Published weights become the workdir of a run, and a run's weights a file for other projects."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from library.training import checkpoints, fine_tuning
 from library.training.checkpoints import Checkpoints
 from library.training.recipe import make_plan
 from library.training.workdir import open_workdir, read_config
-from library.weights import catalogue, files
-from library.weights.mapping import assign, published_as
+from library.weights import catalogue, files, loading
+from library.weights.mapping import published_as
 from library.weights.published import Published
 
 # A state is of the same shape whatever the images show, and noise needs no files.
@@ -25,6 +25,8 @@ def recipe(published: Published) -> dict[str, Any]:
     """Returns the config by which published weights are evaluated on ImageNet.
 
     Images are prepared as the weights had them: the shorter side resized, the middle cut out.
+    Evaluators may take the splits "v2", ImageNet-V2 (Recht et al. 2019, arXiv 1902.10811), and
+    "real", the validation images with ReaL labels, see `evaluation.real_labels`.
     """
     transform, reported = published.transform, published.reported
     steps = [
@@ -41,6 +43,14 @@ def recipe(published: Published) -> dict[str, Any]:
         optimizer=dict(name="sgd", learning_rate=0.0),
         total="1 steps",
         evaluate=dict(test=dict(kind="metrics", every="100%")),
+        splits=dict(
+            v2=dict(dataset="imagenet_v2", split="test"),
+            real=dict(
+                dataset="imagenet2012_real",
+                split="validation",
+                preprocess=[*steps, dict(name="to_labels", key="real_label", num_classes=1000)],
+            ),
+        ),
         seed=0,
     )
     if reported is not None:
@@ -50,7 +60,13 @@ def recipe(published: Published) -> dict[str, Any]:
 
 
 def import_weights(
-    name: str, weights: str | Path, workdir: Path, identity: Mapping[str, Any]
+    name: str,
+    weights: str | Path,
+    workdir: Path,
+    identity: Mapping[str, Any],
+    *,
+    ema: bool = True,
+    say: Callable[[str], None] = print,
 ) -> Path:
     """Makes a workdir, which `evaluate`, `generate` and `init_from` take, of published weights.
 
@@ -59,6 +75,8 @@ def import_weights(
       weights: a .pth or .safetensors file, or a directory as Hugging Face has them.
       workdir: to be made; it must not hold another run.
       identity: where the config came from, kept in config.json.
+      ema: of a training's checkpoint, take the running averages where it has them.
+      say: called with one line on what the weights were wrapped in, if in anything.
 
     Raises:
       ConfigError: an unknown network, weights that cannot be read or do not fit it, all leaves
@@ -66,15 +84,7 @@ def import_weights(
     """
     published = catalogue.find(name)
     values = recipe(published)
-    arrays = files.read(weights)
-    model = published.build()
-    variables = assign(
-        arrays,
-        published.rules,
-        published.shapes(model),
-        ignored=published.ignored,
-        where=str(weights),
-    )
+    variables = loading.load(published, published.build(), weights, ema=ema, say=say)
     noise = _NOISE.format(size=published.transform.size, classes=1000)
     plan = make_plan(
         {**values, "dataset": dict(name=noise, train="train[:8]", test="test[:8]", batch_size=8)}

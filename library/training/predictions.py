@@ -53,9 +53,13 @@ def from_files(trained: Trained, paths: Sequence[Path]) -> Examples:
         raise ConfigError(f"no such image file: {', '.join(missing)}")
     records = [{"image": path.read_bytes()} for path in paths]
     source = Source(records, trained.plan.label_names, lambda i: str(paths[i]))
-    loader = trained.plan.loader._replace(
-        source=source, preprocess=trained.plan.preprocess["test"], on_corrupt="stop"
-    )
+    # Evaluations may see another size than training.
+    loader = pipeline.make_loader(
+        trained.plan.loader.source,
+        trained.plan.preprocess["test"],
+        seed=trained.plan.recipe.seed,
+        on_corrupt=trained.plan.dataset.on_corrupt,
+    )._replace(source=source, on_corrupt="stop")
     blanks = {k: v for k, v in loader.blank.items() if k != "image"}
     try:
         loaded = [{**blanks, **loader.load(i, i)} for i in range(len(paths))]

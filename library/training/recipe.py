@@ -13,10 +13,10 @@ import optax
 
 from library import config, optimizers, rng, task
 from library.config import ConfigError, nearest
-from library.data import augmentation, on_device, pipeline, preprocessing, sources, text
+from library.data import augmentation, on_device, pipeline, preprocessing, sources
 from library.evaluation.context import Context
 from library.parallel import sharding, strategies
-from library.training import restoring
+from library.training import data, restoring
 from library.training.sections import (
     Checkpointing,
     Dataset,
@@ -79,8 +79,8 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
     recipe = config.read(Recipe, values, "config")
     dataset = config.read(Dataset, recipe.dataset, "dataset")
     _check_sections(recipe)
-    preprocess = _preprocess(recipe)
-    source = _training_source(dataset)
+    preprocess = data.preprocess(recipe)
+    source = data.training_source(dataset)
     loader = pipeline.make_loader(
         source, preprocess["train"], seed=recipe.seed, on_corrupt=dataset.on_corrupt
     )
@@ -102,7 +102,7 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
         "batch_size": dataset.batch_size,
         "order": dataset.order,
         "teaching": functools.partial(restoring.teacher, make_plan),
-        "unnormalize": on_device.unnormalizer(recipe.normalize),
+        **_of_images(recipe),
     }
     model = _model(recipe.model, known)
     system = config.build(
@@ -163,49 +163,8 @@ def initial_state(plan: Plan, batch: Mapping, constants: Mapping) -> task.TrainS
 
 
 def open_split(plan: Plan, split: str) -> pipeline.Loader:
-    """Opens a split for evaluation: "train" and "test" mean the config's, others TFDS's own.
-
-    Raises:
-      ConfigError: there is no such split, or it is empty.
-    """
-    named = {"train": plan.dataset.train, "test": plan.dataset.test}
-    source = _open(plan.dataset, named.get(split, split))
-    if plan.dataset.tokenizer:
-        source = text.open_text(
-            source,
-            tokenizer=plan.loader.source.tokenizer,
-            context=plan.dataset.eval_context or plan.dataset.context,
-            windows="disjoint",
-        )
-    return pipeline.make_loader(
-        source,
-        plan.preprocess["test"],
-        seed=plan.recipe.seed,
-        on_corrupt=plan.dataset.on_corrupt,
-    )
-
-
-def _open(dataset: Dataset, split: str) -> sources.Source:
-    return sources.open_source(
-        dataset.name,
-        split,
-        data_dir=dataset.data_dir,
-        manual_dir=dataset.manual_dir,
-        classes=dataset.classes,
-    )
-
-
-def _training_source(dataset: Dataset) -> sources.Source:
-    """Opens the training split; of text, as windows of tokens."""
-    source = _open(dataset, dataset.train)
-    if dataset.tokenizer is None:
-        return source
-    return text.open_text(
-        source,
-        tokenizer=text.make_tokenizer(dataset.tokenizer, source),
-        context=dataset.context,
-        windows={"shuffle": "every", "streams": "streams"}[dataset.order],
-    )
+    """Opens a split for evaluation, see `data.open_split`."""
+    return data.open_split(plan.recipe, plan.dataset, plan.loader, plan.preprocess["test"], split)
 
 
 def _check_sections(recipe: Recipe) -> None:
@@ -223,6 +182,7 @@ def _check_sections(recipe: Recipe) -> None:
     if recipe.dataset.get("workers", 0) < 0:
         raise ConfigError(f"dataset, workers={recipe.dataset['workers']}: 0 decodes in threads")
     config.read(Checkpointing, recipe.checkpoint, "checkpoint")
+    data.named_splits(recipe)
     for cls, values, where in (
         (Reported, recipe.reported, "reported"),
         (InitFrom, recipe.init_from, "init_from"),
@@ -325,23 +285,18 @@ def described(plan: Plan) -> dict[str, Any]:
     return {
         "judge": functools.partial(restoring.judge, make_plan),
         "pixels": functools.partial(on_device.pixels, plan.recipe.normalize),
+        **_of_images(plan.recipe),
         "label_names": plan.label_names,
         "tokenizer": plan.loader.source.tokenizer,
     }
 
 
-def _preprocess(recipe: Recipe) -> dict[str, Callable]:
-    given = recipe.preprocess
-    stages = given if isinstance(given, dict) else {"train": given, "test": given}
-    for key in stages:
-        config.check_choice("preprocess stage", key, ("train", "test"))
-    if len(stages) < 2:
-        raise ConfigError(f"preprocess by stage needs train and test, got {list(stages)}")
+def _of_images(recipe: Recipe) -> dict[str, Callable]:
+    """Returns the functions from images in [0, 1] to those of a batch, and back."""
+    normalize = on_device.normalizer(recipe.normalize)
     return {
-        stage: preprocessing.chain(
-            [config.build(spec, "library.data.preprocessing", "preprocessing") for spec in specs]
-        )
-        for stage, specs in stages.items()
+        "normalize": lambda image: normalize({"image": image})["image"],
+        "unnormalize": on_device.unnormalizer(recipe.normalize),
     }
 
 

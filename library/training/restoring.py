@@ -86,10 +86,12 @@ def teacher(
 def _learnt(make_plan, folder: Path) -> tuple[Any, TrainState]:
     if not (folder / "config.json").is_file():
         raise ConfigError(
-            f"no run in {str(folder)!r}: train one there first, see the config's config's docstring"
+            f"no run in {str(folder)!r}: train one there first, see the config's docstring"
         )
     values = workdir.read_config(folder)
-    plan = make_plan({**values, "dataset": {**values["dataset"], "cache": "none"}, "evaluate": {}})
+    # Checkpoints and claims refer to what evaluators measure.
+    unread = {"evaluate": {}, "checkpoint": {}, "reported": None}
+    plan = make_plan({**values, **unread, "dataset": {**values["dataset"], "cache": "none"}})
     _, state = state_like(plan.state, folder, which="latest")
     if state.ema is not None:
         state = jax.tree.map(np.asarray, task.averaged(state))

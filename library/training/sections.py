@@ -31,6 +31,8 @@ class Dataset:
       eval_context: of text: tokens an example of an evaluation; by default `context`.
       order: "shuffle", or "streams": example i of a batch goes on where example i of the batch
         before it ended, for models that carry a state from batch to batch.
+      repeats: times that each example comes in its batch, each time augmented anew (repeated
+        augmentation, Hoffer et al. 2020); `batch_size` counts all of them.
     """
 
     name: str
@@ -49,6 +51,35 @@ class Dataset:
     context: int | None = None
     eval_context: int | None = None
     order: Literal["shuffle", "streams"] = "shuffle"
+    repeats: int = 1
+
+    def __post_init__(self):
+        if not 1 <= self.repeats <= self.batch_size:
+            raise ConfigError(
+                f"dataset, repeats={self.repeats}: valid are 1 to batch_size={self.batch_size}"
+            )
+        if self.repeats > 1 and self.order != "shuffle":
+            raise ConfigError(
+                f"dataset, repeats={self.repeats} with order={self.order!r}: examples are repeated "
+                "in the order 'shuffle' only"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """A split of a name of the recipe's own, for evaluators to take.
+
+    Attributes:
+      split: as its data set calls it, "validation" or "test[:90%]".
+      dataset: another data set of the same classes; by default the one that is trained on.
+      data_dir: where that lies, by default where the other does.
+      preprocess: host preprocessing of its own, such as a larger crop; by default that of "test".
+    """
+
+    split: str = "test"
+    dataset: str | None = None
+    data_dir: str | None = None
+    preprocess: tuple[dict, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +165,7 @@ class Recipe:
         `image` is (b, views, h, w, c) in training.
       normalize: mean and std by channel, of all batches, after augmentation.
       evaluate: evaluators by name: kind, every, and the kind's own arguments.
+      splits: by name, what evaluators may take for their `split`, see `Split`.
       checkpoint: see `Checkpointing`.
       parallel: see `Parallel`.
       ema: decay, every, warmup of running averages, evaluated beside the raw params.
@@ -156,6 +188,7 @@ class Recipe:
     views: int = 1
     normalize: dict | None = None
     evaluate: dict = dataclasses.field(default_factory=dict)
+    splits: dict = dataclasses.field(default_factory=dict)
     checkpoint: dict = dataclasses.field(default_factory=dict)
     parallel: dict = dataclasses.field(default_factory=dict)
     ema: dict | None = None

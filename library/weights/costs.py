@@ -96,6 +96,9 @@ def flops_by_path(
 ) -> dict[str, int]:
     """Returns FLOPs by the path of the module in whose call they are.
 
+    Of a choice, such as of a formulation for the platform, the dearest counts: convolutions and
+    matrix products do, sums and products by element do not.
+
     A stack of names holds those of transformations and methods, too: it is read as far as what has
     been read is the beginning of a known path, leaving out what is not.
     """
@@ -114,14 +117,18 @@ def flops_by_path(
         elif equation.primitive.name == "dot_general":
             add(stack, times * _product(equation))
         repeated = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
-        for inner in _inner(equation):
-            for path, more in flops_by_path(inner, known, stack, times * repeated).items():
+        within = [flops_by_path(each, known, stack, times * repeated) for each in _inner(equation)]
+        if equation.primitive.name == "cond":
+            within = [max(within, key=lambda found: sum(found.values()))]
+        for found in within:
+            for path, more in found.items():
                 spent[path] = spent.get(path, 0) + more
     return spent
 
 
 def _inner(equation: Any) -> list[Any]:
-    held = [getattr(value, "jaxpr", value) for value in equation.params.values()]
+    values = [*equation.params.values(), *equation.params.get("branches", ())]
+    held = [getattr(value, "jaxpr", value) for value in values]
     return [each for each in held if hasattr(each, "eqns")]
 
 

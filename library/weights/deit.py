@@ -1,4 +1,8 @@
-"""DeiT of timm and of its authors, with a distillation token or, a `vit` then, without."""
+"""DeiT of timm, of its authors and of transformers, with a distillation token or without.
+
+Without one it is a `vit`, in transformers, too. With one, `HUGGING_FACE_RULES` is of
+DeiTForImageClassificationWithTeacher.
+"""
 
 from library.weights import vit
 from library.weights.mapping import Rule, dense_rules
@@ -8,6 +12,11 @@ RULES = (
     Rule("params/distillation", "dist_token"),
     *dense_rules("distillation_head", "head_dist"),
     *vit.TIMM_RULES,
+)
+HUGGING_FACE_RULES = (
+    Rule("params/distillation", "deit.embeddings.distillation_token"),
+    *dense_rules("distillation_head", "distillation_classifier"),
+    *vit.hugging_face_rules("deit", "cls_classifier"),
 )
 _PAPER = (
     "Touvron et al. 2021, Training data-efficient image transformers & distillation through "
@@ -36,6 +45,8 @@ PUBLISHED: Table = {
         stages=tuple(f"blocks.{i}" for i in range(12)),
         transform=Transform(resize=248, interpolation="bicubic"),
         reported=Reported(top1, top5, _SOURCE.format(name)),
+        ignored=vit.HUGGING_FACE_IGNORED,
+        others=(HUGGING_FACE_RULES if "distilled" in name else vit.HUGGING_FACE_RULES,),
     )
     for name, (model, parameters, gmacs, top1, top5) in _SIZES.items()
 }

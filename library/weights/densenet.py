@@ -42,6 +42,7 @@ PUBLISHED: Table = {
         stages=tuple(f"features.denseblock{i}" for i in range(1, 5)),
         transform=Transform(),
         reported=Reported(top1, top5, _V1),
+        others=(TORCHVISION_FILE_RULES,),
     )
     for name, (parameters, gmacs, top1, top5) in _SIZES.items()
 }

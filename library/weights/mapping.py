@@ -173,6 +173,11 @@ def assign(
     return unflatten_dict(filled, sep="/")
 
 
+def published_names(rules: Sequence[Rule], shapes: Mapping[str, Any]) -> frozenset[str]:
+    """Returns what a model's variables are called elsewhere."""
+    return frozenset(_place(path, rules)[0] for path in flatten_dict(shapes, sep="/"))
+
+
 def published_as(variables: Mapping[str, Any], rules: Sequence[Rule]) -> dict[str, np.ndarray]:
     """Returns a model's variables by their published names, in their published layout.
 

@@ -65,6 +65,7 @@ class Published(NamedTuple):
       transform: of the images, before them.
       reported: of the weights.
       options: keyword arguments of the reference's function, beside the classes.
+      others: further tables, of files that name the same leaves otherwise.
     """
 
     model: dict[str, Any]
@@ -78,6 +79,7 @@ class Published(NamedTuple):
     transform: Transform = Transform()
     reported: Reported | None = None
     options: Mapping[str, Any] = MappingProxyType({})
+    others: tuple[tuple[Rule, ...], ...] = ()
 
     def build(self, **changes: Any) -> nn.Module:
         """Returns the model."""

@@ -1,10 +1,10 @@
 """Vision Transformers of torchvision, timm and Hugging Face: one network under three sets of names.
 
-`HUGGING_FACE_RULES` is of ViTForImageClassification, whose own configuration has a LayerNorm
-epsilon of 1e-12 where the original and the models here have 1e-6. Masked autoencoders as Facebook
-publishes them (He et al. 2022) have timm's names, no head, and what is in `MAE_IGNORED`. They fit
-the encoder of a `mae` or `vit` with positions="learned": the sines that they were trained with are
-among their arrays, and of other frequencies than "sincos2d" here.
+`HUGGING_FACE_RULES` is of transformers' ViTForImageClassification, whose own configuration has a
+LayerNorm epsilon of 1e-12 where the original and the models here have 1e-6. Masked autoencoders as
+Facebook publishes them (He et al. 2022) have timm's names, no head, and what is in `MAE_IGNORED`.
+They fit the encoder of a `mae` or `vit` with positions="learned": the sines that they were trained
+with are among their arrays, and of other frequencies than "sincos2d" here.
 """
 
 from library.weights.mapping import (
@@ -66,20 +66,21 @@ def _torchvision(fc1: str, fc2: str) -> tuple[Rule, ...]:
     )
 
 
-def _hugging_face() -> tuple[Rule, ...]:
-    there = "vit.encoder.layer.{1-1}"
+def hugging_face_rules(name: str, head: str) -> tuple[Rule, ...]:
+    """Returns the rows of transformers' network of a name, "vit" or "deit", and its head's name."""
+    there = f"{name}.encoder.layer.{{1-1}}"
     return (
-        Rule("params/cls", "vit.embeddings.cls_token"),
-        Rule("params/positions/embedding", "vit.embeddings.position_embeddings"),
-        *conv_rules("patches", "vit.embeddings.patch_embeddings.projection", bias=True),
+        Rule("params/cls", f"{name}.embeddings.cls_token"),
+        Rule("params/positions/embedding", f"{name}.embeddings.position_embeddings"),
+        *conv_rules("patches", f"{name}.embeddings.patch_embeddings.projection", bias=True),
         *norm_rules(f"{_BLOCK}/norm1", f"{there}.layernorm_before"),
         *norm_rules(f"{_BLOCK}/norm2", f"{there}.layernorm_after"),
         *dense_rules(f"{_BLOCK}/attention/(query|key|value)", f"{there}.attention.attention.{{2}}"),
         *dense_rules(f"{_BLOCK}/attention/out", f"{there}.attention.output.dense", INPUTS),
         *dense_rules(f"{_BLOCK}/feed_forward/fc1", f"{there}.intermediate.dense"),
         *dense_rules(f"{_BLOCK}/feed_forward/fc2", f"{there}.output.dense"),
-        *norm_rules("norm", "vit.layernorm"),
-        *dense_rules("head", "classifier"),
+        *norm_rules("norm", f"{name}.layernorm"),
+        *dense_rules("head", head),
     )
 
 
@@ -88,7 +89,9 @@ TORCHVISION_RULES = _torchvision("0", "3")
 # The files of 2022 name the feed-forward layers as torchvision did before its version 0.14, which
 # renames them while it loads.
 TORCHVISION_FILE_RULES = _torchvision("linear_1", "linear_2")
-HUGGING_FACE_RULES = _hugging_face()
+HUGGING_FACE_RULES = hugging_face_rules("vit", "classifier")
+# transformers' networks may have a further layer, which its classifiers do not use.
+HUGGING_FACE_IGNORED = (r"(vit|deit)\.pooler\..*",)
 MAE_IGNORED = ("mask_token", r"decoder_.*")
 
 _PAPER = "Dosovitskiy et al. 2021, An image is worth 16x16 words, arXiv 2010.11929"
@@ -123,6 +126,7 @@ PUBLISHED: Table = {
         stages=tuple(f"encoder.layers.encoder_layer_{i}" for i in range(blocks)),
         transform=Transform(resize=resize),
         reported=Reported(top1, top5, _V1),
+        others=(TORCHVISION_FILE_RULES,),
     )
     for name, (model, blocks, parameters, gmacs, resize, top1, top5) in _OF_TORCHVISION.items()
 } | {
@@ -136,6 +140,8 @@ PUBLISHED: Table = {
         stages=tuple(f"blocks.{i}" for i in range(12)),
         transform=AUGREG,
         reported=Reported(top1, top5, _AUGREG.format(name)),
+        ignored=HUGGING_FACE_IGNORED,
+        others=(HUGGING_FACE_RULES,),
     )
     for name, (model, parameters, gmacs, top1, top5) in _OF_TIMM.items()
 }

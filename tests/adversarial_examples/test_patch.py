@@ -75,6 +75,24 @@ def test_the_best_patch_for_a_linear_score(target):
     np.testing.assert_array_equal(found[0, 0], 0.5)
 
 
+def test_a_step_sees_some_of_the_images():
+    """The middle of the patch moves where an image that is black there is drawn."""
+    image = jnp.stack([jnp.zeros((4, 4, 1)), jnp.ones((4, 4, 1))]).repeat(3, 0)
+
+    def logits(image):
+        # Only black corners make the patch count.
+        counts = 1 - image[:, 0, 0]
+        return jnp.concatenate([jnp.zeros_like(counts), counts * image[:, 2, 2] * 9], axis=-1)
+
+    settings = Settings(size=4, side=(0.7, 0.7), angle=0.0, steps=1, batch_size=1)
+    train = jax.jit(lambda key: patches.train_patch(logits, image, 1, key, settings))
+    moved = [bool((train(jax.random.key(seed)) != 0.5).any()) for seed in range(12)]
+    assert {True, False} == set(moved)
+    everything = settings._replace(batch_size=6)
+    found = patches.train_patch(logits, image, 1, jax.random.key(0), everything)
+    assert (found != 0.5).any()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -83,6 +101,7 @@ def test_the_best_patch_for_a_linear_score(target):
         (Settings(size=1), "size=1"),
         (Settings(steps=0), "steps=0"),
         (Settings(learning_rate=0.0), "learning_rate=0.0"),
+        (Settings(batch_size=0), "batch_size=0"),
     ],
 )
 def test_settings_that_are_none(settings, message):

@@ -29,6 +29,7 @@ PER_EXAMPLE = dict(
     rand_augment=dict(num_layers=1, magnitude_std=0.5, probability=0.9),
     trivial_augment=dict(),
     color_jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1),
+    pca_noise=dict(),
     grayscale=dict(probability=0.5),
     gaussian_blur=dict(kernel_size=3),
     random_erasing=dict(),
@@ -138,6 +139,7 @@ OFF = [
     dict(name="random_crop", padding=0),
     dict(name="rand_augment", probability=0.0),
     dict(name="color_jitter", brightness=0.5, contrast=0.5, saturation=0.5, probability=0.0),
+    dict(name="pca_noise", std=0.0),
     dict(name="grayscale", probability=0.0),
     dict(name="gaussian_blur", probability=0.0, kernel_size=3),
     dict(name="random_erasing", probability=0.0),
@@ -170,6 +172,7 @@ def test_probability_zero_is_the_identity_bitwise():
         (dict(name="trivial_augment", fill=-0.1), "fill=-0.1"),
         (dict(name="color_jitter", hue=0.6), "hue=0.6.*nearest is 0.5"),
         (dict(name="color_jitter", contrast=-0.6), "contrast=-0.6"),
+        (dict(name="pca_noise", std=-0.1), "std=-0.1.*nearest is 0"),
         (dict(name="gaussian_blur", sigma=(2.0, 1.0)), "sigma"),
         (dict(name="gaussian_blur", kernel_size=0), "kernel_size=0"),
         (dict(name="random_resized_crop", area=(0.1, 1.1)), "area=.*<= 1"),
@@ -351,6 +354,21 @@ def test_color_jitter_of_strength_zero_changes_nothing():
     gray = batch | dict(image=batch["image"][..., :1])
     with pytest.raises(ValueError, match=r"3 channels.*\(8, 8, 1\)"):
         apply(make(name="color_jitter", hue=0.1), gray)
+
+
+def test_pca_noise_adds_one_colour_along_the_principal_components():
+    batch = batch_of(512)
+    added = np.asarray(program("pca_noise")(batch, KEY)["image"]) - np.asarray(batch["image"])
+    draws = np.asarray(jax.vmap(lambda key: jax.random.normal(key, (3,)))(keys_of(batch)))
+    vectors, values = augmentation._EIGENVECTORS, augmentation._EIGENVALUES
+    expected = 0.1 * (draws * values) @ vectors.T
+    np.testing.assert_allclose(
+        added, np.broadcast_to(expected[:, None, None], added.shape), atol=2e-7
+    )
+    # A table of principal components: orthonormal, the first of them nearly grey.
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(3), atol=2e-4)
+    np.testing.assert_allclose(np.abs(vectors[:, 0]), 3**-0.5, atol=0.01)
+    assert not np.array_equal(added, np.clip(added + batch["image"], 0, 1) - batch["image"])
 
 
 def test_grayscale_is_the_luma_of_pil():

@@ -5,12 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from library import trees
+from library import config, trees
 from library.config import ConfigError
 from library.data import pipeline, preprocessing, sources
 from library.data.pipeline import Slice
 from library.data.preprocessing import CorruptExample
 from library.training.feed import Feed
+from library.training.sections import Dataset
 from tests import tiny
 
 SEED = 7
@@ -301,3 +302,69 @@ def test_streams_read_on_from_batch_to_batch():
     np.testing.assert_array_equal(joined(batches, "row").reshape(2, 4), found[1:3])
     with pytest.raises(ConfigError, match="3 examples are too few for batch_size=4"):
         order(np.arange(4), 4, 3)
+
+
+def test_repeated_examples_come_in_blocks_each_with_its_own_position():
+    # 10 examples in batches of 6, of which 2 are different: 5 batches are an epoch of rows.
+    order = pipeline.order("shuffle", SEED, repeats=3)
+    loader = make_loader(10, ops=[jitter])
+    batches = take(pipeline.train_batches(loader, 6, order=order), 10)
+    np.testing.assert_array_equal(joined(batches, "index"), np.arange(60))
+    blocks = joined(batches, "row").reshape(10, 3, 2)
+    np.testing.assert_array_equal(blocks, np.broadcast_to(blocks[:, :1], blocks.shape))
+    once = take(pipeline.train_batches(loader, 2, order=pipeline.order("shuffle", SEED)), 10)
+    np.testing.assert_array_equal(blocks[:, 0].reshape(-1), joined(once, "row"))
+    # What the host draws for an example, it draws anew for each of its places.
+    assert len(set(joined(batches, "draw"))) == 60
+    assert_same(take(pipeline.train_batches(loader, 6, order=order, start=7), 3), batches[7:])
+
+
+def test_repeats_that_do_not_divide_the_batch_go_on_in_the_next():
+    order = pipeline.order("shuffle", SEED, repeats=3)
+    found = order(np.arange(16), 8, 10).reshape(2, 8)
+    a, b, c, d, e, f = pipeline.rows(np.arange(6), SEED, 10)
+    np.testing.assert_array_equal(found[0], [a, b, c, a, b, c, a, b])
+    np.testing.assert_array_equal(found[1], [c, d, e, d, e, f, d, e])
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_repeated_examples_are_shared_out_among_processes(count):
+    order = pipeline.order("shuffle", SEED, repeats=3)
+    loader = make_loader(10)
+    (whole,) = take(pipeline.train_batches(loader, 6, order=order), 1)
+    rows = [
+        take(pipeline.train_batches(loader, 6, order=order, part=Slice(i, count)), 1)[0]["row"]
+        for i in range(count)
+    ]
+    np.testing.assert_array_equal(np.concatenate(rows), whole["row"])
+    if count == 3:
+        assert all(len(set(part)) == 2 for part in rows)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (dict(repeats=0), "repeats=0: valid are 1 to batch_size=16"),
+        (dict(repeats=17), "repeats=17: valid are 1 to batch_size=16"),
+        (dict(repeats=2, order="streams"), "repeats=2 with order='streams'"),
+    ],
+)
+def test_repeats_that_do_not_fit_are_refused(values, message):
+    with pytest.raises(ConfigError, match=message):
+        config.read(Dataset, dict(name="digits", batch_size=16, **values), "dataset")
+
+
+def test_a_run_with_repeats_trains_on_what_the_order_says(monkeypatch):
+    tiny.serve(monkeypatch, train=tiny.arrays(20))
+
+    def rows(cache):
+        plan = tiny.plan_on(2, dataset=dict(repeats=4, cache=cache))
+        batch = next(Feed(plan).train(3))
+        return np.asarray(batch["row"]), plan
+
+    streamed, plan = rows("none")
+    size, count = plan.dataset.batch_size, len(plan.loader.source.records)
+    order = pipeline.order("shuffle", plan.recipe.seed, 4)
+    np.testing.assert_array_equal(streamed, order(3 * size + np.arange(size), size, count))
+    np.testing.assert_array_equal(rows("device")[0], streamed)
+    assert len(set(streamed)) == size // 4

@@ -1,5 +1,6 @@
 """Host preprocessing against PIL, numpy and what was computed by hand."""
 
+import collections
 import io
 import math
 import pickle
@@ -245,6 +246,36 @@ def test_center_crop_is_that_of_torchvision(shape, size, corner):
     np.testing.assert_array_equal(out, image[top : top + height, left : left + width])
 
 
+def test_random_crops_are_equally_often_at_every_place():
+    image = np.arange(6 * 5, dtype=np.uint8).reshape(6, 5, 1)
+    generator, corners = np.random.default_rng(0), collections.Counter()
+    for _ in range(6_000):
+        out = apply(preprocessing.random_crop((4, 4)), image, generator)
+        top, left = divmod(int(out[0, 0, 0]), 5)
+        np.testing.assert_array_equal(out, image[top : top + 4, left : left + 4])
+        corners[top, left] += 1
+    # 3 x 2 places, each of 1,000 +- 29 draws.
+    assert sorted(corners) == [(top, left) for top in range(3) for left in range(2)]
+    assert all(abs(count - 1_000) < 120 for count in corners.values())
+    whole = apply(preprocessing.random_crop((6, 5)), image, generator)
+    np.testing.assert_array_equal(whole, image)
+
+
+def test_the_shorter_side_is_drawn_from_a_range_with_its_ends(photo):
+    generator, seen = np.random.default_rng(0), collections.Counter()
+    operation = preprocessing.random_resize_short((20, 24))
+    for _ in range(500):
+        out = apply(operation, photo, generator)
+        size = min(out.shape[:2])
+        np.testing.assert_array_equal(out, apply(preprocessing.resize_short(size), photo))
+        seen[size] += 1
+    assert sorted(seen) == [20, 21, 22, 23, 24]
+    # 100 +- 9 draws of each.
+    assert all(abs(count - 100) < 40 for count in seen.values())
+    fixed = apply(preprocessing.random_resize_short((20, 20), "bicubic"), photo, generator)
+    np.testing.assert_array_equal(fixed, resized(photo, 20, 26, "bicubic"))
+
+
 @pytest.mark.parametrize(
     ("shape", "fraction", "rows", "columns"),
     [
@@ -377,11 +408,30 @@ def test_features_become_labels_and_targets():
         preprocessing.to_target("name")({"name": b"x"}, None)
 
 
+def test_a_list_of_classes_becomes_yes_and_no():
+    make = preprocessing.to_labels("real_label", num_classes=4)
+    for classes, expected in (([2, 0], [1, 0, 1, 0]), ([], [0] * 4), ([3, 3], [0, 0, 0, 1])):
+        example = {"label": np.int32(1), "real_label": np.array(classes, np.int64), "file": b"x"}
+        out = make(example, None)
+        assert set(out) == {"label", "file"}
+        assert out["label"].dtype == np.float32
+        np.testing.assert_array_equal(out["label"], expected)
+    assert make({"real_label": np.array([])}, None)["label"].sum() == 0
+    with pytest.raises(ValueError, match=r"real_label is \[4\]: classes are 0 to 3"):
+        make({"real_label": np.array([4])}, None)
+    with pytest.raises(ValueError, match="classes are whole numbers"):
+        make({"real_label": np.array([0.5])}, None)
+    with pytest.raises(ConfigError, match="0 is not a whole number of 1 or more"):
+        preprocessing.to_labels("real_label", num_classes=0)
+
+
 def operations():
     return {
         "decode": preprocessing.decode(),
         "resize": preprocessing.resize(10),
         "resize_short": preprocessing.resize_short(10),
+        "random_resize_short": preprocessing.random_resize_short((10, 20)),
+        "random_crop": preprocessing.random_crop(10),
         "center_crop": preprocessing.center_crop(10),
         "central_crop": preprocessing.central_crop(0.5),
         "inception_crop": preprocessing.inception_crop(10),
@@ -437,6 +487,8 @@ def test_operations_on_what_is_not_decoded_say_so(photo, rng):
 def test_crops_and_pads_that_do_not_fit(photo):
     with pytest.raises(ValueError, match=r"center_crop of 60x60 out of uint8 \(48, 64, 3\)"):
         apply(preprocessing.center_crop(60), photo)
+    with pytest.raises(ValueError, match=r"random_crop of 50x50 out of uint8 \(48, 64, 3\)"):
+        apply(preprocessing.random_crop(50), photo)
     with pytest.raises(ValueError, match=r"pad to 60x60 of uint8 \(48, 64, 3\)"):
         apply(preprocessing.pad(60), photo)
 
@@ -451,6 +503,10 @@ def test_crops_and_pads_that_do_not_fit(photo):
         dict(name="resize", size=8, method="area"),
         dict(name="resize", size="8"),
         dict(name="resize_short", size=[8, 8]),
+        dict(name="random_resize_short", sizes=[480, 256]),
+        dict(name="random_resize_short", sizes=[0, 256]),
+        dict(name="random_resize_short", sizes=[256]),
+        dict(name="random_crop", size=0),
         dict(name="center_crop", size=-1),
         dict(name="central_crop", fraction=0.0),
         dict(name="central_crop", fraction=1.5),

@@ -16,6 +16,25 @@ BAD = {
     "no number": (["--attack=fgsm", "--epsilon=8/0"], "--epsilon=8/0: write a number"),
     "target of an attack": (["--attack=pgd", "--target=9"], "no class '9'"),
     "target of none": (["--target=b"], "add --attack=fgsm or --attack=pgd"),
+    "patch without a target": (["--attack=patch"], "add --target=CLASS"),
+    "patch of no class": (["--attack=patch", "--target=e"], "no class 'e': valid are 0 to 3"),
+    "size of a patch": (
+        ["--attack=patch", "--target=b", "--patch_size=0.5,0.3"],
+        "--patch_size=0.5,0.3: write a share of the image's shorter side",
+    ),
+    "no size": (
+        ["--attack=patch", "--target=b", "--patch_size=big"],
+        "--patch_size=big: write a number",
+    ),
+    "size of no patch": (
+        ["--attack=pgd", "--patch_size=0.3"],
+        "--patch_size is not read with --attack=pgd",
+    ),
+    "epsilon of a patch": (
+        ["--attack=patch", "--target=b", "--epsilon=0.1"],
+        "--epsilon is not read with --attack=patch",
+    ),
+    "steps": (["--attack=patch", "--target=b", "--steps=0"], "--steps"),
     "attack and method": (["--attack=pgd", "--layer=stage1"], "reads no methods, layer, class"),
     "flag": (["--method=cam"], "unknown flag '--method': did you mean '--methods'?"),
 }
@@ -59,6 +78,21 @@ def test_a_split_is_explained_and_misread(program, classifier, tmp_path):
     assert ended.out.splitlines()[1].startswith("adversarial accuracy: ")
     assert {p.name for p in output.iterdir()} == {"adversarial.html", "adversarial_fgsm.png"}
     assert "adversarial accuracy" in (output / "adversarial.html").read_text()
+
+
+def test_a_patch_is_printed(program, classifier):
+    ended = program(
+        *("explain", f"--workdir={classifier}", "--num=3", "--attack=patch", "--target=c"),
+        *("--patch_size=0.5", "--steps=2"),
+    )
+    assert ended.code == 0, ended
+    assert ended.out.startswith("taken for c with the patch: ")
+    page = classifier / "explained" / "adversarial.html"
+    assert ended.out.splitlines()[-1] == str(page)
+    names = {"adversarial.html", "adversarial_patch.png", "patch.png"}
+    assert {p.name for p in page.parent.iterdir()} == names
+    assert "50% of the shorter side" in page.read_text()
+    assert "at 10 places each" in page.read_text()
 
 
 def test_what_is_not_explained(program, classifier, tmp_path):

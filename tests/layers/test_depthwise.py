@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from library.layers.depthwise import depthwise
+from library.layers.depthwise import convolve, depthwise
 
 
 class Layer(nn.Module):
@@ -62,3 +62,28 @@ def test_params():
     assert params["bias"].shape == (6,)
     params = jax.eval_shape(Layer(5).init, jax.random.key(0), x)["params"]["window"]
     assert set(params) == {"kernel"}
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("pads", [((1, 1), (1, 1)), ((0, 1), (2, 0))])
+def test_values_and_gradients_are_those_of_a_convolution_with_a_group_a_channel(stride, pads):
+    draw = np.random.default_rng(0)
+    x, kernel = draw.normal(size=(2, 7, 6, 5)), draw.normal(size=(3, 3, 1, 5))
+
+    def grouped(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            (stride, stride),
+            pads,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=5,
+        )
+
+    with jax.enable_x64(True):
+        arrays = (jnp.asarray(x), jnp.asarray(kernel))
+        made, back = jax.vjp(lambda x, k: convolve(x, k, stride, pads), *arrays)
+        expected, back_expected = jax.vjp(grouped, *arrays)
+        np.testing.assert_allclose(made, expected, 1e-12, 1e-12)
+        for ours, theirs in zip(back(made), back_expected(made), strict=True):
+            np.testing.assert_allclose(ours, theirs, 1e-12, 1e-12)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from library.layers.whitening import patches
-from library.models.airbench import airbench94
+from library.models.airbench import airbench94, airbench96
+from tests import sizes
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,28 @@ def test_running_averages_keep_six_tenths_and_move_in_training_only(initialised)
 
     mean = np.asarray(unpooled(image)).mean((0, 1, 2))
     np.testing.assert_allclose(stats["mean"][:24], 0.4 * mean, rtol=1e-4, atol=1e-6)
+
+
+def test_airbench96_adds_a_third_convolution_to_what_the_first_one_leaves():
+    assert sizes.parameters(airbench96(), 32) == 9_915_704
+    model = airbench96(widths=(26, 4, 4))
+    image = jax.random.normal(jax.random.key(0), (2, 10, 10, 3))
+    variables = jax.jit(model.init)(jax.random.key(1), image)
+    # Without its kernel, the third normalization leaves its bias.
+    layers = variables["params"]
+    layers["stage1_conv3"]["kernel"] = jnp.zeros((3, 3, 26, 26))
+    layers["stage1_norm3"]["bias"] = jnp.full(26, 0.25)
+
+    @jax.jit
+    def recorded(variables):
+        options = dict(mutable=["intermediates"], capture_intermediates=True)
+        return model.apply(variables, image, **options)[1]["intermediates"]
+
+    made = recorded(variables)
+    first = jax.nn.gelu(made["stage1_norm1"]["__call__"][0], approximate=False)
+    expected = jax.nn.gelu(first + 0.25, approximate=False)
+    np.testing.assert_allclose(made["stage1"], expected, rtol=1e-5, atol=1e-6)
+    assert (airbench94().momentum, airbench96().momentum) == (0.6, 0.9)
 
 
 def test_an_image_too_small_is_refused():

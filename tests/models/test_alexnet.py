@@ -10,6 +10,7 @@ from library.config import ConfigError, build
 from library.models import alexnet
 from library.weights import costs
 from library.weights.catalogue import find
+from tests import sizes
 
 
 def outputs(name, size=224):
@@ -144,6 +145,23 @@ def test_dropout_is_before_the_hidden_layers_in_one_and_after_them_in_two_towers
     assert float(dropped.mean()) == pytest.approx(dead, abs=0.1)
 
 
+def test_the_stem_for_small_images():
+    model = alexnet.alexnet(num_classes=10, hidden_size=256, stem="cifar", width_multiplier=0.5)
+    assert sizes.shapes(model, 32) == {
+        "stage1": (16, 16, 32),
+        "stage2": (7, 7, 96),
+        "stage3": (3, 3, 128),
+        "features": (256,),
+    }
+    kernels = 5 * 5 * (3 * 32 + 32 * 96) + 3 * 3 * (96 * 192 + 192 * 128 + 128 * 128)
+    dense = 128 * 256 + 256 * 256 + 256 * 10
+    biases = 32 + 96 + 192 + 2 * 128 + 2 * 256 + 10
+    assert sizes.parameters(model, 32) == kernels + dense + biases
+    assert sizes.shapes(model, 29)["stage3"] == (3, 3, 128)
+    with pytest.raises(ValueError, match="29x29 or larger, not 28x28"):
+        sizes.shapes(model, 28)
+
+
 @pytest.mark.parametrize(("name", "size"), [("alexnet.alexnet", 62), ("alexnet.alexnet_2012", 63)])
 def test_the_smallest_image_and_the_types(name, size):
     model = build(dict(name=name, num_classes=3, dtype="bfloat16"), "library.models", "model")
@@ -162,6 +180,13 @@ def test_the_smallest_image_and_the_types(name, size):
     assert variables["params"]["fc6"]["kernel"].dtype == jnp.float32
     with pytest.raises(ValueError, match=f"{size + 1}x{size + 1} or larger, not {size}x{size}"):
         trace(size)
+
+
+def test_a_stem_or_a_width_that_there_is_not():
+    with pytest.raises(ConfigError, match=r"stem 'cifar10': .*cifar"):
+        alexnet.alexnet(stem="cifar10")
+    with pytest.raises(ConfigError, match="width_multiplier=0"):
+        alexnet.alexnet(width_multiplier=0.0)
 
 
 @pytest.mark.parametrize("name", ["alexnet", "alexnet.alexnet_2012"])

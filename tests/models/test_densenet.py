@@ -151,6 +151,15 @@ def test_the_stem_for_small_images_keeps_their_size():
     assert densenet.densenet121(stem="cifar").stem == "cifar"
 
 
+def test_one_of_any_size_and_the_strided_stem():
+    model = densenet.densenet(block_sizes=(2, 3), growth=4, stem="strided", compression=1.0)
+    _, variables = made(model, 32)
+    recorded = {name: x.shape[1:] for name, x in variables["intermediates"].items()}
+    assert recorded == {"stage1": (16, 16, 16), "stage2": (8, 8, 28), "features": (28,)}
+    # The defaults are DenseNet-BC-100-12, which reads like one network of this kind.
+    assert densenet.densenet() == densenet.densenet_bc100()
+
+
 def test_names_of_torchvision_and_of_its_files():
     model = densenet.DenseNet(5, (1, 2), 2, 4, "imagenet")
     variables = zeros(made(model, 16)[1])
@@ -170,6 +179,8 @@ def test_names_of_torchvision_and_of_its_files():
         (dict(name="densenet.densenet121", stem="cifar10"), "stem 'cifar10': .*cifar"),
         (dict(name="densenet.densenet121", num_classes=0), "num_classes=0"),
         (dict(name="densenet.densenet40", growth=0), "growth=0"),
+        (dict(name="densenet", block_sizes=()), r"block_sizes=\(\)"),
+        (dict(name="densenet", compression=0.0), "compression=0"),
         (dict(name="densenet.densenet40", dropout=1.0), "dropout=1.0"),
         (dict(name="densenet.densenet_bc100", dtype="f16"), "dtype 'f16'"),
     ],

@@ -228,3 +228,12 @@ def test_kernels_start_as_in_the_authors_code():
 def test_a_misunderstood_argument_builds_nothing(arguments, message):
     with pytest.raises(ConfigError, match=message):
         build(dict(name="efficientnet.efficientnet_b0", **arguments), "library.models", "model")
+
+
+def test_any_size():
+    model = efficientnet.efficientnet(width=2.0, depth=3.1, dropout=0.5)
+    assert model.clone(convention=efficientnet.TORCHVISION_LARGE) == efficientnet.efficientnet_b7()
+    model = model.clone(convention=efficientnet.TENSORFLOW)
+    assert model == efficientnet.efficientnet_b7(variant="tensorflow")
+    with pytest.raises(ConfigError, match="factors are more than 0"):
+        efficientnet.efficientnet(depth=0.0)

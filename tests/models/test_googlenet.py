@@ -163,6 +163,33 @@ def test_the_last_pooling_is_2x2_with_batch_normalization_and_3x3_in_the_origina
     assert variables["intermediates"]["stage5"].shape == (2, side, side, 1024)
 
 
+@pytest.mark.parametrize(("stem", "side"), [("cifar", 32), ("strided", 16)])
+def test_the_stems_for_small_images(stem, side):
+    model = googlenet.googlenet(num_classes=10, stem=stem, width_multiplier=0.25)
+    _, variables = shapes_of(model, 32)
+    assert variables["params"]["conv1"]["conv"]["kernel"].shape == (3, 3, 3, 16)
+    recorded = {name: x.shape[1:] for name, x in variables["intermediates"].items()}
+    assert recorded == {
+        "stage1": (side, side, 16),
+        "stage2": (side, side, 48),
+        "stage3": (side // 2, side // 2, 120),
+        "stage4": (side // 4, side // 4, 208),
+        "stage5": (side // 8, side // 8, 256),
+        "features": (256,),
+    }
+    smallest = {"cifar": 4, "strided": 7}[stem]
+    assert shapes_of(model, smallest)[0].shape == (2, 10)
+    with pytest.raises(ValueError, match=f"{smallest}x{smallest} or larger"):
+        shapes_of(model, smallest - 1)
+
+
+def test_a_stem_or_a_width_that_there_is_not():
+    with pytest.raises(ConfigError, match=r"stem 'cifar10': .*cifar"):
+        googlenet.googlenet(stem="cifar10")
+    with pytest.raises(ConfigError, match="width_multiplier=-1"):
+        googlenet.googlenet(width_multiplier=-1.0)
+
+
 def test_the_smallest_image():
     assert shapes_of(googlenet.googlenet(aux=True), 15)[0].shape == (2, 1000)
     with pytest.raises(ValueError, match="15x15 or larger, not 14x14"):

@@ -128,3 +128,9 @@ def test_an_image_that_does_not_divide_is_refused():
 def test_a_misunderstood_argument_builds_nothing(argument, message):
     with pytest.raises(config.ConfigError, match=message):
         mlp_mixer.mixer_b16(**argument)
+
+
+def test_any_size():
+    assert mlp_mixer.mlp_mixer() == mlp_mixer.mixer_b16()
+    with pytest.raises(config.ConfigError, match="tokens_hidden=0"):
+        mlp_mixer.mlp_mixer(tokens_hidden=0)

@@ -33,6 +33,25 @@ def test_layers_of_table_2():
     }
 
 
+# As kuangliu/pytorch-cifar describes it: the blocks that are projected gain 1x1 convolutions and
+# their normalizations, from 32 to 32, 32 to 16, 16 to 24, 64 to 96 and 160 to 320 channels.
+def test_params_of_the_one_that_is_usual_on_cifar():
+    strides = (1, 1, 1, 2, 2, 1, 2, 1)
+    plain, projected = (mobilenet_v2(10, strides=strides, projected=p) for p in (False, True))
+    assert sizes.parameters(plain, 32) == 3_504_872 - 990 * 1281
+    added = [(32, 32), (32, 16), (16, 24), (64, 96), (160, 320)]
+    assert sum(i * o + 2 * o for i, o in added) == 2_296_922 - (3_504_872 - 990 * 1281)
+    assert sizes.parameters(projected, 32) == 2_296_922
+    shapes = sizes.shapes(projected, 32)
+    assert [shapes[f"stage{i}"] for i in (1, 2, 3, 4)] == [
+        (32, 32, 24),
+        (16, 16, 32),
+        (8, 8, 96),
+        (4, 4, 320),
+    ]
+    assert "stage5" not in shapes
+
+
 def test_widths_are_rounded_but_not_by_more_than_a_tenth():
     expected = {32.0: 32, 16 * 0.35: 8, 34.0: 32, 36.0: 40, 1.0: 8}
     assert {width: rounded(width) for width in expected} == expected
@@ -55,6 +74,24 @@ def test_the_shortcut_is_where_the_shape_stays(features, stride, expansion, shor
     assert bool((y == x).all()) if shortcut else not y.any()
 
 
+def test_a_projected_shortcut_is_where_only_the_width_changes():
+    x = jax.random.normal(jax.random.key(0), (1, 4, 4, 4))
+    for features, stride, names in ((6, 1, 2), (4, 1, 0), (6, 2, 0)):
+        block = InvertedResidual(features, stride, 1, projected=True)
+        variables = block.init(jax.random.key(1), x, False)
+        params = variables["params"]
+        assert "expand" in params
+        assert sum("shortcut" in name for name in params) == names
+        params["norm3"] = jax.tree.map(jnp.zeros_like, params["norm3"])
+        y = block.apply(variables, x, False)
+        if names:
+            kernel = params["shortcut_conv"]["kernel"][0, 0]
+            x_ = x @ kernel / jnp.sqrt(1 + 1e-5)
+            assert jnp.allclose(y, x_, rtol=1e-5, atol=1e-5)
+        else:
+            assert bool((y == x).all()) if stride == 1 else not y.any()
+
+
 def test_bfloat16():
     model = mobilenet_v2(num_classes=3, dtype="bfloat16")
     image = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
@@ -67,3 +104,6 @@ def test_refused():
         mobilenet_v2(width_multiplier=0.0)
     with pytest.raises(ConfigError, match=r"dropout=-0\.1"):
         mobilenet_v2(dropout=-0.1)
+    for strides in ((2, 1, 2), (2, 1, 2, 2, 2, 1, 2, 3)):
+        with pytest.raises(ConfigError, match=r"strides=.*: 8 of 1 and 2"):
+            mobilenet_v2(strides=strides)

@@ -1,11 +1,14 @@
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
+from library.config import ConfigError
+from library.layers.stochastic_depth import StochasticDepth
 from library.models import resnet
 from library.models.wide_resnet import wide_resnet
 
@@ -201,3 +204,46 @@ def test_convolutions_start_with_hes_variance():
         # Four standard deviations of a standard deviation of so many draws.
         allowed = 4 / (2 * kernel.size) ** 0.5
         assert float(kernel.std()) == pytest.approx((2 / fan_out) ** 0.5, rel=allowed)
+
+
+@pytest.mark.parametrize("factory", [resnet.resnet50, resnet.resnet50_v2])
+def test_rates_of_stochastic_depth_grow_from_the_first_to_the_last_block(factory):
+    seen = {}
+
+    def note(next_function, args, kwargs, context):
+        if isinstance(context.module, StochasticDepth):
+            seen["/".join(context.module.path)] = context.module.rate
+        return next_function(*args, **kwargs)
+
+    image = jnp.zeros((1, 32, 32, 3))
+    plain, dropped = factory(width=1), factory(width=1, drop_path=0.05)
+    with nn.intercept_methods(note):
+        shapes = jax.eval_shape(plain.init, jax.random.key(0), image)
+        assert not seen
+        assert jax.eval_shape(dropped.init, jax.random.key(0), image) == shapes
+    # The first block has a rate of 0, and so no layer for it.
+    names = [f"stage{s}_block{i + 1}" for s, n in enumerate((3, 4, 6, 3), 1) for i in range(n)]
+    assert list(seen) == [f"{block}/drop_path" for block in names[1:]]
+    np.testing.assert_allclose(list(seen.values()), [0.05 * i / 15 for i in range(1, 16)])
+    with pytest.raises(ConfigError, match=r"drop_path=1\.0"):
+        factory(drop_path=1.0)
+
+
+@pytest.mark.parametrize("module", [resnet.Block, resnet.PreactivationBlock])
+def test_a_dropped_residual_leaves_the_shortcut(x, module):
+    x = jnp.abs(x)
+    block = module("basic", 16, 1, "projection", drop_path=0.5)
+    variables = block.init(jax.random.key(0), x, False)
+    apply = jax.jit(partial(block.apply, variables, x, True, mutable=["batch_stats"]))
+    whole = module("basic", 16, 1, "projection").apply(variables, x, True, mutable=["batch_stats"])
+    residual = np.asarray(whole[0] - x)
+    kinds = set()
+    for seed in range(8):
+        y = np.asarray(apply(rngs={"dropout": jax.random.key(seed)})[0])
+        for example in range(len(x)):
+            dropped = np.array_equal(y[example], np.asarray(x)[example])
+            kinds.add(dropped)
+            if not dropped and module is resnet.PreactivationBlock:
+                expected = np.asarray(x)[example] + 2 * residual[example]
+                np.testing.assert_allclose(y[example], expected, rtol=1e-4, atol=1e-4)
+    assert kinds == {True, False}

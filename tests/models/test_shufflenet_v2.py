@@ -29,6 +29,19 @@ def test_layers_of_table_5(name):
     }
 
 
+def test_the_stem_for_small_images_keeps_their_size():
+    model = shufflenet_v2.shufflenet_v2_x1_0(num_classes=100, stem="cifar")
+    # 900 classes less than in torchvision.
+    assert sizes.parameters(model, 32) == 2_278_604 - 900 * 1025
+    assert sizes.shapes(model, 32) == {
+        "stage1": (32, 32, 24),
+        "stage2": (16, 16, 116),
+        "stage3": (8, 8, 232),
+        "stage4": (4, 4, 464),
+        "features": (1024,),
+    }
+
+
 def test_half_of_the_channels_pass_a_unit_to_the_even_places():
     unit = shufflenet_v2.Unit(8, 1)
     x = jax.random.normal(jax.random.key(0), (1, 4, 4, 8))
@@ -62,5 +75,7 @@ def test_bfloat16():
 def test_refused():
     with pytest.raises(ConfigError, match="num_classes=-1"):
         shufflenet_v2.shufflenet_v2_x1_0(num_classes=-1)
+    with pytest.raises(ConfigError, match="stem 'small'"):
+        shufflenet_v2.shufflenet_v2_x0_5(stem="small")
     with pytest.raises(ConfigError, match="dtype"):
         shufflenet_v2.shufflenet_v2_x2_0(param_dtype="int8")

@@ -117,3 +117,12 @@ def test_the_papers_rates_of_stochastic_depth():
 def test_a_misunderstood_argument_builds_nothing(argument, message):
     with pytest.raises(config.ConfigError, match=message):
         swin.swin_t(**argument)
+
+
+def test_any_size():
+    model = swin.swin(width=64, depths=(1, 2))
+    assert (model.width, model.depths, model.num_heads) == (64, (1, 2), 2)
+    with pytest.raises(config.ConfigError, match="width=70 is no multiple of 32; nearest: 64"):
+        swin.swin(width=70)
+    with pytest.raises(config.ConfigError, match=r"depths=\(2, 0\)"):
+        swin.swin(depths=(2, 0))

@@ -322,6 +322,17 @@ def test_training_moves_batch_statistics_and_drops_units_by_key():
     assert not np.array_equal(head[0], head[1])
 
 
+def test_frozen_statistics_are_used_and_kept_and_nothing_is_dropped():
+    task = classification(Small(3, dropout=0.5), SGD, num_classes=3, frozen_statistics=True)
+    batch = small_batch()
+    state = task.init(KEY, batch)
+    moved, metrics = jax.jit(task.update)(state, batch, KEY)
+    jax.tree.map(np.testing.assert_array_equal, moved.variables, state.variables)
+    expected = task.evaluate(state, batch, KEY)["loss"]
+    np.testing.assert_allclose(metrics["loss"], expected, 1e-6)
+    assert not np.array_equal(moved.params["head"]["kernel"], state.params["head"]["kernel"])
+
+
 def test_initial_values_follow_the_key():
     task = classification(Small(3), SGD, num_classes=3)
     batch = small_batch()
@@ -352,6 +363,7 @@ def test_built_by_name_with_the_number_of_classes_of_the_data():
         (dict(label_smoothing=1.0), "label_smoothing=1.0: valid are 0 to below 1"),
         (dict(label_smoothing=-0.1), "label_smoothing=-0.1"),
         (dict(reduction="mean"), "reduction='mean' is read with loss='sigmoid' only"),
+        (dict(frozen_statistics=True, aux_weight=0.3), "aux_weight=0.3 with frozen_statistics"),
     ],
 )
 def test_requests_that_do_not_fit(arguments, message):

@@ -10,6 +10,7 @@ from scipy.special import softmax
 from scipy.stats import entropy
 
 from library.config import ConfigError
+from library.models.deit import DistilledVisionTransformer
 from library.task import minimize
 from library.tasks.distillation import distillation, softened_divergence
 
@@ -41,9 +42,9 @@ def teaching(folder, output):
     return WISDOM, lambda wisdom, image: image.reshape(len(image), -1) @ wisdom["kernel"]
 
 
-def build(**options):
+def build(model=None, **options):
     return distillation(
-        Linear(),
+        model or Linear(),
         lambda loss: minimize(loss, optimizer=optax.sgd(0.1)),
         num_classes=3,
         teacher="big",
@@ -95,6 +96,85 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn():
     np.testing.assert_allclose(moved.params["head"]["kernel"], kernel / 2, atol=1e-6)
 
 
+class Normalized(nn.Module):
+    """Batch normalization, dropout, and a record of what no loss reads."""
+
+    num_classes: int = 3
+
+    @nn.compact
+    def __call__(self, image, train=False):
+        """Returns logits (b, k)."""
+        x = nn.BatchNorm(not train, name="norm")(image.reshape(len(image), -1))
+        self.sow("intermediates", "features", x)
+        x = nn.Dropout(0.5, deterministic=not train, name="dropout")(x)
+        return nn.Dense(self.num_classes, name="head")(x)
+
+
+def taught():
+    """The teacher's logits."""
+    return np.asarray(BATCH["image"] / 2 + 0.5).reshape(4, -1) @ WISDOM["kernel"]
+
+
+def test_hard_targets_are_the_class_that_the_teacher_chooses():
+    task = build(targets="hard", weight=0.25, label_smoothing=0.3)
+    state = task.init(jax.random.key(1), BATCH)
+    _, metrics = task.update(state, BATCH, jax.random.key(2))
+    logs = np.log(softmax(Linear().apply({"params": state.params}, BATCH["image"]), -1))
+    chosen = -logs[np.arange(4), taught().argmax(-1)]
+    crossed = -logs[np.arange(4), BATCH["label"]]
+    smoothed = 0.7 * crossed - 0.3 * logs.mean(-1)
+    for name, values in {
+        "divergence": chosen,
+        "cross_entropy": crossed,
+        "loss": 0.25 * chosen + 0.75 * smoothed,
+    }.items():
+        np.testing.assert_allclose(metrics[name][0], values[:3].sum(), rtol=1e-5)
+
+
+def test_a_head_of_its_own_learns_from_the_teacher_and_the_other_from_the_labels():
+    model = DistilledVisionTransformer(3, width=8, depth=1, num_heads=2, patch_size=1)
+    task = build(model, temperature=2.0, weight=0.4)
+    state = jax.jit(task.init)(jax.random.key(1), BATCH)
+    # Heads that start alike would hide one taken for the other.
+    params = jax.tree.map(lambda p: 10 * p, state.params)
+    state = state.replace(params=params)
+    moved, metrics = jax.jit(task.update)(state, BATCH, jax.random.key(2))
+    apply = jax.jit(lambda x: model.apply({"params": params}, x, True, mutable=["intermediates"]))
+    by_class, recorded = jax.tree.map(np.asarray, apply(BATCH["image"]))
+    by_token = recorded["intermediates"]["distillation_logits"]
+    assert np.abs(by_class - by_token).max() > 0.1
+    crossed = -np.log(softmax(by_class, -1)[np.arange(4), BATCH["label"]])
+    learnt = 4 * entropy(softmax(taught() / 2, -1), softmax(by_token / 2, -1), axis=-1)
+    expected = {
+        "divergence": learnt,
+        "cross_entropy": crossed,
+        "loss": 0.4 * learnt + 0.6 * crossed,
+        "accuracy": by_class.argmax(-1) == BATCH["label"],
+        "agreement": by_token.argmax(-1) == taught().argmax(-1),
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(metrics[name][0], values[:3].sum(), rtol=1e-5, err_msg=name)
+    for head in ("head", "distillation_head"):
+        assert not np.array_equal(moved.params[head]["bias"], params[head]["bias"])
+    answer = jax.jit(task.outputs["logits"])(state, BATCH, jax.random.key(2))
+    np.testing.assert_allclose(answer, (by_class + by_token) / 2, rtol=1e-4, atol=1e-5)
+
+
+def test_function_matching_reads_no_label_and_suits_any_classifier():
+    task = build(Normalized(), weight=1.0, temperature=1.0)
+    state = jax.jit(task.init)(jax.random.key(1), BATCH)
+    others, update = {**BATCH, "label": jnp.array([1, 1, 2, 0])}, jax.jit(task.update)
+    (moved, metrics), (same, _) = (
+        update(state, batch, jax.random.key(2)) for batch in (BATCH, others)
+    )
+    assert metrics["loss"] == metrics["divergence"]
+    jax.tree.map(np.testing.assert_array_equal, moved.params, same.params)
+    assert set(moved.variables) == {"batch_stats", "teacher"}
+    mean = np.asarray(BATCH["image"]).reshape(4, -1).mean(0)
+    statistics = moved.variables["batch_stats"]["norm"]
+    np.testing.assert_allclose(statistics["mean"], 0.01 * mean, rtol=1e-5)
+
+
 def test_evaluation_is_that_of_a_classifier():
     task = build()
     state = task.init(jax.random.key(1), BATCH)
@@ -106,7 +186,12 @@ def test_evaluation_is_that_of_a_classifier():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(dict(temperature=0.0), "temperature=0.0"), (dict(weight=1.5), "weight=1.5")],
+    [
+        (dict(temperature=0.0), "temperature=0.0"),
+        (dict(weight=1.5), "weight=1.5"),
+        (dict(label_smoothing=1.0), "label_smoothing=1.0"),
+        (dict(targets="hard", temperature=2.0), "temperature=2.0 is read with targets='soft' only"),
+    ],
 )
 def test_refused(options, message):
     with pytest.raises(ConfigError, match=message):

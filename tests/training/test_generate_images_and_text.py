@@ -132,7 +132,13 @@ def test_samples_are_kept_by_step_and_found_again(tmp_path):
 
 
 def test_a_run_judges_images_as_it_classifies_them(tmp_path, monkeypatch):
-    values = tiny.config(model=tiny.PERCEPTRON, total="6 steps")
+    values = tiny.config(
+        model=tiny.PERCEPTRON,
+        total="6 steps",
+        evaluate=dict(test=dict(kind="metrics")),
+        checkpoint=dict(best="test/accuracy"),
+        reported=dict(metric="test/accuracy", value=0.5, source="nobody"),
+    )
     (tmp_path / "judge").mkdir()
     plan = make_plan(values, devices=jax.devices()[:1])
     tiny.run(plan, tmp_path / "judge")

@@ -1,0 +1,85 @@
+"""Accuracy on images that an adversary has changed, who knows the network."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from library import config, rng, trees
+from library.config import ConfigError, check_choice
+from library.evaluation.context import Context, Evaluator
+from library.summaries import Summary, summarize
+from library.task import Batch, Metrics, TrainState, pair
+
+_add = jax.jit(trees.add)
+
+
+def robust_accuracy(
+    context: Context,
+    *,
+    adversary: dict,
+    restarts: int = 1,
+    split: str = "test",
+    batch_size: int | None = None,
+) -> Evaluator:
+    """Evaluates a classifier under attack, every example of a split once.
+
+    Args:
+      context: its task has the output "logits" (b, k), which the adversary differentiates, and
+        reads images in the units of `context.normalize`.
+      adversary: name and arguments of a function of library/adversarial_examples/adversaries.py,
+        such as dict(name="pgd", epsilon=0.3, steps=40, step_size=0.01).
+      restarts: attacks on each image, from other random starts; all of them must fail.
+      split: which part of the data set.
+      batch_size: examples a batch, by default that of training.
+
+    Returns:
+      `state -> {"accuracy", "loss"}`: the share of examples that are classified rightly after
+      every attack, and the mean over them of the greatest cross-entropy of an attack. It raises
+      ValueError if the split is empty.
+
+    Raises:
+      ConfigError: an unknown adversary or settings out of range, a task without logits; when
+        called, examples without one label each.
+    """
+    change = config.build(adversary, "library.adversarial_examples.adversaries", "adversary")
+    check_choice("output of the task", "logits", context.task.outputs)
+    if restarts < 1:
+        raise ConfigError(f"restarts={restarts}: valid are 1 or more")
+
+    def attacked(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
+        label = batch["label"]
+        if label.ndim != 1:
+            raise ConfigError(f"robust_accuracy: labels have shape {label.shape}, not one each")
+
+        def logits(pixels: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
+            shown = {**batch, "image": context.normalize(pixels)}
+            return context.task.outputs["logits"](state, shown, key)
+
+        # Normalizing and the way back may round a little out of [0, 1].
+        pixels = jnp.clip(context.unnormalize(batch["image"]), 0, 1)
+        keys = rng.per_example(rng.purpose(key, "attack"), batch["index"])
+
+        def attack(worst, restart):
+            right, loss = worst
+            now = jax.vmap(jax.random.fold_in, (0, None))(keys, restart)
+            found = logits(change(logits, pixels, label, now))
+            more = optax.softmax_cross_entropy_with_integer_labels(found, label)
+            return (right & (found.argmax(-1) == label), jnp.maximum(loss, more)), None
+
+        first = jnp.ones(label.shape, bool), jnp.zeros(label.shape)
+        (right, loss), _ = jax.lax.scan(attack, first, jnp.arange(restarts))
+        return {"accuracy": pair(right, batch["mask"]), "loss": pair(loss, batch["mask"])}
+
+    measured = context.measure(attacked)
+
+    def evaluate(state: TrainState) -> Summary:
+        totals = None
+        for batch in context.batches(split, batch_size):
+            sums = measured(state, batch)
+            totals = sums if totals is None else _add(totals, sums)
+        if totals is None:
+            raise ValueError(f"split {split!r} has no examples to evaluate")
+        return summarize(jax.device_get(totals))
+
+    return evaluate

@@ -1,0 +1,71 @@
+"""The network of Madry et al. 2018 for MNIST: two convolutions and a hidden layer.
+
+Madry, Makelov, Schmidt, Tsipras & Vladu 2018, "Towards deep learning models resistant to
+adversarial attacks" (arXiv 1706.06083), section 5: 32 and 64 filters, each layer followed by 2x2
+max pooling, and 1024 hidden units. Windows of 5x5 and the initial values are those of
+MadryLab/mnist_challenge, model.py. On 28x28x1 images it has 3,274,634 params.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.layers.checks import check_dtypes, check_sizes
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+
+
+class Madry(nn.Module):
+    """Convolutions, each rectified and pooled, then a hidden layer.
+
+    Submodules "conv1", "conv2", ..., "hidden" and "head". Records "stage1", "stage2", ... before
+    pooling, and "features", the activation of the hidden layer.
+    """
+
+    num_classes: int
+    widths: tuple[int, ...]
+    hidden: int
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32."""
+        kernel = nn.initializers.truncated_normal(0.1)
+        init = dict(kernel_init=kernel, bias_init=nn.initializers.constant(0.1))
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        x = image.astype(self.dtype)
+        for stage, width in enumerate(self.widths, 1):
+            x = nn.relu(nn.Conv(width, (5, 5), name=f"conv{stage}", **init, **types)(x))
+            record(self, f"stage{stage}", x)
+            x = nn.max_pool(x, (2, 2), (2, 2), "SAME")
+        x = x.reshape(len(x), -1)
+        x = nn.relu(nn.Dense(self.hidden, name="hidden", **init, **types)(x))
+        record(self, "features", x)
+        return linear_head(x, self.num_classes, kernel_init=kernel, param_dtype=self.param_dtype)
+
+
+def madry(
+    num_classes: int = 10,
+    widths: tuple[int, ...] = (32, 64),
+    hidden: int = 1024,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> Madry:
+    """Builds the network.
+
+    Args:
+      num_classes: size of the logits.
+      widths: filters of each convolution.
+      hidden: units of the hidden layer.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, or a size below 1.
+    """
+    check_sizes(num_classes=num_classes, widths=widths, hidden=hidden)
+    check_dtypes(dtype, param_dtype)
+    return Madry(num_classes, widths, hidden, dtype, param_dtype)

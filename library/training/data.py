@@ -1,0 +1,121 @@
+"""The data sets of a run, opened as its config says: to train on, and to evaluate on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from library import config
+from library.config import ConfigError
+from library.data import pipeline, preprocessing, sources, text
+from library.training.sections import Dataset, Recipe, Split
+
+STAGES = ("train", "test")
+
+
+def preprocess(recipe: Recipe) -> dict[str, Callable]:
+    """Builds the host preprocessing by stage, "train" and "test".
+
+    Raises:
+      ConfigError: other stages, or operations that there are not.
+    """
+    given = recipe.preprocess
+    stages = given if isinstance(given, dict) else dict.fromkeys(STAGES, given)
+    for key in stages:
+        config.check_choice("preprocess stage", key, STAGES)
+    if len(stages) < len(STAGES):
+        raise ConfigError(f"preprocess by stage needs train and test, got {list(stages)}")
+    return {stage: _chain(specs) for stage, specs in stages.items()}
+
+
+def named_splits(recipe: Recipe) -> dict[str, Split]:
+    """Reads the splits that the recipe names itself.
+
+    Raises:
+      ConfigError: a value that is not understood, or a name that has a meaning already.
+    """
+    found = {}
+    for name, values in recipe.splits.items():
+        if name in STAGES:
+            raise ConfigError(f"splits.{name}: that is dataset.{name}; choose another name")
+        found[name] = config.read(Split, values, f"splits.{name}")
+        _chain(found[name].preprocess or ())
+    return found
+
+
+def training_source(dataset: Dataset) -> sources.Source:
+    """Opens the training split; of text, as windows of tokens."""
+    source = _open(dataset, Split(dataset.train))
+    if dataset.tokenizer is None:
+        return source
+    return text.open_text(
+        source,
+        tokenizer=text.make_tokenizer(dataset.tokenizer, source),
+        context=dataset.context,
+        windows={"shuffle": "every", "streams": "streams"}[dataset.order],
+    )
+
+
+def open_split(
+    recipe: Recipe, dataset: Dataset, training: pipeline.Loader, test: Callable, name: str
+) -> pipeline.Loader:
+    """Opens a split for evaluation.
+
+    Args:
+      recipe: the run's values.
+      dataset: its `dataset` section.
+      training: how training examples are loaded.
+      test: host preprocessing of evaluations.
+      name: "train" and "test" mean the config's, others those that it names itself, or else TFDS's
+        own.
+
+    Raises:
+      ConfigError: there is no such split, it is empty, or its classes are others.
+    """
+    usual = {"train": Split(dataset.train), "test": Split(dataset.test)}
+    split = {**named_splits(recipe), **usual}.get(name, Split(name))
+    source = _open(dataset, split)
+    _check_classes(training.source.label_names, source.label_names, name)
+    if dataset.tokenizer:
+        source = text.open_text(
+            source,
+            tokenizer=training.source.tokenizer,
+            context=dataset.eval_context or dataset.context,
+            windows="disjoint",
+        )
+    return pipeline.make_loader(
+        source,
+        test if split.preprocess is None else _chain(split.preprocess),
+        seed=recipe.seed,
+        on_corrupt=dataset.on_corrupt,
+    )
+
+
+def _open(dataset: Dataset, split: Split) -> sources.Source:
+    return sources.open_source(
+        split.dataset or dataset.name,
+        split.split,
+        data_dir=split.data_dir or dataset.data_dir,
+        manual_dir=dataset.manual_dir,
+        classes=dataset.classes if split.dataset in (None, dataset.name) else None,
+    )
+
+
+def _check_classes(trained: Sequence[str] | None, found: Sequence[str] | None, name: str) -> None:
+    """Refuses labels that count other classes; the same may be named otherwise elsewhere."""
+    if trained is None or found is None or found == trained:
+        return
+    if len(found) != len(trained):
+        raise ConfigError(
+            f"split {name!r} has {len(found)} classes, and the training data {len(trained)}"
+        )
+    if sorted(found) == sorted(trained):
+        place = next(i for i, names in enumerate(zip(trained, found)) if len(set(names)) > 1)
+        raise ConfigError(
+            f"split {name!r} has the classes in another order: {place} is {found[place]!r}, and "
+            f"{trained[place]!r} in the training data"
+        )
+
+
+def _chain(specs: Sequence[Mapping[str, Any]]) -> Callable:
+    return preprocessing.chain(
+        [config.build(spec, "library.data.preprocessing", "preprocessing") for spec in specs]
+    )
