@@ -179,8 +179,8 @@ def test_eight_devices_have_the_negatives_of_one(tiny_data, alone, strategy):
         found_one, found_eight = summarize(one), summarize(eight)
         for name in ("loss", "alignment", "gradient_norm"):
             assert found_eight[name] == pytest.approx(found_one[name], rel=1e-5), name
-        # The logarithm of what is near one.
-        assert found_eight["uniformity"] == pytest.approx(found_one["uniformity"], abs=1e-6)
+        # The logarithm of a mean near one, of 24 roundings of float32 after four steps.
+        assert found_eight["uniformity"] == pytest.approx(found_one["uniformity"], abs=3e-6)
         assert summarize(eight)["accuracy"] == summarize(one)["accuracy"]
         assert eight["loss"][1] == one["loss"][1] == 32
     for one, eight in zip(*(jax.tree.leaves(x.carry.state.params) for x in (alone, found))):
