@@ -62,7 +62,8 @@ def run(
     Args:
       main: the program.
       configurable: whether it reads `--config.key=value`.
-      words: what may stand before the flags, in order, such as "a command"; see `words`.
+      words: what may stand before the flags, in order, such as "a command"; see `words`. There may
+        be any number of the last, if it ends with "...".
     """
 
     def guarded(_: Sequence[str]) -> None:
@@ -265,7 +266,8 @@ def _parse(argv: Sequence[str], expected: Sequence[str]) -> list[str]:
     except SystemExit:
         # absl ends with 1 after it has shown its help.
         sys.exit(0)
-    if len(left) > 1 + len(expected):
+    several = bool(expected) and expected[-1].endswith("...")
+    if len(left) > 1 + len(expected) and not several:
         more = f" after {' and '.join(expected)}" if expected else ""
         _end(
             f"{left[1 + len(expected)]!r} is no flag: flags are written --name=value{more}",

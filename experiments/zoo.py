@@ -47,6 +47,8 @@ def main() -> int:
     command = given[0] if given else ""
     if command not in commands:
         raise ConfigError(f"unknown command {command!r}: {nearest(command, commands)}")
+    if len(given) > 2 and command != "check":
+        raise ConfigError(f"{command} takes one name, got {' '.join(given[1:])}")
     return commands[command](*given[1:])
 
 
@@ -156,4 +158,4 @@ def _export() -> int:
 
 
 if __name__ == "__main__":
-    command_line.run(main, configurable=False, words=("COMMAND", "NAME"))
+    command_line.run(main, configurable=False, words=("COMMAND", "NAME..."))

@@ -3,7 +3,7 @@
 PyTorch, torchvision and timm are imported when they are needed, and by nothing else here.
 """
 
-import importlib
+import importlib.util
 import inspect
 import re
 import sys
@@ -93,13 +93,17 @@ def compare(name: str, size: int | None = None) -> dict[str, float]:
       "noise" is the error of the reference's own float32 logits beside its float64 ones.
 
     Raises:
-      ConfigError: there is no such network, no reference, or its weights do not fit.
+      ConfigError: there is no such network, no reference, or its library is not installed, or the
+        weights do not fit.
     """
-    import torch
-
     published = catalogue.find(name)
     if published.reference is None:
         raise ConfigError(f"no library has {name!r}: there is nothing to compare it with")
+    for library in ("torch", *published.reference.split("/")[:1]):
+        if importlib.util.find_spec(library) is None:
+            raise ConfigError(f"{library} is not installed, see requirements-parity.txt")
+    import torch
+
     side = size or published.transform.size
     network, arrays = reference(published)
     model = published.build(**_without_drops(published))
