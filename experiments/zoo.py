@@ -11,8 +11,8 @@ images as the weights want them. FILE is a .pth or .safetensors file, or a direc
 has them; nothing in it is run. Of a training's checkpoint the weights are taken out, the averages
 where it has them and `--noema` is not said. `export` writes a run's weights under the published
 names. `check` needs PyTorch with torchvision and timm (requirements-parity.txt), and keeps the
-errors at the usual size, and the FLOPs that it counts, in results/zoo.json; `list` shows those of
-the logits.
+errors at the usual size, and the FLOPs that it counts, in results/zoo/parity.json; `list` shows
+those of the logits.
 """
 
 import json
@@ -29,7 +29,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "With export: the file to write.")
 _WHICH = flags.DEFINE_enum("which", "latest", ["latest", "best"], "With export: the checkpoint.")
 _EMA = flags.DEFINE_bool("ema", True, "With import and export: the averages, where there are.")
 _SIZE = flags.DEFINE_integer("size", None, "Side of the images, if not the usual.", lower_bound=8)
-_ERRORS = Path(__file__).resolve().parents[1] / "results" / "zoo.json"
+_ERRORS = Path(__file__).resolve().parents[1] / "results" / "zoo" / "parity.json"
 # Ten times the noise of float32 in networks as deep as these, and of some that have more.
 TOLERANCE, NOISES = 1e-5, 3
 
@@ -130,6 +130,7 @@ def _check_one(name: str) -> int:
 def _keep(name: str, **figures: float) -> None:
     known = json.loads(_ERRORS.read_text()) if _ERRORS.is_file() else {}
     known[name] = {key: float(f"{value:.4g}") for key, value in figures.items()}
+    _ERRORS.parent.mkdir(exist_ok=True)
     _ERRORS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
 
 

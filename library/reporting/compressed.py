@@ -81,8 +81,13 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
             axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 - 100 * v:.4g}%"))
         axes.invert_yaxis()
         handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower left", ncols=min(len(labels), 5))
+        figure.legend(handles, labels, loc="outside lower left", ncols=_columns(labels))
     return figure
+
+
+def _columns(labels: list[str]) -> int:
+    """Returns how many names of this length fit side by side below two plots."""
+    return max(1, min(len(labels), 120 // (8 + max(map(len, labels)))))
 
 
 def _error(row: dict[str, Any]) -> float:
