@@ -1,19 +1,17 @@
 """The likelihood of a latent-variable model, estimated by importance sampling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from library import rng, trees
+from library import rng
 from library.config import ConfigError, nearest
 from library.evaluation.context import Context, Evaluator
+from library.evaluation.totals import total
 from library.summaries import Summary, summarize
 from library.task import Batch, Metrics, TrainState, pair
-
-# One program an addition; sums stay on the device.
-_add = jax.jit(trees.add)
 
 
 def importance_weighted(
@@ -73,18 +71,20 @@ def importance_weighted(
     measured = context.measure(bounds)
 
     def evaluate(state: TrainState) -> Summary:
-        totals, seen = None, 0
-        for batch in context.batches(split, batch_size):
-            sums = measured(state, batch)
-            totals = sums if totals is None else _add(totals, sums)
-            seen += len(batch["mask"])
-            if num_examples is not None and seen >= num_examples:
-                break
-        if totals is None:
-            raise ValueError(f"split {split!r} has no examples to evaluate")
-        return summarize(jax.device_get(totals))
+        batches = _first(context.batches(split, batch_size), num_examples)
+        return summarize(total(measured, state, batches, split))
 
     return evaluate
+
+
+def _first(batches: Iterable[Batch], num_examples: int | None) -> Iterator[Batch]:
+    """Yields batches until they hold as many examples, or all."""
+    seen = 0
+    for batch in batches:
+        yield batch
+        seen += len(batch["mask"])
+        if num_examples is not None and seen >= num_examples:
+            break
 
 
 def _streamed(

@@ -1,14 +1,9 @@
 """The task's own metrics over a whole split."""
 
-import jax
-
-from library import trees
 from library.evaluation.context import Context, Evaluator
+from library.evaluation.totals import total
 from library.summaries import Summary, summarize
 from library.task import TrainState
-
-# One program an addition, however many metrics there are; sums stay on the device.
-_add = jax.jit(trees.add)
 
 
 def metrics(context: Context, *, split: str = "test", batch_size: int | None = None) -> Evaluator:
@@ -27,12 +22,6 @@ def metrics(context: Context, *, split: str = "test", batch_size: int | None = N
     measured = context.measure(context.task.evaluate)
 
     def evaluate(state: TrainState) -> Summary:
-        totals = None
-        for batch in context.batches(split, batch_size):
-            sums = measured(state, batch)
-            totals = sums if totals is None else _add(totals, sums)
-        if totals is None:
-            raise ValueError(f"split {split!r} has no examples to evaluate")
-        return summarize(jax.device_get(totals))
+        return summarize(total(measured, state, context.batches(split, batch_size), split))
 
     return evaluate

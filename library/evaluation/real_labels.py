@@ -5,17 +5,14 @@ Beyer, Henaff, Kolesnikov, Zhai & van den Oord 2020, "Are we done with ImageNet?
 they show. A prediction is right if it is one of these; images without any are left out.
 """
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from library import trees
 from library.config import ConfigError, check_choice
 from library.evaluation.context import Context, Evaluator
+from library.evaluation.totals import total
 from library.summaries import Summary
 from library.task import Batch, Metrics, TrainState
-
-_add = jax.jit(trees.add)
 
 
 def real_labels(
@@ -52,13 +49,8 @@ def real_labels(
     measured = context.measure(judged)
 
     def evaluate(state: TrainState) -> Summary:
-        totals = None
-        for batch in context.batches(split, batch_size):
-            sums = measured(state, batch)
-            totals = sums if totals is None else _add(totals, sums)
-        if totals is None:
-            raise ValueError(f"split {split!r} has no examples to evaluate")
-        right, count = map(float, jax.device_get(totals)["accuracy"])
+        totals = total(measured, state, context.batches(split, batch_size), split)
+        right, count = map(float, totals["accuracy"])
         return {"accuracy": right / count if count else float("nan"), "labelled": count}
 
     return evaluate

@@ -5,13 +5,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from library import config, rng, trees
+from library import config, rng
 from library.config import ConfigError, check_choice
 from library.evaluation.context import Context, Evaluator
+from library.evaluation.totals import total
 from library.summaries import Summary, summarize
 from library.task import Batch, Metrics, TrainState, pair
-
-_add = jax.jit(trees.add)
 
 
 def robust_accuracy(
@@ -74,12 +73,6 @@ def robust_accuracy(
     measured = context.measure(attacked)
 
     def evaluate(state: TrainState) -> Summary:
-        totals = None
-        for batch in context.batches(split, batch_size):
-            sums = measured(state, batch)
-            totals = sums if totals is None else _add(totals, sums)
-        if totals is None:
-            raise ValueError(f"split {split!r} has no examples to evaluate")
-        return summarize(jax.device_get(totals))
+        return summarize(total(measured, state, context.batches(split, batch_size), split))
 
     return evaluate

@@ -4,6 +4,21 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 
+def check_sides(image: Float[Array, "b h w c"], patch: int) -> None:
+    """Checks that images divide into patches.
+
+    Raises:
+      ValueError: a side is no multiple of the patch's.
+    """
+    height, width = image.shape[1:3]
+    if height % patch or width % patch:
+        nearest = [max(round(side / patch), 1) * patch for side in (height, width)]
+        raise ValueError(
+            f"a {height}x{width} image does not divide into {patch}x{patch} patches; "
+            f"nearest: {nearest[0]}x{nearest[1]}"
+        )
+
+
 def patchify(image: Float[Array, "b h w c"], patch: int) -> Float[Array, "b n p"]:
     """Cuts images into patches of `patch` pixels a side, each flat in (row, column, channel)."""
     b, h, w, c = image.shape

@@ -12,6 +12,7 @@ Params with 1000 classes (10 for CIFAR), depth and growth, the channels that a l
   densenet201  20,013,928  201, 32      densenet_bc250  15,324,406  250, 24
 """
 
+import functools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from jaxtyping import Array, Float
 
 from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.convolution import convolution
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
@@ -31,6 +33,7 @@ from library.models.resnet import STEMS
 BOTTLENECK = 4
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+_conv = functools.partial(convolution, kernel_init=_he_normal)
 _head_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
@@ -300,18 +303,3 @@ densenet40 = _cifar("densenet40", 12, 12, False)
 densenet_bc100 = _cifar("densenet_bc100", 16, 12, True)
 densenet_bc190 = _cifar("densenet_bc190", 31, 40, True)
 densenet_bc250 = _cifar("densenet_bc250", 41, 24, True)
-
-
-def _conv(x, features, size, stride=1, *, name, dtype, param_dtype):
-    # PyTorch's padding, the same on both sides; "SAME" would pad a strided layer only at the end.
-    return nn.Conv(
-        features,
-        (size, size),
-        strides=(stride, stride),
-        padding=(size - 1) // 2,
-        use_bias=False,
-        kernel_init=_he_normal,
-        dtype=dtype,
-        param_dtype=param_dtype,
-        name=name,
-    )(x)

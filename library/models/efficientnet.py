@@ -31,6 +31,7 @@ from library.layers.intermediates import record
 from library.layers.normalization import norm
 from library.layers.squeeze_excite import SqueezeExcite
 from library.layers.stochastic_depth import StochasticDepth, rates
+from library.models.mobilenet_v2 import rounded
 
 
 class Stage(NamedTuple):
@@ -292,9 +293,7 @@ efficientnet_l2 = _size("l2", "tensorflow")
 
 def scaled(width: int, factor: float) -> int:
     """Returns the multiple of 8 nearest to width * factor, or the next if 10 % would be lost."""
-    wanted = width * factor
-    nearest = max(8, int(wanted + 4) // 8 * 8)
-    return nearest + 8 if nearest < 0.9 * wanted else nearest
+    return rounded(width * factor)
 
 
 def _normalization(convention, train, **types):

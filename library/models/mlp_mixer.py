@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
+from library.layers.patches import check_sides
 from library.layers.stochastic_depth import StochasticDepth, rates
 
 # Width, blocks, and the widths of the token- and channel-mixing MLPs (table 1).
@@ -112,14 +113,8 @@ class MlpMixer(nn.Module):
           ValueError: the image's sides are not multiples of the patch's.
         """
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        patch, (height, width) = self.patch_size, image.shape[1:3]
-        if height % patch or width % patch:
-            nearest = [max(round(side / patch), 1) * patch for side in (height, width)]
-            raise ValueError(
-                f"a {height}x{width} image does not divide into {patch}x{patch} patches; "
-                f"nearest: {nearest[0]}x{nearest[1]}"
-            )
-        side = (patch, patch)
+        check_sides(image, self.patch_size)
+        side = (self.patch_size, self.patch_size)
         x = nn.Conv(self.width, side, strides=side, padding="VALID", name="patches", **types)(image)
         x = x.reshape(x.shape[0], -1, self.width)
         block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block

@@ -10,6 +10,7 @@ usual on CIFAR-10, that of kuangliu/pytorch-cifar but for its relus without a li
 params with ten classes.
 """
 
+import functools
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from jaxtyping import Array, Float
 
 from library.config import ConfigError
 from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.convolution import convolution
 from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
 from library.layers.intermediates import record
@@ -39,6 +41,7 @@ BOTTLENECKS = (
 STRIDES = (2, 1, 2, 2, 2, 1, 2, 1)
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+_conv = functools.partial(convolution, kernel_init=_he_normal)
 
 
 def rounded(width: float, multiple: int = 8) -> int:
@@ -180,17 +183,3 @@ def mobilenet_v2(
         dtype=dtype,
         param_dtype=param_dtype,
     )
-
-
-def _conv(x, features, size=1, stride=1, *, name, dtype, param_dtype):
-    return nn.Conv(
-        features,
-        kernel_size=(size, size),
-        strides=(stride, stride),
-        padding=(size - 1) // 2,
-        use_bias=False,
-        kernel_init=_he_normal,
-        dtype=dtype,
-        param_dtype=param_dtype,
-        name=name,
-    )(x)

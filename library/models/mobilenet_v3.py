@@ -7,6 +7,7 @@ torchvision's, params and millions of multiply-adds at 224x224:
   mobilenet_v3_small  2,542,856   57
 """
 
+import functools
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from jaxtyping import Array, Float
 
 from library.config import ConfigError
 from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.convolution import convolution
 from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
 from library.layers.intermediates import record
@@ -73,6 +75,7 @@ SMALL = (
 VARIANTS = {"mobilenet_v3_large": (LARGE, 1280), "mobilenet_v3_small": (SMALL, 1024)}
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+_conv = functools.partial(convolution, kernel_init=_he_normal)
 _norm = partial(norm, kind="batch", momentum=0.99, epsilon=1e-3)
 
 
@@ -201,17 +204,3 @@ def _variant(name: str) -> Callable:
 
 mobilenet_v3_large = _variant("mobilenet_v3_large")
 mobilenet_v3_small = _variant("mobilenet_v3_small")
-
-
-def _conv(x, features, size=1, stride=1, *, name, dtype, param_dtype):
-    return nn.Conv(
-        features,
-        kernel_size=(size, size),
-        strides=(stride, stride),
-        padding=(size - 1) // 2,
-        use_bias=False,
-        kernel_init=_he_normal,
-        dtype=dtype,
-        param_dtype=param_dtype,
-        name=name,
-    )(x)

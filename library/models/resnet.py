@@ -18,6 +18,7 @@ Params with batch normalization, 1000 classes (10 for the CIFAR networks, with o
   resnet164_v2, of bottlenecks, 1,703,258.
 """
 
+import functools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -28,6 +29,7 @@ from jaxtyping import Array, Float
 
 from library.config import check_choice
 from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.convolution import convolution
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import NORMS, norm
@@ -45,6 +47,7 @@ STEMS = {"imagenet": (7, 2, True), "cifar": (3, 1, False), "strided": (3, 2, Fal
 SHORTCUTS = ("pad", "projection")
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+_conv = functools.partial(convolution, kernel_init=_he_normal)
 
 
 class Block(nn.Module):
@@ -129,7 +132,9 @@ class PreactivationBlock(nn.Module):
                 y = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(y)
             init = nn.initializers.zeros if last and self.zero_init else _he_normal
             stride = self.stride if strided else 1
-            y = _conv(y, self.width * factor, size, stride, init, name=f"conv{i}", **types)
+            y = _conv(
+                y, self.width * factor, size, stride, kernel_init=init, name=f"conv{i}", **types
+            )
         if self.drop_path:
             y = StochasticDepth(self.drop_path, name="drop_path")(y, train)
         if x.shape == y.shape:
@@ -354,22 +359,6 @@ resnet20_v2 = _cifar("resnet20_v2", "basic", 3, 2)
 resnet56_v2 = _cifar("resnet56_v2", "basic", 9, 2)
 resnet110_v2 = _cifar("resnet110_v2", "basic", 18, 2)
 resnet164_v2 = _cifar("resnet164_v2", "bottleneck", 18, 2)
-
-
-def _conv(x, features, size, stride, init=_he_normal, *, groups=1, name, dtype, param_dtype):
-    # PyTorch's padding, the same on both sides; "SAME" would pad a strided layer only at the end.
-    return nn.Conv(
-        features,
-        kernel_size=(size, size),
-        strides=(stride, stride),
-        padding=(size - 1) // 2,
-        feature_group_count=groups,
-        use_bias=False,
-        kernel_init=init,
-        dtype=dtype,
-        param_dtype=param_dtype,
-        name=name,
-    )(x)
 
 
 def _pad(x, stride, channels):

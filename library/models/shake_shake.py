@@ -8,6 +8,7 @@ backward pass; in evaluation both weigh a half. As in xgastaldi/shake-shake:
   shake_shake29  of bottlenecks with grouped convolutions, as ResNeXt's, for CIFAR-100: 34,529,700
 """
 
+import functools
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from jaxtyping import Array, Float
 
 from library.config import check_choice
 from library.layers.checks import check_dtypes, check_sizes
+from library.layers.convolution import convolution
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
@@ -26,6 +28,7 @@ from library.layers.normalization import norm
 BACKWARD = ("shake", "even")
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+_conv = functools.partial(convolution, kernel_init=_he_normal)
 
 
 def shake(
@@ -82,7 +85,7 @@ class Block(nn.Module):
         x = x if self.groups else nn.relu(x)
         for i, (size, features, stride, groups) in enumerate(layers, 1):
             x = nn.relu(x) if i > 1 else x
-            x = _conv(x, features, size, stride, groups, name=f"{name}_conv{i}", **types)
+            x = _conv(x, features, size, stride, groups=groups, name=f"{name}_conv{i}", **types)
             x = norm(x, "batch", name=f"{name}_norm{i}", train=train, **types)
         return x
 
@@ -223,18 +226,3 @@ def shake_shake29(
         dtype=dtype,
         param_dtype=param_dtype,
     )
-
-
-def _conv(x, features, size, stride=1, groups=1, *, name, dtype, param_dtype):
-    return nn.Conv(
-        features,
-        kernel_size=(size, size),
-        strides=(stride, stride),
-        padding=(size - 1) // 2,
-        feature_group_count=groups,
-        use_bias=False,
-        kernel_init=_he_normal,
-        dtype=dtype,
-        param_dtype=param_dtype,
-        name=name,
-    )(x)

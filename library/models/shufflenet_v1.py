@@ -10,6 +10,7 @@ multiply-adds at 224x224 without those of the head, as the table counts them:
   groups=3  1,865,728  137
 """
 
+import functools
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from jaxtyping import Array, Float
 from library.config import ConfigError, check_choice
 from library.layers.channel_shuffle import channel_shuffle
 from library.layers.checks import check_dtypes, check_sizes
+from library.layers.convolution import convolution
 from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
 from library.layers.intermediates import record
@@ -32,6 +34,7 @@ WIDTHS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
 UNITS = (4, 8, 4)
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+_conv = functools.partial(convolution, kernel_init=_he_normal)
 
 
 class Unit(nn.Module):
@@ -152,18 +155,3 @@ def shufflenet_v1(
     return ShuffleNetV1(
         num_classes=num_classes, groups=groups, scale=scale, dtype=dtype, param_dtype=param_dtype
     )
-
-
-def _conv(x, features, size=1, stride=1, *, groups=1, name, dtype, param_dtype):
-    return nn.Conv(
-        features,
-        kernel_size=(size, size),
-        strides=(stride, stride),
-        padding=(size - 1) // 2,
-        feature_group_count=groups,
-        use_bias=False,
-        kernel_init=_he_normal,
-        dtype=dtype,
-        param_dtype=param_dtype,
-        name=name,
-    )(x)

@@ -11,6 +11,7 @@ at 224x224:
 `stem="cifar"` leaves small images their size before the first unit.
 """
 
+import functools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from jaxtyping import Array, Float
 from library.config import check_choice
 from library.layers.channel_shuffle import channel_shuffle
 from library.layers.checks import check_dtypes, check_sizes
+from library.layers.convolution import convolution
 from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
 from library.layers.intermediates import record
@@ -42,6 +44,7 @@ UNITS = (4, 8, 4)
 
 # PyTorch's own: uniform, a third of the variance that keeps that of the features.
 _init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+_conv = functools.partial(convolution, kernel_init=_init)
 
 
 class Unit(nn.Module):
@@ -161,17 +164,3 @@ shufflenet_v2_x0_5 = _variant("shufflenet_v2_x0_5")
 shufflenet_v2_x1_0 = _variant("shufflenet_v2_x1_0")
 shufflenet_v2_x1_5 = _variant("shufflenet_v2_x1_5")
 shufflenet_v2_x2_0 = _variant("shufflenet_v2_x2_0")
-
-
-def _conv(x, features, size=1, stride=1, *, name, dtype, param_dtype):
-    return nn.Conv(
-        features,
-        kernel_size=(size, size),
-        strides=(stride, stride),
-        padding=(size - 1) // 2,
-        use_bias=False,
-        kernel_init=_init,
-        dtype=dtype,
-        param_dtype=param_dtype,
-        name=name,
-    )(x)

@@ -23,7 +23,7 @@ from library.layers.attention import Attention, FeedForward
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
-from library.layers.patches import chosen
+from library.layers.patches import check_sides, chosen
 from library.layers.positions import POSITIONS, LearnedPositions, sincos2d
 from library.layers.stochastic_depth import StochasticDepth, rates
 
@@ -118,13 +118,8 @@ class Encoder(nn.Module):
     def _embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b t d"]:
         """Returns the patches, projected, with their positions and, if there is one, the class."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        patch, (height, width) = self.patch_size, image.shape[1:3]
-        if height % patch or width % patch:
-            raise ValueError(
-                f"a {height}x{width} image does not divide into {patch}x{patch} patches; "
-                f"nearest: {_divisible(height, patch)}x{_divisible(width, patch)}"
-            )
-        side = (patch, patch)
+        check_sides(image, self.patch_size)
+        side = (self.patch_size, self.patch_size)
         x = nn.Conv(self.width, side, strides=side, padding="VALID", name="patches", **types)(image)
         rows, columns = x.shape[1:3]
         x = x.reshape(x.shape[0], rows * columns, self.width)
@@ -313,7 +308,3 @@ vit_ti4 = _variant("vit_ti4", "ti", 4)
 vit_s4 = _variant("vit_s4", "s", 4)
 vit_ti8 = _variant("vit_ti8", "ti", 8)
 vit_s8 = _variant("vit_s8", "s", 8)
-
-
-def _divisible(side, patch):
-    return max(round(side / patch), 1) * patch
