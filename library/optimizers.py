@@ -238,6 +238,22 @@ def make_optimizer(
     return tx, schedule
 
 
+def make_hold(spec: Mapping[str, Any]) -> Callable[[PyTree], PyTree] | None:
+    """Returns what stops the gradient of the frozen parameters, or None where none is frozen.
+
+    Raises:
+      ConfigError: as `make_optimizer`.
+    """
+    settings, _ = _read(spec)
+    if not settings.frozen:
+        return None
+
+    def stop(name: str, leaf: jax.Array) -> jax.Array:
+        return jax.lax.stop_gradient(leaf) if _matches(settings.frozen, name) else leaf
+
+    return lambda params: trees.map_with_path(stop, params)
+
+
 class Player(NamedTuple):
     """One player's optimizer.
 

@@ -87,6 +87,7 @@ def minimize(
     accumulate: int = 1,
     on_nonfinite: Literal["stop", "skip"] = "stop",
     axis_name: str | None = None,
+    hold: Callable[[PyTree], PyTree] | None = None,
 ) -> Learner:
     """Writes the training step that minimizes one loss over all params.
 
@@ -108,6 +109,8 @@ def minimize(
       accumulate: parts that the batch is split into, each run after the other.
       on_nonfinite: with "stop" the loop ends the run at such a step; with "skip" it goes on.
       axis_name: the device axis to sum over, under `pmap`.
+      hold: `params -> params`, with the gradient of those stopped that the optimizer does not move:
+        what only they need of the backward pass is then not computed, and their gradient is 0.
 
     Raises:
       ConfigError: `accumulate` below 1, a decay outside (0, 1), or averages every 0 steps.
@@ -116,12 +119,15 @@ def minimize(
     if accumulate < 1:
         raise ConfigError(f"accumulate={accumulate}: a batch is split into 1 or more parts")
 
+    def held_loss(params: PyTree, *others: Any) -> tuple[Metrics, PyTree]:
+        return loss(hold(params) if hold else params, *others)
+
     def init(variables: PyTree) -> TrainState:
         return _initial(variables, optimizer.init, average)
 
     def update(state: TrainState, batch: Batch, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
         start = state.params, state.variables
-        summed = _summed_gradients(loss, *start, batch, key, accumulate)
+        summed = _summed_gradients(held_loss, *start, batch, key, accumulate)
         gradients, metrics, variables = _over_devices(*summed, axis_name)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

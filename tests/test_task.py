@@ -9,6 +9,7 @@ import pytest
 
 from library import rng, trees
 from library.config import ConfigError
+from library.optimizers import make_hold, make_optimizer
 from library.task import (
     Average,
     TrainState,
@@ -380,3 +381,27 @@ def test_outputs_of_a_model_are_those_of_the_data():
     check_outputs(nn.Dense(4), 3, "num_classes")
     with pytest.raises(ConfigError, match="Perceptron has num_classes=3, but the task has num_"):
         check_outputs(Perceptron(3), 4, "num_classes")
+
+
+def test_the_backward_pass_ends_at_what_is_held():
+    spec = dict(name="sgd", learning_rate=0.1, frozen=["^hidden"])
+    optimizer, _ = make_optimizer(spec, total_steps=9, steps=int, batch_size=SIZE)
+    batch = make_batch(0)
+
+    def step(hold):
+        task = make_task(optimizer=optimizer, hold=hold)
+        state = task.init(KEY, batch)
+        compiled = jax.jit(task.update).lower(state, batch, KEY).compile()
+        return state, *compiled(state, batch, KEY), compiled.cost_analysis()["flops"]
+
+    _, free, _, all_flops = step(None)
+    before, held, metrics, flops = step(make_hold(spec))
+    assert_close(held.params, free.params, atol=1e-7)
+    assert held.params["hidden"]["kernel"].tobytes() == before.params["hidden"]["kernel"].tobytes()
+    assert flops < 0.8 * all_flops
+    moves = jax.tree.map(lambda a, b: (b - a) / 0.1, held.params["head"], before.params["head"])
+    assert metrics["gradient_norm"][0] == pytest.approx(float(optax.tree.norm(moves)), rel=1e-5)
+
+
+def test_nothing_is_held_where_nothing_is_frozen():
+    assert make_hold(dict(name="sgd", learning_rate=0.1)) is None

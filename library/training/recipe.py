@@ -349,7 +349,8 @@ def _learners(
     players = optimizers.by_player(recipe.optimizer)
     if players is None:
         made, schedule = optimizers.make_optimizer(recipe.optimizer, **sizes)
-        minimize = functools.partial(task.minimize, optimizer=made, **shared)
+        hold = optimizers.make_hold(recipe.optimizer)
+        minimize = functools.partial(task.minimize, optimizer=made, hold=hold, **shared)
         alternate = functools.partial(task.alternate, optimizers=made, **shared)
         return {"minimize": minimize, "alternate": alternate}, {"learning_rate": schedule}
     made = optimizers.make_optimizers(players, **sizes)
