@@ -32,11 +32,11 @@ class DistilledVisionTransformer(nn.Module):
     Submodules are those of `vit`, and "distillation_head"; params "cls" and "distillation" are the
     tokens. Tokens, positions and heads start normal with a deviation of 0.02, blocks as in `vit`.
     Records "tokens" (b, t, d), what enters the first block, "stage1", "stage2", ..., what leaves
-    each, and "features" (b, d), the mean of the two normalized tokens.
-
-    In training it returns the logits of the class token and records "distillation_logits" (b, k):
-    the paper's loss is the mean of the first's cross-entropy with the label and the second's with
-    the class that the teacher chooses (section 4, hard-label distillation).
+    each, "features" (b, d), the mean of the two normalized tokens, and the heads' "class_logits"
+    and "distillation_logits" (b, k). The paper's loss is the mean of the first's cross-entropy with
+    the label and the second's with the class that the teacher chooses (section 4, hard-label
+    distillation): the task `distillation` reads them. Without a teacher, as in transfer to other
+    classes, the mean of both that the network returns is trained.
 
     Attributes:
       num_classes: size of the logits.
@@ -64,7 +64,7 @@ class DistilledVisionTransformer(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
-        """Returns logits, float32: in training of the class token, otherwise the mean of both.
+        """Returns the mean of both heads' logits, float32.
 
         Raises:
           ValueError: the image's sides are not multiples of the patch's.
@@ -85,10 +85,9 @@ class DistilledVisionTransformer(nn.Module):
         logits = linear_head(cls, self.num_classes, **head)
         head = dict(dtype=jnp.float32, **head)
         taught = nn.Dense(self.num_classes, name="distillation_head", **head)(distilled)
-        if not train:
-            return (logits + taught) / 2
+        record(self, "class_logits", logits)
         record(self, "distillation_logits", taught)
-        return logits
+        return (logits + taught) / 2
 
     def _embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b t d"]:
         """Returns both tokens and the patches, projected, with their positions."""

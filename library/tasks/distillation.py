@@ -25,8 +25,8 @@ from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
 from library.tasks.classification import classification
 
 TEACHER = "teacher"
-# What a model records in training that has a head for the teacher's predictions alone.
-OWN_HEAD = "distillation_logits"
+# What a model records that has one head for the labels and one for the teacher's predictions.
+HEADS = ("class_logits", "distillation_logits")
 _TEMPERATURE = 4.0
 
 
@@ -49,14 +49,14 @@ def distillation(
     where p_T = softmax(logits / T); T^2 keeps the gradients' size whatever the temperature T is.
     With hard targets the teacher is sure of its class: the divergence is the cross-entropy with it.
 
-    A model that records "distillation_logits" in training, as `deit` does, learns from the teacher
-    by these and from the labels by the logits it returns; other models learn both by the latter.
+    A model that records "class_logits" and "distillation_logits", as `deit` does, learns from the
+    labels by the former and from the teacher by the latter; others learn both by what they return.
 
     Metrics of training: loss, divergence (the first term without its weight), cross_entropy with
-    the labels (without smoothing), accuracy, and agreement with the teacher's class, of the logits
-    that learn from it. Evaluation and outputs are those of `classification`. The teacher's params
-    are kept in the variables "teacher": they are part of the checkpoints, so its workdir need not
-    outlive the first start, except for programs that build the task anew.
+    the labels (without smoothing), accuracy, and agreement with the teacher's class, each of the
+    logits that learn from it. Evaluation and outputs are those of `classification`. The teacher's
+    params are kept in the variables "teacher": they are part of the checkpoints, so its workdir
+    need not outlive the first start, except for programs that build the task anew.
 
     Args:
       model: `(image (b, h, w, c), train) -> logits (b, num_classes)`.
@@ -99,18 +99,21 @@ def distillation(
             rngs={"dropout": rng.for_batch(key, batch["index"], "dropout")},
             mutable=[*own, "intermediates"],
         )
-        matched = moved.pop("intermediates", {}).get(OWN_HEAD, logits)
+        recorded = moved.pop("intermediates", {})
+        labelled, matched = (recorded.get(head, logits) for head in HEADS)
         taught = jax.lax.stop_gradient(teach(variables[TEACHER], unnormalize(batch["image"])))
         divergence = diverge(taught, matched)
         labels, mask = batch["label"], batch["mask"]
         if not jnp.issubdtype(labels.dtype, jnp.floating):
             labels = jax.nn.one_hot(labels, num_classes)
-        smoothed = optax.softmax_cross_entropy(logits, optax.smooth_labels(labels, label_smoothing))
+        smoothed = optax.softmax_cross_entropy(
+            labelled, optax.smooth_labels(labels, label_smoothing)
+        )
         metrics = {
             "loss": pair(weight * divergence + (1 - weight) * smoothed, mask),
             "divergence": pair(divergence, mask),
-            "cross_entropy": pair(optax.softmax_cross_entropy(logits, labels), mask),
-            "accuracy": pair(_same_class(logits, labels), mask),
+            "cross_entropy": pair(optax.softmax_cross_entropy(labelled, labels), mask),
+            "accuracy": pair(_same_class(labelled, labels), mask),
             "agreement": pair(_same_class(matched, taught), mask),
         }
         return metrics, {**variables, **moved}
