@@ -153,9 +153,9 @@ def _table(metric: str | None, entries: Sequence[Entry], keys: Sequence[str]) ->
     show_origin = len(origins) > 1
     header = ["run", *(["config"] if show_origin else []), *map(_breakable, keys)]
     first = len(header)
-    header += ["best", "final", "steps", "examples/s", "wall time", "status"]
+    header += ["best", "final", "parameters", "steps", "examples/s", "wall time", "status"]
     rows = [_row(metric or "", entry, keys, show_origin) for entry in entries]
-    return page.table(header, rows, numeric=range(first, first + 5))
+    return page.table(header, rows, numeric=range(first, first + 6))
 
 
 def _breakable(key: str) -> Html:
@@ -172,12 +172,14 @@ def _row(metric: str, entry: Entry, keys: Sequence[str], show_origin: bool) -> l
     if rate is None:
         rates = runs.throughput(run)[1]
         rate = float(np.nanmedian(rates)) if len(rates) else None
+    parameters = run.summary.get("parameters")
     return [
         name,
         *([runs.origin(run.config)] if show_origin else []),
         *values,
         _value(metric, entry.best),
         _value(metric, entry.final),
+        notation.NONE if parameters is None else f"{parameters:,}",
         f"{runs.steps(run):,}",
         notation.NONE if rate is None else notation.number(round(rate)),
         notation.duration(runs.elapsed(run)),

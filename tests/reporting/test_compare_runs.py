@@ -4,7 +4,7 @@ import re
 import pytest
 
 from library.config import ConfigError
-from library.reporting import compare, runs
+from library.reporting import compare, notation, runs
 
 
 def table_rows(path):
@@ -28,11 +28,12 @@ def test_the_table_holds_what_differs_and_what_came_of_it(make_run, tmp_path, va
     make_run(tmp_path / "b", config=changed(values, clip=1.0), summary=better)
     path = compare.compare(tmp_path)
     assert path == tmp_path / "report.html"
-    header = ["run", "optimizer.learning_rate", "optimizer.clip", "best", "final", "steps"]
+    header = ["run", "optimizer.learning_rate", "optimizer.clip", "best", "final"]
+    ended, going = ("40", "812", "12 min 34 s"), ("40", "825", "1 min 20 s")
     assert table_rows(path) == [
-        [*header, "examples/s", "wall time", "status"],
-        ["b", "0.2", "1", "95.00%", "95.00%", "40", "812", "12 min 34 s", "finished"],
-        ["sweep/a", "0.1", "", "92.00%", "92.00%", "40", "825", "1 min 20 s", "unfinished"],
+        [*header, "parameters", "steps", "examples/s", "wall time", "status"],
+        ["b", "0.2", "1", "95.00%", "95.00%", "11,173,962", *ended, "finished"],
+        ["sweep/a", "0.1", "", "92.00%", "92.00%", notation.NONE, *going, "unfinished"],
     ]
     assert "Reported: 93.02% (Someone, README)" in path.read_text()
 
@@ -78,7 +79,7 @@ def test_many_differing_keys_are_capped_and_named(make_run, tmp_path, values):
         many = {f"key{i:02}": i + run for i in range(20)}
         make_run(tmp_path / f"{run}", config=changed(values, **many))
     path = compare.compare(tmp_path)
-    assert len(table_rows(path)[0]) == 1 + compare.MAX_KEYS + 6
+    assert len(table_rows(path)[0]) == 1 + compare.MAX_KEYS + 7
     assert "8 more keys differ: optimizer.key12" in path.read_text()
 
 
