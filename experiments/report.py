@@ -26,7 +26,7 @@ _RESULTS = flags.DEFINE_bool("results", False, "Generate RESULTS.md from results
 def main() -> int:
     """Writes the report asked for and says where it lies."""
     from library.config import ConfigError
-    from library.reporting import compare, report, results
+    from library.reporting import compare, gallery, report, results
 
     if _RECORD.value:
         if not _SYSTEM.value or not _WORKDIR.value:
@@ -39,6 +39,8 @@ def main() -> int:
             note=_NOTE.value,
         )
         print(results.save_record(made, _ROOT / "results"))
+        for path in gallery.keep(Path(_WORKDIR.value[0]), _RECORD.value, _ROOT / "results"):
+            print(path)
     elif _RESULTS.value:
         for path in results.write_results(
             _ROOT / "results", _ROOT / "RESULTS.md", _ROOT / "README.md"

@@ -18,7 +18,8 @@ The labels are the first 1 % or 10 % of the training split, whose order in the p
 random (TFDS shuffles by a hash of each example's key): 500 of them, 45 to 58 a class, and 5,000.
 The paper's subsets are balanced. From scratch (`scratch1`, ...) training is longer, has weight
 decay and a larger rate, as a fair baseline needs. `supervised` sees all labels for the 40 epochs
-of :hour, and is measured by the same evaluators.
+of :hour; its neighbours and probe see features of images of 24x24, those of :hour of 32x32, the
+best for each.
 
 `--config.init_from.workdir` is the run that the encoder is taken from.
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from library.config import ConfigError, differing
-from library.reporting import notation, runs
+from library.reporting import gallery, notation, runs
 from library.reporting.runs import Claim, Run
 
 RECORD_VERSION = 1
@@ -317,7 +317,8 @@ def with_systems_table(text: str, records: Sequence[Mapping[str, Any]]) -> str:
 
 def _wanted(results_dir, path, readme) -> dict[Path, str]:
     records = read_records(results_dir)
-    wanted = {Path(path): results_page(records)}
+    samples = gallery.page(records, Path(results_dir))
+    wanted = {Path(path): results_page(records), Path(results_dir) / "README.md": samples}
     if readme is not None:
         wanted[Path(readme)] = with_systems_table(_text(Path(readme)) or "", records)
     return wanted
@@ -342,7 +343,7 @@ def write_results(
     path: str | os.PathLike,
     readme: str | os.PathLike | None = None,
 ) -> list[Path]:
-    """Generates RESULTS.md, and the README's table where a README is given, from the records.
+    """Generates RESULTS.md, the README's table where one is given, and the page of samples.
 
     Args:
       results_dir: holds one JSON file a record.

@@ -191,8 +191,9 @@ def test_generated_files_follow_the_records(run, tmp_path):
     readme.write_text("<!-- results -->\n<!-- /results -->\n")
     for record in records():
         results.save_record(record, folder)
-    assert results.outdated(folder, page, readme) == [page, readme]
-    assert results.write_results(folder, page, readme) == [page, readme]
+    samples = folder / "README.md"
+    assert results.outdated(folder, page, readme) == [page, samples, readme]
+    assert results.write_results(folder, page, readme) == [page, samples, readme]
     assert results.outdated(folder, page, readme) == []
     assert ROWS in page.read_text()
     assert "LeNet-5" in readme.read_text()

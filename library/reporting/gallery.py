@@ -1,0 +1,73 @@
+"""What recorded runs made: their last samples beside the records, and the pages that show them."""
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from library.reporting import notation
+
+FOLDER = "figures"
+LINES = 12
+GENERATED = (
+    "The newest samples of each run that made some, from `figures/`; generated with the tables of "
+    "[RESULTS.md](../RESULTS.md), which has the commands and the numbers."
+)
+
+
+def keep(workdir: Path, name: str, results_dir: Path) -> list[Path]:
+    """Copies the newest picture or text of each kind of sample to results_dir/figures/<name>.
+
+    Of samples that were made with averaged params, too, only those are taken. What an earlier run
+    left there is removed.
+
+    Args:
+      workdir: of the run.
+      name: of its record.
+      results_dir: where the records lie.
+
+    Returns:
+      The files.
+    """
+    target = results_dir / FOLDER / name
+    shutil.rmtree(target, ignore_errors=True)
+    kept = []
+    for source in _newest(workdir):
+        target.mkdir(parents=True, exist_ok=True)
+        copy = target / f"{source.parent.name}{source.suffix}"
+        shutil.copyfile(source, copy)
+        kept.append(copy)
+    return kept
+
+
+def page(records: Sequence[Mapping[str, Any]], results_dir: Path) -> str:
+    """Returns results/README.md: the samples kept of each record, in the records' order."""
+    parts = ["# What the recorded runs made\n", f"{GENERATED}\n"]
+    for made in records:
+        folder = results_dir / FOLDER / made["name"]
+        found = sorted(file for file in folder.glob("*") if file.suffix in (".png", ".txt"))
+        if found:
+            parts.append(f"## {made['system']}, {made['dataset']}\n\n`{made['config']}`\n")
+            parts += [_shown(file, file.relative_to(results_dir).as_posix()) for file in found]
+    return "\n".join(parts)
+
+
+def _newest(workdir: Path) -> list[Path]:
+    folders = {folder.name: folder for folder in sorted((workdir / "samples").glob("*/"))}
+    found = []
+    for name, folder in folders.items():
+        averaged = [n for n in folders if "_ema_" in n and n.replace("_ema_", "_", 1) == name]
+        files = [f for f in folder.iterdir() if f.suffix in (".png", ".txt") and f.stem.isdigit()]
+        if files and not averaged:
+            found.append(max(files, key=lambda file: int(file.stem)))
+    return found
+
+
+def _shown(file: Path, path: str) -> str:
+    if file.suffix == ".png":
+        return f"![{file.stem}]({path})\n"
+    lines = file.read_text(encoding="utf-8").splitlines()[:LINES]
+    text = "\n".join(notation.printable(line, 200) for line in lines)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=2))
+    return f"{file.stem}, its first lines ([all]({path})):\n\n{fence}text\n{text}\n{fence}\n"
