@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 from library.data import sources
+from library.task import TrainState
 from tests import tiny
 
 SIZE = 8
@@ -19,27 +21,36 @@ TEXT = dict(
 IMAGES = dict(samples=dict(kind="samples", num=8))
 LANGUAGE = dict(samples=dict(kind="samples.text", prompt="ab", num=2, length=8))
 
-# What each config changes of `tiny.config`; none of them normalizes by batch.
+# What each config changes of `tiny.config`; only the generator of "gan" normalizes by batch.
 FAMILIES: dict[str, dict[str, Any]] = {
     "autoencoder": dict(
         model=dict(name="autoencoder.dense", hidden=(8,), latent_dim=4),
         task=dict(name="autoencoding", corruption="masking", corruption_level=0.3),
         evaluate=dict(samples=dict(kind="samples", output="reconstruct", split="test", num=8)),
     ),
+    "layerwise": dict(
+        model=dict(name="autoencoder.deep", hidden=(8,), latent_dim=4),
+        task=dict(
+            name="autoencoding", objective="layerwise", corruption="masking", corruption_level=0.3
+        ),
+        optimizer={**SGD, "phases": 2},
+        total="4 steps",
+        evaluate=dict(samples=dict(kind="samples", output="denoise", split="test", num=8)),
+    ),
     "vae": dict(
         model=dict(name="vae.dense", hidden=(8,), latent_dim=2),
         task=dict(name="variational", binarize=True),
         evaluate=IMAGES,
     ),
+    # It has what a state can hold: batch statistics, vectors of spectral normalization, averages.
     "gan": dict(
         model=dict(
-            generator=dict(name="gan.generator", hidden=(8,)),
-            discriminator=dict(
-                name="gan.discriminator", hidden=(8,), dropout=0.0, input_dropout=0.0
-            ),
+            generator=dict(name="sngan.generator", width=4),
+            discriminator=dict(name="sngan.discriminator", width=4),
         ),
-        task=dict(name="adversarial", latent_size=4, penalty="r1"),
-        optimizer=dict(discriminator={**SGD, "updates": 2}, generator=SGD),
+        task=dict(name="adversarial", latent_size=4, loss="hinge", conditional=True),
+        optimizer=dict(discriminator=dict(SGD), generator=dict(SGD)),
+        ema=dict(decay=0.9),
         evaluate=IMAGES,
     ),
     "diffusion": dict(
@@ -82,6 +93,17 @@ def config(family: str, **changes: Any) -> dict[str, Any]:
     values = {"optimizer": SGD, "normalize": None, **FAMILIES[family]}
     dataset = {**values.pop("dataset", {}), **changes.pop("dataset", {})}
     return tiny.config(**{**values, **changes, "dataset": dataset})
+
+
+def stirred(state: TrainState) -> TrainState:
+    """Returns a state whose params, and their averages, are none that a model starts with."""
+    random = np.random.default_rng(0)
+
+    def noisy(params):
+        return jax.tree.map(lambda p: np.float32(p + 0.5 * random.normal(size=p.shape)), params)
+
+    ema = state.ema and {**state.ema, "params": noisy(state.ema["params"])}
+    return state.replace(params=noisy(state.params), ema=ema)
 
 
 def serve(patch: pytest.MonkeyPatch) -> None:

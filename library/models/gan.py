@@ -3,7 +3,8 @@
 Goodfellow et al. 2014, "Generative adversarial nets" (arXiv 1406.2661), section 5 and the authors'
 program for MNIST: a generator of relu layers and sigmoid outputs, a discriminator of maxout layers
 (Goodfellow et al. 2013, arXiv 1302.4389) under dropout. Weights are uniform in a small range,
-[-0.05, 0.05] of the generator and [-0.005, 0.005] of the discriminator.
+[-0.05, 0.05] of the generator and [-0.005, 0.005] of the discriminator; biases are zero, where the
+program starts the generator's last at the mean images' logits.
 
 Told a label, both see it beside their input (Mirza & Osindero 2014, arXiv 1411.1784).
 """

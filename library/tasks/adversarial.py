@@ -78,7 +78,7 @@ def adversarial(
     conditional: bool = False,
     loss: str = "non_saturating",
     penalty: str = "none",
-    penalty_weight: float = 10.0,
+    penalty_weight: float = 0.0,
     latent_size: int = 100,
     latent: Literal["normal", "uniform"] = "normal",
 ) -> Task:
@@ -93,10 +93,12 @@ def adversarial(
     averages nor the vectors of spectral normalization move, and likewise the other way round.
     `evaluate` and the outputs use the running averages.
 
-    Training measures, of the discriminator, loss (its penalty included), real and fake (the mean
-    probability of being real that it gives either kind; of a critic, the score), accuracy_real and
-    accuracy_fake (not of a critic) and penalty; of the generator, loss. Evaluation measures the
-    same but for the penalty, under the same names, discriminator_loss and so on.
+    Training measures, of the discriminator, loss, its parts loss_real and loss_fake, of either kind
+    of image, and penalty, not yet weighted: loss is loss_real + loss_fake + penalty_weight *
+    penalty. Further real and fake (the mean probability of being real that it gives either kind;
+    of a critic, the score), accuracy_real and accuracy_fake (not of a critic); of the generator,
+    loss. Evaluation measures the same but for the penalty, under the same names,
+    discriminator_loss and so on.
 
     Outputs: "sample" (b, h, w, c) in [0, 1], of the class `label` if conditional; "score" (b,) of
     images; "probability" (b,), as above; "signal" (b,), the norm of the gradient of the generator's
@@ -116,20 +118,19 @@ def adversarial(
         the real images (Mescheder et al. 2018, arXiv 1801.04406, equation 9). The gradient is
         the score's by an image of [-1, 1], each example's own: under batch normalization there
         is no such thing.
-      penalty_weight: lambda of the one, gamma of the other.
+      penalty_weight: lambda of the one, gamma of the other; 10 in either paper.
       latent_size: d.
       latent: "normal", or "uniform" in [-1, 1].
 
     Raises:
-      ConfigError: other players than these two, an unknown loss or penalty, a negative weight, no
-        classes to be told, a penalty on a discriminator with batch normalization.
+      ConfigError: other players than these two, an unknown loss or penalty, a penalty without a
+        weight above 0, a weight without a penalty, no classes to be told, a penalty on a
+        discriminator with batch normalization.
     """
     players = _checked_players(model)
     check_choice("loss", loss, LOSSES)
-    check_choice("penalty", penalty, PENALTIES)
+    _check_penalty(penalty, penalty_weight)
     check_choice("latent", latent, ("normal", "uniform"))
-    if not penalty_weight >= 0:
-        raise ConfigError(f"penalty_weight={penalty_weight}: valid are 0 or more")
     if latent_size < 1:
         raise ConfigError(f"latent_size={latent_size}: valid are 1 or more")
     classes = _checked_classes(players, num_classes) if conditional else None
@@ -197,13 +198,22 @@ class _Game(NamedTuple):
         return jax.vmap(lambda k: jax.random.uniform(k, (self.latent_size,), minval=-1.0))(keys)
 
     def label(self, batch: Batch) -> Int[Array, " b"] | None:
-        """Returns what the players are told."""
+        """Returns what the players are told.
+
+        Raises:
+          ConfigError: examples without a label, or labels that are no classes.
+          KeyError: a draw without one, which so says what it is to be handed.
+        """
         if self.classes is None:
             return None
-        if "label" not in batch or batch["label"].ndim != 1:
-            found = batch["label"].shape if "label" in batch else "none"
-            raise ConfigError(f"conditional=True needs one label an example, there is {found}")
-        return jnp.clip(batch["label"], 0, self.classes - 1)
+        if "label" not in batch and "image" in batch:
+            raise ConfigError("conditional=True needs one label an example, there is none")
+        label = batch["label"]
+        if label.ndim != 1:
+            raise ConfigError(
+                f"conditional=True needs one label an example, int (b,), not {label.shape}"
+            )
+        return jnp.clip(label, 0, self.classes - 1)
 
     def _if_known(self, values: Array, batch: Batch) -> Array:
         # A number outside the classes has to be seen, as values that are none; not so on padding,
@@ -267,7 +277,12 @@ def _discriminator_metrics(
     fake: Float[Array, " b"],
     mask: Float[Array, " b"],
 ) -> Metrics:
-    metrics = {"loss": pair(objective.real(real) + objective.fake(fake), mask)}
+    of_real, of_fake = objective.real(real), objective.fake(fake)
+    metrics = {
+        "loss": pair(of_real + of_fake, mask),
+        "loss_real": pair(of_real, mask),
+        "loss_fake": pair(of_fake, mask),
+    }
     if objective.probability is None:
         return {**metrics, "real": pair(real, mask), "fake": pair(fake, mask)}
     real, fake = objective.probability(real), objective.probability(fake)
@@ -367,6 +382,14 @@ def _checked_players(model: Mapping[str, nn.Module] | nn.Module) -> Mapping[str,
     for player in model:
         check_choice("player in model", player, PLAYERS)
     return model
+
+
+def _check_penalty(penalty: str, weight: float) -> None:
+    check_choice("penalty", penalty, PENALTIES)
+    if penalty == "none" and weight:
+        raise ConfigError(f"penalty_weight={weight} is read with a penalty only, not 'none'")
+    if penalty != "none" and not 0 < weight < float("inf"):
+        raise ConfigError(f"penalty_weight={weight}: valid are numbers above 0, such as 10.0")
 
 
 def _checked_classes(players: Mapping[str, nn.Module], num_classes: int | None) -> int:

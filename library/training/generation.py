@@ -1,7 +1,8 @@
 """What `generate` has a system make: images of its own, or text that goes on from a prompt."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -50,10 +51,13 @@ def images(
       label: a class, by number or name, for all; by default the classes take turns.
 
     Raises:
-      ConfigError: there is no such output or class, or the output knows no classes.
+      ConfigError: there is no such output or class, the output knows no classes, or a split gives
+        it examples of their own.
     """
     context, size = _context(trained, request)
     if label is not None:
+        if split is not None:
+            raise ConfigError(f"--class={label}: the examples of --split={split} have their own")
         number = _class(trained, label, output)
         features = {"label": np.full(request.num, number, np.int32)}
         context = context._replace(draws=lambda n, size: trained.feed.draws(n, size, features))
@@ -110,13 +114,20 @@ def _class(trained: Trained, label: str, output: str) -> int:
         raise ConfigError(
             f"--class={label}: valid are 0 to {len(names) - 1}; {nearest(label, names)}"
         )
+    make = plan.task.outputs.get(output)
+    # An output that there is not is refused where it is made, with the names of those there are.
+    if make is None or _reads_label(trained, make):
+        return numbers[label]
+    raise ConfigError(f"--class={label}: this system's {output!r} knows no classes")
+
+
+def _reads_label(trained: Trained, make: Callable[..., Any]) -> bool:
+    """Returns whether an output asks for a label where it is handed none."""
     place = np.arange(1, dtype=np.uint32)
     batch = {"index": place, "row": place, "mask": np.ones(1, np.float32)}
     key = jax.eval_shape(lambda: jax.random.key(0))
-    make = plan.task.outputs.get(output)
     try:
-        if make is not None:
-            jax.eval_shape(make, plan.state, on_device.to_float(batch), key)
-    except KeyError:
-        return numbers[label]
-    raise ConfigError(f"--class={label}: this system's {output!r} knows no classes")
+        jax.eval_shape(make, trained.plan.state, on_device.to_float(batch), key)
+    except KeyError as missing:
+        return missing.args == ("label",)
+    return False

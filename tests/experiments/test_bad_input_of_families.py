@@ -29,8 +29,16 @@ TRAIN = {
     ),
     "prompt longer than the text": (
         "gpt",
-        ["--config.evaluate.samples.prompt=abcabcabc"],
-        "9 tokens, which leaves nothing of length=8",
+        ["--config.evaluate.samples.prompt=abcabcab"],
+        "8 tokens, which leaves nothing of length=8 to write: valid are lengths from 9 on",
+    ),
+    "prompt longer than the context": (
+        "gpt",
+        [
+            "--config.evaluate.samples.prompt=abcabcabc",
+            "--config.evaluate.samples.length=20",
+        ],
+        "a prompt of 9 tokens does not fit the model's context: valid are 1 to 8 tokens",
     ),
     "context of the model": (
         "gpt",
@@ -125,8 +133,10 @@ GENERATE = {
         {},
         [
             (["--prompt=az"], "'z'"),
-            (["--prompt=abcabcabc", "--length=8"], "9 tokens, which leaves nothing of length=8"),
-            (["--prompt=abcabcabc"], "9 tokens, which leaves nothing of length=8"),
+            (["--prompt=abcabcab", "--length=8"], "8 tokens, which leaves nothing of length=8"),
+            (["--prompt=abcabcab"], "8 tokens, which leaves nothing of length=8"),
+            (["--prompt=abcabcabc", "--length=20"], "valid are 1 to 8 tokens"),
+            (["--prompt=a", "--prompt=abcabcabc", "--length=20"], "a prompt of 9 tokens"),
             (["--prompt=a", "--temperature=-1"], "temperature=-1"),
             (["--prompt=a", "--top_p=0"], "top_p=0"),
             (["--output=sample"], "'sample'"),
@@ -137,6 +147,7 @@ GENERATE = {
         CONDITIONAL,
         [
             (["--class=9"], "--class=9: valid are 0 to 3"),
+            (["--class=2", "--output=reconstruct", "--split=test"], "have their own"),
             (["--output=smaple"], "did you mean 'sample'?"),
             (["--output=reconstruct"], "give it a split"),
         ],
@@ -156,6 +167,20 @@ def test_what_is_not_generated(program, config, tmp_path, family, changes, refus
         assert message in ended.err
         assert "Traceback" not in ended.err
         assert not (folder / "generated").exists()
+
+
+@pytest.mark.usefixtures("data")
+def test_each_prompt_is_gone_on_from_unless_told_how_many(program, config, tmp_path):
+    folder = tmp_path / "a"
+    config = config("gpt", total="1 steps", evaluate={})
+    assert program("train", config, f"--workdir={folder}").code == 0
+    prompts = ["--prompt=ab", "--prompt=c a", "--prompt=b"]
+    for more, begun in (([], ("ab", "c a", "b")), (["--num=2"], ("ab", "c a"))):
+        ended = program("generate", f"--workdir={folder}", *prompts, *more)
+        assert ended.code == 0, ended
+        written = (folder / "generated" / "text.txt").read_text().split(f"\n{'-' * 79}\n")
+        assert len(written) == len(begun)
+        assert all(map(str.startswith, written, begun))
 
 
 @pytest.mark.usefixtures("data")

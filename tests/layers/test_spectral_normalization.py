@@ -11,7 +11,14 @@ from library.layers.spectral_normalization import COLLECTION, spectrally_normali
 LAYERS = {
     "dense": (lambda: nn.Dense(5, use_bias=False, name="layer"), (3, 4)),
     "conv": (lambda: nn.Conv(5, (3, 3), use_bias=False, name="layer"), (2, 6, 6, 2)),
+    "embed": (lambda: nn.Embed(6, 5, name="layer"), (3,)),
 }
+
+
+def inputs(kind):
+    if kind == "embed":
+        return jnp.array([5, 0, 3])
+    return jax.random.normal(jax.random.key(1), LAYERS[kind][1])
 
 
 class Wrapped(nn.Module):
@@ -24,8 +31,8 @@ class Wrapped(nn.Module):
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_the_layer_is_divided_by_its_largest_singular_value(kind):
-    make, shape = LAYERS[kind]
-    model, x = Wrapped(kind), jax.random.normal(jax.random.key(1), shape)
+    make, name = LAYERS[kind][0], "embedding" if kind == "embed" else "kernel"
+    model, x = Wrapped(kind), inputs(kind)
     variables = model.init(jax.random.key(0), x)
     assert set(variables) == {"params", COLLECTION}
     params = {"params": variables["params"]}
@@ -33,14 +40,14 @@ def test_the_layer_is_divided_by_its_largest_singular_value(kind):
     held = {COLLECTION: variables[COLLECTION]}
     for _ in range(300):
         held = step(held)
-    kernel = np.asarray(variables["params"]["layer"]["kernel"], np.float64)
+    kernel = np.asarray(variables["params"]["layer"][name], np.float64)
     sigma = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0]
     found = model.apply({**params, **held}, x)
-    plain = make().apply({"params": {"kernel": kernel.astype(np.float32) / sigma}}, x)
+    plain = make().apply({"params": {name: kernel.astype(np.float32) / sigma}}, x)
     np.testing.assert_allclose(found, plain, rtol=1e-4, atol=1e-5)
     # Its gradient leaves out the change along the layer's own kernel: scaling changes nothing.
     slope = jax.grad(lambda p: jnp.sum(model.apply({"params": p, **held}, x) ** 2))
-    own = slope(params["params"])["layer"]["kernel"]
+    own = slope(params["params"])["layer"][name]
     assert abs(float(jnp.sum(own * kernel))) < 1e-3 * float(jnp.linalg.norm(own))
 
 

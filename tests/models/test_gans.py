@@ -1,12 +1,13 @@
-"""Generators and discriminators: shapes, published sizes, labels, names, types."""
+"""Generators and discriminators: shapes, published sizes, by hand, labels, names, types."""
 
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from library import config
 from library.models import dcgan, sngan
@@ -90,6 +91,209 @@ def test_players_run_in_bfloat16_and_name_their_submodules(family):
         assert kinds == {jnp.dtype("bfloat16")}
         for path in flatten_dict(variables):
             assert all(part == part.lower() for part in path), path
+
+
+# One forward pass of each by hand, all params, statistics and vectors of which are noise.
+
+
+def noisy(model, *inputs):
+    """Returns the variables of a model, none of them what it starts with."""
+    shapes = flatten_dict(jax.eval_shape(model.init, jax.random.key(0), *inputs))
+    random = np.random.default_rng(0)
+    held = {}
+    for path, leaf in shapes.items():
+        noise = 0.4 * random.normal(size=leaf.shape).astype(np.float32)
+        held[path] = np.abs(noise) + 0.5 if path[-1] == "var" else noise
+    return unflatten_dict(held)
+
+
+def convolved(x, kernel, *, stride=1):
+    """Convolves, with zeros around as far as the kernel reaches beyond its centre."""
+    size, (height, width) = len(kernel), x.shape[1:3]
+    low = (size - stride) // 2
+    x = np.pad(x, [(0, 0), (low, size), (low, size), (0, 0)])
+    parts = [
+        x[:, i : i + height : stride, j : j + width : stride] @ kernel[i, j]
+        for i in range(size)
+        for j in range(size)
+    ]
+    return sum(parts)
+
+
+def twice(x):
+    return x.repeat(2, axis=1).repeat(2, axis=2)
+
+
+def bilinear(x):
+    """Doubles height and width: new pixels lie a quarter from one old one, and what is outside
+    is as the border."""
+    for axis in (1, 2):
+        x = np.moveaxis(x, axis, 0)
+        before, after = np.concatenate([x[:1], x[:-1]]), np.concatenate([x[1:], x[-1:]])
+        x = np.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis=1)
+        x = np.moveaxis(x.reshape(-1, *x.shape[2:]), 0, axis)
+    return x
+
+
+def halved(x):
+    return (x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]) / 4
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def normalized(x, statistics, scale, bias):
+    """Normalizes by running statistics, or, if there are none, by those of the batch."""
+    mean = x.mean(axis=(0, 1, 2)) if statistics is None else statistics["mean"]
+    var = x.var(axis=(0, 1, 2)) if statistics is None else statistics["var"]
+    return (x - mean) / np.sqrt(var + 1e-5) * scale + bias
+
+
+def divided(kernel, u):
+    """Divides by the singular value that one step from u finds."""
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    v = matrix @ u / np.linalg.norm(matrix @ u)
+    return kernel / np.linalg.norm(v @ matrix)
+
+
+def sngan_by_hand(held, image, label, *, pool, spectral):
+    def kernel(block, name, leaf="kernel"):
+        of = {kind: tree[block] if block else tree for kind, tree in held.items()}
+        value = of["params"][name][leaf]
+        return divided(value, of["spectral"][f"{name}_spectral"]["u"]) if spectral else value
+
+    def conv(block, name, x):
+        return convolved(x, kernel(block, name)) + held["params"][block][name]["bias"]
+
+    x = conv("block1", "conv2", relu(conv("block1", "conv1", image)))
+    x = halved(x) + conv("block1", "shortcut", halved(image))
+    for block in ("block2", "block3", "block4"):
+        y = conv(block, "conv2", relu(conv(block, "conv1", relu(x))))
+        x = halved(y + conv(block, "shortcut", x)) if block == "block2" else x + y
+    x = relu(x).sum(axis=(1, 2)) if pool == "sum" else relu(x).mean(axis=(1, 2))
+    score = (x @ kernel(None, "head") + held["params"]["head"]["bias"])[:, 0]
+    if label is None:
+        return score
+    return score + np.sum(x * kernel(None, "classes", "embedding")[label], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "label"),
+    [
+        (dict(pool="sum", spectral=True), np.array([2, 0, 2])),
+        (dict(pool="mean", spectral=False), None),
+    ],
+    ids=["projection", "critic"],
+)
+def test_the_discriminator_of_sngan_by_hand(options, label):
+    model = sngan.discriminator(num_classes=3, width=5, **options)
+    image = np.random.default_rng(1).normal(size=(3, 8, 12, 2)).astype(np.float32)
+    held = noisy(model, image, label)
+    expected = sngan_by_hand(held, np.float64(image), label, **options)
+    found = jax.jit(model.apply)(held, image, label)
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("upsampling", "label", "train"),
+    [("nearest", np.array([2, 0, 2]), False), ("bilinear", None, True)],
+    ids=["by class", "by batch"],
+)
+def test_the_generator_of_sngan_by_hand(upsampling, label, train):
+    model = sngan.generator((8, 12, 2), num_classes=3, width=5, upsampling=upsampling)
+    latent = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
+    held = noisy(model, latent, label)
+    params, statistics = held["params"], held["batch_stats"]
+    up = twice if upsampling == "nearest" else bilinear
+
+    def norm(of, at, x, label):
+        own = None if train else at["norm"]
+        if label is None:
+            return normalized(x, own, of["norm"]["scale"], of["norm"]["bias"])
+        scale, bias = (of[name]["embedding"][label][:, None, None] for name in ("scale", "bias"))
+        return normalized(x, own, scale, bias)
+
+    def conv(of, x):
+        return convolved(x, of["kernel"]) + of["bias"]
+
+    x = np.float64(latent) @ params["project"]["kernel"] + params["project"]["bias"]
+    x = x.reshape(3, 4, 6, 5)
+    block, at = params["block1"], statistics["block1"]
+    y = conv(block["conv1"], up(relu(norm(block["norm1"], at["norm1"], x, label))))
+    y = conv(block["conv2"], relu(norm(block["norm2"], at["norm2"], y, label)))
+    x = y + conv(block["shortcut"], up(x))
+    x = relu(norm(params["final_norm"], statistics["final_norm"], x, None))
+    expected = np.tanh(conv(params["final_conv"], x))
+    apply = jax.jit(functools.partial(model.apply, train=train, mutable=["batch_stats"]))
+    found, _ = apply(held, latent, label)
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
+
+
+def test_the_players_of_dcgan_by_hand():
+    generator, discriminator = pair("dcgan", (16, 16, 1))
+    latent = np.random.default_rng(1).normal(size=(2, 7)).astype(np.float32)
+    label = np.array([2, 0])
+    told = np.eye(3)[label]
+
+    def leaky(x):
+        return np.where(x > 0, x, 0.2 * x)
+
+    def transposed(x, kernel):
+        # Zeros between the pixels, and two around them for a kernel of four.
+        spread = np.zeros((len(x), 2 * x.shape[1], 2 * x.shape[2], x.shape[3]))
+        spread[:, ::2, ::2] = x
+        shifted = np.pad(spread, [(0, 0), (1, 0), (1, 0), (0, 0)])
+        return convolved(shifted, kernel)[:, : spread.shape[1], : spread.shape[2]]
+
+    held = noisy(generator, latent, label)
+    params, at = held["params"], held["batch_stats"]
+    x = np.concatenate([latent, told], axis=1) @ params["project"]["kernel"]
+    x = x.reshape(2, 4, 4, 8)
+    for layer in (1, 2):
+        norm = f"norm{layer - 1}"
+        x = relu(normalized(x, at[norm], **params[norm]))
+        x = transposed(x, params[f"upsample{layer}"]["kernel"])
+    image = jax.jit(generator.apply)(held, latent, label)
+    np.testing.assert_allclose(image, np.tanh(x), rtol=2e-5, atol=2e-5)
+
+    held = noisy(discriminator, image, label)
+    params, at = held["params"], held["batch_stats"]
+    planes = np.broadcast_to(told[:, None, None], (2, 16, 16, 3))
+    x = np.concatenate([np.float64(image), planes], axis=-1)
+    x = leaky(convolved(x, params["conv1"]["kernel"], stride=2))
+    x = convolved(x, params["conv2"]["kernel"], stride=2)
+    x = leaky(normalized(x, at["norm2"], **params["norm2"]))
+    expected = (x.reshape(2, -1) @ params["head"]["kernel"])[:, 0]
+    found = jax.jit(discriminator.apply)(held, image, label)
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
+
+
+def test_the_perceptrons_by_hand():
+    generator, discriminator = pair("gan", (2, 3, 1))
+    latent = np.random.default_rng(1).normal(size=(4, 7)).astype(np.float32)
+    label = np.array([2, 0, 1, 1])
+    told = np.eye(3)[label]
+
+    def dense(of, x):
+        return x @ np.float64(of["kernel"]) + of["bias"]
+
+    params = noisy(generator, latent, label)["params"]
+    x = np.concatenate([latent, told], axis=1)
+    x = relu(dense(params["hidden2"], relu(dense(params["hidden1"], x))))
+    expected = 2 / (1 + np.exp(-dense(params["output"], x))) - 1
+    image = jax.jit(generator.apply)({"params": params}, latent, label)
+    np.testing.assert_allclose(image, expected.reshape(4, 2, 3, 1), rtol=2e-5, atol=2e-5)
+
+    params = noisy(discriminator, image, label)["params"]
+    x = np.concatenate([np.asarray(image).reshape(4, -1), told], axis=1)
+    for name in ("hidden1", "hidden2"):
+        y = dense(params[name], x)
+        # Each unit has two pieces, which lie side by side.
+        x = np.maximum(y[:, ::2], y[:, 1::2])
+    expected = dense(params["head"], x)[:, 0]
+    found = jax.jit(discriminator.apply)({"params": params}, image, label)
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

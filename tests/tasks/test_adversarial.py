@@ -19,6 +19,7 @@ from tests import tiny
 
 SHAPE = (4, 4, 1)
 NUM = 6
+GRADIENT_PENALTY = dict(loss="wasserstein", penalty="interpolates", penalty_weight=10.0)
 
 
 class Linear(nn.Module):
@@ -84,18 +85,26 @@ def log_sigmoid(s):
     return -np.log1p(np.exp(-np.asarray(s, np.float64)))
 
 
+def log_not(s):
+    return np.log(1 - np.exp(log_sigmoid(s)))
+
+
+# The discriminator's losses of a real and of a generated image, and the generator's.
 BY_HAND = {
-    "saturating": (
-        lambda r, f: -log_sigmoid(r) - np.log(1 - np.exp(log_sigmoid(f))),
-        lambda f: np.log(1 - np.exp(log_sigmoid(f))),
-    ),
+    "saturating": ((lambda r: -log_sigmoid(r), lambda f: -log_not(f)), log_not),
     "non_saturating": (
-        lambda r, f: -log_sigmoid(r) - np.log(1 - np.exp(log_sigmoid(f))),
+        (lambda r: -log_sigmoid(r), lambda f: -log_not(f)),
         lambda f: -log_sigmoid(f),
     ),
-    "hinge": (lambda r, f: np.maximum(0, 1 - r) + np.maximum(0, 1 + f), lambda f: -f),
-    "least_squares": (lambda r, f: (r - 1) ** 2 / 2 + f**2 / 2, lambda f: (f - 1) ** 2 / 2),
-    "wasserstein": (lambda r, f: f - r, lambda f: -f),
+    "hinge": (
+        (lambda r: np.maximum(0, 1 - r), lambda f: np.maximum(0, 1 + f)),
+        lambda f: -f,
+    ),
+    "least_squares": (
+        (lambda r: (r - 1) ** 2 / 2, lambda f: f**2 / 2),
+        lambda f: (f - 1) ** 2 / 2,
+    ),
+    "wasserstein": ((lambda r: -r, lambda f: f), lambda f: -f),
 }
 
 
@@ -113,9 +122,13 @@ def test_losses_and_metrics_are_those_computed_by_hand(loss, latent):
     found, moved = losses["discriminator"](params, {}, data, key)
     found = summarize(found)
     assert moved == {}
-    assert found["loss"] == pytest.approx(of_discriminator(real, fake).mean(), rel=1e-5)
+    of_real, of_fake = of_discriminator
+    assert found["loss_real"] == pytest.approx(of_real(real).mean(), rel=1e-5, abs=1e-6)
+    assert found["loss_fake"] == pytest.approx(of_fake(fake).mean(), rel=1e-5, abs=1e-6)
+    both = of_real(real) + of_fake(fake)
+    assert found["loss"] == pytest.approx(both.mean(), rel=1e-5)
     if loss == "wasserstein":
-        assert set(found) == {"loss", "real", "fake"}
+        assert set(found) == {"loss", "loss_real", "loss_fake", "real", "fake"}
         assert found["real"] == pytest.approx(real.mean(), rel=1e-5, abs=1e-6)
     else:
         zero = 0.5 if loss == "least_squares" else 0.0
@@ -142,10 +155,22 @@ def test_penalties_of_a_linear_critic_are_exact():
         norm = np.linalg.norm(params["discriminator"]["head"]["kernel"])
         assert found["penalty"] == pytest.approx(expected(norm), rel=1e-5)
         assert found["loss"] == pytest.approx(without["loss"] + 3 * expected(norm), rel=1e-5)
+        parts = found["loss_real"] + found["loss_fake"] + 3 * found["penalty"]
+        assert found["loss"] == pytest.approx(parts, rel=1e-5)
+
+
+def test_r1_is_of_the_real_images():
+    losses, params = captured(Squared(), penalty="r1", penalty_weight=10.0)
+    data = batch(mask=jnp.array([1.0, 1, 0, 1, 1, 1]))
+    found = summarize(losses["discriminator"](params, {}, data, jax.random.key(1))[0])
+    real = 2 * np.asarray(data["image"]).reshape(NUM, -1) - 1
+    # The gradient of half of an image's square is the image.
+    expected = np.mean(np.delete(np.sum(real**2, axis=1), 2)) / 2
+    assert found["penalty"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_interpolates_lie_on_each_pairs_line_at_its_own_place():
-    losses, params = captured(Squared(), loss="wasserstein", penalty="interpolates")
+    losses, params = captured(Squared(), **GRADIENT_PENALTY)
     key, data = jax.random.key(1), batch()
     found = summarize(losses["discriminator"](params, {}, data, key)[0])
     real = 2 * np.asarray(data["image"]).reshape(NUM, -1) - 1
@@ -159,7 +184,7 @@ def test_interpolates_lie_on_each_pairs_line_at_its_own_place():
 
 
 def test_a_critic_that_is_flat_has_a_finite_gradient():
-    losses, params = captured(Linear(), penalty="interpolates", loss="wasserstein")
+    losses, params = captured(Linear(), **GRADIENT_PENALTY)
     params = jax.tree.map(jnp.zeros_like, params)
 
     def lost(own):
@@ -231,7 +256,7 @@ def test_the_discriminator_moves_first_each_time_on_another_part_then_the_genera
         params, variables = move(player, params, variables, part)
     assert_close(end.params, params)
     assert_close(end.variables, variables)
-    names = ("loss", "real", "fake", "accuracy_real", "accuracy_fake")
+    names = ("loss", "loss_real", "loss_fake", "real", "fake", "accuracy_real", "accuracy_fake")
     assert {f"discriminator_{name}" for name in names} | {"generator_loss"} <= set(metrics)
     assert float(metrics["discriminator_loss"][1]) == 8
     assert float(metrics["generator_loss"][1]) == 4
@@ -345,7 +370,7 @@ def _data(monkeypatch):
     [
         dict(task=dict(conditional=True), ema=dict(decay=0.5)),
         dict(
-            task=dict(loss="wasserstein", penalty="interpolates"),
+            task=GRADIENT_PENALTY,
             model=PERCEPTRONS,
             parallel=dict(strategy="pmap"),
         ),
@@ -377,9 +402,17 @@ def test_eight_devices_learn_and_draw_what_one_does(changes):
     [
         (dict(task=dict(loss="hing")), "unknown loss 'hing': did you mean 'hinge'"),
         (dict(task=dict(penalty="r2")), "unknown penalty 'r2': did you mean 'r1'"),
-        (dict(task=dict(penalty_weight=-1.0)), "penalty_weight=-1.0: valid are 0 or more"),
+        (dict(task=dict(penalty_weight=3.0)), "penalty_weight=3.0 is read with a penalty only"),
+        (dict(task=dict(penalty="r1")), "penalty_weight=0.0: valid are numbers above 0"),
+        (
+            dict(task=dict(penalty="r1", penalty_weight=-1.0)),
+            "penalty_weight=-1.0: valid are numbers above 0",
+        ),
         (dict(task=dict(latent="gauss")), "latent"),
-        (dict(task=dict(penalty="r1")), "batch normalization mixes: .* norm='layer'"),
+        (
+            dict(task=dict(penalty="r1", penalty_weight=1.0)),
+            "batch normalization mixes: .* norm='layer'",
+        ),
         (dict(model=dict(name="gan.generator")), "'?Generator'? is one player: write dict"),
         (
             dict(model={k: v for k, v in PLAYERS.items() if k == "generator"}),
@@ -406,3 +439,16 @@ def test_what_is_not_understood_is_not_started(changes, message):
 def test_there_is_nothing_to_be_told_without_classes():
     with pytest.raises(ConfigError, match="num_classes=None"):
         captured(Linear(), conditional=True)
+    with pytest.raises(ConfigError, match="one label an example, there is none"):
+        captured(Linear(), conditional=True, num_classes=4)
+
+
+def test_labels_that_are_no_classes_are_refused_and_a_draw_says_that_it_has_none():
+    losses, data, start, _, _, built = trained(conditional=True)
+    mixed = {**data, "label": jax.nn.one_hot(data["label"], 4)}
+    key = jax.random.key(0)
+    with pytest.raises(ConfigError, match=r"one label an example, int \(b,\), not \(8, 4\)"):
+        losses["discriminator"](start.params, start.variables, mixed, key)
+    draw = {name: data[name] for name in ("index", "mask")}
+    with pytest.raises(KeyError, match="label"):
+        built.outputs["sample"](start, draw, key)

@@ -31,13 +31,30 @@ CONDITIONAL = dict(
     model=dict(name="vae.dense", hidden=(8,), latent_dim=2, conditional=True),
     task=dict(name="variational", binarize=True),
 )
+PERCEPTRONS = dict(
+    generator=dict(name="gan.generator", hidden=(8,)),
+    discriminator=dict(name="gan.discriminator", hidden=(8,)),
+)
+UNTOLD = dict(model=PERCEPTRONS, task=dict(name="adversarial", latent_size=4))
+TOLD = {
+    "vae": CONDITIONAL,
+    "gan": dict(model=PERCEPTRONS, task={**UNTOLD["task"], "conditional": True}),
+    "diffusion": dict(
+        task=dict(
+            name="diffusion", timesteps=10, sampler=dict(name="ddim", steps=2), conditional=True
+        ),
+    ),
+}
 
 
-def test_a_class_by_number_or_name_is_made_alone():
-    run, request = trained("vae", **CONDITIONAL), generation.Request(num=3)
+@pytest.mark.parametrize("family", TOLD)
+def test_a_class_by_number_or_name_is_made_alone(family):
+    run, request = trained(family, **TOLD[family]), generation.Request(num=3)
+    run = run._replace(state=families.stirred(run.state))
     third, by_name = (generation.images(run, request, label=label) for label in ("2", "c"))
     np.testing.assert_array_equal(third, by_name)
-    assert not np.array_equal(third, generation.images(run, request, label="0"))
+    others = generation.images(run, request, label="0")
+    assert (third != others).any(axis=(1, 2, 3)).all()
     # Of the classes by turns the third place is the third class.
     np.testing.assert_array_equal(generation.images(run, request)[2], third[2])
 
@@ -45,10 +62,25 @@ def test_a_class_by_number_or_name_is_made_alone():
 @pytest.mark.parametrize(
     ("family", "changes", "options", "message"),
     [
-        ("vae", CONDITIONAL, dict(label="7"), "valid are 0 to 3"),
+        *(
+            (family, changes, dict(label="4"), "valid are 0 to 3")
+            for family, changes in TOLD.items()
+        ),
+        ("gan", TOLD["gan"], dict(label="dd"), "did you mean 'd'"),
         ("vae", {}, dict(label="2"), "'sample' knows no classes"),
+        ("gan", UNTOLD, dict(label="2"), "'sample' knows no classes"),
+        ("vae", {}, dict(label="2", output="reconstruct"), "'reconstruct' knows no classes"),
+        (
+            "vae",
+            CONDITIONAL,
+            dict(label="2", output="reconstruct", split="test"),
+            "the examples of --split=test have their own",
+        ),
+        ("vae", CONDITIONAL, dict(label="2", output="smaple"), "did you mean 'sample'"),
         ("vae", {}, dict(output="smaple"), "did you mean 'sample'"),
-        ("vae", {}, dict(output="reconstruct"), "give it a split"),
+        ("vae", {}, dict(output="reconstruct"), "reads 'image' of examples: give it a split"),
+        ("vae", {}, dict(output="decode"), r"'code', which no example here has \(.*image, label"),
+        ("autoencoder", {}, dict(output="decode", split="test"), "'code', which no example here"),
         ("mae", {}, dict(output="features", split="test"), "is no image"),
     ],
 )
@@ -61,7 +93,11 @@ def test_images_that_cannot_be_made(family, changes, options, message):
     ("settings", "message"),
     [
         (dict(prompt="az", length=8), "z"),
-        (dict(prompt="abcabcabc", length=8), "9 tokens, which leaves nothing of length=8"),
+        (dict(prompt="abcabcab", length=8), "8 tokens, which leaves nothing of length=8"),
+        (dict(prompt="abcabcab", length=8), "from 9 on, or prompts of at most 7 tokens"),
+        (dict(prompt="abcabcabc", length=20), "9 tokens does not fit .*: valid are 1 to 8 tokens"),
+        (dict(prompt=("a", "abcabcabc"), length=20), "a prompt of 9 tokens does not fit"),
+        (dict(prompt=("a", ""), length=8), "a prompt of 0 tokens"),
         (dict(prompt="", length=8), "both are to hold something"),
         (dict(prompt="a", length=8, temperature=-1.0), "temperature=-1"),
         (dict(prompt="a", length=8, top_p=0.0), "top_p=0"),
@@ -80,6 +116,14 @@ def test_texts_begin_with_their_prompts_and_greedy_ones_are_alike():
     assert [text[:3] for text in written[1::2]] == ["c\na", "c\na"]
     assert written[0] == written[2]
     assert all(len(text) == 7 for text in written)
+
+
+def test_a_prompt_fills_the_context_and_of_a_recurrent_model_is_of_any_length():
+    request = generation.Request(num=1)
+    for family, prompt in (("gpt", "abcabcab"), ("lstm", 4 * "abc\n")):
+        (written,) = generation.texts(trained(family), request, prompt=prompt, length=20)
+        assert written.startswith(prompt)
+        assert len(written) == 20
 
 
 def test_images_are_made_with_the_averages_unless_told_not_to():
