@@ -41,7 +41,7 @@ import optax
 import optax.contrib
 from jaxtyping import PyTree
 
-from library import config, trees
+from library import config, phases, trees
 from library.config import ConfigError
 from library.lookahead import Lookahead, lookahead
 
@@ -129,6 +129,8 @@ class Settings:
       frozen: patterns of parameters that keep their bits and have no optimizer state.
       frozen_from: pairs (pattern, duration from the start) of parameters that move no more then.
       lookahead: a dict of `Lookahead`.
+      phases: equal parts of the run; with each the optimizer starts afresh, its moments forgotten,
+        and so does the schedule, whose whole is then a phase, percentages staying of the run.
     """
 
     name: str
@@ -146,6 +148,7 @@ class Settings:
     frozen: tuple[str, ...] = ()
     frozen_from: tuple[tuple[str, str], ...] = ()
     lookahead: Lookahead | None = None
+    phases: int = 1
 
     def __post_init__(self):
         values = {key: getattr(self, key) for key in ("learning_rate", "weight_decay", "l1", "l2")}
@@ -221,8 +224,12 @@ def make_optimizer(
     peak = settings.learning_rate
     if settings.base_batch:
         peak = peak * batch_size / settings.base_batch
+    first = phases.starts(total_steps, settings.phases)
     schedule = make_schedule(
-        settings.schedule or {"name": "constant"}, peak=peak, total_steps=total_steps, steps=steps
+        settings.schedule or {"name": "constant"},
+        peak=peak,
+        total_steps=-(-total_steps // settings.phases),
+        steps=steps,
     )
     tx = _trained(settings, arguments, schedule)
     if settings.frozen:
@@ -230,6 +237,8 @@ def make_optimizer(
         tx = optax.partition({"trained": tx, "frozen": optax.stateless(_nothing)}, label)
     if settings.rates or settings.layer_decay:
         tx = optax.chain(tx, optax.stateless(lambda updates, _: _multiply(settings, updates)))
+    if settings.phases > 1:
+        tx, schedule = phases.restarted(tx, first), phases.within(schedule, first)
     for pattern, duration in settings.frozen_from:
         tx = optax.chain(tx, optax.masked(_until(steps(duration)), _selects((pattern,))))
     if settings.lookahead:

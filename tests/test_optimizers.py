@@ -415,6 +415,17 @@ CORNERS = [
         {0: 1, 9: 1, 10: 0.5, 19: 0.5, 20: 0.25, 100: 2**-10},
     ),
     (
+        dict(
+            name="exponential",
+            factor=0.97,
+            every="9 steps",
+            staircase=True,
+            warmup="2 epochs",
+            since="start",
+        ),
+        {0: 0, 10: 0.5, 19: 0.95, 20: 0.97**2, 26: 0.97**2, 27: 0.97**3, 100: 0.97**11},
+    ),
+    (
         dict(name="step", boundaries=["5 epochs", "75%"], warmup="10 steps"),
         {0: 0, 5: 0.5, 10: 1, 49: 1, 50: 0.1, 74: 0.1, 75: 0.01, 100: 0.01, 200: 0.01},
     ),

@@ -39,8 +39,10 @@ class Context(NamedTuple):
       normalize: images in [0, 1] -> as the model has them.
       unnormalize: the way back; rounding may lead a little out of [0, 1].
       warn: shows a line to whoever watches the run.
+      features: what examples have, by name: "image", "label", ...
       label_names: names of the classes, or None.
       tokenizer: of text, or None.
+      context_length: the most tokens that a language model sees at a time; None is no bound.
     """
 
     task: Task
@@ -54,8 +56,10 @@ class Context(NamedTuple):
     normalize: Callable[[Array], Array] = lambda image: image
     unnormalize: Callable[[Array], Array] = lambda image: image
     warn: Callable[[str], None] = print
+    features: tuple[str, ...] = ()
     label_names: tuple[str, ...] | None = None
     tokenizer: Any = None
+    context_length: int | None = None
 
     @property
     def num_classes(self) -> int | None:

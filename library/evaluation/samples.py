@@ -1,6 +1,9 @@
 """What a system makes, to look at while it learns: images or text, the same places each time."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from jaxtyping import Int32
 
 from library import decoding
 from library.config import ConfigError, nearest
@@ -32,7 +35,8 @@ def samples(
       `state -> {output: uint8 images}`. Nothing random changes between evaluations.
 
     Raises:
-      ConfigError: there is no such output, it makes no images, or it needs a split.
+      ConfigError: there is no such output, it makes no images, needs a split, or reads what no
+        example has.
     """
     make = context.task.outputs.get(output)
     if make is None:
@@ -45,8 +49,12 @@ def samples(
         try:
             return {"image": make(state, batch, key), "mask": batch["mask"]}
         except KeyError as missing:
+            reads = f"samples, output={output!r} reads {missing}"
+            if split is None and missing.args[0] in context.features:
+                raise ConfigError(f"{reads} of examples: give it a split") from missing
             raise ConfigError(
-                f"samples, output={output!r} reads {missing} of examples: give it a split"
+                f"{reads}, which no example here has (they have {', '.join(context.features)}): "
+                "it is for programs, which hand it a batch of their own"
             ) from missing
 
     function = context.collect(run)
@@ -100,23 +108,16 @@ def text(
       `state -> {"text": strings (num,)}`, the prompts included.
 
     Raises:
-      ConfigError: the data are no text, a character outside the vocabulary, or a value out of
-        range.
+      ConfigError: the data are no text, a character outside the vocabulary, a prompt longer than
+        the model's context or than leaves something to write, or another value out of range.
     """
     tokenizer = context.tokenizer
     if tokenizer is None or output not in context.task.outputs:
         raise ConfigError("samples.text is for language models: dataset.tokenizer says how to read")
     decoding.check_sampling(temperature, top_k, top_p, tokenizer.vocab_size)
-    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-    encoded = [tokenizer.encode(part) for part in prompts]
-    if not all(len(tokens) for tokens in encoded) or num < 1:
+    if num < 1 or not prompt:
         raise ConfigError(f"samples.text, prompt={prompt!r}, num={num}: both are to hold something")
-    longest = max(map(len, encoded))
-    if longest >= length:
-        raise ConfigError(
-            f"samples.text: the prompt has {longest} tokens, which leaves nothing of "
-            f"length={length} to write"
-        )
+    encoded = _encoded(context, (prompt,) if isinstance(prompt, str) else prompt, length)
     turns = [encoded[i % len(encoded)] for i in range(num)]
     features = {
         "tokens": np.stack([np.pad(t, (0, length - len(t))) for t in turns]).astype(np.int32),
@@ -137,3 +138,20 @@ def text(
         return {"text": np.array([tokenizer.decode(row) for row in tokens])}
 
     return evaluate
+
+
+def _encoded(
+    context: Context, prompts: Sequence[str], length: int
+) -> list[Int32[np.ndarray, " t"]]:
+    """Returns the tokens of prompts, of which the model sees all, with room for more."""
+    encoded = [context.tokenizer.encode(prompt) for prompt in prompts]
+    longest = max(map(len, encoded))
+    for tokens in encoded:
+        decoding.check_prompt(len(tokens), context.context_length)
+    if longest >= length:
+        raise ConfigError(
+            f"samples.text: the prompt has {longest} tokens, which leaves nothing of "
+            f"length={length} to write: valid are lengths from {longest + 1} on, or prompts of at "
+            f"most {length - 1} tokens"
+        )
+    return encoded

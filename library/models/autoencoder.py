@@ -46,10 +46,13 @@ class DenseStack(nn.Module):
         layers = []
         for i, width in enumerate(self.widths):
             init = nn.initializers.variance_scaling(self._activation(i)[1], "fan_avg", "uniform")
-            name = self.last if i == len(self.widths) - 1 else f"hidden{i + 1}"
             types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-            layers.append(nn.Dense(width, kernel_init=init, name=name, **types))
+            layers.append(nn.Dense(width, kernel_init=init, name=self.name_of(i), **types))
         self.layers = layers
+
+    def name_of(self, i: int) -> str:
+        """Returns the name of layer i's submodule, i from 0."""
+        return self.last if i == len(self.widths) - 1 else f"hidden{i + 1}"
 
     def _activation(self, i: int) -> tuple[Callable[[Array], Array], float]:
         last = i == len(self.widths) - 1
@@ -170,6 +173,14 @@ class Autoencoder(nn.Module):
         code = self.encode(image)
         record(self, "features", code)
         return self.decode(code)
+
+    def layer_names(self) -> list[tuple[str, str]]:
+        """Returns the path of each layer of the encoder, with that of its mirror in the decoder."""
+        last = len(self.encoder.widths) - 1
+        return [
+            (f"encoder/{self.encoder.name_of(i)}", f"decoder/{self.decoder.name_of(last - i)}")
+            for i in range(last + 1)
+        ]
 
     def layerwise(
         self,

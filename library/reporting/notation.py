@@ -36,7 +36,7 @@ def is_share(key: str) -> bool:
     """Tells whether a metric is a share of examples, stored as a fraction and shown in percent."""
     words = re.split(r"[/_\s-]+", key.lower())
     if words[-1] == "error":
-        return not {"squared", "absolute", "mean", "reconstruction"} & set(words)
+        return not {"squared", "absolute", "mean", "reconstruction", "denoised"} & set(words)
     tail = set(re.split(r"[_\s-]+", metric_name(key).lower()))
     return bool(tail & set(_SHARES)) or any(re.fullmatch(r"top\d+", word) for word in tail)
 

@@ -6,16 +6,17 @@
 - Sparse: an L1 penalty on the code, or one on the mean activation of each unit (Ng 2011, "Sparse
   autoencoder", CS294A lecture notes, section 3).
 - Greedy layer-wise pre-training: Bengio et al. 2007, "Greedy Layer-Wise Training of Deep Networks",
-  with autoencoders for layers, as Vincent et al. 2008 stack theirs. The restricted Boltzmann
-  machines of 2006 differ: they are trained by contrastive divergence, have stochastic units, one
-  matrix for both directions (fine-tuning unties it), and each is trained to the end before the
-  next. Here each layer is a deterministic autoencoder with two matrices, and all are trained at
-  the same time, each on what those before it currently give; no gradient passes between them.
+  with autoencoders for layers, as Vincent et al. 2008 stack theirs: each is trained to the end, on
+  the codes of those before it, which move no more, before the next one begins. The restricted
+  Boltzmann machines of 2006 differ: they are trained by contrastive divergence, have stochastic
+  units, and one matrix for both directions (fine-tuning unties it). Here each layer is a
+  deterministic autoencoder with two matrices.
 
 What a code is good for: compression, features of a classifier, detection of anomalies by their
 error of reconstruction, and, poorly, generation from noise.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -24,14 +25,16 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
-from library import rng
+from library import phases, rng, trees
 from library.config import ConfigError, check_choice
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair, recorded_outputs
 
 # The running averages of the codes' moments forget half of a value in 69 steps.
 CODE_MOMENTUM = 0.99
+# Ng 2011, section 3: a small value close to zero, say 0.05.
+SPARSITY_TARGET = 0.05
 
 
 def autoencoding(
@@ -44,32 +47,40 @@ def autoencoding(
     corruption_level: float = 0.0,
     sparsity: Literal["none", "l1", "kl"] = "none",
     sparsity_weight: float = 0.0,
-    sparsity_target: float = 0.05,
+    sparsity_target: float | None = None,
     held_out: int | None = None,
     num_classes: int | None = None,
+    total_steps: int | None = None,
     axis_name: str | None = None,
 ) -> Task:
     """Builds the task of reconstructing `batch["image"]`, in [0, 1], from its code.
 
     Metrics, sums over the pixels of an image, means over images: loss, what is minimized;
     squared_error of the reconstruction (through the whole network, of the clean image in
-    evaluation); in training sparsity, the weighted penalty, if there is one.
+    evaluation); in training sparsity, the weighted penalty, if there is one; in evaluation, where
+    there is a corruption, denoised_error, the squared error between the reconstruction of the
+    corrupted image and the clean one. The layerwise objective adds loss_layer1, loss_layer2, ...,
+    the loss of each layer; its loss is that of the layer that this step moves, or, in evaluation,
+    that the last step has moved.
 
     The variables "code_statistics" hold running means of the codes and of their squares.
 
     Outputs: "encode" and "features" (b, d), the code; "decode", an image from `batch["code"]`
-    (b, d); "reconstruct"; "error" (b,), its squared error, a score of anomaly; "sample", the images
-    of codes drawn from a Gaussian with the mean and deviation that each element of the code has in
-    training (an autoencoder has no distribution of its codes, so that most of these are poor);
-    "denoise" (b, 3, h, w, c), clean, corrupted, and reconstructed; "intermediates".
+    (b, d); "reconstruct"; "comparison" (b, 2, h, w, c), the image and its reconstruction; "error"
+    (b,), the squared error between them, a score of anomaly; "sample", the images of codes drawn
+    from a Gaussian with the mean and deviation that each element of the code has in training (an
+    autoencoder has no distribution of its codes, so that most of these are poor); "denoise"
+    (b, 3, h, w, c), clean, corrupted, and reconstructed; "intermediates".
 
     Args:
       model: with methods `encode` and `decode`, and `layerwise` for that objective, as
         `library.models.autoencoder` has them.
       minimize: turns a loss into the training step.
       loss: "cross_entropy" of pixels, or "squared_error". Pixels are logistic in either case.
-      objective: "layerwise" sums, over the encoder's layers, the cross-entropy with which a layer's
-        input is reconstructed by that layer and its mirror alone; see above.
+      objective: "layerwise" trains the encoder's layers one after the other, each in an equal part
+        of the run, by the cross-entropy with which the layer's input is reconstructed by that layer
+        and its mirror alone. Nothing else moves, averages included, whatever the optimizer. As many
+        `phases` in the optimizer's spec give each layer fresh moments and a schedule of its own.
       corruption: "masking" sets a share of the elements to 0, "salt_and_pepper" to 0 or 1 by a fair
         coin, an exact share in each image; "gaussian" adds noise. The layerwise objective corrupts
         the input of every layer.
@@ -78,10 +89,11 @@ def autoencoding(
         KL(target || mean activation in the batch), for codes between 0 and 1. With gradient
         accumulation the mean is that of a part of the batch.
       sparsity_weight: the factor of the penalty.
-      sparsity_target: the mean activation that "kl" asks for.
+      sparsity_target: the mean activation that "kl" asks for, by default 0.05.
       held_out: a label whose images have no weight, neither in training nor in the metrics of
         evaluation: the anomalies of the evaluator `anomaly`.
       num_classes: classes of the data set.
+      total_steps: updates of the whole run, which the layers share.
       axis_name: the axis of the devices under pmap.
 
     Raises:
@@ -91,7 +103,7 @@ def autoencoding(
     check_choice("loss", loss, _LOSSES)
     corrupt = _corruption(corruption, corruption_level)
     penalty = _sparsity(model, sparsity, sparsity_weight, sparsity_target, axis_name)
-    _check_layerwise(model, objective, loss, sparsity)
+    first = _phases(model, objective, loss, sparsity, total_steps)
     if held_out is not None and not 0 <= held_out < (num_classes or held_out + 1):
         valid = "0 and more" if num_classes is None else f"0 to {num_classes - 1}"
         raise ConfigError(f"held_out={held_out}: labels are {valid}")
@@ -116,41 +128,73 @@ def autoencoding(
         return {"loss": pair(losses, weight), "squared_error": pair(error, weight)}, code
 
     def layerwise(
-        params: PyTree, batch: Batch, noise: Callable[[int, Array], Array], weight: Array
+        params: PyTree,
+        batch: Batch,
+        noise: Callable[[int, Array], Array],
+        weight: Array,
+        layer: Int[Array, ""],
     ) -> tuple[Metrics, Array]:
-        """Returns the metrics with the loss summed over layers, and the code of the clean image."""
-        variables = {"params": params}
-        layers = model.apply(variables, batch["image"], noise, method="layerwise")
-        losses = sum(_cross_entropy(logits, target) for target, logits in layers)
-        metrics, code = reconstruction(jax.lax.stop_gradient(params), batch, batch["image"], weight)
-        return {**metrics, "loss": pair(losses, weight)}, code
+        """Returns metrics, of which only the loss has a gradient, and the code of the clean image.
+
+        The loss is that of `layer`; the other layers are not computed for it.
+        """
+
+        def losses(params: PyTree) -> list[Array]:
+            pairs = model.apply({"params": params}, batch["image"], noise, method="layerwise")
+            return [_cross_entropy(logits, target) for target, logits in pairs]
+
+        branches = [lambda params, i=i: losses(params)[i] for i in range(len(first))]
+        chosen = jax.lax.switch(layer, branches, params)
+        fixed = jax.lax.stop_gradient(params)
+        metrics, code = reconstruction(fixed, batch, batch["image"], weight)
+        each = {f"loss_layer{i}": pair(x, weight) for i, x in enumerate(losses(fixed), 1)}
+        return {**metrics, "loss": pair(chosen, weight), **each}, code
 
     def training_loss(
-        params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
+        params: PyTree,
+        variables: PyTree,
+        batch: Batch,
+        key: PRNGKeyArray,
+        layer: Int[Array, ""] | None = None,
     ) -> tuple[Metrics, PyTree]:
-        keys = rng.per_example(rng.purpose(key, "corruption"), batch["index"])
-        weight = weights(batch)
-        if objective == "layerwise":
-
-            def noise(layer, x):
-                return corrupt(jax.vmap(rng.at_step, (0, None))(keys, layer), x)
-
-            metrics, code = layerwise(params, batch, noise, weight)
-        else:
+        keys, weight = _corruption_keys(batch, key), weights(batch)
+        if layer is None:
             metrics, code = reconstruction(params, batch, corrupt(keys, batch["image"]), weight)
+        else:
+
+            def noise(place, x):
+                return corrupt(jax.vmap(rng.at_step, (0, None))(keys, place), x)
+
+            metrics, code = layerwise(params, batch, noise, weight, layer)
         if sparsity != "none":
             (total, count), extra = metrics["loss"], penalty(code, weight)
             metrics = {**metrics, "loss": (total + extra, count), "sparsity": (extra, count)}
         moved = _moved_statistics(variables["code_statistics"], code, weight)
         return metrics, {**variables, "code_statistics": moved}
 
+    def greedy_update(
+        state: TrainState, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[TrainState, Metrics]:
+        layer = phases.current(state.step, first)
+        one = minimize(functools.partial(training_loss, layer=layer))
+        moved, metrics = one.update(state, batch, key)
+        return _moved_in(model, layer, state, moved), metrics
+
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
-        if objective == "layerwise":
-            return layerwise(state.params, batch, lambda layer, x: x, weights(batch))[0]
-        return reconstruction(state.params, batch, batch["image"], weights(batch))[0]
+        params, image, weight = state.params, batch["image"], weights(batch)
+        if first:
+            layer = phases.current(jnp.maximum(state.step - 1, 0), first)
+            metrics, _ = layerwise(params, batch, lambda place, x: x, weight, layer)
+        else:
+            metrics, _ = reconstruction(params, batch, image, weight)
+        if corruption == "none":
+            return metrics
+        noisy = corrupt(_corruption_keys(batch, key), image)
+        denoised, _ = reconstruction(params, batch, noisy, weight)
+        return {**metrics, "denoised_error": denoised["squared_error"]}
 
     learner = minimize(training_loss)
-    return Task(init, learner.update, evaluate, outputs)
+    return Task(init, greedy_update if first else learner.update, evaluate, outputs)
 
 
 def _outputs(
@@ -174,6 +218,9 @@ def _outputs(
     def reconstruct(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
         return decoded(state, encoded(state, batch["image"]))
 
+    def comparison(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b 2 h w c"]:
+        return jnp.stack([batch["image"], reconstruct(state, batch, key)], axis=1)
+
     def error(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, " b"]:
         difference = reconstruct(state, batch, key) - batch["image"]
         return jnp.sum(jnp.square(difference), axis=(1, 2, 3))
@@ -187,8 +234,7 @@ def _outputs(
         return decoded(state, moments["mean"] + deviation * noise)
 
     def denoise(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b 3 h w c"]:
-        keys = rng.per_example(rng.purpose(key, "corruption"), batch["index"])
-        noisy = corrupt(keys, batch["image"])
+        noisy = corrupt(_corruption_keys(batch, key), batch["image"])
         images = [batch["image"], jnp.clip(noisy, 0, 1), decoded(state, encoded(state, noisy))]
         return jnp.stack(images, axis=1)
 
@@ -196,6 +242,7 @@ def _outputs(
         "encode": encode,
         "decode": decode,
         "reconstruct": reconstruct,
+        "comparison": comparison,
         "error": error,
         "sample": sample,
         "denoise": denoise,
@@ -230,6 +277,10 @@ def _corruption(kind: str, level: float) -> Callable[[Key[Array, " b"], Array], 
     return lambda keys, x: jax.vmap(lambda key, one: _CORRUPTIONS[kind](key, one, level))(keys, x)
 
 
+def _corruption_keys(batch: Batch, key: PRNGKeyArray) -> Key[Array, " b"]:
+    return rng.per_example(rng.purpose(key, "corruption"), batch["index"])
+
+
 def _chosen(key: PRNGKeyArray, shape: tuple[int, ...], share: float) -> Bool[Array, "..."]:
     """Marks round(share n) of n elements, any choice of so many as likely as any other."""
     size = math.prod(shape)
@@ -257,7 +308,7 @@ _CORRUPTIONS = {"masking": _mask, "salt_and_pepper": _salt_and_pepper, "gaussian
 
 
 def _sparsity(
-    model: nn.Module, kind: str, weight: float, target: float, axis_name: str | None
+    model: nn.Module, kind: str, weight: float, target: float | None, axis_name: str | None
 ) -> Callable[[Array, Array], Array]:
     """Returns `(codes (b, d), weights (b,)) -> penalty`, summed over the examples."""
     check_choice("sparsity", kind, ("none", "l1", "kl"))
@@ -265,6 +316,9 @@ def _sparsity(
         raise ConfigError(f"sparsity_weight={weight} is read with a sparsity only, not 'none'")
     if kind != "none" and not 0 < weight < float("inf"):
         raise ConfigError(f"sparsity_weight={weight}: valid are numbers above 0")
+    if kind != "kl" and target is not None:
+        raise ConfigError(f"sparsity_target={target} is read with sparsity='kl' only, not {kind!r}")
+    target = SPARSITY_TARGET if target is None else target
     if kind == "kl" and not 0 < target < 1:
         raise ConfigError(f"sparsity_target={target}: valid are numbers between 0 and 1")
     if kind == "kl" and model.code_activation != "sigmoid":
@@ -284,10 +338,13 @@ def _sparsity(
     return divergence if kind == "kl" else absolute
 
 
-def _check_layerwise(model: nn.Module, objective: str, loss: str, sparsity: str) -> None:
+def _phases(
+    model: nn.Module, objective: str, loss: str, sparsity: str, total_steps: int | None
+) -> tuple[int, ...]:
+    """Returns the first step of each layer, or () where there is no layerwise objective."""
     check_choice("objective", objective, ("reconstruction", "layerwise"))
     if objective != "layerwise":
-        return
+        return ()
     if loss != "cross_entropy" or sparsity != "none":
         raise ConfigError(
             f"objective='layerwise' has loss='cross_entropy' and sparsity='none', "
@@ -299,6 +356,31 @@ def _check_layerwise(model: nn.Module, objective: str, loss: str, sparsity: str)
             f"model with activation='sigmoid', not {type(model.encoder).__name__} with "
             f"{model.activation!r}"
         )
+    layers = len(model.layer_names())
+    if total_steps is None or total_steps < layers:
+        raise ConfigError(
+            f"total_steps={total_steps}: objective='layerwise' shares them among {layers} layers, "
+            "a step each or more"
+        )
+    return phases.starts(total_steps, layers)
+
+
+def _moved_in(
+    model: nn.Module, layer: Int[Array, ""], before: TrainState, after: TrainState
+) -> TrainState:
+    """Returns the state after a step, with only that layer and its mirror moved."""
+
+    def choose(path: str, old: Array, new: Array) -> Array:
+        own = [any(path.startswith(f"{name}/") for name in names) for names in model.layer_names()]
+        return jnp.where(jnp.array(own)[layer], new, old)
+
+    def chosen(old: PyTree, new: PyTree) -> PyTree:
+        return trees.map_with_path(choose, old, new)
+
+    ema = after.ema
+    if ema is not None:
+        ema = {**ema, "params": chosen(before.ema["params"], ema["params"])}
+    return after.replace(params=chosen(before.params, after.params), ema=ema)
 
 
 def _bernoulli_divergence(target: float, mean: Float[Array, " d"]) -> Float[Array, ""]:

@@ -45,7 +45,8 @@ def variational(
     the discretized logistic, bits_per_dim, the negative bound in bits an element.
 
     Outputs. "sample": the mean of p(x | z), z drawn from the prior. "reconstruct": that mean at the
-    mean of q(z | x). "encode" and "features" (b, d): the mean of q(z | x). "decode": the image of
+    mean of q(z | x). "comparison" (b, 2, h, w, c): the image as it is encoded, and its
+    reconstruction. "encode" and "features" (b, d): the mean of q(z | x). "decode": the image of
     `batch["code"]` (b, d). "interpolate" (b, k, h, w, c): along the straight line between two draws
     of the prior. "manifold" (b, n, h, w, c), where there are two latent variables: row `index` mod
     n of the images on an n x n grid of equal probability (Kingma & Welling 2014, figure 4).
@@ -150,6 +151,10 @@ def _outputs(
     def reconstruct(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
         return images(state, batch, encode(state, batch, key))
 
+    def comparison(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b 2 h w c"]:
+        image = _as_evaluated(batch, binarize)
+        return jnp.stack([image, reconstruct(state, batch, key)], axis=1)
+
     def sample(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
         return images(state, batch, _noise(key, batch, "prior", model.latent_dim))
 
@@ -168,6 +173,7 @@ def _outputs(
     outputs = {
         "sample": sample,
         "reconstruct": reconstruct,
+        "comparison": comparison,
         "encode": encode,
         "decode": decode,
         "features": encode,

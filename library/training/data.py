@@ -37,7 +37,7 @@ def named_splits(recipe: Recipe) -> dict[str, Split]:
         if name in STAGES:
             raise ConfigError(f"splits.{name}: that is dataset.{name}; choose another name")
         found[name] = config.read(Split, values, f"splits.{name}")
-        _chain(found[name].preprocess or ())
+        _chain([*(found[name].preprocess or ()), *found[name].then])
     return found
 
 
@@ -81,9 +81,10 @@ def open_split(
             context=dataset.eval_context or dataset.context,
             windows="disjoint",
         )
+    first = test if split.preprocess is None else _chain(split.preprocess)
     return pipeline.make_loader(
         source,
-        test if split.preprocess is None else _chain(split.preprocess),
+        preprocessing.chain([first, _chain(split.then)]),
         seed=recipe.seed,
         on_corrupt=dataset.on_corrupt,
     )

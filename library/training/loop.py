@@ -52,10 +52,17 @@ class Carry(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """An evaluator of the run: what it measures, and after how many steps."""
+    """An evaluator of the run: after how many steps it measures what, and of which params.
+
+    Attributes:
+      every: steps.
+      measure: the evaluator.
+      raw: whether the params are measured; running averages are wherever there are any.
+    """
 
     every: int
     measure: Callable[[TrainState], Mapping[str, Any]]
+    raw: bool
 
 
 def train(plan: Plan, workdir: Path, clock: Clock, console: Console) -> dict[str, Any]:
@@ -93,6 +100,7 @@ def _train(plan, workdir, clock, console, stop_asked) -> dict[str, Any]:
     if restored:
         carry = carry._replace(**restored.carry)
         start, best = restored.step, restored.progress["best"]
+        run.recall(restored.progress.get("warnings", []))
         clock.resume(restored.progress["phases"])
         console.print(f"resuming at step {start}")
     elif plan.recipe.init_from:
@@ -114,13 +122,20 @@ class _Run:
         self.plan, self.workdir, self.feed = plan, workdir, feed
         self.checkpoints, self.clock, self.console = checkpoints, clock, console
         self.checkpointing = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint")
-        self.evaluations = evaluations(plan, feed, warn=self._warn)
         self.log_every = plan.steps(plan.recipe.log_every)
         self.save_every = plan.steps(self.checkpointing.every)
         self.arrays: dict[str, np.ndarray] = {}
+        self.warnings: list[dict[str, Any]] = []
+        self.reached = 0
         self.evaluated: set[str] = set()
         self.measured: tuple[int, float] = (0, 0.0)
         self.startup: float | None = None
+        self.evaluations = evaluations(plan, feed, warn=self._warn)
+
+    def recall(self, warnings: list[dict[str, Any]]) -> None:
+        """Takes up the warnings that a checkpoint holds, before those of this start."""
+        told = {each["text"] for each in warnings}
+        self.warnings = [*warnings, *(each for each in self.warnings if each["text"] not in told)]
 
     def to_the_end(self, carry, start, best, log, stop_asked) -> dict[str, Any]:
         plan, clock = self.plan, self.clock
@@ -149,7 +164,7 @@ class _Run:
 
     def _at(self, done: int, carry: Carry, display: Display, stop_asked) -> Carry:
         """Does what is due after a step: log, evaluate, save; stops where asked to."""
-        row = {}
+        row, self.reached = {}, done
         last = done == self.plan.total_steps
         if done % self.log_every == 0 or last:
             carry, row = self._train_row(done, carry)
@@ -205,6 +220,9 @@ class _Run:
 
     def _warn(self, message: str) -> None:
         self.console.print(f"[yellow]warning:[/] {message}", highlight=False)
+        # An evaluator of a resumed run does not know what it has said before.
+        if all(each["text"] != message for each in self.warnings):
+            self.warnings.append({"step": self.reached, "text": message})
 
     def _is_best(self, row: Mapping[str, float]) -> bool:
         """Tells whether a row has the best value so far of the metric that the config names."""
@@ -220,8 +238,12 @@ class _Run:
         self._check(carry)
         with self.clock.phase("checkpoint"):
             self.log.sync()
-            progress = {"best": self.best, "phases": self.clock.read()}
-            self.checkpoints.save(done, _saved(carry), progress, best=best)
+            self.checkpoints.save(done, _saved(carry), self._progress(), best=best)
+
+    def _progress(self) -> dict[str, Any]:
+        # It is written while the run goes on, and may warn of more.
+        warnings = [*self.warnings]
+        return {"best": self.best, "phases": self.clock.read(), "warnings": warnings}
 
     def _check(self, carry: Carry) -> None:
         """Raises NonFiniteError, with the last good state saved, if a step was not finite."""
@@ -233,8 +255,7 @@ class _Run:
         named = [n for n, flag in zip(names, broken) if flag] if len(names) == len(broken) else []
         shown = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
         if good:
-            progress = {"best": self.best, "phases": self.clock.read()}
-            self.checkpoints.save(good, _saved(carry), progress, best=False)
+            self.checkpoints.save(good, _saved(carry), self._progress(), best=False)
         self.close()
         saved = f"; the state after step {good} is saved" if good else ""
         raise NonFiniteError(
@@ -243,6 +264,7 @@ class _Run:
         )
 
     def _finish(self, carry: Carry, compiled: int) -> dict[str, Any]:
+        self.reached = self.plan.total_steps
         for name, evaluation in self.evaluations.items():
             # A run that lacked nothing but its summary has not measured anything in this start.
             if name not in self.evaluated:
@@ -270,6 +292,7 @@ class _Run:
             "parameters": sum(x.size for x in jax.tree.leaves(carry.state.params)),
             "examples_per_second": examples / seconds if seconds else None,
             "skipped": {k: int(v) for k, v in jax.device_get(carry.skipped).items()},
+            "warnings": self.warnings,
             "train_step_compilations": compiled,
             "seconds_to_first_step": self.startup,
             "state_sha256": trees.digest(carry.state),
@@ -346,15 +369,15 @@ def evaluations(
     """Builds the evaluators that a config names, with their intervals in steps."""
     context, built = feed.context(warn=warn), {}
     for name, spec in plan.recipe.evaluate.items():
-        every, spec = evaluator(name, spec)
-        measure = config.build(spec, "library.evaluation", "evaluator", context=context)
-        built[name] = Evaluation(plan.steps(every), measure)
+        entry = evaluator(name, spec)
+        measure = config.build(entry.spec, "library.evaluation", "evaluator", context=context)
+        built[name] = Evaluation(plan.steps(entry.every), measure, entry.ema != "only")
     return built
 
 
 def measured(name: str, evaluation: Evaluation, state: TrainState) -> dict[str, Any]:
-    """Evaluates a state, and beside it its running averages where it has them."""
-    found = {name: evaluation.measure(state)}
+    """Evaluates a state, and beside it, or alone, its running averages where it has them."""
+    found = {name: evaluation.measure(state)} if evaluation.raw else {}
     if state.ema is not None:
         found[f"{name}_ema"] = evaluation.measure(task.averaged(state))
     return {f"{n}/{k}": v for n, values in found.items() for k, v in values.items()}

@@ -47,6 +47,7 @@ class Plan(NamedTuple):
       state: shapes of the TrainState.
       metrics: shapes of what an update measures.
       measured: names of all numbers that the run logs, "train/loss", "test/accuracy", ...
+      context_length: the most tokens that a language model sees at a time; None is no bound.
     """
 
     recipe: Recipe
@@ -64,6 +65,7 @@ class Plan(NamedTuple):
     state: task.TrainState
     metrics: Mapping[str, Any]
     measured: frozenset[str]
+    context_length: int | None = None
 
 
 def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
@@ -100,6 +102,7 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
         "axis_name": strategy.axis_name,
         "num_examples": num_examples,
         "batch_size": dataset.batch_size,
+        "total_steps": total_steps,
         "order": dataset.order,
         "teaching": functools.partial(restoring.teacher, make_plan),
         **_of_images(recipe),
@@ -135,6 +138,7 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
         state=None,
         metrics={},
         measured=frozenset(),
+        context_length=getattr(model, "context", None),
     )
     state, metrics = _shapes(plan)
     plan = plan._replace(state=state, metrics=metrics)
@@ -204,14 +208,19 @@ def _check_what_comes_later(plan: Plan) -> frozenset[str]:
     sharding.shardings(plan.state, plan.strategy.mesh, rules)
     measured = {f"train/{name}" for name in plan.metrics if name != "nonfinite"}
     for name, section in recipe.evaluate.items():
-        found = _rehearse(plan, name, section)
-        measured |= {f"{name}/{key}" for key in found}
+        found, only = _rehearse(plan, name, section), evaluator(name, section).ema == "only"
+        if only and plan.state.ema is None:
+            raise ConfigError(
+                f"evaluate.{name}, ema='only': the run keeps no running averages; "
+                "leave it out, or set config.ema"
+            )
+        measured |= {f"{name}/{key}" for key in found if not only}
         measured |= {f"{name}_ema/{key}" for key in found if plan.state.ema is not None}
     wanted = {"checkpoint.best": checkpointing.best}
     if recipe.reported and recipe.evaluate:
         wanted["reported.metric"] = recipe.reported["metric"]
     intervals = {"log_every": recipe.log_every, "checkpoint.every": checkpointing.every}
-    intervals |= {f"evaluate.{k}.every": evaluator(k, v)[0] for k, v in recipe.evaluate.items()}
+    intervals |= {f"evaluate.{k}.every": evaluator(k, v).every for k, v in recipe.evaluate.items()}
     for where, every in intervals.items():
         if plan.steps(every) < 1:
             raise ConfigError(f"{where}={every!r} is less than one step")
@@ -229,7 +238,7 @@ def _rehearse(plan: Plan, name: str, section: Mapping[str, Any]) -> list[str]:
     Returns:
       The names of the numbers that it measures.
     """
-    _, spec = evaluator(name, section)
+    spec = evaluator(name, section).spec
 
     def size_of(batch_size):
         size = batch_size or plan.dataset.eval_batch_size or plan.dataset.batch_size
@@ -286,8 +295,10 @@ def described(plan: Plan) -> dict[str, Any]:
         "judge": functools.partial(restoring.judge, make_plan),
         "pixels": functools.partial(on_device.pixels, plan.recipe.normalize),
         **_of_images(plan.recipe),
+        "features": tuple(plan.loader.blank),
         "label_names": plan.label_names,
         "tokenizer": plan.loader.source.tokenizer,
+        "context_length": plan.context_length,
     }
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from library import config
 from library.config import ConfigError, Duration
@@ -74,12 +74,14 @@ class Split:
       dataset: another data set of the same classes; by default the one that is trained on.
       data_dir: where that lies, by default where the other does.
       preprocess: host preprocessing of its own, such as a larger crop; by default that of "test".
+      then: what comes after either, such as `to_labels`, which makes another feature the label.
     """
 
     split: str = "test"
     dataset: str | None = None
     data_dir: str | None = None
     preprocess: tuple[dict, ...] | None = None
+    then: tuple[dict, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,11 +166,13 @@ class Recipe:
       views: times that each training image is augmented, each time anew; with more than one,
         `image` is (b, views, h, w, c) in training.
       normalize: mean and std by channel, of all batches, after augmentation.
-      evaluate: evaluators by name: kind, every, and the kind's own arguments.
+      evaluate: evaluators by name: kind, every, ema, and the kind's own arguments, see
+        `evaluator`.
       splits: by name, what evaluators may take for their `split`, see `Split`.
       checkpoint: see `Checkpointing`.
       parallel: see `Parallel`.
-      ema: decay, every, warmup of running averages, evaluated beside the raw params.
+      ema: decay, every, warmup of running averages, evaluated beside the raw params, or in place
+        of them.
       accumulate: parts each batch is run in.
       on_nonfinite: "stop" at a step that is not finite, or "skip" and count it.
       init_from: see `InitFrom`.
@@ -201,19 +205,35 @@ class Recipe:
     compile_cache: str | None = "~/.cache/compendium"
 
 
-def evaluator(name: str, section: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Reads one entry of `evaluate`: its interval, a duration, and the evaluator's spec.
+class Evaluate(NamedTuple):
+    """One entry of `evaluate`.
+
+    Attributes:
+      every: its interval, a duration.
+      spec: name and arguments of the evaluator.
+      ema: whether running averages are evaluated "beside" the raw params, or are the "only" ones,
+        where evaluating is slow; their rows are those of "<name>_ema" either way.
+    """
+
+    every: str
+    spec: dict[str, Any]
+    ema: str
+
+
+def evaluator(name: str, section: Mapping[str, Any]) -> Evaluate:
+    """Reads one entry of `evaluate`: kind, every, ema, and the kind's own arguments.
 
     Raises:
-      ConfigError: it is no dict, or names no kind.
+      ConfigError: it is no dict, names no kind, or has an `ema` that there is not.
     """
     section = config.plain(section)
     if not isinstance(section, dict) or "kind" not in section:
         raise ConfigError(f"evaluate.{name} is written dict(kind=..., every=...), got {section!r}")
     every = config.check_value(section.pop("every", "100%"), Duration, f"evaluate.{name}, every")
-    kind = section.pop("kind")
+    kind, ema = section.pop("kind"), section.pop("ema", "beside")
+    config.check_choice(f"evaluate.{name}, ema", ema, ("beside", "only"))
     if "name" in section:
         raise ConfigError(f"evaluate.{name} takes no 'name': did you mean 'kind'?")
     if name == "train":
         raise ConfigError("evaluate.train: 'train/...' are the rows of training; try 'train_split'")
-    return every, {"name": kind, **section}
+    return Evaluate(every, {"name": kind, **section}, ema)

@@ -101,6 +101,7 @@ def test_layerwise_pairs_by_hand_and_gradients_within_a_layer_and_its_mirror():
     assert moved_by(0) == {"encoder/hidden1", "decoder/image"}
     assert moved_by(1) == {"encoder/hidden2", "decoder/hidden2"}
     assert moved_by(2) == {"encoder/code", "decoder/hidden1"}
+    assert [set(names) for names in model.layer_names()] == [moved_by(i) for i in range(3)]
 
 
 def test_layerwise_corrupts_what_is_encoded_but_neither_target_nor_next_input():

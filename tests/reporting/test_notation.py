@@ -13,6 +13,7 @@ from library.reporting import notation
         ("test/error", 0.0875, "8.75%"),
         ("test/expected_calibration_error", 0.0123, "1.23%"),
         ("test/mean_squared_error", 0.0875, "0.0875"),
+        ("test/denoised_error", 5.25, "5.25"),
         ("test/loss", 1.469712, "1.4697"),
         ("test/fid", 3.17, "3.17"),
         ("test/perplexity", 1234567.0, "1,234,567"),

@@ -185,6 +185,9 @@ def test_pixels_are_drawn_anew_in_training_and_once_in_evaluation():
         for b, seed in ((batch, 0), (moved, 1))
     ]
     np.testing.assert_array_equal(*codes)
+    # The picture shows the image that is encoded.
+    compared = task.outputs["comparison"](state, moved, KEY)
+    np.testing.assert_array_equal(compared[:, 0], seen[0])
     halves = jax.tree.map(lambda x: x[4:], batch)
     np.testing.assert_array_equal(module._as_evaluated(halves, True), seen[0][4:])
     losses = [
@@ -224,6 +227,8 @@ def test_outputs(conditional):
     np.testing.assert_array_equal(code, task.outputs["features"](state, batch, KEY))
     decoded = task.outputs["decode"](state, {**batch, "code": code}, KEY)
     np.testing.assert_array_equal(decoded, task.outputs["reconstruct"](state, batch, KEY))
+    compared = task.outputs["comparison"](state, batch, KEY)
+    np.testing.assert_array_equal(compared, np.stack([batch["image"], decoded], axis=1))
     if conditional:
         with pytest.raises(KeyError, match="label"):
             task.outputs["sample"](state, {k: drawn[k] for k in ("index", "row", "mask")}, KEY)

@@ -1,0 +1,76 @@
+"""A run in phases of equal length, each with an optimizer that starts afresh.
+
+For what is trained part by part, such as the layers of a network one after the other (see
+`library.tasks.autoencoding`).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int, PyTree
+
+from library.config import ConfigError
+
+
+class PhasedState(NamedTuple):
+    """The updates done, and the state of the optimizer of this phase."""
+
+    count: Array
+    inner: PyTree
+
+
+def starts(total_steps: int, phases: int) -> tuple[int, ...]:
+    """Returns the first step of each phase, counted from 0: equal parts but for rounding.
+
+    Raises:
+      ConfigError: less than one phase, or more phases than steps.
+    """
+    if not 1 <= phases <= total_steps:
+        raise ConfigError(
+            f"phases={phases}: a run of {total_steps} steps has 1 to {total_steps} phases"
+        )
+    return tuple(-(-total_steps * phase // phases) for phase in range(phases))
+
+
+def current(step: int | Int[Array, ""], first: tuple[int, ...]) -> Int[Array, ""]:
+    """Returns the phase of a step, from 0; what comes after the end belongs to the last.
+
+    Args:
+      step: counted from 0.
+      first: the first step of each phase, see `starts`.
+    """
+    return jnp.sum(step >= jnp.asarray(first[1:], jnp.int32), dtype=jnp.int32)
+
+
+def within(schedule: optax.Schedule, first: tuple[int, ...]) -> optax.Schedule:
+    """Returns the schedule of a run of which each phase has the given one to itself."""
+
+    def whole(step):
+        return schedule(step - jnp.asarray(first, jnp.int32)[current(step, first)])
+
+    return whole
+
+
+def restarted(
+    optimizer: optax.GradientTransformation, first: tuple[int, ...]
+) -> optax.GradientTransformation:
+    """Makes an optimizer forget all that it knows, its count of steps too, as a phase begins.
+
+    Args:
+      optimizer: of one phase.
+      first: the first step of each phase, see `starts`.
+    """
+
+    def init(params: PyTree) -> PhasedState:
+        return PhasedState(jnp.zeros((), jnp.int32), optimizer.init(params))
+
+    def update(updates: PyTree, state: PhasedState, params: PyTree) -> tuple[PyTree, PhasedState]:
+        begins = jnp.any(state.count == jnp.asarray(first[1:], jnp.int32))
+        fresh = optimizer.init(params)
+        inner = jax.tree.map(lambda a, b: jnp.where(begins, a, b), fresh, state.inner)
+        updates, inner = optimizer.update(updates, inner, params)
+        return updates, PhasedState(state.count + 1, inner)
+
+    return optax.GradientTransformation(init, update)
