@@ -50,7 +50,15 @@ def make_context(
 
     task = Task(None, None, None, {"sample": sample})
     whole = judge or (lambda image: jnp.round(image.reshape(len(image), -1) * 255))
-    return Context(task, batches, None, collect, draws=draws, judge=lambda *_: whole)
+    return Context(
+        task,
+        batches,
+        None,
+        collect,
+        draws=draws,
+        num_examples=lambda split: len(real),
+        judge=lambda *_: whole,
+    )
 
 
 def rehearsing(context: Context) -> Context:

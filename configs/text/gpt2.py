@@ -6,7 +6,7 @@ Hardware:  eight GPUs of 40 GB for :gpt2; one for :small, 30 million params on a
 Expected:  depends on the text; on OpenWebText, which is not here, nanoGPT reports 2.85 nats a token
            after the 600,000 steps, 4 days on eight A100
 Source:    Radford et al. 2019, "Language models are unsupervised multitask learners"; Karpathy,
-           nanoGPT, config/train_gpt2.py, for the optimization.
+           nanoGPT, config/train_gpt2.py, for the optimization, and model.py: no biases, exact GELU.
 
 The folder holds text files, see "text" in library/data/sources.py. The vocabulary is learnt from
 them, as large as GPT-2's: far less than 100 MB of text does not have as many tokens to learn.
@@ -39,14 +39,21 @@ def get_config(variant: str = "gpt2") -> ConfigDict:
     )
     config.preprocess = []
     config.model = dict(
-        name="transformer.gpt", scan_layers=True, remat="dots", dtype="bfloat16", **model
+        name="transformer.gpt",
+        gelu="exact",
+        scan_layers=True,
+        remat="dots",
+        dtype="bfloat16",
+        **model,
     )
-    config.task = dict(name="language", chunk=8192)
+    # Of GPT-2's vocabulary a twelfth: temporary memory is a tenth of that for all logits.
+    config.task = dict(name="language", chunk=4096)
     config.optimizer = dict(
         name="adamw",
         learning_rate=rate,
         b2=0.95,
         weight_decay=0.1,
+        decayed=["kernel$", "embedding$"],
         clip=dict(global_norm=1.0),
         schedule=dict(name="cosine", warmup=warmup, final=0.1),
     )

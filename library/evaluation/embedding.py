@@ -76,7 +76,7 @@ class Embedding(NamedTuple):
     def generated(self, context: Context, *, output: str, num: int, batch_size: int | None) -> Rows:
         """Returns `state` -> the features of images 0 to num - 1 that the task makes, by batches.
 
-        Images are clipped and rounded to the 256 levels that a file would hold.
+        Images are unnormalized, clipped and rounded to the 256 levels that a file would hold.
 
         Raises:
           ConfigError: the task has no such output.
@@ -85,18 +85,19 @@ class Embedding(NamedTuple):
 
         def image(state, batch, key):
             made = context.task.outputs[output](state, batch, key)
-            return jnp.round(jnp.clip(made, 0, 1) * 255) / 255
+            return _to_levels(jnp.clip(context.unnormalize(made), 0, 1))
 
         return self._rows(context, image, lambda: context.draws(num, batch_size))
 
     def real(self, context: Context, *, split: str, batch_size: int | None) -> Rows:
         """Returns `state` -> the features of all images of a split, by batches.
 
-        The state is not looked at. The iterator raises ValueError where pixels are not in [0, 1].
+        The state is not looked at. Images are unnormalized, and rounded as those of `generated`.
+        The iterator raises ValueError where the split's own pixels are not in [0, 1].
         """
 
         def image(state, batch, key):
-            return batch["image"]
+            return _to_levels(context.unnormalize(batch["image"]))
 
         return self._rows(context, image, lambda: context.batches(split, batch_size))
 
@@ -119,8 +120,7 @@ class Embedding(NamedTuple):
                 there = found["mask"] > 0
                 if found["outside"][there].any():
                     raise ValueError(
-                        "images are compared in [0, 1], and here they are not: "
-                        "does the config normalize?"
+                        "images are compared in [0, 1], and pixels of this data set lie outside"
                     )
                 yield np.asarray(found["features"][there], np.float64)
 
@@ -131,6 +131,10 @@ class Embedding(NamedTuple):
         if isinstance(state.step, jax.Array):
             variables = jax.device_put(variables, state.step.sharding)
         return state.replace(variables={"task": state.variables, "network": variables})
+
+
+def _to_levels(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    return jnp.round(image * 255) / 255
 
 
 def _resized(image: Float[Array, "b h w c"]) -> Float[Array, "b s s 3"]:

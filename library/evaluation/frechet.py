@@ -10,7 +10,7 @@ Only by the published Inception network is it the FID that papers report. By any
 is another number, and has another name here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -159,7 +159,7 @@ def _distance(name, context, embedding, *, split, num, output, batch_size) -> Ev
         found = Gaussian.fit(generated(state))
         if reference is None:
             reference = Gaussian.fit(real(state))
-            _warn_if_singular(context.warn, name, found, reference)
+            warn_if_singular(context.warn, name, found, reference)
         both = {"num": found, "num_real": reference}
         counts = {key: fitted.count if fitted else 0 for key, fitted in both.items()}
         known = found is not None and reference is not None
@@ -168,7 +168,8 @@ def _distance(name, context, embedding, *, split, num, output, batch_size) -> Ev
     return evaluate
 
 
-def _warn_if_singular(warn, name, *fitted) -> None:
+def warn_if_singular(warn: Callable[[str], None], name: str, *fitted: Gaussian | None) -> None:
+    """Warns of Gaussians of no more features than these have dimensions."""
     for gaussian in fitted:
         if gaussian is not None and gaussian.count <= gaussian.mean.size:
             warn(

@@ -132,7 +132,7 @@ def _measured(context: Context, classifier: str | None, *, sampled: bool):
             if name in outputs:
                 measured[name] = outputs[name](state, seen, key)
         if judge is not None:
-            measured["classes"] = jnp.asarray(judge(image))
+            measured["classes"] = jnp.asarray(judge(context.unnormalize(image)))
         return measured
 
     return run

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from library.config import ConfigError
 from library.evaluation.context import Context, Evaluator
 from library.evaluation.embedding import Embedding
+from library.evaluation.frechet import Gaussian, warn_if_singular
 from library.summaries import Summary
 from library.task import TrainState
 
@@ -87,7 +88,8 @@ def precision_recall(
 
     All four depend on the network and on both numbers of images. The papers compare as many real
     as generated ones, by features of VGG-16; here the network is Inception-v3, or a classifier
-    trained here. All features are kept in memory.
+    trained here. All features are kept in memory. The Frechet distance of the same features, see
+    `library.evaluation.frechet`, is measured beside them, so that images are made once for all.
 
     Args:
       context: the task, the data and ways to run functions over it.
@@ -101,47 +103,59 @@ def precision_recall(
       batch_size: images a batch, by default that of evaluation.
 
     Returns:
-      `state -> {"precision", "recall", "density", "coverage", "num", "num_real"}`. It raises
-      ValueError where the split has no more images than neighbours are asked for.
+      `state -> {"precision", "recall", "density", "coverage", "fid" by Inception-v3 or
+      "frechet_classifier_distance", "num", "num_real"}`.
 
     Raises:
-      ConfigError: both networks or neither, fewer images than neighbours, no such output, run or
-        weights.
+      ConfigError: both networks or neither, no more images than neighbours, made or in the split,
+        no such output, run or weights.
     """
     ks = (neighbours, density_neighbours)
     if (weights is None) == (classifier is None):
         raise ConfigError("precision_recall takes one network: weights=... or classifier=...")
-    if min(ks) < 1 or num <= max(ks):
-        raise ConfigError(
-            f"neighbours={neighbours}, density_neighbours={density_neighbours} of num={num} "
-            f"images: valid are 1 to {num - 1}"
-        )
-    embedding = (
-        Embedding.inception(weights, "features")
-        if classifier is None
-        else Embedding.judge(context, classifier, "features")
-    )
+    _check_neighbours(context, ks, num, split)
+    if classifier is None:
+        name, embedding = "fid", Embedding.inception(weights, "features")
+    else:
+        name = "frechet_classifier_distance"
+        embedding = Embedding.judge(context, classifier, "features")
     generated = embedding.generated(context, output=output, num=num, batch_size=batch_size)
     real = embedding.real(context, split=split, batch_size=batch_size)
     reference = None
 
     def evaluate(state: TrainState) -> Summary:
         nonlocal reference
-        reference = reference or _manifold(real(state), ks)
-        found = _manifold(generated(state), ks)
-        counts = {"num": len(found.features), "num_real": len(reference.features)}
+        found, gaussian = _fitted(generated(state), ks)
+        if reference is None:
+            reference = _fitted(real(state), ks)
+            warn_if_singular(context.warn, name, gaussian, reference[1])
+        known, real_gaussian = reference
+        counts = {"num": len(found.features), "num_real": len(known.features)}
         if not min(counts.values()):
-            return {**dict.fromkeys(_NAMES, float("nan")), **counts}
-        return {**reference.compare(found, density_neighbours), **counts}
+            return {**dict.fromkeys((*_NAMES, name), float("nan")), **counts}
+        compared = known.compare(found, density_neighbours)
+        return {**compared, name: real_gaussian.distance(gaussian), **counts}
 
     return evaluate
 
 
-def _manifold(parts, ks) -> Manifold:
+def _fitted(parts, ks) -> tuple[Manifold, Gaussian | None]:
     features = np.concatenate(list(parts))
     if not len(features):
-        return Manifold(features, np.zeros((0, 2)))
-    return Manifold.of(features, ks)
+        return Manifold(features, np.zeros((0, 2))), None
+    return Manifold.of(features, ks), Gaussian.fit([features])
+
+
+def _check_neighbours(context: Context, ks: tuple[int, int], num: int, split: str) -> None:
+    for where, count in (
+        (f"num={num}", num),
+        (f"split={split!r}", context.num_examples(split)),
+    ):
+        if not 1 <= min(ks) <= max(ks) < count:
+            raise ConfigError(
+                f"neighbours={ks[0]}, density_neighbours={ks[1]} of the {count} images of "
+                f"{where}: valid are 1 to {count - 1}"
+            )
 
 
 def _distances(a: np.ndarray, b: np.ndarray):

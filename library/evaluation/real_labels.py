@@ -40,7 +40,7 @@ def real_labels(
         if label.shape != logits.shape:
             raise ConfigError(
                 f"real_labels, split={split!r}: labels are {label.shape[1:]} an example, and the "
-                f"logits {logits.shape[1:]}; splits.NAME.preprocess takes dict(name='to_labels', "
+                f"logits {logits.shape[1:]}; splits.NAME.then takes dict(name='to_labels', "
                 f"key='real_label', num_classes={logits.shape[-1]})"
             )
         counted = batch["mask"] * jnp.any(label > 0, axis=-1)

@@ -47,7 +47,8 @@ def sample_accuracy(
 
     def judged(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
         label, mask = batch["label"], batch["mask"]
-        probabilities = judge(context.task.outputs["sample"](state, batch, key))
+        made = context.task.outputs["sample"](state, batch, key)
+        probabilities = judge(context.unnormalize(made))
         if probabilities.shape[-1] != num_classes:
             raise ConfigError(
                 f"classifier {classifier!r} tells {probabilities.shape[-1]} classes apart, and the "

@@ -134,12 +134,20 @@ def test_real_images_are_looked_at_once():
     assert splits == ["valid"]
 
 
-def test_normalized_images_are_an_error():
+def test_both_kinds_of_images_are_unnormalized():
+    real, made = (pixels(RANDOM.integers(0, 256, (13, 2))) for _ in range(2))
+    plain = frechet_classifier_distance(make_context(real, made), classifier="x", num=13)(STATE)
+    normalized = make_context((real - 0.4) / 0.25, (made - 0.4) / 0.25)
+    normalized = normalized._replace(unnormalize=lambda image: image * 0.25 + 0.4)
+    assert frechet_classifier_distance(normalized, classifier="x", num=13)(STATE) == plain
+
+
+def test_real_images_of_other_values_are_an_error():
     images = pixels(RANDOM.integers(0, 256, (13, 2)))
     evaluate = frechet_classifier_distance(
         make_context(images * 4 - 2, images), classifier="x", num=13
     )
-    with pytest.raises(ValueError, match="does the config normalize"):
+    with pytest.raises(ValueError, match=r"compared in \[0, 1\]"):
         evaluate(STATE)
 
 

@@ -107,6 +107,15 @@ def test_coverage_by_hand():
     assert found["collapsed"] == 1
 
 
+def test_the_judge_sees_samples_as_they_were_before_the_config_normalized():
+    sample = images(50)
+    sample[:, 0, 0, 0] = np.arange(50) % 10
+    context = context_of((sample - 2) / 4, images(50, 1), judge=read_as(top_left))
+    context = context._replace(unnormalize=lambda image: image * 4 + 2)
+    found = mode_coverage(context, classifier="judge", num=50, conditional=True)(STATE)
+    assert (found["classes_covered"], found["class_accuracy"]) == (10, 1)
+
+
 def test_as_many_real_images_count_as_samples_and_no_padding():
     real = images(100, 1)
     found = mode_coverage(context_of(images(40), real), num=20)(STATE)

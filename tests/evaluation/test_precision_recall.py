@@ -4,6 +4,7 @@ import pytest
 from library.config import ConfigError
 from library.evaluation import precision_recall as module
 from library.evaluation.embedding import Embedding
+from library.evaluation.frechet import frechet_classifier_distance
 from library.evaluation.precision_recall import precision_recall
 from tests.judged import SHAPES, STATE, make_context, noting_splits, pixels, rehearsing
 
@@ -81,9 +82,22 @@ def test_real_features_are_kept():
     assert splits == ["test"]
 
 
-def test_a_split_with_fewer_images_than_neighbours():
-    with pytest.raises(ValueError, match="4 images have no 5 neighbours each"):
-        measure([1, 2, 3, 4], np.arange(9))
+def test_a_split_with_fewer_images_than_neighbours_is_refused_at_once():
+    images = pixels(np.zeros((9, 3)))
+    with pytest.raises(ConfigError, match="5 images of split='valid': valid are 1 to 4"):
+        precision_recall(make_context(images[:5], images), classifier="x", num=9, split="valid")
+
+
+def test_the_frechet_distance_of_the_same_features_comes_beside():
+    random = np.random.default_rng(2)
+    real, made = (pixels(random.integers(0, 256, (num, 3))) for num in (20, 17))
+    context = make_context(real, made)
+    found = precision_recall(context, classifier="x", num=17)(STATE)
+    alone = frechet_classifier_distance(context, classifier="x", num=17)(STATE)
+    assert found["frechet_classifier_distance"] == pytest.approx(
+        alone["frechet_classifier_distance"], rel=1e-9
+    )
+    assert set(found) == {*NAMES, *alone}
 
 
 @pytest.mark.parametrize(
@@ -91,21 +105,25 @@ def test_a_split_with_fewer_images_than_neighbours():
     [
         (dict(), "takes one network: weights=... or classifier=..."),
         (dict(weights="x.pth", classifier="y"), "takes one network"),
-        (dict(classifier="x", num=5), "of num=5 images: valid are 1 to 4"),
+        (dict(classifier="x", num=5), "5 images of num=5: valid are 1 to 4"),
         (dict(classifier="x", neighbours=0), "neighbours=0"),
         (dict(weights="absent.pth"), "absent.pth.*there is no such file"),
     ],
 )
 def test_misunderstood_arguments(options, message):
-    images = pixels(np.zeros((5, 3)))
+    images = pixels(np.zeros((6, 3)))
     with pytest.raises(ConfigError, match=message):
         precision_recall(make_context(images, images), **options)
 
 
 def test_the_rehearsal_names_everything(monkeypatch):
-    images = pixels(np.zeros((5, 3)))
+    images = pixels(np.zeros((6, 3)))
     flat = Embedding({}, lambda variables, image: image.reshape(len(image), -1))
     monkeypatch.setattr(Embedding, "inception", lambda weights, output: flat)
-    for network in (dict(weights="w.pth"), dict(classifier="x")):
+    networks = {
+        "fid": dict(weights="w.pth"),
+        "frechet_classifier_distance": dict(classifier="x"),
+    }
+    for distance, network in networks.items():
         evaluate = precision_recall(rehearsing(make_context(images, images)), num=9, **network)
-        assert set(evaluate(SHAPES)) == {*NAMES, "num", "num_real"}
+        assert set(evaluate(SHAPES)) == {*NAMES, distance, "num", "num_real"}

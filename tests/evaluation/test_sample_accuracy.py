@@ -61,6 +61,17 @@ def test_samples_are_counted_by_hand(batch_size):
     np.testing.assert_allclose(found["per_class_accuracy"], [1, 1, 2 / 3])
 
 
+def test_the_judge_sees_samples_as_they_were_before_the_config_normalized():
+    def normalized(state, batch, key):
+        return (sample(state, batch, key) - 0.4) / 0.25
+
+    task = Task(None, None, None, {"sample": normalized})
+    context = make_context(unnormalize=lambda image: image * 0.25 + 0.4)._replace(task=task)
+    assert sample_accuracy(context, classifier="runs/judge", num=10)(STATE)["accuracy"] == (
+        pytest.approx(0.9)
+    )
+
+
 def test_bad_requests_name_what_is_valid():
     with pytest.raises(ConfigError, match="runs/other holds no run"):
         sample_accuracy(make_context(), classifier="runs/other")
