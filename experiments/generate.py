@@ -25,7 +25,9 @@ _EMA = flags.DEFINE_bool("ema", True, "Use the running averages, where the run k
 _OUTPUT = flags.DEFINE_string("output", None, "What to make: one of the task's outputs.")
 _IMAGES = flags.DEFINE_list("images", [], "Image files to classify.")
 _SPLIT = flags.DEFINE_string("split", None, "Split to draw examples from.")
-_NUM = flags.DEFINE_integer("num", 16, "Images, texts or examples.", lower_bound=1)
+_NUM = flags.DEFINE_integer(
+    "num", 16, "Images, examples or texts (by default, a text for each prompt).", lower_bound=1
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of all that is drawn.", lower_bound=0)
 _CLASS = flags.DEFINE_string("class", None, "Class to make images of, by number or name.")
 _SAVE_ARRAYS = flags.DEFINE_bool("save_arrays", False, "Write images as an npz file, too.")
@@ -80,11 +82,12 @@ def _draw(trained, output: str, folder: Path) -> int:
 def _write(trained, output: str, folder: Path) -> int:
     from library.training import generation
 
-    request = generation.Request(_NUM.value if flags.FLAGS["num"].present else 1, _SEED.value)
+    prompts = tuple(_PROMPT.value or ["\n"])
+    num = _NUM.value if flags.FLAGS["num"].present else len(prompts)
     made = generation.texts(
         trained,
-        request._replace(ema=_EMA.value),
-        prompt=tuple(_PROMPT.value or ["\n"]),
+        generation.Request(num, _SEED.value, _EMA.value),
+        prompt=prompts,
         length=_LENGTH.value or trained.plan.dataset.context,
         temperature=_TEMPERATURE.value,
         top_k=_TOP_K.value,

@@ -94,7 +94,7 @@ def _fine_tune(config: ConfigDict, variant: str) -> None:
     config.augment = [
         dict(name="flip_lr"),
         dict(name="rand_augment", num_layers=2, magnitude=9.0, magnitude_std=0.5, probability=0.5),
-        dict(name="random_erasing", probability=0.25, area=[0.02, 1 / 3]),
+        dict(name="random_erasing", probability=0.25, area=[0.02, 1 / 3], fill="normal"),
         dict(name="mixup_cutmix", mixup_alpha=0.8, cutmix_alpha=1.0),
     ]
     config.model = dict(
@@ -102,7 +102,7 @@ def _fine_tune(config: ConfigDict, variant: str) -> None:
     )
     config.task = dict(name="classification", label_smoothing=0.1)
     config.init_from = dict(
-        workdir=f"runs/imagenet_mae_{variant.removesuffix('_finetune')}", prefix="encoder"
+        workdir=f"runs/imagenet-mae-{variant.removesuffix('_finetune')}", prefix="encoder"
     )
     config.optimizer = dict(
         name="adamw",

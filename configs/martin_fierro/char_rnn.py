@@ -1,14 +1,16 @@
-"""A character-level LSTM on El gaucho Martin Fierro: what 60,000 characters can teach.
+"""Character-level recurrent networks on El gaucho Martin Fierro: what 60,000 characters can teach.
 
 Command:   python -m experiments.prepare --dataset=martin_fierro
            python -m experiments.train --config=configs/martin_fierro/char_rnn.py:cpu
-Hardware:  two CPU cores: about 5 minutes
-Expected:  verses of gaucho Spanish; the text is small enough to be learnt by heart, so dropout and
-           weight decay are strong, and the best checkpoint counts: test/loss 1.80; nobody
-           reports a loss
+Hardware:  two CPU cores: about 3 minutes for :cpu, an LSTM, and for :gru_cpu
+Expected:  verses of gaucho Spanish; nobody reports a loss
 Source:    Karpathy 2015, "The unreasonable effectiveness of recurrent neural networks": char-rnn,
-           here on another poem; Hochreiter & Schmidhuber 1997 for the LSTM; Zaremba, Sutskever &
-           Vinyals 2014, "Recurrent neural network regularization", for where dropout falls.
+           here on another poem; Hochreiter & Schmidhuber 1997 for the LSTM, Cho et al. 2014 for the
+           GRU; Zaremba, Sutskever & Vinyals 2014, "Recurrent neural network regularization", for
+           where dropout falls.
+
+The text is small enough to be learnt by heart: dropout and weight decay are strong, and training is
+short. In 100 epochs the LSTM did best after 45, with 1.80 nats a character of the test split.
 
 One character of the test split does not occur in the training split; it counts, as a token that
 stands for all such.
@@ -16,14 +18,15 @@ stands for all such.
 
 from ml_collections import ConfigDict
 
-# Units a layer, layers, dropout, epochs.
+# Cell, units a layer, layers, dropout, epochs.
 VARIANTS = {
-    "cpu": (128, 2, 0.5, 100),
+    "cpu": ("lstm", 128, 2, 0.5, 50),
+    "gru_cpu": ("gru", 128, 2, 0.5, 50),
 }
 
 
 def get_config(variant: str = "cpu") -> ConfigDict:
-    width, depth, dropout, epochs = VARIANTS[variant]
+    cell, width, depth, dropout, epochs = VARIANTS[variant]
     config = ConfigDict()
     config.dataset = dict(
         name="martin_fierro",
@@ -38,7 +41,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         cache="device",
     )
     config.preprocess = []
-    config.model = dict(name="recurrent.lstm", width=width, depth=depth, dropout=dropout)
+    config.model = dict(name=f"recurrent.{cell}", width=width, depth=depth, dropout=dropout)
     config.task = dict(name="language")
     config.optimizer = dict(
         name="adamw",

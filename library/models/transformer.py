@@ -1,9 +1,10 @@
 """Transformer language models: the decoder of GPT-2 (Radford et al. 2019), and its later options.
 
 Pre-norm blocks, learned positions and tied embeddings are GPT-2's: with 50,257 tokens, a context of
-1024 and 12 blocks of width 768, it has the published 124,439,808 params. `bias=False` leaves out
-all biases, as nanoGPT's recipes for Shakespeare do; rotary positions (Su et al. 2021) and
-grouped-query attention (Ainslie et al. 2023, arXiv 2305.13245) are those of Llama and its kin.
+1024 and 12 blocks of width 768, it has the published 124,439,808 params. GPT-2's GELU is an
+approximation by tanh; nanoGPT's recipes have the exact one, and leave out all biases,
+`bias=False`. Rotary positions (Su et al. 2021) and grouped-query attention (Ainslie et al. 2023,
+arXiv 2305.13245) are those of Llama and its kin.
 """
 
 from collections.abc import Callable
@@ -22,6 +23,9 @@ from library.layers.intermediates import record
 from library.layers.rotary import rotate
 
 POSITIONS = ("learned", "rotary")
+# Hendrycks & Gimpel 2016, arXiv 1606.08415, section 2: x times the normal distribution function,
+# and an approximation of it.
+GELU = ("tanh", "exact")
 # What the backward pass finds stored: everything; the input of each block; that, and the products
 # with weights, which cost the most to compute again.
 REMAT = {
@@ -88,12 +92,13 @@ class CausalAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm block: x + attention(norm(x)), then x + feed-forward(norm(x)); tanh GELU."""
+    """Pre-norm block: x + attention(norm(x)), then x + feed-forward(norm(x))."""
 
     num_heads: int
     num_kv_heads: int
     feed_forward: int
     rotary: bool
+    gelu: str
     dropout: float
     bias: bool
     residual_std: float
@@ -119,7 +124,8 @@ class Block(nn.Module):
         y, cache = attention(*heads, name="attention", **types)(y, positions, mask, cache, start)
         x = x + nn.Dropout(self.dropout, deterministic=not train, name="dropout1")(y)
         y = nn.LayerNorm(epsilon=1e-5, name="norm2", **common)(x)
-        y = nn.gelu(nn.Dense(self.feed_forward, kernel_init=normal(0.02), name="fc1", **common)(y))
+        y = nn.Dense(self.feed_forward, kernel_init=normal(0.02), name="fc1", **common)(y)
+        y = nn.gelu(y, approximate=self.gelu == "tanh")
         init = normal(self.residual_std)
         y = nn.Dense(x.shape[-1], kernel_init=init, name="fc2", **common)(y)
         return x + nn.Dropout(self.dropout, deterministic=not train, name="dropout2")(y), cache
@@ -145,6 +151,7 @@ class GPT(nn.Module):
       num_kv_heads: heads of keys and values, each shared by num_heads / num_kv_heads of queries.
       feed_forward: width of the feed-forward layers.
       rotary: rotates queries and keys by their positions, in place of learned embeddings.
+      gelu: "tanh" or "exact", see GELU.
       dropout: rate after the embeddings and at the end of each half of a block.
       tied: logits by the embeddings of the tokens.
       bias: in dense layers and normalization.
@@ -162,6 +169,7 @@ class GPT(nn.Module):
     num_kv_heads: int
     feed_forward: int
     rotary: bool = False
+    gelu: str = "tanh"
     dropout: float = 0.0
     tied: bool = True
     bias: bool = True
@@ -184,6 +192,7 @@ class GPT(nn.Module):
                 num_kv_heads=self.num_kv_heads,
                 feed_forward=self.feed_forward,
                 rotary=self.rotary,
+                gelu=self.gelu,
                 dropout=self.dropout,
                 bias=self.bias,
                 # Each half of a block adds to the sum that the next sees (section 2.3).
@@ -318,6 +327,7 @@ def gpt(
     num_kv_heads: int | None = None,
     feed_forward: int | None = None,
     positions: str = "learned",
+    gelu: str = "tanh",
     dropout: float = 0.0,
     tied: bool = True,
     bias: bool = True,
@@ -329,10 +339,10 @@ def gpt(
     """Builds a GPT of any size, by default that of GPT-2's smallest; see the class.
 
     `num_kv_heads` is `num_heads` unless given, `feed_forward` four times the width; `positions` is
-    "learned" or "rotary".
+    "learned" or "rotary", `gelu` "tanh" as in GPT-2 or "exact".
 
     Raises:
-      ConfigError: unknown positions, remat or dtype, a width that cannot be divided among the
+      ConfigError: unknown positions, GELU, remat or dtype, a width that cannot be divided among the
         heads or, for rotary, into pairs, key heads that cannot be shared evenly, a rate outside
         [0, 1), a size below 1.
     """
@@ -341,6 +351,7 @@ def gpt(
     check_sizes(vocab_size=vocab_size, context=context, width=width, depth=depth)
     check_sizes(num_heads=num_heads, num_kv_heads=kv_heads, feed_forward=feed_forward)
     check_choice("positions", positions, POSITIONS)
+    check_choice("gelu", gelu, GELU)
     check_choice("remat", remat, REMAT)
     check_rates(dropout=dropout)
     check_dtypes(dtype, param_dtype)
@@ -368,6 +379,7 @@ def gpt(
         num_kv_heads=kv_heads,
         feed_forward=feed_forward,
         rotary=positions == "rotary",
+        gelu=gelu,
         dropout=dropout,
         tied=tied,
         bias=bias,

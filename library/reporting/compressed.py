@@ -13,7 +13,7 @@ from library.reporting import figures, notation, page, runs
 
 HEADER = ("network", "setting", "accuracy", "bytes", "smaller", "numbers", "MFLOPs", "not with 0")
 TITLES = {"original": "original", "prune": "pruned", "low_rank": "low rank", "int8": "int8"}
-_MARKS = ("*", "o", "s", "^", "D", "v", "P", "X")
+_MARKS = ("*", "o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 _NOTES = (
     "Bytes are those of all weights and statistics, each array as it is or, where that is smaller, "
     "as a bit an element and the elements that are not zero.",

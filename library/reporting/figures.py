@@ -97,14 +97,17 @@ def _blank(height: float, width: float = WIDTH, layout: str | None = "constraine
     return figure
 
 
-def learning_curves(curves: Mapping[str, Curve], steps_per_epoch: float | None = None) -> Figure:
-    """Draws one panel a metric, the loss first; colour tells the split, dashes the EMA weights.
+def learning_curves(
+    curves: Mapping[str, Curve], steps_per_epoch: float | None = None, told: str | None = None
+) -> Figure:
+    """Draws one panel a metric, the losses first; colour tells the split, dashes the EMA weights.
 
     Args:
       curves: steps and values by key: "train/loss", "test/accuracy", "test_ema/accuracy".
       steps_per_epoch: adds an axis in epochs.
+      told: the key that the run is judged by, which comes next.
     """
-    panels = metric_panels(curves)[:MAX_PANELS]
+    panels = metric_panels(curves, told)[:MAX_PANELS]
     columns = min(2, max(1, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
     splits = list(dict.fromkeys(notation.split_name(k) for _, keys in panels for k in keys))
@@ -125,20 +128,45 @@ def learning_curves(curves: Mapping[str, Curve], steps_per_epoch: float | None =
     return figure
 
 
-def metric_panels(keys: Sequence[str] | Mapping[str, Curve]) -> list[tuple[str, list[str]]]:
-    """Groups keys by metric: [("loss", ["train/loss", "test/loss"]), ...], the loss first."""
+def metric_panels(
+    keys: Sequence[str] | Mapping[str, Curve], told: str | None = None
+) -> list[tuple[str, list[str]]]:
+    """Groups keys by metric: [("loss", ["train/loss", "test/loss"]), ...].
+
+    The losses come first, "generator_loss" among them; then the metric of `told`, and what else its
+    evaluator measured; then what is measured on data not trained on; last, of curves, flags, which
+    are 0 or 1 all along.
+    """
     groups: dict[str, list[str]] = {}
     for key in keys:
         groups.setdefault(notation.metric_name(key), []).append(key)
+    measured = _evaluator(told) if told else None
 
     def rank(metric):
         held_out = any(not key.startswith("train") and "/" in key for key in groups[metric])
-        return (metric != "loss", not held_out, "accuracy" not in metric, metric)
+        return (
+            not metric.endswith("loss"),
+            metric != "loss",
+            told is None or metric != notation.metric_name(told),
+            isinstance(keys, Mapping) and all(_is_flag(k, keys[k]) for k in groups[metric]),
+            all(_evaluator(key) != measured for key in groups[metric]),
+            not held_out,
+            "accuracy" not in metric,
+            metric,
+        )
 
     def split_rank(key):
         return (not key.startswith("train"), "_ema" in key, key)
 
     return [(metric, sorted(groups[metric], key=split_rank)) for metric in sorted(groups, key=rank)]
+
+
+def _evaluator(key: str) -> str:
+    return notation.split_name(key).removesuffix("_ema")
+
+
+def _is_flag(key: str, curve: Curve) -> bool:
+    return not notation.is_judged(key) and bool(np.isin(curve[1], (0, 1)).all())
 
 
 def _line(split: str, splits: Sequence[str]) -> dict:

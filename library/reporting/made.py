@@ -8,11 +8,14 @@ from matplotlib.figure import Figure
 
 from library.reporting import figures, mosaic, runs
 
-STAGES, ACROSS, SHOWN = 8, 8, 64
+STAGES, ACROSS, SHOWN, COLUMNS = 8, 8, 64, 32
+LINES, LETTERS = 6, 400
+# Outputs whose rows lead from one place to another; those of others end in what they come to.
+_BETWEEN = ("interpolate", "manifold")
 
 
 class Made(NamedTuple):
-    """The samples of one name, at rising steps."""
+    """The samples of one name, EVALUATOR_OUTPUT, at rising steps."""
 
     name: str
     steps: list[int]
@@ -33,29 +36,55 @@ def find(workdir: Path) -> list[Made]:
     return found
 
 
-def newest(made: Made) -> Figure | list[str]:
-    """Draws the images of the last evaluation, or returns its texts."""
+def newest(made: Made) -> tuple[Figure, str] | list[str]:
+    """Draws the images of the last evaluation and says what of them, or returns its texts.
+
+    Images are drawn eight a row, the first 64 of them; rows of images as they are, the first 64
+    rows and 32 columns. What that leaves out, the words say.
+    """
     values = made.at(-1)
     if values.dtype.kind == "U":
         return list(map(str, values))
-    rows = values if values.ndim == 5 else mosaic.in_rows(values[:SHOWN], columns=ACROSS)
-    return figures.mosaic(rows[:, :16])
+    said = f"{made.name}, step {made.steps[-1]:,}"
+    if values.ndim != 5:
+        said += _left_out("images", len(values), SHOWN)
+        return figures.mosaic(mosaic.in_rows(values[:SHOWN], columns=ACROSS)), said
+    said += _left_out("rows", len(values), SHOWN) + _left_out("columns", values.shape[1], COLUMNS)
+    return figures.mosaic(values[:SHOWN, :COLUMNS]), said
 
 
-def over_training(made: Made) -> Figure | None:
-    """Draws the same places at up to eight steps, a row each; None for text or a single step."""
+def over_training(made: Made) -> Figure | list[tuple[int, str]] | None:
+    """Draws the same places at up to eight steps, a row each; None where there is a single step.
+
+    Of rows of images that is the last of each, or the middle one where rows lead from one place to
+    another. Of texts it is the beginning of the first, as pairs (step, text).
+    """
     chosen = _spread(len(made.steps), STAGES)
     if len(chosen) < 2:
         return None
     stages = [made.at(place) for place in chosen]
+    steps = [made.steps[place] for place in chosen]
     if stages[-1].dtype.kind == "U":
-        return None
-    # Of rows of images, the last of each is what they come to.
-    firsts = [(x[:, -1] if x.ndim == 5 else x)[:ACROSS] for x in stages]
+        return [(step, _beginning(str(x[0]))) for step, x in zip(steps, stages) if len(x)]
+    firsts = [_of_each_row(made.name, x) if x.ndim == 5 else x[:ACROSS] for x in stages]
     if len({x.shape for x in firsts}) > 1:
         return None
-    names = [f"step {made.steps[place]:,}" for place in chosen]
-    return figures.mosaic(np.stack(firsts), names)
+    return figures.mosaic(np.stack(firsts), [f"step {step:,}" for step in steps])
+
+
+def _of_each_row(name: str, rows: np.ndarray) -> np.ndarray:
+    if not name.endswith(_BETWEEN):
+        return rows[:ACROSS, -1]
+    return rows[_spread(len(rows), ACROSS), rows.shape[1] // 2]
+
+
+def _beginning(text: str) -> str:
+    cut = "\n".join(text.split("\n")[:LINES])[:LETTERS]
+    return cut if cut == text else f"{cut} …"
+
+
+def _left_out(what: str, count: int, most: int) -> str:
+    return f", the first {most} of {count} {what}" if count > most else ""
 
 
 def _spread(count: int, most: int) -> list[int]:

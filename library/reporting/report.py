@@ -73,6 +73,7 @@ def _sections(run: Run, drawn: Sequence[Drawn], evaluation) -> list[Html]:
     return [
         _header(run),
         page.section("Command", page.code(runs.command(run))),
+        page.section("Warnings", _warnings(run)),
         page.section("Learning curves", *shown("curves"), _metrics_table(run)),
         page.section("Made", *shown("made"), *_texts(run)),
         page.section("Confusion", *shown("confusion")),
@@ -130,9 +131,17 @@ def _stat(name: str, value: str, colour: str = "") -> Html:
     return page.tag("div", page.tag("div", name, class_="name"), number, class_="stat")
 
 
+def _warnings(run: Run) -> Html:
+    """What evaluators warned of while the run trained, and at which step."""
+    told = run.summary.get("warnings") or []
+    rows = [(f"{each['step']:,}", each["text"]) for each in told]
+    return page.table(("step", "warning"), rows, numeric=(0,)) if rows else Html("")
+
+
 def _metrics_table(run: Run) -> Html:
-    final, best = runs.final_metrics(run), runs.best_metrics(run)
-    keys = [key for _, group in figures.metric_panels([*final]) for key in group]
+    final, best, claim = runs.final_metrics(run), runs.best_metrics(run), runs.claim(run)
+    panels = figures.metric_panels([*final], claim.metric if claim else None)
+    keys = [key for _, group in panels for key in group]
     rows = [(k, notation.shown(k, final[k]), notation.shown(k, best.get(k))) for k in keys]
     last = "final" if runs.status(run) == "finished" else "last"
     return page.table(("metric", last, "best"), rows, numeric=(1, 2)) if rows else Html("")
@@ -140,9 +149,10 @@ def _metrics_table(run: Run) -> Html:
 
 def _draw_training(run: Run) -> list[Drawn]:
     drawn = []
-    curves = runs.curves(run.rows)
+    curves, claim = runs.curves(run.rows), runs.claim(run)
     if curves:
-        figure = figures.learning_curves(curves, runs.steps_per_epoch(run))
+        told = claim.metric if claim else None
+        figure = figures.learning_curves(curves, runs.steps_per_epoch(run), told)
         left_out = len(figures.metric_panels(curves)) - figures.MAX_PANELS
         caption = "Every logged metric. Long curves are means within a band from least to greatest."
         caption += f" {left_out} more are in the table." if left_out > 0 else ""
@@ -157,12 +167,11 @@ def _draw_training(run: Run) -> list[Drawn]:
 def _draw_made(run: Run) -> list[Drawn]:
     drawn = []
     for found in made.find(run.path):
-        last = made.newest(found)
-        if isinstance(last, Figure):
-            caption = f"{found.name}, step {found.steps[-1]:,}"
-            drawn.append(_save(run, f"made_{found.name}", last, "made", caption, "photos"))
-        strip = made.over_training(found)
-        if strip is not None:
+        last, strip = made.newest(found), made.over_training(found)
+        if isinstance(last, tuple):
+            figure, caption = last
+            drawn.append(_save(run, f"made_{found.name}", figure, "made", caption, "photos"))
+        if isinstance(strip, Figure):
             caption = f"{found.name} over training: the same places, a row for each step"
             drawn.append(_save(run, f"made_{found.name}_steps", strip, "made", caption, "photos"))
     return drawn
@@ -171,10 +180,14 @@ def _draw_made(run: Run) -> list[Drawn]:
 def _texts(run: Run) -> list[Html]:
     shown = []
     for found in made.find(run.path):
-        last = made.newest(found)
-        if not isinstance(last, Figure):
+        last, strip = made.newest(found), made.over_training(found)
+        if isinstance(last, list):
             shown.append(page.tag("h3", f"{found.name}, step {found.steps[-1]:,}"))
             shown += [page.code(text) for text in last[:TEXTS]]
+        if isinstance(strip, list):
+            shown.append(page.tag("h3", f"{found.name} over training: how the first text begins"))
+            for step, text in strip:
+                shown += [page.tag("p", f"step {step:,}", class_="under"), page.code(text)]
     return shown
 
 

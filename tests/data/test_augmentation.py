@@ -14,7 +14,9 @@ from scipy import ndimage
 
 from library import rng
 from library.config import ConfigError, available, build
-from library.data import augmentation
+from library.data import augmentation, on_device
+from library.training.recipe import make_plan
+from tests import tiny
 
 NUM_CLASSES = 16
 KEY = jax.random.key(3)
@@ -448,6 +450,40 @@ def test_erasing_fills_one_box_of_the_stated_area_with_noise():
     assert 0 <= noise.min() < 0.001
     assert 0.999 < noise.max() < 1
     assert len(np.unique(noise)) > 0.9 * len(noise)
+
+
+def test_erasing_with_noise_that_is_normal_once_it_is_normalized():
+    scale = dict(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.1))
+    spec = dict(name="random_erasing", probability=1.0, area=(0.5, 0.9), fill="normal")
+    unnormalize = on_device.unnormalizer(scale)
+    op = build(spec, "library.data.augmentation", "augmentation", unnormalize=unnormalize)
+    batch = batch_of(64, 32, 32)
+    results = apply(op, batch)
+    normalized = np.asarray(on_device.normalizer(scale)({"image": jnp.asarray(results)})["image"])
+    erased = np.any(results != np.asarray(batch["image"]), axis=-1)
+    noise = normalized[erased]
+    assert len(noise) > 25_000
+    spread = 1 / np.sqrt(len(noise))
+    np.testing.assert_allclose(noise.mean(axis=0), 0, atol=5 * spread)
+    np.testing.assert_allclose(noise.std(axis=0), 1, atol=5 * spread)
+    # Of a normal variable 31.73 % is further than one deviation from the mean, and 4.55 % than two.
+    for bound, share in ((1, 0.31731), (2, 0.0455)):
+        assert np.mean(np.abs(noise) > bound) == pytest.approx(share, abs=5 * spread)
+    assert np.abs(np.corrcoef(noise.T)[np.triu_indices(3, 1)]).max() < 5 * spread
+    plain = apply(make(**spec), batch)
+    np.testing.assert_allclose(plain[erased], noise, atol=1e-5)
+
+
+def test_a_recipe_tells_its_erasing_how_it_normalizes(monkeypatch):
+    tiny.serve(monkeypatch, train=tiny.arrays(48), test=tiny.arrays(8))
+    erasing = dict(name="random_erasing", probability=1.0, area=[0.9, 1.0], fill="normal")
+    scale = dict(mean=[30.0], std=[5.0])
+    plan = make_plan(tiny.config(augment=[erasing], normalize=scale), devices=jax.devices()[:1])
+    image = jnp.zeros((512, 8, 8, 1))
+    batch = dict(image=image, index=jnp.arange(512, dtype=jnp.uint32))
+    found = np.asarray(jax.jit(plan.augment)(batch, KEY)["image"])
+    assert found[found != 0].mean() == pytest.approx(30, abs=0.2)
+    assert found[found != 0].std() == pytest.approx(5, abs=0.2)
 
 
 def test_cutout_blanks_a_square_about_the_drawn_pixel():

@@ -408,6 +408,33 @@ def test_features_become_labels_and_targets():
         preprocessing.to_target("name")({"name": b"x"}, None)
 
 
+@pytest.mark.parametrize(
+    ("before", "size", "fits"),
+    [
+        ([preprocessing.resize_short(8)], 8, True),
+        ([preprocessing.resize_short(8)], 9, False),
+        ([preprocessing.resize_short(8)], (8, 9), True),  # of an image that is wider than high
+        ([preprocessing.random_resize_short((8, 12))], 9, False),
+        ([preprocessing.resize((8, 10))], (8, 10), True),
+        ([preprocessing.resize((8, 10))], (9, 2), False),
+        ([preprocessing.resize((8, 10))], (2, 11), False),
+        ([preprocessing.inception_crop(8), preprocessing.to_label("kind")], 9, False),
+        ([preprocessing.pad(12), preprocessing.random_crop(8)], 9, False),
+        ([preprocessing.chain([preprocessing.resize(8)])], 9, False),
+        ([preprocessing.resize(8), preprocessing.decode()], 9, True),
+        ([preprocessing.resize(8), lambda example, rng: example], 9, True),
+        ([], 9, True),
+    ],
+)
+def test_crops_that_no_image_is_large_enough_for(before, size, fits):
+    for crop in (preprocessing.center_crop, preprocessing.random_crop):
+        if fits:
+            preprocessing.chain([*before, crop(size)])
+        else:
+            with pytest.raises(ConfigError, match=f"{crop.__name__} of .* out of images"):
+                preprocessing.chain([*before, crop(size)])
+
+
 def test_a_list_of_classes_becomes_yes_and_no():
     make = preprocessing.to_labels("real_label", num_classes=4)
     for classes, expected in (([2, 0], [1, 0, 1, 0]), ([], [0] * 4), ([3, 3], [0, 0, 0, 1])):

@@ -20,6 +20,9 @@ SIZES = {
     "wikitext2": {"validation": 1_120_192, "test": 1_255_018},
 }
 
+# Of a split that has several.
+DOCUMENTS = {"wikitext2": 60}
+
 
 def builder_of(name):
     return importlib.import_module(f"library.data.builders.{name}").Builder
@@ -29,9 +32,9 @@ def builder_of(name):
 def stand_in(tmp_path, monkeypatch):
     """Writes short texts in place of a builder's files; returns what prepares them."""
 
-    def prepare(name):
+    def prepare(name, texts=None):
         builder = builder_of(name)
-        texts = [f"{i}\n{VERSE}" for i in range(len(builder.FILES))]
+        texts = texts or [f"{i}\n{VERSE}" for i in range(len(builder.FILES))]
         folder = tmp_path / "manual" / builder.FOLDER
         folder.mkdir(parents=True)
         for file, text in zip(builder.FILES, texts):
@@ -67,10 +70,20 @@ def test_the_first_ninety_percent_are_for_training(tmp_path, stand_in, name):
     assert read(name, "test", tmp_path)[0] == text[cut:]
 
 
-def test_wikitext2_has_the_splits_that_are_there(tmp_path, stand_in):
-    texts, _ = stand_in("wikitext2")
-    splits = ("validation", "test")
-    assert [read("wikitext2", split, tmp_path)[0] for split in splits] == texts
+ARTICLES = (
+    " \n = A lobster = \n \n It is blue . \n \n = = Diet = = \n \n Fish . \n",
+    " \n = A filter = \n \n Its resistance is \n = 1 <unk> / s and a <unk> = \n 1 . \n",
+    " \n = A lobster = \n \n Another . \n",
+)
+
+
+def test_wikitext2_has_the_splits_that_are_there_and_documents_are_articles(tmp_path, stand_in):
+    _, info = stand_in("wikitext2", ["".join(ARTICLES), ARTICLES[1]])
+    assert info.splits == {"validation": 3, "test": 1}
+    source = sources.open_source("wikitext2", "validation", data_dir=tmp_path / "data")
+    found = {bytes(record["text"]).decode() for record in map(source.records.__getitem__, range(3))}
+    assert found == set(ARTICLES)
+    assert read("wikitext2", "test", tmp_path)[0] == ARTICLES[1]
 
 
 def test_another_text_is_refused_and_leaves_nothing(tmp_path):
@@ -95,4 +108,7 @@ def test_the_real_texts_where_there_are_any(tmp_path, name):
         pytest.skip(f"the real text is not at hand: {missing}")
     make(name, tmp_path)
     for split, size in SIZES[name].items():
-        assert len(read(name, split, tmp_path)[0]) == size
+        records = sources.open_source(name, split, data_dir=tmp_path / "data").records
+        assert len(records) == DOCUMENTS.get(name, 1)
+        texts = [bytes(records[row]["text"]).decode() for row in range(len(records))]
+        assert sum(map(len, texts)) == size

@@ -200,6 +200,25 @@ def test_the_start_is_that_of_gpt2():
         np.testing.assert_allclose(leaf.std(), expected, rtol=0.08, err_msg=path)
 
 
+@pytest.mark.parametrize("kind", ["tanh", "exact"])
+def test_the_gelu_of_the_blocks_is_the_one_asked_for(kind):
+    at = np.linspace(-4, 4, 24)
+    inner = {
+        "tanh": np.tanh((2 / np.pi) ** 0.5 * (at + 0.044715 * at**3)),
+        "exact": np.array([math.erf(x / 2**0.5) for x in at]),
+    }
+    # The two differ by up to 5e-4.
+    block = transformer.gpt(11, 8, 24, 1, 1, feed_forward=24, gelu=kind)
+    params = jax.tree.map(jnp.zeros_like, block.init(KEY, TOKENS)["params"])
+    params["block1"]["fc1"]["bias"] = jnp.asarray(at, jnp.float32)
+    params["block1"]["fc2"]["kernel"] = jnp.eye(24)
+    params["norm"] = {"scale": jnp.ones(24), "bias": jnp.zeros(24)}
+    features = block.apply({"params": params}, TOKENS, method="hidden")
+    made = at * (1 + inner[kind]) / 2
+    made = (made - made.mean()) / np.sqrt(made.var() + 1e-5)
+    np.testing.assert_allclose(features, np.broadcast_to(made, features.shape), atol=5e-6)
+
+
 def test_untied_logits_have_weights_of_their_own():
     model, variables = tiny(tied=False, bias=False), weights("no bias, untied")
     hidden = model.apply(variables, TOKENS, method="hidden")
@@ -246,6 +265,7 @@ def test_more_tokens_than_the_context():
         (dict(num_heads=5), "width=16 cannot be divided among num_heads=5; nearest: 4 heads"),
         (dict(num_heads=16, positions="rotary"), "heads of 1 features each: .* nearest: width=32"),
         (dict(positions="rotatory"), "positions 'rotatory': did you mean 'rotary'"),
+        (dict(gelu="erf"), r"gelu 'erf': \(valid: tanh, exact\)"),
         (dict(remat="some"), "remat 'some': .*valid: none, full, dots"),
         (dict(dropout=1.0), "dropout=1.0"),
         (dict(dtype="f32"), "dtype 'f32'"),

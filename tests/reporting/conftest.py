@@ -35,6 +35,7 @@ SUMMARY = {
     "phases": {"compile": 12.5, "train": 700.0, "checkpoint": 0.25},
     "state_sha256": "f00d" * 16,
     "parameters": 11173962,
+    "warnings": [{"step": 1020, "text": "accuracy < 95%: try longer"}],
     "command": "python -m experiments.train --config=configs/cifar/resnet.py:resnet18",
     "result": {
         "metric": "test/accuracy",

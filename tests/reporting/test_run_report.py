@@ -51,6 +51,7 @@ def test_a_finished_run_is_reported_whole(run):
         "Best during the run: 92.81%",
         "python -m experiments.train --config=configs/cifar/resnet.py:resnet18",
         "test/accuracy 92.67% 92.81%",
+        "Warnings step warning 1,020 accuracy < 95%: try longer",
         "Confusion, test set, 28 examples",
         "4 of the 4 stored samples that are right.",
         "2 of the 2 stored samples that are wrong, the most confident first.",
