@@ -10,6 +10,7 @@ and stays at its last value after that. A schedule longer than the run is cut sh
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -42,13 +43,25 @@ def polynomial(*, warmup: int, total: int, power: float, final: float = 0.0) -> 
 
 
 def exponential(
-    *, warmup: int, steps: Steps, factor: float, every: str, staircase: bool = False
+    *,
+    warmup: int,
+    steps: Steps,
+    factor: float,
+    every: str,
+    staircase: bool = False,
+    since: Literal["warmup", "start"] = "warmup",
 ) -> Fraction:
-    """Multiplies by `factor` over each `every` since warmup; at once at its end if `staircase`."""
+    """Multiplies by `factor` over each `every` since warmup; at once at its end if `staircase`.
+
+    With `since="start"` the periods of the warmup count too, though they show only from its end on:
+    so EfficientNet's authors and timm have it, whose warmup rises to the peak and then falls at
+    once to what the decay has come to.
+    """
     period = _at_least_one(steps(every), f"every={every!r}")
+    first = warmup if since == "warmup" else 0
 
     def fraction(step):
-        periods = jnp.maximum(step - warmup, 0) / period
+        periods = jnp.where(step < warmup, 0, step - first) / period
         return factor ** (jnp.floor(periods) if staircase else periods)
 
     return fraction

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -35,7 +36,7 @@ DATASETS = {
     "tinyimagenet20": ((64, 64, 3), 20, 10_000, "val", 1_000),
     "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
 }
-TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "text")
+TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {
     "configs/mnist/lenet5.py:rbf": 60_000,
     "configs/cifar10/resnet.py:resnet20": 269_722,
@@ -124,7 +125,8 @@ def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None):
     if name.startswith("synthetic/"):
         return _open_source(name, split)
     if name in TEXTS:
-        return Source([{"text": 200 * "ROMEO: Aquí me pongo a cantar. En un lugar\n"}], None, str)
+        document = {"text": 200 * "ROMEO: Aquí me pongo a cantar. In the lugar = \n"}
+        return Source([document] * (60 if name == "wikitext2" else 1), None, str)
     shape, num_classes, train, other, rest = DATASETS[name]
     parts = splits.resolve(split, {"train": train, other: rest}, name)
     record = {"image": encoded(shape), "label": np.int32(num_classes - 1)}
@@ -222,6 +224,56 @@ def test_values_are_plain_and_the_default_is_the_first_variant(name):
         assert loaded == plain(config)
 
 
+def other_runs(values, key=""):
+    """Yields the workdirs of the runs that a config starts from, learns from or is judged by."""
+    if isinstance(values, dict):
+        for name, value in values.items():
+            yield from other_runs(value, name)
+    elif key in ("workdir", "teacher", "classifier") and values is not None:
+        yield values
+
+
+@functools.cache
+def default_workdirs():
+    return {f"runs/{command_line.request(name).name}" for name in RECIPES}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_runs_that_a_recipe_needs_are_where_its_commands_or_others_leave_them(name):
+    values, path, _ = command_line.load_config(name)
+    told = re.findall(r"--workdir=([\w/.-]*\w)", load(path).__doc__)
+    for workdir in other_runs(values):
+        assert workdir in told or workdir in default_workdirs()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("configs/tinyshakespeare/gpt.py:nanogpt_cpu", "configs/tinyshakespeare/gpt.py:full"),
+        *("configs/text/gpt2.py:gpt2", "configs/text/gpt2.py:small"),
+    ],
+)
+def test_nanogpt_decays_all_matrices_and_embeddings(name):
+    plan = plan_of(name)
+    patterns = plan.recipe.optimizer["decayed"]
+    for path, leaf in flatten_dict(plan.state.params, sep="/").items():
+        # In a loop over the blocks their params are stacked.
+        decays = leaf.ndim - path.startswith("blocks/") >= 2
+        assert any(re.search(pattern, path) for pattern in patterns) == decays, path
+
+
+def test_one_recipe_has_all_that_large_language_models_are_made_of():
+    plan = plan_of("configs/wikitext2/gpt.py:cpu")
+    assert set(plan.loader.blank) >= {"tokens", "segments"}
+    (key,) = (x for x in jax.tree.leaves_with_path(plan.state.params) if "'key'" in str(x[0]))
+    # Layers in a loop, and two heads of keys for four of queries.
+    assert key[1].shape == (4, 128, 2, 32)
+    recipe = plan.recipe
+    assert recipe.dataset["tokenizer"] == {"name": "bpe", "vocab_size": 2048}
+    assert recipe.task["chunk"] < 2048
+    assert recipe.model["remat"] != "none"
+
+
 @pytest.mark.parametrize("name", TRACED)
 def test_recipes_fit_together_and_claim_what_they_measure(name):
     plan = plan_of(name)
@@ -239,6 +291,47 @@ def test_recipes_fit_together_and_claim_what_they_measure(name):
 def test_models_have_the_published_number_of_parameters(name):
     leaves = jax.tree.leaves(plan_of(name).state.params)
     assert sum(leaf.size for leaf in leaves) == PARAMETERS[name]
+
+
+def rate_of(name, num_examples):
+    """Returns a recipe's learning rate by step, and its number of steps."""
+    values, _, _ = command_line.load_config(name)
+    sizes = dict(batch_size=values["dataset"]["batch_size"], num_examples=num_examples)
+    total = duration(values["total"], **sizes)
+    _, schedule = optimizers.make_optimizer(
+        values["optimizer"],
+        total_steps=total,
+        steps=functools.partial(duration, **sizes, total=total),
+        batch_size=sizes["batch_size"],
+    )
+    return jax.vmap(schedule), total
+
+
+def test_the_mixers_rate_falls_to_a_hundred_thousandth_of_its_peak():
+    rate, total = rate_of("configs/imagenet/mlp_mixer.py:b16", 1_268_355)
+    at = np.asarray([5_000, 10_000, (10_000 + total) / 2, total])
+    np.testing.assert_allclose(rate(at), [5e-4, 1e-3, 5e-4 * (1 + 1e-5), 1e-8], 1e-5, 1e-10)
+
+
+@pytest.mark.parametrize(("variant", "peak", "warmup"), [("b0", 0.128, 5), ("b0_timm", 0.048, 3)])
+def test_efficientnets_rate_decays_from_the_first_step(variant, peak, warmup):
+    rate, _ = rate_of(f"configs/imagenet/efficientnet.py:{variant}", 1_281_167)
+    batch = 2048 if variant == "b0" else 768
+    ends = np.ceil(warmup * 1_281_167 / batch)
+    later = np.ceil(12.1 * 1_281_167 / batch)
+    at = np.asarray([0, ends, later])
+    start = 0 if variant == "b0" else 1e-6
+    expected = [start, peak * 0.97 ** (warmup // 2.4), peak * 0.97**5]
+    np.testing.assert_allclose(rate(at), expected, 1e-5, 2e-9)
+
+
+def test_big_transfer_warms_up_before_it_is_fine_tuned():
+    """The supports in its authors' program are the steps 500, 6000, 12000, 18000 and 20000."""
+    rate, total = rate_of("configs/imagenet/big_transfer.py:finetune", 1_281_167)
+    assert total == 20_000
+    at = np.asarray([0, 250, 500, 5_999, 6_001, 12_001, 18_001])
+    factors = [0, 0.5, 1, 1, 0.1, 0.01, 0.001]
+    np.testing.assert_allclose(rate(at), 0.003 * np.asarray(factors), 1e-6, 1e-10)
 
 
 def airbench_by_hand(params, gradient, total):

@@ -2,7 +2,8 @@
 
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/cifar10/resnet.py:resnet20
-Hardware:  one GPU (not run here), or two CPU cores for :resnet20_jpeg_hour
+Hardware:  one GPU (not run here), or two CPU cores for :resnet20_jpeg_hour; `:smoke` is a narrow
+           network on noise
 Expected:  test/accuracy 0.9125, 0.9249, 0.9283, 0.9303, 0.9357 for 20 to 110 layers, 0.9302 for
            :resnet18
 Source:    He et al. 2016, "Deep Residual Learning for Image Recognition", section 4.2 and table 6
@@ -35,6 +36,7 @@ VARIANTS = {
     "resnet20_jpeg": ("resnet20", "cifar10_jpeg", "64000 steps", None),
     "resnet18_jpeg": ("resnet18", "cifar10_jpeg", "200 epochs", None),
     "resnet20_jpeg_hour": ("resnet20", "cifar10_jpeg", "10 epochs", None),
+    "smoke": ("resnet20", "synthetic/32x10", "4 steps", None),
 }
 
 
@@ -83,4 +85,9 @@ def get_config(variant: str = "resnet20") -> ConfigDict:
             source="kuangliu/pytorch-cifar" if model == "resnet18" else "He et al. 2016, table 6",
         )
     config.seed = 0
+    if variant == "smoke":
+        config.dataset.update(
+            train="train[:256]", test="test[:64]", batch_size=16, eval_batch_size=32
+        )
+        config.model.width = 4
     return config

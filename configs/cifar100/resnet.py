@@ -13,7 +13,8 @@ Source:    He et al. 2016, "Deep residual learning for image recognition", secti
            on the test images.
            ResNet-18: weiaicunzai/pytorch-cifar100, README (24.39 % error), train.py and utils.py:
            200 epochs in batches of 128, rate 0.1 times 0.2 at epochs 60, 120 and 160, one epoch of
-           warmup, momentum 0.9, weight decay 5e-4.
+           warmup, momentum 0.9, weight decay 5e-4. Its README says "Nesterov momentum of 0.9", its
+           train.py has none; :resnet18 follows the program (`--config.optimizer.nesterov=True`).
 
 weiaicunzai's training images are also turned, by up to 15 degrees, which is not done here. In
 chenyaofo's networks the identity is projected where a block changes the shape ("option B").

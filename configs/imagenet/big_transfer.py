@@ -14,7 +14,8 @@ Source:    Kolesnikov et al. 2020, "Big Transfer (BiT): general visual represent
            Section 3.3, fine-tuning ("BiT-HyperRule" for a large task): 20,000 steps of 512 images,
            rate 0.003 divided by 10 after 30, 60 and 90 % of them, mixup 0.1, no weight decay, a new
            head, which starts at zero; images resized to 512x512, random crops of 480, flips; tests
-           at 480x480, not cropped (448 and 384 but for R152x4). Table 2: 81.30.
+           at 480x480, not cropped (448 and 384 but for R152x4). Table 2: 81.30. The first 500 of
+           these steps warm up in google-research/big_transfer, bit_hyperrule.py.
 
 `:finetune` starts from a run of :r152x4, `--config.init_from.workdir`. The same fine-tunes weights
 of ImageNet-21k, as BiT-M is.
@@ -100,7 +101,9 @@ def _finetune(config: ConfigDict) -> None:
         name="sgd",
         learning_rate=0.003,
         momentum=0.9,
-        schedule=dict(name="step", boundaries=["30%", "60%", "90%"], factor=0.1),
+        schedule=dict(
+            name="step", boundaries=["30%", "60%", "90%"], factor=0.1, warmup="500 steps"
+        ),
     )
     config.init_from = dict(workdir="runs/imagenet-big_transfer-r152x4", fresh=["^head/"])
     config.total = "20000 steps"

@@ -20,9 +20,8 @@ AdamW's decay is multiplied by the rate. The authors spare biases, normalization
 channels; torchvision spares normalization alone.
 
 What differs: RandAugment has the 14 operations of its paper; mixing is drawn for each example, not
-for the batch; the authors erase by normal noise after normalization, torchvision to each channel's
-mean, and not, as here, to grey; torchvision's rates move with every epoch. Whether its weights are
-averages it does not say: the claim takes them to be.
+for the batch; torchvision erases to each channel's mean, not to grey, and its rates move with every
+epoch. Whether its weights are averages it does not say: the claim takes them to be.
 """
 
 from ml_collections import ConfigDict
@@ -54,7 +53,7 @@ def get_config(variant: str = "t") -> ConfigDict:
     config.augment = [
         dict(name="flip_lr"),
         dict(name="rand_augment", num_layers=2, magnitude=9.0, magnitude_std=0.5, probability=0.5),
-        dict(name="random_erasing", probability=0.25, area=[0.02, 1 / 3]),
+        dict(name="random_erasing", probability=0.25, area=[0.02, 1 / 3], fill="normal"),
         dict(name="mixup_cutmix", mixup_alpha=0.8, cutmix_alpha=1.0),
     ]
     config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])

@@ -24,9 +24,9 @@ params. AdamW's decay is multiplied by the rate.
 
 What differs: the teacher was a RegNetY-16GF of 82.9, trained alike; here it is any run of ImageNet,
 such as torchvision's ConvNeXt-T of 82.5. A batch of theirs has 1024 images; 1008 here, at a rate
-scaled to them, are a multiple of three and of sixteen devices. They mix a whole batch alike, and
-erase by normal noise after normalization; RandAugment has the 14 operations of its paper. timm's
-cosine begins at the start of the warmup, this one at its end.
+scaled to them, are a multiple of three and of sixteen devices. They mix a whole batch alike;
+RandAugment has the 14 operations of its paper. timm's cosine begins at the start of the warmup,
+this one at its end.
 """
 
 from ml_collections import ConfigDict
@@ -60,7 +60,7 @@ def get_config(variant: str = "s") -> ConfigDict:
     config.augment = [
         dict(name="flip_lr"),
         dict(name="rand_augment", num_layers=2, magnitude=9.0, magnitude_std=0.5, probability=0.5),
-        dict(name="random_erasing", probability=0.25, area=[0.02, 1 / 3]),
+        dict(name="random_erasing", probability=0.25, area=[0.02, 1 / 3], fill="normal"),
         dict(name="mixup_cutmix", mixup_alpha=0.8, cutmix_alpha=1.0),
     ]
     config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
@@ -117,7 +117,7 @@ def _shrink(config: ConfigDict, distilled: bool) -> None:
     config.preprocess = _preprocess(crop=64, short=72)
     if distilled:
         config.model.num_classes = 10
-        config.task.teacher = "runs/deit_smoke"
+        config.task.teacher = "runs/imagenet-deit-smoke"
     else:
         config.model = dict(name="vit", num_classes=10, width=32, depth=2, num_heads=2)
     config.optimizer.schedule.warmup = "2 steps"

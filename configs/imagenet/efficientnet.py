@@ -10,8 +10,9 @@ Source:    Tan & Le 2019, "EfficientNet: Rethinking model scaling for convolutio
            networks", arXiv 1905.11946, section 5.2. tensorflow/tpu, models/official/efficientnet,
            README, row "AutoAugment (AA)", and main.py: 350 epochs, batches of 2048, RMSProp with
            0.9, 0.9 and 1e-3, rate 0.016 for 256 images, 5 epochs of warmup, times 0.97 every 2.4
-           epochs, 1e-5 / 2 of the squares of all params but normalization's added to the loss,
-           smoothing 0.1, averages of 0.9999, batch statistics of 128 images.
+           epochs (utils.py: counted from the first step, so that the rate falls to 0.97 ** 2 of its
+           peak as warmup ends), 1e-5 / 2 of the squares of all params but normalization's added to
+           the loss, smoothing 0.1, averages of 0.9999, batch statistics of 128 images.
            timm, training examples, "EfficientNet-B0 with RandAugment": 450 epochs, batches of 768,
            rate 0.048, dropout and drop path 0.2, rand-m9-mstd0.5, erasing with probability 0.2,
            averages of 0.9999.
@@ -22,14 +23,16 @@ unlabelled ones of JFT by its probabilities. A student at least as large learns 
 labels, under noise: RandAugment, dropout, stochastic depth. It becomes the next teacher, three
 times over. JFT is not public, so there is no recipe for it here, and `distillation`, whose teacher
 sees the student's own noisy image, would be another method. The weights are: `zoo import
-noisy_student_b0` to `noisy_student_l2`, reported 78.8 to 88.4 (tensorflow/tpu, same table).
+noisy_student_b0` to `noisy_student_l2`, reported 78.8 to 88.4 (tensorflow/tpu, same table, row
+"NoisyStudent + RA"). Lectures show 79.8 for B0: the authors' table says 78.8, and timm measures
+78.67 of the same weights.
 
 Images are resized by bicubic interpolation; evaluation takes the centre of sides 32 pixels longer
 (:b0 to :b7), or 224 of 256 (:b0_timm). Keep 128 images a device in :b0 to :b7, 384 in :b0_timm.
 
 What differs: AutoAugment's policy is its paper's, which the authors later changed in their code;
-RandAugment has the 14 operations of its paper. timm resizes by either of two methods, erases by
-normal noise after normalization, and counts its decay from the start of the warmup.
+RandAugment has the 14 operations of its paper. timm resizes by either of two methods and
+changes its rate between epochs only.
 """
 
 from ml_collections import ConfigDict
@@ -82,7 +85,12 @@ def get_config(variant: str = "b0") -> ConfigDict:
         weight_decay=1e-5,
         decayed=["kernel$"] if variant == "b0_timm" else ["^(?!.*norm)"],
         schedule=dict(
-            name="exponential", factor=0.97, every="2.4 epochs", staircase=True, warmup="5 epochs"
+            name="exponential",
+            factor=0.97,
+            every="2.4 epochs",
+            staircase=True,
+            since="start",
+            warmup="5 epochs",
         ),
     )
     config.total = "350 epochs"
@@ -107,7 +115,7 @@ def _as_in_timm(config: ConfigDict) -> None:
     config.augment = [
         dict(name="flip_lr"),
         dict(name="rand_augment", num_layers=2, magnitude=9.0, magnitude_std=0.5, probability=0.5),
-        dict(name="random_erasing", probability=0.2, area=[0.02, 1 / 3]),
+        dict(name="random_erasing", probability=0.2, area=[0.02, 1 / 3], fill="normal"),
     ]
     config.model.variant = "torchvision"
     config.optimizer.update(learning_rate=0.048, base_batch=768)

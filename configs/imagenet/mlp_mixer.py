@@ -8,8 +8,9 @@ Expected:  test/accuracy 0.763 (:b16), about 0.705 (:b16_60ep)
 Source:    Tolstikhin et al. 2021, "MLP-Mixer: An all-MLP architecture for vision", arXiv
            2105.01601; recipe and figures from google-research/big_vision,
            big_vision/configs/mlp_mixer_i1k.py: batches of 4096, Adam, rate 1e-3, 10,000 steps of
-           warmup, linear to 1e-5, decay 1e-4 of kernels, sigmoid loss, RandAugment, mixup, drop
-           path 0.1, gradients clipped to a norm of 1.
+           warmup, linear to 1e-5 of that rate (the schedule's `linear_end` is multiplied by it),
+           decay 1e-4 of kernels, sigmoid loss, RandAugment, mixup, drop path 0.1, gradients clipped
+           to a norm of 1.
 
 Trained on the first 99 % of the training set; the rest is `minival`, on which the best checkpoint
 is chosen. The weight decay of big_vision, 1e-4, leaves out the learning rate: it is adamw's 0.1 at
@@ -59,7 +60,7 @@ def get_config(variant: str = "b16") -> ConfigDict:
         b2=0.999,
         weight_decay=0.1,
         clip=dict(global_norm=1.0),
-        schedule=dict(name="linear", warmup="10_000 steps", final=0.01),
+        schedule=dict(name="linear", warmup="10_000 steps", final=1e-5),
     )
     config.total = f"{epochs} epochs"
     config.evaluate = dict(

@@ -20,10 +20,9 @@ Source:    torchvision, weights Swin_T_Weights.IMAGENET1K_V1 (81.474, 95.776), S
 Drop path is 0.2, 0.3 and 0.5. AdamW's decay is multiplied by the rate.
 
 What differs: mixing is drawn for each example, not for the batch; torchvision erases to each
-channel's mean, not to grey, and its rates move with every epoch; the authors erase by normal noise
-after normalization, and their cosine begins at the start of the warmup; RandAugment has the 14
-operations of its paper. Whether its weights are averages torchvision does not say: the claim takes
-them to be.
+channel's mean, not to grey, and its rates move with every epoch; the authors' cosine begins at the
+start of the warmup; RandAugment has the 14 operations of its paper. Whether its weights are
+averages torchvision does not say: the claim takes them to be.
 """
 
 from ml_collections import ConfigDict
@@ -83,7 +82,7 @@ def get_config(variant: str = "t") -> ConfigDict:
             dict(
                 name="rand_augment", num_layers=2, magnitude=9.0, magnitude_std=0.5, probability=0.5
             ),
-            dict(name="random_erasing", probability=0.25, area=[0.02, 1 / 3]),
+            dict(name="random_erasing", probability=0.25, area=[0.02, 1 / 3], fill="normal"),
         ]
         config.optimizer.schedule.warmup_from = 1e-3
         del config.ema

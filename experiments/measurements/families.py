@@ -24,6 +24,12 @@ SAMPLERS = {
 _SAMPLES = 16
 # The GPT that decoding and the comparison with PyTorch measure, a character model's size.
 GPT = dict(vocab_size=65, context=256, width=128, depth=4, num_heads=4)
+# The masked autoencoders on CPU and elsewhere, their batches and the side of an image.
+MAE = {
+    "cpu": (dict(width=192, depth=12, num_heads=3), 8, 224),
+    "accelerator": (dict(width=768, depth=12, num_heads=12), 256, 224),
+}
+_PATCH = 16
 
 
 def samplers(budget: Budget) -> dict[str, float]:
@@ -79,12 +85,12 @@ def masking(budget: Budget) -> dict[str, float]:
 
     On CPU it is of the size ViT-Ti/16, elsewhere ViT-B/16.
     """
-    on_cpu = jax.default_backend() == "cpu"
-    size = dict(width=192, num_heads=3) if on_cpu else dict(width=768, num_heads=12)
-    model = mae.mae(depth=12, patch_size=16, **size)
-    image = jax.random.normal(jax.random.key(0), (8 if on_cpu else 256, 224, 224, 3))
-    order = jnp.argsort(jax.random.uniform(jax.random.key(1), (len(image), 196)), axis=1)
-    params = jax.jit(lambda: model.init(jax.random.key(2), image[:1], order[:1], 49))()["params"]
+    size, count, side = MAE["cpu" if jax.default_backend() == "cpu" else "accelerator"]
+    model, patches = mae.mae(patch_size=_PATCH, **size), (side // _PATCH) ** 2
+    image = jax.random.normal(jax.random.key(0), (count, side, side, 3))
+    order = jnp.argsort(jax.random.uniform(jax.random.key(1), (count, patches)), axis=1)
+    first = image[:1], order[:1], patches // 4
+    params = jax.jit(lambda: model.init(jax.random.key(2), *first))()["params"]
     budget = budget.for_large_steps()
 
     def step(visible: int | None) -> Step:
@@ -97,7 +103,7 @@ def masking(budget: Budget) -> dict[str, float]:
 
         return functools.partial(jax.jit(jax.grad(objective)), params)
 
-    steps = {"masked": step(49), "whole": step(None)}
+    steps = {"masked": step(patches // 4), "whole": step(None)}
     flops = {k: s.func.lower(*s.args).compile().cost_analysis()["flops"] for k, s in steps.items()}
     measures = {k: functools.partial(seconds_each, s, budget) for k, s in steps.items()}
     found = in_turn(budget, measures)

@@ -1,4 +1,7 @@
-"""ImageNet networks here beside the same in PyTorch: forward and training step, untuned."""
+"""ImageNet networks here beside the same in PyTorch: forward and training step, untuned.
+
+These are the measurements of a CPU; those of other devices are in `accelerator`.
+"""
 
 import functools
 import importlib.util
@@ -42,7 +45,7 @@ def networks(budget: Budget) -> dict[str, float]:
 
 
 def _steps(name: str, part: str) -> dict[str, Step]:
-    ours, theirs = (_ours, _theirs) if part == "forward" else (_our_step, _their_step)
+    ours, theirs = (_ours, _theirs) if part == "forward" else (our_step, their_step)
     return {
         "jax": ours(name),
         "eager": theirs(name),
@@ -51,9 +54,9 @@ def _steps(name: str, part: str) -> dict[str, Step]:
     }
 
 
-def _image(name: str) -> Any:
+def _image(name: str, batch: int = _BATCH) -> Any:
     side = catalogue.find(name).transform.size
-    return jax.random.uniform(jax.random.key(0), (_BATCH, side, side, 3))
+    return jax.random.uniform(jax.random.key(0), (batch, side, side, 3))
 
 
 def _ours(name: str) -> Step:
@@ -62,33 +65,37 @@ def _ours(name: str) -> Step:
     return functools.partial(jax.jit(model.apply), variables, image)
 
 
-def _our_step(name: str) -> Step:
-    model = catalogue.find(name).build()
+def our_step(name: str, batch: int = _BATCH, dtype: str = "float32") -> Step:
+    """Returns a training step of a network of the catalogue here, its params in float32."""
+    model = catalogue.find(name).build(dtype=dtype)
     optimizer = optax.sgd(0.1, momentum=0.9)
     task = classification(
         model, functools.partial(minimize, optimizer=optimizer), num_classes=_CLASSES
     )
-    batch = {
-        "image": _image(name),
-        "label": jnp.arange(_BATCH, dtype=jnp.int32),
-        "index": jnp.arange(_BATCH, dtype=jnp.uint32),
-        "mask": jnp.ones(_BATCH),
+    examples = {
+        "image": _image(name, batch),
+        "label": jnp.arange(batch, dtype=jnp.int32) % _CLASSES,
+        "index": jnp.arange(batch, dtype=jnp.uint32),
+        "mask": jnp.ones(batch),
     }
     update = jax.jit(task.update, donate_argnums=0)
-    held = [jax.jit(task.init)(jax.random.key(0), batch)]
+    held = [jax.jit(task.init)(jax.random.key(0), examples)]
 
     def step():
-        held[0], metrics = update(held[0], batch, jax.random.key(1))
+        held[0], metrics = update(held[0], examples, jax.random.key(1))
         return metrics["loss"]
 
     return step
 
 
-def _network(name: str, compiled: bool, channels_last: bool) -> tuple[Any, Any]:
+def _network(
+    name: str, compiled: bool, channels_last: bool, batch: int = _BATCH, device: str = "cpu"
+) -> tuple[Any, Any]:
     import torch
 
-    network, _ = parity.reference(catalogue.find(name))
-    image = torch.rand(_BATCH, 3, *2 * [catalogue.find(name).transform.size])
+    network = parity.reference(catalogue.find(name))[0].to(device)
+    side = catalogue.find(name).transform.size
+    image = torch.rand(batch, 3, side, side, device=device)
     if channels_last:
         network = network.to(memory_format=torch.channels_last)
         image = image.to(memory_format=torch.channels_last)
@@ -107,17 +114,27 @@ def _theirs(name: str, compiled: bool = False, channels_last: bool = False) -> S
     return step
 
 
-def _their_step(name: str, compiled: bool = False, channels_last: bool = False) -> Step:
+def their_step(
+    name: str,
+    compiled: bool = False,
+    channels_last: bool = False,
+    *,
+    batch: int = _BATCH,
+    device: str = "cpu",
+    bfloat16: bool = False,
+) -> Step:
+    """Returns a training step of the network in PyTorch, its params in float32."""
     import torch
 
-    network, image = _network(name, compiled, channels_last)
+    network, image = _network(name, compiled, channels_last, batch, device)
     network.train()
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9)
-    label = torch.arange(_BATCH)
+    label = torch.arange(batch, device=device) % _CLASSES
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.cross_entropy(network(image), label)
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+            loss = torch.nn.functional.cross_entropy(network(image), label)
         loss.backward()
         optimizer.step()
 

@@ -42,13 +42,17 @@ def ratio(ours: list[float], theirs: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
-def seconds_each(step: Step, budget: Budget) -> float:
-    """Returns the seconds of a step, after one to warm up; it returns something to wait for."""
+def seconds_each(step: Step, budget: Budget, wait: Callable[[Any], Any] | None = None) -> float:
+    """Returns the seconds of a step, after one to warm up; it returns something to wait for.
+
+    `wait` waits for that, by default as JAX does.
+    """
     import jax
 
-    jax.block_until_ready(step())
+    wait = wait or jax.block_until_ready
+    wait(step())
     begun = time.perf_counter()
     for _ in range(budget.steps):
         ticket = step()
-    jax.block_until_ready(ticket)
+    wait(ticket)
     return (time.perf_counter() - begun) / budget.steps

@@ -73,7 +73,7 @@ def step(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
     seconds = statistics.median(seconds_each(bare, budget) for _ in range(budget.rounds))
     flops = _flops(plan)
     dtype = values["model"].get("dtype", "float32")
-    peak = _matmul_peak(dtype) * jax.device_count()
+    peak = matmul_peak(dtype) * jax.device_count()
     return {
         "images/s": plan.dataset.batch_size / seconds,
         "ms": 1e3 * seconds,
@@ -143,7 +143,7 @@ def _flops(plan: Plan) -> float:
     return compiled.lower(carry, batch, feed.constants).compile().cost_analysis()["flops"]
 
 
-def _matmul_peak(dtype: str) -> float:
+def matmul_peak(dtype: str) -> float:
     """Measures the FLOP/s of a large matrix product on one device."""
     size = 2048 if jax.default_backend() == "cpu" else 8192
     x = jnp.ones((size, size), dtype)

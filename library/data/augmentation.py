@@ -514,6 +514,7 @@ def random_erasing(
     area: tuple[float, float] = (0.02, 0.4),
     ratio: tuple[float, float] = (0.3, 1 / 0.3),
     fill: float | str = "random",
+    unnormalize: Callable[[Array], Array] | None = None,
 ) -> Operation:
     """Erases a box of random area and aspect ratio (Zhong et al. 2020, arXiv 1708.04896).
 
@@ -524,7 +525,10 @@ def random_erasing(
       probability: of erasing from an example.
       area: (low, high) share of the image.
       ratio: (low, high) width over height.
-      fill: a value, or "random" for one uniform in [0, 1) a pixel and channel.
+      fill: a value, or for each pixel and channel a draw: "random", uniform in [0, 1), or "normal",
+        standard normal once the batch is normalized, as timm's mode "pixel" has it. That leaves
+        [0, 1], so operations that clip come before.
+      unnormalize: brings normalized images back to [0, 1]; "normal" takes it for what comes later.
 
     Raises:
       ConfigError: not a probability, an interval that is empty or not positive, unknown fill.
@@ -533,7 +537,13 @@ def random_erasing(
     _check_interval("random_erasing, area", area, most=1.0)
     _check_interval("random_erasing, ratio", ratio)
     if isinstance(fill, str):
-        check_choice("fill of random_erasing", fill, ("random", "a number"))
+        check_choice("fill of random_erasing", fill, ("random", "normal", "a number"))
+
+    def filled(key: PRNGKeyArray, shape: tuple[int, ...]) -> float | Array:
+        if fill == "normal":
+            noise = jax.random.normal(key, shape)
+            return noise if unnormalize is None else unnormalize(noise)
+        return jax.random.uniform(key, shape) if fill == "random" else fill
 
     def change(image: Float[Array, "h w c"], key: PRNGKeyArray) -> Float[Array, "h w c"]:
         k_box, k_corner, k_fill, k_apply = jax.random.split(key, 4)
@@ -545,8 +555,7 @@ def random_erasing(
         corner = jax.random.randint(k_corner, (2,), 0, free + 1)
         erased = jax.random.bernoulli(k_apply, probability) & jnp.any(fits)
         inside = _box(height, width, corner, corner + side) & erased
-        value = jax.random.uniform(k_fill, image.shape) if fill == "random" else fill
-        return jnp.where(inside[..., None], value, image)
+        return jnp.where(inside[..., None], filled(k_fill, image.shape), image)
 
     return _per_image(change)
 

@@ -37,7 +37,12 @@ class CorruptExample(ValueError):  # noqa: N818, it is about the example, not th
 
 
 def chain(operations: Sequence[Operation]) -> Operation:
-    """Composes operations, first to last."""
+    """Composes operations, first to last.
+
+    Raises:
+      ConfigError: a crop is larger than any image is that the operations before it make.
+    """
+    functools.reduce(_sides, operations, None)
     return functools.partial(_chain, tuple(operations))
 
 
@@ -103,8 +108,9 @@ def random_resize_short(sizes: tuple[int, int], method: Method = "bilinear") -> 
 def random_crop(size: Size) -> Operation:
     """Cuts `size`, an int for a square or `(height, width)`, out of `image` at a uniform place.
 
-    Raises (the operation):
-      ValueError: the image is smaller than the crop.
+    Raises:
+      ConfigError: by `chain`, the operations before it leave less.
+      ValueError: by the operation, the image is smaller than the crop.
     """
     return functools.partial(_random_crop, size=_pair(size))
 
@@ -114,8 +120,9 @@ def center_crop(size: Size) -> Operation:
 
     An odd margin is halved to even, as in torchvision's `CenterCrop`.
 
-    Raises (the operation):
-      ValueError: the image is smaller than the crop.
+    Raises:
+      ConfigError: by `chain`, the operations before it leave less.
+      ValueError: by the operation, the image is smaller than the crop.
     """
     return functools.partial(_center_crop, size=_pair(size))
 
@@ -198,6 +205,37 @@ def to_target(key: str, mean: float = 0.0, std: float = 1.0) -> Operation:
     if std <= 0:
         raise ConfigError(f"std={std} is not above 0")
     return functools.partial(_to_target, key=key, mean=mean, std=std)
+
+
+def _sides(before: Size | None, operation: Operation) -> Size | None:
+    """Returns what is known of an image's sides after an operation, given that before it.
+
+    That is both, or the shorter one's least, or nothing.
+    """
+    made, given = getattr(operation, "func", None), getattr(operation, "keywords", {})
+    if made is _chain:
+        return functools.reduce(_sides, operation.args[0], before)
+    if made in (_random_crop, _center_crop):
+        _check_crop(made.__name__[1:], given["size"], before)
+    if made is _random_resize_short:
+        return given["sizes"][0]
+    if made in (_resize, _resize_short, _random_crop, _center_crop, _inception_crop, _pad):
+        return given["size"]
+    return None if made in (None, _decode, _central_crop) else before
+
+
+def _check_crop(name: str, size: tuple[int, int], before: Size | None) -> None:
+    height, width = size
+    if isinstance(before, int) and min(size) > before:
+        raise ConfigError(
+            f"{name} of {height}x{width} out of images whose shorter side is {before}: valid are 1 "
+            f"to {before}, or a larger size of what resizes them before"
+        )
+    if isinstance(before, tuple) and (height > before[0] or width > before[1]):
+        raise ConfigError(
+            f"{name} of {height}x{width} out of images of {before[0]}x{before[1]}: valid are 1x1 "
+            f"to {before[0]}x{before[1]}"
+        )
 
 
 def _chain(operations: tuple[Operation, ...], example: Example, rng: np.random.Generator):

@@ -6,8 +6,11 @@ Forwards all three are relu(x) = max(x, 0). Of the signal g that comes from abov
   deconvnet                      max(g, 0), whatever x was,
   guided                         max(g, 0) where x > 0
 
-(Springenberg et al. 2015, figure 1). The calls of `jax.nn.relu` are replaced in the trace of the
-network. Networks that squash by other functions have no such rule.
+(Springenberg et al. 2015, figure 1). relu6(x) = min(max(x, 0), 6) is a rectifier too: guided
+backpropagation lets through max(g, 0) where 0 < x < 6. The calls of `jax.nn.relu` and
+`jax.nn.relu6` are replaced in the trace of the network. Other activations have no such rule, and a
+signal that half of the layers rectify and half do not would be neither method's: networks that
+have any are refused. Gates, as in squeeze-and-excitation, are no activations.
 """
 
 import jax
@@ -17,6 +20,10 @@ from jaxtyping import Array, Float, Int
 from library.config import ConfigError
 from library.explanations import traces
 from library.explanations.gradients import Logits, input_gradient
+
+# JAX writes hard_sigmoid with a relu6, which rectifies nothing.
+_GATES = ("hard_sigmoid",)
+_SMOOTH = ("silu", "hard_silu", "elu", "celu", "selu", "leaky_relu", "softplus", "mish")
 
 
 def guided_backpropagation(
@@ -33,9 +40,10 @@ def guided_backpropagation(
       label: the class whose score is explained, of each.
 
     Raises:
-      ConfigError: the network has no relu, or has one within a loop.
+      ConfigError: the network has no relu or relu6, or one within a loop, or other activations
+        besides.
     """
-    return input_gradient(_with_relu(logits, _guided), image, label)
+    return input_gradient(_with_rules(logits, _GUIDED), image, label)
 
 
 def deconvnet(
@@ -51,30 +59,44 @@ def deconvnet(
     Raises:
       ConfigError: as `guided_backpropagation`.
     """
-    return input_gradient(_with_relu(logits, _deconvolved), image, label)
+    return input_gradient(_with_rules(logits, _DECONVOLVED), image, label)
 
 
-def _with_relu(logits, relu):
+def _with_rules(logits, rules):
     def replaced(image):
         jaxpr = jax.make_jaxpr(logits)(image)
-        if not traces.count_calls(jaxpr.jaxpr, "relu"):
-            raise ConfigError("this network has no relu, whose backward rule could be another")
-        return traces.evaluate(jaxpr, [image], calls={"relu": relu})[0]
+        _check_activations(jaxpr.jaxpr)
+        return traces.evaluate(jaxpr, [image], calls=rules, whole=_GATES)[0]
 
     return replaced
 
 
-@jax.custom_vjp
-def _guided(x):
-    return jax.nn.relu(x)
+def _check_activations(jaxpr):
+    others = [name for name in _SMOOTH if traces.count_calls(jaxpr, name)]
+    if others:
+        raise ConfigError(
+            f"this network has {', '.join(others)}: the backward rule is one of relu and relu6"
+        )
+    if not any(traces.count_calls(jaxpr, name, _GATES) for name in _GUIDED):
+        raise ConfigError("this network has no relu or relu6, whose backward rule could be another")
 
 
-_guided.defvjp(lambda x: (_guided(x), x), lambda x, g: (jnp.where(x > 0, jax.nn.relu(g), 0),))
+def _rule(rectifier, passed):
+    """Returns the rectifier whose signal g comes back as `passed(x, max(g, 0))`."""
+
+    @jax.custom_vjp
+    def call(x):
+        return rectifier(x)
+
+    call.defvjp(lambda x: (rectifier(x), x), lambda x, g: (passed(x, jax.nn.relu(g)),))
+    return call
 
 
-@jax.custom_vjp
-def _deconvolved(x):
-    return jax.nn.relu(x)
-
-
-_deconvolved.defvjp(lambda x: (_deconvolved(x), None), lambda _, g: (jax.nn.relu(g),))
+_GUIDED = {
+    "relu": _rule(jax.nn.relu, lambda x, g: jnp.where(x > 0, g, 0)),
+    "relu6": _rule(jax.nn.relu6, lambda x, g: jnp.where((x > 0) & (x < 6), g, 0)),
+}
+_DECONVOLVED = {
+    "relu": _rule(jax.nn.relu, lambda x, g: g),
+    "relu6": _rule(jax.nn.relu6, lambda x, g: g),
+}

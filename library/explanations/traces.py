@@ -4,7 +4,7 @@ A network is traced into a jaxpr, and its equations are evaluated one by one. So
 an activation can be another than the network's own, and the network's code knows nothing of it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,6 +21,7 @@ def evaluate(
     arguments: Sequence[Any],
     *,
     calls: Mapping[str, Callable] | None = None,
+    whole: Collection[str] = (),
     values: Mapping[Var, Any] | None = None,
 ) -> list[Any]:
     """Evaluates a traced function.
@@ -30,6 +31,7 @@ def evaluate(
       arguments: the function's, flattened.
       calls: by their names, what is called in place of functions of one argument that JAX traces
         as calls, such as `jax.nn.relu`.
+      whole: names of calls within which nothing is replaced.
       values: what takes the place of variables of the outermost jaxpr.
 
     Returns:
@@ -55,31 +57,42 @@ def evaluate(
             outvars=equation.outvars,
             eqns=[equation],
         )
-        write(equation.outvars, _results(part, list(map(read, equation.invars)), calls or {}))
+        operands = list(map(read, equation.invars))
+        write(equation.outvars, _results(part, operands, calls or {}, whole))
     return [read(atom) for atom in inner.outvars]
 
 
-def count_calls(jaxpr: Jaxpr, name: str) -> int:
-    """Counts the calls of a function in a jaxpr and in all that lie within it."""
-    return sum(
-        1 if _is_call(e, name) else sum(count_calls(j, name) for j in jaxprs_in_params(e.params))
-        for e in jaxpr.eqns
-    )
+def count_calls(jaxpr: Jaxpr, name: str, whole: Collection[str] = ()) -> int:
+    """Counts the calls of a function in a jaxpr and in all that lie within it.
+
+    What lies within calls of the functions named in `whole` is left out.
+    """
+
+    def within(equation: JaxprEqn) -> int:
+        if _is_call(equation, name):
+            return 1
+        if any(_is_call(equation, each) for each in whole):
+            return 0
+        return sum(count_calls(inner, name, whole) for inner in jaxprs_in_params(equation.params))
+
+    return sum(map(within, jaxpr.eqns))
 
 
-def _results(part: Jaxpr, operands: list[Any], calls: Mapping[str, Callable]) -> list[Any]:
+def _results(
+    part: Jaxpr, operands: list[Any], calls: Mapping[str, Callable], whole: Collection[str]
+) -> list[Any]:
     """Returns what a single equation computes."""
     (equation,) = part.eqns
     for name, replacement in calls.items():
         if _is_call(equation, name):
             return [replacement(*operands)]
     kind = equation.primitive.name
-    if kind in _GROUPS:
+    if kind in _GROUPS and not any(_is_call(equation, name) for name in whole):
         group = equation.params["jaxpr" if "jaxpr" in equation.params else "call_jaxpr"]
         group = group if isinstance(group, ClosedJaxpr) else ClosedJaxpr(group, ())
-        return evaluate(group, operands, calls=calls)
+        return evaluate(group, operands, calls=calls, whole=whole)
     for name in calls:
-        if count_calls(part, name):
+        if count_calls(part, name, whole):
             raise ConfigError(f"{name} is called within {kind}, where it cannot be replaced")
     known = [x for x, atom in zip(operands, equation.invars) if isinstance(atom, Var)]
     return jax.core.eval_jaxpr(part, (), *known)

@@ -34,7 +34,9 @@ def write(
     """
     found = {"evaluation": dict(arrays)}
     if plan.recipe.evaluate and "probabilities" in plan.task.outputs:
-        splits = [evaluator(k, v)[1].get("split", "test") for k, v in plan.recipe.evaluate.items()]
+        splits = [
+            evaluator(k, v).spec.get("split", "test") for k, v in plan.recipe.evaluate.items()
+        ]
         split = "test" if "test" in splits else splits[0]
         found["predictions"] = predictions(plan, feed, state, split)
     if plan.recipe.augment and plan.loader.blank.get("image", np.zeros(0)).ndim == 3:

@@ -1,10 +1,15 @@
+import importlib.util
 import itertools
+import math
 
 import jax
+import jax.numpy as jnp
 import pytest
 
-from experiments.measurements import families, timing
+from experiments import benchmark
+from experiments.measurements import accelerator, families, networks, peers, timing, training
 from experiments.measurements.timing import Budget
+from library.weights import catalogue
 
 
 def test_things_are_measured_in_turn_and_compared_within_a_round():
@@ -37,3 +42,110 @@ def test_every_sampler_that_is_measured_makes_samples():
     for name, sampler in families.SAMPLERS.items():
         step = families._sampling_step(values, sampler)
         assert jax.eval_shape(step).shape == (16, 28, 28, 1), name
+
+
+def test_decoding_is_measured_with_and_without_the_cache(monkeypatch):
+    tiny = dict(vocab_size=7, context=6, width=8, depth=1, num_heads=2)
+    monkeypatch.setattr(families, "GPT", tiny)
+    found = families.decoding(Budget(2, 1))
+    assert set(found) == {"cached tokens/s", "uncached tokens/s", "speed-up"}
+    assert all(0 < value < math.inf for value in found.values())
+    expected = found["cached tokens/s"] / found["uncached tokens/s"]
+    assert found["speed-up"] == pytest.approx(expected)
+
+
+def test_masking_is_measured_on_a_quarter_of_the_patches(monkeypatch):
+    decoder = dict(decoder_width=8, decoder_depth=1, decoder_heads=2)
+    size = dict(width=16, depth=1, num_heads=2, **decoder)
+    monkeypatch.setitem(families.MAE, "cpu", (size, 2, 64))
+    found = families.masking(Budget(2, 1))
+    assert found["ratio"] == pytest.approx(found["75 % masked ms"] / found["unmasked ms"])
+    # The embedding, of all patches, is most of what so narrow a network computes.
+    assert 0.3 < found["ratio of FLOP"] < 0.8
+
+
+class Machine:
+    """Takes a second a step and a thousandth for each image; memory ends somewhere."""
+
+    def __init__(self, memory, slow_from=math.inf, error="RESOURCE_EXHAUSTED: 1 GiB"):
+        self.memory, self.slow_from, self.error = memory, slow_from, error
+        self.tried = []
+
+    def seconds(self, batch):
+        self.tried.append(batch)
+        if batch > self.memory:
+            raise RuntimeError(self.error)
+        return (1 + batch / 1000) * (2 if batch >= self.slow_from else 1)
+
+
+@pytest.mark.parametrize(
+    ("machine", "best", "tried"),
+    [
+        (Machine(memory=300), 256, [32, 64, 128, 256, 512]),
+        (Machine(memory=64, error="CUDA out of memory. Tried"), 64, [32, 64, 128]),
+        (Machine(memory=math.inf, slow_from=512), 256, [32, 64, 128, 256, 512]),
+        (Machine(memory=math.inf), 4096, [32, 64, 128, 256, 512, 1024, 2048, 4096]),
+    ],
+)
+def test_the_batch_is_doubled_while_that_pays_and_fits(machine, best, tried):
+    found = accelerator.best_batch(machine.seconds)
+    assert machine.tried == tried
+    assert found.batch == best
+    assert found.rate == pytest.approx(best / (1 + best / 1000))
+
+
+def test_what_is_not_for_want_of_memory_is_an_error():
+    for machine in (Machine(memory=32, error="no such kernel"), Machine(memory=0)):
+        with pytest.raises(RuntimeError, match=machine.error):
+            accelerator.best_batch(machine.seconds)
+
+
+def test_networks_on_an_accelerator_beside_pytorch(monkeypatch):
+    """Of a peak of 1 TFLOP/s: ResNet-50 has 8.18 GFLOP forward, ViT-B/16 35.16."""
+    ours, theirs = {}, {}
+    monkeypatch.setattr(training, "matmul_peak", lambda dtype: 1e12)
+    monkeypatch.setattr(accelerator, "_pytorch", lambda: True)
+    monkeypatch.setattr(
+        accelerator, "_our_seconds", lambda name, budget, batch: ours[name].seconds(batch)
+    )
+    monkeypatch.setattr(
+        accelerator,
+        "_their_seconds",
+        lambda name, budget, compiled, batch: theirs[name, compiled].seconds(batch),
+    )
+    for name in accelerator.NAMES:
+        ours[name] = Machine(memory=300)
+        theirs |= {(name, compiled): Machine(memory=64) for compiled in (False, True)}
+    found = accelerator.at_their_best(Budget(200, 5))
+    rate, eager = 256 / 1.256, 64 / 1.064
+    for name, gflops in zip(accelerator.NAMES, (8.18, 35.16), strict=True):
+        assert found[f"{name} batch"] == 256
+        assert found[f"{name} images/s"] == pytest.approx(rate)
+        share = found[f"{name} share of bfloat16 matmul peak"]
+        assert share == pytest.approx(3 * gflops / 1000 * rate, rel=2e-3)
+        for kind in ("eager", "torch.compile"):
+            assert found[f"{name} {kind} batch"] == 64
+            assert found[f"{name} to {kind}"] == pytest.approx(eager / rate)
+    assert found["bfloat16 matmul peak TFLOP/s"] == 1
+
+
+def test_what_is_measured_depends_on_the_devices(monkeypatch):
+    assert benchmark._networks() is networks.networks
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert benchmark._networks() is accelerator.at_their_best
+
+
+def test_a_step_in_bfloat16_of_any_batch(monkeypatch):
+    small = catalogue.find("squeezenet1_1")
+    small = small._replace(transform=small.transform._replace(size=32))
+    monkeypatch.setitem(catalogue.CATALOGUE, "squeezenet1_1", small)
+    step = networks.our_step("squeezenet1_1", batch=3, dtype="bfloat16")
+    total, count = step()
+    assert count == 3
+    assert jnp.isfinite(total)
+
+
+def test_without_pytorch_there_is_nothing_to_compare_with(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for measure in (peers.gpt, peers.mlp):
+        assert list(measure(Budget(2, 1))) == ["torch is not installed, ratio"]

@@ -24,7 +24,7 @@ SPLITS = dict(
     real=dict(
         dataset="real",
         split="validation",
-        preprocess=[*SMALL, dict(name="to_labels", key="real_label", num_classes=4)],
+        then=[dict(name="to_labels", key="real_label", num_classes=4)],
     ),
 )
 EVALUATE = dict(
@@ -122,8 +122,9 @@ def test_each_evaluator_measures_its_own_split(evaluated):
 
 def test_images_are_prepared_as_each_split_says(evaluated):
     plan, _, _ = evaluated
-    shapes = {name: open_split(plan, name).blank["image"].shape for name in ("test", "v2", "large")}
-    assert shapes == {"test": (6, 6, 1), "v2": (6, 6, 1), "large": (10, 10, 1)}
+    shapes = {name: open_split(plan, name).blank["image"].shape for name in ("test", *SPLITS)}
+    small = dict.fromkeys(("test", "v2", "real"), (6, 6, 1))
+    assert shapes == {**small, "large": (10, 10, 1)}
     picture = Image.fromarray(DATA["tiny", "test"].records[3]["image"][..., 0])
     expected = np.asarray(picture.resize((12, 12), Image.Resampling.BILINEAR))[1:11, 1:11]
     found = open_split(plan, "large").load(0, 3)["image"]
@@ -162,7 +163,10 @@ def test_the_same_classes_may_have_other_names():
         (dict(v2=dict(spilt="test")), r"splits\.v2 takes no 'spilt': did you mean 'split'"),
         (dict(v2="test"), r"splits\.v2 is written dict"),
         (dict(v2=dict(preprocess=[dict(name="decod")])), "unknown preprocessing 'decod'"),
+        (dict(v2=dict(then=[dict(name="decod")])), "unknown preprocessing 'decod'"),
         (dict(v2=dict(preprocess=LARGE[1:])), "center_crop of 10x10 out of uint8"),
+        (dict(v2=dict(then=LARGE[1:])), "out of images of 6x6: valid are 1x1 to 6x6"),
+        (dict(v2=dict(preprocess=[SMALL[0], LARGE[1]])), "side is 8: valid are 1 to 8, or"),
     ],
 )
 def test_splits_that_are_not_understood(splits, message):
