@@ -13,8 +13,8 @@ Source:    no paper reports this. Ho et al. 2020, arXiv 2006.11239 (diffusion); 
 
 The judge of the samples is the LeNet-5 in runs/lenet5, trained by the second command. `judged`
 asks it for the digits, `fidelity` compares its 84 features of as many samples and test images:
-precision, recall, density, coverage and frechet_classifier_distance. Both are of the running
-averages only, since sampling is slow; another judge is named in both, by
+precision, recall, density, coverage and frechet_classifier_distance. They and the bound are of the
+running averages only, since sampling is slow; another judge is named in both, by
 --config.evaluate.judged.classifier and --config.evaluate.fidelity.classifier.
 
 `:cpu` makes squares of four pixels channels before its first convolution. The bound on the
@@ -27,7 +27,7 @@ SMALL = dict(width=32, multipliers=(1, 2), num_blocks=1, patch_size=2, dropout=0
 LARGE = dict(width=64, multipliers=(1, 2, 2), num_blocks=2, dropout=0.1)
 # Model, (batch, rate), total, decay of the running averages.
 VARIANTS = {
-    "cpu": (SMALL, (64, 2e-3), "4 epochs", 0.999),
+    "cpu": (SMALL, (64, 2e-3), "2.5 epochs", 0.999),
     "full": (LARGE, (128, 5e-4), "100 epochs", 0.9999),
 }
 
@@ -70,7 +70,9 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         test=dict(kind="metrics", every="25%"),
         samples=dict(kind="samples", num=40, batch_size=40, every="25%"),
         path=dict(kind="samples", output="path", num=8, batch_size=8, every="100%"),
-        bound=dict(kind="variational_bound", num_examples=200, batch_size=200, every="100%"),
+        bound=dict(
+            kind="variational_bound", num_examples=200, batch_size=200, ema="only", every="100%"
+        ),
         judged=dict(
             kind="sample_accuracy",
             classifier="runs/lenet5",
