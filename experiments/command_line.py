@@ -291,7 +291,8 @@ def _keep_freed_memory() -> None:
 
 def _end(reason: Exception | str, code: int) -> NoReturn:
     lines = str(reason).splitlines() or [type(reason).__name__]
-    if len(lines) > 2:
+    # Lists of ours are indented; what libraries say at length becomes one line.
+    if len(lines) > 2 and not all(line.startswith("  ") for line in lines[1:]):
         lines = [" ".join(line.strip() for line in lines)]
     print("error: " + "\n".join(lines), file=sys.stderr)
     sys.exit(code)

@@ -1,22 +1,25 @@
 """The networks whose published weights fit here: `python -m experiments.zoo COMMAND [NAME]`.
 
-    zoo list                            all of them: size, cost, paper, reported accuracy, parity
+    zoo list                            all of them: year, size, cost, reported accuracy, parity
     zoo summary NAME                    a table of the layers: shapes, params, FLOPs
-    zoo check NAME... [--size=64]       compares them with their references; `all` for all
-    zoo import NAME --weights=FILE --workdir=DIR
-    zoo export --workdir=DIR --output=FILE.safetensors
+    zoo count NAME...                   counts their FLOPs; `all` for all
+    zoo check NAME... [--size=64]       compares them with their references; `all` but the huge
+    zoo import NAME[.WEIGHTS] --weights=FILE --workdir=DIR
+    zoo export --workdir=DIR --output=FILE.safetensors [--as=NAME]
 
 `import` makes a workdir that `evaluate`, `generate` and `init_from` take, whose config prepares
-images as the weights want them. FILE is a .pth or .safetensors file, or a directory as Hugging Face
-has them; nothing in it is run. Of a training's checkpoint the weights are taken out, the averages
-where it has them and `--noema` is not said. `export` writes a run's weights under the published
-names. `check` needs PyTorch with torchvision and timm (requirements-parity.txt), and keeps the
-errors at the usual size, and the FLOPs that it counts, in results/zoo/parity.json; `list` shows
-those of the logits.
+images as the weights want them. It says which weights it takes FILE for, as a file does not tell:
+`resnet50` are torchvision's first, `resnet50.v2` its second. FILE is a .pth or .safetensors file,
+or a directory as Hugging Face has them; nothing in it is run. Of a training's checkpoint the
+weights are taken out, the averages where it has them and `--noema` is not said. `export` writes a
+run's weights under published names: those that it was imported under, or of the network that is
+most like it, or of --as=NAME. `check` needs PyTorch with torchvision and timm
+(requirements-parity.txt), and keeps the errors at the usual size, and the FLOPs that it counts, in
+results/zoo/parity.json, as `count` keeps FLOPs alone; `list` shows the errors of the logits.
 """
 
-import json
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -28,10 +31,8 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "With import and export: directo
 _OUTPUT = flags.DEFINE_string("output", None, "With export: the file to write.")
 _WHICH = flags.DEFINE_enum("which", "latest", ["latest", "best"], "With export: the checkpoint.")
 _EMA = flags.DEFINE_bool("ema", True, "With import and export: the averages, where there are.")
+_AS = flags.DEFINE_string("as", None, "With export: the network whose names the weights get.")
 _SIZE = flags.DEFINE_integer("size", None, "Side of the images, if not the usual.", lower_bound=8)
-_ERRORS = Path(__file__).resolve().parents[1] / "results" / "zoo" / "parity.json"
-# Ten times the noise of float32 in networks as deep as these, and of some that have more.
-TOLERANCE, NOISES = 1e-5, 3
 
 
 def main() -> int:
@@ -39,6 +40,7 @@ def main() -> int:
     commands = {
         "list": _list,
         "summary": _summary,
+        "count": _count,
         "check": _check,
         "import": _import,
         "export": _export,
@@ -47,18 +49,18 @@ def main() -> int:
     command = given[0] if given else ""
     if command not in commands:
         raise ConfigError(f"unknown command {command!r}: {nearest(command, commands)}")
-    if len(given) > 2 and command != "check":
+    if len(given) > 2 and command not in ("count", "check"):
         raise ConfigError(f"{command} takes one name, got {' '.join(given[1:])}")
     return commands[command](*given[1:])
 
 
 def _list() -> int:
-    from library.weights import catalogue
+    from library.weights import catalogue, records
 
-    measured = json.loads(_ERRORS.read_text()) if _ERRORS.is_file() else {}
+    measured = records.read()
     head = (
-        *("name", "M params", "GFLOPs", "size", "top-1", "top-5", "parity"),
-        *("reported by", "paper"),
+        *("name", "year", "M params", "GFLOPs", "size", "top-1", "top-5", "parity"),
+        *("reported by", "other weights", "paper"),
     )
     rows = [head]
     for name, each in sorted(catalogue.CATALOGUE.items()):
@@ -66,21 +68,32 @@ def _list() -> int:
         rows.append(
             (
                 name,
+                str(each.year),
                 f"{each.parameters / 1e6:.2f}",
                 _gflops(measured.get(name, {}).get("gflops", each.gflops)),
                 str(each.transform.size),
                 "-" if reported is None else f"{reported.top1:.2f}",
                 "-" if reported is None or reported.top5 is None else f"{reported.top5:.2f}",
-                f"{measured[name]['error']:.0e}" if name in measured else "-",
+                _parity(measured.get(name, {})),
                 "-" if reported is None else reported.source,
+                ", ".join(each.weights) or "-",
                 each.paper,
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(head) - 1)]
     for row in rows:
-        figures = [cell.rjust(width) for cell, width in zip(row[1:7], widths[1:7], strict=True)]
-        print("  ".join([row[0].ljust(widths[0]), *figures, row[7].ljust(widths[7]), row[8]]))
+        figures = [cell.rjust(width) for cell, width in zip(row[1:8], widths[1:8], strict=True)]
+        words = [cell.ljust(width) for cell, width in zip(row[8:10], widths[8:10], strict=True)]
+        print("  ".join([row[0].ljust(widths[0]), *figures, *words, row[10]]))
     return 0
+
+
+def _parity(found: dict[str, Any]) -> str:
+    from library.weights import records
+
+    if "error" not in found:
+        return "-"
+    return f"{found['error']:.0e}" if records.passed(found) else "unequal"
 
 
 def _gflops(count: float | None) -> str:
@@ -102,36 +115,40 @@ def _summary(name: str = "") -> int:
     return 0
 
 
+def _count(*names: str) -> int:
+    from library.weights import catalogue, costs, records
+
+    for name in tuple(catalogue.CATALOGUE) if names == ("all",) else names or ("",):
+        gflops = costs.flops(catalogue.find(name), _SIZE.value) / 1e9
+        print(f"{name}  {gflops:.3f} GFLOPs", flush=True)
+        if _SIZE.value is None and name in catalogue.CATALOGUE:
+            records.keep(name, gflops=gflops)
+    return 0
+
+
 def _check(*names: str) -> int:
-    from library.weights import catalogue
+    from library.weights import catalogue, parity
 
     if names == ("all",):
-        names = tuple(k for k, each in catalogue.CATALOGUE.items() if each.reference)
+        known = {k: each for k, each in catalogue.CATALOGUE.items() if each.reference}
+        names = tuple(k for k, each in known.items() if each.parameters <= parity.LARGEST)
+        print(f"too large: {', '.join(sorted(known.keys() - set(names)))}", flush=True)
     return max([_check_one(name) for name in names or ("",)])
 
 
 def _check_one(name: str) -> int:
-    from library.weights import catalogue, costs, parity
+    from library.weights import catalogue, costs, parity, records
 
     found = parity.compare(name, _SIZE.value)
     width = max(map(len, found))
     print(f"{name}\n" + "\n".join(f"  {what:{width}}  {e:.2e}" for what, e in found.items()))
-    noise = found.pop("noise")
-    worst, allowed = max(found.values()), max(TOLERANCE, NOISES * noise)
-    if _SIZE.value is None:
+    if _SIZE.value is None and name in catalogue.CATALOGUE:
         flops = costs.flops(catalogue.find(name)) / 1e9
-        _keep(name, error=found["logits"], worst=worst, noise=noise, gflops=flops)
-    if not worst <= allowed:
-        print(f"not equal: {worst:.2e} is more than {allowed:.0e}", flush=True)
-        return 1
-    return 0
-
-
-def _keep(name: str, **figures: float) -> None:
-    known = json.loads(_ERRORS.read_text()) if _ERRORS.is_file() else {}
-    known[name] = {key: float(f"{value:.4g}") for key, value in figures.items()}
-    _ERRORS.parent.mkdir(exist_ok=True)
-    _ERRORS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+        records.keep(name, gflops=flops, **records.record(found))
+    wrong = records.excesses(found)
+    for what, allowed in wrong.items():
+        print(f"not equal: {what}, {found[what]:.2e} is more than {allowed:.0e}", flush=True)
+    return 1 if wrong else 0
 
 
 def _import(name: str = "") -> int:
@@ -154,7 +171,8 @@ def _export() -> int:
     from library.training import importing
 
     path = Path(_OUTPUT.value).expanduser()
-    print(importing.export_weights(folder, path, which=_WHICH.value, ema=_EMA.value))
+    options = dict(network=_AS.value, which=_WHICH.value, ema=_EMA.value)
+    print(importing.export_weights(folder, path, **options))
     return 0
 
 

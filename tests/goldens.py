@@ -1,4 +1,4 @@
-"""Logits of other projects' networks, with weights drawn by name, on one image."""
+"""Logits and stages of other projects' networks, with weights drawn by name, on one image."""
 
 import json
 from pathlib import Path
@@ -27,6 +27,7 @@ SIZES = {
     "mobilenet_v3_small": 64,
     "noisy_student_b0": 64,
     "resnet18": 64,
+    "resnetv2_18": 64,
     "resnext50_32x4d": 64,
     "seresnet50": 64,
     "shufflenet_v2_x0_5": 64,
@@ -34,6 +35,7 @@ SIZES = {
     "swin_t": 64,
     "vgg11": 224,
     "vit_tiny_patch16_224": 224,
+    "wide_resnet50_2": 64,
     "xception": 75,
 }
 # Of the logits every 40th is kept.
@@ -44,6 +46,12 @@ def image(size: int) -> np.ndarray:
     """Returns an image (1, size, size, 3) like none of noise: waves in all directions."""
     row, column, channel = np.indices((size, size, 3))
     return np.sin(row * column / 300 + channel).astype(np.float32)[None]
+
+
+def sums(features) -> list[float]:
+    """Returns the sum of features and that of their absolute values, of a stage."""
+    wide = np.asarray(features, np.float64)
+    return [float(wide.sum()), float(np.abs(wide).sum())]
 
 
 def read() -> dict[str, dict]:

@@ -11,7 +11,6 @@ times a factor. Numerically timm's resnetv2_50x1_bit and its kin. Params with 10
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -34,12 +33,41 @@ VARIANTS = {
 }
 # Width of the first stage's bottlenecks; that of the others doubles.
 WIDTH = 64
+GROUPS = 32
 # Kernel size, width in units of the block's, and whether it is strided, of each convolution.
 BOTTLENECK = ((1, 1, False), (3, 1, True), (1, 4, False))
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-# The variance as the mean of squares less the square of the mean would lose a digit here.
-_group_norm = partial(nn.GroupNorm, num_groups=32, epsilon=1e-5, use_fast_variance=False)
+
+
+class GroupNorm(nn.Module):
+    """Normalizes each image over 32 groups of channels, then scales and shifts (Wu & He 2018).
+
+    Means are of rows, of those, and of the channels of a group. A single sum of all, or the mean of
+    squares less the square of the mean, would lose a digit at the paper's sizes of images.
+    """
+
+    epsilon: float = 1e-5
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        """Returns features of the size they came in."""
+        channels = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (channels,), self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), self.param_dtype)
+        wide = x.astype(jnp.promote_types(jnp.float32, self.dtype))
+        grouped = wide.reshape(*x.shape[:3], GROUPS, channels // GROUPS)
+        centered = grouped - _mean(grouped)
+        grouped = centered * jax.lax.rsqrt(_mean(jnp.square(centered)) + self.epsilon)
+        return (grouped.reshape(x.shape) * scale + bias).astype(self.dtype)
+
+
+def _mean(grouped: Float[Array, "b h w g c"]) -> Float[Array, "b 1 1 g 1"]:
+    for axis in (2, 1, 4):
+        grouped = grouped.mean(axis=axis, keepdims=True)
+    return grouped
 
 
 class StandardizedConv(nn.Module):
@@ -89,7 +117,7 @@ class Block(nn.Module):
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         y, shortcut = x, x
         for i, (size, factor, strided) in enumerate(BOTTLENECK, 1):
-            y = nn.relu(_group_norm(name=f"norm{i}", **types)(y))
+            y = nn.relu(GroupNorm(name=f"norm{i}", **types)(y))
             if i == 1 and (self.stride > 1 or x.shape[-1] != 4 * self.width):
                 shortcut = StandardizedConv(
                     4 * self.width, 1, self.stride, name="shortcut_conv", **types
@@ -138,7 +166,7 @@ class BigTransfer(nn.Module):
                 name = f"stage{stage}_block{i}"
                 x = block(width * 2 ** (stage - 1), stride, name=name, **types)(x)
             record(self, f"stage{stage}", x)
-        x = nn.relu(_group_norm(name="final_norm", **types)(x))
+        x = nn.relu(GroupNorm(name="final_norm", **types)(x))
         x = x.mean(axis=(1, 2))
         record(self, "features", x)
         init = nn.initializers.zeros

@@ -4,7 +4,8 @@ Version 1 is He, Zhang, Ren & Sun 2015, "Deep residual learning for image recogn
 1512.03385), with the stride in the 3x3 convolution of a bottleneck, as torchvision and most
 others since have it (the paper strides the first 1x1). Version 2, `_v2`, is He et al. 2016,
 "Identity mappings in deep residual networks" (arXiv 1603.05027), which normalizes and rectifies
-before each convolution and adds nothing to the identity path.
+before each convolution and adds nothing to the identity path; of ImageNet's sizes it is numerically
+timm's resnetv2_18, ..., resnetv2_152.
 
 Params with batch normalization, 1000 classes (10 for the CIFAR networks, with option A shortcuts):
 

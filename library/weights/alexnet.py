@@ -1,7 +1,21 @@
-"""AlexNet: torchvision's weights of the one tower; the two towers by the names of their layers."""
+"""AlexNet: torchvision's weights of the one tower, and Caffe's bvlc_alexnet of the two.
 
-from library.weights.mapping import Rule, after_flattening, conv_rules, dense_rules
-from library.weights.published import Published, Reported, Table
+Caffe's response normalization is (1 + alpha / 5 * s) ** -0.75 where the paper's is
+(2 + alpha * s) ** -0.75. Of inputs divided by the root of 2.5 the paper's is Caffe's times a
+constant. The table takes both factors into the convolutions, as relus and poolings let them pass.
+"""
+
+from library.weights.mapping import (
+    BLUE_FIRST,
+    CONV,
+    SAME,
+    Rule,
+    after_flattening,
+    conv_rules,
+    dense_rules,
+    scaled,
+)
+from library.weights.published import GREY_LEVELS, V1, Published, Reported, Table, Transform
 
 # Places in torchvision's sequence of layers, where relus and poolings count too.
 _PLACES = {"conv1": 0, "conv2": 3, "conv3": 6, "conv4": 8, "conv5": 10}
@@ -19,7 +33,14 @@ RULES = (
     *dense_rules("fc7", "classifier.4"),
     *dense_rules("head", "classifier.6"),
 )
+# What enters a response normalization here is Caffe's times the first, what leaves it Caffe's
+# times both.
+_ENTERS, _LEAVES = 2.5**-0.5, 2**-0.75
 TWO_TOWERS = (
+    Rule("params/conv1/kernel", "conv1.weight", scaled(BLUE_FIRST, _ENTERS)),
+    Rule("params/conv2/kernel", "conv2.weight", scaled(CONV, 1 / _LEAVES)),
+    Rule("params/conv3/kernel", "conv3.weight", scaled(CONV, 1 / (_ENTERS * _LEAVES))),
+    Rule(r"params/conv([12])/bias", "conv{1}.bias", scaled(SAME, _ENTERS)),
     *conv_rules(r"conv(\d)", "conv{1}", bias=True),
     *dense_rules("fc6", "fc6", _FLATTENED),
     *dense_rules("fc7", "fc7"),
@@ -36,7 +57,7 @@ PUBLISHED: Table = {
         gflops=2 * 0.714,
         reference="torchvision/alexnet",
         stages=("features.1", "features.4", "features.11"),
-        reported=Reported(56.522, 79.066, "torchvision 0.28, IMAGENET1K_V1"),
+        reported=Reported(56.522, 79.066, V1),
     ),
     "alexnet_2012": Published(
         model=dict(name="alexnet.alexnet_2012"),
@@ -46,6 +67,13 @@ PUBLISHED: Table = {
         parameters=60_965_224,
         # Sze et al. 2017 (arXiv 1703.09039), table II.
         gflops=2 * 0.724,
-        reported=Reported(59.3, 81.8, "the paper, table 2, 1 CNN: the average of ten crops"),
+        # Its mean image, of which this is the mean colour, is not among the weights.
+        transform=Transform(
+            size=227,
+            squash=True,
+            mean=(122.679 / 255, 116.669 / 255, 104.007 / 255),
+            std=GREY_LEVELS,
+        ),
+        reported=Reported(57.1, 80.2, "BVLC Caffe, bvlc_alexnet, center crop and mean image"),
     ),
 }

@@ -17,6 +17,7 @@ from library.weights import (
     mobilenet_v2,
     mobilenet_v3,
     resnet,
+    resnet_v2,
     resnext,
     senet,
     shufflenet_v1,
@@ -46,6 +47,7 @@ _FAMILIES = (
     mobilenet_v2,
     mobilenet_v3,
     resnet,
+    resnet_v2,
     resnext,
     senet,
     shufflenet_v1,
@@ -61,11 +63,36 @@ CATALOGUE: Table = {name: each for family in _FAMILIES for name, each in family.
 
 
 def find(name: str) -> Published:
-    """Returns a network by its name.
+    """Returns a network by its name, with its usual weights, or with others: "resnet50.v2".
 
     Raises:
-      ConfigError: there is none of this name.
+      ConfigError: there is none of this name, or no such weights of it.
     """
-    if name not in CATALOGUE:
-        raise ConfigError(f"unknown network {name!r}: {nearest(name, CATALOGUE)}")
-    return CATALOGUE[name]
+    network, dot, weights = name.partition(".")
+    if network not in CATALOGUE:
+        raise ConfigError(f"unknown network {network!r}: {nearest(network, CATALOGUE)}")
+    found = CATALOGUE[network]
+    if not dot:
+        return found
+    if weights not in found.weights:
+        raise ConfigError(
+            f"unknown weights {weights!r} of {network}: {nearest(weights, found.weights)}"
+        )
+    return found.with_weights(weights)
+
+
+def described(name: str) -> str:
+    """Returns in one line what is assumed of weights imported under a name, and the other names."""
+    found, network = find(name), name.partition(".")[0]
+    reported, transform = found.reported, found.transform
+    claim = "no accuracy is claimed"
+    if reported is not None:
+        top5 = "" if reported.top5 is None else f" and {reported.top5:g} % top-5"
+        claim = f"{reported.top1:g} % top-1{top5} are claimed ({reported.source})"
+    resized = "squashed to" if transform.squash else "resized to"
+    names = [network, *(f"{network}.{other}" for other in CATALOGUE[network].weights)]
+    others = ", ".join(each for each in names if each != name)
+    return (
+        f"weights assumed: {name}, images {resized} {transform.resize} ({transform.interpolation}) "
+        f"and cut to {transform.size}; {claim}" + (f". Others: {others}" if others else "")
+    )

@@ -1,7 +1,7 @@
 """DenseNets of torchvision, whose weights were ported from the authors' in Torch."""
 
 from library.weights.mapping import Rule, conv_rules, dense_rules, norm_rules
-from library.weights.published import Published, Reported, Table, Transform
+from library.weights.published import V1, Published, Reported, Table, Transform
 
 
 def _rules(number: str) -> tuple[Rule, ...]:
@@ -22,7 +22,6 @@ RULES = _rules("{3}")
 # torchvision's files are older than its names, to which it changes theirs while it loads.
 TORCHVISION_FILE_RULES = _rules(".{3}")
 _PAPER = "Huang et al. 2017, Densely connected convolutional networks, arXiv 1608.06993"
-_V1 = "torchvision 0.28, IMAGENET1K_V1"
 
 # Parameters, GMACs, top-1 and top-5 of torchvision's weights.
 _SIZES = {
@@ -41,7 +40,7 @@ PUBLISHED: Table = {
         reference=f"torchvision/{name}",
         stages=tuple(f"features.denseblock{i}" for i in range(1, 5)),
         transform=Transform(),
-        reported=Reported(top1, top5, _V1),
+        reported=Reported(top1, top5, V1),
         others=(TORCHVISION_FILE_RULES,),
     )
     for name, (parameters, gmacs, top1, top5) in _SIZES.items()

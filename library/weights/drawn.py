@@ -1,5 +1,6 @@
 """Published weights drawn at random, by name: the same here and in another implementation."""
 
+import re
 import zlib
 from typing import Any
 
@@ -8,6 +9,9 @@ import numpy as np
 
 from library.weights.mapping import assign, published_as
 from library.weights.published import Published
+
+# The convolutions of squeeze-and-excitation, in torchvision and timm.
+_GATES = re.compile(r"\.(fc[12]|conv_reduce|conv_expand)\.weight$")
 
 
 def variables_of(published: Published, model: Any, size: int) -> dict[str, Any]:
@@ -36,7 +40,7 @@ def _draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
         return np.asarray(7)
     if len(shape) > 1:
         # What opens and closes gates would make deep networks chaotic.
-        gain = 1 if ".se." in name else 2
+        gain = 0.01 if len(shape) == 4 and _GATES.search(name) else 2
         scale = np.sqrt(gain / np.prod(shape[1:]))
         return (scale * random.standard_normal(shape, np.float32)).astype(np.float32)
     if name.endswith(("weight", "running_var")):

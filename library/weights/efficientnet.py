@@ -3,7 +3,7 @@
 import math
 
 from library.weights.mapping import Rule, conv_rules, dense_rules, norm_rules
-from library.weights.published import Published, Reported, Table, Transform
+from library.weights.published import V1, V2, Published, Reported, Table, Transform, Weights
 
 
 def _block(here: str, layers: dict[str, tuple[str, str]], excite: tuple[str, str]) -> tuple:
@@ -87,6 +87,25 @@ _TORCHVISION = {
     "b6": (43_040_704, 19.068, 528, 528, 84.008, 96.916),
     "b7": (66_347_960, 37.746, 600, 600, 84.122, 96.908),
 }
+_TIMM = "timm, results-imagenet.csv, efficientnet_{}"
+
+
+def _timm_weights(name: str, size: int, resize: int, top1: float, top5: float) -> Weights:
+    transform = Transform(size, resize, "bicubic")
+    return Weights(transform, Reported(top1, top5, f"{_TIMM.format(name)} at {size}"))
+
+
+# timm's networks of PyTorch's padding; from B5 on torchvision's have another epsilon.
+_OTHERS = {
+    "b0": {"ra_in1k": _timm_weights("b0.ra_in1k", 224, 256, 77.694, 93.532)},
+    "b1": {
+        "v2": Weights(Transform(240, 255, "bilinear"), Reported(79.838, 94.934, V2)),
+        "ft_in1k": _timm_weights("b1.ft_in1k", 256, 256, 78.800, 94.342),
+    },
+    "b2": {"ra_in1k": _timm_weights("b2.ra_in1k", 288, 288, 80.610, 95.314)},
+    "b3": {"ra2_in1k": _timm_weights("b3.ra2_in1k", 320, 320, 82.242, 96.118)},
+    "b4": {"ra2_in1k": _timm_weights("b4.ra2_in1k", 384, 384, 83.414, 96.598)},
+}
 # Of timm's, with the share of the resized image that is cut out. Its GMACs count activations, too.
 _NOISY_STUDENT = {
     "b0": (5_288_548, 224, 0.875, 78.670, 94.374),
@@ -109,7 +128,9 @@ PUBLISHED: Table = {
         reference=f"torchvision/efficientnet_{name}",
         stages=tuple(f"features.{stage}" for stage in range(1, 8)),
         transform=Transform(size, resize, "bicubic"),
-        reported=Reported(top1, top5, "torchvision 0.28, IMAGENET1K_V1"),
+        reported=Reported(top1, top5, V1),
+        others=(TIMM_RULES,) if name in _OTHERS else (),
+        weights=_OTHERS.get(name, {}),
     )
     for name, (parameters, gmacs, size, resize, top1, top5) in _TORCHVISION.items()
 } | {

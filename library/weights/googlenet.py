@@ -1,7 +1,14 @@
 """GoogLeNet: torchvision's weights with batch normalization, Caffe's names of the original."""
 
-from library.weights.mapping import Rule, after_flattening, conv_rules, dense_rules, norm_rules
-from library.weights.published import HALF, Published, Reported, Table, Transform
+from library.weights.mapping import (
+    BLUE_FIRST,
+    Rule,
+    after_flattening,
+    conv_rules,
+    dense_rules,
+    norm_rules,
+)
+from library.weights.published import GREY_LEVELS, HALF, V1, Published, Reported, Table, Transform
 
 _PAPER = "Szegedy et al. 2014, Going deeper with convolutions, arXiv 1409.4842"
 # Convolutions of an Inception module: here, in torchvision, in Caffe.
@@ -43,6 +50,7 @@ IGNORED = (r"aux\d\..*",)
 
 _STEM = (("conv1", "conv1/7x7_s2"), ("conv2", "conv2/3x3_reduce"), ("conv3", "conv2/3x3"))
 CAFFE = _flat(
+    (Rule("params/conv1/conv/kernel", "conv1/7x7_s2.weight", BLUE_FIRST),),
     *(conv_rules(f"{here}/conv", caffe, bias=True) for here, caffe in _STEM),
     *(
         conv_rules(rf"inception(\w+)/{here}/conv", f"inception_{{1}}/{caffe}", bias=True)
@@ -65,7 +73,7 @@ PUBLISHED: Table = {
         stages=("conv1", "conv3", "inception3b", "inception4e", "inception5b"),
         ignored=IGNORED,
         transform=Transform(mean=HALF, std=HALF),
-        reported=Reported(69.778, 89.530, "torchvision 0.28, IMAGENET1K_V1"),
+        reported=Reported(69.778, 89.530, V1),
         options=dict(aux_logits=False, transform_input=False, init_weights=False),
     ),
     "googlenet_2014": Published(
@@ -75,6 +83,8 @@ PUBLISHED: Table = {
         parameters=6_998_552,
         gflops=None,
         ignored=(r"loss[12]/.*",),
+        # Caffe resized with OpenCV, whose kernels do not widen.
+        transform=Transform(squash=True, mean=(123 / 255, 117 / 255, 104 / 255), std=GREY_LEVELS),
         reported=Reported(68.7, 88.9, "BVLC Caffe, models/bvlc_googlenet, center crop"),
     ),
 }

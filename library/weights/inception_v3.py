@@ -10,7 +10,7 @@ from library.config import ConfigError
 from library.models.inception_v3 import InceptionV3
 from library.weights import files
 from library.weights.mapping import Rule, assign, conv_rules, dense_rules, norm_rules
-from library.weights.published import HALF, Published, Reported, Table, Transform
+from library.weights.published import HALF, V1, Published, Reported, Table, Transform
 
 FID_FILE = "pt_inception-2015-12-05-6726825d.pth"
 FID_CLASSES = 1008
@@ -44,7 +44,7 @@ PUBLISHED: Table = {
         stages=("maxpool1", "maxpool2", "Mixed_6e", "Mixed_7c"),
         ignored=IGNORED,
         transform=Transform(size=299, resize=342, mean=HALF, std=HALF),
-        reported=Reported(77.294, 93.450, "torchvision 0.28, IMAGENET1K_V1"),
+        reported=Reported(77.294, 93.450, V1),
         options=dict(aux_logits=False, transform_input=False, init_weights=False),
     )
 }

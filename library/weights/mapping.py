@@ -15,7 +15,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from library.config import ConfigError
 
-_SHOWN = 12
+# A longer list of what does not fit is written one a line.
+_ONE_LINE = 12
 _GROUP = re.compile(r"\{(\d+)([+-]\d+)?\}")
 
 Shape = tuple[int, ...]
@@ -64,11 +65,23 @@ SAME = Layout(lambda x, shape: x, lambda x: x)
 VECTOR = Layout(lambda x, shape: x.reshape(shape), lambda x: x.reshape(-1))
 # PyTorch's kernels of convolutions, (out, in / groups, *window), here (*window, in / groups, out).
 CONV = Layout(_window_first, _window_last)
+# The same of images whose channels are blue, green and red there, as Caffe's.
+BLUE_FIRST = Layout(
+    lambda x, shape: _window_first(x[:, ::-1], shape), lambda x: _window_last(x)[:, ::-1]
+)
 # PyTorch's kernels of dense layers, (out, in). Here (in, *out), and INPUTS (*in, out).
 DENSE = Layout(_split, lambda x: x.reshape(x.shape[0], -1).T)
 INPUTS = Layout(_split, lambda x: x.reshape(-1, x.shape[-1]).T)
 # One value a channel, (d, 1, 1) there.
 CHANNELS = Layout(_channels, lambda x: x.reshape(-1, 1, 1))
+
+
+def scaled(layout: Layout, factor: float) -> Layout:
+    """Returns a layout whose arrays here are those there times a factor."""
+    return layout._replace(
+        load=lambda x, shape: layout.load(x, shape) * factor,
+        save=lambda x: layout.save(x) / factor,
+    )
 
 
 def after_flattening(channels: int, height: int, width: int) -> Layout:
@@ -142,7 +155,7 @@ def assign(
 
     Raises:
       ConfigError: leaves that nothing fills, arrays of other shapes, and arrays without a place,
-        all of them in one message.
+        all of them in one message, one a line if they are many.
     """
     wanted = flatten_dict(shapes, sep="/")
     places = {path: _place(path, rules) for path in wanted}
@@ -168,8 +181,7 @@ def assign(
         ],
     }
     if any(problems.values()):
-        listed = [f"{_listed(names)} {what}" for what, names in problems.items() if names]
-        raise ConfigError(f"weights {where!r} do not fit: " + "; ".join(listed))
+        raise ConfigError(f"weights {where!r} do not fit: {_listed(problems)}")
     return unflatten_dict(filled, sep="/")
 
 
@@ -194,9 +206,8 @@ def published_as(variables: Mapping[str, Any], rules: Sequence[Rule]) -> dict[st
     whole = {}
     for name, found in parts.items():
         arrays = [array for _, array in sorted(found, key=lambda each: each[0])]
-        whole[name] = np.ascontiguousarray(
-            arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-        )
+        joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        whole[name] = np.asarray(joined, order="C")
     return whole
 
 
@@ -236,6 +247,10 @@ def _misshapen(name: str, array: np.ndarray, path: str, leaf: Any) -> str:
     return f"{name} {tuple(array.shape)} for {path} {tuple(leaf.shape)}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+def _listed(problems: Mapping[str, Sequence[str]]) -> str:
+    found = {what: names for what, names in problems.items() if names}
+    if sum(map(len, found.values())) <= _ONE_LINE:
+        return "; ".join(f"{', '.join(names)} {what}" for what, names in found.items())
+    counts = ", ".join(f"{len(names)} {what}" for what, names in found.items())
+    lines = [f"  {name} {what}" for what, names in found.items() for name in names]
+    return "\n".join((counts, *lines))

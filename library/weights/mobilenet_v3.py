@@ -1,8 +1,11 @@
-"""MobileNetV3s of torchvision, whose layers have numbers that depend on what a block has."""
+"""MobileNetV3s of torchvision, whose layers have numbers that depend on what a block has.
+
+timm's normalize with another epsilon, 1e-5, or pad otherwise: weights of theirs do not fit.
+"""
 
 from library.models.mobilenet_v3 import LARGE, SMALL, STEM, Row
 from library.weights.mapping import Rule, conv_rules, dense_rules, norm_rules
-from library.weights.published import Published, Reported, Table
+from library.weights.published import V1, V2, Published, Reported, Table, Transform, Weights
 
 
 def _rules(rows: tuple[Row, ...]) -> tuple[Rule, ...]:
@@ -39,12 +42,13 @@ def _block(row: Row, width: int, here: str, there: str) -> list[Rule]:
     return rules
 
 
-_V1 = "torchvision 0.28, IMAGENET1K_V1"
-
 # Blocks, parameters, GMACs, top-1 and top-5, and the last block of each height.
 _SIZES = {
     "mobilenet_v3_large": (LARGE, 5_483_032, 0.217, 74.042, 91.340, (1, 3, 6, 12, 15)),
     "mobilenet_v3_small": (SMALL, 2_542_856, 0.057, 67.668, 87.402, (1, 3, 8, 11)),
+}
+_OTHERS = {
+    "mobilenet_v3_large": {"v2": Weights(Transform(resize=232), Reported(75.274, 92.566, V2))}
 }
 PUBLISHED: Table = {
     name: Published(
@@ -55,7 +59,8 @@ PUBLISHED: Table = {
         gflops=2 * gmacs,
         reference=f"torchvision/{name}",
         stages=tuple(f"features.{i}" for i in lasts),
-        reported=Reported(top1, top5, _V1),
+        reported=Reported(top1, top5, V1),
+        weights=_OTHERS.get(name, {}),
     )
     for name, (rows, parameters, gmacs, top1, top5, lasts) in _SIZES.items()
 }

@@ -1,5 +1,6 @@
 """What belongs to published weights of an ImageNet network beside the arrays."""
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -14,6 +15,10 @@ from library.weights.mapping import Rule
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
+# Of grey levels less their mean, as Caffe has them; pixels here are in [0, 1].
+GREY_LEVELS = (1 / 255, 1 / 255, 1 / 255)
+V1, V2 = (f"torchvision 0.28, IMAGENET1K_V{version}" for version in (1, 2))
+_YEAR = re.compile(r"\b(19|20)\d\d\b")
 
 
 class Transform(NamedTuple):
@@ -25,6 +30,7 @@ class Transform(NamedTuple):
       interpolation: "bilinear" or "bicubic", with antialiasing, as PIL has them.
       mean: subtracted from pixels in [0, 1].
       std: divided by.
+      squash: the whole image is resized to a square of `resize`, whatever its shape.
     """
 
     size: int = 224
@@ -32,6 +38,16 @@ class Transform(NamedTuple):
     interpolation: str = "bilinear"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    squash: bool = False
+
+    def steps(self) -> list[dict[str, Any]]:
+        """Returns the specs of host preprocessing, from the image's bytes on."""
+        resize = dict(size=self.resize, method=self.interpolation)
+        return [
+            dict(name="decode"),
+            dict(name="resize" if self.squash else "resize_short", **resize),
+            dict(name="center_crop", size=self.size),
+        ]
 
 
 class Reported(NamedTuple):
@@ -48,6 +64,18 @@ class Reported(NamedTuple):
     source: str
 
 
+class Weights(NamedTuple):
+    """Other weights of a network: what changes with the file.
+
+    Attributes:
+      transform: of the images, before them.
+      reported: of them.
+    """
+
+    transform: Transform
+    reported: Reported
+
+
 class Published(NamedTuple):
     """A network that others have published weights of, or describe in a table.
 
@@ -62,10 +90,11 @@ class Published(NamedTuple):
         neither has it.
       stages: modules of the reference whose outputs are "stage1", "stage2", ... here.
       ignored: regular expressions of published names without a place here.
-      transform: of the images, before them.
-      reported: of the weights.
+      transform: of the images, before the usual weights.
+      reported: of the usual weights.
       options: keyword arguments of the reference's function, beside the classes.
       others: further tables, of files that name the same leaves otherwise.
+      weights: other weights of the network, by name.
     """
 
     model: dict[str, Any]
@@ -80,6 +109,18 @@ class Published(NamedTuple):
     reported: Reported | None = None
     options: Mapping[str, Any] = MappingProxyType({})
     others: tuple[tuple[Rule, ...], ...] = ()
+    weights: Mapping[str, Weights] = MappingProxyType({})
+
+    @property
+    def year(self) -> int:
+        """The year of the paper."""
+        return int(_YEAR.search(self.paper)[0])
+
+    def with_weights(self, name: str) -> "Published":
+        """Returns the network with other weights' transform and figures; KeyError without them."""
+        transform, reported = self.weights[name]
+        gflops = self.gflops if transform.size == self.transform.size else None
+        return self._replace(transform=transform, reported=reported, gflops=gflops)
 
     def build(self, **changes: Any) -> nn.Module:
         """Returns the model."""

@@ -1,7 +1,7 @@
 """ResNets of torchvision: weights of He et al. 2015, under the names that most others use too."""
 
 from library.weights.mapping import conv_rules, dense_rules, norm_rules
-from library.weights.published import Published, Reported, Table, Transform
+from library.weights.published import V1, V2, Published, Reported, Table, Transform, Weights
 
 _BLOCK = r"stage(\d+)_block(\d+)"
 _THERE = "layer{1}.{2-1}"
@@ -16,8 +16,20 @@ RULES = (
 )
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 _PAPER = "He, Zhang, Ren & Sun 2015, Deep residual learning for image recognition, arXiv 1512.03385"
-_V1 = "torchvision 0.28, IMAGENET1K_V1"
 
+# What torchvision's second weights were measured with.
+SECOND = Transform(resize=232)
+_OTHERS = {
+    "resnet50": {
+        "v2": Weights(SECOND, Reported(80.858, 95.434, V2)),
+        "a1_in1k": Weights(
+            Transform(size=288, resize=288, interpolation="bicubic"),
+            Reported(81.214, 95.102, "timm, results-imagenet.csv, resnet50.a1_in1k at 288"),
+        ),
+    },
+    "resnet101": {"v2": Weights(SECOND, Reported(81.886, 95.780, V2))},
+    "resnet152": {"v2": Weights(SECOND, Reported(82.284, 96.002, V2))},
+}
 # Parameters, GMACs, top-1 and top-5 of torchvision's first weights.
 _SIZES = {
     "resnet18": (11_689_512, 1.814, 69.758, 89.078),
@@ -36,7 +48,8 @@ PUBLISHED: Table = {
         reference=f"torchvision/{name}",
         stages=STAGES,
         transform=Transform(),
-        reported=Reported(top1, top5, _V1),
+        reported=Reported(top1, top5, V1),
+        weights=_OTHERS.get(name, {}),
     )
     for name, (parameters, gmacs, top1, top5) in _SIZES.items()
 }

@@ -1,7 +1,7 @@
 """ShuffleNetV2s of torchvision."""
 
 from library.weights.mapping import conv_rules, dense_rules, norm_rules
-from library.weights.published import Published, Reported, Table, Transform
+from library.weights.published import V1, Published, Reported, Table, Transform
 
 _UNIT, _THERE = r"stage(\d)_unit(\d+)", "stage{1}.{2-1}"
 # Of each branch, the place of every layer.
@@ -47,7 +47,7 @@ PUBLISHED: Table = {
         reference=f"torchvision/{name}",
         stages=("maxpool", "stage2", "stage3", "stage4"),
         transform=Transform(resize=resize),
-        reported=Reported(top1, top5, "torchvision 0.28, IMAGENET1K_V1"),
+        reported=Reported(top1, top5, V1),
     )
     for name, (parameters, gmacs, top1, top5, resize) in _SIZES.items()
 }

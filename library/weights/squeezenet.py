@@ -1,13 +1,12 @@
 """SqueezeNets of torchvision, whose fire modules are numbered among relus and poolings."""
 
 from library.weights.mapping import Rule, conv_rules
-from library.weights.published import Published, Reported, Table
+from library.weights.published import V1, Published, Reported, Table
 
 _PAPER = (
     "Iandola et al. 2016, SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and "
     "<0.5MB model size, arXiv 1602.07360"
 )
-_V1 = "torchvision 0.28, IMAGENET1K_V1"
 # Of fire2, fire3, ..., fire9.
 _PLACES = {
     "squeezenet1_0": (3, 4, 5, 7, 8, 9, 10, 12),
@@ -40,7 +39,7 @@ PUBLISHED: Table = {
         gflops=2 * gmacs,
         reference=f"torchvision/{name}",
         stages=_STAGES[name],
-        reported=Reported(top1, top5, _V1),
+        reported=Reported(top1, top5, V1),
     )
     for name, (parameters, gmacs, top1, top5) in _SIZES.items()
 }

@@ -2,13 +2,12 @@
 
 from library.models.vgg import STAGES
 from library.weights.mapping import Rule, after_flattening, conv_rules, dense_rules, norm_rules
-from library.weights.published import Published, Reported, Table
+from library.weights.published import V1, Published, Reported, Table
 
 _PAPER = (
     "Simonyan & Zisserman 2014, Very deep convolutional networks for large-scale image "
     "recognition, arXiv 1409.1556"
 )
-_V1 = "torchvision 0.28, IMAGENET1K_V1"
 
 
 def _rules(sizes: tuple[int, ...], batch_norm: bool) -> tuple[tuple[Rule, ...], tuple[str, ...]]:
@@ -57,7 +56,7 @@ def _published(name: str) -> Published:
         gflops=2 * gmacs,
         reference=f"torchvision/{name}",
         stages=ends,
-        reported=Reported(top1, top5, _V1),
+        reported=Reported(top1, top5, V1),
         options=dict(init_weights=False),
     )
 

@@ -16,7 +16,7 @@ from library.weights.mapping import (
     dense_rules,
     norm_rules,
 )
-from library.weights.published import HALF, Published, Reported, Table, Transform
+from library.weights.published import HALF, V1, Published, Reported, Table, Transform
 
 _BLOCK = r"block(\d+)"
 
@@ -95,7 +95,6 @@ HUGGING_FACE_IGNORED = (r"(vit|deit)\.pooler\..*",)
 MAE_IGNORED = ("mask_token", r"decoder_.*")
 
 _PAPER = "Dosovitskiy et al. 2021, An image is worth 16x16 words, arXiv 2010.11929"
-_V1 = "torchvision 0.28, IMAGENET1K_V1"
 _AUGREG = "timm, results/results-imagenet.csv, {}.augreg_in21k_ft_in1k"
 AUGREG = Transform(resize=248, interpolation="bicubic", mean=HALF, std=HALF)
 
@@ -106,14 +105,15 @@ _OF_TORCHVISION = {
     "vit_l_16": ("vit_l16", 24, 304_326_632, 61.555, 242, 79.662, 94.638),
     "vit_l_32": ("vit_l32", 24, 306_535_400, 15.378, 256, 76.972, 93.070),
 }
-# Model here, parameters, GMACs (timm, results/benchmark-infer-*-pt110-*), top-1 and top-5 of the
-# weights of Steiner et al. 2021, "How to train your ViT?" (arXiv 2106.10270).
+# Model here, blocks, parameters, GMACs (timm, results/benchmark-infer-*-pt110-*), top-1 and top-5
+# of the weights of Steiner et al. 2021, "How to train your ViT?" (arXiv 2106.10270).
 _OF_TIMM = {
-    "vit_tiny_patch16_224": ("vit_ti16", 5_717_416, 1.26, 75.454, 92.844),
-    "vit_small_patch32_224": ("vit_s32", 22_878_952, 1.15, 75.994, 93.270),
-    "vit_small_patch16_224": ("vit_s16", 22_050_664, 4.61, 81.384, 96.136),
-    "vit_base_patch32_224": ("vit_b32", 88_224_232, 4.41, 80.716, 95.566),
-    "vit_base_patch16_224": ("vit_b16", 86_567_656, 17.58, 84.532, 97.292),
+    "vit_tiny_patch16_224": ("vit_ti16", 12, 5_717_416, 1.26, 75.454, 92.844),
+    "vit_small_patch32_224": ("vit_s32", 12, 22_878_952, 1.15, 75.994, 93.270),
+    "vit_small_patch16_224": ("vit_s16", 12, 22_050_664, 4.61, 81.384, 96.136),
+    "vit_base_patch32_224": ("vit_b32", 12, 88_224_232, 4.41, 80.716, 95.566),
+    "vit_base_patch16_224": ("vit_b16", 12, 86_567_656, 17.58, 84.532, 97.292),
+    "vit_large_patch16_224": ("vit_l16", 24, 304_326_632, 61.60, 85.834, 97.818),
 }
 PUBLISHED: Table = {
     name: Published(
@@ -125,7 +125,7 @@ PUBLISHED: Table = {
         reference=f"torchvision/{name}",
         stages=tuple(f"encoder.layers.encoder_layer_{i}" for i in range(blocks)),
         transform=Transform(resize=resize),
-        reported=Reported(top1, top5, _V1),
+        reported=Reported(top1, top5, V1),
         others=(TORCHVISION_FILE_RULES,),
     )
     for name, (model, blocks, parameters, gmacs, resize, top1, top5) in _OF_TORCHVISION.items()
@@ -137,11 +137,11 @@ PUBLISHED: Table = {
         parameters=parameters,
         gflops=2 * gmacs,
         reference=f"timm/{name}",
-        stages=tuple(f"blocks.{i}" for i in range(12)),
+        stages=tuple(f"blocks.{i}" for i in range(blocks)),
         transform=AUGREG,
         reported=Reported(top1, top5, _AUGREG.format(name)),
         ignored=HUGGING_FACE_IGNORED,
         others=(HUGGING_FACE_RULES,),
     )
-    for name, (model, parameters, gmacs, top1, top5) in _OF_TIMM.items()
+    for name, (model, blocks, parameters, gmacs, top1, top5) in _OF_TIMM.items()
 }

@@ -1,7 +1,7 @@
 """WRN-50-2 of torchvision, under the names of its ResNets."""
 
-from library.weights.published import Published, Reported, Table
-from library.weights.resnet import RULES, STAGES
+from library.weights.published import V1, V2, Published, Reported, Table, Weights
+from library.weights.resnet import RULES, SECOND, STAGES
 
 PUBLISHED: Table = {
     "wide_resnet50_2": Published(
@@ -12,6 +12,7 @@ PUBLISHED: Table = {
         gflops=2 * 11.398,
         reference="torchvision/wide_resnet50_2",
         stages=STAGES,
-        reported=Reported(78.468, 94.086, "torchvision 0.28, IMAGENET1K_V1"),
+        reported=Reported(78.468, 94.086, V1),
+        weights={"v2": Weights(SECOND, Reported(81.602, 95.758, V2))},
     )
 }

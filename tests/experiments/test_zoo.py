@@ -1,4 +1,23 @@
-from library.weights import catalogue
+"""The zoo from the command line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from library.weights import catalogue, files, parity, records
+from library.weights.drawn import drawn, zeros
+from library.weights.mapping import published_as
+from library.weights.published import Reported, Transform, Weights
+
+FOUND = {"logits": 2e-6, "stage1": 2e-5, "d image": 9e-6, "train logits": 1e-6, "noise": 1e-5}
+
+
+@pytest.fixture
+def kept(monkeypatch, tmp_path):
+    """The records, none at first, elsewhere than those of the project."""
+    monkeypatch.setattr(records, "FILE", tmp_path / "parity.json")
+    return lambda: json.loads(records.FILE.read_text())
 
 
 def test_all_networks_are_listed(program):
@@ -7,7 +26,102 @@ def test_all_networks_are_listed(program):
     first = [line.split()[0] for line in ended.out.splitlines()]
     assert first == ["name", *sorted(catalogue.CATALOGUE)]
     (row,) = [line for line in ended.out.splitlines() if line.startswith("resnet50 ")]
-    assert row.split()[1:6] == ["25.56", "8.18", "224", "76.13", "92.86"]
+    assert row.split()[1:7] == ["2015", "25.56", "8.18", "224", "76.13", "92.86"]
+    assert "v2, a1_in1k" in row
+
+
+def test_a_network_is_listed_as_equal_if_it_was_found_so(program, kept):
+    records.keep("resnet18", gflops=3.628, **records.record(FOUND))
+    records.keep("resnet34", gflops=7.3, **records.record({**FOUND, "d image": 1.1e-5}))
+    # A count alone, and a figure that no one published.
+    records.keep("googlenet_2014", gflops=3.15)
+    rows = {line.split()[0]: line.split() for line in program("zoo", "list").out.splitlines()}
+    assert [rows[name][7] for name in ("resnet18", "resnet34", "resnet50")] == [
+        *("2e-06", "unequal", "-"),
+    ]
+    assert rows["googlenet_2014"][3] == "3.15"
+    assert rows["googlenet_2014"][7] == "-"
+
+
+def test_flops_are_counted_without_a_reference(program, kept):
+    ended = program("zoo", "count", "squeezenet1_1", "shufflenet_v1_g1")
+    assert ended.code == 0, ended.err
+    assert kept() == {
+        "shufflenet_v1_g1": {"gflops": pytest.approx(2 * 0.143, rel=0.02)},
+        "squeezenet1_1": {"gflops": pytest.approx(2 * 0.349, rel=0.02)},
+    }
+    assert ended.out.splitlines()[0] == "squeezenet1_1  0.698 GFLOPs"
+    # Of another size than the usual nothing is kept.
+    before = kept()
+    assert program("zoo", "count", "squeezenet1_1", "--size=64").code == 0
+    assert kept() == before
+
+
+def test_a_check_says_what_is_not_equal_and_keeps_the_verdict(program, kept, monkeypatch):
+    found = dict(FOUND)
+    monkeypatch.setattr(parity, "compare", lambda name, size: dict(found))
+    ended = program("zoo", "check", "squeezenet1_1")
+    assert ended.code == 0, ended.err
+    assert "not equal" not in ended.out
+    first = kept()["squeezenet1_1"]
+    assert (first["equal"], first["worst"], first["allowed"]) == (True, 2e-5, 3e-5)
+    assert first["gflops"] == pytest.approx(0.698, rel=0.02)
+    found["train logits"] = 4e-5
+    ended = program("zoo", "check", "resnet18", "squeezenet1_1")
+    assert ended.code == 1
+    assert ended.out.count("not equal: train logits, 4.00e-05 is more than 1e-05") == 2
+    assert [each["equal"] for each in kept().values()] == [False, False]
+    # Other sizes and weights are compared, and not kept.
+    found["train logits"] = 1e-6
+    assert program("zoo", "check", "squeezenet1_1", "--size=64").code == 0
+    assert program("zoo", "check", "resnet50.v2").code == 0
+    assert kept()["squeezenet1_1"]["equal"] is False
+    assert kept().keys() == {"resnet18", "squeezenet1_1"}
+
+
+def test_weights_become_a_run_and_the_same_weights_again(program, tmp_path, monkeypatch):
+    network = catalogue.find("resnet18")._replace(
+        model=dict(name="resnet.resnet18", width=2),
+        transform=Transform(size=32, resize=36),
+        weights={"v2": Weights(Transform(size=32, resize=33), Reported(12.5, None, "nobody"))},
+    )
+    monkeypatch.setitem(catalogue.CATALOGUE, "tiny", network)
+    shapes = network.shapes(network.build())
+    arrays = drawn({n: x.shape for n, x in published_as(zeros(shapes), network.rules).items()})
+    path = files.write(tmp_path / "theirs.safetensors", arrays)
+    workdir, output = f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'ours.safetensors'}"
+    ended = program("zoo", "import", "tiny.v2", f"--weights={path}", workdir)
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines() == [
+        "weights assumed: tiny.v2, images resized to 33 (bilinear) and cut to 32; 12.5 % top-1 are "
+        "claimed (nobody). Others: tiny",
+        str(tmp_path / "run"),
+    ]
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["preprocess"] == network.weights["v2"].transform.steps()
+    assert config["reported"]["value"] == 0.125
+    ended = program("zoo", "export", workdir, output)
+    assert ended.code == 0, ended.err
+    written = files.read(tmp_path / "ours.safetensors")
+    assert written.keys() == arrays.keys()
+    for name in arrays.keys() - {n for n in arrays if n.endswith("num_batches_tracked")}:
+        np.testing.assert_array_equal(written[name], arrays[name], strict=True)
+    ended = program("zoo", "export", workdir, output, "--as=squeezenet1_1")
+    assert ended.code == 2
+    assert "is no squeezenet1_1: no row of the table names" in ended.err
+
+
+def test_all_leaves_that_do_not_fit_are_listed_on_lines_of_their_own(program, tmp_path):
+    path = files.write(tmp_path / "x.safetensors", {f"x{i}": np.zeros(1) for i in range(30)})
+    ended = program(
+        "zoo", "import", "squeezenet1_1", f"--weights={path}", f"--workdir={tmp_path / 'run'}"
+    )
+    assert ended.code == 2
+    first, *lines = ended.err.strip().splitlines()
+    assert first.endswith("do not fit: 52 missing, 30 without a place in the model")
+    assert len(lines) == 82
+    assert lines[-1] == "  x29 without a place in the model"
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_summary_adds_up(program):

@@ -53,6 +53,19 @@ def test_kernels_are_standardized():
     np.testing.assert_allclose(again, y, rtol=1e-4, atol=1e-5)
 
 
+def test_large_groups_are_normalized_to_the_last_digits_but_one():
+    x = np.random.default_rng(0).normal(10, 1, (1, 160, 160, 64)).astype(np.float32)
+    random = np.random.default_rng(1)
+    params = {name: np.float32(random.normal(size=64)) for name in ("scale", "bias")}
+    grouped = np.float64(x).reshape(1, 160 * 160, 32, 2)
+    grouped = grouped - grouped.mean((1, 3), keepdims=True)
+    grouped = grouped / np.sqrt(np.square(grouped).mean((1, 3), keepdims=True) + 1e-5)
+    expected = grouped.reshape(x.shape) * params["scale"] + params["bias"]
+    got = jax.jit(big_transfer.GroupNorm().apply)({"params": params}, jnp.asarray(x))
+    # With one mean of all it is 4e-5.
+    assert np.abs(got - expected).max() <= 1e-5
+
+
 def test_the_pooling_of_the_stem_pads_with_zeros():
     model = big_transfer.bit_r50x1(num_classes=2).clone(stage_sizes=())
     image = jnp.ones((1, 7, 7, 3))

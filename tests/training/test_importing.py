@@ -1,20 +1,26 @@
 """Published weights become runs, and runs published weights again."""
 
 import json
+import shlex
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments import command_line
 from library.config import ConfigError
+from library.data import sources
 from library.training import checkpoints, fine_tuning, importing, session
+from library.training.recipe import make_plan, open_split
 from library.training.workdir import read_config
 from library.weights import catalogue, files
 from library.weights.drawn import drawn, zeros
 from library.weights.mapping import assign, published_as
 from library.weights.published import Published, Reported, Transform
 
+README = Path(__file__).resolve().parents[2] / "README.md"
 IDENTITY = {"path": "weights of tiny"}
 TINY = Published(
     model=dict(name="resnet.resnet18", width=2),
@@ -87,6 +93,50 @@ def test_an_imported_run_computes_the_network(imported, arrays):
     variables = assign(arrays, TINY.rules, TINY.shapes(model), where="")
     expected = model.apply(variables, jnp.asarray(image))
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture
+def imagenet(monkeypatch):
+    """ImageNet's splits, of four photographs of 300 x 340 pixels."""
+
+    def open_source(name, split, **options):
+        arrays = {
+            "image": np.zeros((4, 300, 340, 3), np.uint8),
+            "label": np.arange(4, dtype=np.int32),
+            "real_label": np.arange(8).reshape(4, 2),
+        }
+        if name != "imagenet2012_real":
+            del arrays["real_label"]
+        labels = tuple(map(str, range(1000)))
+        return sources.from_arrays(arrays, label_names=labels, name=f"{name} {split}")
+
+    monkeypatch.setattr(sources, "open_source", open_source)
+
+
+def test_a_larger_test_crop_reaches_every_split_of_an_imported_run(imagenet):
+    text = README.read_text()
+    start = text.index("python -m experiments.evaluate --workdir=runs/resnet50 --config")
+    command = text[start : text.index("\n```", start)].replace("\\\n", " ")
+    values = importing.recipe(TINY)
+    for word in shlex.split(command)[4:]:
+        key, _, value = word.removeprefix("--config.").partition("=")
+        command_line.override(values, key, value)
+    plan = make_plan(values, devices=jax.devices()[:1])
+    shapes = {name: open_split(plan, name).blank for name in ("test", "v2", "real")}
+    assert {name: x["image"].shape for name, x in shapes.items()} == dict.fromkeys(
+        ("test", "v2", "real"), (288, 288, 3)
+    )
+    np.testing.assert_array_equal(
+        open_split(plan, "real").load(0, 3)["label"], np.isin(np.arange(1000), [6, 7])
+    )
+    assert {"test/accuracy", "v2/accuracy", "real/accuracy"} <= plan.measured
+
+
+def test_a_test_crop_that_is_larger_than_what_it_is_cut_from(imagenet):
+    values = importing.recipe(TINY)
+    command_line.override(values, "preprocess.2.size", "37")
+    with pytest.raises(ConfigError, match=r"37x37 .* shorter side is 36: valid are 1 to 36, or"):
+        make_plan(values, devices=jax.devices()[:1])
 
 
 def test_nothing_is_written_of_weights_that_do_not_fit(tiny, arrays, tmp_path):

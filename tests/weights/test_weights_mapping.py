@@ -62,10 +62,16 @@ def test_everything_that_does_not_fit_is_listed_at_once():
     )
 
 
-def test_long_lists_are_cut():
+def test_of_a_long_list_each_has_its_line():
     arrays = {**published(), **{f"x{i}": np.zeros(1) for i in range(20)}}
-    with pytest.raises(ConfigError, match="x11 and 8 more without a place"):
+    del arrays["Block_0.mean"]
+    with pytest.raises(ConfigError) as error:
         assign(arrays, RULES, SHAPES, where="x")
+    assert str(error.value).splitlines() == [
+        "weights 'x' do not fit: 1 missing, 20 without a place in the model",
+        "  Block_0.mean (batch_stats/block_1/mean) missing",
+        *(f"  x{i} without a place in the model" for i in range(20)),
+    ]
 
 
 def test_ignored_names_that_have_a_place_are_used():
@@ -96,6 +102,7 @@ def test_running_variances_come_with_pytorchs_counts():
     found = published_as({"batch_stats": {"norm": {"var": np.ones(3), "mean": np.ones(3)}}}, rules)
     assert set(found) == {"bn.running_var", "bn.running_mean", "bn.num_batches_tracked"}
     assert found["bn.num_batches_tracked"].dtype == np.int64
+    assert found["bn.num_batches_tracked"].shape == ()
 
 
 @pytest.mark.parametrize(
@@ -106,6 +113,8 @@ def test_running_variances_come_with_pytorchs_counts():
         (mapping.INPUTS, (4, 6), (2, 3, 4)),
         (mapping.CHANNELS, (5, 1, 1), (5,)),
         (mapping.CONV, (4, 2, 3), (3, 2, 4)),
+        (mapping.BLUE_FIRST, (4, 3, 5, 5), (5, 5, 3, 4)),
+        (mapping.scaled(mapping.DENSE, 4.0), (6, 4), (4, 6)),
         (mapping.after_flattening(2, 3, 5), (7, 30), (30, 7)),
     ],
 )
@@ -120,6 +129,14 @@ def test_a_kernel_after_flattening_sees_the_same_image():
     kernel, image = np.random.default_rng(0).normal(size=(7, 30)), np.arange(30.0)
     there = kernel @ image.reshape(3, 5, 2).transpose(2, 0, 1).ravel()
     here = image @ mapping.after_flattening(2, 3, 5).load(kernel, (30, 7))
+    np.testing.assert_allclose(here, there)
+
+
+def test_a_kernel_of_images_whose_blue_comes_first_sees_the_same_image():
+    kernel, image = np.random.default_rng(0).normal(size=(4, 3, 5, 5)), np.arange(75.0)
+    image = image.reshape(5, 5, 3)
+    there = np.einsum("ochw,hwc->o", kernel, image[..., ::-1])
+    here = np.einsum("hwco,hwc->o", mapping.BLUE_FIRST.load(kernel, (5, 5, 3, 4)), image)
     np.testing.assert_allclose(here, there)
 
 
