@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def _measurements() -> dict[str, Callable[[], dict[str, float]]]:
-    from experiments.measurements import families, peers, training
+    from experiments.measurements import accelerator, families, peers, training
     from experiments.measurements.timing import Budget
 
     values = command_line.request(_CONFIG.value).values
@@ -77,20 +77,11 @@ def _measurements() -> dict[str, Callable[[], dict[str, float]]]:
         "step": lambda: training.step(budget, values),
         "peer": lambda: peers.mlp(budget),
         "gpt": lambda: peers.gpt(budget),
-        "networks": lambda: _networks()(budget),
+        "networks": lambda: accelerator.networks_here(budget),
         "samplers": lambda: families.samplers(budget),
         "decoding": lambda: families.decoding(budget),
         "masking": lambda: families.masking(budget),
     }
-
-
-def _networks() -> Callable:
-    """Returns how networks are measured on the devices that JAX computes on."""
-    import jax
-
-    from experiments.measurements import accelerator, networks
-
-    return networks.networks if jax.default_backend() == "cpu" else accelerator.at_their_best
 
 
 if __name__ == "__main__":

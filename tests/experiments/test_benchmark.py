@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments import benchmark
 from experiments.measurements import accelerator, families, networks, peers, timing, training
 from experiments.measurements.timing import Budget
 from library.weights import catalogue
@@ -130,9 +129,12 @@ def test_networks_on_an_accelerator_beside_pytorch(monkeypatch):
 
 
 def test_what_is_measured_depends_on_the_devices(monkeypatch):
-    assert benchmark._networks() is networks.networks
+    monkeypatch.setattr(networks, "networks", lambda budget: {"of a CPU": budget.steps})
+    monkeypatch.setattr(accelerator, "at_their_best", lambda budget: {"at best": budget.steps})
+    budget = Budget(steps=7, rounds=1)
+    assert accelerator.networks_here(budget) == {"of a CPU": 7}
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert benchmark._networks() is accelerator.at_their_best
+    assert accelerator.networks_here(budget) == {"at best": 7}
 
 
 def test_a_step_in_bfloat16_of_any_batch(monkeypatch):

@@ -32,7 +32,7 @@ def test_weights_of_another_network_are_listed(tmp_path, monkeypatch):
     message = str(error.value)
     assert "batch_stats/conv2d_1a_3x3/norm/mean" in message
     assert "fc.bias (10,) for params/head/bias (1000,) of another shape" in message
-    assert message.endswith("; layer1.weight without a place in the model")
+    assert message.endswith("\n  layer1.weight without a place in the model")
 
 
 @pytest.mark.parametrize(
