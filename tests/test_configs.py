@@ -78,11 +78,18 @@ def variants(file):
 
 
 RECIPES = [f"{file}:{variant}".rstrip(":") for file in FILES for variant in variants(file)]
-# Tracing large networks takes many seconds: their `:smoke` has the same sections, and is quick.
+# Tracing large networks takes many seconds: their `:smoke`, or another variant, has the same
+# sections, and is quick.
 LARGE = (
     "configs/imagenet/",
+    "configs/cifar10/ddpm.py:fid",
+    "configs/cifar10/ddpm.py:improved",
     "configs/cifar10/densenet",
+    "configs/cifar10/mobilenet_v2",
     "configs/cifar10/preact",
+    "configs/cifar10/shufflenet_v2",
+    "configs/cifar10/sngan.py:conditional_fid",
+    "configs/cifar10/sngan.py:wgan_gp_fid",
     "configs/cifar100/",
 )
 TRACED = [
