@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from library.reporting import notation
+from library.reporting import made, notation
 
 FOLDER = "figures"
 LINES = 12
@@ -44,24 +44,21 @@ def keep(workdir: Path, name: str, results_dir: Path) -> list[Path]:
 def page(records: Sequence[Mapping[str, Any]], results_dir: Path) -> str:
     """Returns results/README.md: the samples kept of each record, in the records' order."""
     parts = ["# What the recorded runs made\n", f"{GENERATED}\n"]
-    for made in records:
-        folder = results_dir / FOLDER / made["name"]
+    for record in records:
+        folder = results_dir / FOLDER / record["name"]
         found = sorted(file for file in folder.glob("*") if file.suffix in (".png", ".txt"))
         if found:
-            parts.append(f"## {made['system']}, {made['dataset']}\n\n`{made['config']}`\n")
+            parts.append(f"## {record['system']}, {record['dataset']}\n\n`{record['config']}`\n")
             parts += [_shown(file, file.relative_to(results_dir).as_posix()) for file in found]
     return "\n".join(parts)
 
 
 def _newest(workdir: Path) -> list[Path]:
-    folders = {folder.name: folder for folder in sorted((workdir / "samples").glob("*/"))}
-    found = []
-    for name, folder in folders.items():
-        averaged = [n for n in folders if "_ema_" in n and n.replace("_ema_", "_", 1) == name]
-        files = [f for f in folder.iterdir() if f.suffix in (".png", ".txt") and f.stem.isdigit()]
-        if files and not averaged:
-            found.append(max(files, key=lambda file: int(file.stem)))
-    return found
+    newest = {each.name: each.paths[-1] for each in made.find(workdir)}
+    averaged = {name.replace("_ema_", "_", 1) for name in newest if "_ema_" in name}
+    arrays = [path for name, path in newest.items() if name not in averaged]
+    beside = [path.with_suffix(suffix) for path in arrays for suffix in (".png", ".txt")]
+    return [file for file in beside if file.is_file()]
 
 
 def _shown(file: Path, path: str) -> str:

@@ -57,9 +57,9 @@ def record(errors: Mapping[str, float]) -> dict[str, Any]:
 
 
 def passed(found: Mapping[str, Any]) -> bool:
-    """Returns whether a record is one of equality; older ones do not tell float64 apart."""
-    single = found["worst"] <= max(TOLERANCE, NOISES * found["noise"])
-    return bool(single and found.get("exact", 0.0) <= TOLERANCE and found.get("equal", True))
+    """Returns whether a record is one of equality."""
+    single = found["worst"] <= allowed("logits", found["noise"])
+    return bool(single and found["exact"] <= TOLERANCE and found["equal"])
 
 
 def read() -> dict[str, dict[str, Any]]:
