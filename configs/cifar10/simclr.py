@@ -28,7 +28,7 @@ VARIANTS = {
     "resnet18": (1.0, 0.08, 256, 1000, 0.2),
     "resnet18_official": (0.5, 0.08, 512, 1000, 0.5),
     "hour": (0.5, 0.2, 256, 40, 0.2),
-    "cpu": (0.5, 0.2, 256, 12, 0.2),
+    "cpu": (0.5, 0.2, 256, 8, 0.2),
     "untrained": (0.5, 0.2, 256, 0, 0.2),
 }
 SMALL = dict(name="wide_resnet", depth=10, widen_factor=2)
