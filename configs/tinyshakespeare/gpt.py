@@ -2,8 +2,8 @@
 
 Command:   python -m experiments.prepare --dataset=tinyshakespeare
            python -m experiments.train --config=configs/tinyshakespeare/gpt.py:cpu
-Hardware:  two CPU cores: 4 minutes for :cpu and :nanogpt_cpu (10 on one); a GPU for :full
-Expected:  test/loss 1.88 nats a character (:nanogpt_cpu, 1.91 reached; :cpu, 1.72), 1.4697 (:full)
+Hardware:  one CPU core: 7 minutes for :cpu, 10 for :nanogpt_cpu; a GPU for :full
+Expected:  test/loss 1.88 nats a character (:nanogpt_cpu, 1.91 reached; :cpu, 1.71), 1.4697 (:full)
 Source:    Karpathy, nanoGPT, README, config/train_shakespeare_char.py and, for what that leaves as
            it is, train.py and model.py: no biases, exact GELU, all matrices and embeddings decay.
 
