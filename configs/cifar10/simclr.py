@@ -3,9 +3,10 @@
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/cifar10/simclr.py:resnet18
 Hardware:  one GPU (not run here) for :resnet18 and :resnet18_official; two CPU cores: 35 minutes
-           for :hour, 12 for :cpu, 1 for :untrained
-Expected:  probe/accuracy 0.9074 (:resnet18), about 0.91 (:resnet18_official); 0.69 (:hour) and 0.43
-           (:untrained), reached here, are for comparing, also with simclr_finetune.py
+           for :hour, 1 for :untrained; one core: 13 for :cpu
+Expected:  probe/accuracy 0.9074 (:resnet18), about 0.91 (:resnet18_official); 0.69 (:hour), 0.63
+           (:cpu) and 0.43 (:untrained), reached here, are for comparing, also with
+           simclr_finetune.py
 Source:    Chen et al. 2020, "A Simple Framework for Contrastive Learning of Visual
            Representations", appendix A (augmentation) and B.9 (CIFAR-10: colour distortion of
            strength 0.5, no blur, a 3x3 stem without pooling).

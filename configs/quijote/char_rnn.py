@@ -2,9 +2,9 @@
 
 Command:   python -m experiments.prepare --dataset=quijote
            python -m experiments.train --config=configs/quijote/char_rnn.py:cpu
-Hardware:  two CPU cores: about 7 minutes for :cpu, an LSTM, and for :gru_cpu; a GPU for :large
+Hardware:  one CPU core: 4 minutes for :cpu, an LSTM, and for :gru_cpu; a GPU for :large
 Expected:  Spanish words and Cervantes' turns of phrase in the samples; nobody reports a loss
-           (reached by :cpu: 1.481 nats a character of the test split)
+           (reached: 1.480 nats a character of the test split by :cpu, 1.307 by :gru_cpu)
 Source:    Karpathy 2015, "The unreasonable effectiveness of recurrent neural networks": char-rnn,
            here on another book; Hochreiter & Schmidhuber 1997 for the LSTM, Cho et al. 2014 for the
            GRU.
