@@ -52,10 +52,8 @@ def test_torchvisions_weights(torch, name):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_timms_weights(torch, name):
-    parity.torchvision()
-    models = pytest.importorskip("timm", reason="needs requirements-parity.txt").models
-    theirs, ours = models.get_pretrained_cfg(OTHERS[name]), catalogue.find(name).transform
+def test_timms_weights(timm, name):
+    theirs, ours = timm.models.get_pretrained_cfg(OTHERS[name]), catalogue.find(name).transform
     size, share = theirs.test_input_size, theirs.test_crop_pct
     size, share = size or theirs.input_size, share or theirs.crop_pct
     assert ours.size == size[1]

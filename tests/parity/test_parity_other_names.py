@@ -26,12 +26,6 @@ AUTHORS = {
 }
 
 
-@pytest.fixture(scope="module")
-def timm(torch):
-    parity.torchvision()
-    return pytest.importorskip("timm", reason="needs requirements-parity.txt")
-
-
 @pytest.mark.parametrize("name", TIMM)
 def test_weights_under_timms_names_compute_timms_network(torch, timm, tmp_path, name):
     published, (theirs, side) = catalogue.find(name), TIMM[name]

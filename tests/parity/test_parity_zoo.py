@@ -14,8 +14,7 @@ def test_what_is_too_large_to_be_compared_here():
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", REFERENCES)
-def test_logits_stages_gradients_and_statistics(torch, name):
-    pytest.importorskip("timm", reason="needs requirements-parity.txt")
+def test_logits_stages_gradients_and_statistics(timm, name):
     if catalogue.find(name).parameters > parity.LARGEST:
         pytest.skip("in float64 and two libraries it takes more memory than most have")
     errors = parity.compare(name)
