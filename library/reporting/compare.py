@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from library import files
 from library.config import ConfigError
 from library.reporting import figures, notation, page, runs
 from library.reporting.page import Html
@@ -62,7 +63,7 @@ def compare(root: str | os.PathLike) -> Path:
     for entry in entries:
         groups.setdefault(entry.metric, []).append(entry)
     sections = [_section(metric, groups[metric]) for metric in sorted(groups, key=str)]
-    return runs.replace(root / "report.html", page.render(title, head, *sections, width="broad"))
+    return files.write(root / "report.html", page.render(title, head, *sections, width="broad"))
 
 
 def find_workdirs(root: Path) -> list[Path]:
@@ -77,9 +78,9 @@ def find_workdirs(root: Path) -> list[Path]:
     if all((root / name).is_file() for name in ("config.json", "metrics.jsonl")):
         raise ConfigError(f"{root} is the workdir of one run: name the folder above it")
     found = []
-    for folder, below, files in os.walk(root):
+    for folder, below, names in os.walk(root):
         below[:] = sorted(n for n in below if n not in _SKIPPED_FOLDERS and n[0] != ".")
-        if "config.json" in files and "metrics.jsonl" in files:
+        if "config.json" in names and "metrics.jsonl" in names:
             found.append(Path(folder))
     if not found:
         raise ConfigError(f"no run below {root}: no folder holds config.json and metrics.jsonl")

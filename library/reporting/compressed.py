@@ -9,7 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
-from library.reporting import figures, notation, page, runs
+from library import files
+from library.reporting import figures, notation, page
 
 HEADER = ("network", "setting", "accuracy", "bytes", "smaller", "numbers", "MFLOPs", "not with 0")
 TITLES = {"original": "original", "prune": "pruned", "low_rank": "low rank", "int8": "int8"}
@@ -104,7 +105,7 @@ def write(folder: Path, title: str, rows: Sequence[dict[str, Any]], notes: Seque
       notes: lines under the title.
     """
     picture = figures.png(draw(rows))
-    runs.replace(folder / "compressed.png", picture)
+    files.write(folder / "compressed.png", picture)
     header = page.tag("header", page.tag("h1", title), *(page.tag("p", note) for note in notes))
     drawn = page.section(
         "Accuracy against size",
@@ -112,4 +113,4 @@ def write(folder: Path, title: str, rows: Sequence[dict[str, Any]], notes: Seque
         page.table(HEADER, [cells(row) for row in rows], numeric=range(2, len(HEADER))),
         *(page.tag("p", note, class_="under") for note in _NOTES),
     )
-    return runs.replace(folder / "compressed.html", page.render(title, header, drawn))
+    return files.write(folder / "compressed.html", page.render(title, header, drawn))

@@ -13,7 +13,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
-from library.reporting import figures, mosaic, notation, page, runs
+from library import files
+from library.reporting import figures, mosaic, notation, page
 
 # Against, nothing, for: these two are told apart under all common colour-vision deficiencies.
 SIGNED = LinearSegmentedColormap.from_list("signed", [figures.BLUE, "#ffffff", figures.VERMILLION])
@@ -183,5 +184,5 @@ def write(
         for item in pictures
     ]
     for item in pictures:
-        runs.replace(folder / f"{item.name}.png", item.png)
-    return runs.replace(folder / f"{name}.html", page.render(title, header, *sections))
+        files.write(folder / f"{item.name}.png", item.png)
+    return files.write(folder / f"{name}.html", page.render(title, header, *sections))

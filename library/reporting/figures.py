@@ -23,9 +23,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from library import files
 from library.reporting import mosaic as mosaics
 from library.reporting import notation
-from library.reporting.runs import Curve, replace
+from library.reporting.runs import Curve
 from library.summaries import expected_calibration_error
 
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -78,7 +79,7 @@ _SPLIT_COLOURS = {"train": BLUE, "test": VERMILLION, "validation": GREEN, "val":
 
 def save(figure: Figure, path: str | os.PathLike) -> Path:
     """Writes a figure as PNG, replacing the file in one go."""
-    return replace(Path(path), png(figure))
+    return files.write(Path(path), png(figure))
 
 
 def png(figure: Figure) -> bytes:

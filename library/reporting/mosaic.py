@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from library import files
+
 GAP, PAPER = 2, 255
 
 
@@ -23,9 +25,8 @@ def save(images: UInt8[np.ndarray, "n *k h w c"], path: str | os.PathLike) -> Pa
     scale = max(1, min(4, 128 // max(rows.shape[2:4])))
     whole = whole.repeat(scale, axis=0).repeat(scale, axis=1)
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    Image.fromarray(whole[..., 0] if whole.shape[-1] == 1 else whole).save(partial, "PNG")
-    os.replace(partial, path)
+    with files.replacing(path) as partial:
+        Image.fromarray(whole[..., 0] if whole.shape[-1] == 1 else whole).save(partial, "PNG")
     return path
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from library import files
 from library.reporting import figures, made, notation, page, runs
 from library.reporting.page import Html
 from library.reporting.runs import Run
@@ -55,7 +56,7 @@ def write_report(workdir: str | os.PathLike) -> Path:
     ]
     content = _sections(run, drawn, evaluation)
     title = describe(run.config) or run.path.resolve().name
-    return runs.replace(run.path / "report.html", page.render(title, *content))
+    return files.write(run.path / "report.html", page.render(title, *content))
 
 
 def describe(config: Mapping[str, Any]) -> str:

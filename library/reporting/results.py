@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from library import files
 from library.config import ConfigError, differing
 from library.reporting import gallery, notation, runs
 from library.reporting.runs import Claim, Run
@@ -199,7 +200,7 @@ def _distinct(values) -> list[str]:
 def save_record(made: Mapping[str, Any], results_dir: str | os.PathLike) -> Path:
     """Writes a record to results_dir/<name>.json."""
     text = json.dumps(made, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return runs.replace(Path(results_dir) / f"{_check_name(made['name'])}.json", text)
+    return files.write(Path(results_dir) / f"{_check_name(made['name'])}.json", text)
 
 
 def read_records(results_dir: str | os.PathLike) -> list[dict[str, Any]]:
@@ -359,5 +360,5 @@ def write_results(
     wanted = _wanted(results_dir, path, readme)
     changed = [file for file, text in wanted.items() if _text(file) != text]
     for file in changed:
-        runs.replace(file, wanted[file])
+        files.write(file, wanted[file])
     return changed

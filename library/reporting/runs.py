@@ -327,17 +327,3 @@ def command(run: Run) -> str:
 def status(run: Run) -> str:
     """Returns "finished", what else the summary says, or "unfinished" where there is none."""
     return str(run.summary.get("status") or "unfinished")
-
-
-def replace(path: Path, content: str | bytes) -> Path:
-    """Writes a file so that readers see the old or the new content, never half of it."""
-    # A lone surrogate is legal in JSON and in nothing else.
-    data = content if isinstance(content, bytes) else content.encode("utf-8", errors="replace")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

@@ -1,6 +1,5 @@
 """What a run leaves for its report beside the log: samples, arrays and sample predictions."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from library import rng
+from library import files, rng
 from library.data import on_device
 from library.reporting import mosaic
 from library.task import TrainState
@@ -118,6 +117,5 @@ def augmented(plan: Plan, feed: Feed, num_images: int = 6, num_views: int = 7) -
 
 
 def _save(path: Path, values: Mapping[str, np.ndarray]) -> None:
-    partial = path.with_name(f".{path.name}.partial.npz")
-    np.savez_compressed(partial, **values)
-    os.replace(partial, path)
+    with files.replacing(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **values)

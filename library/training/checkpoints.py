@@ -23,7 +23,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 from jaxtyping import PyTree
 
-from library import trees
+from library import files, trees
 from library.config import ConfigError
 
 
@@ -246,13 +246,10 @@ def _checksums(directory: Path) -> dict[str, str]:
 def _sign(directory: Path, signature: Path) -> None:
     if jax.process_index() or not directory.is_dir():
         return
-    signature.parent.mkdir(parents=True, exist_ok=True)
     for old in signature.parent.glob(f"{directory.parent.name}-*.json"):
         if not (directory.parent / old.stem.rpartition("-")[2]).exists():
             old.unlink()
-    partial = signature.with_suffix(".partial")
-    partial.write_text(json.dumps(_checksums(directory), indent=1))
-    os.replace(partial, signature)
+    files.write(signature, json.dumps(_checksums(directory), indent=1))
 
 
 def _verify(directory: Path, signature: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import jax
 from tensorboardX import SummaryWriter
 
+from library import files
+
 
 class Logger:
     """Appends rows of metrics to a workdir; of several processes only the first writes."""
@@ -25,9 +27,7 @@ class Logger:
         self._writes = jax.process_index() == 0
         if not self._writes:
             return
-        partial = self.path.with_name(".metrics.jsonl.partial")
-        partial.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
-        os.replace(partial, self.path)
+        files.write(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
         self._file = self.path.open("a")
         # The suffix keeps a restart within the same second from overwriting the earlier file.
         self._events = SummaryWriter(

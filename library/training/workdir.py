@@ -1,13 +1,13 @@
 """The directory of a run: it belongs to one config, and every file in it is whole."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from library import files
 from library.config import ConfigError, differing, plain
 
 # What may differ between two starts of one run: where things lie, and how they are spread.
@@ -89,9 +89,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """
     if jax.process_index():
         return
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(values, indent=2) + "\n")
-    os.replace(partial, path)
+    files.write(path, json.dumps(values, indent=2) + "\n")
 
 
 def _defining(values: Mapping[str, Any]) -> dict[str, Any]:

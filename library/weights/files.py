@@ -9,7 +9,6 @@ import functools
 import io
 import json
 import math
-import os
 import pickle
 import struct
 import zipfile
@@ -21,6 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from library import files
 from library.config import ConfigError
 
 _BFLOAT16 = np.dtype(jnp.bfloat16)
@@ -116,12 +116,10 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path:
     described = json.dumps(header).encode()
     # The arrays begin at a multiple of eight bytes.
     described += b" " * (-len(described) % 8)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
+    with files.replacing(path) as partial, partial.open("wb") as file:
         file.write(struct.pack("<Q", len(described)) + described)
         for array in arrays.values():
             file.write(np.ascontiguousarray(array).tobytes())
-    os.replace(partial, path)
     return path
 
 

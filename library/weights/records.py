@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from library import files
+
 FILE = Path(__file__).resolve().parents[2] / "results" / "zoo" / "parity.json"
 # Ten times the noise of float32 in networks as deep as these, and of some that have more.
 TOLERANCE, NOISES = 1e-5, 3
@@ -77,8 +79,7 @@ def keep(name: str, *, gflops: float, **found: Any) -> None:
     """
     known = read()
     known[name] = {**(found or known.get(name, {})), "gflops": _rounded(gflops)}
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    FILE.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+    files.write(FILE, json.dumps(dict(sorted(known.items())), indent=1) + "\n")
 
 
 def _rounded(value: float) -> float:

@@ -1,6 +1,3 @@
-import json
-import os
-
 import numpy as np
 import pytest
 
@@ -137,24 +134,9 @@ def test_flatten_reaches_into_lists_of_specs_only():
     assert runs.flatten(nested) == {"a.0.name": "x", "b.c": [1, 2], "b.d": {}}
 
 
-def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "page.html"
-    runs.replace(path, "old")
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        runs.replace(path, "new")
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
-
-
 def test_a_claim_needs_no_reported_value(make_run, tmp_path, values):
     config, summary = values
     config["reported"], summary["result"] = None, None
     found = runs.claim(runs.read_run(make_run(tmp_path / "a", config=config, summary=summary)))
     assert found == runs.Claim("test/accuracy", None, None, 0.9267)
     assert found.gap is None
-
-
-def test_lone_surrogates_of_json_can_be_written(tmp_path):
-    text = json.loads(r'"\ud800"')
-    assert runs.replace(tmp_path / "a", text).read_text() == "?"

@@ -1,6 +1,7 @@
 """A workdir belongs to one config, and its files are whole."""
 
 import json
+import os
 
 import pytest
 from ml_collections import ConfigDict
@@ -119,7 +120,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     def full(*paths):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(workdir.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         write_json(path, {"a": 2})
     assert read_json(path) == {"a": 1}
