@@ -143,7 +143,7 @@ def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None):
 
 def judge(make_plan, folder, output):
     """Has the outputs of a classifier of the data its workdir is named for, by default digits."""
-    classes = {"tinyimagenet20": 20, "imagenet": 1_000, "cifar100": 100}
+    classes = {"smoke": 10, "tinyimagenet20": 20, "imagenet": 1_000, "cifar100": 100}
     known = [count for name, count in classes.items() if name in folder]
     return lambda image: jnp.zeros((len(image), *(known or [10])[:1]))
 

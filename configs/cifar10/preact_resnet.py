@@ -67,7 +67,8 @@ def get_config(variant: str = "resnet164") -> ConfigDict:
         config.total = "164 epochs"
     if variant == "resnet18":
         config.model.stem = "cifar"
-        config.optimizer.update(weight_decay=5e-4, schedule=dict(name="cosine"))
+        config.optimizer.weight_decay = 5e-4
+        config.optimizer.schedule = dict(name="cosine")
         config.total = "200 epochs"
     if reported is not None:
         config.reported = dict(metric="test/accuracy", value=reported, source=source)

@@ -94,7 +94,7 @@ def get_config(variant: str = "pgd") -> ConfigDict:
         config.reported = dict(metric=metric, value=value, source=f"Madry et al. 2018, {place}")
     if variant == "smoke":
         config.dataset.update(name="synthetic/28x10x1", train="train[:200]", test="test[:100]")
-        config.dataset.eval_batch_size = 100
+        config.dataset.eval_batch_size = 40
         config.evaluate.pgd.adversary.steps = 2
         config.checkpoint = dict(every="100%")
     config.seed = 0

@@ -88,12 +88,14 @@ def asked(program, monkeypatch):
 class Process:
     """A program in a process of its own."""
 
-    def __init__(self, command: list[str], folder: Path, environment: dict[str, str]):
-        self._out, self._err = folder / "out.txt", folder / "err.txt"
+    def __init__(
+        self, command: list[str], output: Path, environment: dict[str, str], folder: Path = ROOT
+    ):
+        self._out, self._err = output / "out.txt", output / "err.txt"
         with self._out.open("w") as out, self._err.open("w") as err:
             self.popen = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=folder,
                 env={**os.environ, **environment},
                 stdout=out,
                 stderr=err,
@@ -115,19 +117,30 @@ class Process:
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory):
-    """Starts `python -m experiments.NAME ARGUMENTS...`, struck where `strike` says (strike.py)."""
+    """Starts `python -m experiments.NAME ARGUMENTS...`, struck where `strike` says (strike.py).
+
+    It runs in `folder`, on so many devices, with further flags of XLA.
+    """
     processes = []
 
-    def run(name: str, *arguments: object, strike: tuple = (), devices: int = 1) -> Process:
+    def run(
+        name: str,
+        *arguments: object,
+        strike: tuple = (),
+        devices: int = 1,
+        flags: tuple[str, ...] = (),
+        folder: Path = ROOT,
+    ) -> Process:
         command = [sys.executable, "-m", f"experiments.{name}"]
         if strike:
             script = str(Path(__file__).with_name("strike.py"))
             command = [sys.executable, script, *map(str, strike), f"experiments.{name}"]
-        count = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-        path = {"PYTHONPATH": str(ROOT)}
-        folder = tmp_path_factory.mktemp("process")
-        environment = {**ENVIRONMENT, **count, **path}
-        processes.append(Process([*command, *map(str, arguments)], folder, environment))
+        forced = f"--xla_force_host_platform_device_count={devices}"
+        environment = {**ENVIRONMENT, "PYTHONPATH": str(ROOT)}
+        environment["XLA_FLAGS"] = " ".join((forced, *flags))
+        output = tmp_path_factory.mktemp("process")
+        command += map(str, arguments)
+        processes.append(Process(command, output, environment, folder))
         return processes[-1]
 
     yield run
