@@ -3,7 +3,7 @@
     zoo list                            all of them: year, size, cost, reported accuracy, parity
     zoo summary NAME                    a table of the layers: shapes, params, FLOPs
     zoo count NAME...                   counts their FLOPs; `all` for all
-    zoo check NAME... [--size=64]       compares them with their references; `all` but the huge
+    zoo check NAME... [--size=64]       compares them with their references; `all` that fit here
     zoo import NAME[.WEIGHTS] --weights=FILE --workdir=DIR
     zoo export --workdir=DIR --output=FILE.safetensors [--as=NAME]
 
@@ -131,8 +131,9 @@ def _check(*names: str) -> int:
 
     if names == ("all",):
         known = {k: each for k, each in catalogue.CATALOGUE.items() if each.reference}
-        names = tuple(k for k, each in known.items() if each.parameters <= parity.LARGEST)
-        print(f"too large: {', '.join(sorted(known.keys() - set(names)))}", flush=True)
+        names = tuple(k for k, each in known.items() if parity.fits(each))
+        left_out = ", ".join(sorted(known.keys() - set(names)))
+        print(f"too large for the memory here: {left_out}", flush=True)
     return max([_check_one(name) for name in names or ("",)])
 
 
