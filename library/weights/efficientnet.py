@@ -141,6 +141,8 @@ PUBLISHED: Table = {
         parameters=parameters,
         gflops=None,
         reference=f"timm/tf_efficientnet_{name}.ns_jft_in1k",
+        # The authors' momentum of 0.99; timm keeps PyTorch's, which matters to training alone.
+        options=dict(bn_momentum=0.01),
         stages=tuple(f"blocks.{stage}" for stage in range(7)),
         transform=Transform(size, math.floor(size / share), "bicubic"),
         reported=Reported(
