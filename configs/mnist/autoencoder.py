@@ -4,7 +4,9 @@ Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/mnist/autoencoder.py:cpu
            python -m experiments.train --config=configs/mnist/autoencoder.py:pretrain
            python -m experiments.train --config=configs/mnist/autoencoder.py:finetune
-Hardware:  one CPU core: 9 minutes each for :pretrain, :finetune and :deep, 1 to 3 for the others
+Hardware:  one CPU core: 9 minutes each for :pretrain and :finetune, 2 to 3 for :cpu, :denoising and
+           :sparse_l1; two, shared with other work: 24 for :deep, 9 for :convolutional, 2 to 3 for
+           :sparse and :anomaly
 Expected:  test/squared_error 3.00 (:finetune, after :pretrain; 3.50 reached); anomaly/auroc 0.83
            (:anomaly). Here 2.63 (:cpu), 4.11 (:convolutional), 5.89 (:denoising), 7.75 (:sparse),
            2.29 (:sparse_l1), 14.66 (:deep, from random weights); test/denoised_error 6.55 and

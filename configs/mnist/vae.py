@@ -2,7 +2,7 @@
 
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/mnist/vae.py:cpu
-Hardware:  one CPU core: 15 minutes for :cpu, 80 for :hour; two, 2 to 6 minutes for :manifold,
+Hardware:  one CPU core: 15 minutes for :cpu, 80 for :hour; two, 4 to 8 minutes for :manifold,
            :conditional, :convolutional; :burda takes ten million small steps: an accelerator
 Expected:  likelihood/nll 86.76 (:burda); held to 91 (:cpu, 88.6 reached) and to 88 (:hour, 87.1);
            test/loss 90.1 nats (:conditional), 137.7 (:manifold); 1.56 bits a pixel (:convolutional)
