@@ -44,7 +44,7 @@ _WRITE = flags.DEFINE_string("write", None, "JSON file to keep the figures in.")
 
 def main() -> int:
     """Runs the chosen measurements, prints a line each and keeps them if asked to."""
-    from library import config
+    from library import config, files
     from library.training import environment
 
     for kind in _ONLY.value:
@@ -60,7 +60,7 @@ def main() -> int:
         print(f"{kind:9s} {shown}", flush=True)
     if _WRITE.value:
         made = {"config": _CONFIG.value, "figures": figures, **environment.describe()}
-        Path(_WRITE.value).write_text(json.dumps(made, indent=2) + "\n")
+        files.write(Path(_WRITE.value), json.dumps(made, indent=2) + "\n")
     return 0
 
 

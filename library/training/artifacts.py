@@ -66,7 +66,7 @@ def keep_samples(
                 mosaic.save(values, folder / f"{step:08d}.png")
             else:
                 text = "\n\n".join(map(str, values)) + "\n"
-                (folder / f"{step:08d}.txt").write_text(text)
+                files.write(folder / f"{step:08d}.txt", text)
     return others
 
 

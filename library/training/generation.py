@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from library import task
+from library import files, task
 from library.config import ConfigError, nearest
 from library.data import on_device
 from library.evaluation import samples
@@ -86,10 +86,7 @@ def write_images(made: np.ndarray, folder: Path, name: str, *, save_arrays: bool
 
 def write_texts(made: list[str], folder: Path) -> Path:
     """Writes text.txt, a line of dashes between the texts."""
-    folder.mkdir(exist_ok=True)
-    path = folder / "text.txt"
-    path.write_text(f"\n{'-' * 79}\n".join(made) + "\n")
-    return path
+    return files.write(folder / "text.txt", f"\n{'-' * 79}\n".join(made) + "\n")
 
 
 def _context(trained: Trained, request: Request) -> tuple[Context, int]:

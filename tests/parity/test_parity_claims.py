@@ -2,7 +2,7 @@
 
 import pytest
 
-from library.weights import catalogue, parity
+from library.weights import catalogue
 
 TORCHVISION = {
     f"{name}{weights}": version
@@ -35,8 +35,8 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
-def test_torchvisions_weights(torch, name):
-    models = parity.torchvision().models
+def test_torchvisions_weights(torchvision, name):
+    models = torchvision.models
     published = catalogue.find(name)
     known = list(models.get_model_weights(published.reference.partition("/")[2]))
     weights = known[0] if not TORCHVISION[name] else next(w for w in known if w.name.endswith("V2"))

@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 
 from library.models.googlenet import Auxiliary, googlenet
-from library.weights import parity
 from library.weights.catalogue import find
 from library.weights.drawn import drawn
 from library.weights.mapping import assign
 
 
 @pytest.fixture(scope="module")
-def network(torch):
+def network(torch, torchvision):
     """torchvision's with auxiliary classifiers, weights drawn; and its weights."""
     options = dict(aux_logits=True, transform_input=False, init_weights=False)
-    made = parity.torchvision().models.get_model("googlenet", weights=None, **options)
+    made = torchvision.models.get_model("googlenet", weights=None, **options)
     shapes = {k: tuple(x.shape) for k, x in made.state_dict().items()}
     arrays = drawn(shapes)
     made.load_state_dict({k: torch.from_numpy(np.asarray(x)) for k, x in arrays.items()})

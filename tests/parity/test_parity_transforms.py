@@ -6,13 +6,11 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from library.data import preprocessing
-from library.weights import parity
 
 
 @pytest.mark.parametrize("method", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("resize", "size"), [(256, 224), (232, 224), (342, 299), (64, 56)])
-def test_resized_and_cropped_pixels(torch, resize, size, method):
-    parity.torchvision()
+def test_resized_and_cropped_pixels(torch, torchvision, resize, size, method):
     from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
     ours = preprocessing.chain(
