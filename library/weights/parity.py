@@ -8,7 +8,7 @@ import inspect
 import os
 import re
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +17,14 @@ import numpy as np
 from library.config import ConfigError
 from library.weights import catalogue
 from library.weights.drawn import drawn
-from library.weights.mapping import assign, published_as
+from library.weights.mapping import assign, published_as, published_names
 from library.weights.published import Published
 
 BATCH = 2
+# Of images, at most, where a whole backward pass is kept in float64.
+TRAINED_SIDE = 320
 # Of memory, a param: in float64, with gradients and in two libraries; the 217 million of bit_r50x3
-# took 17 GB with all that lies between.
+# took 17 GB with all that lies between, when both were held at once.
 _BYTES = 80
 
 
@@ -94,7 +96,8 @@ def compare(name: str, size: int | None = None) -> dict[str, float]:
 
     Args:
       name: of the network.
-      size: side of the images, by default the usual one.
+      size: side of the images, by default the usual one. Gradients and statistics are those of
+        squares of at most `TRAINED_SIDE` cut from them.
 
     Returns:
       Relative errors, max |a - b| / max |b|: of the "logits" and of each stage, in float32 and,
@@ -114,27 +117,67 @@ def compare(name: str, size: int | None = None) -> dict[str, float]:
     for library in ("torch", published.reference.split("/")[0]):
         if importlib.util.find_spec(library) is None:
             raise ConfigError(f"{library} is not installed, see requirements-parity.txt")
-    import torch
-
     side = size or published.transform.size
-    network, arrays = reference(published)
+    image = np.random.default_rng(0).standard_normal((BATCH, side, side, 3)).astype(np.float32)
     model = published.build(**_without_drops(published))
     shapes, ignored = published.shapes(model, side), published.ignored
+    # The largest networks leave no room for both at once.
+    theirs, arrays = _theirs(published, shapes, image)
     variables = assign(arrays, published.rules, shapes, ignored=ignored, where=published.reference)
-    image = np.random.default_rng(0).standard_normal((BATCH, side, side, 3)).astype(np.float32)
-    nchw = torch.from_numpy(np.moveaxis(image, -1, 1).copy())
-    single = outputs(published, network, nchw)
-    double = outputs(published, network.double(), nchw.double())
-    errors = _forward(model, variables, image, single)
+    del arrays
+    errors = _forward(model, variables, image, theirs.single)
     # In float32 one relu that rounding switches makes another gradient.
     with jax.enable_x64(True):
         precise = model.clone(dtype=jnp.float64, param_dtype=jnp.float64)
-        wide = jax.tree.map(np.float64, variables)
-        exact = _forward(precise, wide, np.float64(image), double)
+        variables = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), variables)
+        exact = _forward(precise, variables, np.float64(image), theirs.double)
         errors |= {f"{what} in float64": error for what, error in exact.items()}
-        both = (published, precise, wide, network, np.float64(image), nchw.double())
-        errors |= _gradients(*both) | _statistics(*both)
-    return errors | {"noise": max(relative(single[name], double[name]) for name in single)}
+        both = (published, precise, variables, _trained_on(np.float64(image)))
+        errors |= _gradients(*both, theirs.gradients)
+        if "batch_stats" in variables:
+            errors |= _statistics(*both, theirs.moments, theirs.train_logits)
+    noises = (relative(theirs.single[each], theirs.double[each]) for each in theirs.single)
+    return errors | {"noise": max(noises)}
+
+
+class _Theirs(NamedTuple):
+    """What the reference makes of the images.
+
+    Attributes:
+      single: logits and stages in float32, see `outputs`.
+      double: the same in float64.
+      gradients: by the "image" and by the names of three kernels, in float64.
+      moments: what a step of training averages, see `_moments`.
+      train_logits: of that step.
+    """
+
+    single: dict[str, np.ndarray]
+    double: dict[str, np.ndarray]
+    gradients: dict[str, np.ndarray]
+    moments: dict[str, tuple[np.ndarray, float]]
+    train_logits: np.ndarray
+
+
+def _theirs(published: Published, shapes: Any, image: np.ndarray) -> tuple[_Theirs, Any]:
+    """Returns what the reference makes of images (b, h, w, c), and its weights."""
+    network, arrays = reference(published)
+    single = outputs(published, network, _channels_first(image))
+    double = outputs(published, network.double(), _channels_first(np.float64(image)))
+    trained = _channels_first(_trained_on(np.float64(image)))
+    names = published_names(published.rules, {"params": shapes["params"]})
+    gradients = _their_gradients(network, names, trained)
+    return _Theirs(single, double, gradients, *_moments(network, trained)), arrays
+
+
+def _trained_on(image: np.ndarray) -> np.ndarray:
+    return image[:, :TRAINED_SIDE, :TRAINED_SIDE]
+
+
+def _channels_first(image: np.ndarray):
+    """Returns images (b, h, w, c) as a tensor (b, c, h, w)."""
+    import torch
+
+    return torch.from_numpy(np.moveaxis(image, -1, 1).copy())
 
 
 def logits_of(made: Any):
@@ -178,34 +221,41 @@ def _forward(model, variables, image, expected: dict[str, Any]) -> dict[str, flo
     return errors
 
 
-def _gradients(published, model, variables, network, image, nchw) -> dict[str, float]:
+def _weight(logits: Any) -> np.ndarray:
+    """Returns by what the logits are weighed in the sum whose gradients are compared."""
+    return np.random.default_rng(1).standard_normal(1000)[: logits.shape[-1]]
+
+
+def _their_gradients(network, names: frozenset[str], nchw) -> dict[str, np.ndarray]:
+    """Returns the gradients of a reference by the "image" and three of the kernels so named."""
     import torch
 
     leaf = nchw.clone().requires_grad_()
-    weight = np.random.default_rng(1).standard_normal(1000)
     made = logits_of(network(leaf))
-    (made @ torch.from_numpy(weight)[: made.shape[-1]]).sum().backward()
+    (made @ torch.from_numpy(_weight(made))).sum().backward()
+    named = {k: p for k, p in network.named_parameters() if p.ndim > 1 and p.grad is not None}
+    kernels = [k for k in named if k in names]
+    gradients = {"image": _channels_last(leaf.grad)}
+    for key in (kernels[0], kernels[len(kernels) // 2], kernels[-1]):
+        gradients[key] = named[key].grad.numpy().copy()
+    network.zero_grad()
+    return gradients
 
+
+def _gradients(published, model, variables, image, expected: dict[str, Any]) -> dict[str, float]:
     def loss(params, image):
         logits = model.apply({**variables, "params": params}, image)
-        return (logits @ weight[: logits.shape[-1]]).sum()
+        return (logits @ _weight(logits)).sum()
 
     to_params, to_image = jax.jit(jax.grad(loss, (0, 1)))(variables["params"], image)
-    errors = {"d image": relative(to_image, _channels_last(leaf.grad))}
-    ours = published_as({"params": to_params}, published.rules)
-    named = {k: p for k, p in network.named_parameters() if p.ndim > 1 and p.grad is not None}
-    kernels = [k for k in named if k in ours]
-    for key in (kernels[0], kernels[len(kernels) // 2], kernels[-1]):
-        errors[f"d {key}"] = relative(ours[key], named[key].grad.numpy())
-    network.zero_grad()
-    return errors
+    ours = published_as({"params": to_params}, published.rules) | {"image": to_image}
+    return {f"d {key}": relative(ours[key], theirs) for key, theirs in expected.items()}
 
 
-def _statistics(published, model, variables, network, image, nchw) -> dict[str, float]:
+def _statistics(
+    published, model, variables, image, moments: dict[str, Any], expected: np.ndarray
+) -> dict[str, float]:
     """Compares the running statistics after a step of training, each of them, and its logits."""
-    if "batch_stats" not in variables:
-        return {}
-    moments, expected = _moments(network, nchw)
     apply = jax.jit(lambda v, x: model.apply(v, x, train=True, mutable=["batch_stats"]))
     logits, moved = apply(variables, image)
     before, after = (

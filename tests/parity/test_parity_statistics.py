@@ -45,7 +45,8 @@ def compared(torch, norm="1", norms=1):
     variables = assign(arrays, rules("1"), shapes, where="drawn")
     published = Published({}, rules(norm), "", 0, None)
     nchw = torch.from_numpy(np.float32(image).transpose(0, 3, 1, 2).copy())
-    return parity._statistics(published, model, variables, network.eval(), np.float32(image), nchw)
+    moments = parity._moments(network.eval(), nchw)
+    return parity._statistics(published, model, variables, np.float32(image), *moments)
 
 
 def test_all_are_compared(torch):
