@@ -12,6 +12,9 @@ from library.weights.published import Published
 
 # The convolutions of squeeze-and-excitation, in torchvision and timm.
 _GATES = re.compile(r"\.(fc[12]|conv_reduce|conv_expand)\.weight$")
+# Their gain, and that in networks of more gates than `_MANY`, as EfficientNet-B6's: what passes
+# through grows with the depth, until every gate would be open or closed.
+_GAIN, _LITTLE, _MANY = 1e-2, 1e-6, 80
 
 
 def variables_of(published: Published, model: Any, size: int) -> dict[str, Any]:
@@ -31,16 +34,18 @@ def drawn(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
 
     Kernels keep the variance of what passes through relus, statistics are far from 0 and 1.
     """
-    return {name: _draw(name, tuple(shape)) for name, shape in shapes.items()}
+    gates = sum(len(shape) == 4 and bool(_GATES.search(name)) for name, shape in shapes.items())
+    gain = _LITTLE if gates > _MANY else _GAIN
+    return {name: _draw(name, tuple(shape), gain) for name, shape in shapes.items()}
 
 
-def _draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _draw(name: str, shape: tuple[int, ...], gate: float) -> np.ndarray:
     random = np.random.default_rng(zlib.crc32(name.encode()))
     if name.endswith("num_batches_tracked"):
         return np.asarray(7)
     if len(shape) > 1:
         # What opens and closes gates would make deep networks chaotic.
-        gain = 0.01 if len(shape) == 4 and _GATES.search(name) else 2
+        gain = gate if len(shape) == 4 and _GATES.search(name) else 2
         scale = np.sqrt(gain / np.prod(shape[1:]))
         return (scale * random.standard_normal(shape, np.float32)).astype(np.float32)
     if name.endswith(("weight", "running_var")):
