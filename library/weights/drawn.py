@@ -12,9 +12,9 @@ from library.weights.published import Published
 
 # The convolutions of squeeze-and-excitation, in torchvision and timm.
 _GATES = re.compile(r"\.(fc[12]|conv_reduce|conv_expand)\.weight$")
-# Their gain, and that in networks of more gates than `_MANY`, as EfficientNet-B6's: what passes
+# Their gain, and that in networks of more gates than `_MANY`, as EfficientNet-B5's: what passes
 # through grows with the depth, until every gate would be open or closed.
-_GAIN, _LITTLE, _MANY = 1e-2, 1e-6, 80
+_GAIN, _LITTLE, _MANY = 1e-2, 1e-6, 70
 
 
 def variables_of(published: Published, model: Any, size: int) -> dict[str, Any]:
