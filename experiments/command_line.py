@@ -16,6 +16,8 @@ import inspect
 import re
 import shlex
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,6 +34,7 @@ DEFAULT_CONFIG = "configs/digits/cnn.py"
 _ROOT = Path(__file__).resolve().parents[1]
 # Numbers of mallopt(3): M_TRIM_THRESHOLD, M_MMAP_MAX and M_ARENA_MAX.
 _KEEP = {-1: 2**31 - 1, -4: 0, -8: 1}
+_GIVEN_BACK_EVERY = 60.0
 _OVERRIDE = re.compile(r"--?config\.([^=]+)(?:=(.*))?", re.DOTALL)
 _overrides: dict[str, str] = {}
 _words: list[str] = []
@@ -282,11 +285,21 @@ def _keep_freed_memory() -> None:
 
     On CPU a step allocates its temporary memory anew, and glibc would give it back to the system
     each time: to have it cleared again page by page took a tenth to a sixth of a step of training.
+    What is kept falls to pieces over an hour, and the program grows; once a minute all that lies
+    unused is given back.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        for parameter, value in _KEEP.items():
-            mallopt(parameter, value)
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if not hasattr(library, "mallopt"):
+        return
+    for parameter, value in _KEEP.items():
+        library.mallopt(parameter, value)
+
+    def give_back():
+        while True:
+            time.sleep(_GIVEN_BACK_EVERY)
+            library.malloc_trim(0)
+
+    threading.Thread(target=give_back, daemon=True, name="give back memory").start()
 
 
 def _end(reason: Exception | str, code: int) -> NoReturn:
