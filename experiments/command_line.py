@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, NoReturn
 from absl import app, flags, logging
 
 from library.config import ConfigError, nearest, plain
+from library.parallel import processes
 
 UNDERSTOOD_NOT = 2
 STOPPED = 75
@@ -57,10 +58,10 @@ class Request(NamedTuple):
 def run(
     main: Callable[[], int | None], *, configurable: bool = True, words: Sequence[str] = ()
 ) -> None:
-    """Runs a program: parses the flags, calls `main`, and exits with its code.
+    """Runs a program: parses the flags, joins the run's other processes, if any, and calls `main`.
 
-    The errors of this project say all there is to say, and become a line or two on stderr; others
-    keep their traceback.
+    It exits with the code of `main`. The errors of this project say all there is to say, and become
+    a line or two on stderr; others keep their traceback.
 
     Args:
       main: the program.
@@ -73,6 +74,7 @@ def run(
         try:
             if _overrides and not configurable:
                 raise ConfigError(f"there is no config here for --config.{next(iter(_overrides))}")
+            processes.connect()
             sys.exit(main() or 0)
         except ConfigError as error:
             _end(error, UNDERSTOOD_NOT)
@@ -251,6 +253,10 @@ def _parse(argv: Sequence[str], expected: Sequence[str]) -> list[str]:
     arguments = list(argv)
     while arguments:
         argument = arguments.pop(0)
+        if argument == "--":
+            # What follows belongs to another program.
+            rest += [argument, *arguments]
+            break
         match = _OVERRIDE.fullmatch(argument)
         if match is None:
             rest.append(argument)

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
+from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
 from library import files, trees
@@ -106,10 +107,8 @@ class Checkpoints:
         """
         steps = sorted(self._latest.all_steps(), reverse=True)
         for tried, step in enumerate(steps):
-            try:
-                restored = self._read(step, like)
-            except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-                reason = _first_line(error)
+            restored, reason = self._attempt(step, like)
+            if restored is None:
                 logging.warning("checkpoint of step %d is damaged: %s", step, reason)
                 continue
             for damaged in steps[:tried]:
@@ -131,9 +130,25 @@ class Checkpoints:
             self._latest.close()
             self._best.close()
 
-    def _read(self, step: int, like: PyTree) -> Restored:
+    def _attempt(self, step: int, like: PyTree) -> tuple[Restored | None, str]:
+        """Reads a checkpoint, or says why some process cannot; all come to the same end."""
         directory = Path(self._latest.directory) / str(step)
-        _verify(directory, self._signature(directory))
+        restored, reason = None, "another process cannot read it"
+        try:
+            if jax.process_index() == 0:
+                _verify(directory, self._signature(directory))
+            sound = True
+        except OSError as error:
+            sound, reason = False, _first_line(error)
+        if not _everywhere(sound):
+            return None, reason
+        try:
+            restored = self._read(step, like)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            reason = _first_line(error)
+        return (restored if _everywhere(restored is not None) else None), reason
+
+    def _read(self, step: int, like: PyTree) -> Restored:
         abstract = {
             path: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
             for path, x in trees.flatten(like).items()
@@ -159,6 +174,8 @@ class Checkpoints:
             os.replace(source, target)
             # It would condemn the checkpoint that the run makes anew at this step.
             self._signature(source).unlink(missing_ok=True)
+        # The others look once it is gone.
+        _everywhere(True)
         self._latest.reload()
 
     def _forget_after(self, step: int) -> None:
@@ -219,6 +236,13 @@ def newest(workdir: Path, *, which: str = "latest") -> Path:
         hint = ": config.checkpoint.best names the metric to judge by" if which == "best" else ""
         raise ConfigError(f"{workdir} holds no {which} checkpoint (looked in {root}){hint}")
     return root / str(max(steps))
+
+
+def _everywhere(true: bool) -> bool:
+    """Tells whether all processes say so, once all have."""
+    if jax.process_count() == 1:
+        return true
+    return bool(np.all(multihost_utils.process_allgather(np.array(true))))
 
 
 def _manager(directory: Path, keep: int) -> ocp.CheckpointManager:

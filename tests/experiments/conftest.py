@@ -135,15 +135,42 @@ def start(tmp_path_factory):
         if strike:
             script = str(Path(__file__).with_name("strike.py"))
             command = [sys.executable, script, *map(str, strike), f"experiments.{name}"]
-        forced = f"--xla_force_host_platform_device_count={devices}"
-        environment = {**ENVIRONMENT, "PYTHONPATH": str(ROOT)}
-        environment["XLA_FLAGS"] = " ".join((forced, *flags))
         output = tmp_path_factory.mktemp("process")
         command += map(str, arguments)
-        processes.append(Process(command, output, environment, folder))
+        processes.append(Process(command, output, _environment(devices, *flags), folder))
         return processes[-1]
 
     yield run
     for process in processes:
         if process.popen.poll() is None:
             process.popen.kill()
+
+
+@pytest.fixture(scope="session")
+def launch(tmp_path_factory):
+    """Starts `python -m launch FLAGS... -- ARGUMENTS...`, its process `struck` by `strike`."""
+    launched = []
+
+    def run(
+        *given: object, flags: tuple = (), strike: tuple = (), struck: int = 0, devices: int = 1
+    ) -> Process:
+        command = [sys.executable, "-m", "launch", *flags, "--", *map(str, given)]
+        environment = _environment(devices)
+        if strike:
+            folder = str(Path(__file__).with_name("striking"))
+            environment["PYTHONPATH"] += os.pathsep + folder
+            environment |= {"STRIKE": " ".join(map(str, strike)), "STRIKE_PROCESS": str(struck)}
+        launched.append(Process(command, tmp_path_factory.mktemp("launch"), environment))
+        return launched[-1]
+
+    yield run
+    for process in launched:
+        if process.popen.poll() is None:
+            process.popen.terminate()
+            process.popen.wait(60)
+
+
+def _environment(devices: int, *flags: str) -> dict[str, str]:
+    forced = f"--xla_force_host_platform_device_count={devices}"
+    settings = {"XLA_FLAGS": " ".join((forced, *flags)), "PYTHONPATH": str(ROOT)}
+    return {**ENVIRONMENT, **settings}

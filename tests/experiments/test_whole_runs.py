@@ -6,29 +6,14 @@ import re
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 
 from library.training import checkpoints
+from tests.runs import TINY, check_same, outcome, rows, saved_steps
 
-# Small in everything, with all that a resumed run could lose: dropout, augmentation, batch
-# statistics, running averages, moments of the optimizer, and sums that are logged and saved at
-# different steps.
-TINY = (
-    "--config.total=60 steps",
-    "--config.dataset.train=train[:500]",
-    "--config.dataset.test=test[:100]",
-    "--config.dataset.batch_size=16",
-    "--config.model.widths=[4, 8]",
-    "--config.model.dropout=0.1",
-    "--config.ema.decay=0.9",
-    "--config.log_every=5 steps",
-    "--config.checkpoint.every=15 steps",
-    "--config.evaluate.test.every=20 steps",
-)
 KILLED = -signal.SIGKILL
 # Where a run is struck, as strike.py takes it: the function, its call, and a delay.
 MOMENTS = {
@@ -65,47 +50,6 @@ def undisturbed(start, tmp_path_factory):
     ended = start("train", f"--workdir={workdir}", *TINY).ended()
     assert ended.code == 0, ended
     return workdir
-
-
-def outcome(workdir: Path) -> dict:
-    """Returns everything about a finished run that does not depend on the clock."""
-    summary = json.loads((workdir / "summary.json").read_text())
-    steps = {
-        which: sorted(int(path.name) for path in (workdir / "checkpoints" / which).iterdir())
-        for which in ("latest", "best")
-    }
-    kept = ("status", "steps", "best", "result", "parameters", "skipped", "state_sha256")
-    return {
-        **{key: summary[key] for key in kept},
-        "metrics": without_rates(summary["metrics"]),
-        "rows": [without_rates(row) for row in rows(workdir)],
-        "checkpoints": steps,
-    }
-
-
-def rows(workdir: Path) -> list[dict]:
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-def without_rates(row: dict) -> dict:
-    return {k: v for k, v in row.items() if k != "wall_time" and not k.endswith("_per_second")}
-
-
-def check_same(workdir: Path, undisturbed: Path) -> None:
-    ours, theirs = outcome(workdir), outcome(undisturbed)
-    assert ours == theirs
-    files = {path.name for path in undisturbed.iterdir() if not path.name.startswith("events")}
-    assert {path.name for path in workdir.iterdir() if not path.name.startswith("events")} == files
-    for name in ("evaluation", "predictions", "augmented"):
-        with np.load(workdir / f"{name}.npz") as a, np.load(undisturbed / f"{name}.npz") as b:
-            assert sorted(a) == sorted(b)
-            for key in a:
-                np.testing.assert_array_equal(a[key], b[key])
-
-
-def saved_steps(workdir: Path) -> list[int]:
-    folder = workdir / "checkpoints" / "latest"
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
 
 
 def test_an_undisturbed_run(undisturbed):

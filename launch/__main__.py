@@ -1,0 +1,187 @@
+"""Starts a program on one or many machines: `python -m launch --on=PLACE ... -- <its flags>`.
+
+    python -m launch --on=local --processes=4 -- --config=configs/cifar10/resnet.py
+    python -m launch --on=slurm --nodes=4 --gpus_per_node=8 --time=24:00:00 -- --config=...
+    python -m launch --on=kubernetes --nodes=4 --gpus_per_node=8 --image=IMAGE -- --config=...
+    python -m launch --on=tpu --accelerator=v5litepod-16 --zone=ZONE --runtime=VERSION -- ...
+
+What stands behind `--` is what `python -m experiments.train` takes; `--program=evaluate` starts
+another one. `--sweep="optimizer.learning_rate=0.1,0.03;seed=0,1"` makes a run of every combination,
+each with a workdir below `--root`: an array job under Slurm, a few at a time on this machine.
+`--dry_run` shows exactly what would be submitted.
+
+Exit codes are those of the programs; of several runs, that of the first that failed.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from experiments import command_line
+from launch import job, kubernetes, local, slurm, sweep, tpu
+from library.config import ConfigError, check_choice
+
+_PROGRAMS = ("train", "evaluate", "generate")
+# Which flags each place reads, beside those that all do.
+_READ = {
+    "local": ("processes", "at_once"),
+    "slurm": (
+        *("nodes", "gpus_per_node", "processes", "time", "partition", "at_once"),
+        *("warning", "setup", "directive"),
+    ),
+    "kubernetes": ("nodes", "gpus_per_node", "image", "claim", "namespace", "restarts"),
+    "tpu": ("accelerator", "zone", "runtime", "project", "spot", "folder", "setup"),
+}
+
+
+_ON = flags.DEFINE_string("on", "local", f"Where to run: {', '.join(_READ)}.")
+_PROGRAM = flags.DEFINE_string("program", "train", f"What to run: {', '.join(_PROGRAMS)}.")
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Show what would be submitted, and stop.")
+_NAME = flags.DEFINE_string("name", None, "Of the job; by default that of the config.")
+_SWEEP = flags.DEFINE_string("sweep", None, 'Runs to make, "KEY=VALUE,VALUE;KEY=VALUE,...".')
+_SWEEP_ROOT = flags.DEFINE_string("root", None, "Folder of a sweep's workdirs; runs/ by default.")
+_AT_ONCE = flags.DEFINE_integer("at_once", 1, "Runs of a sweep at the same time.", lower_bound=1)
+_PROCESSES = flags.DEFINE_integer(
+    "processes", 1, "Processes of a run here; under Slurm, on each node without GPUs.", 1
+)
+_NODES = flags.DEFINE_integer("nodes", 1, "Machines of a run.", lower_bound=1)
+_GPUS = flags.DEFINE_integer("gpus_per_node", 0, "GPUs of each machine.", lower_bound=0)
+_TIME = flags.DEFINE_string("time", None, "Slurm's limit, HH:MM:SS or D-HH:MM:SS.")
+_PARTITION = flags.DEFINE_string("partition", None, "Slurm's queue.")
+_WARNING = flags.DEFINE_integer("warning", 120, "Seconds before the limit to save and leave.", 1)
+_SETUP = flags.DEFINE_string("setup", "", "Line of shell to run before the program.")
+_DIRECTIVE = flags.DEFINE_multi_string("directive", [], "Another line behind #SBATCH --.")
+_IMAGE = flags.DEFINE_string("image", None, "Container image, with this repository in it.")
+_CLAIM = flags.DEFINE_string("claim", None, "Persistent volume claim, mounted at /runs.")
+_NAMESPACE = flags.DEFINE_string("namespace", "default", "Of the cluster.")
+_RESTARTS = flags.DEFINE_integer("restarts", 3, "Of a job that fails.", lower_bound=0)
+_ACCELERATOR = flags.DEFINE_string("accelerator", None, "Type of the slice, v5litepod-16.")
+_ZONE = flags.DEFINE_string("zone", None, "Of the slice, us-central1-a.")
+_RUNTIME = flags.DEFINE_string("runtime", None, "Software of the machines, v2-alpha-tpuv5-lite.")
+_PROJECT = flags.DEFINE_string("project", None, "Of the cloud; gcloud's own by default.")
+_SPOT = flags.DEFINE_bool("spot", False, "Take capacity that may be taken away.")
+_FOLDER = flags.DEFINE_string("folder", "compendium", "Of this repository on the machines.")
+
+
+def main() -> int:
+    """Submits what the flags ask for, or shows it."""
+    place = _ON.value
+    check_choice("place", place, _READ)
+    check_choice("program", _PROGRAM.value, _PROGRAMS)
+    for flag in sorted({name for names in _READ.values() for name in names}):
+        if flags.FLAGS[flag].present and flag not in _READ[place]:
+            readers = " and ".join(other for other, names in _READ.items() if flag in names)
+            raise ConfigError(f"--{flag} is of --on={readers}, and means nothing to {place}")
+    return {"local": _local, "slurm": _slurm, "kubernetes": _kubernetes, "tpu": _tpu}[place]()
+
+
+def _local() -> int:
+    asked = _job(sys.executable, _PROCESSES.value)
+    if _DRY_RUN.value:
+        print(local.preview(asked), end="")
+        return 0
+    return local.run(asked, at_once=_AT_ONCE.value)
+
+
+def _slurm() -> int:
+    options = slurm.Options(
+        nodes=_NODES.value,
+        gpus_per_node=_GPUS.value,
+        processes_per_node=_PROCESSES.value,
+        time=_TIME.value,
+        partition=_PARTITION.value,
+        warning=_WARNING.value,
+        at_once=_AT_ONCE.value if flags.FLAGS["at_once"].present else 0,
+        directives=tuple(_DIRECTIVE.value),
+        setup=_SETUP.value,
+    )
+    asked = _job(sys.executable, options.nodes * (options.gpus_per_node or _PROCESSES.value))
+    logs = Path("runs") / "slurm"
+    script = slurm.script(asked, options, folder=str(Path.cwd()), logs=str(logs))
+    if _DRY_RUN.value:
+        print(script, end="")
+        return 0
+    # Slurm makes no folders, and a job without one for its output fails without a word.
+    logs.mkdir(parents=True, exist_ok=True)
+    print(f"job {slurm.submit(script)}; its output: {logs}")
+    return 0
+
+
+def _kubernetes() -> int:
+    options = kubernetes.Options(
+        image=_IMAGE.value or "",
+        nodes=_NODES.value,
+        gpus_per_node=_GPUS.value,
+        claim=_CLAIM.value,
+        namespace=_NAMESPACE.value,
+        restarts=_RESTARTS.value,
+    )
+    written = kubernetes.written(kubernetes.manifests(_job("python", options.nodes), options))
+    if _DRY_RUN.value:
+        print(written, end="")
+        return 0
+    print(kubernetes.submit(written), end="")
+    return 0
+
+
+def _tpu() -> int:
+    options = tpu.Options(
+        accelerator=_ACCELERATOR.value or "",
+        zone=_ZONE.value or "",
+        runtime=_RUNTIME.value or "",
+        project=_PROJECT.value,
+        folder=_FOLDER.value,
+        spot=_SPOT.value,
+        setup=_SETUP.value,
+    )
+    slices = tpu.slices(_job("python3", 1), options)
+    if _DRY_RUN.value:
+        print(tpu.preview(slices), end="")
+        return 0
+    return tpu.run(slices)
+
+
+def _job(python: str, processes: int) -> job.Job:
+    """Makes the job of this command line.
+
+    Raises:
+      ConfigError: a flag that the program does not take, a config or swept key that is not there.
+    """
+    arguments = command_line.words()
+    points = sweep.points(_SWEEP.value)
+    name = _NAME.value or "-".join(("compendium", _PROGRAM.value))
+    if _PROGRAM.value == "train":
+        name = _NAME.value or _checked(arguments, points)
+    elif _SWEEP.value:
+        raise ConfigError(f"--sweep is of runs that train, not of --program={_PROGRAM.value}")
+    root = _SWEEP_ROOT.value or f"runs/{name}"
+    program = f"experiments.{_PROGRAM.value}"
+    return job.Job(name, job.make_runs(program, arguments, points, root, python), processes)
+
+
+def _checked(arguments: list[str], points: list[sweep.Point]) -> str:
+    """Reads the config with the overrides of every run, and returns a name for it."""
+    config, overrides = command_line.DEFAULT_CONFIG, []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        if not equals or not re.fullmatch(r"--(config(\..+)?|workdir)", flag):
+            raise ConfigError(
+                f"{argument!r} is no flag of train: valid are --config=PATH, --config.KEY=VALUE "
+                "and --workdir=DIR"
+            )
+        if flag == "--config":
+            config = value
+        elif flag != "--workdir":
+            overrides.append((flag, value))
+    for point in points:
+        values, path, variant = command_line.load_config(config)
+        for flag, value in (*overrides, *(f.split("=", 1) for f in point.overrides)):
+            command_line.override(values, flag.removeprefix("--config."), value)
+    parts = (Path(path).parent.name, Path(path).stem, variant)
+    return re.sub(r"[^\w.-]+", "_", "-".join(part for part in parts if part))
+
+
+if __name__ == "__main__":
+    command_line.run(main, configurable=False, words=("the program's flags...",))

@@ -1,0 +1,67 @@
+"""What a launcher is handed: one program, its flags, and how many processes run it."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from launch.sweep import Point
+from library.config import ConfigError
+
+EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: saved, run the same command again.
+
+
+class Run(NamedTuple):
+    """One run: its name among others (empty if it is alone) and its command line."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+class Job(NamedTuple):
+    """What is submitted.
+
+    Attributes:
+      name: as the scheduler shows it.
+      runs: one, or those of a sweep.
+      processes: of each run.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    processes: int
+
+
+def make_runs(
+    program: str, arguments: Sequence[str], points: Sequence[Point], root: str, python: str
+) -> tuple[Run, ...]:
+    """Makes the command of every point of a sweep; each has its own workdir below `root`.
+
+    Args:
+      program: a module, "experiments.train".
+      arguments: its flags, as they stood behind "--".
+      points: of the sweep, or one without a name.
+      root: of the sweep's workdirs.
+      python: the interpreter.
+
+    Raises:
+      ConfigError: a sweep whose arguments name one workdir for all, or override a swept key.
+    """
+    given = any(a.startswith(("--workdir", "-workdir")) for a in arguments)
+    if len(points) > 1 and given:
+        raise ConfigError("--workdir is one run's: with --sweep, --root=DIR holds one a run")
+    for flag in points[0].overrides:
+        key = flag.partition("=")[0]
+        if any(a.partition("=")[0] == key for a in arguments):
+            raise ConfigError(f"{key} is swept, and given behind -- as well")
+    runs = []
+    for point in points:
+        own = [f"--workdir={PurePosixPath(root) / point.name}"] if point.name else []
+        command = (python, "-m", program, *arguments, *point.overrides, *own)
+        runs.append(Run(point.name, command))
+    return tuple(runs)
+
+
+def shown(command: Sequence[str]) -> str:
+    """Returns a command as a shell reads it."""
+    return shlex.join(command)

@@ -1,0 +1,182 @@
+"""Processes on this machine: those of one run together, the runs of a sweep a few at a time."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, NamedTuple
+
+from launch.job import EXIT_STOPPED, Job, Run, shown
+from library.parallel import processes
+
+# Seconds that the others have to leave by themselves once one has ended badly.
+GRACE = 20
+
+
+class Ended(NamedTuple):
+    """How a run ended: its exit code and, if it is not 0, what it came from."""
+
+    code: int
+    reason: str
+
+
+def run(job: Job, *, at_once: int, out: IO[str] = sys.stdout) -> int:
+    """Runs a job to its end and returns its exit code.
+
+    A signal to stop is handed on to all processes. The lines of process 0 are shown as they come,
+    those of the others with their number before them; of a sweep, each with its run's name.
+
+    Args:
+      job: its runs and the processes of each.
+      at_once: runs of a sweep at the same time.
+      out: where lines are shown.
+
+    Returns:
+      0 if all runs ended well, 75 if some were stopped and none failed, else the first failure's.
+    """
+    started: list[subprocess.Popen] = []
+    lock = threading.Lock()
+    stopping = threading.Event()
+
+    def say(line: str) -> None:
+        with lock:
+            out.write(line)
+            out.flush()
+
+    def one(each: Run) -> Ended:
+        if stopping.is_set():
+            return Ended(EXIT_STOPPED, f"{each.name or job.name}: not started")
+        return _run(each, job.processes, started, lock, say)
+
+    with _handing_on(started, lock, stopping), ThreadPoolExecutor(at_once) as pool:
+        ended = list(pool.map(one, job.runs))
+    for end in ended:
+        if end.reason:
+            say(f"{end.reason}\n")
+    codes = [end.code for end in ended if end.code]
+    failures = [code for code in codes if code != EXIT_STOPPED]
+    return (failures or codes or [0])[0]
+
+
+def preview(job: Job) -> str:
+    """Returns the commands that `run` would start, with the variables of each."""
+    lines = []
+    for each in job.runs:
+        for place in range(job.processes):
+            variables = _variables(job.processes, place, "localhost:PORT")
+            lines.append(
+                " ".join([*(f"{k}={v}" for k, v in variables.items()), shown(each.command)])
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _variables(count: int, place: int, coordinator: str) -> dict[str, str]:
+    if count == 1:
+        return {}
+    return {
+        processes.COORDINATOR: coordinator,
+        processes.COUNT: str(count),
+        processes.PLACE: str(place),
+        # A GPU each, where there are any.
+        "JAX_LOCAL_DEVICE_IDS": str(place),
+    }
+
+
+def _run(each: Run, count: int, started: list, lock: threading.Lock, say) -> Ended:
+    coordinator = f"localhost:{_free_port()}"
+    own, readers = [], []
+    for place in range(count):
+        environment = {**os.environ, **_variables(count, place, coordinator)}
+        process = subprocess.Popen(
+            each.command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        with lock:
+            started.append(process)
+        own.append(process)
+        prefix = f"{each.name}: " if each.name else ""
+        prefix += f"[{place}] " if place else ""
+        reader = threading.Thread(target=_copy, args=(process.stdout, prefix, say), daemon=True)
+        reader.start()
+        readers.append(reader)
+    ended = _wait(own, each.name)
+    for reader in readers:
+        reader.join(timeout=5)
+    return ended
+
+
+def _copy(source: IO[str], prefix: str, say) -> None:
+    for line in source:
+        say(prefix + (line if line.endswith("\n") else f"{line}\n"))
+
+
+def _wait(own: Sequence[subprocess.Popen], name: str) -> Ended:
+    """Waits for all processes of a run; once one has failed, ends the others."""
+    first: tuple[int, int] | None = None
+    deadline = None
+    while True:
+        codes = [process.poll() for process in own]
+        if first is None:
+            bad = [(place, code) for place, code in enumerate(codes) if code]
+            failed = [(place, code) for place, code in bad if code != EXIT_STOPPED]
+            if failed or bad:
+                first = (failed or bad)[0]
+                deadline = time.monotonic() + GRACE
+        if all(code is not None for code in codes):
+            break
+        if deadline is not None and time.monotonic() > deadline:
+            for process in own:
+                if process.poll() is None:
+                    _signal(process, signal.SIGKILL)
+            deadline = None
+        time.sleep(0.1)
+    if first is None:
+        return Ended(0, "")
+    place, code = first
+    code = 128 - code if code < 0 else code
+    told = f"killed by {signal.Signals(code - 128).name}" if code > 128 else f"exit code {code}"
+    label = f"{name}: " if name else ""
+    if code == EXIT_STOPPED:
+        return Ended(code, f"{label}stopped and saved; run the same command again")
+    return Ended(
+        code, f"{label}process {place} of {len(own)} failed ({told}); the others were ended"
+    )
+
+
+@contextlib.contextmanager
+def _handing_on(started: list, lock: threading.Lock, stopping: threading.Event) -> Iterator[None]:
+    def hand_on(number, frame):
+        stopping.set()
+        for process in list(started):
+            if process.poll() is None:
+                _signal(process, signal.SIGTERM)
+
+    watched = (signal.SIGTERM, signal.SIGINT)
+    previous = {number: signal.signal(number, hand_on) for number in watched}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _signal(process: subprocess.Popen, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("localhost", 0))
+        return held.getsockname()[1]

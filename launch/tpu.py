@@ -1,0 +1,155 @@
+"""Google Cloud TPU: queued resources, one virtual machine a host of the slice.
+
+`gcloud` asks for the slice, and runs the program on all of its hosts once it is there; JAX finds
+the others by the metadata of the machines. Where a run's slice was taken away, the same command
+asks for another, and the run goes on from its last checkpoint (in a bucket, or on a disk that
+stays).
+"""
+
+import shlex
+import subprocess
+import time
+from typing import NamedTuple
+
+from launch.job import Job, Run, shown
+from library.config import ConfigError
+from library.parallel import processes
+
+_GCLOUD = ("gcloud", "compute", "tpus")
+# States of a queued resource that do not become ACTIVE any more.
+_LOST = ("FAILED", "SUSPENDING", "SUSPENDED", "DELETING")
+
+
+class Options(NamedTuple):
+    """What is asked of Cloud TPU.
+
+    Attributes:
+      accelerator: type of the slice, "v5litepod-16".
+      zone: "us-central1-a".
+      runtime: software of the machines, "v2-alpha-tpuv5-lite".
+      project: of the cloud; gcloud's own if left out.
+      folder: of the repository on the machines.
+      spot: take capacity that may be taken away.
+      setup: a line of shell before the program, such as one that installs what it needs.
+    """
+
+    accelerator: str
+    zone: str
+    runtime: str
+    project: str | None = None
+    folder: str = "compendium"
+    spot: bool = False
+    setup: str = ""
+
+
+class Slice(NamedTuple):
+    """The commands of one run.
+
+    Attributes:
+      create: asks for the slice.
+      state: prints what became of the request.
+      delete: gives the slice back.
+      program: runs on all hosts of the slice.
+    """
+
+    create: tuple[str, ...]
+    state: tuple[str, ...]
+    delete: tuple[str, ...]
+    program: tuple[str, ...]
+
+
+def slices(job: Job, options: Options) -> list[Slice]:
+    """Returns the commands of each run of a job.
+
+    Raises:
+      ConfigError: no accelerator, zone or runtime is named.
+    """
+    for flag in ("accelerator", "zone", "runtime"):
+        if not getattr(options, flag):
+            raise ConfigError(f"--on=tpu needs --{flag}")
+    several = len(job.runs) > 1
+    names = [f"{job.name}-{i}" if several else job.name for i in range(len(job.runs))]
+    return [_slice(_label(name), run, options) for name, run in zip(names, job.runs)]
+
+
+def preview(found: list[Slice]) -> str:
+    """Returns the commands that `run` gives, in turn."""
+    lines = [shown(command) for each in found for command in (each.create, each.program)]
+    return "\n".join(lines) + "\n"
+
+
+def run(found: list[Slice], *, every: float = 30, say=print) -> int:
+    """Asks for each slice, waits until it is there, runs its program and gives it back.
+
+    Args:
+      found: the runs, one after the other.
+      every: seconds between two questions for the state.
+      say: shows a line.
+
+    Returns:
+      0, or the first exit code of a program that is not 0; its slice is then kept.
+
+    Raises:
+      ConfigError: there is no gcloud here, or it refuses.
+    """
+    for each in found:
+        if _state(each) in ("", *_LOST):
+            _ask(each)
+        while (state := _state(each)) != "ACTIVE":
+            if state in ("", *_LOST):
+                raise ConfigError(f"the slice is {state or 'gone'}: give the same command again")
+            say(f"waiting for the slice: {state}")
+            time.sleep(every)
+        code = subprocess.run(each.program).returncode
+        if code:
+            return code
+        _gcloud(each.delete)
+    return 0
+
+
+def _ask(each: Slice) -> None:
+    if _state(each):
+        _gcloud(each.delete)
+    _gcloud(each.create)
+
+
+def _state(each: Slice) -> str:
+    """Returns the state of a request, "" where there is none."""
+    try:
+        done = subprocess.run(each.state, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise ConfigError("there is no gcloud here: install Google Cloud's command line") from None
+    if done.returncode and "NOT_FOUND" not in done.stderr:
+        raise ConfigError(f"gcloud refused: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def _gcloud(command: tuple[str, ...]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise ConfigError(f"gcloud refused: {done.stderr.strip()}")
+
+
+def _slice(name: str, run: Run, options: Options) -> Slice:
+    place = [f"--zone={options.zone}"]
+    place += [f"--project={options.project}"] if options.project else []
+    queued = (*_GCLOUD, "queued-resources")
+    steps = [f"cd {shlex.quote(options.folder)}", options.setup]
+    steps.append(f"{processes.CLUSTER}=cloud_tpu {shown(run.command)}")
+    request = [
+        f"--node-id={name}",
+        f"--accelerator-type={options.accelerator}",
+        f"--runtime-version={options.runtime}",
+        *(["--spot"] if options.spot else []),
+    ]
+    told = " && ".join(filter(None, steps))
+    return Slice(
+        create=(*queued, "create", name, *request, *place),
+        state=(*queued, "describe", name, "--format=value(state.state)", *place),
+        delete=(*queued, "delete", name, "--force", "--quiet", *place),
+        program=(*_GCLOUD, "tpu-vm", "ssh", name, "--worker=all", f"--command={told}", *place),
+    )
+
+
+def _label(name: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")

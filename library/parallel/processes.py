@@ -1,0 +1,73 @@
+"""Joining the processes of one run: `connect` is the first thing that a program does.
+
+A launcher says in the environment who belongs together; JAX's own service does the rest. Under
+Slurm and on a TPU pod JAX finds the others by itself.
+"""
+
+import os
+from collections.abc import Mapping
+
+from library.config import ConfigError
+
+# Seconds: until all processes have come, until a silent one counts as dead, and until all have
+# left. The second bounds how long the others outlive one that failed.
+INITIALIZATION, HEARTBEAT, SHUTDOWN = 300, 30, 60
+COORDINATOR, COUNT, PLACE = (
+    "COMPENDIUM_COORDINATOR",
+    "COMPENDIUM_PROCESSES",
+    "COMPENDIUM_PROCESS",
+)
+CLUSTER = "COMPENDIUM_CLUSTER"
+CLUSTERS = ("slurm", "cloud_tpu")
+
+
+def connect(environment: Mapping[str, str] | None = None) -> None:
+    """Joins this process to the others of its run; does nothing where there are none.
+
+    Read are COMPENDIUM_COORDINATOR (host:port of process 0), COMPENDIUM_PROCESSES and
+    COMPENDIUM_PROCESS, or COMPENDIUM_CLUSTER, a scheduler that JAX asks itself.
+
+    Raises:
+      ConfigError: some of the variables are missing, or their values are not understood.
+    """
+    environment = os.environ if environment is None else environment
+    arguments = _arguments(environment)
+    if arguments is None:
+        return
+    import jax
+
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(
+        **arguments,
+        initialization_timeout=INITIALIZATION,
+        heartbeat_timeout_seconds=HEARTBEAT,
+        shutdown_timeout_seconds=SHUTDOWN,
+    )
+
+
+def _arguments(environment: Mapping[str, str]) -> dict | None:
+    cluster = environment.get(CLUSTER)
+    if cluster is not None:
+        if cluster not in CLUSTERS:
+            raise ConfigError(f"{CLUSTER}={cluster!r}: valid are {', '.join(CLUSTERS)}")
+        return {"cluster_detection_method": cluster}
+    named = {name: environment.get(name) for name in (COORDINATOR, COUNT, PLACE)}
+    if not any(named.values()):
+        return None
+    missing = [name for name, value in named.items() if not value]
+    if missing:
+        raise ConfigError(f"{', '.join(missing)}: not set, though others of its kind are")
+    count, place = (_number(name, named[name]) for name in (COUNT, PLACE))
+    if not 0 <= place < count:
+        raise ConfigError(f"{PLACE}={place}: valid are 0 to {count - 1}, one below {COUNT}")
+    return {
+        "coordinator_address": named[COORDINATOR],
+        "num_processes": count,
+        "process_id": place,
+    }
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isdigit():
+        raise ConfigError(f"{name}={text!r} is no whole number")
+    return int(text)

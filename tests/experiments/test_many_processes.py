@@ -1,0 +1,163 @@
+"""Runs of several processes: equal to one process, stopped and killed together, brought back."""
+
+import json
+import re
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from library.training import checkpoints
+from tests.runs import TINY, check_same, outcome, rows, saved_steps
+
+TWO = ("--on=local", "--processes=2")
+FOUR = ("--on=local", "--processes=4")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(launch, tmp_path_factory):
+    """The workdir of a run of two processes that nothing happened to."""
+    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
+    ended = launch(f"--workdir={workdir}", *TINY, flags=TWO).ended()
+    assert ended.code == 0, ended
+    return workdir
+
+
+def test_two_processes_are_one_with_two_devices(start, undisturbed, tmp_path):
+    alone = start("train", f"--workdir={tmp_path}/run", *TINY, devices=2).ended()
+    assert alone.code == 0, alone
+    check_same(undisturbed, tmp_path / "run")
+    assert len(rows(undisturbed)) == 12
+
+
+@pytest.mark.full
+def test_four_processes_are_one_with_four_devices(launch, start, tmp_path):
+    for name, run in (
+        ("one", start("train", f"--workdir={tmp_path}/one", *TINY, devices=4)),
+        ("four", launch(f"--workdir={tmp_path}/four", *TINY, flags=FOUR)),
+    ):
+        assert run.ended().code == 0, name
+    one, four = rows(tmp_path / "one"), rows(tmp_path / "four")
+    assert [row["step"] for row in four] == [row["step"] for row in one]
+    for ours, theirs in zip(four, one):
+        assert ours["train/loss"] == pytest.approx(theirs["train/loss"], rel=1e-5)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_to_one_process_stops_all_and_loses_nothing(launch, tmp_path, undisturbed, rank):
+    workdir = tmp_path / "run"
+    strike = ("library.training.loop:_Run._at", 18, 0, "SIGTERM")
+    ended = launch(f"--workdir={workdir}", *TINY, flags=TWO, strike=strike, struck=rank).ended()
+    assert ended.code == 75, ended
+    assert "stopped and saved; run the same command again" in ended.out
+    assert saved_steps(workdir)[-1] >= 18
+    ended = launch(f"--workdir={workdir}", *TINY, flags=TWO).ended()
+    assert ended.code == 0, ended
+    check_same(workdir, undisturbed)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        ("library.training.loop:_Run._at", 23, 0),
+        ("library.training.checkpoints:Checkpoints.save", 2, 0),
+        ("library.training.checkpoints:Checkpoints.save", 2, 0.02),
+        ("library.training.loop:measured", 2, 0),
+    ],
+)
+def test_a_process_that_is_killed_ends_the_others(launch, tmp_path, undisturbed, rank, moment):
+    workdir, strike = tmp_path / "run", (*moment, "SIGKILL")
+    begun = time.monotonic()
+    ended = launch(f"--workdir={workdir}", *TINY, flags=TWO, strike=strike, struck=rank).ended(180)
+    assert ended.code == 128 + signal.SIGKILL
+    assert f"process {rank} of 2 failed (killed by SIGKILL); the others were ended" in ended.out
+    assert time.monotonic() - begun < 120
+    ended = launch(f"--workdir={workdir}", *TINY, flags=TWO).ended()
+    assert ended.code == 0, ended
+    check_same(workdir, undisturbed)
+
+
+@pytest.mark.full
+def test_a_process_that_is_stopped_ends_the_others(launch, tmp_path, undisturbed):
+    workdir = tmp_path / "run"
+    strike = ("library.training.loop:_Run._at", 23, 0, "SIGSTOP")
+    begun = time.monotonic()
+    ended = launch(f"--workdir={workdir}", *TINY, flags=TWO, strike=strike, struck=1).ended(240)
+    assert ended.code not in (0, 75)
+    assert time.monotonic() - begun < 180
+    ended = launch(f"--workdir={workdir}", *TINY, flags=TWO).ended()
+    assert ended.code == 0, ended
+    check_same(workdir, undisturbed)
+
+
+@pytest.mark.full
+def test_a_run_goes_on_on_other_machines(launch, start, tmp_path):
+    """Eight devices, then four, then two processes of two, then one: each for fifteen steps."""
+    workdir, strike = tmp_path / "run", ("library.training.loop:_Run._at", 15, 0, "SIGTERM")
+    given = (f"--workdir={workdir}", *TINY)
+    assert start("train", *given, devices=8, strike=strike).ended().code == 75
+    assert start("train", *given, devices=4, strike=strike).ended().code == 75
+    assert launch(*given, flags=TWO, devices=2, strike=strike).ended().code == 75
+    assert start("train", *given).ended().code == 0
+    alone = start("train", f"--workdir={tmp_path}/alone", *TINY).ended()
+    assert alone.code == 0, alone
+    ours, theirs = rows(workdir), rows(tmp_path / "alone")
+    assert [row["step"] for row in ours] == [row["step"] for row in theirs]
+    for row, other in zip(ours, theirs):
+        assert row["train/loss"] == pytest.approx(other["train/loss"], rel=1e-5)
+
+
+@pytest.mark.full
+def test_what_is_restored_elsewhere_is_what_was_saved(launch, start, tmp_path):
+    workdir = tmp_path / "run"
+    given = (f"--workdir={workdir}", *TINY, "--config.total=30 steps")
+    assert launch(*given, flags=TWO, devices=2).ended().code == 0
+    step, saved = checkpoints.load(workdir)
+    assert step == 30
+    ended = start("evaluate", f"--workdir={workdir}").ended()
+    assert ended.code == 0, ended
+    found = json.loads((workdir / "evaluation-latest.json").read_text())
+    assert found["test/accuracy"] == rows(workdir)[-1]["test/accuracy"]
+    assert found["test/loss"] == pytest.approx(rows(workdir)[-1]["test/loss"], rel=1e-5)
+    assert all(np.isfinite(leaf).all() for leaf in saved.values() if leaf.dtype == np.float32)
+
+
+@pytest.mark.full
+def test_a_damaged_checkpoint_is_set_aside_by_all(launch, tmp_path, undisturbed):
+    workdir = tmp_path / "run"
+    strike = ("library.training.loop:_Run._at", 40, 0, "SIGTERM")
+    launch(f"--workdir={workdir}", *TINY, flags=TWO, strike=strike).ended()
+    newest = workdir / "checkpoints" / "latest" / str(saved_steps(workdir)[-1])
+    largest = max((p for p in newest.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+    ended = launch(f"--workdir={workdir}", *TINY, flags=TWO).ended()
+    assert ended.code == 0, ended
+    assert "resuming at step 30" in ended.out
+    assert (workdir / "checkpoints" / "damaged" / newest.name).is_dir()
+    assert outcome(workdir) == outcome(undisturbed)
+
+
+@pytest.mark.full
+def test_a_config_that_is_not_understood_ends_all_processes(launch, tmp_path):
+    ended = launch(f"--workdir={tmp_path}/run", "--config.modell.x=1", flags=TWO).ended(120)
+    assert ended.code == 2
+    assert "modell" in ended.out
+    assert "exit code 2" in ended.out
+
+
+@pytest.mark.full
+def test_runs_of_a_sweep_have_workdirs_of_their_own(launch, tmp_path):
+    sweep = ("--sweep=seed=0,1;optimizer.learning_rate=0.01", f"--root={tmp_path}", "--at_once=2")
+    ended = launch(*TINY, "--config.total=10 steps", flags=("--on=local", *sweep)).ended()
+    assert ended.code == 0, ended
+    names = [f"seed={seed},learning_rate=0.01" for seed in (0, 1)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    for seed, name in enumerate(names):
+        assert json.loads((tmp_path / name / "config.json").read_text())["seed"] == seed
+        assert re.search(rf"^{re.escape(name)}: step 10/10", ended.out, re.MULTILINE)

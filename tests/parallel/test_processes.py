@@ -1,0 +1,44 @@
+"""What the environment says of the processes of a run."""
+
+import pytest
+
+from library.config import ConfigError
+from library.parallel import processes
+
+THREE = {
+    processes.COORDINATOR: "localhost:1234",
+    processes.COUNT: "4",
+    processes.PLACE: "3",
+}
+
+
+def test_three_variables_say_who_belongs_together():
+    assert processes._arguments(THREE) == {
+        "coordinator_address": "localhost:1234",
+        "num_processes": 4,
+        "process_id": 3,
+    }
+
+
+def test_a_scheduler_is_asked_by_name():
+    found = processes._arguments({processes.CLUSTER: "slurm"})
+    assert found == {"cluster_detection_method": "slurm"}
+
+
+def test_alone_there_is_nobody_to_join():
+    assert processes._arguments({}) is None
+    assert processes.connect({}) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({processes.PLACE: "4"}, "COMPENDIUM_PROCESS=4: valid are 0 to 3"),
+        ({processes.PLACE: ""}, "COMPENDIUM_PROCESS: not set, though others of its kind are"),
+        ({processes.COUNT: "two"}, "COMPENDIUM_PROCESSES='two' is no whole number"),
+        ({processes.CLUSTER: "lsf"}, "COMPENDIUM_CLUSTER='lsf': valid are slurm, cloud_tpu"),
+    ],
+)
+def test_what_is_not_understood_is_refused(changed, message):
+    with pytest.raises(ConfigError, match=message):
+        processes.connect({**THREE, **changed})
