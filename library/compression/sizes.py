@@ -13,7 +13,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float, PyTree, Shaped, UInt8
 
-from library.weights import costs
+from library import costs
 
 
 class Packed(NamedTuple):

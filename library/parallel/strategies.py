@@ -26,6 +26,8 @@ class Strategy(NamedTuple):
       mesh: the devices, by axis.
       axis_name: the axis to sum over inside a step, or None where the compiler does it.
       batch_shards: parts that a batch is split into.
+      describe: shapes of a state, of a batch of all processes and of what is the same on all
+        devices -> the same with their places, to compile for before there are any arrays.
       put: this process's part of a batch, numpy arrays -> the batch on the devices.
       replicate: host arrays -> the same on every device.
       init: `(f, *arguments)` -> `f(*arguments)`, born sharded.
@@ -38,6 +40,7 @@ class Strategy(NamedTuple):
     mesh: Mesh
     axis_name: str | None
     batch_shards: int
+    describe: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree, PyTree]]
     put: Callable[[Mapping[str, np.ndarray]], dict[str, jax.Array]]
     replicate: Callable[[PyTree], PyTree]
     init: Callable[..., PyTree]
@@ -83,6 +86,10 @@ def _jit(mesh: Mesh, rules: Sequence[sharding.Rule]) -> Strategy:
         shardings = sharding.shardings(jax.eval_shape(f, *arguments), mesh, rules)
         return jax.jit(f, out_shardings=shardings)(*arguments)
 
+    def describe(state, batch, rest):
+        state = _placed(state, sharding.shardings(state, mesh, rules))
+        return state, _placed(batch, examples), _placed(rest, replicated)
+
     def update(f, carry):
         kept = jax.tree.map(lambda x: x.sharding, carry)
         return jax.jit(f, out_shardings=(kept, replicated), donate_argnums=0)
@@ -91,6 +98,7 @@ def _jit(mesh: Mesh, rules: Sequence[sharding.Rule]) -> Strategy:
         mesh=mesh,
         axis_name=None,
         batch_shards=mesh.shape["data"] * mesh.shape["fsdp"],
+        describe=describe,
         put=lambda batch: _from_local(batch, examples),
         replicate=lambda tree: _replicated(tree, replicated),
         init=init,
@@ -112,6 +120,11 @@ def _pmap(mesh: Mesh) -> Strategy:
         local = shards // jax.process_count()
         parts = {k: v.reshape(local, -1, *v.shape[1:]) for k, v in batch.items()}
         return _from_local(parts, examples)
+
+    def describe(state, batch, rest):
+        split = {k: (shards, x.shape[0] // shards, *x.shape[1:]) for k, x in batch.items()}
+        batch = {k: jax.ShapeDtypeStruct(split[k], x.dtype) for k, x in batch.items()}
+        return _placed(state, replicated), _placed(batch, examples), _placed(rest, replicated)
 
     def compiled(f, **options):
         if jax.process_count() > 1:
@@ -141,6 +154,7 @@ def _pmap(mesh: Mesh) -> Strategy:
         mesh=mesh,
         axis_name=axis,
         batch_shards=shards,
+        describe=describe,
         put=put,
         replicate=lambda tree: _replicated(tree, replicated),
         init=lambda f, *arguments: jax.jit(f, out_shardings=replicated)(*arguments),
@@ -168,6 +182,15 @@ def _pmap_of_processes(f: Callable, mesh: Mesh, **options: Any) -> Callable:
         check_vma=False,
     )
     return jax.jit(spread, **options)
+
+
+def _placed(shapes: PyTree, places: PyTree) -> PyTree:
+    """Returns shapes with their shardings, given for each or one for all."""
+    if isinstance(places, NamedSharding):
+        places = jax.tree.map(lambda _: places, shapes)
+    return jax.tree.map(
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes, places
+    )
 
 
 def _from_local(batch: Mapping[str, np.ndarray], layout: NamedSharding) -> dict[str, jax.Array]:

@@ -23,6 +23,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 from jax.experimental import multihost_utils
 from jaxtyping import PyTree
+from orbax.checkpoint.options import MultiprocessingOptions
 
 from library import files, trees
 from library.config import ConfigError
@@ -247,7 +248,11 @@ def _everywhere(true: bool) -> bool:
 
 def _manager(directory: Path, keep: int) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep, cleanup_tmp_directories=True, enable_async_checkpointing=True
+        max_to_keep=keep,
+        cleanup_tmp_directories=True,
+        enable_async_checkpointing=True,
+        # Two managers that save at once would wait for one another at barriers of one name.
+        multiprocessing_options=MultiprocessingOptions(barrier_sync_key_prefix=directory.name),
     )
     return ocp.CheckpointManager(directory, options=options)
 

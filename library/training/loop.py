@@ -341,11 +341,21 @@ def initial_carry(plan: Plan, feed: Feed) -> Carry:
     """Makes the carry of step 0: the state born sharded, and the sums beside it everywhere."""
     initialise = functools.partial(initial_state, plan)
     state = plan.strategy.init(initialise, feed.first, feed.constants)
+    return Carry(state, *plan.strategy.replicate(_zeros(plan)))
+
+
+def carry_like(plan: Plan) -> Carry:
+    """Returns the shapes of a plan's carry."""
+    around = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), _zeros(plan))
+    return Carry(plan.state, *around)
+
+
+def _zeros(plan: Plan) -> tuple[Any, Any, Any]:
     zeros = {k: [np.zeros(x.shape, np.float32) for x in v] for k, v in plan.metrics.items()}
     flags = zeros.pop("nonfinite", [np.zeros(1)])[0]
     skipped = {"steps": np.int32(0), "examples": np.int32(0)}
     totals = {name: tuple(pair) for name, pair in zeros.items()}
-    return Carry(state, *plan.strategy.replicate((totals, skipped, flags > 0)))
+    return totals, skipped, flags > 0
 
 
 def _flags(measured: Metrics) -> jax.Array:

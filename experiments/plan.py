@@ -1,0 +1,58 @@
+"""Says what a run will cost, and whether it fits: `python -m experiments.plan --config=PATH ...`.
+
+    python -m experiments.plan --config=configs/imagenet/vit.py:b16 --devices=256 --chip=v5e
+    python -m experiments.plan --config=... --devices=8 --hbm=40 --config.parallel.mesh.fsdp=8
+
+No accelerator is needed: the step is compiled for as many CPU devices. Data need to be there only
+as far as a config's sizes come from them (`--config.dataset.name=synthetic` otherwise). The least
+time of a step is that of the chip's roofline: its peak, its memory's and its links' bandwidth.
+
+Exit codes: 0 it fits; 1 it does not; 2 the request was not understood.
+"""
+
+import os
+import re
+
+from absl import flags
+
+from experiments import command_line
+from library.config import check_choice
+from library.parallel.chips import CHIPS
+
+_CONFIG = flags.DEFINE_string(
+    "config", command_line.DEFAULT_CONFIG, "Config file, PATH[:VARIANT]; see configs/."
+)
+_DEVICES = flags.DEFINE_integer("devices", 1, "Accelerators of the run.", lower_bound=1)
+_HBM = flags.DEFINE_float("hbm", None, "GB of memory of each; the chip's by default.", 0.001)
+_CHIP = flags.DEFINE_string("chip", "h100", f"Kind of accelerator: {', '.join(CHIPS)}.")
+_COUNT = re.compile(r"--xla_force_host_platform_device_count=\d+")
+
+
+def main() -> int:
+    """Compiles the step for the devices, and prints its cost."""
+    check_choice("chip", _CHIP.value, CHIPS)
+    request = command_line.request(_CONFIG.value)
+    # Read when JAX first looks for devices.
+    forced = f"--xla_force_host_platform_device_count={_DEVICES.value}"
+    os.environ["XLA_FLAGS"] = f"{_COUNT.sub('', os.environ.get('XLA_FLAGS', ''))} {forced}"
+    os.environ["JAX_PLATFORMS"] = "cpu"
+
+    from rich.console import Console
+
+    from library.reporting import costs
+    from library.training import planning
+    from library.training.recipe import make_plan
+
+    chip = CHIPS[_CHIP.value]
+    memory = _HBM.value * 1e9 if _HBM.value else chip.memory
+    plan = make_plan(request.values | {"evaluate": {}, "checkpoint": {}, "reported": None})
+    found = planning.cost(plan)
+    bound = planning.roofline(found, chip)
+    Console(soft_wrap=True).print(
+        costs.table(found, bound, _CHIP.value, memory, plan.dataset.batch_size), highlight=False
+    )
+    return 0 if found.peak_bytes <= memory else 1
+
+
+if __name__ == "__main__":
+    command_line.run(main)
