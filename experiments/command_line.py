@@ -92,7 +92,11 @@ def run(
     # Orbax warns of what it does itself, such as a checkpoint read without its outer metadata.
     logging.get_absl_logger().addFilter(lambda record: "orbax" not in record.pathname)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    app.run(guarded, flags_parser=functools.partial(_parse, expected=words))
+    try:
+        app.run(guarded, flags_parser=functools.partial(_parse, expected=words))
+    except BaseException as ended:
+        processes.abandon_unless(ended, (0, None, STOPPED))
+        raise
 
 
 def words() -> list[str]:

@@ -27,8 +27,6 @@ _WORKDIR = flags.DEFINE_string(
 
 def main() -> int:
     """Trains, writes summary.json and the report, and prints the result beside the claim."""
-    # The loop saves and leaves when it is asked to stop; before it there is nothing to save.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(command_line.STOPPED))
     request = command_line.request(_CONFIG.value)
     workdir = Path(_WORKDIR.value or Path("runs") / request.name).expanduser()
 
@@ -43,4 +41,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # The loop saves and leaves when it is asked to stop; before it there is nothing to save. Of
+    # several processes, which are joined after this, JAX's own service takes the signal.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(command_line.STOPPED))
     command_line.run(main)

@@ -5,7 +5,9 @@ Slurm and on a TPU pod JAX finds the others by itself.
 """
 
 import os
-from collections.abc import Mapping
+import sys
+import traceback
+from collections.abc import Collection, Mapping
 
 from library.config import ConfigError
 
@@ -43,6 +45,31 @@ def connect(environment: Mapping[str, str] | None = None) -> None:
         heartbeat_timeout_seconds=HEARTBEAT,
         shutdown_timeout_seconds=SHUTDOWN,
     )
+
+
+def abandon_unless(ended: BaseException, codes: Collection[int | None]) -> None:
+    """Leaves at once where a program failed that others belong to.
+
+    They wait for this process, and it for them, in barriers of checkpoints that are being written
+    and of JAX's own end; that it is gone ends them all.
+
+    Args:
+      ended: how the program ended; all but SystemExit is shown.
+      codes: of a SystemExit that all processes come to together.
+    """
+    code = ended.code if isinstance(ended, SystemExit) else 1
+    if code in codes or not _joined():
+        return
+    if not isinstance(ended, SystemExit):
+        traceback.print_exception(ended)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)
+
+
+def _joined() -> bool:
+    jax = sys.modules.get("jax")
+    return jax is not None and jax.distributed.is_initialized()
 
 
 def _arguments(environment: Mapping[str, str]) -> dict | None:
