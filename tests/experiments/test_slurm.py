@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.experiments.conftest import ENVIRONMENT, ROOT
-from tests.runs import TINY, check_same
+from tests.runs import TINY, check_same, rows
 
 pytestmark = pytest.mark.full
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
+LONG = (*TINY, "--config.total=3000 steps", "--config.log_every=100 steps")
 CONFIG = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -67,9 +68,8 @@ class Slurm:
         values = {"host": host, "folder": folder, "user": "root", "cpus": os.cpu_count()}
         ports = [free_port(), free_port()]
         (folder / "slurm.conf").write_text(CONFIG.format(**values, ports=ports))
-        files = {"key": "key", "socket": "socket"}
         munge = [f"--{name}-file={folder}/munge.{name}" for name in ("key", "pid", "log", "seed")]
-        munge.append(f"--{files['socket']}={folder}/munge.socket")
+        munge.append(f"--socket={folder}/munge.socket")
         self._start("munged", "--foreground", "--force", *munge)
         wait(lambda: (folder / "munge.socket").exists(), 30, "munged")
         self._start("slurmctld", "-D")
@@ -88,21 +88,16 @@ class Slurm:
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
         return done.stdout.strip()
 
-    def launch(self, workdir: Path, *flags: str, changes: tuple = (), **variables: str) -> str:
-        """Submits a run of two tasks, and returns its job's number."""
+    def launch(self, workdir: Path, *flags: str, given: tuple = TINY, **variables: str) -> str:
+        """Submits a run of two tasks from this folder, and returns its job's number."""
         command = [sys.executable, "-m", "launch", "--on=slurm", "--processes=2", *flags, "--"]
-        command += [f"--workdir={workdir}", *TINY, *changes]
+        command += [f"--workdir={workdir}", *given]
         environment = {**self.environment, **variables}
         done = subprocess.run(
-            command, env=environment, cwd=self.folder_of_code, capture_output=True, text=True
+            command, env=environment, cwd=self.folder, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
         return re.match(r"job (\d+);", done.stdout)[1]
-
-    @property
-    def folder_of_code(self) -> Path:
-        """Returns where jobs are submitted from: programs are found, output is kept apart."""
-        return self.folder
 
     def ended(self, job: str, timeout: float = 600) -> str:
         """Waits until a job has left the queue for good, and returns its state."""
@@ -116,7 +111,7 @@ class Slurm:
 
     def output(self, job: str) -> str:
         """Returns what a job has printed so far."""
-        (path,) = (self.folder_of_code / "runs" / "slurm").glob(f"*-{job}.out")
+        (path,) = (self.folder / "runs" / "slurm").glob(f"*-{job}.out")
         return path.read_text()
 
     def _start(self, name: str, *arguments: str) -> None:
@@ -154,6 +149,15 @@ def undisturbed(launch, tmp_path_factory):
     return workdir
 
 
+@pytest.fixture(scope="module")
+def undisturbed_long(launch, tmp_path_factory):
+    """The workdir of a run of two processes that is long enough to be met in its middle."""
+    workdir = tmp_path_factory.mktemp("undisturbed_long") / "run"
+    ended = launch(f"--workdir={workdir}", *LONG, flags=("--processes=2",)).ended()
+    assert ended.code == 0, ended
+    return workdir
+
+
 def free_port() -> int:
     with socket.socket() as held:
         held.bind(("localhost", 0))
@@ -172,3 +176,27 @@ def test_two_tasks_train_together(slurm, tmp_path, undisturbed):
     assert slurm.ended(job) == "COMPLETED"
     assert "on 2 cpu device(s)" in slurm.output(job)
     check_same(tmp_path / "run", undisturbed)
+
+
+def test_a_job_that_leaves_with_75_is_put_back_and_finished(slurm, tmp_path, undisturbed):
+    strike = {
+        "PYTHONPATH": f"{ROOT}:{Path(__file__).with_name('striking')}",
+        "STRIKE": "library.training.loop:_Run._at 18 0 SIGTERM",
+        "STRIKE_PROCESS": "1",
+        "STRIKE_ONCE": str(tmp_path / "struck"),
+    }
+    job = slurm.launch(tmp_path / "run", "--time=30", **strike)
+    assert slurm.ended(job) == "COMPLETED"
+    assert "saved at step" in slurm.output(job)
+    assert "resuming at step" in slurm.output(job)
+    check_same(tmp_path / "run", undisturbed)
+
+
+def test_a_job_that_is_preempted_goes_on(slurm, tmp_path, undisturbed_long):
+    job = slurm.launch(tmp_path / "run", "--time=30", given=LONG)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    wait(lambda: metrics.is_file() and len(rows(tmp_path / "run")) > 3, 300, "a row of metrics")
+    slurm.told("scontrol", "requeue", job)
+    assert slurm.ended(job) == "COMPLETED"
+    assert "resuming at step" in slurm.output(job)
+    check_same(tmp_path / "run", undisturbed_long)

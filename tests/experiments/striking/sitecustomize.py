@@ -1,10 +1,27 @@
-"""Arms a strike (strike.py) in one process of several: STRIKE_PROCESS says which, STRIKE what."""
+"""Arms a strike (strike.py) in one process of several: STRIKE_PROCESS says which, STRIKE what.
+
+STRIKE_ONCE is a file that does not exist before the first strike is armed; then there is no more.
+"""
 
 import importlib
 import os
 import sys
 
-if "STRIKE" in os.environ and os.environ.get("COMPENDIUM_PROCESS") == os.environ["STRIKE_PROCESS"]:
+
+def due() -> bool:
+    """Tells whether this process is the one, and, where it matters, the first time."""
+    place = os.environ.get("COMPENDIUM_PROCESS", os.environ.get("SLURM_PROCID"))
+    if "STRIKE" not in os.environ or place != os.environ["STRIKE_PROCESS"]:
+        return False
+    once = os.environ.get("STRIKE_ONCE")
+    if once and os.path.exists(once):
+        return False
+    if once:
+        open(once, "w").close()
+    return True
+
+
+if due():
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     import strike
 
