@@ -14,9 +14,26 @@ from library.config import ConfigError, check_choice, nearest
 
 Rule = tuple[str, Any]
 REPLICATE_OR_FSDP: tuple[Rule, ...] = ((".*", "fsdp"),)
+# Rules by the family of models that they are for. Their specs are of a leaf's last dimensions, so
+# that they hold for scanned layers too, and leave out axes that do not divide.
+NAMED: dict[str, tuple[Rule, ...]] = {
+    # Shoeybi et al. 2019, "Megatron-LM" (arXiv 1909.08053), section 3: heads and hidden units are
+    # split over `tensor`, so that one sum after attention and one after the MLP are all that is
+    # sent, and the embeddings by the vocabulary; what is left is split over `fsdp`.
+    "transformer": (
+        (r"(query|key|value)/kernel$", ("fsdp", "tensor", None)),
+        (r"(query|key|value)/bias$", ("tensor", None)),
+        (r"attention/out/kernel$", ("tensor", None, "fsdp")),
+        (r"(fc1|head)/kernel$", ("fsdp", "tensor")),
+        (r"(fc1|head)/bias$", ("tensor",)),
+        (r"fc2/kernel$", ("tensor", "fsdp")),
+        (r"tokens/embedding$", ("tensor", "fsdp")),
+        *REPLICATE_OR_FSDP,
+    ),
+}
 
 
-def shardings(tree: PyTree, mesh: Mesh, rules: Sequence[Rule] = REPLICATE_OR_FSDP) -> PyTree:
+def shardings(tree: PyTree, mesh: Mesh, rules: str | Sequence[Rule] = REPLICATE_OR_FSDP) -> PyTree:
     """Gives every leaf its sharding by the first rule whose pattern its path matches.
 
     Args:
@@ -26,12 +43,15 @@ def shardings(tree: PyTree, mesh: Mesh, rules: Sequence[Rule] = REPLICATE_OR_FSD
         "params/block1/kernel" or "opt_state/0/mu/block1/kernel". The spec is a list with one
         entry a dimension, each an axis name, a list of axis names or None; or "fsdp", which splits
         the largest dimension that the fsdp axis divides; or "replicated". Leaves that no rule
-        names are replicated.
+        names are replicated. Or the name of rules that are kept here, "transformer".
 
     Raises:
-      ConfigError: a pattern that no path matches; a spec that names no axis or one twice, has more
-        entries than the leaf has dimensions, or splits a dimension unevenly.
+      ConfigError: an unknown name; a pattern that no path matches; a spec that names no axis or
+        one twice, has more entries than the leaf has dimensions, or splits a dimension unevenly.
     """
+    if isinstance(rules, str):
+        check_choice("sharding rules", rules, NAMED)
+        return _named(tree, mesh, NAMED[rules])
     compiled = [(_compile(pattern), spec) for pattern, spec in rules]
     paths = trees.paths(tree)
     for pattern, _ in compiled:
@@ -41,6 +61,23 @@ def shardings(tree: PyTree, mesh: Mesh, rules: Sequence[Rule] = REPLICATE_OR_FSD
 
     def sharding(path: str, leaf: Any) -> NamedSharding:
         spec = next((spec for pattern, spec in compiled if pattern.search(path)), "replicated")
+        return NamedSharding(mesh, _partition(path, leaf.shape, spec, mesh))
+
+    return trees.map_with_path(sharding, tree)
+
+
+def _named(tree: PyTree, mesh: Mesh, rules: Sequence[Rule]) -> PyTree:
+    """Gives every leaf its sharding by rules that are meant for more than one model."""
+
+    def sharding(path: str, leaf: Any) -> NamedSharding:
+        spec = next(spec for pattern, spec in rules if re.search(pattern, path))
+        if not isinstance(spec, str):
+            before = len(leaf.shape) - len(spec)
+            fits = (
+                axis if axis and leaf.shape[before + place] % mesh.shape[axis] == 0 else None
+                for place, axis in enumerate(spec)
+            )
+            spec = (None,) * before + tuple(fits) if before >= 0 else "fsdp"
         return NamedSharding(mesh, _partition(path, leaf.shape, spec, mesh))
 
     return trees.map_with_path(sharding, tree)

@@ -52,7 +52,7 @@ class Strategy(NamedTuple):
 def make_strategy(
     name: str,
     mesh: Mapping[str, int],
-    rules: Sequence[sharding.Rule],
+    rules: str | Sequence[sharding.Rule],
     devices: Sequence[jax.Device] | None = None,
 ) -> Strategy:
     """Makes the strategy that a config names.
@@ -60,7 +60,7 @@ def make_strategy(
     Args:
       name: "jit" or "pmap".
       mesh: devices along each axis; under `pmap` only the data axis may be wider than one.
-      rules: sharding rules; under `pmap`, which has no use for them, the default.
+      rules: sharding rules, or their name; under `pmap`, which has no use for them, the default.
       devices: the devices to use, by default all.
 
     Raises:
@@ -73,12 +73,12 @@ def make_strategy(
         return _jit(made, rules)
     if made.shape["data"] != made.size:
         raise ConfigError(f"strategy 'pmap' splits data alone, got the mesh {dict(made.shape)}")
-    if tuple(map(tuple, rules)) != sharding.REPLICATE_OR_FSDP:
+    if isinstance(rules, str) or tuple(map(tuple, rules)) != sharding.REPLICATE_OR_FSDP:
         raise ConfigError(f"strategy 'pmap' reads no sharding rules, got {rules!r}")
     return _pmap(made)
 
 
-def _jit(mesh: Mesh, rules: Sequence[sharding.Rule]) -> Strategy:
+def _jit(mesh: Mesh, rules: str | Sequence[sharding.Rule]) -> Strategy:
     replicated = NamedSharding(mesh, PartitionSpec())
     examples = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
 

@@ -108,12 +108,12 @@ class Parallel:
     Attributes:
       strategy: "jit", or "pmap" for per-device batch statistics.
       mesh: devices along data, fsdp and tensor; -1 takes what is left.
-      rules: sharding rules, pairs (path pattern, spec), the first match holds.
+      rules: sharding rules, pairs (path pattern, spec), the first match holds; or "transformer".
     """
 
     strategy: str = "jit"
     mesh: dict = dataclasses.field(default_factory=lambda: {"data": -1})
-    rules: tuple[tuple[str, Any], ...] = REPLICATE_OR_FSDP
+    rules: str | tuple[tuple[str, Any], ...] = REPLICATE_OR_FSDP
 
 
 @dataclasses.dataclass(frozen=True)
