@@ -51,11 +51,12 @@ def check_same(workdir: Path, undisturbed: Path) -> None:
     assert ours == theirs
     files = {path.name for path in undisturbed.iterdir() if not path.name.startswith("events")}
     assert {path.name for path in workdir.iterdir() if not path.name.startswith("events")} == files
-    for name in ("evaluation", "predictions", "augmented"):
-        with np.load(workdir / f"{name}.npz") as a, np.load(undisturbed / f"{name}.npz") as b:
+    for path in undisturbed.glob("*.npz"):
+        with np.load(workdir / path.name) as a, np.load(path) as b:
             assert sorted(a) == sorted(b)
             for key in a:
                 np.testing.assert_array_equal(a[key], b[key])
+
 
 
 def saved_steps(workdir: Path) -> list[int]:
