@@ -58,7 +58,6 @@ def check_same(workdir: Path, undisturbed: Path) -> None:
                 np.testing.assert_array_equal(a[key], b[key])
 
 
-
 def saved_steps(workdir: Path) -> list[int]:
     folder = workdir / "checkpoints" / "latest"
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
