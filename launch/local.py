@@ -131,7 +131,8 @@ def _wait(own: Sequence[subprocess.Popen], name: str) -> Ended:
             bad = [(place, code) for place, code in enumerate(codes) if code]
             failed = [(place, code) for place, code in bad if code != EXIT_STOPPED]
             if failed or bad:
-                first = (failed or bad)[0]
+                # One that was killed has others lose their connection to it.
+                first = min(failed or bad, key=lambda each: each[1] >= 0)
                 deadline = time.monotonic() + GRACE
         if all(code is not None for code in codes):
             break
