@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from library.layers.checks import check_dtypes, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
+from library.layers.remat import rematted
 
 # Blocks of each stage, and the factor of all widths.
 VARIANTS = {
@@ -138,7 +139,7 @@ class BigTransfer(nn.Module):
       num_classes: size of the logits.
       stage_sizes: blocks of each stage; all but the first halve the height and width.
       width_factor: of all widths.
-      remat: recomputes each block in the backward pass instead of keeping its activations.
+      remat: what of each block the backward pass computes again, see `layers.remat`.
       dtype: of the computation; kernels are standardized, and the head computed, in float32.
       param_dtype: of the params.
     """
@@ -146,7 +147,7 @@ class BigTransfer(nn.Module):
     num_classes: int
     stage_sizes: tuple[int, ...]
     width_factor: int = 1
-    remat: bool = False
+    remat: bool | str = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -159,7 +160,7 @@ class BigTransfer(nn.Module):
         # Zeros, which count where all of a window is negative.
         x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         x = nn.max_pool(x, (3, 3), (2, 2))
-        block = nn.remat(Block) if self.remat else Block
+        block = rematted(Block, self.remat)
         for stage, blocks in enumerate(self.stage_sizes, 1):
             for i in range(1, blocks + 1):
                 stride = 2 if stage > 1 and i == 1 else 1
@@ -178,7 +179,7 @@ def _variant(name: str) -> Callable:
 
     def factory(
         num_classes: int = 1000,
-        remat: bool = False,
+        remat: bool | str = False,
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> BigTransfer:
@@ -186,7 +187,7 @@ def _variant(name: str) -> Callable:
 
         Args:
           num_classes: size of the logits; the paper's on ImageNet-21k has 21,843.
-          remat: recomputes blocks in the backward pass to save memory.
+          remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
           dtype: of the computation.
           param_dtype: of the params.
 

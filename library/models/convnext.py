@@ -22,6 +22,7 @@ from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
 from library.layers.intermediates import record
+from library.layers.remat import rematted
 from library.layers.stochastic_depth import StochasticDepth, rates
 
 # Blocks and width of each stage, rate of stochastic depth on ImageNet-1k (section 2.2, table 5).
@@ -79,7 +80,7 @@ class ConvNeXt(nn.Module):
       widths: of each stage.
       layer_scale: what the factors of a block's channels start at.
       drop_path: rate of stochastic depth in the last block; it grows linearly from the first's 0.
-      remat: recomputes each block in the backward pass instead of keeping its activations.
+      remat: what of each block the backward pass computes again, see `layers.remat`.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
     """
@@ -89,7 +90,7 @@ class ConvNeXt(nn.Module):
     widths: tuple[int, ...]
     layer_scale: float = 1e-6
     drop_path: float = 0.0
-    remat: bool = False
+    remat: bool | str = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -104,7 +105,7 @@ class ConvNeXt(nn.Module):
         if min(height, width) < STRIDE:
             raise ValueError(f"a {height}x{width} image: the smallest is {STRIDE}x{STRIDE}")
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        block = rematted(Block, self.remat, static_argnums=(2,))
         drop_paths = iter(rates(self.drop_path, sum(self.stage_sizes)))
         x = self._patches(image, self.widths[0], 4, "stem_conv")
         x = self._norm(x, "stem_norm")
@@ -143,7 +144,7 @@ def convnext(
     widths: tuple[int, ...] = (96, 192, 384, 768),
     drop_path: float = 0.0,
     layer_scale: float = 1e-6,
-    remat: bool = False,
+    remat: bool | str = False,
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> ConvNeXt:
@@ -155,7 +156,7 @@ def convnext(
       widths: of the stages, as many.
       drop_path: rate of stochastic depth in the last block; of a published size that of the paper.
       layer_scale: what the factors of a block's channels start at, above 0.
-      remat: recomputes blocks in the backward pass to save memory.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
       dtype: of the computation.
       param_dtype: of the params.
 
@@ -190,7 +191,7 @@ def _variant(name: str) -> Callable:
         num_classes: int = 1000,
         drop_path: float = rate,
         layer_scale: float = 1e-6,
-        remat: bool = False,
+        remat: bool | str = False,
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> ConvNeXt:

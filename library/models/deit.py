@@ -20,6 +20,7 @@ from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.patches import check_sides
 from library.layers.positions import LearnedPositions
+from library.layers.remat import rematted
 from library.layers.stochastic_depth import rates
 from library.models.vit import VARIANTS, Block
 
@@ -46,7 +47,7 @@ class DistilledVisionTransformer(nn.Module):
       patch_size: side of a patch in pixels.
       dropout: rate after the positions, the attention and both feed-forward layers.
       drop_path: rate of stochastic depth in the last block; it grows linearly from the first's 0.
-      remat: recomputes each block in the backward pass instead of keeping its activations.
+      remat: what of each block the backward pass computes again, see `layers.remat`.
       dtype: of the computation; the heads are computed in float32.
       param_dtype: of the params.
     """
@@ -58,7 +59,7 @@ class DistilledVisionTransformer(nn.Module):
     patch_size: int
     dropout: float = 0.0
     drop_path: float = 0.0
-    remat: bool = False
+    remat: bool | str = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -73,7 +74,7 @@ class DistilledVisionTransformer(nn.Module):
         x = self._embed(image)
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
         record(self, "tokens", x)
-        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        block = rematted(Block, self.remat, static_argnums=(2,))
         for i, drop_path in enumerate(rates(self.drop_path, self.depth), 1):
             options = dict(dropout=self.dropout, drop_path=drop_path, **types)
             x = block(self.num_heads, 4 * self.width, name=f"block{i}", **options)(x, train)
@@ -112,7 +113,7 @@ def _variant(name: str, size: str, patch_size: int) -> Callable:
         num_classes: int = 1000,
         dropout: float = 0.0,
         drop_path: float = 0.1,
-        remat: bool = False,
+        remat: bool | str = False,
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> DistilledVisionTransformer:

@@ -27,6 +27,7 @@ from library.layers.convolution import convolution
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
+from library.layers.remat import rematted
 from library.models.resnet import STEMS
 
 # Channels of a bottleneck, in units of the growth.
@@ -113,7 +114,7 @@ class DenseNet(nn.Module):
     bottleneck: bool = True
     compression: float = 0.5
     dropout: float = 0.0
-    remat: bool = False
+    remat: bool | str = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -127,7 +128,7 @@ class DenseNet(nn.Module):
         if pool:
             x = nn.relu(normalize(x, name="stem_norm"))
             x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
-        layer = nn.remat(Layer, static_argnums=(2,)) if self.remat else Layer
+        layer = rematted(Layer, self.remat, static_argnums=(2,))
         options = types | dict(dropout=self.dropout)
         for block, layers in enumerate(self.block_sizes, 1):
             if block > 1:
@@ -153,7 +154,7 @@ def densenet(
     bottleneck: bool = True,
     compression: float = 0.5,
     dropout: float = 0.0,
-    remat: bool = False,
+    remat: bool | str = False,
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> DenseNet:
@@ -168,7 +169,7 @@ def densenet(
       bottleneck: whether a 1x1 convolution precedes each 3x3 one.
       compression: share of the channels that a transition keeps.
       dropout: rate after each convolution but the first.
-      remat: recomputes layers in the backward pass to save memory.
+      remat: recomputes layers in the backward pass to save memory, see `layers.remat`.
       dtype: of the computation.
       param_dtype: of the params.
 
@@ -207,7 +208,7 @@ def _imagenet(name: str, block_sizes: tuple[int, ...], growth: int) -> Callable:
         growth: int = growth,
         stem: str = "imagenet",
         dropout: float = 0.0,
-        remat: bool = False,
+        remat: bool | str = False,
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> DenseNet:
@@ -219,7 +220,7 @@ def _imagenet(name: str, block_sizes: tuple[int, ...], growth: int) -> Callable:
           stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of
             stride 2) for small images.
           dropout: rate after each convolution but the first.
-          remat: recomputes layers in the backward pass to save memory.
+          remat: recomputes layers in the backward pass to save memory, see `layers.remat`.
           dtype: of the computation.
           param_dtype: of the params.
 
@@ -253,7 +254,7 @@ def _cifar(name: str, layers: int, growth: int, bc: bool) -> Callable:
         num_classes: int = 10,
         growth: int = growth,
         dropout: float = 0.0,
-        remat: bool = False,
+        remat: bool | str = False,
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> DenseNet:
@@ -266,7 +267,7 @@ def _cifar(name: str, layers: int, growth: int, bc: bool) -> Callable:
           growth: channels that a layer adds.
           dropout: rate after each convolution but the first; 0.2 in the paper where images are
             not augmented.
-          remat: recomputes layers in the backward pass to save memory.
+          remat: recomputes layers in the backward pass to save memory, see `layers.remat`.
           dtype: of the computation.
           param_dtype: of the params.
 

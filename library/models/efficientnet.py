@@ -29,6 +29,7 @@ from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
+from library.layers.remat import rematted
 from library.layers.squeeze_excite import SqueezeExcite
 from library.layers.stochastic_depth import StochasticDepth, rates
 from library.models.mobilenet_v2 import rounded
@@ -148,7 +149,7 @@ class EfficientNet(nn.Module):
       dropout: rate before the head.
       drop_path: rate of stochastic depth that the blocks approach; it grows linearly from the
         first's 0, and a block after the last would have it.
-      remat: recomputes each block in the backward pass instead of keeping its activations.
+      remat: what of each block the backward pass computes again, see `layers.remat`.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
     """
@@ -159,7 +160,7 @@ class EfficientNet(nn.Module):
     convention: Convention
     dropout: float = 0.2
     drop_path: float = 0.2
-    remat: bool = False
+    remat: bool | str = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -168,7 +169,7 @@ class EfficientNet(nn.Module):
         """Returns logits, float32."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = _normalization(self.convention, train, **types)
-        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        block = rematted(Block, self.remat, static_argnums=(2,))
         depth = sum(stage.blocks for stage in self.stages)
         drop_paths = iter(rates(self.drop_path, depth + 1))
         padding = _padding(self.convention, 3)
@@ -201,7 +202,7 @@ def efficientnet(
     variant: str = "torchvision",
     dropout: float = 0.2,
     drop_path: float = 0.2,
-    remat: bool = False,
+    remat: bool | str = False,
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> EfficientNet:
@@ -216,7 +217,7 @@ def efficientnet(
         padding "SAME", 1e-3 and 0.99.
       dropout: rate before the head.
       drop_path: rate of stochastic depth that the last blocks approach.
-      remat: recomputes blocks in the backward pass to save memory.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
       dtype: of the computation.
       param_dtype: of the params.
 
@@ -255,7 +256,7 @@ def _size(name: str, usual: str = "torchvision") -> Callable:
         variant: str = usual,
         dropout: float = rate,
         drop_path: float = 0.2,
-        remat: bool = False,
+        remat: bool | str = False,
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> EfficientNet:

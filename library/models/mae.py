@@ -17,6 +17,7 @@ from library.config import ConfigError
 from library.layers.checks import check_sizes
 from library.layers.patches import in_place
 from library.layers.positions import sincos2d
+from library.layers.remat import rematted
 from library.models import vit
 from library.models.vit import Block, VisionTransformer
 
@@ -35,7 +36,7 @@ class Decoder(nn.Module):
       width: size of a token, a multiple of 4.
       depth: number of blocks.
       num_heads: of each attention layer.
-      remat: recomputes each block in the backward pass instead of keeping its activations.
+      remat: what of each block the backward pass computes again, see `layers.remat`.
       dtype: of the computation; predictions are computed in float32.
       param_dtype: of the params.
     """
@@ -43,7 +44,7 @@ class Decoder(nn.Module):
     width: int
     depth: int
     num_heads: int
-    remat: bool = False
+    remat: bool | str = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -74,7 +75,7 @@ class Decoder(nn.Module):
         patches = in_place(x[:, extra:], order, mask.astype(x.dtype))
         patches = patches + jnp.asarray(sincos2d(*grid, self.width), self.dtype)
         x = jnp.concatenate([x[:, :extra], patches], axis=1)
-        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        block = rematted(Block, self.remat, static_argnums=(2,))
         for i in range(1, self.depth + 1):
             x = block(self.num_heads, 4 * self.width, name=f"block{i}", **types)(x, False)
         x = nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x)[:, extra:]
@@ -141,7 +142,7 @@ def mae(
     pool: str = "cls",
     positions: str = "sincos2d",
     drop_path: float = 0.0,
-    remat: bool = False,
+    remat: bool | str = False,
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> MaskedAutoencoder:
@@ -159,7 +160,7 @@ def mae(
         gives it none, and features are the mean over the patches. As in the `vit` to fine-tune.
       positions: of the encoder, "sincos2d" (the paper's) or "learned"; as in the `vit`.
       drop_path: rate of stochastic depth in the encoder's last block.
-      remat: recomputes blocks in the backward pass.
+      remat: recomputes blocks in the backward pass, see `layers.remat`.
       dtype: of the computation.
       param_dtype: of the params.
 
@@ -212,7 +213,7 @@ def _variant(name: str, make_encoder: Callable[..., VisionTransformer]) -> Calla
         pool: str = "cls",
         positions: str = "sincos2d",
         drop_path: float = 0.0,
-        remat: bool = False,
+        remat: bool | str = False,
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> MaskedAutoencoder:

@@ -20,6 +20,7 @@ from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.patches import check_sides
+from library.layers.remat import rematted
 from library.layers.stochastic_depth import StochasticDepth, rates
 
 # Width, blocks, and the widths of the token- and channel-mixing MLPs (table 1).
@@ -88,7 +89,7 @@ class MlpMixer(nn.Module):
       patch_size: side of a patch in pixels.
       dropout: rate after both layers of an MLP.
       drop_path: rate of stochastic depth in the last block; it grows linearly from the first's 0.
-      remat: recomputes each block in the backward pass instead of keeping its activations.
+      remat: what of each block the backward pass computes again, see `layers.remat`.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
     """
@@ -101,7 +102,7 @@ class MlpMixer(nn.Module):
     patch_size: int
     dropout: float = 0.0
     drop_path: float = 0.0
-    remat: bool = False
+    remat: bool | str = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -117,7 +118,7 @@ class MlpMixer(nn.Module):
         side = (self.patch_size, self.patch_size)
         x = nn.Conv(self.width, side, strides=side, padding="VALID", name="patches", **types)(image)
         x = x.reshape(x.shape[0], -1, self.width)
-        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        block = rematted(Block, self.remat, static_argnums=(2,))
         for i, drop_path in enumerate(rates(self.drop_path, self.depth), 1):
             options = dict(dropout=self.dropout, drop_path=drop_path, **types)
             x = block(self.tokens_hidden, self.channels_hidden, name=f"block{i}", **options)(
@@ -139,7 +140,7 @@ def mlp_mixer(
     patch_size: int = 16,
     dropout: float = 0.0,
     drop_path: float = 0.0,
-    remat: bool = False,
+    remat: bool | str = False,
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> MlpMixer:
@@ -180,7 +181,7 @@ def _variant(name: str, size: str, patch_size: int) -> Callable:
         num_classes: int = 1000,
         dropout: float = 0.0,
         drop_path: float = 0.0,
-        remat: bool = False,
+        remat: bool | str = False,
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> MlpMixer:

@@ -34,6 +34,7 @@ from library.layers.convolution import convolution
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import NORMS, norm
+from library.layers.remat import rematted
 from library.layers.squeeze_excite import SqueezeExcite
 from library.layers.stochastic_depth import StochasticDepth, rates
 
@@ -168,7 +169,7 @@ class ResNet(nn.Module):
       reduction: of squeeze-and-excitation in the blocks of version 1, None without.
       dropout: rate within the blocks of version 2.
       drop_path: stochastic depth of the last block; it grows linearly from 0 at the first.
-      remat: recomputes each block in the backward pass instead of keeping its activations.
+      remat: what of each block the backward pass computes again, see `layers.remat`.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
     """
@@ -188,7 +189,7 @@ class ResNet(nn.Module):
     reduction: int | None = None
     dropout: float = 0.0
     drop_path: float = 0.0
-    remat: bool = False
+    remat: bool | str = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -205,7 +206,7 @@ class ResNet(nn.Module):
         options = dict(groups=self.groups, widen=self.widen, reduction=self.reduction)
         if self.preactivation:
             block, options = PreactivationBlock, dict(dropout=self.dropout)
-        block = nn.remat(block, static_argnums=(2,)) if self.remat else block
+        block = rematted(block, self.remat, static_argnums=(2,))
         drop_rates = iter(rates(self.drop_path, sum(self.stage_sizes)))
         for stage, (blocks, width) in enumerate(zip(self.stage_sizes, self.widths), 1):
             for i in range(1, blocks + 1):
@@ -239,7 +240,7 @@ def _imagenet(name: str, kind: str, stages: tuple[int, ...], version: int) -> Ca
         width: int = 64,
         zero_init: bool = True,
         drop_path: float = 0.0,
-        remat: bool = False,
+        remat: bool | str = False,
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> ResNet:
@@ -254,7 +255,7 @@ def _imagenet(name: str, kind: str, stages: tuple[int, ...], version: int) -> Ca
           zero_init: whether each block starts as its shortcut.
           drop_path: rate at which the last block's residual is dropped (Huang et al. 2016);
             it grows linearly from 0 at the first.
-          remat: recomputes blocks in the backward pass to save memory.
+          remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
           dtype: of the computation.
           param_dtype: of the params.
 
@@ -296,7 +297,7 @@ def _cifar(name: str, kind: str, stage_size: int, version: int) -> Callable:
         norm: str = "batch",
         width: int = 16,
         zero_init: bool = False,
-        remat: bool = False,
+        remat: bool | str = False,
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> ResNet:
@@ -309,7 +310,7 @@ def _cifar(name: str, kind: str, stage_size: int, version: int) -> Callable:
           norm: "batch" or "group".
           width: channels of the stem and the first stage.
           zero_init: whether each block starts as its shortcut; not so in the papers.
-          remat: recomputes blocks in the backward pass to save memory.
+          remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
           dtype: of the computation.
           param_dtype: of the params.
 

@@ -29,7 +29,7 @@ def _variant(name: str) -> Callable:
         stem: str = "imagenet",
         norm: str = "batch",
         zero_init: bool = True,
-        remat: bool = False,
+        remat: bool | str = False,
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> ResNet:

@@ -19,7 +19,7 @@ def seresnet50(
     norm: str = "batch",
     reduction: int = 16,
     zero_init: bool = True,
-    remat: bool = False,
+    remat: bool | str = False,
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> ResNet:
@@ -32,7 +32,7 @@ def seresnet50(
       reduction: channels of a block over those between the two layers of its excitation, the
         paper's r; at most 256, the channels of the first stage.
       zero_init: whether each block starts as its shortcut.
-      remat: recomputes blocks in the backward pass to save memory.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
       dtype: of the computation.
       param_dtype: of the params.
 

@@ -19,6 +19,7 @@ from library.config import ConfigError
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
+from library.layers.remat import rematted
 from library.layers.stochastic_depth import StochasticDepth, rates
 from library.layers.window_attention import WindowAttention
 
@@ -99,7 +100,7 @@ class SwinTransformer(nn.Module):
       patch_size: side of a patch in pixels.
       dropout: rate after the attention and both dense layers.
       drop_path: rate of stochastic depth in the last block; it grows linearly from the first's 0.
-      remat: recomputes each block in the backward pass instead of keeping its activations.
+      remat: what of each block the backward pass computes again, see `layers.remat`.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
     """
@@ -112,7 +113,7 @@ class SwinTransformer(nn.Module):
     patch_size: int = 4
     dropout: float = 0.0
     drop_path: float = 0.0
-    remat: bool = False
+    remat: bool | str = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -126,7 +127,7 @@ class SwinTransformer(nn.Module):
         x = nn.Conv(self.width, side, **stem, **types)(image)
         x = nn.LayerNorm(epsilon=1e-5, name="stem_norm", **types)(x)
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        block = rematted(Block, self.remat, static_argnums=(2,))
         drop_paths = iter(rates(self.drop_path, sum(self.depths)))
         for stage, depth in enumerate(self.depths, 1):
             x = x if stage == 1 else Merging(name=f"stage{stage}_merging", **types)(x)
@@ -154,7 +155,7 @@ def swin(
     patch_size: int = 4,
     dropout: float = 0.0,
     drop_path: float = 0.0,
-    remat: bool = False,
+    remat: bool | str = False,
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> SwinTransformer:
@@ -195,7 +196,7 @@ def _variant(name: str, size: str) -> Callable:
         patch_size: int = 4,
         dropout: float = 0.0,
         drop_path: float = rate,
-        remat: bool = False,
+        remat: bool | str = False,
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> SwinTransformer:

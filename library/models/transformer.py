@@ -20,19 +20,13 @@ from library.layers import vocabulary_loss
 from library.layers.attention import causal_attention
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.intermediates import record
+from library.layers.remat import POLICIES, rematted
 from library.layers.rotary import rotate
 
 POSITIONS = ("learned", "rotary")
 # Hendrycks & Gimpel 2016, arXiv 1606.08415, section 2: x times the normal distribution function,
 # and an approximation of it.
 GELU = ("tanh", "exact")
-# What the backward pass finds stored: everything; the input of each block; that, and the products
-# with weights, which cost the most to compute again.
-REMAT = {
-    "none": None,
-    "full": jax.checkpoint_policies.nothing_saveable,
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-}
 # Width, depth, heads (Radford et al. 2019, table 2, with heads of 64 features).
 GPT2 = {
     "gpt2": (768, 12, 12),
@@ -156,7 +150,7 @@ class GPT(nn.Module):
       tied: logits by the embeddings of the tokens.
       bias: in dense layers and normalization.
       scan_layers: runs the blocks as one loop, which is compiled once for all of them.
-      remat: what the backward pass computes again, see REMAT.
+      remat: what of each block the backward pass computes again, see `layers.remat`.
       dtype: of the computation; logits are summed in float32.
       param_dtype: of the params.
     """
@@ -174,7 +168,7 @@ class GPT(nn.Module):
     tied: bool = True
     bias: bool = True
     scan_layers: bool = False
-    remat: str = "none"
+    remat: bool | str = "none"
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -303,10 +297,9 @@ class GPT(nn.Module):
         def run(block: Block, x: Array, cache: PyTree) -> tuple[Array, PyTree]:
             return block(x, positions, mask, cache, start, train)
 
-        if self.remat != "none" and cache is None:
+        if cache is None:
             # Within a loop nothing could be taken from the forward pass by mistake.
-            options = dict(policy=REMAT[self.remat], prevent_cse=not self.scan_layers)
-            run = nn.remat(run, **options)
+            run = rematted(run, self.remat, prevent_cse=not self.scan_layers)
         if self.scan_layers:
             axes = dict(variable_axes={"params": 0}, split_rngs={"params": True, "dropout": True})
             run = nn.scan(run, length=self.depth, **axes)
@@ -332,7 +325,7 @@ def gpt(
     tied: bool = True,
     bias: bool = True,
     scan_layers: bool = False,
-    remat: str = "none",
+    remat: bool | str = "none",
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> GPT:
@@ -352,7 +345,7 @@ def gpt(
     check_sizes(num_heads=num_heads, num_kv_heads=kv_heads, feed_forward=feed_forward)
     check_choice("positions", positions, POSITIONS)
     check_choice("gelu", gelu, GELU)
-    check_choice("remat", remat, REMAT)
+    check_choice("remat", remat, (True, False, *POLICIES))
     check_rates(dropout=dropout)
     check_dtypes(dtype, param_dtype)
     if width % num_heads:
@@ -398,7 +391,7 @@ def _variant(name: str) -> Callable[..., GPT]:
         context: int = 1024,
         dropout: float = 0.0,
         scan_layers: bool = False,
-        remat: str = "none",
+        remat: bool | str = "none",
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> GPT:

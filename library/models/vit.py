@@ -25,6 +25,7 @@ from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.patches import check_sides, chosen
 from library.layers.positions import POSITIONS, LearnedPositions, sincos2d
+from library.layers.remat import rematted
 from library.layers.stochastic_depth import StochasticDepth, rates
 
 # Width, depth, heads; the feed-forward layer is four times as wide (table 1; Ti and S of DeiT).
@@ -78,7 +79,7 @@ class Encoder(nn.Module):
     positions: str = "learned"
     dropout: float = 0.0
     drop_path: float = 0.0
-    remat: bool = False
+    remat: bool | str = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -107,7 +108,7 @@ class Encoder(nn.Module):
             x = chosen(x, places)
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
         record(self, "tokens", x)
-        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        block = rematted(Block, self.remat, static_argnums=(2,))
         for i, drop_path in enumerate(rates(self.drop_path, self.depth), 1):
             x = block(
                 self.num_heads, self.hidden, self.dropout, drop_path, name=f"block{i}", **types
@@ -149,7 +150,7 @@ class VisionTransformer(nn.Module):
       positions: "learned", the class token's included, or "sincos2d", fixed, of patches only.
       dropout: rate after the positions, the attention and both feed-forward layers.
       drop_path: rate of stochastic depth in the last block; it grows linearly from the first's 0.
-      remat: recomputes each block in the backward pass instead of keeping its activations.
+      remat: what of each block the backward pass computes again, see `layers.remat`.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
     """
@@ -164,7 +165,7 @@ class VisionTransformer(nn.Module):
     positions: str = "learned"
     dropout: float = 0.0
     drop_path: float = 0.0
-    remat: bool = False
+    remat: bool | str = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -211,7 +212,7 @@ def vit(
     positions: str = "learned",
     dropout: float = 0.0,
     drop_path: float = 0.0,
-    remat: bool = False,
+    remat: bool | str = False,
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> VisionTransformer:
@@ -270,7 +271,7 @@ def _variant(name: str, size: str, patch_size: int) -> Callable:
         positions: str = "learned",
         dropout: float = 0.0,
         drop_path: float = 0.0,
-        remat: bool = False,
+        remat: bool | str = False,
         dtype: str = "float32",
         param_dtype: str = "float32",
     ) -> VisionTransformer:

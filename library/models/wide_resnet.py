@@ -19,7 +19,7 @@ def wide_resnet(
     dropout: float = 0.0,
     norm: str = "batch",
     zero_init: bool = False,
-    remat: bool = False,
+    remat: bool | str = False,
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> ResNet:
@@ -32,7 +32,7 @@ def wide_resnet(
       dropout: rate between the two convolutions of a block; the paper's is 0.3.
       norm: "batch" or "group".
       zero_init: whether each block starts as its shortcut; not so in the paper.
-      remat: recomputes blocks in the backward pass to save memory.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
       dtype: of the computation.
       param_dtype: of the params.
 
@@ -70,7 +70,7 @@ def wide_resnet50_2(
     stem: str = "imagenet",
     norm: str = "batch",
     zero_init: bool = True,
-    remat: bool = False,
+    remat: bool | str = False,
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> ResNet:

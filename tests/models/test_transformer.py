@@ -266,7 +266,7 @@ def test_more_tokens_than_the_context():
         (dict(num_heads=16, positions="rotary"), "heads of 1 features each: .* nearest: width=32"),
         (dict(positions="rotatory"), "positions 'rotatory': did you mean 'rotary'"),
         (dict(gelu="erf"), r"gelu 'erf': \(valid: tanh, exact\)"),
-        (dict(remat="some"), "remat 'some': .*valid: none, full, dots"),
+        (dict(remat="some"), "remat 'some': .*valid: True, False, none, full, dots"),
         (dict(dropout=1.0), "dropout=1.0"),
         (dict(dtype="f32"), "dtype 'f32'"),
         (dict(depth=0), "depth=0"),
