@@ -20,9 +20,12 @@ from library.layers import vocabulary_loss
 from library.layers.attention import causal_attention
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.intermediates import record
+from library.layers.placement import constrain
 from library.layers.remat import POLICIES, rematted
 from library.layers.rotary import rotate
 
+# Of the tokens between the halves of a block.
+PLACES = ("batch", "sequence", "width")
 POSITIONS = ("learned", "rotary")
 # Hendrycks & Gimpel 2016, arXiv 1606.08415, section 2: x times the normal distribution function,
 # and an approximation of it.
@@ -117,12 +120,14 @@ class Block(nn.Module):
         heads = (self.num_heads, self.num_kv_heads, self.rotary, self.bias, self.residual_std)
         y, cache = attention(*heads, name="attention", **types)(y, positions, mask, cache, start)
         x = x + nn.Dropout(self.dropout, deterministic=not train, name="dropout1")(y)
+        x = constrain(x, *PLACES)
         y = nn.LayerNorm(epsilon=1e-5, name="norm2", **common)(x)
         y = nn.Dense(self.feed_forward, kernel_init=normal(0.02), name="fc1", **common)(y)
         y = nn.gelu(y, approximate=self.gelu == "tanh")
         init = normal(self.residual_std)
         y = nn.Dense(x.shape[-1], kernel_init=init, name="fc2", **common)(y)
-        return x + nn.Dropout(self.dropout, deterministic=not train, name="dropout2")(y), cache
+        y = nn.Dropout(self.dropout, deterministic=not train, name="dropout2")(y)
+        return constrain(x + y, *PLACES), cache
 
 
 class GPT(nn.Module):

@@ -24,6 +24,7 @@ from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.patches import check_sides, chosen
+from library.layers.placement import constrain
 from library.layers.positions import POSITIONS, LearnedPositions, sincos2d
 from library.layers.remat import rematted
 from library.layers.stochastic_depth import StochasticDepth, rates
@@ -35,6 +36,8 @@ VARIANTS = {
     "b": (768, 12, 12),
     "l": (1024, 24, 16),
 }
+# Of the tokens between the halves of a block.
+PLACES = ("batch", "sequence", "width")
 POOLS = ("cls", "gap")
 
 
@@ -56,10 +59,12 @@ class Block(nn.Module):
         y = Attention(self.num_heads, name="attention", **types)(y)
         y = nn.Dropout(self.dropout, deterministic=not train, name="dropout1")(y)
         x = x + StochasticDepth(self.drop_path, name="drop_path1")(y, train)
+        x = constrain(x, *PLACES)
         y = nn.LayerNorm(epsilon=1e-6, name="norm2", **types)(x)
         y = FeedForward(self.hidden, self.dropout, name="feed_forward", **types)(y, train)
         y = nn.Dropout(self.dropout, deterministic=not train, name="dropout2")(y)
-        return x + StochasticDepth(self.drop_path, name="drop_path2")(y, train)
+        x = x + StochasticDepth(self.drop_path, name="drop_path2")(y, train)
+        return constrain(x, *PLACES)
 
 
 class Encoder(nn.Module):

@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from library.config import ConfigError, check_choice
+from library.layers import placement
 from library.parallel import sharding
 from library.parallel.mesh import make_mesh
 
@@ -30,6 +31,7 @@ class Strategy(NamedTuple):
         devices -> the same with their places, to compile for before there are any arrays.
       put: this process's part of a batch, numpy arrays -> the batch on the devices.
       replicate: host arrays -> the same on every device.
+      within: wraps a step, so that its activations lie as the config says when it is traced.
       init: `(f, *arguments)` -> `f(*arguments)`, born sharded.
       update: compiles `(carry, batch, constants) -> (carry, aux)`; the carry is donated, and keeps
         its shardings.
@@ -43,6 +45,7 @@ class Strategy(NamedTuple):
     describe: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree, PyTree]]
     put: Callable[[Mapping[str, np.ndarray]], dict[str, jax.Array]]
     replicate: Callable[[PyTree], PyTree]
+    within: Callable[[Callable], Callable]
     init: Callable[..., PyTree]
     update: Callable[[Callable, PyTree], Callable]
     measure: Callable[[Callable], Callable]
@@ -54,6 +57,7 @@ def make_strategy(
     mesh: Mapping[str, int],
     rules: str | Sequence[sharding.Rule],
     devices: Sequence[jax.Device] | None = None,
+    activations: Mapping[str, str] | None = None,
 ) -> Strategy:
     """Makes the strategy that a config names.
 
@@ -62,23 +66,31 @@ def make_strategy(
       mesh: devices along each axis; under `pmap` only the data axis may be wider than one.
       rules: sharding rules, or their name; under `pmap`, which has no use for them, the default.
       devices: the devices to use, by default all.
+      activations: axes that split a step's activations, by dimension; see `layers.placement`.
 
     Raises:
       ConfigError: an unknown strategy, a mesh that does not fit the devices or the strategy, or
-        rules that the strategy does not read.
+        rules or activations that the strategy does not read, or that are not understood.
     """
     check_choice("strategy", name, ("jit", "pmap"))
     made = make_mesh(mesh, devices)
     if name == "jit":
-        return _jit(made, rules)
+        return _jit(made, rules, activations or {})
     if made.shape["data"] != made.size:
         raise ConfigError(f"strategy 'pmap' splits data alone, got the mesh {dict(made.shape)}")
     if isinstance(rules, str) or tuple(map(tuple, rules)) != sharding.REPLICATE_OR_FSDP:
         raise ConfigError(f"strategy 'pmap' reads no sharding rules, got {rules!r}")
+    if activations:
+        raise ConfigError(f"strategy 'pmap' splits no activations, got {dict(activations)}")
     return _pmap(made)
 
 
-def _jit(mesh: Mesh, rules: str | Sequence[sharding.Rule]) -> Strategy:
+def _jit(
+    mesh: Mesh, rules: str | Sequence[sharding.Rule], activations: Mapping[str, str]
+) -> Strategy:
+    with placement.activations(mesh, activations):
+        # What is misunderstood shows now.
+        pass
     replicated = NamedSharding(mesh, PartitionSpec())
     examples = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
 
@@ -90,9 +102,16 @@ def _jit(mesh: Mesh, rules: str | Sequence[sharding.Rule]) -> Strategy:
         state = _placed(state, sharding.shardings(state, mesh, rules))
         return state, _placed(batch, examples), _placed(rest, replicated)
 
+    def within(f):
+        def placed(*arguments):
+            with placement.activations(mesh, activations):
+                return f(*arguments)
+
+        return placed if activations else f
+
     def update(f, carry):
         kept = jax.tree.map(lambda x: x.sharding, carry)
-        return jax.jit(f, out_shardings=(kept, replicated), donate_argnums=0)
+        return jax.jit(within(f), out_shardings=(kept, replicated), donate_argnums=0)
 
     return Strategy(
         mesh=mesh,
@@ -101,6 +120,7 @@ def _jit(mesh: Mesh, rules: str | Sequence[sharding.Rule]) -> Strategy:
         describe=describe,
         put=lambda batch: _from_local(batch, examples),
         replicate=lambda tree: _replicated(tree, replicated),
+        within=within,
         init=init,
         update=update,
         measure=lambda f: jax.jit(f, out_shardings=replicated),
@@ -157,6 +177,7 @@ def _pmap(mesh: Mesh) -> Strategy:
         describe=describe,
         put=put,
         replicate=lambda tree: _replicated(tree, replicated),
+        within=lambda f: f,
         init=lambda f, *arguments: jax.jit(f, out_shardings=replicated)(*arguments),
         update=update,
         measure=lambda f: compiled(summed(f)),

@@ -327,7 +327,9 @@ def _durations(recipe: Recipe, dataset: Dataset, num_examples: int) -> tuple[int
 
 def _strategy(recipe: Recipe, dataset: Dataset, devices: Any) -> strategies.Strategy:
     parallel = config.read(Parallel, recipe.parallel, "parallel")
-    made = strategies.make_strategy(parallel.strategy, parallel.mesh, parallel.rules, devices)
+    made = strategies.make_strategy(
+        parallel.strategy, parallel.mesh, parallel.rules, devices, parallel.activations
+    )
     _check_batch_size(
         "dataset.batch_size", dataset.batch_size, made.batch_shards, recipe.accumulate
     )
@@ -424,7 +426,7 @@ def _shapes(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any]]:
         players = optimizers.by_player(plan.recipe.optimizer)
         for name, spec in (players or {None: plan.recipe.optimizer}).items():
             optimizers.check_patterns(spec, state.params if name is None else state.params[name])
-        metrics = jax.eval_shape(first_step, state, part, key)
+        metrics = jax.eval_shape(plan.strategy.within(first_step), state, part, key)
     return state, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), metrics)
 
 

@@ -109,11 +109,14 @@ class Parallel:
       strategy: "jit", or "pmap" for per-device batch statistics.
       mesh: devices along data, fsdp and tensor; -1 takes what is left.
       rules: sharding rules, pairs (path pattern, spec), the first match holds; or "transformer".
+      activations: of Transformers: axes that split what a step keeps, by dimension, such as
+        {"sequence": "tensor"}; see library/layers/placement.py.
     """
 
     strategy: str = "jit"
     mesh: dict = dataclasses.field(default_factory=lambda: {"data": -1})
     rules: str | tuple[tuple[str, Any], ...] = REPLICATE_OR_FSDP
+    activations: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from library.config import ConfigError
 from library.parallel.sharding import bytes_per_device
 from library.training import planning
 from library.training.recipe import make_plan
@@ -123,3 +124,42 @@ def test_megatron_sends_activations_and_no_params():
     # Two forward and two backward, of (batch, context, width), and what is small.
     assert sums >= 4 * activations
     assert sum(each.bytes for each in found.collectives) < 8 * activations
+
+
+SPLIT = dict(mesh=dict(tensor=8), rules="transformer", activations=dict(sequence="tensor"))
+
+
+def test_splitting_the_sequence_changes_no_loss(alone):
+    got = tiny.take_steps(plan("gpt", 8, **SPLIT), STEPS)
+    np.testing.assert_allclose(
+        [float(row["loss"][0]) for row in got.sums],
+        [float(row["loss"][0]) for row in alone("gpt").sums],
+        rtol=1e-5,
+    )
+
+
+def test_splitting_the_sequence_divides_what_a_step_keeps(monkeypatch):
+    long = dict(families.TEXT, context=64)
+    deep = dict(name="transformer.gpt", context=64, width=64, depth=4, num_heads=8)
+    monkeypatch.setitem(SYSTEMS, "gpt", dict(SYSTEMS["gpt"], dataset=long, model=deep))
+    whole, split = (
+        planning.cost(plan("gpt", 8, **(SPLIT | dict(activations=axes))))
+        for axes in ({}, SPLIT["activations"])
+    )
+    assert whole.state_bytes == split.state_bytes
+    assert split.peak_bytes - split.state_bytes < 0.7 * (whole.peak_bytes - whole.state_bytes)
+    assert any(each.kind == "all-gather" for each in split.collectives)
+
+
+@pytest.mark.parametrize(
+    ("name", "activations", "message"),
+    [
+        ("vit", dict(sequence="tensor"), r"a sequence of 5 cannot be split over 8 .*nearest: 8"),
+        ("gpt", dict(sequences="tensor"), "did you mean 'sequence'"),
+        ("gpt", dict(sequence="fsdp"), "axis of sequence 'fsdp'.*tensor"),
+        ("gpt", dict(sequence="tensor", width="tensor"), "cannot split two dimensions"),
+    ],
+)
+def test_activations_that_cannot_be_split(name, activations, message):
+    with pytest.raises(ConfigError, match=message):
+        plan(name, 8, **(SPLIT | dict(activations=activations)))
