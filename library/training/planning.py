@@ -57,7 +57,6 @@ class Roofline(NamedTuple):
 def cost(plan: Plan) -> Cost:
     """Compiles the step of a plan ahead of time, and says what it costs."""
     arguments, update = _described(plan)
-    traced = jax.make_jaxpr(update)(*arguments)
     compiled = update.lower(*arguments).compile()
     memory, analysis = compiled.memory_analysis(), compiled.cost_analysis()
     carry = arguments[0]
@@ -65,11 +64,17 @@ def cost(plan: Plan) -> Cost:
         devices=plan.strategy.mesh.size,
         parameters=sum(x.size for x in jax.tree.leaves(plan.state.params)),
         state_bytes=_held(carry.state),
-        flops=sum(costs.flops_by_path(traced.jaxpr).values()),
+        flops=flops(plan),
         bytes=analysis["bytes accessed"],
         peak_bytes=peak_bytes(memory),
         collectives=tuple(collectives(compiled.as_text())),
     )
+
+
+def flops(plan: Plan) -> int:
+    """Counts the FLOPs of a step, of all devices together, without compiling it."""
+    arguments, update = _described(plan)
+    return sum(costs.flops_by_path(jax.make_jaxpr(update)(*arguments).jaxpr).values())
 
 
 def peak_bytes(memory: Any) -> int:

@@ -62,6 +62,44 @@ def test_peak_memory_is_that_of_the_step_that_is_run():
     assert found.state_bytes == sum(x.nbytes for x in jax.tree.leaves(carry.state))
 
 
+IMAGES = dict(
+    dataset=dict(name="synthetic/224x1000", train="train[:64]", test="test[:8]"),
+    normalize=None,
+    evaluate={},
+)
+# Published multiplications and additions of the forward pass, two a MAC: He et al. 2016, table 1,
+# with the first stage's stride where torchvision has it; DeiT, table 5.
+NETWORKS = {"resnet.resnet50": 2 * 4.09e9, "vit.vit_b16": 2 * 17.56e9}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_flops_of_training_a_published_network(name):
+    # The backward pass is two of the forward.
+    found = planning.flops(tiny.plan_on(1, model=dict(name=name), **IMAGES))
+    assert found == pytest.approx(3 * BATCH * NETWORKS[name], rel=0.05)
+
+
+def test_flops_of_training_gpt2(tmp_path):
+    width, depth, context, vocabulary = 768, 12, 1024, 50_257
+    # As many different characters.
+    (tmp_path / "train.txt").write_text("".join(map(chr, range(256, 256 + vocabulary))))
+    text = dict(name="text", data_dir=str(tmp_path), batch_size=4)
+    found = planning.flops(
+        tiny.plan_on(
+            1,
+            dataset=dict(text, tokenizer=dict(name="character"), context=context),
+            normalize=None,
+            model=dict(name="transformer.gpt2"),
+            task=dict(name="language"),
+        )
+    )
+    # Of each token 6 a weight of a matrix, the output layer's too, and of causal attention half of
+    # what attention to all would be: 4 a feature and token that is seen.
+    weights = 12 * depth * width**2 + vocabulary * width
+    attention = 3 * depth * 4 * width * context / 2
+    assert found == pytest.approx(4 * context * (6 * weights + attention), rel=0.05)
+
+
 def test_a_roofline_is_its_lowest_part():
     found = planning.Cost(
         devices=2,
