@@ -340,6 +340,8 @@ def _phases(run: Run) -> Html:
     items = [(str(k), float(v), notation.duration(v)) for k, v in phases if _is_number(v)]
     rate = run.summary.get("examples_per_second")
     line = f"{notation.number(round(rate))} examples a second over the run." if rate else ""
+    goodput = run.summary.get("goodput")
+    line += f" {goodput:.1%} of the time went into training steps." if _is_number(goodput) else ""
     return page.join((page.tag("p", line) if line else "", page.bars(items) if items else ""))
 
 

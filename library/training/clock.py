@@ -43,10 +43,19 @@ class Clock:
         self._charge()
         return sum(self.seconds.values())
 
-    def resume(self, earlier: dict[str, float]) -> None:
-        """Adds the phases of the starts before this one."""
+    def resume(self, earlier: dict[str, float], reached: float = 0.0) -> None:
+        """Adds the phases of the starts before this one.
+
+        Args:
+          earlier: as they were when the state was saved that the run goes on from.
+          reached: seconds of the last that is known of them; what came after the save is "lost",
+            since it is done again.
+        """
         for name, value in earlier.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + value
+        lost = reached - sum(earlier.values())
+        if lost > 0:
+            self.seconds["lost"] = self.seconds.get("lost", 0.0) + lost
 
     def _charge(self) -> None:
         now = time.perf_counter()

@@ -13,7 +13,11 @@ from library import files
 
 
 class Logger:
-    """Appends rows of metrics to a workdir; of several processes only the first writes."""
+    """Appends rows of metrics to a workdir; of several processes only the first writes.
+
+    Attributes:
+      reached: `wall_time` of the last row that was there before, 0 if there was none.
+    """
 
     def __init__(self, workdir: Path, *, resumed_at: int):
         """Opens the log, and drops the rows of steps that will be run again.
@@ -23,7 +27,9 @@ class Logger:
           resumed_at: updates done by the state that the run goes on from.
         """
         self.path = Path(workdir) / "metrics.jsonl"
-        self.rows = [row for row in read_rows(self.path) if row["step"] <= resumed_at]
+        earlier = read_rows(self.path)
+        self.rows = [row for row in earlier if row["step"] <= resumed_at]
+        self.reached = earlier[-1].get("wall_time", 0.0) if earlier else 0.0
         self._writes = jax.process_index() == 0
         if not self._writes:
             return

@@ -101,12 +101,12 @@ def _train(plan, workdir, clock, console, stop_asked) -> dict[str, Any]:
         carry = carry._replace(**restored.carry)
         start, best = restored.step, restored.progress["best"]
         run.recall(restored.progress.get("warnings", []))
-        clock.resume(restored.progress["phases"])
         console.print(f"resuming at step {start}")
     elif plan.recipe.init_from:
         state = fine_tuning.initialise(plan.recipe.init_from, carry.state, console)
         carry = carry._replace(state=state)
     log = Logger(workdir, resumed_at=start)
+    clock.resume(restored.progress["phases"] if restored else {}, reached=log.reached)
     try:
         return run.to_the_end(carry, start, best, log, stop_asked)
     finally:

@@ -76,11 +76,13 @@ def train(
     except (loop.NonFiniteError, CheckpointError, CorruptExample, OSError) as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False)
         return 1
+    phases, wall_time = clock.read(), clock.total()
     summary = {
         **outcome,
         **environment.describe(),
-        "phases": clock.read(),
-        "wall_time": clock.total(),
+        "phases": phases,
+        "wall_time": wall_time,
+        "goodput": phases.get("train", 0.0) / wall_time,
         "command": identity.get("command"),
     }
     write_json(finished, summary)

@@ -77,6 +77,11 @@ def test_a_run_that_is_killed_again_and_again(start, tmp_path, undisturbed):
     assert ended.code == 0, ended
     assert "resuming at step" in ended.out
     check_same(workdir, undisturbed)
+    summary = json.loads((workdir / "summary.json").read_text())
+    assert sum(summary["phases"].values()) == pytest.approx(summary["wall_time"], rel=0.01)
+    # The first kills came before there was anything to go back to.
+    assert summary["phases"]["lost"] > 0
+    assert 0 < summary["goodput"] == summary["phases"]["train"] / summary["wall_time"] < 1
 
 
 @pytest.mark.full

@@ -81,3 +81,18 @@ def test_earlier_starts_are_added(now):
     with made.phase("train"):
         now.passes(0.0006)
     assert made.read()["train"] == 30.001
+
+
+def test_what_came_after_the_last_save_is_lost(now):
+    made = Clock()
+    made.resume({"import": 1.0, "train": 5.0}, reached=10.0)
+    with made.phase("train"):
+        now.passes(2)
+    assert made.read() == {"import": 1.0, "train": 7.0, "lost": 4.0, "other": 0.0}
+    assert made.total() == 12.0
+
+
+def test_nothing_is_lost_of_a_run_that_stopped_by_itself(now):
+    made = Clock()
+    made.resume({"train": 5.0}, reached=4.5)
+    assert "lost" not in made.read()
