@@ -118,7 +118,10 @@ def _kubernetes() -> int:
         namespace=_NAMESPACE.value,
         restarts=_RESTARTS.value,
     )
-    written = kubernetes.written(kubernetes.manifests(_job("python", options.nodes), options))
+    # What is not on the claim is gone with its pod.
+    base = "/runs" if options.claim else "runs"
+    asked = _job("python", options.nodes, base)
+    written = kubernetes.written(kubernetes.manifests(asked, options))
     if _DRY_RUN.value:
         print(written, end="")
         return 0
@@ -143,8 +146,13 @@ def _tpu() -> int:
     return tpu.run(slices)
 
 
-def _job(python: str, processes: int) -> job.Job:
+def _job(python: str, processes: int, base: str = "runs") -> job.Job:
     """Makes the job of this command line.
+
+    Args:
+      python: the interpreter.
+      processes: of each run.
+      base: the folder of workdirs that the command line does not name.
 
     Raises:
       ConfigError: a flag that the program does not take, a config or swept key that is not there.
@@ -156,7 +164,10 @@ def _job(python: str, processes: int) -> job.Job:
         name = _NAME.value or _checked(arguments, points)
     elif _SWEEP.value:
         raise ConfigError(f"--sweep is of runs that train, not of --program={_PROGRAM.value}")
-    root = _SWEEP_ROOT.value or f"runs/{name}"
+    root = _SWEEP_ROOT.value or f"{base}/{name}"
+    named = any(argument.startswith("--workdir") for argument in arguments)
+    if base != "runs" and _PROGRAM.value == "train" and not (named or _SWEEP.value):
+        arguments = [*arguments, f"--workdir={root}"]
     program = f"experiments.{_PROGRAM.value}"
     return job.Job(name, job.make_runs(program, arguments, points, root, python), processes)
 

@@ -2,7 +2,9 @@
 
 import json
 import subprocess
+from pathlib import Path
 
+import jsonschema
 import pytest
 
 from launch import kubernetes, local, slurm, tpu
@@ -78,6 +80,25 @@ def test_a_sweep_is_a_list_of_jobsets():
         kubernetes.written(kubernetes.manifests(SWEPT, kubernetes.Options("image")))
     )
     assert [item["metadata"]["name"] for item in listed["items"]] == ["job-0", "job-1"]
+
+
+SCHEMA = json.loads((Path(__file__).parent / "jobset.json").read_text())
+
+
+@pytest.mark.parametrize("job", [ONE, SWEPT])
+@pytest.mark.parametrize(
+    "options", [dict(), dict(nodes=4, gpus_per_node=8, claim="data", namespace="lab", restarts=0)]
+)
+def test_every_set_is_of_the_published_schema(job, options):
+    for each in kubernetes.manifests(job, kubernetes.Options("registry/image:1", **options)):
+        jsonschema.validate(each, SCHEMA)
+
+
+def test_the_schema_refuses_what_is_misspelt():
+    (made,) = kubernetes.manifests(ONE, kubernetes.Options("image"))
+    made["spec"]["replicatedJob"] = made["spec"].pop("replicatedJobs")
+    with pytest.raises(jsonschema.ValidationError, match="replicatedJob"):
+        jsonschema.validate(made, SCHEMA)
 
 
 def test_kubernetes_needs_an_image():
