@@ -27,6 +27,7 @@ from orbax.checkpoint.options import MultiprocessingOptions
 
 from library import files, trees
 from library.config import ConfigError
+from library.parallel.watchdog import BARRIER, WATCHDOG
 
 
 class CheckpointError(RuntimeError):
@@ -68,6 +69,10 @@ class Checkpoints:
         Raises:
           CheckpointError: this save, or the one before it, could not be written.
         """
+        with WATCHDOG.limit(f"the checkpoint of step {step}", BARRIER):
+            self._save(step, carry, progress, best)
+
+    def _save(self, step: int, carry: PyTree, progress: Mapping[str, Any], best: bool) -> None:
         self.wait()
         arguments = ocp.args.Composite(
             state=ocp.args.StandardSave(_detached(trees.flatten(carry))),
@@ -88,8 +93,9 @@ class Checkpoints:
           CheckpointError: it could not be written.
         """
         try:
-            self._latest.wait_until_finished()
-            self._best.wait_until_finished()
+            with WATCHDOG.limit("a checkpoint to be written", BARRIER):
+                self._latest.wait_until_finished()
+                self._best.wait_until_finished()
             for path in self._unsigned:
                 _sign(path, self._signature(path))
         except (OSError, ValueError, RuntimeError) as error:
@@ -108,7 +114,8 @@ class Checkpoints:
         """
         steps = sorted(self._latest.all_steps(), reverse=True)
         for tried, step in enumerate(steps):
-            restored, reason = self._attempt(step, like)
+            with WATCHDOG.limit(f"the restore of step {step}", BARRIER):
+                restored, reason = self._attempt(step, like)
             if restored is None:
                 logging.warning("checkpoint of step %d is damaged: %s", step, reason)
                 continue

@@ -14,6 +14,7 @@ from jaxtyping import PyTree
 from rich.console import Console
 
 from library import config, rng, task, trees
+from library.parallel.watchdog import STEP, WATCHDOG
 from library.reporting import notation
 from library.summaries import summarize
 from library.task import Metrics, TrainState
@@ -154,7 +155,8 @@ class _Run:
                     in_flight.append(ticket)
                     if done == start + 1 or len(in_flight) > 2:
                         # The host stays two steps ahead, no more, so that a signal is answered.
-                        jax.block_until_ready(in_flight.popleft())
+                        with WATCHDOG.limit(f"step {done}", STEP):
+                            jax.block_until_ready(in_flight.popleft())
                 if done == start + 1:
                     self.measured = (done, clock.seconds.get("train", 0.0))
                     self._note_startup()

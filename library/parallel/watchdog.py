@@ -1,0 +1,62 @@
+"""A limit on every wait for other processes: who waits longer leaves, and so ends them all.
+
+A process that died is noticed by JAX's heartbeats; one that lives and does not come, stuck in a
+file system or in a library, is not.
+"""
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import jax
+
+# Seconds: of a barrier, save or restore; of a step, which waits for the slowest source of data.
+BARRIER, STEP = 900, 3600
+_INTERVAL = 1.0
+
+
+class Watchdog:
+    """Ends this process when something that it waits for takes too long."""
+
+    def __init__(self):
+        self._waiting: tuple[str, float, float] | None = None
+        self._thread: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def limit(self, what: str, seconds: float) -> Iterator[None]:
+        """Allows what is done inside so many seconds; alone a process waits for nobody.
+
+        Args:
+          what: it waits for, for the message.
+          seconds: until the process prints it and leaves, with exit code 1.
+        """
+        if jax.process_count() == 1:
+            yield
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, daemon=True, name="watchdog")
+            self._thread.start()
+        outer, self._waiting = self._waiting, (what, seconds, time.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            self._waiting = outer
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(_INTERVAL)
+            waiting = self._waiting
+            if waiting and time.monotonic() > waiting[2]:
+                print(
+                    f"error: process {jax.process_index()} of {jax.process_count()} waited "
+                    f"{waiting[1]:.0f} s for {waiting[0]}; another one is stuck",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                os._exit(1)
+
+
+WATCHDOG = Watchdog()
