@@ -19,7 +19,7 @@ from library.reporting import notation
 from library.summaries import summarize
 from library.task import Metrics, TrainState
 from library.training import artifacts, fine_tuning, preemption
-from library.training.checkpoints import Checkpoints
+from library.training.checkpoints import CheckpointError, Checkpoints
 from library.training.clock import Clock
 from library.training.feed import Feed
 from library.training.logger import Logger
@@ -110,6 +110,12 @@ def _train(plan, workdir, clock, console, stop_asked) -> dict[str, Any]:
     clock.resume(restored.progress["phases"] if restored else {}, reached=log.reached)
     try:
         return run.to_the_end(carry, start, best, log, stop_asked)
+    except Exception:
+        # What is being written is whole before the program ends, unless others are gone.
+        if jax.process_count() == 1:
+            with contextlib.suppress(CheckpointError):
+                checkpoints.close()
+        raise
     finally:
         # On a full disk closing fails, too; the error before it is the one to show.
         with contextlib.suppress(OSError):

@@ -119,7 +119,8 @@ class Process:
 def start(tmp_path_factory):
     """Starts `python -m experiments.NAME ARGUMENTS...`, struck where `strike` says (strike.py).
 
-    It runs in `folder`, on so many devices, with further flags of XLA.
+    It runs in `folder`, on so many devices, with further flags of XLA, and in the world that
+    `disturbance` names (disturb.py).
     """
     processes = []
 
@@ -130,11 +131,15 @@ def start(tmp_path_factory):
         devices: int = 1,
         flags: tuple[str, ...] = (),
         folder: Path = ROOT,
+        disturbance: str = "",
     ) -> Process:
         command = [sys.executable, "-m", f"experiments.{name}"]
         if strike:
             script = str(Path(__file__).with_name("strike.py"))
             command = [sys.executable, script, *map(str, strike), f"experiments.{name}"]
+        if disturbance:
+            script = str(Path(__file__).with_name("disturb.py"))
+            command = [sys.executable, script, disturbance, f"experiments.{name}"]
         output = tmp_path_factory.mktemp("process")
         command += map(str, arguments)
         processes.append(Process(command, output, _environment(devices, *flags), folder))

@@ -1,0 +1,102 @@
+"""Whole runs in a world that misbehaves: they end as others do, or say clearly why not."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from tests.runs import TINY, check_same, saved_steps
+
+pytestmark = pytest.mark.full
+HOST = (*TINY, "--config.dataset.cache=none")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(start, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
+    ended = start("train", f"--workdir={workdir}", *HOST).ended()
+    assert ended.code == 0, ended
+    return workdir
+
+
+def test_a_slow_source_changes_nothing(start, tmp_path, undisturbed):
+    workdir = tmp_path / "run"
+    ended = start("train", f"--workdir={workdir}", *HOST, disturbance="slow_source").ended()
+    assert ended.code == 0, ended
+    check_same(workdir, undisturbed)
+
+
+def test_a_clock_that_jumps_loses_nothing(start, tmp_path, undisturbed):
+    workdir = tmp_path / "run"
+    ended = start("train", f"--workdir={workdir}", *HOST, disturbance="clock").ended()
+    if ended.code:
+        # Orbax counts the day that a save seems to take.
+        assert ended.code == 1
+        assert re.search(r"error: the checkpoint of step \d+ could not be written", ended.out)
+        assert "Earlier checkpoints are intact" in ended.out
+        ended = start("train", f"--workdir={workdir}", *HOST).ended()
+        assert ended.code == 0, ended
+    check_same(workdir, undisturbed)
+
+
+def test_a_source_that_fails_ends_the_run_and_it_goes_on_later(start, tmp_path, undisturbed):
+    workdir = tmp_path / "run"
+    ended = start("train", f"--workdir={workdir}", *HOST, disturbance="failing_source").ended()
+    assert ended.code == 1
+    assert re.search(r"^error: .*Input/output error", ended.out, re.MULTILINE)
+    assert "Traceback" not in ended.out + ended.err
+    # Position 333 is of step 21.
+    assert saved_steps(workdir) == [15]
+    ended = start("train", f"--workdir={workdir}", *HOST).ended()
+    assert ended.code == 0, ended
+    check_same(workdir, undisturbed)
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """Makes a folder that cannot be written to, not even by the superuser; or skips the test."""
+    mounted = []
+
+    def mount(folder):
+        command = ["mount", "--bind", "-o", "ro", str(folder), str(folder)]
+        done = os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False)
+        if not done or done.returncode:
+            pytest.skip("mounting a folder read-only is not permitted here")
+        subprocess.run(
+            ["mount", "-o", "remount,bind,ro", str(folder)], capture_output=True, check=False
+        )
+        mounted.append(folder)
+
+    def unmount():
+        while mounted:
+            subprocess.run(["umount", str(mounted.pop())], check=True)
+
+    mount.undo = unmount
+    yield mount
+    unmount()
+
+
+def test_a_workdir_that_cannot_be_written(start, tmp_path, undisturbed, read_only):
+    parent = tmp_path / "disk"
+    parent.mkdir()
+    read_only(parent)
+    ended = start("train", f"--workdir={parent}/run", *HOST).ended()
+    assert ended.code in (1, 2)
+    assert "Read-only file system" in ended.out + ended.err
+    assert "Traceback" not in ended.out + ended.err
+    read_only.undo()
+    # A run that was stopped, in a folder that has become read-only.
+    strike = ("library.training.loop:_Run._at", 20, 0, "SIGTERM")
+    assert start("train", f"--workdir={parent}/run", *HOST, strike=strike).ended().code == 75
+    read_only(parent)
+    ended = start("train", f"--workdir={parent}/run", *HOST).ended()
+    assert ended.code in (1, 2)
+    assert "Read-only file system" in ended.out + ended.err
+    assert "Traceback" not in ended.out + ended.err
+    read_only.undo()
+    ended = start("train", f"--workdir={parent}/run", *HOST).ended()
+    assert ended.code == 0, ended
+    check_same(parent / "run", undisturbed)
+    shutil.rmtree(parent)
