@@ -23,6 +23,9 @@ _CONFIG = flags.DEFINE_string(
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the run; by default runs/ and the config's name."
 )
+_PROFILE = flags.DEFINE_string(
+    "profile", None, "START:STOP, steps to trace into profile/ of the workdir, for XProf, Perfetto."
+)
 
 
 def main() -> int:
@@ -34,10 +37,12 @@ def main() -> int:
 
     from library.training import session
     from library.training.clock import Clock
+    from library.training.profiling import read_span
 
+    traced = read_span(_PROFILE.value) if _PROFILE.value else None
     console = Console(soft_wrap=True)
     clock = Clock(_STARTED)
-    return session.train(request.values, request.identity, workdir, clock, console)
+    return session.train(request.values, request.identity, workdir, clock, console, traced)
 
 
 if __name__ == "__main__":

@@ -177,14 +177,14 @@ def _checked(arguments: list[str], points: list[sweep.Point]) -> str:
     config, overrides = command_line.DEFAULT_CONFIG, []
     for argument in arguments:
         flag, equals, value = argument.partition("=")
-        if not equals or not re.fullmatch(r"--(config(\..+)?|workdir)", flag):
+        if not equals or not re.fullmatch(r"--(config(\..+)?|workdir|profile)", flag):
             raise ConfigError(
-                f"{argument!r} is no flag of train: valid are --config=PATH, --config.KEY=VALUE "
-                "and --workdir=DIR"
+                f"{argument!r} is no flag of train: valid are --config=PATH, --config.KEY=VALUE, "
+                "--workdir=DIR and --profile=START:STOP"
             )
         if flag == "--config":
             config = value
-        elif flag != "--workdir":
+        elif flag not in ("--workdir", "--profile"):
             overrides.append((flag, value))
     for point in points:
         values, path, variant = command_line.load_config(config)

@@ -83,7 +83,7 @@ def _sections(run: Run, drawn: Sequence[Drawn], evaluation) -> list[Html]:
         page.section("Augmentation", *shown("augmentation")),
         page.section("Also evaluated", *shown("other"), _other_values(evaluation)),
         page.section("More figures", *_extra_figures(run, drawn)),
-        page.section("Time", *shown("throughput"), _phases(run)),
+        page.section("Time", *shown("throughput"), _phases(run), _profile(run)),
         page.section("Environment", _environment(run)),
         page.section("Config", _config(run.config)),
     ]
@@ -343,6 +343,16 @@ def _phases(run: Run) -> Html:
     goodput = run.summary.get("goodput")
     line += f" {goodput:.1%} of the time went into training steps." if _is_number(goodput) else ""
     return page.join((page.tag("p", line) if line else "", page.bars(items) if items else ""))
+
+
+def _profile(run: Run) -> Html:
+    traces = sorted(run.path.glob("profile/plugins/profile/*/perfetto_trace.json.gz"))
+    if not traces:
+        return Html("")
+    links = [
+        page.tag("a", path.parent.name, href=str(path.relative_to(run.path))) for path in traces
+    ]
+    return page.tag("p", "Traces of steps, for ui.perfetto.dev: ", page.join(links, ", "))
 
 
 def _is_number(value: Any) -> bool:

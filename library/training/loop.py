@@ -23,7 +23,8 @@ from library.training.checkpoints import CheckpointError, Checkpoints
 from library.training.clock import Clock
 from library.training.feed import Feed
 from library.training.logger import Logger
-from library.training.progress import Display
+from library.training.profiling import Profiler, Span
+from library.training.progress import Display, Pace
 from library.training.recipe import Plan, initial_state, train_input
 from library.training.sections import Checkpointing, Reported, evaluator
 
@@ -66,7 +67,9 @@ class Evaluation(NamedTuple):
     raw: bool
 
 
-def train(plan: Plan, workdir: Path, clock: Clock, console: Console) -> dict[str, Any]:
+def train(
+    plan: Plan, workdir: Path, clock: Clock, console: Console, traced: Span | None = None
+) -> dict[str, Any]:
     """Trains a plan in a workdir to its end, going on from the newest checkpoint.
 
     Args:
@@ -74,6 +77,7 @@ def train(plan: Plan, workdir: Path, clock: Clock, console: Console) -> dict[str
       workdir: its directory, opened.
       clock: started; the phases are charged to it.
       console: where progress is shown.
+      traced: the steps to profile, if any.
 
     Returns:
       What summary.json takes from the loop: metrics, best, steps, phases, the state's digest, ...
@@ -84,15 +88,15 @@ def train(plan: Plan, workdir: Path, clock: Clock, console: Console) -> dict[str
       CheckpointError: a checkpoint could not be written, or none could be read.
     """
     with preemption.watch() as stop_asked:
-        return _train(plan, workdir, clock, console, stop_asked)
+        return _train(plan, workdir, clock, console, traced, stop_asked)
 
 
-def _train(plan, workdir, clock, console, stop_asked) -> dict[str, Any]:
+def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
     with clock.phase("data"):
         feed = Feed(plan)
     keep = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint").keep
     checkpoints = Checkpoints(workdir, keep=keep)
-    run = _Run(plan, workdir, feed, checkpoints, clock, console)
+    run = _Run(plan, workdir, feed, checkpoints, clock, console, Profiler(traced, workdir))
     with clock.phase("compile"):
         carry = initial_carry(plan, feed)
     with clock.phase("checkpoint"):
@@ -119,15 +123,17 @@ def _train(plan, workdir, clock, console, stop_asked) -> dict[str, Any]:
     finally:
         # On a full disk closing fails, too; the error before it is the one to show.
         with contextlib.suppress(OSError):
+            run.profiler.close()
             log.close()
 
 
 class _Run:
     """The loop itself, and what it does at steps that are due."""
 
-    def __init__(self, plan, workdir, feed, checkpoints, clock, console):
+    def __init__(self, plan, workdir, feed, checkpoints, clock, console, profiler):
         self.plan, self.workdir, self.feed = plan, workdir, feed
         self.checkpoints, self.clock, self.console = checkpoints, clock, console
+        self.profiler = profiler
         self.checkpointing = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint")
         self.log_every = plan.steps(plan.recipe.log_every)
         self.save_every = plan.steps(self.checkpointing.every)
@@ -136,6 +142,8 @@ class _Run:
         self.reached = 0
         self.evaluated: set[str] = set()
         self.measured: tuple[int, float] = (0, 0.0)
+        self.waited = 0.0
+        self.pace: Pace | None = None
         self.startup: float | None = None
         self.evaluations = evaluations(plan, feed, warn=self._warn)
 
@@ -153,6 +161,7 @@ class _Run:
         in_flight = deque()
         with Display(self.console, total=plan.total_steps, start=start) as display:
             for done in range(start + 1, plan.total_steps + 1):
+                self.profiler.before(done)
                 with clock.phase("data"):
                     batch = next(batches)
                 phase = "compile" if done == start + 1 else "train"
@@ -166,6 +175,7 @@ class _Run:
                 if done == start + 1:
                     self.measured = (done, clock.seconds.get("train", 0.0))
                     self._note_startup()
+                self.profiler.after(done, carry)
                 carry = self._at(done, carry, display, stop_asked)
         compiled = update._cache_size() if start < plan.total_steps else 0
         return self._finish(carry, compiled)
@@ -182,7 +192,7 @@ class _Run:
                 row |= self._evaluate(done, name, evaluation, carry.state)
         if row:
             self.log.write(done, self.clock.total(), row)
-            display.show(done, row)
+            display.show(done, row, self.pace)
         else:
             display.advance(done)
         stopping, best = stop_asked(done), self._is_best(row)
@@ -204,8 +214,10 @@ class _Run:
             totals, skipped = jax.device_get((carry.totals, carry.skipped))
         self._check(carry)
         since, seconds = done - self.measured[0], self.clock.seconds["train"]
-        elapsed = seconds - self.measured[1]
+        elapsed, waited = seconds - self.measured[1], self.clock.seconds.get("data", 0.0)
         self.measured = (done, seconds)
+        self.pace = Pace.of(since, elapsed, waited - self.waited, self.plan.total_steps - done)
+        self.waited = waited
         row = {f"train/{k}": float(v) for k, v in summarize(totals).items() if np.ndim(v) == 0}
         row |= {f"train/{k}": float(f(done - 1)) for k, f in self.plan.learning_rates.items()}
         count = len(self.plan.loader.source.records)

@@ -1,7 +1,9 @@
 """What a person sees of a run: a live bar on a terminal, a line an interval elsewhere."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
+import jax
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -13,6 +15,40 @@ from rich.progress import (
 )
 
 _SHOWN = ("loss", "accuracy", "rmse")
+
+
+class Pace(NamedTuple):
+    """How fast a run goes.
+
+    Attributes:
+      steps_per_second: since the last row.
+      seconds_left: of training, at this pace.
+      waiting: share of the time in which the device waited for data.
+      memory: bytes in use on the first device, None where it does not say.
+    """
+
+    steps_per_second: float
+    seconds_left: float
+    waiting: float
+    memory: int | None
+
+    @classmethod
+    def of(cls, steps: int, seconds: float, waited: float, left: int) -> "Pace | None":
+        """Returns the pace of so many steps with `left` to come; None of none."""
+        if not steps or seconds + waited <= 0:
+            return None
+        each = (seconds + waited) / steps
+        memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_in_use")
+        return cls(1 / each, each * left, waited / (seconds + waited), memory)
+
+    def __str__(self) -> str:
+        minutes, seconds = divmod(round(self.seconds_left), 60)
+        hours, minutes = divmod(minutes, 60)
+        left = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+        parts = [f"{self.steps_per_second:.3g} steps/s", f"{left} left"]
+        parts += [f"data {self.waiting:.0%}"]
+        parts += [f"memory {self.memory / 1e9:.3g} GB"] if self.memory is not None else []
+        return "  ".join(parts)
 
 
 class Display:
@@ -51,10 +87,10 @@ class Display:
         """Moves the bar to a step."""
         self._bar.update(self._task, completed=step)
 
-    def show(self, step: int, row: Mapping[str, float]) -> None:
+    def show(self, step: int, row: Mapping[str, float], pace: Pace | None = None) -> None:
         """Shows a row of metrics: those of training beside the bar, evaluations as a line.
 
-        Where there is no bar, every row is a line.
+        Where there is no bar, every row is a line, and ends with the pace.
         """
         shown = {
             name: f"{name} {value:.4f}"
@@ -66,6 +102,9 @@ class Display:
             shown["train/examples_per_second"] = f"{rate:,.0f} examples/s"
         training = [text for name, text in shown.items() if name.startswith("train/")]
         self._bar.update(self._task, completed=step)
+        if pace:
+            shown["pace"] = str(pace)
+            training.append(shown["pace"])
         if training:
             self._bar.update(self._task, note="  ".join(training))
         if not self.console.is_terminal or len(training) < len(shown):

@@ -18,6 +18,7 @@ from library.training import environment, fine_tuning, loop, preemption, restori
 from library.training.checkpoints import CheckpointError
 from library.training.clock import Clock
 from library.training.feed import Feed
+from library.training.profiling import Span
 from library.training.recipe import Plan, make_plan
 from library.training.workdir import open_workdir, read_json, write_json
 
@@ -28,6 +29,7 @@ def train(
     workdir: Path,
     clock: Clock,
     console: Console,
+    traced: Span | None = None,
 ) -> int:
     """Trains a config in a workdir and reports; returns the program's exit code.
 
@@ -37,6 +39,7 @@ def train(
       workdir: the directory, which may hold an unfinished run of the same config.
       clock: started with the program.
       console: where everything is shown.
+      traced: the steps to profile, if any.
 
     Raises:
       ConfigError: the config or the workdir was not understood.
@@ -47,6 +50,10 @@ def train(
             plan = make_plan(values)
         except CorruptExample as error:
             raise ConfigError(str(error)) from error
+        if traced and traced.stop > plan.total_steps + 1:
+            raise ConfigError(
+                f"--profile={traced.start}:{traced.stop}: the run has {plan.total_steps} steps"
+            )
         if plan.recipe.init_from and not (workdir / "checkpoints").is_dir():
             fine_tuning.check(plan.recipe.init_from)
         workdir = open_workdir(workdir, values, identity)
@@ -69,7 +76,7 @@ def train(
         highlight=False,
     )
     try:
-        outcome = loop.train(plan, workdir, clock, shown)
+        outcome = loop.train(plan, workdir, clock, shown, traced)
     except loop.Preempted as stop:
         shown.print(str(stop))
         return preemption.EXIT_CODE

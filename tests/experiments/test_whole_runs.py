@@ -1,5 +1,6 @@
 """Whole runs: what is killed, stopped or resumed ends as what was left alone."""
 
+import gzip
 import json
 import os
 import re
@@ -389,3 +390,19 @@ def test_a_disk_that_is_full(start, tmp_path):
         assert checkpoints.load(disk / "run")[0] == steps[-1]
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.full
+def test_a_trace_of_some_steps(start, tmp_path, undisturbed):
+    workdir = tmp_path / "run"
+    ended = start("train", f"--workdir={workdir}", "--profile=10:15", *TINY).ended()
+    assert ended.code == 0, ended
+    (trace,) = workdir.glob("profile/plugins/profile/*/perfetto_trace.json.gz")
+    events = json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
+    assert len(events) > 100
+    link = str(trace.relative_to(workdir))
+    assert f'href="{link}"' in (workdir / "report.html").read_text()
+    assert outcome(workdir) == outcome(undisturbed)
+    ended = start("train", f"--workdir={tmp_path}/other", "--profile=59:62", *TINY).ended()
+    assert ended.code == 2
+    assert "--profile=59:62: the run has 60 steps" in ended.err

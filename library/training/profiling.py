@@ -1,0 +1,57 @@
+"""A trace of some steps, for XProf, TensorBoard and Perfetto."""
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from library.config import ConfigError
+
+FOLDER = "profile"
+
+
+class Span(NamedTuple):
+    """The steps that are traced: `start` and those after it, up to `stop`, which is not."""
+
+    start: int
+    stop: int
+
+
+def read_span(text: str) -> Span:
+    """Reads "START:STOP", steps counted from 1.
+
+    Raises:
+      ConfigError: it is not understood, or names no step.
+    """
+    found = re.fullmatch(r"(\d+):(\d+)", text)
+    if not found or not 0 < int(found[1]) < int(found[2]):
+        raise ConfigError(f"--profile={text!r}: valid is START:STOP, such as 10:15, with 0 < START")
+    return Span(int(found[1]), int(found[2]))
+
+
+class Profiler:
+    """Traces the steps of a span into `profile/` of a workdir; the first process does."""
+
+    def __init__(self, span: Span | None, workdir: Path):
+        """Prepares; nothing is traced without a span."""
+        self._span = span if jax.process_index() == 0 else None
+        self._folder, self._running = Path(workdir) / FOLDER, False
+
+    def before(self, step: int) -> None:
+        """Starts where the step is the first of the span."""
+        if self._span and step == self._span.start:
+            jax.profiler.start_trace(str(self._folder), create_perfetto_trace=True)
+            self._running = True
+
+    def after(self, step: int, made: Any) -> None:
+        """Stops where the step is the last of the span, once what it made is ready."""
+        if self._span and step == self._span.stop - 1:
+            self.close(made)
+
+    def close(self, made: Any = ()) -> None:
+        """Stops where the run ends within the span."""
+        if self._running:
+            jax.block_until_ready(made)
+            self._running = False
+            jax.profiler.stop_trace()
