@@ -1,6 +1,7 @@
 """The one loop. It trains every task, and knows nothing about any."""
 
 import contextlib
+import dataclasses
 import functools
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ from library.training.profiling import Profiler, Span
 from library.training.progress import Display, Pace
 from library.training.recipe import Plan, initial_state, train_input
 from library.training.sections import Checkpointing, Reported, evaluator
+from library.training.tracking import Tracker
 
 
 class NonFiniteError(RuntimeError):
@@ -111,6 +113,7 @@ def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
         state = fine_tuning.initialise(plan.recipe.init_from, carry.state, console)
         carry = carry._replace(state=state)
     log = Logger(workdir, resumed_at=start)
+    run.tracker = Tracker(plan.recipe.wandb, workdir, dataclasses.asdict(plan.recipe), run._warn)
     clock.resume(restored.progress["phases"] if restored else {}, reached=log.reached)
     try:
         return run.to_the_end(carry, start, best, log, stop_asked)
@@ -124,6 +127,7 @@ def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
         # On a full disk closing fails, too; the error before it is the one to show.
         with contextlib.suppress(OSError):
             run.profiler.close()
+            run.tracker.close()
             log.close()
 
 
@@ -133,7 +137,7 @@ class _Run:
     def __init__(self, plan, workdir, feed, checkpoints, clock, console, profiler):
         self.plan, self.workdir, self.feed = plan, workdir, feed
         self.checkpoints, self.clock, self.console = checkpoints, clock, console
-        self.profiler = profiler
+        self.profiler, self.tracker = profiler, None
         self.checkpointing = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint")
         self.log_every = plan.steps(plan.recipe.log_every)
         self.save_every = plan.steps(self.checkpointing.every)
@@ -192,6 +196,7 @@ class _Run:
                 row |= self._evaluate(done, name, evaluation, carry.state)
         if row:
             self.log.write(done, self.clock.total(), row)
+            self.tracker.write(done, row)
             display.show(done, row, self.pace)
         else:
             display.advance(done)

@@ -16,7 +16,7 @@ from library.config import ConfigError, nearest
 from library.data import augmentation, on_device, pipeline, preprocessing, sources
 from library.evaluation.context import Context
 from library.parallel import sharding, strategies
-from library.training import data, restoring
+from library.training import data, restoring, tracking
 from library.training.sections import (
     Checkpointing,
     Dataset,
@@ -187,6 +187,7 @@ def _check_sections(recipe: Recipe) -> None:
         raise ConfigError(f"dataset, workers={recipe.dataset['workers']}: 0 decodes in threads")
     config.read(Checkpointing, recipe.checkpoint, "checkpoint")
     data.named_splits(recipe)
+    tracking.read(recipe.wandb or {})
     for cls, values, where in (
         (Reported, recipe.reported, "reported"),
         (InitFrom, recipe.init_from, "init_from"),

@@ -183,6 +183,8 @@ class Recipe:
       log_every: a duration.
       seed: of everything random.
       compile_cache: folder of compiled programs; None keeps none.
+      wandb: the project of Weights & Biases that gets the rows, too, or what its `init` is given:
+        project, entity, name, group, tags, notes, mode. Where it is not installed, a warning.
     """
 
     dataset: dict
@@ -206,6 +208,7 @@ class Recipe:
     log_every: Duration = "50 steps"
     seed: int = 0
     compile_cache: str | None = "~/.cache/compendium"
+    wandb: str | dict | None = None
 
 
 class Evaluate(NamedTuple):

@@ -13,8 +13,9 @@ from library.config import ConfigError, differing, plain
 # What may differ between two starts of one run: where things lie, and how they are spread.
 _OPERATIONAL = {
     "dataset": ("data_dir", "manual_dir", "workers", "threads"),
-    "parallel": ("mesh", "rules"),
+    "parallel": ("mesh", "rules", "activations"),
     "compile_cache": (),
+    "wandb": (),
     "on_nonfinite": (),
 }
 
