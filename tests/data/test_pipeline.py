@@ -1,5 +1,6 @@
 """Order, slices, padding and workers: every batch is a function of the seed and the step."""
 
+import hashlib
 import itertools
 
 import numpy as np
@@ -202,6 +203,28 @@ def test_worker_processes_change_nothing():
     )
     assert_same(take(batches, 5), expected)
     assert len({image.tobytes() for batch in expected for image in batch["image"]}) == 20
+
+
+def hashed(count, workers):
+    """Returns the hash of 200 batches, put together from the parts of so many processes."""
+    ops = [preprocessing.decode(channels=1), preprocessing.inception_crop(size=4)]
+    loader = make_loader(50, ops=ops)
+    shared = dict(order=pipeline.order("shuffle", SEED), workers=workers, threads=2)
+    parts = [
+        take(pipeline.train_batches(loader, 8, part=Slice(i, count), **shared), 200)
+        for i in range(count)
+    ]
+    found = hashlib.sha256()
+    for each in zip(*parts):
+        for name in sorted(each[0]):
+            found.update(np.concatenate([batch[name] for batch in each]).tobytes())
+    return found.hexdigest()
+
+
+@pytest.mark.full
+def test_two_hundred_batches_have_one_hash():
+    splits = [(count, workers) for count in (1, 2, 4) for workers in (0, 2)]
+    assert len({hashed(*split) for split in splits}) == 1
 
 
 def test_a_corrupt_example_stops_the_run_and_is_named():
