@@ -14,9 +14,12 @@ speed drifts; times are medians.
     samplers  samples a second of each diffusion sampler, and its speed-up over all 1000 steps
     decoding  256 tokens written by a small GPT with cached keys and values, against without
     masking   an encoder's step on the quarter of the patches that MAE shows it, over all of them
+    saves     how long a step waits for a save, what a restore takes, and the memory of a save
+    layers    compiling 48 Transformer blocks over 12, in a scan or not; memory by remat
+    devices   a device's FLOPs, memory and traffic on 1, 2, 4 and 8 CPU devices, as compiled; alone
 
-The first four measure the recipe `--config`. `--write=FILE.json` keeps the figures with the machine
-they were measured on.
+The first four and `devices` measure the recipe `--config`. `--write=FILE.json` keeps the figures
+with the machine they were measured on.
 """
 
 import contextlib
@@ -32,10 +35,11 @@ from experiments import command_line
 KINDS = (
     *("loop", "pipeline", "start", "step", "peer"),
     *("gpt", "networks", "samplers", "decoding", "masking"),
+    *("saves", "layers", "devices"),
 )
-_ONLY = flags.DEFINE_list("only", list(KINDS), f"Some of {', '.join(KINDS)}.")
+_ONLY = flags.DEFINE_list("only", list(KINDS[:-1]), f"Some of {', '.join(KINDS)}.")
 _CONFIG = flags.DEFINE_string(
-    "config", command_line.DEFAULT_CONFIG, "Recipe that loop, pipeline, start and step measure."
+    "config", command_line.DEFAULT_CONFIG, "Recipe of loop, pipeline, start, step and devices."
 )
 _STEPS = flags.DEFINE_integer("steps", 200, "Steps a measurement.", lower_bound=10)
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Times each pair is measured.", lower_bound=1)
@@ -52,6 +56,11 @@ def main() -> int:
     if "networks" in _ONLY.value:
         # JAX else takes most of a GPU's memory at once, and PyTorch has none for its own.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if "devices" in _ONLY.value:
+        if len(_ONLY.value) > 1:
+            raise config.ConfigError("--only=devices is measured alone: it needs eight devices")
+        flag = "--xla_force_host_platform_device_count=8"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}"
     measure = _measurements()
     figures = {}
     for kind in _ONLY.value:
@@ -65,7 +74,7 @@ def main() -> int:
 
 
 def _measurements() -> dict[str, Callable[[], dict[str, float]]]:
-    from experiments.measurements import accelerator, families, peers, training
+    from experiments.measurements import accelerator, families, peers, scale, training
     from experiments.measurements.timing import Budget
 
     values = command_line.request(_CONFIG.value).values
@@ -81,6 +90,9 @@ def _measurements() -> dict[str, Callable[[], dict[str, float]]]:
         "samplers": lambda: families.samplers(budget),
         "decoding": lambda: families.decoding(budget),
         "masking": lambda: families.masking(budget),
+        "saves": lambda: scale.checkpoints(budget),
+        "layers": lambda: scale.layers(budget),
+        "devices": lambda: scale.devices(values),
     }
 
 

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments.measurements import accelerator, families, networks, peers, timing, training
+from experiments.measurements import accelerator, families, networks, peers, scale, timing, training
 from experiments.measurements.timing import Budget
 from library.weights import catalogue
+from tests import tiny
 
 
 def test_things_are_measured_in_turn_and_compared_within_a_round():
@@ -151,3 +152,31 @@ def test_without_pytorch_there_is_nothing_to_compare_with(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for measure in (peers.gpt, peers.mlp):
         assert list(measure(Budget(2, 1))) == ["torch is not installed, ratio"]
+
+
+def test_saves_are_measured(monkeypatch):
+    monkeypatch.setattr(scale, "_LEAVES", 2)
+    monkeypatch.setattr(scale, "_LEAF", (8, 8))
+    monkeypatch.setattr(scale, "_SAVES", 2)
+    found = scale.checkpoints(Budget(2, 1))
+    assert found["state MB"] == 2 * 8 * 8 * 4 / 1e6
+    assert 0 < found["stall ms, median"] <= found["stall ms, p95"]
+    assert found["restore s"] > 0
+
+
+def test_devices_share_the_work(monkeypatch):
+    tiny.serve(monkeypatch, train=tiny.arrays(48), test=tiny.arrays(20, seed=1))
+    found = scale.devices(tiny.config())
+    strong = [found[f"strong, {count}: GFLOP a device"] for count in (1, 2, 4, 8)]
+    assert strong == pytest.approx([strong[0] / count for count in (1, 2, 4, 8)])
+    weak = [found[f"weak, {count}: GFLOP a device"] for count in (1, 2, 4, 8)]
+    assert weak == pytest.approx([weak[0]] * 4)
+    assert found["strong, 1: MB sent by each"] == 0 < found["strong, 8: MB sent by each"]
+
+
+def test_layers_are_measured(monkeypatch):
+    monkeypatch.setattr(scale, "_LAYERS", dict(vocab_size=4, context=4, width=8, num_heads=2))
+    monkeypatch.setattr(scale, "_DEPTHS", (1, 2))
+    found = scale.layers(Budget(2, 1))
+    assert found["scan: 2/1"] > 0
+    assert found["remat full: MB between"] <= found["remat none: MB between"]
