@@ -27,6 +27,9 @@ from library.training.sections import (
     evaluator,
 )
 
+# The step augments an image for each of them, one after the other.
+MOST_VIEWS = 64
+
 
 class Plan(NamedTuple):
     """The objects of a run, built and checked; nothing is compiled or allocated yet.
@@ -175,8 +178,10 @@ def _check_sections(recipe: Recipe) -> None:
     """Reads the sections that are used later, so that a mistake in them shows now."""
     if not 0 <= recipe.seed < 2**32:
         raise ConfigError(f"seed={recipe.seed}: valid are 0 to {2**32 - 1}")
-    if recipe.views < 1:
-        raise ConfigError(f"views={recipe.views}: an image is augmented once or more")
+    if not 1 <= recipe.views <= MOST_VIEWS:
+        raise ConfigError(
+            f"views={recipe.views}: an image is augmented once or more, {MOST_VIEWS} times at most"
+        )
     tokenizer, context = recipe.dataset.get("tokenizer"), recipe.dataset.get("context")
     if (tokenizer is None) != (context is None):
         raise ConfigError(
