@@ -21,8 +21,10 @@ from library.weights.mapping import assign, published_as, published_names
 from library.weights.published import Published
 
 BATCH = 2
-# Of images, at most, where a whole backward pass is kept in float64.
-TRAINED_SIDE = 320
+# Of images, at most, where a whole backward pass is kept in float64; and for the networks whose
+# params and gradients fill most of the memory by themselves.
+TRAINED_SIDE, TRAINED_SIDE_OF_THE_LARGEST = 320, 128
+_LARGEST = 400e6
 # Of memory, a param: in float64, with gradients and in two libraries; the 217 million of bit_r50x3
 # took 17 GB with all that lies between, when both were held at once.
 _BYTES = 80
@@ -97,7 +99,7 @@ def compare(name: str, size: int | None = None) -> dict[str, float]:
     Args:
       name: of the network.
       size: side of the images, by default the usual one. Gradients and statistics are those of
-        squares of at most `TRAINED_SIDE` cut from them.
+        squares cut from them, see TRAINED_SIDE.
 
     Returns:
       Relative errors, max |a - b| / max |b|: of the "logits" and of each stage, in float32 and,
@@ -132,7 +134,7 @@ def compare(name: str, size: int | None = None) -> dict[str, float]:
         variables = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), variables)
         exact = _forward(precise, variables, np.float64(image), theirs.double)
         errors |= {f"{what} in float64": error for what, error in exact.items()}
-        both = (published, precise, variables, _trained_on(np.float64(image)))
+        both = (published, precise, variables, _trained_on(published, np.float64(image)))
         errors |= _gradients(*both, theirs.gradients)
         if "batch_stats" in variables:
             errors |= _statistics(*both, theirs.moments, theirs.train_logits)
@@ -163,14 +165,15 @@ def _theirs(published: Published, shapes: Any, image: np.ndarray) -> tuple[_Thei
     network, arrays = reference(published)
     single = outputs(published, network, _channels_first(image))
     double = outputs(published, network.double(), _channels_first(np.float64(image)))
-    trained = _channels_first(_trained_on(np.float64(image)))
+    trained = _channels_first(_trained_on(published, np.float64(image)))
     names = published_names(published.rules, {"params": shapes["params"]})
     gradients = _their_gradients(network, names, trained)
     return _Theirs(single, double, gradients, *_moments(network, trained)), arrays
 
 
-def _trained_on(image: np.ndarray) -> np.ndarray:
-    return image[:, :TRAINED_SIDE, :TRAINED_SIDE]
+def _trained_on(published: Published, image: np.ndarray) -> np.ndarray:
+    side = TRAINED_SIDE_OF_THE_LARGEST if published.parameters > _LARGEST else TRAINED_SIDE
+    return image[:, :side, :side]
 
 
 def _channels_first(image: np.ndarray):
