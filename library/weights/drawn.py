@@ -12,9 +12,9 @@ from library.weights.published import Published
 
 # The convolutions of squeeze-and-excitation, in torchvision and timm.
 _GATES = re.compile(r"\.(fc[12]|conv_reduce|conv_expand)\.weight$")
-# Their gain, and that in networks of more gates than `_MANY`, as EfficientNet-B5's: what passes
-# through grows with the depth, until every gate would be open or closed.
-_GAIN, _LITTLE, _MANY = 1e-2, 1e-6, 70
+# The largest number of gates that a network of each gain has: what passes through grows with the
+# depth, until every gate would be open or closed, first of EfficientNet-B5, then of L2.
+_GAINS = {70: 1e-2, 120: 1e-6, 10**6: 1e-14}
 
 
 def variables_of(published: Published, model: Any, size: int) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def drawn(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     Kernels keep the variance of what passes through relus, statistics are far from 0 and 1.
     """
     gates = sum(len(shape) == 4 and bool(_GATES.search(name)) for name, shape in shapes.items())
-    gain = _LITTLE if gates > _MANY else _GAIN
+    gain = next(gain for most, gain in _GAINS.items() if gates <= most)
     return {name: _draw(name, tuple(shape), gain) for name, shape in shapes.items()}
 
 
