@@ -59,8 +59,7 @@ def main() -> int:
     if "devices" in _ONLY.value:
         if len(_ONLY.value) > 1:
             raise config.ConfigError("--only=devices is measured alone: it needs eight devices")
-        flag = "--xla_force_host_platform_device_count=8"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}"
+        command_line.divide_cpu(8)
     measure = _measurements()
     figures = {}
     for kind in _ONLY.value:

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import importlib.util
 import inspect
+import os
 import re
 import shlex
 import sys
@@ -29,13 +30,14 @@ from library.config import ConfigError, nearest, plain
 from library.parallel import processes
 
 UNDERSTOOD_NOT = 2
-STOPPED = 75
+STOPPED = processes.STOPPED
 INTERRUPTED = 130
 DEFAULT_CONFIG = "configs/digits/cnn.py"
 _ROOT = Path(__file__).resolve().parents[1]
 # Numbers of mallopt(3): M_TRIM_THRESHOLD, M_MMAP_MAX and M_ARENA_MAX.
 _KEEP = {-1: 2**31 - 1, -4: 0, -8: 1}
 _GIVEN_BACK_EVERY = 60.0
+_COUNT = re.compile(r"--xla_force_host_platform_device_count=\d+")
 _OVERRIDE = re.compile(r"--?config\.([^=]+)(?:=(.*))?", re.DOTALL)
 _overrides: dict[str, str] = {}
 _words: list[str] = []
@@ -102,6 +104,13 @@ def run(
 def words() -> list[str]:
     """Returns the words that stood before the flags."""
     return list(_words)
+
+
+def divide_cpu(count: int) -> None:
+    """Has JAX, which has not looked for devices yet, find so many CPU devices and no others."""
+    forced = f"--xla_force_host_platform_device_count={count}"
+    os.environ["XLA_FLAGS"] = f"{_COUNT.sub('', os.environ.get('XLA_FLAGS', ''))} {forced}"
+    os.environ["JAX_PLATFORMS"] = "cpu"
 
 
 def directory(flag: str, given: str | None) -> Path:

@@ -10,9 +10,6 @@ time of a step is that of the chip's roofline: its peak, its memory's and its li
 Exit codes: 0 it fits; 1 it does not; 2 the request was not understood.
 """
 
-import os
-import re
-
 from absl import flags
 
 from experiments import command_line
@@ -25,17 +22,13 @@ _CONFIG = flags.DEFINE_string(
 _DEVICES = flags.DEFINE_integer("devices", 1, "Accelerators of the run.", lower_bound=1)
 _HBM = flags.DEFINE_float("hbm", None, "GB of memory of each; the chip's by default.", 0.001)
 _CHIP = flags.DEFINE_string("chip", "h100", f"Kind of accelerator: {', '.join(CHIPS)}.")
-_COUNT = re.compile(r"--xla_force_host_platform_device_count=\d+")
 
 
 def main() -> int:
     """Compiles the step for the devices, and prints its cost."""
     check_choice("chip", _CHIP.value, CHIPS)
     request = command_line.request(_CONFIG.value)
-    # Read when JAX first looks for devices.
-    forced = f"--xla_force_host_platform_device_count={_DEVICES.value}"
-    os.environ["XLA_FLAGS"] = f"{_COUNT.sub('', os.environ.get('XLA_FLAGS', ''))} {forced}"
-    os.environ["JAX_PLATFORMS"] = "cpu"
+    command_line.divide_cpu(_DEVICES.value)
 
     from rich.console import Console
 
@@ -45,7 +38,7 @@ def main() -> int:
 
     chip = CHIPS[_CHIP.value]
     memory = _HBM.value * 1e9 if _HBM.value else chip.memory
-    plan = make_plan(request.values | {"evaluate": {}, "checkpoint": {}, "reported": None})
+    plan = make_plan(planning.bare(request.values))
     found = planning.cost(plan)
     bound = planning.roofline(found, chip)
     Console(soft_wrap=True).print(

@@ -8,8 +8,6 @@ from typing import NamedTuple
 from launch.sweep import Point
 from library.config import ConfigError
 
-EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: saved, run the same command again.
-
 
 class Run(NamedTuple):
     """One run: its name among others (empty if it is alone) and its command line."""

@@ -9,7 +9,7 @@ import re
 import subprocess
 from typing import Any, NamedTuple
 
-from launch.job import EXIT_STOPPED, Job, Run
+from launch.job import Job, Run
 from library.config import ConfigError
 from library.parallel import processes
 
@@ -97,7 +97,7 @@ def _jobset(name: str, run: Run, options: Options) -> dict[str, Any]:
     if options.claim:
         container["volumeMounts"] = [{"name": "runs", "mountPath": "/runs"}]
         pod["volumes"] = [{"name": "runs", "persistentVolumeClaim": {"claimName": options.claim}}]
-    stopped = {"containerName": "worker", "operator": "In", "values": [EXIT_STOPPED]}
+    stopped = {"containerName": "worker", "operator": "In", "values": [processes.STOPPED]}
     batch = {
         "completionMode": "Indexed",
         "parallelism": pods,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, NamedTuple
 
-from launch.job import EXIT_STOPPED, Job, Run, shown
+from launch.job import Job, Run, shown
 from library.parallel import processes
 
 # Seconds that the others have to leave by themselves once one has ended badly.
@@ -51,7 +51,7 @@ def run(job: Job, *, at_once: int, out: IO[str] = sys.stdout) -> int:
 
     def one(each: Run) -> Ended:
         if stopping.is_set():
-            return Ended(EXIT_STOPPED, f"{each.name or job.name}: not started")
+            return Ended(processes.STOPPED, f"{each.name or job.name}: not started")
         return _run(each, job.processes, started, lock, say)
 
     with _handing_on(started, lock, stopping), ThreadPoolExecutor(at_once) as pool:
@@ -60,7 +60,7 @@ def run(job: Job, *, at_once: int, out: IO[str] = sys.stdout) -> int:
         if end.reason:
             say(f"{end.reason}\n")
     codes = [end.code for end in ended if end.code]
-    failures = [code for code in codes if code != EXIT_STOPPED]
+    failures = [code for code in codes if code != processes.STOPPED]
     return (failures or codes or [0])[0]
 
 
@@ -129,7 +129,7 @@ def _wait(own: Sequence[subprocess.Popen], name: str) -> Ended:
         codes = [process.poll() for process in own]
         if first is None:
             bad = [(place, code) for place, code in enumerate(codes) if code]
-            failed = [(place, code) for place, code in bad if code != EXIT_STOPPED]
+            failed = [(place, code) for place, code in bad if code != processes.STOPPED]
             if failed or bad:
                 # One that was killed has others lose their connection to it.
                 first = min(failed or bad, key=lambda each: each[1] >= 0)
@@ -148,7 +148,7 @@ def _wait(own: Sequence[subprocess.Popen], name: str) -> Ended:
     code = 128 - code if code < 0 else code
     told = f"killed by {signal.Signals(code - 128).name}" if code > 128 else f"exit code {code}"
     label = f"{name}: " if name else ""
-    if code == EXIT_STOPPED:
+    if code == processes.STOPPED:
         return Ended(code, f"{label}stopped and saved; run the same command again")
     return Ended(
         code, f"{label}process {place} of {len(own)} failed ({told}); the others were ended"

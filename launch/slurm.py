@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from launch.job import EXIT_STOPPED, Job, shown
+from launch.job import Job, shown
 from library.config import ConfigError
 from library.parallel import processes
 
@@ -64,7 +64,7 @@ def script(job: Job, options: Options, folder: str, logs: str) -> str:
     lines += _program(job)
     lines += [
         "code=$?",
-        f'if [ "$code" -eq {EXIT_STOPPED} ]; then',
+        f'if [ "$code" -eq {processes.STOPPED} ]; then',
         "  # Saved, not finished: back into the queue under the same number.",
         '  scontrol requeue "$SLURM_JOB_ID" && exit 0',
         "fi",

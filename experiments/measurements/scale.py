@@ -99,7 +99,7 @@ def devices(values: dict[str, Any]) -> dict[str, float]:
 
     Strong scaling keeps the batch, weak scaling the batch of each device.
     """
-    values = {**values, "evaluate": {}, "checkpoint": {}, "reported": None}
+    values = planning.bare(values)
     batch = values["dataset"]["batch_size"]
     figures: dict[str, float] = {}
     for kind, size in (("strong", lambda n: batch), ("weak", lambda n: batch * n)):

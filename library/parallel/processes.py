@@ -20,6 +20,9 @@ COORDINATOR, COUNT, PLACE = (
     "COMPENDIUM_PROCESS",
 )
 CLUSTER = "COMPENDIUM_CLUSTER"
+# A program that was asked to stop leaves with EX_TEMPFAIL of sysexits.h: it has saved, run the same
+# command again.
+STOPPED = 75
 CLUSTERS = ("slurm", "cloud_tpu")
 
 

@@ -54,6 +54,11 @@ class Roofline(NamedTuple):
         return max(self)
 
 
+def bare(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a config without what surrounds its steps: evaluations, saves and the claim."""
+    return {**values, "evaluate": {}, "checkpoint": {}, "reported": None}
+
+
 def cost(plan: Plan) -> Cost:
     """Compiles the step of a plan ahead of time, and says what it costs."""
     arguments, update = _described(plan)

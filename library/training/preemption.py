@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 import jax
 from jax.experimental import multihost_utils
 
-EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: run the same command again.
-
 
 @contextlib.contextmanager
 def watch() -> Iterator[Callable[[int], bool]]:

@@ -12,9 +12,10 @@ from rich.table import Table
 
 from library.config import ConfigError
 from library.data.preprocessing import CorruptExample
+from library.parallel.processes import STOPPED
 from library.reporting import report
 from library.task import TrainState
-from library.training import environment, fine_tuning, loop, preemption, restoring
+from library.training import environment, fine_tuning, loop, restoring
 from library.training.checkpoints import CheckpointError
 from library.training.clock import Clock
 from library.training.feed import Feed
@@ -79,7 +80,7 @@ def train(
         outcome = loop.train(plan, workdir, clock, shown, traced)
     except loop.Preempted as stop:
         shown.print(str(stop))
-        return preemption.EXIT_CODE
+        return STOPPED
     except (loop.NonFiniteError, CheckpointError, CorruptExample, OSError) as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False)
         return 1

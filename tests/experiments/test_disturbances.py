@@ -81,20 +81,21 @@ def read_only(tmp_path):
 def test_a_workdir_that_cannot_be_written(start, tmp_path, undisturbed, read_only):
     parent = tmp_path / "disk"
     parent.mkdir()
+
+    def check_refused():
+        ended = start("train", f"--workdir={parent}/run", *HOST).ended()
+        assert ended.code in (1, 2)
+        assert "Read-only file system" in ended.out + ended.err
+        assert "Traceback" not in ended.out + ended.err
+
     read_only(parent)
-    ended = start("train", f"--workdir={parent}/run", *HOST).ended()
-    assert ended.code in (1, 2)
-    assert "Read-only file system" in ended.out + ended.err
-    assert "Traceback" not in ended.out + ended.err
+    check_refused()
     read_only.undo()
     # A run that was stopped, in a folder that has become read-only.
     strike = ("library.training.loop:_Run._at", 20, 0, "SIGTERM")
     assert start("train", f"--workdir={parent}/run", *HOST, strike=strike).ended().code == 75
     read_only(parent)
-    ended = start("train", f"--workdir={parent}/run", *HOST).ended()
-    assert ended.code in (1, 2)
-    assert "Read-only file system" in ended.out + ended.err
-    assert "Traceback" not in ended.out + ended.err
+    check_refused()
     read_only.undo()
     ended = start("train", f"--workdir={parent}/run", *HOST).ended()
     assert ended.code == 0, ended
