@@ -23,6 +23,8 @@ Example = dict[str, Any]
 Operation = Callable[[Example, np.random.Generator], Example]
 Method = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Size = int | tuple[int, int]
+# Within a chain an image stays as PIL holds it from where it is decoded to where pixels are needed.
+Pixels = UInt8[np.ndarray, "h w c"] | Image.Image
 
 _METHODS = {
     "nearest": Image.Resampling.NEAREST,
@@ -43,7 +45,7 @@ def chain(operations: Sequence[Operation]) -> Operation:
       ConfigError: a crop is larger than any image is that the operations before it make.
     """
     functools.reduce(_sides, operations, None)
-    return functools.partial(_chain, tuple(operations))
+    return functools.partial(_chain, tuple(map(_keeping_pictures, operations)))
 
 
 def decode(
@@ -241,10 +243,18 @@ def _check_crop(name: str, size: tuple[int, int], before: Size | None) -> None:
 def _chain(operations: tuple[Operation, ...], example: Example, rng: np.random.Generator):
     for operation in operations:
         example = operation(example, rng)
+    if isinstance(example.get("image"), Image.Image):
+        return {**example, "image": _pixels(example["image"])}
     return example
 
 
-def _decode(example, rng, *, channels, exif_orientation, min_size, max_pixels):
+def _keeping_pictures(operation: Operation) -> Operation:
+    """Makes `decode` hand on what PIL holds: copies of what is cropped away take a tenth of all."""
+    decodes = getattr(operation, "func", None) is _decode
+    return functools.partial(operation, keep=True) if decodes else operation
+
+
+def _decode(example, rng, *, channels, exif_orientation, min_size, max_pixels, keep=False):
     image = _feature(example, "image")
     if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3):
         picture = _picture(image if image.ndim == 3 else image[..., None])
@@ -259,12 +269,12 @@ def _decode(example, rng, *, channels, exif_orientation, min_size, max_pixels):
             picture.load()
             if exif_orientation:
                 picture = ImageOps.exif_transpose(picture)
-            pixels = _pixels(_convert(picture, channels))
+            picture = _convert(picture, channels)
     except CorruptExample:
         raise
     except Exception as error:  # PIL's decoders raise whatever a malformed file leads them to
         raise CorruptExample(f"image of {len(image)} bytes cannot be decoded: {error}") from error
-    return {**example, "image": pixels}
+    return {**example, "image": picture if keep else _pixels(picture)}
 
 
 def _check_size(picture: Image.Image, max_pixels: int) -> None:
@@ -297,7 +307,7 @@ def _resize(example, rng, *, size, method):
 
 def _resize_short(example, rng, *, size, method):
     image = _image(example)
-    height, width = image.shape[:2]
+    height, width = _height_width(image)
     if height < width:
         shape = (size, int(size * width / height))
     else:
@@ -311,30 +321,29 @@ def _random_resize_short(example, rng, *, sizes, method):
 
 
 def _random_crop(example, rng, *, size):
-    image, (height, width) = _image_to_crop(example, "random_crop", size), size
-    top = int(rng.integers(image.shape[0] - height + 1))
-    left = int(rng.integers(image.shape[1] - width + 1))
-    return {**example, "image": image[top : top + height, left : left + width]}
+    image, (height, width) = _image_to_crop(example, "random_crop", size)
+    top = int(rng.integers(height - size[0] + 1))
+    left = int(rng.integers(width - size[1] + 1))
+    return {**example, "image": _cut(image, top, left, *size)}
 
 
 def _center_crop(example, rng, *, size):
-    image, (height, width) = _image_to_crop(example, "center_crop", size), size
-    top, left = round((image.shape[0] - height) / 2), round((image.shape[1] - width) / 2)
-    return {**example, "image": image[top : top + height, left : left + width]}
+    image, (height, width) = _image_to_crop(example, "center_crop", size)
+    top, left = round((height - size[0]) / 2), round((width - size[1]) / 2)
+    return {**example, "image": _cut(image, top, left, *size)}
 
 
 def _central_crop(example, rng, *, fraction):
     image = _image(example)
-    top, left = (int((side - side * fraction) / 2) for side in image.shape[:2])
-    height, width = image.shape[0] - 2 * top, image.shape[1] - 2 * left
-    return {**example, "image": image[top : top + height, left : left + width]}
+    sides = _height_width(image)
+    top, left = (int((side - side * fraction) / 2) for side in sides)
+    return {**example, "image": _cut(image, top, left, sides[0] - 2 * top, sides[1] - 2 * left)}
 
 
 def _inception_crop(example, rng, *, size, area, ratio, attempts, method):
     image = _image(example)
-    top, left, height, width = _sample_box(*image.shape[:2], rng, area, ratio, attempts)
-    part = image[top : top + height, left : left + width]
-    return {**example, "image": _resized(part, size, method)}
+    box = _sample_box(*_height_width(image), rng, area, ratio, attempts)
+    return {**example, "image": _resized(_cut(image, *box), size, method)}
 
 
 def _sample_box(height, width, rng, area, ratio, attempts) -> tuple[int, int, int, int]:
@@ -353,6 +362,7 @@ def _sample_box(height, width, rng, area, ratio, attempts) -> tuple[int, int, in
 
 def _pad(example, rng, *, size, fill):
     image, (height, width) = _image(example), size
+    image = _pixels(image) if isinstance(image, Image.Image) else image
     if image.shape[0] > height or image.shape[1] > width:
         raise ValueError(f"pad to {height}x{width} of {_kind(image)}: crop or resize it before")
     top, left = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
@@ -402,35 +412,52 @@ def _feature(example: Example, key: str) -> Any:
     return example[key]
 
 
-def _image(example: Example) -> UInt8[np.ndarray, "h w c"]:
+def _image(example: Example) -> Pixels:
     image = _feature(example, "image")
+    if isinstance(image, Image.Image):
+        return image
     if not isinstance(image, np.ndarray) or image.ndim != 3 or image.dtype != np.uint8:
         raise ValueError(f"image is {_kind(image)}, expected uint8 (h, w, c): decode it first")
     return image
 
 
+def _height_width(image: Pixels) -> tuple[int, int]:
+    return image.size[::-1] if isinstance(image, Image.Image) else image.shape[:2]
+
+
+def _cut(image: Pixels, top: int, left: int, height: int, width: int) -> Pixels:
+    if isinstance(image, Image.Image):
+        return image.crop((left, top, left + width, top + height))
+    return image[top : top + height, left : left + width]
+
+
 def _image_to_crop(
     example: Example, name: str, size: tuple[int, int]
-) -> UInt8[np.ndarray, "h w c"]:
+) -> tuple[Pixels, tuple[int, int]]:
     image = _image(example)
-    if image.shape[0] < size[0] or image.shape[1] < size[1]:
+    height, width = _height_width(image)
+    if height < size[0] or width < size[1]:
         raise ValueError(
             f"{name} of {size[0]}x{size[1]} out of {_kind(image)}: resize_short it before"
         )
-    return image
+    return image, (height, width)
 
 
 def _kind(value: Any) -> str:
+    if isinstance(value, Image.Image):
+        value = _pixels(value)
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape}"
     return f"of type {type(value).__name__}"
 
 
-def _resized(image: UInt8[np.ndarray, "h w c"], size: tuple[int, int], method: Image.Resampling):
-    if image.shape[:2] == size:
+def _resized(image: Pixels, size: tuple[int, int], method: Image.Resampling) -> Pixels:
+    if _height_width(image) == size:
         return image
+    if not isinstance(image, Image.Image):
+        return _pixels(_resized(_picture(image), size, method))
     height, width = size
-    return _pixels(_picture(image).resize((max(1, width), max(1, height)), method))
+    return image.resize((max(1, width), max(1, height)), method)
 
 
 def _picture(image: UInt8[np.ndarray, "h w c"]) -> Image.Image:

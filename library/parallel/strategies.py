@@ -29,7 +29,8 @@ class Strategy(NamedTuple):
       batch_shards: parts that a batch is split into.
       describe: shapes of a state, of a batch of all processes and of what is the same on all
         devices -> the same with their places, to compile for before there are any arrays.
-      put: this process's part of a batch, numpy arrays -> the batch on the devices.
+      put: this process's part of a batch, numpy arrays -> the batch on the devices; with
+        `steps=True` of one batch for each of several steps, stacked.
       replicate: host arrays -> the same on every device.
       within: wraps a step, so that its activations lie as the config says when it is traced.
       init: `(f, *arguments)` -> `f(*arguments)`, born sharded.
@@ -43,7 +44,7 @@ class Strategy(NamedTuple):
     axis_name: str | None
     batch_shards: int
     describe: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree, PyTree]]
-    put: Callable[[Mapping[str, np.ndarray]], dict[str, jax.Array]]
+    put: Callable[..., dict[str, jax.Array]]
     replicate: Callable[[PyTree], PyTree]
     within: Callable[[Callable], Callable]
     init: Callable[..., PyTree]
@@ -93,6 +94,7 @@ def _jit(
         pass
     replicated = NamedSharding(mesh, PartitionSpec())
     examples = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+    by_step = NamedSharding(mesh, PartitionSpec(None, ("data", "fsdp")))
 
     def init(f, *arguments):
         shardings = sharding.shardings(jax.eval_shape(f, *arguments), mesh, rules)
@@ -118,7 +120,7 @@ def _jit(
         axis_name=None,
         batch_shards=mesh.shape["data"] * mesh.shape["fsdp"],
         describe=describe,
-        put=lambda batch: _from_local(batch, examples),
+        put=lambda batch, steps=False: _from_local(batch, by_step if steps else examples),
         replicate=lambda tree: _replicated(tree, replicated),
         within=within,
         init=init,
@@ -136,9 +138,12 @@ def _pmap(mesh: Mesh) -> Strategy:
     replicated = NamedSharding(own, PartitionSpec())
     examples = NamedSharding(own, PartitionSpec(axis))
 
-    def put(batch):
-        local = shards // jax.process_count()
-        parts = {k: v.reshape(local, -1, *v.shape[1:]) for k, v in batch.items()}
+    def put(batch, steps=False):
+        local, axis = shards // jax.process_count(), int(steps)
+        parts = {
+            k: np.stack(np.split(v, local, axis)) if local > 1 else v[None]
+            for k, v in batch.items()
+        }
         return _from_local(parts, examples)
 
     def describe(state, batch, rest):

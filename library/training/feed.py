@@ -2,7 +2,7 @@
 
 import functools
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -40,8 +40,16 @@ class Feed:
         self.first = plan.strategy.replicate(first)
         self.constants = plan.strategy.replicate({"key": key, "resident": resident})
 
-    def train(self, start: int) -> Iterator[dict[str, jax.Array]]:
-        """Yields the batches of the steps from `start` on."""
+    def train(
+        self, start: int, calls: Iterable[int] | None = None
+    ) -> Iterator[dict[str, jax.Array]]:
+        """Yields the batches of the steps from `start` on.
+
+        Args:
+          start: steps done before.
+          calls: the steps done after each call of several; then the batches of a call come
+            together, `(steps_per_call, b, ...)`, with mask 0 where a call has fewer.
+        """
         dataset = self._plan.dataset
         shared = {"order": self._order, "start": start, "part": self._part}
         if dataset.cache == "device":
@@ -52,7 +60,11 @@ class Feed:
             host = pipeline.train_batches(
                 self._plan.loader, dataset.batch_size, **shared, **workers
             )
-        return _ahead(host, self._plan.strategy.put)
+        if calls is None:
+            return _ahead(host, self._plan.strategy.put)
+        most = self._plan.recipe.steps_per_call
+        together = _together(host, start, calls, most)
+        return _ahead(together, functools.partial(self._plan.strategy.put, steps=True))
 
     def evaluation(self, split: str, batch_size: int | None) -> Iterator[dict[str, jax.Array]]:
         """Yields the batches of one pass over a split, each example once."""
@@ -138,6 +150,15 @@ def _ahead(host: Iterator, put: Callable, depth: int = 2) -> Iterator:
         if len(waiting) > depth:
             yield waiting.popleft()
     yield from waiting
+
+
+def _together(host: Iterator, start: int, calls: Iterable[int], most: int) -> Iterator:
+    """Yields the batches of each call, stacked and filled up with zeros."""
+    for done in calls:
+        batches = [next(host) for _ in range(start, done)]
+        blank = {name: np.zeros_like(x) for name, x in batches[0].items()}
+        yield _stack([*batches, *[blank] * (most - len(batches))])
+        start = done
 
 
 def _stack(examples: list[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

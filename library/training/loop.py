@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from library.parallel.watchdog import STEP, WATCHDOG
 from library.reporting import notation
 from library.summaries import summarize
 from library.task import Metrics, TrainState
-from library.training import artifacts, fine_tuning, preemption
+from library.training import artifacts, calls, fine_tuning, preemption
 from library.training.checkpoints import CheckpointError, Checkpoints
 from library.training.clock import Clock
 from library.training.feed import Feed
@@ -160,29 +160,42 @@ class _Run:
         plan, clock = self.plan, self.clock
         self.best, self.log = best, log
         self.measured = (start, clock.seconds.get("train", 0.0))
-        update = plan.strategy.update(functools.partial(step, plan), carry)
-        batches = self.feed.train(start)
-        in_flight = deque()
+        several = plan.recipe.steps_per_call > 1
+        update = plan.strategy.update(functools.partial(steps if several else step, plan), carry)
+        batches = self.feed.train(start, self._calls(start) if several else None)
+        in_flight, reached = deque(), start
         with Display(self.console, total=plan.total_steps, start=start) as display:
-            for done in range(start + 1, plan.total_steps + 1):
-                self.profiler.before(done)
+            for count, done in enumerate(self._calls(start), 1):
+                self.profiler.before(reached + 1)
+                reached = done
                 with clock.phase("data"):
                     batch = next(batches)
-                phase = "compile" if done == start + 1 else "train"
+                phase = "compile" if count == 1 else "train"
                 with clock.phase(phase), jax.transfer_guard("disallow"):
                     carry, ticket = update(carry, batch, self.feed.constants)
                     in_flight.append(ticket)
-                    if done == start + 1 or len(in_flight) > 2:
-                        # The host stays two steps ahead, no more, so that a signal is answered.
+                    if count == 1 or len(in_flight) > 2:
+                        # The host stays two calls ahead, no more, so that a signal is answered.
                         with WATCHDOG.limit(f"step {done}", STEP):
                             jax.block_until_ready(in_flight.popleft())
-                if done == start + 1:
+                if count == 1:
                     self.measured = (done, clock.seconds.get("train", 0.0))
                     self._note_startup()
                 self.profiler.after(done, carry)
-                carry = self._at(done, carry, display, stop_asked)
+                carry = self._at(done, carry, display, functools.partial(stop_asked, count))
         compiled = update._cache_size() if start < plan.total_steps else 0
         return self._finish(carry, compiled)
+
+    def _calls(self, start: int) -> Iterator[int]:
+        """Yields the steps done after each call: all that is due is due at the end of one."""
+        every = {self.log_every, self.save_every, *(e.every for e in self.evaluations.values())}
+        return calls.ends(
+            start,
+            self.plan.total_steps,
+            self.plan.recipe.steps_per_call,
+            every=every,
+            after=self.profiler.bounds,
+        )
 
     def _at(self, done: int, carry: Carry, display: Display, stop_asked) -> Carry:
         """Does what is due after a step: log, evaluate, save; stops where asked to."""
@@ -200,7 +213,7 @@ class _Run:
             display.show(done, row, self.pace)
         else:
             display.advance(done)
-        stopping, best = stop_asked(done), self._is_best(row)
+        stopping, best = stop_asked(), self._is_best(row)
         if done % self.save_every == 0 or last or stopping or best:
             self._save(done, carry, best)
         if stopping and not last:
@@ -360,6 +373,20 @@ def step(
         flagged = carry._replace(broken=jnp.where(jnp.any(carry.broken), carry.broken, flags))
         moved = task.select(stays, flagged, moved)
     return moved, moved.state.step + 0
+
+
+def steps(
+    plan: Plan, carry: Carry, batches: Mapping[str, jax.Array], constants: PyTree
+) -> tuple[Carry, jax.Array]:
+    """Runs the steps of one call on the device, see `Feed.train` for its batches."""
+
+    def one(place, carry):
+        return step(plan, carry, {k: x[place] for k, x in batches.items()}, constants)[0]
+
+    # How many there are is no part of the program, so that all calls are of one.
+    count = jnp.sum(batches["mask"][:, 0] > 0)
+    carry = jax.lax.fori_loop(0, count, one, carry)
+    return carry, carry.state.step + 0
 
 
 def initial_carry(plan: Plan, feed: Feed) -> Carry:

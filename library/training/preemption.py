@@ -15,10 +15,10 @@ from jax.experimental import multihost_utils
 
 @contextlib.contextmanager
 def watch() -> Iterator[Callable[[int], bool]]:
-    """Installs the handlers and yields `stop_asked(step) -> bool`.
+    """Installs the handlers and yields `stop_asked(count) -> bool`.
 
     The first signal is remembered, so that the loop saves and leaves; a second SIGINT ends the
-    process at once.
+    process at once. `count` goes up by one from asking to asking, and is the same on all processes.
     """
     received: list[int] = []
 
@@ -35,10 +35,10 @@ def watch() -> Iterator[Callable[[int], bool]]:
     alone = jax.process_count() == 1
     previous = {s: signal.signal(s, remember) for s in watched if alone or s == signal.SIGINT}
 
-    def stop_asked(step: int) -> bool:
+    def stop_asked(count: int) -> bool:
         if alone:
             return bool(received)
-        return multihost_utils.reached_preemption_sync_point(step)
+        return multihost_utils.reached_preemption_sync_point(count)
 
     try:
         yield stop_asked

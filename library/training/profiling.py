@@ -35,12 +35,17 @@ class Profiler:
 
     def __init__(self, span: Span | None, workdir: Path):
         """Prepares; nothing is traced without a span."""
-        self._span = span if jax.process_index() == 0 else None
+        self._span, self._traces = span, jax.process_index() == 0
         self._folder, self._running = Path(workdir) / FOLDER, False
+
+    @property
+    def bounds(self) -> tuple[int, ...]:
+        """The steps after which tracing starts or stops."""
+        return (self._span.start - 1, self._span.stop - 1) if self._span else ()
 
     def before(self, step: int) -> None:
         """Starts where the step is the first of the span."""
-        if self._span and step == self._span.start:
+        if self._span and self._traces and step == self._span.start:
             jax.profiler.start_trace(str(self._folder), create_perfetto_trace=True)
             self._running = True
 

@@ -29,6 +29,8 @@ from library.training.sections import (
 
 # The step augments an image for each of them, one after the other.
 MOST_VIEWS = 64
+# A signal is answered after the calls that are under way.
+MOST_STEPS_PER_CALL = 1000
 
 
 class Plan(NamedTuple):
@@ -182,6 +184,7 @@ def _check_sections(recipe: Recipe) -> None:
         raise ConfigError(
             f"views={recipe.views}: an image is augmented once or more, {MOST_VIEWS} times at most"
         )
+    _check_steps_per_call(recipe.steps_per_call, recipe.dataset.get("cache", "none"))
     tokenizer, context = recipe.dataset.get("tokenizer"), recipe.dataset.get("context")
     if (tokenizer is None) != (context is None):
         raise ConfigError(
@@ -200,6 +203,16 @@ def _check_sections(recipe: Recipe) -> None:
     ):
         if values is not None:
             config.read(cls, values, where)
+
+
+def _check_steps_per_call(steps: int, cache: str) -> None:
+    if not 1 <= steps <= MOST_STEPS_PER_CALL:
+        raise ConfigError(f"steps_per_call={steps}: valid are 1 to {MOST_STEPS_PER_CALL}")
+    if steps > 1 and cache != "device":
+        raise ConfigError(
+            f"steps_per_call={steps} needs examples that lie on the device: set "
+            f"dataset.cache='device', which is {cache!r}, or leave it out"
+        )
 
 
 def _check_what_comes_later(plan: Plan) -> frozenset[str]:

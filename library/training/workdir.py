@@ -15,6 +15,7 @@ _OPERATIONAL = {
     "dataset": ("data_dir", "manual_dir", "workers", "threads"),
     "parallel": ("mesh", "rules", "activations"),
     "compile_cache": (),
+    "steps_per_call": (),
     "wandb": (),
     "on_nonfinite": (),
 }

@@ -487,6 +487,25 @@ def test_operations_are_picklable(photo, name):
     np.testing.assert_array_equal(*results)
 
 
+@pytest.mark.parametrize("name", [name for name in operations() if name != "decode"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_chain_makes_the_bits_of_its_operations_one_by_one(photo, name, channels):
+    decode, operation = preprocessing.decode(channels=channels), operations()[name]
+    together = preprocessing.chain([decode, operation, preprocessing.resize(7)])
+    expected = apply(operation, apply(decode, encode(photo)), np.random.default_rng(5))
+    expected = apply(preprocessing.resize(7), expected)
+    got = apply(together, encode(photo), np.random.default_rng(5))
+    assert isinstance(got, np.ndarray)
+    assert got.shape == (7, 7, channels)
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_a_chain_that_only_decodes_hands_on_pixels(photo):
+    decode = preprocessing.decode()
+    got = apply(preprocessing.chain([preprocessing.chain([decode])]), encode(photo))
+    np.testing.assert_array_equal(got, photo)
+
+
 def test_chain_applies_in_order(photo):
     decode, short, crop = (
         preprocessing.decode(),

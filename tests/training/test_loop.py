@@ -285,8 +285,8 @@ def interrupted(monkeypatch, number, at):
     """Sends this process a signal while the batch of a step is fetched."""
     train = Feed.train
 
-    def batches(feed, start):
-        for step, batch in enumerate(train(feed, start), start + 1):
+    def batches(feed, start, calls):
+        for step, batch in enumerate(train(feed, start, calls), start + 1):
             if step == at:
                 os.kill(os.getpid(), number)
             yield batch
