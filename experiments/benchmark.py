@@ -14,12 +14,16 @@ speed drifts; times are medians.
     samplers  samples a second of each diffusion sampler, and its speed-up over all 1000 steps
     decoding  256 tokens written by a small GPT with cached keys and values, against without
     masking   an encoder's step on the quarter of the patches that MAE shows it, over all of them
+    calls     a step with 50 to a call of the compiled step over one: a tiny network, the recipe
+    data      training examples of 224 pixels a second on one core, here and by PyTorch's
+              DataLoader with torchvision's transforms; and the first batch of step 10^6
     saves     how long a step waits for a save, what a restore takes, and the memory of a save
     layers    compiling 48 Transformer blocks over 12, in a scan or not; memory by remat
+    processes a step of two processes that share the machine over one's
     devices   a device's FLOPs, memory and traffic on 1, 2, 4 and 8 CPU devices, as compiled; alone
 
-The first four and `devices` measure the recipe `--config`. `--write=FILE.json` keeps the figures
-with the machine they were measured on.
+The first four, `calls`, `processes` and `devices` measure the recipe `--config`.
+`--write=FILE.json` keeps the figures with the machine they were measured on.
 """
 
 import contextlib
@@ -35,11 +39,11 @@ from experiments import command_line
 KINDS = (
     *("loop", "pipeline", "start", "step", "peer"),
     *("gpt", "networks", "samplers", "decoding", "masking"),
-    *("saves", "layers", "devices"),
+    *("calls", "data", "saves", "layers", "processes", "devices"),
 )
 _ONLY = flags.DEFINE_list("only", list(KINDS[:-1]), f"Some of {', '.join(KINDS)}.")
 _CONFIG = flags.DEFINE_string(
-    "config", command_line.DEFAULT_CONFIG, "Recipe of loop, pipeline, start, step and devices."
+    "config", command_line.DEFAULT_CONFIG, "Recipe of those that measure one."
 )
 _STEPS = flags.DEFINE_integer("steps", 200, "Steps a measurement.", lower_bound=10)
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Times each pair is measured.", lower_bound=1)
@@ -73,7 +77,7 @@ def main() -> int:
 
 
 def _measurements() -> dict[str, Callable[[], dict[str, float]]]:
-    from experiments.measurements import accelerator, families, peers, scale, training
+    from experiments.measurements import accelerator, data, families, peers, scale, training
     from experiments.measurements.timing import Budget
 
     values = command_line.request(_CONFIG.value).values
@@ -89,8 +93,11 @@ def _measurements() -> dict[str, Callable[[], dict[str, float]]]:
         "samplers": lambda: families.samplers(budget),
         "decoding": lambda: families.decoding(budget),
         "masking": lambda: families.masking(budget),
+        "calls": lambda: training.calls(budget, values),
+        "data": lambda: data.loading(budget),
         "saves": lambda: scale.checkpoints(budget),
         "layers": lambda: scale.layers(budget),
+        "processes": lambda: scale.processes(budget, _CONFIG.value),
         "devices": lambda: scale.devices(values),
     }
 

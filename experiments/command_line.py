@@ -299,6 +299,13 @@ def _parse(argv: Sequence[str], expected: Sequence[str]) -> list[str]:
     return left
 
 
+def give_back_memory() -> None:
+    """Gives memory that was freed and kept back to the system, where the C library is glibc."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
+
+
 def _keep_freed_memory() -> None:
     """Has the C library keep large blocks that are freed, for the next step of the program.
 
@@ -313,12 +320,12 @@ def _keep_freed_memory() -> None:
     for parameter, value in _KEEP.items():
         library.mallopt(parameter, value)
 
-    def give_back():
+    def now_and_then():
         while True:
             time.sleep(_GIVEN_BACK_EVERY)
-            library.malloc_trim(0)
+            give_back_memory()
 
-    threading.Thread(target=give_back, daemon=True, name="give back memory").start()
+    threading.Thread(target=now_and_then, daemon=True, name="give back memory").start()
 
 
 def _end(reason: Exception | str, code: int) -> NoReturn:

@@ -1,6 +1,9 @@
 """What saving costs, what many devices share, and what scans over layers and remat save."""
 
+import functools
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -11,10 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.measurements.timing import Budget
+from experiments import command_line
+from experiments.measurements.timing import Budget, in_turn, ratio, seconds_each
 from library.models import transformer
 from library.training import planning
 from library.training.checkpoints import Checkpoints
+from library.training.logger import read_rows
 from library.training.recipe import make_plan
 
 # A state of half a gigabyte: the params and moments of the largest networks that a CPU trains here.
@@ -36,6 +41,8 @@ def checkpoints(budget: Budget) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         made = Checkpoints(Path(folder))
         for step in range(1, _SAVES + 2):
+            # What was freed and kept would hide what a save takes.
+            command_line.give_back_memory()
             resident = _resident()
             with _Peak() as peak:
                 begun = time.perf_counter()
@@ -126,11 +133,51 @@ def layers(budget: Budget) -> dict[str, float]:
         figures |= {f"{name}: {depth} layers s": seconds for depth, seconds in found.items()}
         few, many = _DEPTHS
         figures[f"{name}: {many}/{few}"] = found[many] / found[few]
+    # One by one a CPU computes again, and yet keeps: its compiler undoes the order.
     for remat in ("none", "dots", "full"):
-        gradient, arguments = _gradient(_DEPTHS[0], False, remat)
-        memory = gradient.lower(*arguments).compile().memory_analysis()
-        figures[f"remat {remat}: MB between"] = memory.temp_size_in_bytes / 1e6
+        gradient, arguments = _gradient(_DEPTHS[0], True, remat)
+        compiled = gradient.lower(*arguments).compile()
+        figures[f"remat {remat}: MB between"] = compiled.memory_analysis().temp_size_in_bytes / 1e6
+        seconds = _run_seconds(compiled, arguments, budget)
+        figures[f"remat {remat}: ms"] = 1e3 * seconds
     return figures
+
+
+def _run_seconds(compiled: Any, arguments: Any, budget: Budget) -> float:
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), arguments)
+    few = budget.for_large_steps()
+    return statistics.median(
+        seconds_each(lambda: compiled(*zeros), few) for _ in range(budget.rounds)
+    )
+
+
+def processes(budget: Budget, config: str) -> dict[str, float]:
+    """Times a step of one process and of two that share the machine, each started by `launch`."""
+    found = in_turn(
+        budget._replace(rounds=max(1, budget.rounds // 2)),
+        {
+            str(count): functools.partial(_launched_seconds, config, count, budget.steps)
+            for count in (1, 2)
+        },
+    )
+    return {
+        "one process ms": 1e3 * statistics.median(found["1"]),
+        "two processes ms": 1e3 * statistics.median(found["2"]),
+        "two over one": ratio(found["2"], found["1"]),
+    }
+
+
+def _launched_seconds(config: str, count: int, steps: int) -> float:
+    """Returns the seconds a step, from the first logged row to the last."""
+    with tempfile.TemporaryDirectory() as folder:
+        workdir = Path(folder, "run")
+        command = [sys.executable, "-m", "launch", "--on=local", f"--processes={count}", "--"]
+        command += [f"--workdir={workdir}", f"--config={config}", f"--config.total={steps} steps"]
+        command += [f"--config.log_every={max(1, steps // 4)} steps", "--config.evaluate={}"]
+        command += ["--config.checkpoint={'every': '100%'}", "--config.reported=None"]
+        subprocess.run(command, check=True, capture_output=True)
+        rows = read_rows(workdir / "metrics.jsonl")
+    return (rows[-1]["wall_time"] - rows[0]["wall_time"]) / (rows[-1]["step"] - rows[0]["step"])
 
 
 def _compile_seconds(depth: int, scan: bool) -> float:

@@ -23,14 +23,40 @@ from library.training.feed import Feed
 from library.training.logger import read_rows
 from library.training.recipe import Plan, make_plan
 
+# Steps a call, of an epoch of the smallest sets.
+_MANY = 50
+_PLAIN_SGD = dict(name="sgd", learning_rate=0.01)
+
 
 def loop(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
     """Times the whole loop, logging every 50 steps, against calls of its compiled step."""
-    quiet = {**values, "evaluate": {}, "checkpoint": {"every": "100%"}, "log_every": "50 steps"}
-    quiet["total"] = f"{50 * max(3, budget.steps // 50)} steps"
-    plan = make_plan(quiet)
+    plan = make_plan(_quiet(values, budget.steps))
     bare = bare_step(plan)
     return pairs(budget, lambda: _loop_seconds(plan), lambda: seconds_each(bare, budget))
+
+
+def _quiet(values: dict[str, Any], steps: int) -> dict[str, Any]:
+    """Returns a recipe of about so many steps that logs every 50 and does nothing else."""
+    around = {"evaluate": {}, "reported": None, "checkpoint": {"every": "100%"}}
+    total = f"{50 * max(3, steps // 50)} steps"
+    return {**values, **around, "log_every": "50 steps", "total": total}
+
+
+def calls(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
+    """Times the whole loop with many steps a call against one: a recipe, and a tiny network on it.
+
+    Calling takes most of the tiny one's time. Convolutions on CPU are slower within a call.
+    """
+    tiny = {"model": dict(name="mlp", hidden=[32]), "optimizer": _PLAIN_SGD, "augment": []}
+    figures = {}
+    for name, changes, steps in (("tiny", tiny, 10 * budget.steps), ("recipe", {}, budget.steps)):
+        chosen = _quiet({**values, **changes}, steps)
+        chosen["dataset"] = {**chosen["dataset"], "cache": "device"}
+        chosen["dataset"] |= {"batch_size": 32} if name == "tiny" else {}
+        plans = [make_plan({**chosen, "steps_per_call": most}) for most in (_MANY, 1)]
+        measures = [functools.partial(_loop_seconds, plan) for plan in plans]
+        figures |= {f"{name}: {k}": v for k, v in pairs(budget, *measures).items()}
+    return figures
 
 
 def pipeline(budget: Budget, values: dict[str, Any]) -> dict[str, float]:

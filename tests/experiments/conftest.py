@@ -153,17 +153,28 @@ def start(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def launch(tmp_path_factory):
-    """Starts `python -m launch FLAGS... -- ARGUMENTS...`, its process `struck` by `strike`."""
+    """Starts `python -m launch FLAGS... -- ARGUMENTS...`, its process `struck` by `strike`.
+
+    All of them live in the world that `disturbance` names (disturb.py).
+    """
     launched = []
 
     def run(
-        *given: object, flags: tuple = (), strike: tuple = (), struck: int = 0, devices: int = 1
+        *given: object,
+        flags: tuple = (),
+        strike: tuple = (),
+        struck: int = 0,
+        devices: int = 1,
+        disturbance: str = "",
     ) -> Process:
         command = [sys.executable, "-m", "launch", *flags, "--", *map(str, given)]
         environment = _environment(devices)
-        if strike:
+        if strike or disturbance:
             folder = str(Path(__file__).with_name("striking"))
             environment["PYTHONPATH"] += os.pathsep + folder
+        if disturbance:
+            environment["DISTURBANCE"] = disturbance
+        if strike:
             environment |= {"STRIKE": " ".join(map(str, strike)), "STRIKE_PROCESS": str(struck)}
         launched.append(Process(command, tmp_path_factory.mktemp("launch"), environment))
         return launched[-1]

@@ -6,6 +6,8 @@ import runpy
 import sys
 import time
 
+import numpy as np
+
 
 def clock() -> None:
     """The wall clock jumps a day ahead, and back again, and again."""
@@ -28,20 +30,69 @@ def failing_source() -> None:
     _patch_load(fail)
 
 
-def _patch_load(before) -> None:
+def nan_in_batch() -> None:
+    """One number that the process loads which has position 333 is none."""
+    _patch_load(after=lambda position, example: example | {"mask": np.float32(_nan(position))})
+
+
+def nan_in_loss() -> None:
+    """The loss of the example at position 333 is no number."""
+    import jax.numpy as jnp
+
+    _patch_loss(lambda here, weight: jnp.where(here, jnp.nan, 0.0))
+
+
+def nan_in_gradient() -> None:
+    """The loss of the example at position 333 is a number, and its gradient is none."""
+    import jax.numpy as jnp
+
+    _patch_loss(lambda here, weight: jnp.sqrt(jnp.where(here, 0 * weight, 1.0)) - ~here)
+
+
+def _nan(position: int) -> float:
+    return float("nan") if position == 333 else 1.0
+
+
+def _patch_load(before=lambda position: None, after=lambda position, example: example) -> None:
     from library.data.pipeline import Loader
 
     load = Loader.load
 
     def patched(self, position, row):
         before(position)
-        return load(self, position, row)
+        return after(position, load(self, position, row))
 
     Loader.load = patched
 
 
+def _patch_loss(extra) -> None:
+    """Adds to each example's loss `extra(whether it is at position 333, a weight)`."""
+    import jax
+
+    from library import task
+
+    minimize = task.minimize
+
+    def patched(loss, *arguments, **options):
+        def with_extra(params, variables, batch, key):
+            metrics, variables = loss(params, variables, batch, key)
+            total, count = metrics["loss"]
+            weight = jax.tree.leaves(params)[0].ravel()[0]
+            total += extra(batch["index"] == 333, weight).sum()
+            return {**metrics, "loss": (total, count)}, variables
+
+        return minimize(with_extra, *arguments, **options)
+
+    task.minimize = patched
+
+
+WORLDS = {
+    f.__name__: f
+    for f in (clock, slow_source, failing_source, nan_in_batch, nan_in_loss, nan_in_gradient)
+}
+
 if __name__ == "__main__":
     what, program = sys.argv[1:3]
-    {"clock": clock, "slow_source": slow_source, "failing_source": failing_source}[what]()
+    WORLDS[what]()
     sys.argv = [importlib.util.find_spec(program).origin, *sys.argv[3:]]
     runpy.run_module(program, run_name="__main__")

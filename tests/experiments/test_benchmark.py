@@ -1,12 +1,22 @@
 import importlib.util
 import itertools
 import math
+import os
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments.measurements import accelerator, families, networks, peers, scale, timing, training
+from experiments.measurements import (
+    accelerator,
+    data,
+    families,
+    networks,
+    peers,
+    scale,
+    timing,
+    training,
+)
 from experiments.measurements.timing import Budget
 from library.weights import catalogue
 from tests import tiny
@@ -176,7 +186,40 @@ def test_devices_share_the_work(monkeypatch):
 
 def test_layers_are_measured(monkeypatch):
     monkeypatch.setattr(scale, "_LAYERS", dict(vocab_size=4, context=4, width=8, num_heads=2))
-    monkeypatch.setattr(scale, "_DEPTHS", (1, 2))
+    monkeypatch.setattr(scale, "_DEPTHS", (4, 8))
     found = scale.layers(Budget(2, 1))
-    assert found["scan: 2/1"] > 0
-    assert found["remat full: MB between"] <= found["remat none: MB between"]
+    assert found["scan: 8/4"] > 0
+    memory = [found[f"remat {name}: MB between"] for name in ("full", "dots", "none")]
+    assert memory[0] < memory[1] < memory[2]
+
+
+def test_calls_of_many_steps_are_measured(monkeypatch):
+    tiny.serve(monkeypatch, train=tiny.arrays(48), test=tiny.arrays(20, seed=1))
+    found = training.calls(Budget(2, 1), tiny.config())
+    for name in ("tiny", "recipe"):
+        expected = found[f"{name}: ms"] / found[f"{name}: against ms"]
+        assert found[f"{name}: ratio"] == pytest.approx(expected)
+    assert 0 < found["tiny: ratio"] < 1
+
+
+def test_loading_is_measured_on_one_core(monkeypatch):
+    for name, value in dict(_PHOTOGRAPHS=5, _BATCH=4, _BATCHES=1, _EXAMPLES=999).items():
+        monkeypatch.setattr(data, name, value)
+    monkeypatch.setattr(data, "_WORKERS", (0,))
+    monkeypatch.setattr(data.importlib.util, "find_spec", lambda name: None)
+    before = os.sched_getaffinity(0)
+    found = data.loading(Budget(1, 1))
+    assert os.sched_getaffinity(0) == before
+    assert set(found) == {
+        "0 workers: here records/s",
+        "0 workers: finished records/s",
+        "seek to step 10^6 s",
+    }
+    assert all(value > 0 for value in found.values())
+
+
+@pytest.mark.full
+def test_runs_of_one_and_of_two_processes_are_timed():
+    found = scale.processes(Budget(12, 1), "configs/digits/cnn.py")
+    expected = found["two processes ms"] / found["one process ms"]
+    assert found["two over one"] == pytest.approx(expected)

@@ -11,6 +11,7 @@ from tests.runs import TINY, check_same, saved_steps
 
 pytestmark = pytest.mark.full
 HOST = (*TINY, "--config.dataset.cache=none")
+TWO = ("--on=local", "--processes=2")
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,39 @@ def test_a_source_that_fails_ends_the_run_and_it_goes_on_later(start, tmp_path, 
     ended = start("train", f"--workdir={workdir}", *HOST).ended()
     assert ended.code == 0, ended
     check_same(workdir, undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("disturbance", "named"),
+    [
+        ("nan_in_batch", "loss, params/"),
+        ("nan_in_loss", "loss"),
+        ("nan_in_gradient", "params/"),
+    ],
+)
+def test_a_number_that_is_none_on_one_process_of_two(
+    launch, tmp_path, undisturbed_two, disturbance, named
+):
+    given = (f"--workdir={tmp_path}/run", *HOST)
+    ended = launch(*given, flags=TWO, disturbance=disturbance).ended()
+    assert ended.code == 1, ended
+    # Position 333 is of step 21, and of the second process's half.
+    said = re.search(r"error: step 21 is not finite in (\S+).*", ended.out + ended.err)
+    assert said, ended
+    assert named.startswith(said[1]) or said[1].startswith(named), said[0]
+    assert "the state after step 20 is saved" in " ".join((ended.out + ended.err).split())
+    assert saved_steps(tmp_path / "run")[-1] == 20
+    ended = launch(*given, flags=TWO).ended()
+    assert ended.code == 0, ended
+    check_same(tmp_path / "run", undisturbed_two)
+
+
+@pytest.fixture(scope="module")
+def undisturbed_two(launch, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
+    ended = launch(f"--workdir={workdir}", *HOST, flags=TWO).ended()
+    assert ended.code == 0, ended
+    return workdir
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Arms a strike (strike.py) in one process of several: STRIKE_PROCESS says which, STRIKE what.
 
 STRIKE_ONCE is a file that does not exist before the first strike is armed; then there is no more.
+DISTURBANCE names the world (disturb.py) that all of them live in.
 """
 
 import importlib
@@ -21,8 +22,13 @@ def due() -> bool:
     return True
 
 
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+if "DISTURBANCE" in os.environ and "COMPENDIUM_PROCESS" in os.environ:
+    import disturb
+
+    disturb.WORLDS[os.environ["DISTURBANCE"]]()
+
 if due():
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     import strike
 
     target, count, delay, names = os.environ["STRIKE"].split()

@@ -1,0 +1,141 @@
+"""Photographs decoded, cropped and batched here and by PyTorch's DataLoader; and seeking."""
+
+import contextlib
+import functools
+import importlib.util
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image
+
+from experiments.measurements.timing import Budget, in_turn, ratio
+from library.data import augmentation, on_device, pipeline, preprocessing, sources
+
+# As large as ImageNet's are on average, in pixels; of noise of several sizes, as photographs are.
+_HEIGHT, _WIDTH, _PHOTOGRAPHS = 375, 500, 256
+_BATCH, _BATCHES, _SIZE = 64, 32, 224
+_WORKERS = (0, 1)
+_MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+# Of ImageNet, and a step that a long run comes to.
+_EXAMPLES, _FAR = 1_281_167, 10**6
+
+
+def loading(budget: Budget) -> dict[str, float]:
+    """Counts training examples of 224 pixels a second on one core, here and in PyTorch.
+
+    Both read the same JPEG files, take a random part of each and resize it. torchvision flips and
+    normalizes on the host, too, which is left to the device here; "finished" has that done by the
+    same core. Without workers both load in the process that trains, with one in another.
+    """
+    with tempfile.TemporaryDirectory() as folder, _one_core():
+        _write_photographs(Path(folder))
+        figures: dict[str, float] = {}
+        for workers in _WORKERS:
+            opened = {"here": lambda n=workers: _ours(folder, n)}
+            opened["finished"] = lambda n=workers: map(_device_part(), _ours(folder, n))
+            if all(importlib.util.find_spec(each) for each in ("torch", "torchvision")):
+                opened["torch"] = lambda n=workers: _theirs(folder, n)
+            found = in_turn(
+                budget, {k: functools.partial(_seconds_each, f) for k, f in opened.items()}
+            )
+            where = f"{workers} workers"
+            for name, seconds in found.items():
+                figures[f"{where}: {name} records/s"] = 1 / statistics.median(seconds)
+            for name in ("here", "finished") if "torch" in found else ():
+                # Of rates, not of times: the higher the better.
+                figures[f"{where}: {name} to torch"] = ratio(found["torch"], found[name])
+    return figures | {"seek to step 10^6 s": _seeking()}
+
+
+@contextlib.contextmanager
+def _one_core() -> Iterator[None]:
+    """Keeps this process, and what it starts meanwhile, on one core, where the system can."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _write_photographs(folder: Path) -> None:
+    random = np.random.default_rng(0)
+    (folder / "train" / "a").mkdir(parents=True)
+    for number in range(_PHOTOGRAPHS):
+        image = 128.0 + 6 * random.normal(size=(_HEIGHT, _WIDTH, 1))
+        for cells in (4, 16, 64, 200):
+            noise = random.normal(size=(3, cells, cells)).astype(np.float32)
+            fields = [Image.fromarray(x).resize((_WIDTH, _HEIGHT), Image.BICUBIC) for x in noise]
+            image = image + 80 / cells**0.5 * np.stack([np.asarray(x) for x in fields], axis=-1)
+        path = folder / "train" / "a" / f"{number}.jpg"
+        Image.fromarray(np.uint8(np.clip(image, 0, 255))).save(path, quality=90)
+
+
+def _ours(folder: str, workers: int) -> Iterator[Any]:
+    source = sources.open_source("folder", "train", data_dir=folder)
+    crop = [preprocessing.decode(), preprocessing.inception_crop(_SIZE)]
+    loader = pipeline.make_loader(source, preprocessing.chain(crop), seed=0)
+    order = pipeline.order("shuffle", 0)
+    return pipeline.train_batches(loader, _BATCH, order=order, workers=workers, threads=1)
+
+
+def _device_part() -> Callable[[Any], Any]:
+    """Returns what the step does to a batch before anything else: flips, scales, normalizes."""
+    flip = augmentation.compose([augmentation.flip_lr()])
+    normalize = on_device.normalizer(dict(mean=_MEAN, std=_STD))
+    finish = jax.jit(lambda batch, key: normalize(flip(on_device.to_float(batch), key)))
+    key = jax.random.key(0)
+    return lambda batch: jax.block_until_ready(finish(batch, key))
+
+
+def _theirs(folder: str, workers: int) -> Iterator[Any]:
+    import torch
+
+    from library.weights import parity
+
+    vision = parity.torchvision()
+    torch.set_num_threads(1)
+    operations = vision.transforms.Compose(
+        [
+            vision.transforms.RandomResizedCrop(_SIZE),
+            vision.transforms.RandomHorizontalFlip(),
+            vision.transforms.ToTensor(),
+            vision.transforms.Normalize(_MEAN, _STD),
+        ]
+    )
+    data = vision.datasets.ImageFolder(f"{folder}/train", operations)
+    options = dict(shuffle=True, drop_last=True, persistent_workers=workers > 0)
+    loader = torch.utils.data.DataLoader(data, _BATCH, num_workers=workers, **options)
+    while True:
+        yield from loader
+
+
+def _seconds_each(opened: Callable[[], Iterator[Any]]) -> float:
+    """Returns the seconds a record, from the third batch on: nothing lies waiting then."""
+    batches = opened()
+    for _ in range(2):
+        next(batches)
+    begun = time.perf_counter()
+    for _ in range(_BATCHES):
+        next(batches)
+    return (time.perf_counter() - begun) / (_BATCH * _BATCHES)
+
+
+def _seeking() -> float:
+    """Returns the seconds to the first batch of a step far into a run on a set like ImageNet."""
+    images = np.broadcast_to(np.uint8(0), (_EXAMPLES, 8, 8, 3))
+    source = sources.from_arrays({"image": images}, label_names=None, name="far")
+    loader = pipeline.make_loader(source, preprocessing.chain([]), seed=0)
+    begun = time.perf_counter()
+    next(pipeline.train_batches(loader, 1024, order=pipeline.order("shuffle", 0), start=_FAR))
+    return time.perf_counter() - begun
