@@ -16,7 +16,7 @@ from tests.runs import TINY, check_same, rows
 
 pytestmark = pytest.mark.full
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
-LONG = (*TINY, "--config.total=3000 steps", "--config.log_every=100 steps")
+LONG = (*TINY, "--config.total=1000 steps", "--config.log_every=100 steps")
 CONFIG = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
