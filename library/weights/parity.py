@@ -26,7 +26,7 @@ BATCH = 2
 TRAINED_SIDE, TRAINED_SIDE_OF_THE_LARGEST = 320, 128
 _LARGEST = 400e6
 # Of memory, a param: in float64, with gradients, beside what lies between; 388 million of
-# bit_r101x3 fit into 22 GB.
+# bit_r101x3 fit into 22 GB, and 937 million of bit_r152x4 into 23 and 20 of swap.
 _BYTES = 50
 
 
