@@ -179,8 +179,9 @@ class Recipe:
       accumulate: parts each batch is run in.
       steps_per_call: steps that the device makes at each call of the compiled step, at the most; a
         call ends where a row, an evaluation or a save is due. For models so small that calling
-        takes longer than computing, with `dataset.cache="device"`. The results are the same. Not
-        for convolutions on CPU, which XLA runs several times slower inside a loop.
+        takes longer than computing, with `dataset.cache="device"`. The results are the same bits,
+        but for convolutions on CPU: XLA rounds them otherwise inside a loop, and takes several
+        times as long.
       on_nonfinite: "stop" at a step that is not finite, or "skip" and count it.
       init_from: see `InitFrom`.
       reported: see `Reported`.
