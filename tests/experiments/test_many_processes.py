@@ -32,6 +32,15 @@ def test_two_processes_are_one_with_two_devices(start, undisturbed, tmp_path):
 
 
 @pytest.mark.full
+def test_two_processes_make_many_steps_a_call(launch, start, tmp_path):
+    given = (*TINY, "--config.steps_per_call=4")
+    two = launch(f"--workdir={tmp_path}/two", *given, flags=TWO).ended()
+    one = start("train", f"--workdir={tmp_path}/one", *given, devices=2).ended()
+    assert (one.code, two.code) == (0, 0), (one, two)
+    check_same(tmp_path / "two", tmp_path / "one")
+
+
+@pytest.mark.full
 def test_four_processes_are_one_with_four_devices(launch, start, tmp_path):
     for name, run in (
         ("one", start("train", f"--workdir={tmp_path}/one", *TINY, devices=4)),
