@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -18,40 +18,60 @@ from PIL import Image
 from experiments.measurements.timing import Budget, in_turn, ratio
 from library.data import augmentation, on_device, pipeline, preprocessing, sources
 
-# As large as ImageNet's are on average, in pixels; of noise of several sizes, as photographs are.
-_HEIGHT, _WIDTH, _PHOTOGRAPHS = 375, 500, 256
-_BATCH, _BATCHES, _SIZE = 64, 32, 224
-_WORKERS = (0, 1)
+# Height and width as ImageNet's are on average, and as telephones take them.
+_USUAL, _LARGE = (375, 500), (1125, 1500)
+_PHOTOGRAPHS, _BATCH, _BATCHES, _SIZE = 256, 64, 32, 224
 _MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 # Of ImageNet, and a step that a long run comes to.
 _EXAMPLES, _FAR = 1_281_167, 10**6
 
 
+class _Setting(NamedTuple):
+    """Photographs, the processes that load them, and the least side they may be decoded at."""
+
+    sides: tuple[int, int]
+    workers: int
+    min_size: int | None
+
+
+_SETTINGS = {
+    "no worker": _Setting(_USUAL, 0, None),
+    "one worker": _Setting(_USUAL, 1, None),
+    "large, decoded at half": _Setting(_LARGE, 0, 2 * _SIZE),
+}
+
+
 def loading(budget: Budget) -> dict[str, float]:
     """Counts training examples of 224 pixels a second on one core, here and in PyTorch.
 
-    Both read the same JPEG files, take a random part of each and resize it. torchvision flips and
+    Both read the same JPEG files, take a random part of each and resize it, to the same pixels but
+    where they are decoded smaller here, which torchvision has no way to ask for. It flips and
     normalizes on the host, too, which is left to the device here; "finished" has that done by the
-    same core. Without workers both load in the process that trains, with one in another.
+    same core. Without a worker both load in the process that trains, with one in another.
     """
-    with tempfile.TemporaryDirectory() as folder, _one_core():
-        _write_photographs(Path(folder))
-        figures: dict[str, float] = {}
-        for workers in _WORKERS:
-            opened = {"here": lambda n=workers: _ours(folder, n)}
-            opened["finished"] = lambda n=workers: map(_device_part(), _ours(folder, n))
-            if all(importlib.util.find_spec(each) for each in ("torch", "torchvision")):
-                opened["torch"] = lambda n=workers: _theirs(folder, n)
-            found = in_turn(
-                budget, {k: functools.partial(_seconds_each, f) for k, f in opened.items()}
-            )
-            where = f"{workers} workers"
-            for name, seconds in found.items():
-                figures[f"{where}: {name} records/s"] = 1 / statistics.median(seconds)
-            for name in ("here", "finished") if "torch" in found else ():
-                # Of rates, not of times: the higher the better.
-                figures[f"{where}: {name} to torch"] = ratio(found["torch"], found[name])
+    figures: dict[str, float] = {}
+    with _one_core():
+        for name, setting in _SETTINGS.items():
+            with tempfile.TemporaryDirectory() as folder:
+                _write_photographs(Path(folder), *setting.sides)
+                found = _compared(folder, setting, budget)
+            figures |= {f"{name}: {what}": value for what, value in found.items()}
     return figures | {"seek to step 10^6 s": _seeking()}
+
+
+def _compared(folder: str, setting: _Setting, budget: Budget) -> dict[str, float]:
+    opened: dict[str, Callable] = {
+        "here": lambda: _ours(folder, setting),
+        "finished": lambda: map(_device_part(), _ours(folder, setting)),
+    }
+    if all(importlib.util.find_spec(each) for each in ("torch", "torchvision")):
+        opened["torch"] = lambda: _theirs(folder, setting.workers)
+    found = in_turn(budget, {k: functools.partial(_seconds_each, f) for k, f in opened.items()})
+    figures = {f"{k} records/s": 1 / statistics.median(seconds) for k, seconds in found.items()}
+    for name in ("here", "finished") if "torch" in found else ():
+        # Of rates, not of times: the higher the better.
+        figures[f"{name} to torch"] = ratio(found["torch"], found[name])
+    return figures
 
 
 @contextlib.contextmanager
@@ -68,25 +88,27 @@ def _one_core() -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _write_photographs(folder: Path) -> None:
+def _write_photographs(folder: Path, height: int, width: int) -> None:
+    """Writes JPEG files of noise of several sizes, as photographs are."""
     random = np.random.default_rng(0)
     (folder / "train" / "a").mkdir(parents=True)
     for number in range(_PHOTOGRAPHS):
-        image = 128.0 + 6 * random.normal(size=(_HEIGHT, _WIDTH, 1))
+        image = 128.0 + 6 * random.normal(size=(height, width, 1))
         for cells in (4, 16, 64, 200):
             noise = random.normal(size=(3, cells, cells)).astype(np.float32)
-            fields = [Image.fromarray(x).resize((_WIDTH, _HEIGHT), Image.BICUBIC) for x in noise]
+            fields = [Image.fromarray(x).resize((width, height), Image.BICUBIC) for x in noise]
             image = image + 80 / cells**0.5 * np.stack([np.asarray(x) for x in fields], axis=-1)
         path = folder / "train" / "a" / f"{number}.jpg"
         Image.fromarray(np.uint8(np.clip(image, 0, 255))).save(path, quality=90)
 
 
-def _ours(folder: str, workers: int) -> Iterator[Any]:
+def _ours(folder: str, setting: _Setting) -> Iterator[Any]:
     source = sources.open_source("folder", "train", data_dir=folder)
-    crop = [preprocessing.decode(), preprocessing.inception_crop(_SIZE)]
+    decode = preprocessing.decode(min_size=setting.min_size)
+    crop = [decode, preprocessing.inception_crop(_SIZE)]
     loader = pipeline.make_loader(source, preprocessing.chain(crop), seed=0)
     order = pipeline.order("shuffle", 0)
-    return pipeline.train_batches(loader, _BATCH, order=order, workers=workers, threads=1)
+    return pipeline.train_batches(loader, _BATCH, order=order, workers=setting.workers, threads=1)
 
 
 def _device_part() -> Callable[[Any], Any]:

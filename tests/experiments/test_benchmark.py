@@ -205,14 +205,15 @@ def test_calls_of_many_steps_are_measured(monkeypatch):
 def test_loading_is_measured_on_one_core(monkeypatch):
     for name, value in dict(_PHOTOGRAPHS=5, _BATCH=4, _BATCHES=1, _EXAMPLES=999).items():
         monkeypatch.setattr(data, name, value)
-    monkeypatch.setattr(data, "_WORKERS", (0,))
+    setting = data._Setting((40, 60), 0, None)
+    monkeypatch.setattr(data, "_SETTINGS", {"tiny": setting})
     monkeypatch.setattr(data.importlib.util, "find_spec", lambda name: None)
     before = os.sched_getaffinity(0)
     found = data.loading(Budget(1, 1))
     assert os.sched_getaffinity(0) == before
     assert set(found) == {
-        "0 workers: here records/s",
-        "0 workers: finished records/s",
+        "tiny: here records/s",
+        "tiny: finished records/s",
         "seek to step 10^6 s",
     }
     assert all(value > 0 for value in found.values())
