@@ -20,7 +20,7 @@ from library.data import augmentation, on_device, pipeline, preprocessing, sourc
 
 # Height and width as ImageNet's are on average, and as telephones take them.
 _USUAL, _LARGE = (375, 500), (1125, 1500)
-_PHOTOGRAPHS, _BATCH, _BATCHES, _SIZE = 256, 64, 32, 224
+_PHOTOGRAPHS, _BATCH, _BATCHES, _SIZE = 64, 64, 16, 224
 _MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 # Of ImageNet, and a step that a long run comes to.
 _EXAMPLES, _FAR = 1_281_167, 10**6

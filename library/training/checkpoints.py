@@ -55,6 +55,7 @@ class Checkpoints:
         self.root = Path(workdir).absolute() / "checkpoints"
         self._latest = _manager(self.root / "latest", keep)
         self._best = _manager(self.root / "best", 1)
+        self._kept = {self._latest: keep, self._best: 1}
         self._unsigned: list[Path] = []
 
     def save(self, step: int, carry: PyTree, progress: Mapping[str, Any], *, best: bool) -> None:
@@ -122,6 +123,7 @@ class Checkpoints:
             for damaged in steps[:tried]:
                 self._set_aside(damaged)
             self._forget_after(step)
+            self._complete()
             return restored
         if steps:
             raise CheckpointError(
@@ -190,9 +192,22 @@ class Checkpoints:
         # What lies beyond the step the run resumes at will be made again.
         for manager in (self._latest, self._best):
             for later in [s for s in manager.all_steps() if s > step]:
-                manager.delete(later)
-                if jax.process_index() == 0:
-                    self._signature(Path(manager.directory) / str(later)).unlink(missing_ok=True)
+                self._delete(manager, later)
+
+    def _complete(self) -> None:
+        """Does what a kill right after a save left undone: the signature, the end of the oldest."""
+        for manager, keep in self._kept.items():
+            steps = sorted(manager.all_steps())
+            for old in steps[:-keep]:
+                self._delete(manager, old)
+            newest = [Path(manager.directory) / str(step) for step in steps[-1:]]
+            self._unsigned += [path for path in newest if not self._signature(path).is_file()]
+        self.wait()
+
+    def _delete(self, manager: ocp.CheckpointManager, step: int) -> None:
+        manager.delete(step)
+        if jax.process_index() == 0:
+            self._signature(Path(manager.directory) / str(step)).unlink(missing_ok=True)
 
 
 def load(workdir: Path, *, which: str = "latest") -> tuple[int, dict[str, Any]]:

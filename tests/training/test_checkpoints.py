@@ -224,6 +224,20 @@ def test_a_save_that_a_kill_left_unsigned_is_used(tmp_path):
     assert restore(tmp_path).step == 2
 
 
+def test_what_a_kill_right_after_a_save_left_undone_is_done(tmp_path):
+    save(tmp_path, 1, 2, 3, 4, best=(2,))
+    shutil.copytree(tmp_path / "checkpoints/best/2", tmp_path / "checkpoints/best/1")
+    for name in ("latest-4", "best-2"):
+        (tmp_path / f"checkpoints/checksums/{name}.json").unlink()
+    opened = Checkpoints(tmp_path, keep=2)
+    assert opened.restore(carry()).step == 4
+    opened.close()
+    assert kept(tmp_path) == [3, 4]
+    assert kept(tmp_path, "best") == [2]
+    signed = sorted(path.stem for path in (tmp_path / "checkpoints/checksums").iterdir())
+    assert signed == ["best-2", "latest-3", "latest-4"]
+
+
 def test_an_old_signature_does_not_condemn_a_new_save(tmp_path, warnings):
     save(tmp_path, 1, 2)
     flipped(data_file(tmp_path, 2))
