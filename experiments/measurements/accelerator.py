@@ -1,30 +1,31 @@
-"""ImageNet networks on an accelerator: training in bfloat16, at the batch that suits them best."""
+"""ImageNet networks and GPT-2 on an accelerator: in bfloat16, at the batch that suits them best."""
 
 import functools
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
 
-from experiments.measurements import networks, training
-from experiments.measurements.timing import Budget, seconds_each
+from experiments.measurements import families, networks, peers, training
+from experiments.measurements.timing import Budget, Step, seconds_each
 from library.weights import catalogue
 
 NAMES = ("resnet50", "vit_base_patch16_224")
 _SMALLEST, _LARGEST = 32, 4096
+_FEWEST_WINDOWS = 4
 _GAIN = 1.02
 
 
 class Best(NamedTuple):
-    """The batch with the most images a second, and the seconds of its step."""
+    """The batch with the most images or windows a second, and the seconds of its step."""
 
     batch: int
     seconds: float
 
     @property
     def rate(self) -> float:
-        """Images a second."""
+        """Images, or windows of tokens, a second."""
         return self.batch / self.seconds
 
 
@@ -67,16 +68,62 @@ def at_their_best(budget: Budget) -> dict[str, float]:
     return figures
 
 
-def best_batch(measure: Callable[[int], float]) -> Best:
+def gpt_here(budget: Budget) -> dict[str, float]:
+    """Measures a GPT as suits the devices that JAX computes on."""
+    return peers.gpt(budget) if jax.default_backend() == "cpu" else gpt2_at_its_best(budget)
+
+
+def gpt2_at_its_best(budget: Budget) -> dict[str, float]:
+    """Times training steps of GPT-2, 124 million params, on one device, here and in PyTorch.
+
+    Both compute in bfloat16 with params in float32, on windows of 1024 tokens, each with the batch
+    of its own that `best_batch` finds. The share is of the rate of a large product of matrices,
+    measured here, by the operations of `gpt_flops`.
+    """
+    budget = budget._replace(steps=max(3, budget.steps // 10))
+    size, theirs = families.GPT2, {}
+    for kind in ("eager", "torch.compile") if _pytorch() else ():
+        measure = functools.partial(_their_gpt_seconds, budget, kind == "torch.compile")
+        theirs[kind] = best_batch(measure, _FEWEST_WINDOWS)
+    peak = training.matmul_peak("bfloat16")
+    ours = best_batch(functools.partial(_our_gpt_seconds, budget), _FEWEST_WINDOWS)
+    figures = {
+        "bfloat16 matmul peak TFLOP/s": peak / 1e12,
+        "tokens/s": size["context"] * ours.rate,
+        "windows": ours.batch,
+        "share of bfloat16 matmul peak": gpt_flops(size) * size["context"] * ours.rate / peak,
+    }
+    for kind, found in theirs.items():
+        figures |= {
+            f"{kind} tokens/s": size["context"] * found.rate,
+            f"{kind} windows": found.batch,
+        }
+        figures[f"to {kind}"] = found.rate / ours.rate
+    return figures
+
+
+def gpt_flops(size: Mapping[str, int]) -> float:
+    """Returns the operations of a training step for each token of a whole window.
+
+    Six for each param that multiplies, the tied embedding as the last layer among them, and in each
+    block 6 t d for attention to those of t tokens that came before, half of all.
+    """
+    width, depth = size["width"], size["depth"]
+    multiplying = 12 * depth * width**2 + size["vocab_size"] * width
+    return 6.0 * (multiplying + depth * size["context"] * width)
+
+
+def best_batch(measure: Callable[[int], float], smallest: int = _SMALLEST) -> Best:
     """Doubles the batch as long as that makes a step worth its while, and the memory suffices.
 
     Args:
       measure: batch -> seconds of a step; it raises what JAX or PyTorch raise out of memory.
+      smallest: the first that is tried.
 
     Returns:
       The best of those tried: the search ends after the first that gains less than 2 %.
     """
-    best, batch = None, _SMALLEST
+    best, batch = None, smallest
     while batch <= _LARGEST:
         try:
             found = Best(batch, measure(batch))
@@ -101,6 +148,17 @@ def _our_seconds(name: str, budget: Budget, batch: int) -> float:
     return seconds_each(networks.our_step(name, batch, dtype="bfloat16"), budget)
 
 
+def _our_gpt_seconds(budget: Budget, windows: int) -> float:
+    return seconds_each(peers.our_gpt(families.GPT2, windows, "bfloat16"), budget)
+
+
+def _their_gpt_seconds(budget: Budget, compiled: bool, windows: int) -> float:
+    options = dict(device="cuda", bfloat16=True)
+    return _seconds_on_gpu(
+        lambda: peers.torch_gpt(families.GPT2, windows, compiled, **options), budget
+    )
+
+
 def _pytorch() -> bool:
     if any(importlib.util.find_spec(name) is None for name in ("torch", "torchvision", "timm")):
         return False
@@ -117,12 +175,20 @@ def _theirs(name: str, budget: Budget) -> dict[str, Best]:
 
 
 def _their_seconds(name: str, budget: Budget, compiled: bool, batch: int) -> float:
+    options = dict(device="cuda", bfloat16=True)
+    return _seconds_on_gpu(
+        lambda: networks.their_step(name, compiled, True, batch=batch, **options), budget
+    )
+
+
+def _seconds_on_gpu(made: Callable[[], Step], budget: Budget) -> float:
+    """Times a step in PyTorch, whose memory is given back before and after."""
     import torch
 
     # What the batch before this one has left behind.
     torch.compiler.reset()
     torch.cuda.empty_cache()
-    step = networks.their_step(name, compiled, True, batch=batch, device="cuda", bfloat16=True)
+    step = made()
     seconds = seconds_each(step, budget, wait=lambda _: torch.cuda.synchronize())
     del step
     torch.cuda.empty_cache()

@@ -2,6 +2,7 @@
 
 import functools
 import statistics
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -24,6 +25,8 @@ SAMPLERS = {
 _SAMPLES = 16
 # The GPT that decoding and the comparison with PyTorch measure, a character model's size.
 GPT = dict(vocab_size=65, context=256, width=128, depth=4, num_heads=4)
+# GPT-2's smallest, its vocabulary filled up to a multiple of 128 (Karpathy's nanoGPT).
+GPT2 = dict(vocab_size=50_304, context=1024, width=768, depth=12, num_heads=12)
 # The masked autoencoders on CPU and elsewhere, their batches and the side of an image.
 MAE = {
     "cpu": (dict(width=192, depth=12, num_heads=3), 8, 224),
@@ -115,17 +118,27 @@ def masking(budget: Budget) -> dict[str, float]:
     }
 
 
-def gpt_task(batch_size: int, context: int) -> tuple[Task, TrainState, dict[str, Any]]:
-    """Builds the task of modelling characters by a small GPT, its first state and a batch."""
+def gpt_task(
+    batch_size: int, context: int, size: Mapping[str, int] | None = None, dtype: str = "float32"
+) -> tuple[Task, TrainState, dict[str, Any]]:
+    """Builds the task of modelling text by a GPT, its first state and a batch of noise.
+
+    Args:
+      batch_size: windows a step.
+      context: tokens of each.
+      size: of the network, by default `GPT`.
+      dtype: that it computes in.
+    """
+    size = size or GPT
     learner = functools.partial(minimize, optimizer=optax.adamw(1e-3, weight_decay=0.1))
     task = language(
-        transformer.gpt(**GPT),
+        transformer.gpt(**size, dtype=dtype),
         learner,
-        vocab_size=GPT["vocab_size"],
+        vocab_size=size["vocab_size"],
         num_examples=batch_size,
         batch_size=batch_size,
     )
-    tokens = np.random.default_rng(0).integers(0, GPT["vocab_size"], (batch_size, context + 1))
+    tokens = np.random.default_rng(0).integers(0, size["vocab_size"], (batch_size, context + 1))
     batch = {
         "tokens": jnp.asarray(tokens, jnp.int32),
         "index": jnp.arange(batch_size, dtype=jnp.uint32),

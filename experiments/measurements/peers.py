@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import statistics
+from collections.abc import Mapping
 
 import jax
 
@@ -29,7 +30,9 @@ def gpt(budget: Budget) -> dict[str, float]:
     if importlib.util.find_spec("torch") is None:
         return MISSING
     budget = budget.for_large_steps()
-    steps = {"jax": _our_gpt(), "eager": _torch_gpt(False), "compiled": _torch_gpt(True)}
+    size = families.GPT
+    steps = {"jax": our_gpt(size, _WINDOWS)}
+    steps |= {k: torch_gpt(size, _WINDOWS, k == "compiled") for k in ("eager", "compiled")}
     measures = {k: functools.partial(seconds_each, s, budget) for k, s in steps.items()}
     found = in_turn(budget, measures)
     return {
@@ -44,8 +47,9 @@ def gpt(budget: Budget) -> dict[str, float]:
 _WINDOWS = 12
 
 
-def _our_gpt() -> Step:
-    task, state, batch = families.gpt_task(_WINDOWS, families.GPT["context"])
+def our_gpt(size: Mapping[str, int], windows: int, dtype: str = "float32") -> Step:
+    """Returns a training step of a GPT on so many whole windows, its params in float32."""
+    task, state, batch = families.gpt_task(windows, size["context"], size, dtype)
     update = jax.jit(task.update, donate_argnums=0)
     held = [state]
 
@@ -77,31 +81,41 @@ def _torch_mlp(batch_size: int) -> Step:
     return step
 
 
-def _torch_gpt(compiled: bool) -> Step:
+def torch_gpt(
+    size: Mapping[str, int],
+    windows: int,
+    compiled: bool,
+    *,
+    device: str = "cpu",
+    bfloat16: bool = False,
+) -> Step:
+    """Returns the step of `our_gpt` in PyTorch, with its own attention to the past."""
     import torch
 
     torch.manual_seed(0)
-    net = _torch_gpt_module()
+    net = torch_gpt_module(size).to(device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.1)
-    shape = (_WINDOWS, families.GPT["context"] + 1)
-    tokens = torch.randint(0, families.GPT["vocab_size"], shape)
+    shape = (windows, size["context"] + 1)
+    tokens = torch.randint(0, size["vocab_size"], shape, device=device)
     run = torch.compile(net) if compiled else net
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        logits = run(tokens[:, :-1]).flatten(0, 1)
-        torch.nn.functional.cross_entropy(logits, tokens[:, 1:].flatten()).backward()
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+            logits = run(tokens[:, :-1]).flatten(0, 1)
+            loss = torch.nn.functional.cross_entropy(logits, tokens[:, 1:].flatten())
+        loss.backward()
         optimizer.step()
 
     return step
 
 
-def _torch_gpt_module():
-    """Makes the network of `families.GPT`: as many params, in the same places."""
+def torch_gpt_module(size: Mapping[str, int]):
+    """Makes a GPT in PyTorch: as many params as ours, in the same places."""
     import torch
     from torch.nn import functional
 
-    size, width = families.GPT, families.GPT["width"]
+    width = size["width"]
 
     class Block(torch.nn.Module):
         def __init__(self):

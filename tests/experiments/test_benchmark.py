@@ -18,6 +18,7 @@ from experiments.measurements import (
     training,
 )
 from experiments.measurements.timing import Budget
+from library import costs
 from library.weights import catalogue
 from tests import tiny
 
@@ -139,6 +140,43 @@ def test_networks_on_an_accelerator_beside_pytorch(monkeypatch):
     assert found["bfloat16 matmul peak TFLOP/s"] == 1
 
 
+def test_gpt2_on_an_accelerator_beside_pytorch(monkeypatch):
+    theirs = {compiled: Machine(memory=8) for compiled in (False, True)}
+    monkeypatch.setattr(training, "matmul_peak", lambda dtype: 1e12)
+    monkeypatch.setattr(accelerator, "_pytorch", lambda: True)
+    monkeypatch.setattr(
+        accelerator, "_our_gpt_seconds", lambda budget, windows: Machine(16).seconds(windows)
+    )
+    monkeypatch.setattr(
+        accelerator,
+        "_their_gpt_seconds",
+        lambda budget, compiled, windows: theirs[compiled].seconds(windows),
+    )
+    found = accelerator.gpt2_at_its_best(Budget(200, 5))
+    rate, their_rate = 16 / 1.016, 8 / 1.008
+    assert found["windows"] == 16
+    assert found["tokens/s"] == pytest.approx(1024 * rate)
+    share = found["share of bfloat16 matmul peak"]
+    assert share == pytest.approx(797.8e6 * 1024 * rate / 1e12, rel=1e-3)
+    assert theirs[True].tried == [4, 8, 16]
+    assert found["eager tokens/s"] == pytest.approx(1024 * their_rate)
+    assert found["to torch.compile"] == pytest.approx(their_rate / rate)
+
+
+def test_the_operations_of_a_gpt_are_those_of_its_step():
+    size = dict(vocab_size=64, context=8, width=64, depth=2, num_heads=2)
+    task, state, batch = families.gpt_task(3, size["context"], size)
+    jaxpr = jax.make_jaxpr(task.update)(state, batch, jax.random.key(0))
+    counted = sum(costs.flops_by_path(jaxpr.jaxpr).values()) / (3 * size["context"])
+    # Attention, a small part of so short a window, is counted whole there.
+    assert counted == pytest.approx(accelerator.gpt_flops(size), rel=0.05)
+
+
+def test_the_step_of_gpt2_has_124_million_params():
+    state = jax.eval_shape(lambda: families.gpt_task(1, 8, families.GPT2, "bfloat16")[1])
+    assert sum(x.size for x in jax.tree.leaves(state.params)) == 124_475_904
+
+
 def test_what_is_measured_depends_on_the_devices(monkeypatch):
     monkeypatch.setattr(networks, "networks", lambda budget: {"of a CPU": budget.steps})
     monkeypatch.setattr(accelerator, "at_their_best", lambda budget: {"at best": budget.steps})
@@ -146,6 +184,8 @@ def test_what_is_measured_depends_on_the_devices(monkeypatch):
     assert accelerator.networks_here(budget) == {"of a CPU": 7}
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert accelerator.networks_here(budget) == {"at best": 7}
+    monkeypatch.setattr(accelerator, "gpt2_at_its_best", lambda budget: {"of GPT-2": budget.steps})
+    assert accelerator.gpt_here(budget) == {"of GPT-2": 7}
 
 
 def test_a_step_in_bfloat16_of_any_batch(monkeypatch):
