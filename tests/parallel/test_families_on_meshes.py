@@ -140,6 +140,7 @@ def test_splitting_the_sequence_changes_no_loss(alone):
     )
 
 
+@pytest.mark.full
 def test_splitting_the_sequence_divides_what_a_step_keeps(monkeypatch):
     long = dict(families.TEXT, context=64)
     deep = dict(name="transformer.gpt", context=64, width=64, depth=4, num_heads=8)
