@@ -48,7 +48,7 @@ def at_their_best(budget: Budget) -> dict[str, float]:
     """
     budget = budget._replace(steps=max(3, budget.steps // 10))
     # What JAX has taken of the device's memory it keeps: PyTorch comes first.
-    theirs = {name: _theirs(name, budget) for name in NAMES} if _pytorch() else {}
+    theirs = {name: _theirs(functools.partial(_their_seconds, name, budget)) for name in NAMES}
     peak = training.matmul_peak("bfloat16")
     figures = {"bfloat16 matmul peak TFLOP/s": peak / 1e12}
     for name in NAMES:
@@ -59,7 +59,7 @@ def at_their_best(budget: Budget) -> dict[str, float]:
             f"{name} batch": ours.batch,
             f"{name} share of bfloat16 matmul peak": flops * ours.rate / peak,
         }
-        for kind, found in theirs.get(name, {}).items():
+        for kind, found in theirs[name].items():
             figures |= {
                 f"{name} {kind} images/s": found.rate,
                 f"{name} {kind} batch": found.batch,
@@ -81,10 +81,8 @@ def gpt2_at_its_best(budget: Budget) -> dict[str, float]:
     measured here, by the operations of `gpt_flops`.
     """
     budget = budget._replace(steps=max(3, budget.steps // 10))
-    size, theirs = families.GPT2, {}
-    for kind in ("eager", "torch.compile") if _pytorch() else ():
-        measure = functools.partial(_their_gpt_seconds, budget, kind == "torch.compile")
-        theirs[kind] = best_batch(measure, _FEWEST_WINDOWS)
+    size = families.GPT2
+    theirs = _theirs(functools.partial(_their_gpt_seconds, budget), _FEWEST_WINDOWS)
     peak = training.matmul_peak("bfloat16")
     ours = best_batch(functools.partial(_our_gpt_seconds, budget), _FEWEST_WINDOWS)
     figures = {
@@ -167,10 +165,12 @@ def _pytorch() -> bool:
     return torch.cuda.is_available()
 
 
-def _theirs(name: str, budget: Budget) -> dict[str, Best]:
+def _theirs(seconds: Callable[[bool, int], float], smallest: int = _SMALLEST) -> dict[str, Best]:
+    """Returns PyTorch's best batches, eager and compiled, where it is installed for the device."""
+    kinds = ("eager", "torch.compile") if _pytorch() else ()
     return {
-        kind: best_batch(functools.partial(_their_seconds, name, budget, kind == "torch.compile"))
-        for kind in ("eager", "torch.compile")
+        kind: best_batch(functools.partial(seconds, kind == "torch.compile"), smallest)
+        for kind in kinds
     }
 
 

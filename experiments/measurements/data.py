@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from experiments.measurements.timing import Budget, in_turn, ratio
+from experiments.measurements.timing import Budget, in_turn, ratio, seconds_each
 from library.data import augmentation, on_device, pipeline, preprocessing, sources
 
 # Height and width as ImageNet's are on average, and as telephones take them.
@@ -66,7 +66,7 @@ def _compared(folder: str, setting: _Setting, budget: Budget) -> dict[str, float
     }
     if all(importlib.util.find_spec(each) for each in ("torch", "torchvision")):
         opened["torch"] = lambda: _theirs(folder, setting.workers)
-    found = in_turn(budget, {k: functools.partial(_seconds_each, f) for k, f in opened.items()})
+    found = in_turn(budget, {k: functools.partial(_seconds_a_record, f) for k, f in opened.items()})
     figures = {f"{k} records/s": 1 / statistics.median(seconds) for k, seconds in found.items()}
     for name in ("here", "finished") if "torch" in found else ():
         # Of rates, not of times: the higher the better.
@@ -142,15 +142,12 @@ def _theirs(folder: str, workers: int) -> Iterator[Any]:
         yield from loader
 
 
-def _seconds_each(opened: Callable[[], Iterator[Any]]) -> float:
+def _seconds_a_record(opened: Callable[[], Iterator[Any]]) -> float:
     """Returns the seconds a record, from the third batch on: nothing lies waiting then."""
     batches = opened()
-    for _ in range(2):
-        next(batches)
-    begun = time.perf_counter()
-    for _ in range(_BATCHES):
-        next(batches)
-    return (time.perf_counter() - begun) / (_BATCH * _BATCHES)
+    next(batches)
+    each = Budget(steps=_BATCHES, rounds=1)
+    return seconds_each(lambda: next(batches), each, wait=lambda batch: None) / _BATCH
 
 
 def _seeking() -> float:

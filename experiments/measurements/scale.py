@@ -16,10 +16,10 @@ import numpy as np
 
 from experiments import command_line
 from experiments.measurements.timing import Budget, in_turn, ratio, seconds_each
+from experiments.measurements.training import seconds_a_step
 from library.models import transformer
 from library.training import planning
 from library.training.checkpoints import Checkpoints
-from library.training.logger import read_rows
 from library.training.recipe import make_plan
 
 # A state of half a gigabyte: the params and moments of the largest networks that a CPU trains here.
@@ -176,8 +176,7 @@ def _launched_seconds(config: str, count: int, steps: int) -> float:
         command += [f"--config.log_every={max(1, steps // 4)} steps", "--config.evaluate={}"]
         command += ["--config.checkpoint={'every': '100%'}", "--config.reported=None"]
         subprocess.run(command, check=True, capture_output=True)
-        rows = read_rows(workdir / "metrics.jsonl")
-    return (rows[-1]["wall_time"] - rows[0]["wall_time"]) / (rows[-1]["step"] - rows[0]["step"])
+        return seconds_a_step(workdir)
 
 
 def _compile_seconds(depth: int, scan: bool) -> float:

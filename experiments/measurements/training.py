@@ -143,7 +143,12 @@ def _loop_seconds(plan: Plan) -> float:
     """Returns the seconds a step of a whole run, from the first logged row to the last."""
     with tempfile.TemporaryDirectory() as folder:
         training_loop.train(plan, Path(folder), Clock(), Console(file=io.StringIO()))
-        rows = read_rows(Path(folder) / "metrics.jsonl")
+        return seconds_a_step(Path(folder))
+
+
+def seconds_a_step(workdir: Path) -> float:
+    """Returns the seconds a step of a run, from the first logged row to the last."""
+    rows = read_rows(workdir / "metrics.jsonl")
     return (rows[-1]["wall_time"] - rows[0]["wall_time"]) / (rows[-1]["step"] - rows[0]["step"])
 
 

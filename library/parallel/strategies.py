@@ -139,12 +139,13 @@ def _pmap(mesh: Mesh) -> Strategy:
     examples = NamedSharding(own, PartitionSpec(axis))
 
     def put(batch, steps=False):
-        local, axis = shards // jax.process_count(), int(steps)
-        parts = {
-            k: np.stack(np.split(v, local, axis)) if local > 1 else v[None]
-            for k, v in batch.items()
-        }
-        return _from_local(parts, examples)
+        local, at = shards // jax.process_count(), int(steps)
+
+        def split(v):
+            # Views: a batch is not copied on its way.
+            return np.moveaxis(v.reshape(*v.shape[:at], local, -1, *v.shape[at + 1 :]), at, 0)
+
+        return _from_local({k: split(v) for k, v in batch.items()}, examples)
 
     def describe(state, batch, rest):
         split = {k: (shards, x.shape[0] // shards, *x.shape[1:]) for k, x in batch.items()}

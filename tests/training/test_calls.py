@@ -8,8 +8,7 @@ import pytest
 from library.config import ConfigError
 from library.data import pipeline
 from library.training import calls, loop
-from library.training.logger import read_rows
-from tests import tiny
+from tests import runs, tiny
 
 ON_DEVICE = dict(cache="device")
 EVERYTHING = dict(
@@ -29,9 +28,7 @@ def data(monkeypatch):
 
 
 def rows(workdir):
-    timed = ("wall_time", "train/examples_per_second")
-    found = read_rows(workdir / "metrics.jsonl")
-    return [{k: v for k, v in row.items() if k not in timed} for row in found]
+    return [runs.without_rates(row) for row in runs.rows(workdir)]
 
 
 @pytest.mark.parametrize(
