@@ -1,7 +1,9 @@
 """A small whole run, and what two runs are compared by."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +22,17 @@ TINY = (
     "--config.checkpoint.every=15 steps",
     "--config.evaluate.test.every=20 steps",
 )
+
+
+def finished(begin: Callable, folders: Any, *given: object, **options: Any) -> Path:
+    """Runs a training program to its end and returns its workdir, in a folder of its own.
+
+    `begin` starts it, given the flags and options; `folders` is pytest's `tmp_path_factory`.
+    """
+    workdir = folders.mktemp("undisturbed") / "run"
+    ended = begin(f"--workdir={workdir}", *given, **options).ended()
+    assert ended.code == 0, ended
+    return workdir
 
 
 def outcome(workdir: Path) -> dict:

@@ -1,5 +1,6 @@
 """Whole runs in a world that misbehaves: they end as others do, or say clearly why not."""
 
+import functools
 import os
 import re
 import shutil
@@ -7,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.runs import TINY, check_same, saved_steps
+from tests.runs import TINY, check_same, finished, saved_steps
 
 pytestmark = pytest.mark.full
 HOST = (*TINY, "--config.dataset.cache=none")
@@ -16,10 +17,7 @@ TWO = ("--on=local", "--processes=2")
 
 @pytest.fixture(scope="module")
 def undisturbed(start, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
-    ended = start("train", f"--workdir={workdir}", *HOST).ended()
-    assert ended.code == 0, ended
-    return workdir
+    return finished(functools.partial(start, "train"), tmp_path_factory, *HOST)
 
 
 def test_a_slow_source_changes_nothing(start, tmp_path, undisturbed):
@@ -82,10 +80,7 @@ def test_a_number_that_is_none_on_one_process_of_two(
 
 @pytest.fixture(scope="module")
 def undisturbed_two(launch, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
-    ended = launch(f"--workdir={workdir}", *HOST, flags=TWO).ended()
-    assert ended.code == 0, ended
-    return workdir
+    return finished(launch, tmp_path_factory, *HOST, flags=TWO)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from library.training import checkpoints
-from tests.runs import TINY, check_same, outcome, rows, saved_steps
+from tests.runs import TINY, check_same, finished, outcome, rows, saved_steps
 
 TWO = ("--on=local", "--processes=2")
 FOUR = ("--on=local", "--processes=4")
@@ -18,10 +18,7 @@ FOUR = ("--on=local", "--processes=4")
 @pytest.fixture(scope="module")
 def undisturbed(launch, tmp_path_factory):
     """The workdir of a run of two processes that nothing happened to."""
-    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
-    ended = launch(f"--workdir={workdir}", *TINY, flags=TWO).ended()
-    assert ended.code == 0, ended
-    return workdir
+    return finished(launch, tmp_path_factory, *TINY, flags=TWO)
 
 
 def test_two_processes_are_one_with_two_devices(start, undisturbed, tmp_path):

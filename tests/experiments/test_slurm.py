@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.experiments.conftest import ENVIRONMENT, ROOT
-from tests.runs import TINY, check_same, rows
+from tests.runs import TINY, check_same, finished, rows
 
 pytestmark = pytest.mark.full
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
@@ -143,19 +143,13 @@ def slurm(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed(launch, tmp_path_factory):
     """The workdir of a run of two processes outside of Slurm."""
-    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
-    ended = launch(f"--workdir={workdir}", *TINY, flags=("--processes=2",)).ended()
-    assert ended.code == 0, ended
-    return workdir
+    return finished(launch, tmp_path_factory, *TINY, flags=("--processes=2",))
 
 
 @pytest.fixture(scope="module")
 def undisturbed_long(launch, tmp_path_factory):
     """The workdir of a run of two processes that is long enough to be met in its middle."""
-    workdir = tmp_path_factory.mktemp("undisturbed_long") / "run"
-    ended = launch(f"--workdir={workdir}", *LONG, flags=("--processes=2",)).ended()
-    assert ended.code == 0, ended
-    return workdir
+    return finished(launch, tmp_path_factory, *LONG, flags=("--processes=2",))
 
 
 def free_port() -> int:
