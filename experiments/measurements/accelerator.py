@@ -9,6 +9,7 @@ import jax
 
 from experiments.measurements import families, networks, peers, training
 from experiments.measurements.timing import Budget, Step, seconds_each
+from library.layers import attention
 from library.weights import catalogue
 
 NAMES = ("resnet50", "vit_base_patch16_224")
@@ -77,26 +78,28 @@ def gpt2_at_its_best(budget: Budget) -> dict[str, float]:
     """Times training steps of GPT-2, 124 million params, on one device, here and in PyTorch.
 
     Both compute in bfloat16 with params in float32, on windows of 1024 tokens, each with the batch
-    of its own that `best_batch` finds. The share is of the rate of a large product of matrices,
-    measured here, by the operations of `gpt_flops`.
+    of its own that `best_batch` finds; here by each way to compute attention. The share is of the
+    rate of a large product of matrices, measured here, by the operations of `gpt_flops`.
     """
     budget = budget._replace(steps=max(3, budget.steps // 10))
     size = families.GPT2
     theirs = _theirs(functools.partial(_their_gpt_seconds, budget), _FEWEST_WINDOWS)
     peak = training.matmul_peak("bfloat16")
-    ours = best_batch(functools.partial(_our_gpt_seconds, budget), _FEWEST_WINDOWS)
-    figures = {
-        "bfloat16 matmul peak TFLOP/s": peak / 1e12,
-        "tokens/s": size["context"] * ours.rate,
-        "windows": ours.batch,
-        "share of bfloat16 matmul peak": gpt_flops(size) * size["context"] * ours.rate / peak,
-    }
+    figures = {"bfloat16 matmul peak TFLOP/s": peak / 1e12}
     for kind, found in theirs.items():
         figures |= {
             f"{kind} tokens/s": size["context"] * found.rate,
             f"{kind} windows": found.batch,
         }
-        figures[f"to {kind}"] = found.rate / ours.rate
+    for by in attention.CAUSAL if jax.default_backend() == "gpu" else ("xla",):
+        ours = best_batch(functools.partial(_our_gpt_seconds, by, budget), _FEWEST_WINDOWS)
+        rate = size["context"] * ours.rate
+        figures |= {
+            f"{by}: tokens/s": rate,
+            f"{by}: windows": ours.batch,
+            f"{by}: share of bfloat16 matmul peak": gpt_flops(size) * rate / peak,
+        }
+        figures |= {f"{by}: to {kind}": found.rate / ours.rate for kind, found in theirs.items()}
     return figures
 
 
@@ -146,8 +149,9 @@ def _our_seconds(name: str, budget: Budget, batch: int) -> float:
     return seconds_each(networks.our_step(name, batch, dtype="bfloat16"), budget)
 
 
-def _our_gpt_seconds(budget: Budget, windows: int) -> float:
-    return seconds_each(peers.our_gpt(families.GPT2, windows, "bfloat16"), budget)
+def _our_gpt_seconds(by: str, budget: Budget, windows: int) -> float:
+    size = families.GPT2 | {"attention": by}
+    return seconds_each(peers.our_gpt(size, windows, "bfloat16"), budget)
 
 
 def _their_gpt_seconds(budget: Budget, compiled: bool, windows: int) -> float:

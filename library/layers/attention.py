@@ -7,6 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from library.config import ConfigError
+
+# How attention to the past is computed: by XLA in parts, or by cuDNN's kernels for NVIDIA GPUs.
+CAUSAL = ("xla", "cudnn")
+
 
 class Attention(nn.Module):
     """Multi-head self-attention, softmax(Q K^T / sqrt(d/h)) V a head (section 3.2).
@@ -71,11 +76,14 @@ def causal_attention(
     value: Float[Array, "b t k e"],
     mask: Bool[Array, "#b #h t t"] | None = None,
     parts: int = 4,
+    implementation: str = "xla",
 ) -> Float[Array, "b t h e"]:
     """Returns softmax(Q K^T / sqrt(e)) V over each token and those before it.
 
-    The queries are taken in parts one after another, each with the keys up to its end: of what is
-    masked anyway, four parts leave out three quarters, and what they keep in between is small.
+    By XLA the queries are taken in parts one after another, each with the keys up to its end: of
+    what is masked anyway, four parts leave out three quarters, and what they keep in between is
+    small. cuDNN keeps nothing in between (Dao 2023, arXiv 2307.08691) and leaves out all that is
+    masked by place; its sums need not be in the same order each time.
 
     Args:
       query: of each head.
@@ -83,7 +91,14 @@ def causal_attention(
       value: as many as keys.
       mask: False where a token is not to be seen although it came before.
       parts: how many at most. Each has 64 tokens or more; if they do not divide, there is one.
+      implementation: one of CAUSAL. cuDNN's takes 16-bit inputs, and heads of a multiple of 8
+        features up to 128, from Hopper on 256.
+
+    Raises:
+      ConfigError: cuDNN's where JAX does not compute on GPUs.
     """
+    if implementation == "cudnn":
+        return _by_cudnn(query, key, value, mask)
     length = query.shape[1]
     parts = max(1, min(parts, length // 64))
     size = length if length % parts else length // parts
@@ -98,3 +113,18 @@ def causal_attention(
         )
 
     return jnp.concatenate([part(start) for start in range(0, length, size)], axis=1)
+
+
+def _by_cudnn(
+    query: Float[Array, "b t h e"],
+    key: Float[Array, "b t k e"],
+    value: Float[Array, "b t k e"],
+    mask: Bool[Array, "#b #h t t"] | None,
+) -> Float[Array, "b t h e"]:
+    if jax.default_backend() != "gpu":
+        raise ConfigError(
+            "attention='cudnn' is for NVIDIA GPUs, and JAX computes on "
+            f"{jax.default_backend()} here; nearest: attention='xla'"
+        )
+    options = dict(mask=mask, is_causal=True, implementation="cudnn")
+    return jax.nn.dot_product_attention(query, key, value, **options)

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from library.config import ConfigError, check_choice
 from library.layers import vocabulary_loss
-from library.layers.attention import causal_attention
+from library.layers.attention import CAUSAL, causal_attention
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.intermediates import record
 from library.layers.placement import constrain
@@ -49,6 +49,7 @@ class CausalAttention(nn.Module):
     num_heads: int
     num_kv_heads: int
     rotary: bool
+    implementation: str
     bias: bool
     residual_std: float
     dtype: Any
@@ -76,7 +77,8 @@ class CausalAttention(nn.Module):
         if self.rotary:
             query, key = rotate(query, positions), rotate(key, positions)
         if cache is None:
-            y = causal_attention(query, key, value, mask)
+            by = dict(implementation=self.implementation)
+            y = causal_attention(query, key, value, mask, **by)
         else:
             cache = {"key": _write(cache["key"], key, start)} | {
                 "value": _write(cache["value"], value, start)
@@ -95,6 +97,7 @@ class Block(nn.Module):
     num_kv_heads: int
     feed_forward: int
     rotary: bool
+    attention: str
     gelu: str
     dropout: float
     bias: bool
@@ -115,10 +118,19 @@ class Block(nn.Module):
         """Returns tokens of the size they came in, and the cache, if there is one."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         common = dict(use_bias=self.bias, **types)
-        normal, attention = nn.initializers.normal, CausalAttention
+        normal = nn.initializers.normal
         y = nn.LayerNorm(epsilon=1e-5, name="norm1", **common)(x)
-        heads = (self.num_heads, self.num_kv_heads, self.rotary, self.bias, self.residual_std)
-        y, cache = attention(*heads, name="attention", **types)(y, positions, mask, cache, start)
+        attention = CausalAttention(
+            num_heads=self.num_heads,
+            num_kv_heads=self.num_kv_heads,
+            rotary=self.rotary,
+            implementation=self.attention,
+            bias=self.bias,
+            residual_std=self.residual_std,
+            name="attention",
+            **types,
+        )
+        y, cache = attention(y, positions, mask, cache, start)
         x = x + nn.Dropout(self.dropout, deterministic=not train, name="dropout1")(y)
         x = constrain(x, *PLACES)
         y = nn.LayerNorm(epsilon=1e-5, name="norm2", **common)(x)
@@ -150,6 +162,8 @@ class GPT(nn.Module):
       num_kv_heads: heads of keys and values, each shared by num_heads / num_kv_heads of queries.
       feed_forward: width of the feed-forward layers.
       rotary: rotates queries and keys by their positions, in place of learned embeddings.
+      attention: what computes it in training, "xla" or "cudnn", see `layers.attention`. Decoding
+        with a cache is XLA's.
       gelu: "tanh" or "exact", see GELU.
       dropout: rate after the embeddings and at the end of each half of a block.
       tied: logits by the embeddings of the tokens.
@@ -168,6 +182,7 @@ class GPT(nn.Module):
     num_kv_heads: int
     feed_forward: int
     rotary: bool = False
+    attention: str = "xla"
     gelu: str = "tanh"
     dropout: float = 0.0
     tied: bool = True
@@ -191,6 +206,7 @@ class GPT(nn.Module):
                 num_kv_heads=self.num_kv_heads,
                 feed_forward=self.feed_forward,
                 rotary=self.rotary,
+                attention=self.attention,
                 gelu=self.gelu,
                 dropout=self.dropout,
                 bias=self.bias,
@@ -325,6 +341,7 @@ def gpt(
     num_kv_heads: int | None = None,
     feed_forward: int | None = None,
     positions: str = "learned",
+    attention: str = "xla",
     gelu: str = "tanh",
     dropout: float = 0.0,
     tied: bool = True,
@@ -337,18 +354,20 @@ def gpt(
     """Builds a GPT of any size, by default that of GPT-2's smallest; see the class.
 
     `num_kv_heads` is `num_heads` unless given, `feed_forward` four times the width; `positions` is
-    "learned" or "rotary", `gelu` "tanh" as in GPT-2 or "exact".
+    "learned" or "rotary", `attention` "xla" or, in 16 bits on NVIDIA GPUs, "cudnn", `gelu` "tanh"
+    as in GPT-2 or "exact".
 
     Raises:
-      ConfigError: unknown positions, GELU, remat or dtype, a width that cannot be divided among the
-        heads or, for rotary, into pairs, key heads that cannot be shared evenly, a rate outside
-        [0, 1), a size below 1.
+      ConfigError: unknown positions, attention, GELU, remat or dtype, a width that cannot be
+        divided among the heads or, for rotary, into pairs, heads or a dtype that cuDNN does not
+        compute, key heads that cannot be shared evenly, a rate outside [0, 1), a size below 1.
     """
     kv_heads = num_heads if num_kv_heads is None else num_kv_heads
     feed_forward = 4 * width if feed_forward is None else feed_forward
     check_sizes(vocab_size=vocab_size, context=context, width=width, depth=depth)
     check_sizes(num_heads=num_heads, num_kv_heads=kv_heads, feed_forward=feed_forward)
     check_choice("positions", positions, POSITIONS)
+    check_choice("attention", attention, CAUSAL)
     check_choice("gelu", gelu, GELU)
     check_choice("remat", remat, (True, False, *POLICIES))
     check_rates(dropout=dropout)
@@ -368,6 +387,8 @@ def gpt(
             f"width={width} gives num_heads={num_heads} heads of {width // num_heads} features "
             f"each: rotary positions need an even number; nearest: width={width + num_heads}"
         )
+    if attention == "cudnn":
+        _check_cudnn(width // num_heads, dtype)
     return GPT(
         vocab_size=vocab_size,
         context=context,
@@ -377,6 +398,7 @@ def gpt(
         num_kv_heads=kv_heads,
         feed_forward=feed_forward,
         rotary=positions == "rotary",
+        attention=attention,
         gelu=gelu,
         dropout=dropout,
         tied=tied,
@@ -388,12 +410,27 @@ def gpt(
     )
 
 
+def _check_cudnn(features: int, dtype: str) -> None:
+    """Raises ConfigError for what no GPU's cuDNN has a kernel for."""
+    if jnp.dtype(dtype).itemsize != 2:
+        raise ConfigError(
+            f"attention='cudnn' computes in 16 bits, not in dtype={dtype}; nearest: bfloat16"
+        )
+    if features % 8 or features > 256:
+        nearest = min(256, max(8, round(features / 8) * 8))
+        raise ConfigError(
+            f"attention='cudnn' has no heads of {features} features, width over num_heads; "
+            f"nearest: {nearest}"
+        )
+
+
 def _variant(name: str) -> Callable[..., GPT]:
     """Returns the factory of one of the sizes in GPT2."""
 
     def factory(
         vocab_size: int = 50_257,
         context: int = 1024,
+        attention: str = "xla",
         dropout: float = 0.0,
         scan_layers: bool = False,
         remat: bool | str = "none",
@@ -408,6 +445,7 @@ def _variant(name: str) -> Callable[..., GPT]:
             width=width,
             depth=depth,
             num_heads=num_heads,
+            attention=attention,
             dropout=dropout,
             scan_layers=scan_layers,
             remat=remat,

@@ -140,12 +140,15 @@ def test_networks_on_an_accelerator_beside_pytorch(monkeypatch):
     assert found["bfloat16 matmul peak TFLOP/s"] == 1
 
 
-def test_gpt2_on_an_accelerator_beside_pytorch(monkeypatch):
+@pytest.mark.parametrize("backend", ["gpu", "tpu"])
+def test_gpt2_on_an_accelerator_beside_pytorch(monkeypatch, backend):
     theirs = {compiled: Machine(memory=8) for compiled in (False, True)}
+    ours = {"xla": Machine(16), "cudnn": Machine(32)}
     monkeypatch.setattr(training, "matmul_peak", lambda dtype: 1e12)
     monkeypatch.setattr(accelerator, "_pytorch", lambda: True)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
     monkeypatch.setattr(
-        accelerator, "_our_gpt_seconds", lambda budget, windows: Machine(16).seconds(windows)
+        accelerator, "_our_gpt_seconds", lambda by, budget, windows: ours[by].seconds(windows)
     )
     monkeypatch.setattr(
         accelerator,
@@ -153,14 +156,17 @@ def test_gpt2_on_an_accelerator_beside_pytorch(monkeypatch):
         lambda budget, compiled, windows: theirs[compiled].seconds(windows),
     )
     found = accelerator.gpt2_at_its_best(Budget(200, 5))
-    rate, their_rate = 16 / 1.016, 8 / 1.008
-    assert found["windows"] == 16
-    assert found["tokens/s"] == pytest.approx(1024 * rate)
-    share = found["share of bfloat16 matmul peak"]
-    assert share == pytest.approx(797.8e6 * 1024 * rate / 1e12, rel=1e-3)
+    rates = {"xla": 16 / 1.016, "cudnn": 32 / 1.032}
+    measured = {"gpu": ("xla", "cudnn"), "tpu": ("xla",)}[backend]
+    assert any("cudnn" in name for name in found) == (backend == "gpu")
+    for by in measured:
+        assert found[f"{by}: windows"] == {"xla": 16, "cudnn": 32}[by]
+        assert found[f"{by}: tokens/s"] == pytest.approx(1024 * rates[by])
+        share = found[f"{by}: share of bfloat16 matmul peak"]
+        assert share == pytest.approx(797.8e6 * 1024 * rates[by] / 1e12, rel=1e-3)
+        assert found[f"{by}: to torch.compile"] == pytest.approx(8 / 1.008 / rates[by])
     assert theirs[True].tried == [4, 8, 16]
-    assert found["eager tokens/s"] == pytest.approx(1024 * their_rate)
-    assert found["to torch.compile"] == pytest.approx(their_rate / rate)
+    assert found["eager tokens/s"] == pytest.approx(1024 * 8 / 1.008)
 
 
 def test_the_operations_of_a_gpt_are_those_of_its_step():

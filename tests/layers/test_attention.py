@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from library.config import ConfigError
 from library.layers.attention import Attention, FeedForward, causal_attention
 
 
@@ -89,8 +90,41 @@ def test_attention_in_parts_is_attention_to_the_past(length, masked):
     def parts(*inputs):
         return causal_attention(*inputs, mask)
 
-    expected, back = jax.vjp(whole, query, key, value)
-    found, back_in_parts = jax.vjp(parts, query, key, value)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    for ours, theirs in zip(back_in_parts(found), back(found)):
+    @jax.jit
+    def values_and_gradients(*inputs):
+        expected, back = jax.vjp(whole, *inputs)
+        found, back_in_parts = jax.vjp(parts, *inputs)
+        return (found, expected), tuple(zip(back_in_parts(found), back(found)))
+
+    values, gradients = values_and_gradients(query, key, value)
+    np.testing.assert_allclose(*values, atol=1e-6)
+    for ours, theirs in gradients:
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_cudnn_is_asked_for_the_same_attention(monkeypatch, masked):
+    keys = jax.random.split(jax.random.key(0), 3)
+    query = jax.random.normal(keys[0], (2, 128, 4, 8))
+    key, value = (jax.random.normal(k, (2, 128, 2, 8)) for k in keys[1:])
+    segments = jnp.arange(128)[None] // 50
+    mask = (segments[:, None, :, None] == segments[:, None, None, :]) if masked else None
+    asked = []
+
+    def by_xla(*inputs, implementation, **options):
+        asked.append(implementation)
+        return product(*inputs, **options)
+
+    product = jax.nn.dot_product_attention
+    expected = causal_attention(query, key, value, mask)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax.nn, "dot_product_attention", by_xla)
+    found = causal_attention(query, key, value, mask, implementation="cudnn")
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert asked == ["cudnn"]
+
+
+def test_cudnn_on_a_cpu(tokens):
+    query = tokens[:, :, None].astype(jnp.bfloat16)
+    with pytest.raises(ConfigError, match="JAX computes on cpu here; nearest: attention='xla'"):
+        causal_attention(query, query, query, implementation="cudnn")

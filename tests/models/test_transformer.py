@@ -242,6 +242,29 @@ def test_bfloat16_computes_with_float32_params_and_logits():
     assert jnp.abs(exact - rounded).max() < 0.05 * jnp.abs(exact).max()
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("case", ["plain", "one key head, rotary, scan", "scan, remat"])
+def test_cudnn_computes_attention_forward_and_back(monkeypatch, case, packed):
+    """Its kernels stand in what would be compiled for a GPU, and no scores of all pairs do."""
+    made = dict(dtype="bfloat16", width=64, context=128, num_heads=4) | OPTIONS[case]
+    tokens = jnp.zeros((2, 128), jnp.int32)
+    params = tiny(**made).init(KEY, tokens)
+    model = tiny(**made, attention="cudnn")
+
+    def loss(params):
+        segments = tokens if packed else None
+        return model.apply(params, tokens, segments=segments, train=True).sum()
+
+    kernels = "jax._src.cudnn.fused_attention_stablehlo"
+    monkeypatch.setattr(f"{kernels}.check_cudnn_version", lambda: 91_000)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    lowered = jax.jit(jax.grad(loss)).trace(params).lower(lowering_platforms=("cuda",)).as_text()
+    kind = "ScaleBiasSoftmax" if packed else "Softmax"
+    assert f"@__cudnn$fmha{kind}(" in lowered
+    assert f"@__cudnn$fmha{kind}Backward(" in lowered
+    assert "x4x128x128x" not in lowered
+
+
 @pytest.mark.parametrize("case", OPTIONS)
 def test_names_are_lower_case_and_param_dtype_is_that_of_all(case):
     model = tiny(**OPTIONS[case], param_dtype="bfloat16")
@@ -265,6 +288,9 @@ def test_more_tokens_than_the_context():
         (dict(num_heads=5), "width=16 cannot be divided among num_heads=5; nearest: 4 heads"),
         (dict(num_heads=16, positions="rotary"), "heads of 1 features each: .* nearest: width=32"),
         (dict(positions="rotatory"), "positions 'rotatory': did you mean 'rotary'"),
+        (dict(attention="flash"), r"attention 'flash': .*valid: xla, cudnn"),
+        (dict(attention="cudnn"), "not in dtype=float32; nearest: bfloat16"),
+        (dict(attention="cudnn", dtype="bfloat16"), "no heads of 4 features.* nearest: 8"),
         (dict(gelu="erf"), r"gelu 'erf': \(valid: tanh, exact\)"),
         (dict(remat="some"), "remat 'some': .*valid: True, False, none, full, dots"),
         (dict(dropout=1.0), "dropout=1.0"),
