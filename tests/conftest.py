@@ -16,6 +16,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 from jaxtyping import install_import_hook
 
+from tests.trust import pytest_addoption, pytest_collection_modifyitems, pytest_configure
+
+__all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure"]
+
 jax.config.update("jax_compilation_cache_dir", os.path.abspath(".cache/tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 

@@ -14,11 +14,13 @@ from typing import Any
 
 from library import files
 from library.config import ConfigError, differing
-from library.reporting import gallery, notation, runs
+from library.reporting import gallery, notation, runs, trust
 from library.reporting.runs import Claim, Run
 
 RECORD_VERSION = 1
 COMMAND = "python -m experiments.report --results"
+# In the folder of the records: what the tests marked `trust` found.
+TRUST = "trust/record.json"
 OPENING, CLOSING = "<!-- results -->", "<!-- /results -->"
 _NEEDED = ("name", "system", "dataset", "reported", "ours", "gap", "command", "record_version")
 # Seeds may be spread over machines: where data lies and who decodes it is no part of a recipe.
@@ -319,7 +321,11 @@ def with_systems_table(text: str, records: Sequence[Mapping[str, Any]]) -> str:
 def _wanted(results_dir, path, readme) -> dict[Path, str]:
     records = read_records(results_dir)
     samples = gallery.page(records, Path(results_dir))
-    wanted = {Path(path): results_page(records), Path(results_dir) / "README.md": samples}
+    tested = Path(results_dir) / TRUST
+    page = results_page(records)
+    if tested.is_file():
+        page += "\n" + trust.section(runs.read_json(tested))
+    wanted = {Path(path): page, Path(results_dir) / "README.md": samples}
     if readme is not None:
         wanted[Path(readme)] = with_systems_table(_text(Path(readme)) or "", records)
     return wanted
@@ -347,7 +353,7 @@ def write_results(
     """Generates RESULTS.md, the README's table where one is given, and the page of samples.
 
     Args:
-      results_dir: holds one JSON file a record.
+      results_dir: holds one JSON file a record, and that of the trust tests, if there is one.
       path: of RESULTS.md.
       readme: a file with the marker comments `<!-- results -->` and `<!-- /results -->`.
 

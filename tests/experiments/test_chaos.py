@@ -1,11 +1,14 @@
 """Runs of every family, killed at random moments again and again: nothing is lost or repeated."""
 
+import itertools
 import random
+import signal
 
 import pytest
 
 from tests.experiments.small_recipes import VARIANTS
 from tests.runs import check_same, outcome
+from tests.trust import AS_IF_LEFT_ALONE
 
 pytestmark = pytest.mark.full
 RECIPES = "tests/experiments/small_recipes.py"
@@ -41,41 +44,61 @@ def arguments(family, workdir, text):
     return given + ([f"--config.dataset.data_dir={text}"] if family in ("gpt", "lstm") else [])
 
 
-def moments(seed, count):
+def moments(seed):
     """Draws moments: a function, the call of it, and a delay in seconds."""
     draw = random.Random(seed)
-    for _ in range(count):
+    while True:
         target = draw.choice(list(MOMENTS))
         yield target, draw.randint(*MOMENTS[target]), draw.choice((0, 0, 0.01, 0.1, 0.5))
 
 
+def check_kills(begin, folder, seed, times, killed):
+    """Has runs killed so many times, and compares each that ends with one that is left alone.
+
+    `begin` takes a workdir and a moment to strike at, if any; `killed` is the code of one that was.
+    One that ends before it is struck is followed by another.
+    """
+    numbers, alone = itertools.count(), folder / "alone"
+    ended = begin(alone, ()).ended()
+    assert ended.code == 0, ended
+    assert outcome(alone)["rows"]
+    workdir, kills = folder / f"struck{next(numbers)}", 0
+    for moment in itertools.islice(moments(seed), 4 * times):
+        code = begin(workdir, (*moment, "SIGKILL")).ended().code
+        assert code in (0, killed)
+        kills += code == killed
+        if kills == times:
+            break
+        if code == 0:
+            check_same(workdir, alone)
+            workdir = folder / f"struck{next(numbers)}"
+    assert kills == times
+    ended = begin(workdir, ()).ended()
+    assert ended.code == 0, ended
+    check_same(workdir, alone)
+
+
+@pytest.mark.trust("SIGKILL at a random moment, nine families", AS_IF_LEFT_ALONE)
 @pytest.mark.parametrize("family", KILLS)
-def test_kills_of_a_run(start, tmp_path, text, family):
-    given = arguments(family, tmp_path / "alone", text)
-    ended = start("train", *given).ended()
-    assert ended.code == 0, ended
-    given = arguments(family, tmp_path / "struck", text)
-    for moment in moments(family, KILLS[family]):
-        start("train", *given, strike=(*moment, "SIGKILL")).ended()
-    ended = start("train", *given).ended()
-    assert ended.code == 0, ended
-    check_same(tmp_path / "struck", tmp_path / "alone")
+def test_kills_of_a_run(start, tmp_path, text, family, record_property):
+    def begin(workdir, strike):
+        return start("train", *arguments(family, workdir, text), strike=strike)
+
+    check_kills(begin, tmp_path, family, KILLS[family], -signal.SIGKILL)
+    record_property("times", KILLS[family])
 
 
+@pytest.mark.trust("SIGKILL of one of two processes at a random moment", AS_IF_LEFT_ALONE)
 @pytest.mark.parametrize("family", KILLS_OF_TWO)
-def test_kills_of_one_of_two_processes(launch, tmp_path, text, family):
-    flags = ("--processes=2",)
-    given = arguments(family, tmp_path / "alone", text)
-    ended = launch(*given, flags=flags).ended()
-    assert ended.code == 0, ended
-    given = arguments(family, tmp_path / "struck", text)
-    for place, moment in enumerate(moments(family, KILLS_OF_TWO[family])):
-        strike = (*moment, "SIGKILL")
-        launch(*given, flags=flags, strike=strike, struck=place % 2).ended()
-    ended = launch(*given, flags=flags).ended()
-    assert ended.code == 0, ended
-    check_same(tmp_path / "struck", tmp_path / "alone")
-    assert outcome(tmp_path / "struck")["rows"]
+def test_kills_of_one_of_two_processes(launch, tmp_path, text, family, record_property):
+    places = itertools.cycle((0, 1))
+
+    def begin(workdir, strike):
+        given = arguments(family, workdir, text)
+        return launch(*given, flags=("--processes=2",), strike=strike, struck=next(places))
+
+    check_kills(begin, tmp_path, family, KILLS_OF_TWO[family], 128 + signal.SIGKILL)
+    record_property("times", KILLS_OF_TWO[family])
 
 
 def test_fifty_kills_are_fifty():

@@ -4,11 +4,14 @@ import functools
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 
 import pytest
 
 from tests.runs import TINY, check_same, finished, saved_steps
+from tests.trust import AS_IF_LEFT_ALONE, RESUMED
 
 pytestmark = pytest.mark.full
 HOST = (*TINY, "--config.dataset.cache=none")
@@ -20,6 +23,7 @@ def undisturbed(start, tmp_path_factory):
     return finished(functools.partial(start, "train"), tmp_path_factory, *HOST)
 
 
+@pytest.mark.trust("a source that is slow", AS_IF_LEFT_ALONE)
 def test_a_slow_source_changes_nothing(start, tmp_path, undisturbed):
     workdir = tmp_path / "run"
     ended = start("train", f"--workdir={workdir}", *HOST, disturbance="slow_source").ended()
@@ -27,6 +31,23 @@ def test_a_slow_source_changes_nothing(start, tmp_path, undisturbed):
     check_same(workdir, undisturbed)
 
 
+@pytest.mark.trust("SIGSTOP for a minute", AS_IF_LEFT_ALONE)
+def test_a_run_that_stands_still_for_a_minute_goes_on(start, tmp_path, undisturbed):
+    process = start("train", f"--workdir={tmp_path}/run", *HOST)
+    while "step 5/60" not in process.out and process.popen.poll() is None:
+        time.sleep(0.01)
+    process.popen.send_signal(signal.SIGSTOP)
+    time.sleep(60)
+    assert process.popen.poll() is None
+    process.popen.send_signal(signal.SIGCONT)
+    ended = process.ended()
+    assert ended.code == 0, ended
+    check_same(tmp_path / "run", undisturbed)
+
+
+@pytest.mark.trust(
+    "a clock that jumps by a day, back and forth", f"{AS_IF_LEFT_ALONE}; or {RESUMED}"
+)
 def test_a_clock_that_jumps_loses_nothing(start, tmp_path, undisturbed):
     workdir = tmp_path / "run"
     ended = start("train", f"--workdir={workdir}", *HOST, disturbance="clock").ended()
@@ -40,6 +61,7 @@ def test_a_clock_that_jumps_loses_nothing(start, tmp_path, undisturbed):
     check_same(workdir, undisturbed)
 
 
+@pytest.mark.trust("a source that fails", RESUMED)
 def test_a_source_that_fails_ends_the_run_and_it_goes_on_later(start, tmp_path, undisturbed):
     workdir = tmp_path / "run"
     ended = start("train", f"--workdir={workdir}", *HOST, disturbance="failing_source").ended()
@@ -53,6 +75,7 @@ def test_a_source_that_fails_ends_the_run_and_it_goes_on_later(start, tmp_path, 
     check_same(workdir, undisturbed)
 
 
+@pytest.mark.trust("NaN in batch, loss or gradient on one of two processes", RESUMED)
 @pytest.mark.parametrize(
     ("disturbance", "named"),
     [
@@ -107,6 +130,7 @@ def read_only(tmp_path):
     unmount()
 
 
+@pytest.mark.trust("a workdir that cannot be written", RESUMED)
 def test_a_workdir_that_cannot_be_written(start, tmp_path, undisturbed, read_only):
     parent = tmp_path / "disk"
     parent.mkdir()

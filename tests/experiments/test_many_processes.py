@@ -10,6 +10,7 @@ import pytest
 
 from library.training import checkpoints
 from tests.runs import TINY, check_same, finished, outcome, rows, saved_steps
+from tests.trust import AS_IF_LEFT_ALONE, RESUMED
 
 TWO = ("--on=local", "--processes=2")
 FOUR = ("--on=local", "--processes=4")
@@ -50,6 +51,7 @@ def test_four_processes_are_one_with_four_devices(launch, start, tmp_path):
         assert ours["train/loss"] == pytest.approx(theirs["train/loss"], rel=1e-5)
 
 
+@pytest.mark.trust("SIGTERM to one of two processes", AS_IF_LEFT_ALONE)
 @pytest.mark.full
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_signal_to_one_process_stops_all_and_loses_nothing(launch, tmp_path, undisturbed, rank):
@@ -64,6 +66,7 @@ def test_a_signal_to_one_process_stops_all_and_loses_nothing(launch, tmp_path, u
     check_same(workdir, undisturbed)
 
 
+@pytest.mark.trust("SIGKILL of one of two processes in step, save and evaluation", RESUMED)
 @pytest.mark.full
 @pytest.mark.parametrize("rank", [0, 1])
 @pytest.mark.parametrize(
@@ -87,6 +90,7 @@ def test_a_process_that_is_killed_ends_the_others(launch, tmp_path, undisturbed,
     check_same(workdir, undisturbed)
 
 
+@pytest.mark.trust("SIGSTOP of one of two processes", RESUMED)
 @pytest.mark.full
 def test_a_process_that_is_stopped_ends_the_others(launch, tmp_path, undisturbed):
     workdir = tmp_path / "run"
@@ -100,6 +104,9 @@ def test_a_process_that_is_stopped_ends_the_others(launch, tmp_path, undisturbed
     check_same(workdir, undisturbed)
 
 
+@pytest.mark.trust(
+    "8 devices, then 4, then two processes of 2, then 1", "losses as on one device, to 1e-5"
+)
 @pytest.mark.full
 def test_a_run_goes_on_on_other_machines(launch, start, tmp_path):
     """Eight devices, then four, then two processes of two, then one: each for fifteen steps."""
@@ -132,6 +139,7 @@ def test_what_is_restored_elsewhere_is_what_was_saved(launch, start, tmp_path):
     assert all(np.isfinite(leaf).all() for leaf in saved.values() if leaf.dtype == np.float32)
 
 
+@pytest.mark.trust("a flipped bit in the newest checkpoint of two processes", AS_IF_LEFT_ALONE)
 @pytest.mark.full
 def test_a_damaged_checkpoint_is_set_aside_by_all(launch, tmp_path, undisturbed):
     workdir = tmp_path / "run"

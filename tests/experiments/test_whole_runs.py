@@ -14,6 +14,7 @@ import pytest
 
 from library.training import checkpoints
 from tests.runs import TINY, check_same, outcome, rows, saved_steps
+from tests.trust import AS_IF_LEFT_ALONE, RESUMED
 
 KILLED = -signal.SIGKILL
 # Where a run is struck, as strike.py takes it: the function, its call, and a delay.
@@ -85,6 +86,7 @@ def test_a_run_that_is_killed_again_and_again(start, tmp_path, undisturbed):
     assert 0 < summary["goodput"] == summary["phases"]["train"] / summary["wall_time"] < 1
 
 
+@pytest.mark.trust("SIGKILL in each part of a run", AS_IF_LEFT_ALONE)
 @pytest.mark.full
 @pytest.mark.parametrize("moment", [*MOMENTS, *MORE_MOMENTS])
 def test_a_run_that_is_killed(start, tmp_path, undisturbed, moment):
@@ -96,6 +98,7 @@ def test_a_run_that_is_killed(start, tmp_path, undisturbed, moment):
     check_same(workdir, undisturbed)
 
 
+@pytest.mark.trust("SIGTERM and SIGINT", AS_IF_LEFT_ALONE)
 def test_a_run_that_is_asked_to_stop(start, tmp_path, undisturbed):
     workdir = tmp_path / "run"
     # Neither is a step that is logged or saved.
@@ -134,6 +137,7 @@ def test_a_signal_before_the_first_step_leaves_nothing_to_save(start, tmp_path, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.trust("SIGTERM and SIGINT", AS_IF_LEFT_ALONE)
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_signal_from_outside_at_any_time(start, tmp_path, undisturbed, name):
@@ -196,6 +200,7 @@ def test_pmap_over_eight_devices(start, tmp_path):
     assert [row["step"] for row in found["rows"]] == list(range(5, 61, 5))
 
 
+@pytest.mark.trust("SIGKILL and SIGTERM on eight devices, jit and pmap", AS_IF_LEFT_ALONE)
 @pytest.mark.full
 @pytest.mark.parametrize("strategy", ["jit", "pmap"])
 def test_a_run_on_eight_devices_that_is_killed_and_stopped(start, tmp_path, strategy):
@@ -371,15 +376,15 @@ def test_a_checkpoint_that_cannot_be_written(program, tmp_path, monkeypatch):
     assert "resuming at step 15" in ended.out
 
 
+@pytest.mark.trust("a full disk", RESUMED)
 @pytest.mark.full
 def test_a_disk_that_is_full(start, tmp_path):
-    disk = tmp_path / "disk"
+    disk, wide = tmp_path / "disk", "--config.model.widths=[8, 16]"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=640k", "tmpfs", str(disk)]
     if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("mounting a small file system is not permitted here")
     try:
-        wide = "--config.model.widths=[8, 16]"
         ended = start("train", f"--workdir={disk}/run", *TINY, wide).ended()
         assert ended.code == 1
         # Where exactly a save meets the end of the disk varies, and so does what it says of it.
@@ -388,6 +393,11 @@ def test_a_disk_that_is_full(start, tmp_path):
         steps = saved_steps(disk / "run")
         assert steps
         assert checkpoints.load(disk / "run")[0] == steps[-1]
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        ended = start("train", f"--workdir={disk}/run", *TINY, wide).ended()
+        assert ended.code == 0, ended
+        assert start("train", f"--workdir={tmp_path}/alone", *TINY, wide).ended().code == 0
+        check_same(disk / "run", tmp_path / "alone")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 

@@ -156,6 +156,10 @@ def removed(path):
     path.unlink()
 
 
+@pytest.mark.trust(
+    "a file of a checkpoint truncated, flipped or removed",
+    "set aside; the save before it is restored",
+)
 @pytest.mark.parametrize("damage", [truncated, flipped, removed])
 def test_a_damaged_checkpoint_is_reported_and_set_aside(tmp_path, warnings, damage):
     save(tmp_path, 1, 2, 3)
@@ -194,6 +198,7 @@ def test_the_best_beyond_the_step_gone_back_to_is_forgotten(tmp_path, warnings):
     assert load(tmp_path, which="best")[0] == 3
 
 
+@pytest.mark.trust("damage in all checkpoints", "with a message, nothing moved")
 def test_where_all_are_damaged_the_run_ends_and_nothing_is_moved(tmp_path, warnings):
     save(tmp_path, 1, 2)
     for step in (1, 2):
