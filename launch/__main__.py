@@ -28,8 +28,8 @@ _PROGRAMS = ("train", "evaluate", "generate")
 _READ = {
     "local": ("processes", "at_once"),
     "slurm": (
-        *("nodes", "gpus_per_node", "processes", "time", "partition", "at_once"),
-        *("warning", "setup", "directive"),
+        *("nodes", "gpus_per_node", "processes", "cpus_per_process", "time", "partition"),
+        *("at_once", "warning", "setup", "directive"),
     ),
     "kubernetes": ("nodes", "gpus_per_node", "image", "claim", "namespace", "restarts"),
     "tpu": ("accelerator", "zone", "runtime", "project", "spot", "folder", "setup"),
@@ -48,6 +48,7 @@ _PROCESSES = flags.DEFINE_integer(
 )
 _NODES = flags.DEFINE_integer("nodes", 1, "Machines of a run.", lower_bound=1)
 _GPUS = flags.DEFINE_integer("gpus_per_node", 0, "GPUs of each machine.", lower_bound=0)
+_CPUS = flags.DEFINE_integer("cpus_per_process", 0, "Cores of each process under Slurm.", 0)
 _TIME = flags.DEFINE_string("time", None, "Slurm's limit, HH:MM:SS or D-HH:MM:SS.")
 _PARTITION = flags.DEFINE_string("partition", None, "Slurm's queue.")
 _WARNING = flags.DEFINE_integer("warning", 120, "Seconds before the limit to save and leave.", 1)
@@ -86,10 +87,16 @@ def _local() -> int:
 
 
 def _slurm() -> int:
+    if _GPUS.value and flags.FLAGS["processes"].present:
+        raise ConfigError(
+            f"--processes={_PROCESSES.value} beside --gpus_per_node={_GPUS.value}: every GPU has a "
+            "process of its own; leave out one of them"
+        )
     options = slurm.Options(
         nodes=_NODES.value,
         gpus_per_node=_GPUS.value,
         processes_per_node=_PROCESSES.value,
+        cpus_per_process=_CPUS.value,
         time=_TIME.value,
         partition=_PARTITION.value,
         warning=_WARNING.value,
@@ -173,7 +180,13 @@ def _job(python: str, processes: int, base: str = "runs") -> job.Job:
 
 
 def _checked(arguments: list[str], points: list[sweep.Point]) -> str:
-    """Reads the config with the overrides of every run, and returns a name for it."""
+    """Reads the config with the overrides of every run, and returns a name for it.
+
+    What only its data can show is found where the run starts.
+    """
+    # Seconds, which --help and a mistaken flag need not wait for.
+    from library.training import recipe
+
     config, overrides = command_line.DEFAULT_CONFIG, []
     for argument in arguments:
         flag, equals, value = argument.partition("=")
@@ -190,6 +203,7 @@ def _checked(arguments: list[str], points: list[sweep.Point]) -> str:
         values, path, variant = command_line.load_config(config)
         for flag, value in (*overrides, *(f.split("=", 1) for f in point.overrides)):
             command_line.override(values, flag.removeprefix("--config."), value)
+        recipe.read(values)
     parts = (Path(path).parent.name, Path(path).stem, variant)
     return re.sub(r"[^\w.-]+", "_", "-".join(part for part in parts if part))
 

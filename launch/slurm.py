@@ -24,6 +24,8 @@ class Options(NamedTuple):
       nodes: of each run.
       gpus_per_node: one process each; 0 for processes without.
       processes_per_node: where there are no GPUs.
+      cpus_per_process: cores of each, for its loading of data, too; the partition's default if 0,
+        which is often one.
       time: limit, "HH:MM:SS" or "D-HH:MM:SS"; the partition's if left out.
       partition: queue.
       warning: seconds before the limit at which the program is asked to save.
@@ -35,6 +37,7 @@ class Options(NamedTuple):
     nodes: int = 1
     gpus_per_node: int = 0
     processes_per_node: int = 1
+    cpus_per_process: int = 0
     time: str | None = None
     partition: str | None = None
     warning: int = 120
@@ -61,6 +64,9 @@ def script(job: Job, options: Options, folder: str, logs: str) -> str:
     lines += [f"#SBATCH --{line}" for line in _directives(job, options, logs)]
     lines += [f"cd {shlex.quote(folder)} || exit 1"]
     lines += [options.setup] if options.setup else []
+    if options.cpus_per_process:
+        # Since version 22.05 srun no longer takes it from the job.
+        lines += [f"export SRUN_CPUS_PER_TASK={options.cpus_per_process}"]
     lines += _program(job)
     lines += [
         "code=$?",
@@ -103,6 +109,8 @@ def _directives(job: Job, options: Options, logs: str) -> Sequence[str]:
     ]
     if options.gpus_per_node:
         lines.append(f"gpus-per-node={options.gpus_per_node}")
+    if options.cpus_per_process:
+        lines.append(f"cpus-per-task={options.cpus_per_process}")
     if options.time:
         lines.append(f"time={options.time}")
     if options.partition:

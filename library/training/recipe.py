@@ -73,6 +73,18 @@ class Plan(NamedTuple):
     context_length: int | None = None
 
 
+def read(values: Mapping[str, Any]) -> tuple[Recipe, Dataset]:
+    """Reads a config strictly, as far as that needs neither its data nor devices.
+
+    Raises:
+      ConfigError: a key that nothing reads, one that is missing, or a value of the wrong kind.
+    """
+    recipe = config.read(Recipe, values, "config")
+    dataset = config.read(Dataset, recipe.dataset, "dataset")
+    _check_sections(recipe)
+    return recipe, dataset
+
+
 def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
     """Reads a config strictly and builds what it names.
 
@@ -83,9 +95,7 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
     Raises:
       ConfigError: something in the config was not understood or does not fit together.
     """
-    recipe = config.read(Recipe, values, "config")
-    dataset = config.read(Dataset, recipe.dataset, "dataset")
-    _check_sections(recipe)
+    recipe, dataset = read(values)
     preprocess = data.preprocess(recipe)
     source = data.training_source(dataset)
     loader = pipeline.make_loader(

@@ -166,7 +166,8 @@ def wait(until, seconds: float, what: str) -> None:
 
 
 def test_two_tasks_train_together(slurm, tmp_path, undisturbed):
-    job = slurm.launch(tmp_path / "run", "--time=30")
+    job = slurm.launch(tmp_path / "run", "--time=30", "--cpus_per_process=1")
+    assert "CPUs/Task=1" in slurm.told("scontrol", "show", "job", job)
     assert slurm.ended(job) == "COMPLETED"
     assert "on 2 cpu device(s)" in slurm.output(job)
     check_same(tmp_path / "run", undisturbed)

@@ -33,7 +33,16 @@ def test_slurm_script_of_one_run():
     assert "#SBATCH --signal=TERM@120" in lines
     assert "export COMPENDIUM_CLUSTER=slurm" in lines
     assert any(line.endswith("experiments.train '--config.a=b c'") for line in lines)
+    assert "CPUS_PER_TASK" not in script
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+def test_slurm_gives_each_process_its_cores():
+    script = slurm.script(ONE, slurm.Options(cpus_per_process=12), folder=".", logs="logs")
+    lines = script.splitlines()
+    assert "#SBATCH --cpus-per-task=12" in lines
+    said = lines.index("export SRUN_CPUS_PER_TASK=12")
+    assert said < next(i for i, line in enumerate(lines) if line.startswith("srun"))
 
 
 def test_slurm_makes_an_array_of_a_sweep():

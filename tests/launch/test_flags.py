@@ -1,0 +1,24 @@
+"""What a place does not read is refused before anything is submitted."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--on=slurmm", "unknown place 'slurmm': did you mean 'slurm'?"),
+        ("--on=local --time=1", "--time is of --on=slurm, and means nothing to local"),
+        ("--on=slurm --gpus_per_node=8 --processes=3", "every GPU has a process of its own"),
+        ("--program=evaluate --sweep=seed=0,1", "--sweep is of runs that train"),
+        ("--on=local -- --config.optimiser.name=sgd", "optimiser"),
+    ],
+)
+def test_what_is_not_understood_is_refused(given, said):
+    command = [sys.executable, "-m", "launch", "--dry_run", *given.split()]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert said in " ".join(ended.stderr.split())
+    assert ended.stdout == ""
