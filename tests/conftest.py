@@ -1,15 +1,12 @@
 """Shared by all tests: shapes in signatures are checked, devices are eight, programs are cached."""
 
+import gc
 import os
 
-# Programs of tests run for milliseconds and compile for seconds.
+from tests.xla import QUICK
+
 os.environ["XLA_FLAGS"] = " ".join(
-    (
-        os.environ.get("XLA_FLAGS", ""),
-        "--xla_force_host_platform_device_count=8",
-        "--xla_backend_optimization_level=0",
-        "--xla_llvm_disable_expensive_passes=true",
-    )
+    (os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8", *QUICK)
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -20,6 +17,8 @@ from tests.trust import pytest_addoption, pytest_collection_modifyitems, pytest_
 
 __all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure"]
 
+# Looking for cycles among all that JAX traces takes a tenth of the time.
+gc.set_threshold(100_000, 50, 50)
 jax.config.update("jax_compilation_cache_dir", os.path.abspath(".cache/tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 

@@ -14,6 +14,7 @@ from absl import flags
 
 from experiments import command_line
 from library.training import session
+from tests.xla import QUICK
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "tests"
@@ -188,5 +189,5 @@ def launch(tmp_path_factory):
 
 def _environment(devices: int, *flags: str) -> dict[str, str]:
     forced = f"--xla_force_host_platform_device_count={devices}"
-    settings = {"XLA_FLAGS": " ".join((forced, *flags)), "PYTHONPATH": str(ROOT)}
+    settings = {"XLA_FLAGS": " ".join((forced, *QUICK, *flags)), "PYTHONPATH": str(ROOT)}
     return {**ENVIRONMENT, **settings}

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# To be compiled sooner, as in conftest.py of all tests.
-QUICK = ("--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true")
 
 
 def small(path):
@@ -29,7 +27,7 @@ FILES = [path for path in sorted((ROOT / "configs").rglob("*.py")) if small(path
 def test_a_few_steps_end_in_a_report(start, tmp_path, path):
     for name in small(path):
         # Processes of their own give back the gigabytes that compiling some of them takes.
-        ended = start("train", f"--config={path}:{name}", flags=QUICK, folder=tmp_path).ended()
+        ended = start("train", f"--config={path}:{name}", folder=tmp_path).ended()
         assert ended.code == 0, ended
         # Where it goes by itself: others start from there.
         folder = tmp_path / "runs" / f"{path.parent.name}-{path.stem}-{name}"

@@ -134,6 +134,7 @@ def of_a_blank_network(model, image):
     return jax.eval_shape(explained, image)
 
 
+@pytest.mark.full
 def test_networks_whose_only_rectifier_is_relu6_and_such_that_have_others_too():
     image = jnp.zeros((1, 32, 32, 3))
     assert (

@@ -119,6 +119,7 @@ def test_sides_that_do_not_divide_lose_their_last_pixels():
     np.testing.assert_array_equal(recorded["stage1"][:, :, :7], changed["stage1"][:, :, :7])
 
 
+@pytest.mark.full
 def test_remat_changes_neither_params_nor_gradients():
     image = jax.random.normal(jax.random.key(0), (2, 32, 32, 3))
     results = []

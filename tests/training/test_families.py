@@ -42,6 +42,8 @@ def test_eight_devices_are_one(family):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=2e-4, err_msg=path)
 
 
+# The tests of most tasks compare the two, too.
+@pytest.mark.full
 @pytest.mark.parametrize("family", PMAPPED)
 def test_pmap_is_jit_without_batch_statistics(family):
     whole, _ = losses(make_plan(families.config(family), devices=ONE))
