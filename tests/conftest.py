@@ -3,10 +3,10 @@
 import gc
 import os
 
-from tests.xla import QUICK
+from tests.xla import QUICKEST
 
 os.environ["XLA_FLAGS"] = " ".join(
-    (os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8", *QUICK)
+    (os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8", *QUICKEST)
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 

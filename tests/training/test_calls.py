@@ -1,7 +1,9 @@
 """Several steps at each call: where calls end, and that nothing else changes."""
 
+import functools
 import re
 
+import jax
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from library.config import ConfigError
 from library.data import pipeline
 from library.training import calls, loop
 from tests import runs, tiny
+from tests.xla import USUAL_FUSIONS
 
 ON_DEVICE = dict(cache="device")
 EVERYTHING = dict(
@@ -24,6 +27,8 @@ EVERYTHING = dict(
 
 @pytest.fixture(autouse=True)
 def data(monkeypatch):
+    usual = functools.partial(jax.jit, compiler_options=USUAL_FUSIONS)
+    monkeypatch.setattr(jax, "jit", usual)
     tiny.serve(monkeypatch, train=tiny.arrays(50), test=tiny.arrays(21, seed=1))
 
 
