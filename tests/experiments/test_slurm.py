@@ -13,6 +13,7 @@ import pytest
 
 from tests.experiments.conftest import ENVIRONMENT, ROOT
 from tests.runs import TINY, check_same, finished, rows
+from tests.xla import QUICK
 
 pytestmark = pytest.mark.full
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
@@ -53,7 +54,7 @@ class Slurm:
         self.folder = folder
         self.environment = {**os.environ, **ENVIRONMENT, "SLURM_CONF": str(folder / "slurm.conf")}
         self.environment["PYTHONPATH"] = str(ROOT)
-        self.environment["XLA_FLAGS"] = ""
+        self.environment["XLA_FLAGS"] = " ".join(QUICK)
         self.daemons: list[subprocess.Popen] = []
 
     def begin(self) -> None:
