@@ -372,21 +372,7 @@ def gpt(
     check_choice("remat", remat, (True, False, *POLICIES))
     check_rates(dropout=dropout)
     check_dtypes(dtype, param_dtype)
-    if width % num_heads:
-        heads = _nearest_divisor(width, num_heads)
-        raise ConfigError(
-            f"width={width} cannot be divided among num_heads={num_heads}; nearest: {heads} heads"
-        )
-    if num_heads % kv_heads:
-        valid = ", ".join(map(str, _divisors(num_heads)))
-        raise ConfigError(
-            f"num_kv_heads={kv_heads} does not divide num_heads={num_heads}; valid: {valid}"
-        )
-    if positions == "rotary" and width // num_heads % 2:
-        raise ConfigError(
-            f"width={width} gives num_heads={num_heads} heads of {width // num_heads} features "
-            f"each: rotary positions need an even number; nearest: width={width + num_heads}"
-        )
+    _check_heads(width, num_heads, kv_heads, positions)
     if attention == "cudnn":
         _check_cudnn(width // num_heads, dtype)
     return GPT(
@@ -408,6 +394,25 @@ def gpt(
         dtype=dtype,
         param_dtype=param_dtype,
     )
+
+
+def _check_heads(width: int, num_heads: int, kv_heads: int, positions: str) -> None:
+    """Raises ConfigError where width, heads and positions do not go together."""
+    if width % num_heads:
+        heads = _nearest_divisor(width, num_heads)
+        raise ConfigError(
+            f"width={width} cannot be divided among num_heads={num_heads}; nearest: {heads} heads"
+        )
+    if num_heads % kv_heads:
+        valid = ", ".join(map(str, _divisors(num_heads)))
+        raise ConfigError(
+            f"num_kv_heads={kv_heads} does not divide num_heads={num_heads}; valid: {valid}"
+        )
+    if positions == "rotary" and width // num_heads % 2:
+        raise ConfigError(
+            f"width={width} gives num_heads={num_heads} heads of {width // num_heads} features "
+            f"each: rotary positions need an even number; nearest: width={width + num_heads}"
+        )
 
 
 def _check_cudnn(features: int, dtype: str) -> None:
