@@ -121,14 +121,14 @@ def masking(budget: Budget) -> dict[str, float]:
 
 
 def gpt_task(
-    batch_size: int, context: int, size: Mapping[str, int] | None = None, dtype: str = "float32"
+    batch_size: int, context: int, size: Mapping[str, Any] | None = None, dtype: str = "float32"
 ) -> tuple[Task, TrainState, dict[str, Any]]:
     """Builds the task of modelling text by a GPT, its first state and a batch of noise.
 
     Args:
       batch_size: windows a step.
       context: tokens of each.
-      size: of the network, by default `GPT`.
+      size: of the network, and its other arguments, by default `GPT`.
       dtype: that it computes in.
     """
     size = size or GPT

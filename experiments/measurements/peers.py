@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import statistics
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 
@@ -47,7 +48,7 @@ def gpt(budget: Budget) -> dict[str, float]:
 _WINDOWS = 12
 
 
-def our_gpt(size: Mapping[str, int], windows: int, dtype: str = "float32") -> Step:
+def our_gpt(size: Mapping[str, Any], windows: int, dtype: str = "float32") -> Step:
     """Returns a training step of a GPT on so many whole windows, its params in float32."""
     task, state, batch = families.gpt_task(windows, size["context"], size, dtype)
     update = jax.jit(task.update, donate_argnums=0)
