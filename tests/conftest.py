@@ -13,9 +13,16 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 from jaxtyping import install_import_hook
 
-from tests.trust import pytest_addoption, pytest_collection_modifyitems, pytest_configure
+from tests import memory, trust
+from tests.trust import pytest_addoption, pytest_collection_modifyitems
 
 __all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure"]
+
+
+def pytest_configure(config):
+    trust.pytest_configure(config)
+    config.pluginmanager.register(memory, "memory")
+
 
 # Looking for cycles among all that JAX traces takes a tenth of the time.
 gc.set_threshold(100_000, 50, 50)
