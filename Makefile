@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: train test test-full test-parity check setup clean
+.PHONY: train test test-full test-other-processor test-parity check setup clean
 
 train: setup
 	$(BIN)/python -m experiments.train
@@ -14,6 +14,13 @@ test: setup check
 
 test-full: setup check $(VENV)/parity
 	$(BIN)/python -m pytest -n $(WORKERS) --durations=20
+	$(MAKE) test-other-processor
+
+# The tests of every commit, rounded as a processor of 2008 with one core rounds.
+test-other-processor: setup
+	XLA_FLAGS="--xla_cpu_max_isa=SSE4_2 --xla_cpu_multi_thread_eigen=false" OMP_NUM_THREADS=1 \
+	OPENBLAS_NUM_THREADS=1 OPENBLAS_CORETYPE=Nehalem \
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not full"
 
 # Beside the implementations of other projects.
 test-parity: setup $(VENV)/parity
