@@ -248,7 +248,7 @@ def load(workdir: Path, *, which: str = "latest") -> tuple[int, dict[str, Any]]:
 
 
 def shapes(workdir: Path, *, which: str = "latest") -> dict[str, jax.ShapeDtypeStruct]:
-    """Returns what `load` would, shapes in place of arrays; nothing if they cannot be read.
+    """Returns what `load` would, shapes in place of arrays; nothing of a damaged checkpoint.
 
     Raises:
       ConfigError: the directory holds no such checkpoint.
@@ -263,7 +263,8 @@ def shapes(workdir: Path, *, which: str = "latest") -> dict[str, jax.ShapeDtypeS
             described = manager.item_metadata(int(directory.name))["state"]
             tree = getattr(described, "tree", described) or {}
             return {path: jax.ShapeDtypeStruct(v.shape, v.dtype) for path, v in tree.items()}
-    except (OSError, ValueError, KeyError, TypeError):
+    # Damage shows in many ways; `load` is there to name it.
+    except Exception:
         return {}
 
 

@@ -141,9 +141,19 @@ def _safetensors(path: Path) -> dict[str, np.ndarray]:
     (length,) = struct.unpack_from("<Q", content)
     if length > len(content) - 8:
         raise ValueError(f"its header says {length} bytes, the file has {len(content) - 8}")
-    header, data = json.loads(bytes(content[8 : 8 + length])), content[8 + length :]
+    header, data = _header(bytes(content[8 : 8 + length])), content[8 + length :]
     header.pop("__metadata__", None)
     return {name: _safetensor(name, entry, data) for name, entry in header.items()}
+
+
+def _header(described: bytes) -> dict[str, Any]:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("its header has a name twice")
+        return found
+
+    return json.loads(described, object_pairs_hook=once)
 
 
 def _safetensor(name: str, entry: Mapping[str, Any], data: memoryview) -> np.ndarray:

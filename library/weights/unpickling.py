@@ -216,10 +216,14 @@ def tensors(unpickler: Unpickler, described: Any) -> dict[str, Tensor]:
     """Returns the tensors in dicts within dicts, by names with dots, "model.conv1.weight".
 
     Raises:
-      ValueError: there are too many values or too long a name; or there is no tensor, but an
-        object that may hold some.
+      ValueError: there are too many values, too long a name or a name of two tensors; or there is
+        no tensor, but an object that may hold some.
     """
-    found = dict(_named(described, "", _counter()))
+    found: dict[str, Tensor] = {}
+    for name, tensor in _named(described, "", _counter()):
+        if name in found:
+            raise ValueError(f"it has two tensors of the name {name}")
+        found[name] = tensor
     if not found and unpickler.unread:
         named = ", ".join([*unpickler.unread][:3])
         raise ValueError(

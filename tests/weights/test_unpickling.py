@@ -253,6 +253,13 @@ def test_a_dict_that_is_named_over_and_over(tmp_path, monkeypatch):
         files.read(tmp_path / "x.pth")
 
 
+def test_a_name_of_two_tensors(tmp_path):
+    state = {"model.w": weight(), "model": {"w": weight(2 * WEIGHT, "1")}}
+    write_archive(tmp_path / "x.pth", state)
+    with pytest.raises(ConfigError, match=r"it has two tensors of the name model\.w"):
+        files.read(tmp_path / "x.pth")
+
+
 def test_a_dict_within_itself(tmp_path):
     # What the first memo holds is the outer dict.
     path = write(tmp_path / "x.pth", b"\x80\x02}q\x00" + text("a") + b"h\x00s.", {})

@@ -331,6 +331,7 @@ def test_broken_entries_of_safetensors(tmp_path, entry, message):
         (struct.pack("<Q", 2) + b"{{", "cannot be read"),
         (struct.pack("<Q", 2) + b"{}", "holds no tensors"),
         (struct.pack("<Q", 2) + b"[]", "cannot be read"),
+        (struct.pack("<Q", 15) + b'{"w":{},"w":{}}', "its header has a name twice"),
     ],
 )
 def test_broken_safetensors(tmp_path, content, message):
