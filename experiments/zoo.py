@@ -4,16 +4,28 @@
     zoo summary NAME                    a table of the layers: shapes, params, FLOPs
     zoo count NAME...                   counts their FLOPs; `all` for all
     zoo check NAME... [--size=64]       compares them with their references; `all` that fit here
-    zoo import NAME[.WEIGHTS] --weights=FILE --workdir=DIR
+    zoo import NAME[.WEIGHTS] --weights=FILE --workdir=DIR [--size=384] [--noema]
     zoo export --workdir=DIR --output=FILE.safetensors [--as=NAME]
 
 `import` makes a workdir that `evaluate`, `generate` and `init_from` take, whose config prepares
 images as the weights want them. It says which weights it takes FILE for, as a file does not tell:
-`resnet50` are torchvision's first, `resnet50.v2` its second. FILE is a .pth or .safetensors file,
-or a directory as Hugging Face has them; nothing in it is run. Of a training's checkpoint the
-weights are taken out, the averages where it has them and `--noema` is not said. `export` writes a
-run's weights under published names: those that it was imported under, or of the network that is
-most like it, or of --as=NAME. `check` needs PyTorch with torchvision and timm
+`resnet50` are torchvision's first, `resnet50.v2` its second. FILE is a .safetensors file, one of
+PyTorch's (.pth, .pt, .bin, .ckpt, .pth.tar, .tar; its older format, too), or a directory as Hugging
+Face has them, in parts or whole. Nothing in it is run: tensors in dicts within dicts are read, and
+all else, such as a training's settings, is left out. A pickled module or a TorchScript is refused.
+
+Of a training's checkpoint the network is taken: "state_dict", "model" and the like, or its averages
+where it has them ("model_ema", "state_dict_ema", "ema_state_dict", "ema" and the like) and --noema
+is not said. "module.", "_orig_mod." and "model." before all names are stripped. What is taken, left
+and stripped is shown. All arrays of the network must be there, with its 1000 classes; otherwise all
+that do not fit are listed, and nothing is written. PyTorch's counts of batches are left out.
+Arrays of other precision become float32, which is shown. Learned positions for images, or windows,
+of another size are resampled, which is shown: bicubic, antialiased except for Swin's biases.
+--size=384 imports for images of another size than the usual.
+
+`export` writes a run's weights under published names: those that it was imported under, or of the
+network that is most like it, or of --as=NAME; the averages where there are, or with --noema the
+params. Counts of batches are 0. `check` needs PyTorch with torchvision and timm
 (requirements-parity.txt), and keeps the errors at the usual size, and the FLOPs that it counts, in
 results/zoo/parity.json, as `count` keeps FLOPs alone; `list` shows the errors of the logits.
 """
@@ -160,7 +172,8 @@ def _import(name: str = "") -> int:
     from library.training import importing
 
     identity = {"path": f"weights of {name}", "variant": "", "overrides": {}}
-    print(importing.import_weights(name, _WEIGHTS.value, folder, identity, ema=_EMA.value))
+    options = dict(ema=_EMA.value, size=_SIZE.value)
+    print(importing.import_weights(name, _WEIGHTS.value, folder, identity, **options))
     return 0
 
 

@@ -247,6 +247,27 @@ def load(workdir: Path, *, which: str = "latest") -> tuple[int, dict[str, Any]]:
     return step, leaves
 
 
+def shapes(workdir: Path, *, which: str = "latest") -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns what `load` would, shapes in place of arrays; nothing of a damaged checkpoint.
+
+    Raises:
+      ConfigError: the directory holds no such checkpoint.
+    """
+    directory = newest(workdir, which=which)
+    try:
+        with ocp.CheckpointManager(
+            directory.parent,
+            item_handlers={"state": ocp.StandardCheckpointHandler()},
+            options=ocp.CheckpointManagerOptions(read_only=True),
+        ) as manager:
+            described = manager.item_metadata(int(directory.name))["state"]
+            tree = getattr(described, "tree", described) or {}
+            return {path: jax.ShapeDtypeStruct(v.shape, v.dtype) for path, v in tree.items()}
+    # Damage shows in many ways; `load` is there to name it.
+    except Exception:
+        return {}
+
+
 def newest(workdir: Path, *, which: str = "latest") -> Path:
     """Returns the directory of the newest checkpoint of a run, or of its best one.
 

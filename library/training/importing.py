@@ -63,6 +63,7 @@ def import_weights(
     identity: Mapping[str, Any],
     *,
     ema: bool = True,
+    size: int | None = None,
     say: Callable[[str], None] = print,
 ) -> Path:
     """Makes a workdir, which `evaluate`, `generate` and `init_from` take, of published weights.
@@ -73,8 +74,9 @@ def import_weights(
       workdir: to be made; it must not hold another run.
       identity: where the config came from, kept in config.json.
       ema: of a training's checkpoint, take the running averages where it has them.
+      size: side of the images, if not the usual; nothing is claimed of the weights then.
       say: called with one line on the weights that are assumed, whose preprocessing and claim the
-        workdir gets, and with one on what they were wrapped in, if in anything.
+        workdir gets, and with those of `loading.load`.
 
     Raises:
       ConfigError: an unknown network, weights that cannot be read or do not fit it, all leaves
@@ -82,6 +84,10 @@ def import_weights(
     """
     published = catalogue.find(name)
     say(catalogue.described(name))
+    if size is not None:
+        published = _resized(published, size)
+        resize = published.transform.resize
+        say(f"images are resized to {resize} and cut to {size} instead; no accuracy is claimed")
     values = recipe(published)
     variables = loading.load(published, published.build(), weights, ema=ema, say=say)
     noise = _NOISE.format(size=published.transform.size, classes=1000)
@@ -122,7 +128,8 @@ def export_weights(
         or else those of the network whose spec is most like the run's.
       which: the "latest" or the "best" checkpoint.
       ema: the running averages, where the run kept them.
-      say: called with one line on whose names were taken, where several networks are as like.
+      say: called with one line on whose names were taken, where several networks are as like, and
+        with one if the running averages were.
 
     Raises:
       ConfigError: no such checkpoint, or a model that the catalogue, or the network, has no names
@@ -139,11 +146,28 @@ def export_weights(
         arrays = published_as(variables, rules)
     except ValueError as error:
         raise ConfigError(f"the run in {workdir} is no {network}: {error}") from error
+    if averaged:
+        say("the running averages are written; --noema writes the params themselves")
     names = published_names(rules, variables)
     others = [k for k in others if names != published_names(catalogue.find(k).rules, variables)]
     if others:
         say(f"the names are those of {network}; others by --as={', --as='.join(others)}")
     return files.write(path, arrays)
+
+
+def _resized(published: Published, size: int) -> Published:
+    """Returns a network with a transform to another size, of the same share of the image."""
+    usual = published.transform
+    resize = round(usual.resize * size / usual.size)
+    transform = usual._replace(size=size, resize=resize)
+    resized = published._replace(transform=transform, reported=None)
+    try:
+        resized.shapes(resized.build())
+    # What a layer raises of images that do not suit it.
+    except (TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"--size={size}: {reason}; the usual is {usual.size}") from error
+    return resized
 
 
 def _most_alike(spec: Mapping[str, Any]) -> list[str]:

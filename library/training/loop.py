@@ -110,7 +110,8 @@ def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
         run.recall(restored.progress.get("warnings", []))
         console.print(f"resuming at step {start}")
     elif plan.recipe.init_from:
-        state = fine_tuning.initialise(plan.recipe.init_from, carry.state, console)
+        grids = functools.partial(fine_tuning.patch_grids, plan)
+        state = fine_tuning.initialise(plan.recipe.init_from, carry.state, console, grids)
         carry = carry._replace(state=state)
     log = Logger(workdir, resumed_at=start)
     run.tracker = Tracker(plan.recipe.wandb, workdir, dataclasses.asdict(plan.recipe), run._warn)

@@ -129,6 +129,8 @@ class InitFrom:
       ema: take the running averages in place of the params.
       prefix: the submodule or player of that run that becomes this model, such as "encoder".
       fresh: patterns of params to initialise anew although their shapes agree.
+      grid: rows and columns of that run's grid of patches, a square by default, by which learned
+        positions are resampled.
     """
 
     workdir: str
@@ -136,6 +138,7 @@ class InitFrom:
     ema: bool = False
     prefix: str = ""
     fresh: tuple[str, ...] = ()
+    grid: tuple[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

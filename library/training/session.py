@@ -56,7 +56,7 @@ def train(
                 f"--profile={traced.start}:{traced.stop}: the run has {plan.total_steps} steps"
             )
         if plan.recipe.init_from and not (workdir / "checkpoints").is_dir():
-            fine_tuning.check(plan.recipe.init_from)
+            fine_tuning.check(plan.recipe.init_from, plan)
         workdir = open_workdir(workdir, values, identity)
     # Of several processes all show errors, and only the first all else.
     shown = console if jax.process_index() == 0 else Console(quiet=True)

@@ -1,48 +1,31 @@
 """Files of published weights, read as numpy arrays; nothing that they hold is run.
 
-A `.safetensors` file is a JSON header and raw arrays. A `.pth` or `.pt` file holds a pickle, which
-may ask for any function to be called while it is read. Here it gets the few that describe tensors,
-and none of them is PyTorch's own: everything else is refused.
+A `.safetensors` file is a JSON header and raw arrays. All others are PyTorch's, of any of its
+suffixes, and hold a pickle; `library.weights.unpickling` says what is read of it.
 """
 
 import functools
 import io
 import json
 import math
-import pickle
 import struct
 import zipfile
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
-import jax.numpy as jnp
 import numpy as np
 
 from library import files
 from library.config import ConfigError
+from library.weights.unpickling import BFLOAT16, STORAGES, Tensor, Unpickler, tensors
 
-_BFLOAT16 = np.dtype(jnp.bfloat16)
-
-# The classes of PyTorch's storages, and of safetensors' headers, by the type of their elements.
-STORAGES = {
-    "FloatStorage": np.dtype("<f4"),
-    "DoubleStorage": np.dtype("<f8"),
-    "HalfStorage": np.dtype("<f2"),
-    "BFloat16Storage": _BFLOAT16,
-    "LongStorage": np.dtype("<i8"),
-    "IntStorage": np.dtype("<i4"),
-    "ShortStorage": np.dtype("<i2"),
-    "CharStorage": np.dtype("i1"),
-    "ByteStorage": np.dtype("u1"),
-    "BoolStorage": np.dtype("?"),
-}
+# safetensors' names of the types of elements.
 SAFETENSORS = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
-    "BF16": _BFLOAT16,
+    "BF16": BFLOAT16,
     "I64": np.dtype("<i8"),
     "I32": np.dtype("<i4"),
     "I16": np.dtype("<i2"),
@@ -50,21 +33,16 @@ SAFETENSORS = {
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
 }
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
+# Errors whose text alone does not say what is wrong with a file.
+_INTERNAL = (LookupError, TypeError, AttributeError, RecursionError)
+_LONGEST_REASON = 300
 # The first of the pickles that make up a file as PyTorch wrote it before version 1.6.
 _MAGIC = 0x1950A86A20F9469CFC6C
-
-
-class _Storage(NamedTuple):
-    kind: str
-    key: str
-    numel: int
-
-
-class _Tensor(NamedTuple):
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
+# Where a tar archive says that it is one.
+_TAR = (257, b"ustar")
+# NumPy's arrays have no more.
+_MOST_AXES, _MOST_ELEMENTS = 64, 2**62
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
@@ -72,30 +50,34 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 
     Dicts within dicts, as in a training checkpoint, give names with dots: "model.conv1.weight".
     What is no tensor is left out. bfloat16 stays bfloat16. A directory, as Hugging Face has them,
-    holds model.safetensors, its parts that model.safetensors.index.json lists, or
-    pytorch_model.bin.
+    holds model.safetensors or pytorch_model.bin, or the parts that an index of either lists.
+    Arrays may be views that cannot be written to.
 
     Raises:
-      ConfigError: there is no such file, it is of another kind, broken, or asks for more than
-        tensors.
+      ConfigError: there is no such file, it is of another kind or broken, or holds no tensors.
     """
     path = Path(path).expanduser()
     if path.is_dir():
         return _directory(path)
-    readers = {".safetensors": _safetensors, ".pth": _torch, ".pt": _torch, ".bin": _torch}
-    if path.suffix not in readers:
-        raise ConfigError(f"weights {str(path)!r}: files read are {', '.join(readers)}")
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(f"weights {str(path)!r}: files read are {', '.join(SUFFIXES)}")
     if not path.is_file():
         raise ConfigError(f"weights {str(path)!r}: there is no such file")
     try:
-        found = readers[path.suffix](path)
+        found = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
     # A broken pickle or archive may raise anything.
     except Exception as error:
-        reason = str(error) or type(error).__name__
-        raise ConfigError(f"weights {str(path)!r} cannot be read: {reason}") from error
+        raise ConfigError(f"weights {str(path)!r} cannot be read: {_reason(error)}") from error
     if not found:
         raise ConfigError(f"weights {str(path)!r} holds no tensors")
     return found
+
+
+def _reason(error: Exception) -> str:
+    """Returns one line, whatever the file has put into the message."""
+    said = f"{type(error).__name__}: {error}" if isinstance(error, _INTERNAL) else str(error)
+    lines = said.splitlines() or [type(error).__name__]
+    return "".join(c if c.isprintable() else "?" for c in lines[0][:_LONGEST_REASON])
 
 
 def write(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path:
@@ -124,16 +106,31 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path:
 
 
 def _directory(path: Path) -> dict[str, np.ndarray]:
-    index = path / "model.safetensors.index.json"
-    if index.is_file():
-        parts = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        return {name: array for part in parts for name, array in read(path / part).items()}
-    for name in ("model.safetensors", "pytorch_model.bin"):
+    whole = ("model.safetensors", "pytorch_model.bin")
+    for name in whole:
+        index = path / f"{name}.index.json"
+        if index.is_file():
+            return _parts(path, index)
         if (path / name).is_file():
             return read(path / name)
     raise ConfigError(
-        f"weights {str(path)!r}: the directory has no model.safetensors and no pytorch_model.bin"
+        f"weights {str(path)!r}: the directory has no {whole[0]} and no {whole[1]}, and no index "
+        "of either"
     )
+
+
+def _parts(path: Path, index: Path) -> dict[str, np.ndarray]:
+    try:
+        parts = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        held = {part: read(path / part) for part in parts}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ConfigError(f"weights {str(index)!r} cannot be read: {_reason(error)}") from error
+    found: dict[str, np.ndarray] = {}
+    for part, arrays in held.items():
+        for name in found.keys() & arrays.keys():
+            raise ConfigError(f"weights {str(path)!r}: {part} holds {name} as another part does")
+        found |= arrays
+    return found
 
 
 def _safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -144,9 +141,19 @@ def _safetensors(path: Path) -> dict[str, np.ndarray]:
     (length,) = struct.unpack_from("<Q", content)
     if length > len(content) - 8:
         raise ValueError(f"its header says {length} bytes, the file has {len(content) - 8}")
-    header, data = json.loads(bytes(content[8 : 8 + length])), content[8 + length :]
+    header, data = _header(bytes(content[8 : 8 + length])), content[8 + length :]
     header.pop("__metadata__", None)
     return {name: _safetensor(name, entry, data) for name, entry in header.items()}
+
+
+def _header(described: bytes) -> dict[str, Any]:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("its header has a name twice")
+        return found
+
+    return json.loads(described, object_pairs_hook=once)
 
 
 def _safetensor(name: str, entry: Mapping[str, Any], data: memoryview) -> np.ndarray:
@@ -164,17 +171,25 @@ def _safetensor(name: str, entry: Mapping[str, Any], data: memoryview) -> np.nda
 def _torch(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file:
         if zipfile.is_zipfile(file):
-            return _torch_archive(file)
+            return _torch_archive(file, path.stat().st_size)
+        file.seek(_TAR[0])
+        if file.read(len(_TAR[1])) == _TAR[1]:
+            raise ValueError(
+                "it is a tar archive, as PyTorch 0.1 wrote them; unpack it, or save it again"
+            )
         file.seek(0)
         return _torch_pickles(file)
 
 
-def _torch_archive(file: BinaryIO) -> dict[str, np.ndarray]:
+def _torch_archive(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
     """Reads an archive: `*/data.pkl` names the tensors, `*/data/<key>` are their storages."""
     with zipfile.ZipFile(file) as archive:
+        stored = [x for x in archive.infolist() if x.compress_type == zipfile.ZIP_STORED]
+        # Stored as they are, entries that do not overlap cannot grow beyond the file.
+        if sum(x.file_size for x in stored) > size:
+            raise ValueError("its entries are longer than the file, together")
 
         def entry(name):
-            # Stored as they are, entries cannot grow beyond the file.
             if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
                 raise ValueError(f"{name} is compressed, which PyTorch does not do")
             return archive.read(name)
@@ -186,84 +201,43 @@ def _torch_archive(file: BinaryIO) -> dict[str, np.ndarray]:
         order = f"{root}byteorder"
         if order in archive.namelist() and entry(order) != b"little":
             raise ValueError(f"its byte order is {entry(order).decode()}, read is little")
-        described = _Unpickler(io.BytesIO(entry(tables[0]))).load()
+        unpickler = Unpickler(io.BytesIO(entry(tables[0])))
+        described = tensors(unpickler, unpickler.load())
         content = functools.cache(lambda key: entry(f"{root}data/{key}"))
-        return {name: _array(name, tensor, content) for name, tensor in _tensors(described)}
+        return {name: _array(name, tensor, content) for name, tensor in described.items()}
 
 
 def _torch_pickles(file: BinaryIO) -> dict[str, np.ndarray]:
     """Reads the older format: five pickles, the fourth as above, then the storages."""
-    if file.peek(2)[:1] != b"\x80" or _Unpickler(file).load() != _MAGIC:
+    if file.peek(2)[:1] != b"\x80" or Unpickler(file).load() != _MAGIC:
         raise ValueError("it is no file of PyTorch's")
-    _Unpickler(file).load()
-    if not _Unpickler(file).load().get("little_endian", True):
+    Unpickler(file).load()
+    if not Unpickler(file).load().get("little_endian", True):
         raise ValueError("its byte order is big, read is little")
-    unpickler = _Unpickler(file)
-    described = unpickler.load()
+    unpickler = Unpickler(file)
+    described = tensors(unpickler, unpickler.load())
     contents = {}
-    for key in _Unpickler(file).load():
+    for key in Unpickler(file).load():
         (numel,) = struct.unpack("<q", file.read(8))
-        storage = unpickler.storages[key]
+        storage = unpickler.storages.get(key) if isinstance(key, str) else None
+        # One of a type that is not read has no known end, and what follows no beginning.
+        if storage is None:
+            raise ValueError("it has a storage of a type that is not read")
         if numel != storage.numel:
             raise ValueError(f"storage {key} has {numel} elements, its tensors {storage.numel}")
         contents[key] = file.read(numel * STORAGES[storage.kind].itemsize)
-    return {n: _array(n, tensor, contents.__getitem__) for n, tensor in _tensors(described)}
+    return {n: _array(n, tensor, contents.__getitem__) for n, tensor in described.items()}
 
 
-class _Unpickler(pickle.Unpickler):
-    """Describes the tensors of a pickle.
-
-    What it hands out are strings, tuples and functions of its own, so a pickle that tampers with
-    them changes nothing beyond its own reading.
-    """
-
-    def __init__(self, file: BinaryIO):
-        super().__init__(file)
-        self.storages: dict[str, _Storage] = {}
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if (module, name) == ("torch", "Size"):
-            return lambda sizes: tuple(sizes)
-        if module == "torch" and name in STORAGES:
-            return name
-        if (module, name) in (
-            ("torch._utils", "_rebuild_tensor"),
-            ("torch._utils", "_rebuild_tensor_v2"),
-        ):
-            return lambda storage, offset, shape, strides, *_: _Tensor(
-                storage, offset, tuple(shape), tuple(strides)
-            )
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return lambda tensor, *_: tensor
-        raise ValueError(
-            f"it asks for {module}.{name}, and only tensors are read; save the model's state_dict"
-        )
-
-    def persistent_load(self, pid: Any) -> _Storage:
-        tag, kind, key, _, numel, *view = pid
-        if tag != "storage" or kind not in STORAGES or not isinstance(key, str):
-            raise ValueError(f"it refers to {pid!r}, which is no storage")
-        if any(part is not None for part in view):
-            raise ValueError(f"storage {key} is a view of another, as PyTorch 0.1 wrote them")
-        return self.storages.setdefault(key, _Storage(kind, key, numel))
-
-
-def _tensors(described: Any, prefix: str = "") -> Iterator[tuple[str, _Tensor]]:
-    if isinstance(described, _Tensor):
-        yield prefix.removesuffix("."), described
-    elif isinstance(described, Mapping):
-        for name, value in described.items():
-            yield from _tensors(value, f"{prefix}{name}.")
-
-
-def _array(name: str, tensor: _Tensor, content: Callable[[str], bytes]) -> np.ndarray:
-    """Copies a tensor, which may be a view of any strides, out of its storage."""
+def _array(name: str, tensor: Tensor, content: Callable[[str], bytes]) -> np.ndarray:
+    """Returns a tensor as a view of its storage, so that no element takes memory twice."""
     storage, offset, shape, strides = tensor
     flat = np.frombuffer(content(storage.key), STORAGES[storage.kind])
-    whole = [x for x in (offset, *shape, *strides) if isinstance(x, int) and x >= 0]
-    if len(whole) != 1 + len(shape) + len(strides) or len(shape) != len(strides):
+    numbers = (offset, *shape, *strides)
+    if any(type(x) not in (int, float) for x in numbers) or len(shape) > _MOST_AXES:
+        raise ValueError(f"{name} has no shape, strides and offset of up to {_MOST_AXES} numbers")
+    whole = all(type(x) is int and 0 <= x < _MOST_ELEMENTS for x in numbers)
+    if not whole or len(shape) != len(strides):
         raise ValueError(f"{name} has shape {shape}, strides {strides}, offset {offset}")
     size = math.prod(shape)
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides)) if size else 0
@@ -271,4 +245,4 @@ def _array(name: str, tensor: _Tensor, content: Callable[[str], bytes]) -> np.nd
         raise ValueError(f"{name} of shape {shape} reaches beyond its {flat.size} elements")
     steps = [step * flat.itemsize for step in strides]
     start = flat[offset:] if size else flat
-    return np.lib.stride_tricks.as_strided(start, shape, steps).copy()
+    return np.lib.stride_tricks.as_strided(start, shape, steps, writeable=False)

@@ -6,23 +6,29 @@ and in older files.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from flax import linen as nn
+from flax.traverse_util import flatten_dict
 
 from library.config import ConfigError
-from library.weights import files
-from library.weights.mapping import Rule, assign, published_names
+from library.weights import files, resampling
+from library.weights.mapping import Rule, assign, names_by_path, published_names
 from library.weights.published import Published
 
 # Under which words trainings keep the running averages of a network, and the network.
-AVERAGES = ("model_ema", "state_dict_ema", "ema")
-NETWORKS = ("state_dict", "model", "model_state_dict", "net", "network")
+AVERAGES = (
+    *("model_ema", "state_dict_ema", "ema_state_dict", "ema"),
+    *("model_ema_state_dict", "ema_model_state_dict", "ema_model"),
+)
+NETWORKS = ("state_dict", "model", "model_state_dict", "model_state", "net", "network")
 # Words that wrappers of networks put before every name: DataParallel, Lightning, torch.compile.
 PREFIXES = ("module", "model", "_orig_mod")
+# What AveragedModel has beside the network that it wraps.
+COUNTS = ("n_averaged",)
 _TRANSFORMERS = re.compile(r"\w+\.(embeddings|embedder|encoder|conv_stem)\.")
 
 
@@ -41,7 +47,8 @@ def load(
       model: as it builds it.
       path: a file or a directory, see `files.read`.
       ema: of a training's checkpoint, take the running averages where it has them.
-      say: called with one line on what was stripped, if anything was.
+      say: called with a line each on what was stripped, on positions that were resampled, on
+        arrays of another precision, and on those with values that are not finite.
 
     Returns:
       The model's variables, numpy arrays.
@@ -59,7 +66,13 @@ def load(
     if not known & arrays.keys():
         _check_project(arrays, published, str(path))
     rules = max(tables, key=lambda rules: _found(arrays, rules, shapes))
-    return assign(arrays, rules, shapes, ignored=published.ignored, where=str(path))
+    arrays, resampled = _resampled(arrays, rules, shapes, str(path))
+    variables = assign(arrays, rules, shapes, ignored=published.ignored, where=str(path))
+    names = published_names(rules, shapes)
+    taken = {name: array for name, array in arrays.items() if name in names}
+    for line in (*resampled, *_doubts(taken, variables)):
+        say(f"weights {str(path)!r}: {line}")
+    return variables
 
 
 def unwrapped(
@@ -68,9 +81,9 @@ def unwrapped(
     """Takes a network's arrays out of what they are wrapped in.
 
     Wherever one of the known names is seen, nothing is stripped any more: they may begin with
-    such words themselves. A prefix is stripped that all names share; of several parts the one is
-    taken that is named as the network or, with `ema`, as its averages. If the known names do not
-    come to light, nothing was understood and all is as it was.
+    such words themselves. A prefix is stripped that all names share; of several parts the first is
+    taken that is named as the network or, with `ema`, as its averages, and holds known names. If
+    there is none, nothing was understood and all is as it was.
 
     Args:
       arrays: by name, dicts within dicts as names with dots.
@@ -81,20 +94,70 @@ def unwrapped(
       The arrays by shorter names, and what was stripped, in words.
     """
     order = (*AVERAGES, *NETWORKS) if ema else (*NETWORKS, *AVERAGES)
-    found, stripped = arrays, []
-    while found and not any(name in found for name in known):
-        heads = list(dict.fromkeys(name.partition(".")[0] for name in found))
-        usual = [word for word in (*order, *PREFIXES) if word in heads]
-        if len(heads) > 1:
-            usual = [word for word in usual if word in order]
-        if not usual:
-            return arrays, []
-        prefix = f"{usual[0]}."
-        others = [head for head in heads if head != usual[0]]
-        left = f" taken, and {', '.join(others)} left" if others else " stripped"
-        stripped.append(f"{prefix!r}{left}")
-        found = {k.removeprefix(prefix): x for k, x in found.items() if k.startswith(prefix)}
-    return (found, stripped) if found else (arrays, [])
+    return _searched(arrays, known, order) or (arrays, [])
+
+
+def _searched(
+    arrays: Mapping[str, np.ndarray], known: Collection[str], order: Sequence[str]
+) -> tuple[Mapping[str, np.ndarray], list[str]] | None:
+    """Returns what `unwrapped` does, or None if the known names do not come to light."""
+    if any(name in arrays for name in known):
+        return arrays, []
+    heads = list(dict.fromkeys(name.partition(".")[0] for name in arrays))
+    usual = [word for word in dict.fromkeys((*order, *PREFIXES)) if word in heads]
+    if len([head for head in heads if head not in COUNTS]) > 1:
+        usual = [word for word in usual if word in order]
+    for word in usual:
+        prefix = f"{word}."
+        below = {k.removeprefix(prefix): x for k, x in arrays.items() if k.startswith(prefix)}
+        found = _searched(below, known, order)
+        if found is not None:
+            others = [head for head in heads if head != word]
+            left = f" taken, and {', '.join(others)} left" if others else " stripped"
+            return found[0], [f"{prefix!r}{left}", *found[1]]
+    return None
+
+
+def _resampled(
+    arrays: Mapping[str, np.ndarray], rules: tuple[Rule, ...], shapes: Any, where: str
+) -> tuple[Mapping[str, np.ndarray], list[str]]:
+    """Resamples positions for images, or windows, of another size; both are squares.
+
+    Returns:
+      All arrays, and in words what was resampled.
+    """
+    wanted, made, names = flatten_dict(shapes, sep="/"), dict(arrays), {}
+    for path, name in names_by_path(rules, shapes).items():
+        here, array = wanted[path].shape, arrays.get(name)
+        if array is None or array.shape == here:
+            continue
+        tokens = (resampling.tokens_beside(path, wanted),) * 2
+        try:
+            how = resampling.find(path, array.shape, here, tokens=tokens, old=None, new=None)
+        except ValueError as error:
+            fits = f"{name} {array.shape} for {path} {here}"
+            raise ConfigError(f"weights {where!r} do not fit: {fits}: {error}") from error
+        if how is not None:
+            made[name] = how.apply(array)
+            names.setdefault(how, []).append(name)
+    return made, [f"{_listed(found)} {how}" for how, found in names.items()]
+
+
+def _doubts(arrays: Mapping[str, np.ndarray], variables: Any) -> list[str]:
+    """Says which types arrays had that the leaves do not, and which leaves are not finite."""
+    leaves = flatten_dict(variables, sep="/")
+    types = {leaf.dtype for leaf in leaves.values()}
+    lines = []
+    for dtype in sorted({array.dtype for array in arrays.values()} - types, key=str):
+        names = [name for name, array in arrays.items() if array.dtype == dtype]
+        made = ", ".join(sorted(map(str, types)))
+        lines.append(f"{_listed(names)} of {dtype} made {made}")
+    broken = [path for path, leaf in leaves.items() if not np.isfinite(leaf).all()]
+    return [*lines, f"{_listed(broken)} not finite"] if broken else lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def _found(arrays: Mapping[str, Any], rules: tuple[Rule, ...], shapes: Any) -> int:

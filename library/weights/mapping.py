@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -154,26 +155,31 @@ def assign(
       Variables of the structure, shapes and types of `shapes`, numpy arrays.
 
     Raises:
-      ConfigError: leaves that nothing fills, arrays of other shapes, and arrays without a place,
-        all of them in one message, one a line if they are many.
+      ConfigError: leaves that nothing fills, arrays of other shapes, arrays of whole numbers for
+        leaves of real ones, and arrays without a place, all of them in one message, one a line if
+        they are many.
     """
     wanted = flatten_dict(shapes, sep="/")
     places = {path: _place(path, rules) for path in wanted}
     names = {name for name, _ in places.values()}
     skip = (*ignored, r".*\.?num_batches_tracked")
-    filled, misshapen = {}, []
+    filled, misshapen, mistyped = {}, [], []
     for path, (name, layout) in places.items():
         if name in published:
             leaf = _loaded(published[name], layout, tuple(wanted[path].shape))
             if leaf is None:
                 misshapen.append(_misshapen(name, published[name], path, wanted[path]))
+            elif _is_real(wanted[path]) and not _is_real(leaf):
+                mistyped.append(f"{name} {leaf.dtype} for {path} {wanted[path].dtype}")
             else:
-                filled[path] = np.asarray(leaf, wanted[path].dtype)
+                with np.errstate(over="ignore"):
+                    filled[path] = np.asarray(leaf, wanted[path].dtype)
     problems = {
         "missing": [
             f"{name} ({path})" for path, (name, _) in places.items() if name not in published
         ],
         "of another shape": misshapen,
+        "of another type": mistyped,
         "without a place in the model": [
             name
             for name in published
@@ -187,28 +193,41 @@ def assign(
 
 def published_names(rules: Sequence[Rule], shapes: Mapping[str, Any]) -> frozenset[str]:
     """Returns what a model's variables are called elsewhere."""
-    return frozenset(_place(path, rules)[0] for path in flatten_dict(shapes, sep="/"))
+    return frozenset(names_by_path(rules, shapes).values())
+
+
+def names_by_path(rules: Sequence[Rule], shapes: Mapping[str, Any]) -> dict[str, str]:
+    """Returns what each of a model's leaves is called elsewhere."""
+    return {path: _place(path, rules)[0] for path in flatten_dict(shapes, sep="/")}
 
 
 def published_as(variables: Mapping[str, Any], rules: Sequence[Rule]) -> dict[str, np.ndarray]:
     """Returns a model's variables by their published names, in their published layout.
 
     Next to each running variance is the count of batches that PyTorch keeps there, 0.
+
+    Raises:
+      ValueError: a leaf has no name, or of an array of several leaves some are missing or double.
     """
-    parts: dict[str, list[tuple[int, np.ndarray]]] = {}
+    parts: dict[str, list[tuple[tuple[int, int], np.ndarray]]] = {}
     for path, leaf in flatten_dict(variables, sep="/").items():
         name, layout = _place(path, rules)
         part = layout.part or (0, 1)
-        parts.setdefault(name, []).append((part[0], layout.save(np.asarray(leaf))))
+        parts.setdefault(name, []).append((part, layout.save(np.asarray(leaf))))
         if name.endswith("running_var"):
             count = name.removesuffix("running_var") + "num_batches_tracked"
-            parts[count] = [(0, np.zeros((), np.int64))]
-    whole = {}
-    for name, found in parts.items():
-        arrays = [array for _, array in sorted(found, key=lambda each: each[0])]
-        joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-        whole[name] = np.asarray(joined, order="C")
-    return whole
+            parts[count] = [((0, 1), np.zeros((), np.int64))]
+    return {name: _whole(name, found) for name, found in parts.items()}
+
+
+def _whole(name: str, parts: Sequence[tuple[tuple[int, int], np.ndarray]]) -> np.ndarray:
+    parts = sorted(parts, key=lambda each: each[0])
+    expected = [(i, parts[0][0][1]) for i in range(parts[0][0][1])]
+    if [part for part, _ in parts] != expected:
+        found = ", ".join(str(i + 1) for (i, _), _ in parts)
+        raise ValueError(f"of the {len(expected)} parts of {name} there are {found}")
+    arrays = [array for _, array in parts]
+    return np.asarray(arrays[0] if len(arrays) == 1 else np.concatenate(arrays), order="C")
 
 
 def _place(path: str, rules: Sequence[Rule]) -> tuple[str, Layout]:
@@ -241,6 +260,10 @@ def _loaded(array: np.ndarray, layout: Layout, shape: Shape) -> np.ndarray | Non
     except ValueError:
         return None
     return leaf if leaf.shape == shape else None
+
+
+def _is_real(array: Any) -> bool:
+    return jnp.issubdtype(array.dtype, jnp.floating)
 
 
 def _misshapen(name: str, array: np.ndarray, path: str, leaf: Any) -> str:

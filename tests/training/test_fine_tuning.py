@@ -15,6 +15,8 @@ from library.parallel.mesh import make_mesh
 from library.task import TrainState
 from library.training import fine_tuning
 from library.training.checkpoints import CheckpointError, Checkpoints
+from library.weights.resampling import Resampling
+from tests import tiny
 
 
 def make_state(seed, classes=3, dtype=jnp.float32, ema=True, step=0):
@@ -154,6 +156,98 @@ def test_leaves_lie_where_the_fresh_ones_lay(tmp_path):
     np.testing.assert_array_equal(
         started.params["conv"]["kernel"], make_state(1).params["conv"]["kernel"]
     )
+
+
+def with_positions(state, count, tokens=("cls",), width=8, scope=None):
+    """Adds learned positions to a state's params, and params of tokens before them."""
+    embedding = jnp.arange(count * width, dtype=jnp.float32).reshape(1, count, width)
+    leaves = {"positions": {"embedding": embedding}}
+    leaves |= {name: jnp.ones((1, 1, width)) for name in tokens}
+    params = {**state.params, **({scope: leaves} if scope else leaves)}
+    return state.replace(params=params, ema=None)
+
+
+def test_positions_of_another_number_of_patches_are_resampled_and_shown(tmp_path):
+    theirs = with_positions(make_state(1), 10)
+    workdir = saved(tmp_path, theirs)
+    started, shown = initialise(with_positions(make_state(2), 17), workdir=workdir)
+    embedding = theirs.params["positions"]["embedding"]
+    expected = Resampling(1, (3, 3), (4, 4), True).apply(np.asarray(embedding))
+    np.testing.assert_array_equal(started.params["positions"]["embedding"], expected)
+    assert (
+        "params/positions/embedding resampled from a grid of 3x3 to 4x4, 1 before it kept" in shown
+    )
+    assert "fresh" not in shown
+
+
+def test_grids_that_are_no_squares(tmp_path):
+    theirs = with_positions(make_state(1), 8, tokens=(), scope="encoder")
+    workdir = saved(tmp_path, theirs)
+    fresh = with_positions(make_state(2), 24, tokens=())
+    console = Console(file=io.StringIO())
+    spec = dict(workdir=str(workdir), prefix="encoder", grid=[2, 4])
+    grids = lambda: {"positions/embedding": (3, 8)}  # noqa: E731
+    started = fine_tuning.initialise(spec, fresh, console, grids)
+    embedding = np.asarray(theirs.params["encoder"]["positions"]["embedding"])
+    expected = Resampling(0, (2, 4), (3, 8), True).apply(embedding)
+    np.testing.assert_array_equal(started.params["positions"]["embedding"], expected)
+    # The same number of patches may be another grid.
+    fresh = with_positions(make_state(2), 8, tokens=())
+    started = fine_tuning.initialise(spec, fresh, console, lambda: {"positions/embedding": (4, 2)})
+    expected = Resampling(0, (2, 4), (4, 2), True).apply(embedding)
+    np.testing.assert_array_equal(started.params["positions"]["embedding"], expected)
+
+
+def test_positions_that_cannot_be_resampled_are_refused_by_name(tmp_path):
+    workdir = saved(tmp_path, with_positions(make_state(1), 13))
+    fresh = with_positions(make_state(2), 17)
+    match = r"params/positions/embedding \(1, 13, 8\) for \(1, 17, 8\): 12 patches make no square"
+    with pytest.raises(ConfigError, match=match):
+        initialise(fresh, workdir=workdir)
+    distilled = with_positions(make_state(2), 14, tokens=("cls", "distillation"))
+    with pytest.raises(ConfigError, match=r"1 of its positions are of no patch, and 2 here"):
+        initialise(distilled, workdir=workdir)
+    started, shown = initialise(fresh, workdir=workdir, fresh=["positions/embedding"])
+    assert_equal(started.params["positions"], fresh.params["positions"])
+    assert "fresh    params/positions/embedding (1, 17, 8)" in shown
+
+
+def test_a_run_is_refused_before_it_writes(tmp_path, monkeypatch):
+    tiny.serve(monkeypatch, train=tiny.arrays(20))
+    workdir = saved(tmp_path / "before", with_positions(make_state(1), 13))
+    spec = dict(workdir=str(workdir))
+    plan = tiny.plan_on(1, model=tiny.VIT, init_from=spec)
+    with pytest.raises(ConfigError, match=r"params/positions/embedding \(1, 13, 8\) .* no square"):
+        fine_tuning.check(spec, plan)
+    fine_tuning.check({**spec, "grid": [4, 3]}, plan)
+
+
+def test_a_models_own_grid_is_traced(monkeypatch):
+    arrays = tiny.arrays(20)
+    arrays["image"] = np.tile(arrays["image"], (1, 1, 3, 1))
+    tiny.serve(monkeypatch, train=arrays)
+    plan = tiny.plan_on(1, model=tiny.VIT)
+    assert fine_tuning.patch_grids(plan) == {"positions/embedding": (2, 6)}
+
+
+def test_what_else_is_taken_or_left_is_shown(tmp_path):
+    theirs, fresh = make_state(1), make_state(2)
+    workdir = saved(tmp_path / "a", theirs)
+    assert "the params; init_from.ema=True takes" in initialise(fresh, workdir=workdir)[1]
+    assert "taken    the running averages" in initialise(fresh, workdir=workdir, ema=True)[1]
+    _, shown = initialise(make_state(2, dtype=jnp.bfloat16), workdir=workdir)
+    assert "taken    3 leaves of float32 made bfloat16" in shown
+    counts = {"steps": {"seen": jnp.arange(3)}}
+    counted = theirs.replace(variables={**theirs.variables, **counts})
+    real = {"steps": {"seen": jnp.zeros(3)}}
+    workdir = saved(tmp_path / "b", counted)
+    _, shown = initialise(fresh.replace(variables={**fresh.variables, **real}), workdir=workdir)
+    assert "fresh    steps/seen (3,), (3,) int32 there" in shown
+    inner = with_positions(make_state(1), 10, scope="encoder")
+    workdir = saved(tmp_path / "c", inner)
+    fresh = with_positions(make_state(2), 10)
+    _, shown = initialise(fresh.replace(variables={}), workdir=workdir, prefix="encoder")
+    assert "skipped  5 leaves outside of encoder" in shown
 
 
 def test_errors(tmp_path):

@@ -139,6 +139,38 @@ def test_a_test_crop_that_is_larger_than_what_it_is_cut_from(imagenet):
         make_plan(values, devices=jax.devices()[:1])
 
 
+def test_images_of_another_size(tiny, arrays, tmp_path):
+    path, said = files.write(tmp_path / "tiny.safetensors", arrays), []
+    options = dict(size=64, say=said.append)
+    run = importing.import_weights("tiny", path, tmp_path / "run", IDENTITY, **options)
+    config = json.loads((run / "config.json").read_text())
+    assert [step.get("size") for step in config["preprocess"]] == [None, 72, 64]
+    assert config.get("reported") is None
+    assert said[1] == "images are resized to 72 and cut to 64 instead; no accuracy is claimed"
+    with pytest.raises(ConfigError, match=r"--size=100: .*; the usual is 224"):
+        importing._resized(catalogue.find("vit_b_16"), 100)
+
+
+def test_which_params_are_exported_is_said(monkeypatch, tmp_path):
+    leaves = {
+        "state/params/stem_conv/kernel": np.zeros((1, 1, 1, 1), np.float32),
+        "state/ema/params/stem_conv/kernel": np.ones((1, 1, 1, 1), np.float32),
+    }
+    monkeypatch.setattr(checkpoints, "load", lambda workdir, which: (0, leaves))
+    config = {"model": dict(name="resnet.resnet50"), "_config": {"network": "resnet50"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for ema, lines in (
+        (True, ["the running averages are written; --noema writes the params"]),
+        (False, []),
+    ):
+        said = []
+        path = importing.export_weights(
+            tmp_path, tmp_path / "x.safetensors", ema=ema, say=said.append
+        )
+        assert [line.removesuffix(" themselves") for line in said] == lines
+        assert files.read(path)["conv1.weight"] == ema
+
+
 def test_nothing_is_written_of_weights_that_do_not_fit(tiny, arrays, tmp_path):
     arrays.pop("bn1.running_mean")
     path = files.write(tmp_path / "tiny.safetensors", arrays)

@@ -2,6 +2,7 @@ import io
 import json
 import pickle
 import struct
+import tarfile
 import zipfile
 from collections import OrderedDict
 
@@ -36,8 +37,8 @@ class Storage:
 class Pickler(pickle._Pickler):
     """Writes what PyTorch writes, without PyTorch."""
 
-    def __init__(self, file, *, old):
-        super().__init__(file, 2)
+    def __init__(self, file, *, old, protocol=2):
+        super().__init__(file, protocol)
         self.old, self.storages = old, {}
 
     def persistent_id(self, obj):
@@ -57,9 +58,9 @@ class Pickler(pickle._Pickler):
         return None
 
 
-def dumped(obj, *, old=False):
+def dumped(obj, *, old=False, protocol=2):
     file = io.BytesIO()
-    pickler = Pickler(file, old=old)
+    pickler = Pickler(file, old=old, protocol=protocol)
     pickler.dump(obj)
     return file.getvalue(), pickler.storages
 
@@ -70,8 +71,10 @@ def tensor(storage, offset, shape, strides):
     )
 
 
-def write_archive(path, obj, *, order=b"little", compression=zipfile.ZIP_STORED, **changed):
-    table, storages = dumped(obj)
+def write_archive(
+    path, obj, *, order=b"little", compression=zipfile.ZIP_STORED, protocol=2, **changed
+):
+    table, storages = dumped(obj, protocol=protocol)
     with zipfile.ZipFile(path, "w", compression) as archive:
         archive.writestr("archive/data.pkl", table)
         archive.writestr("archive/byteorder", order)
@@ -79,8 +82,8 @@ def write_archive(path, obj, *, order=b"little", compression=zipfile.ZIP_STORED,
             archive.writestr(f"archive/data/{key}", changed.get(key, storage.array.tobytes()))
 
 
-def write_pickles(path, obj, *, magic=MAGIC, little=True):
-    table, storages = dumped(obj, old=True)
+def write_pickles(path, obj, *, magic=MAGIC, little=True, protocol=2):
+    table, storages = dumped(obj, old=True, protocol=protocol)
     parts = [pickle.dumps(x, 2) for x in (magic, 1001, {"little_endian": little})]
     parts += [table, pickle.dumps(list(storages), 2)]
     for storage in storages.values():
@@ -172,7 +175,7 @@ def test_other_functions_are_refused_and_not_called(tmp_path, writer, asked):
 def test_a_pickle_alone_is_refused_before_it_is_read_on(tmp_path):
     mark, path = tmp_path / "called", tmp_path / "x.pth"
     path.write_bytes(dumped(Call("os", "system", f"touch {mark}"))[0])
-    with pytest.raises(ConfigError, match=r"asks for os.system"):
+    with pytest.raises(ConfigError, match=r"it is no file of PyTorch's"):
         files.read(path)
     assert not mark.exists()
 
@@ -260,6 +263,20 @@ def test_other_kinds_of_files(tmp_path, name):
         files.read(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["x.pt", "x.bin", "x.ckpt", "x.pth.tar", "x.tar"])
+def test_every_suffix_of_pytorchs_files(tmp_path, name):
+    write_archive(tmp_path / name, one_tensor())
+    assert list(files.read(tmp_path / name)) == ["w"]
+
+
+def test_archives_of_other_kinds_are_named(tmp_path):
+    path = tmp_path / "x.pth.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(__file__, "storages")
+    with pytest.raises(ConfigError, match=r"it is a tar archive, as PyTorch 0\.1 wrote them"):
+        files.read(path)
+
+
 def test_no_such_file(tmp_path):
     with pytest.raises(ConfigError, match="there is no such file"):
         files.read(tmp_path / "x.pt")
@@ -314,6 +331,7 @@ def test_broken_entries_of_safetensors(tmp_path, entry, message):
         (struct.pack("<Q", 2) + b"{{", "cannot be read"),
         (struct.pack("<Q", 2) + b"{}", "holds no tensors"),
         (struct.pack("<Q", 2) + b"[]", "cannot be read"),
+        (struct.pack("<Q", 15) + b'{"w":{},"w":{}}', "its header has a name twice"),
     ],
 )
 def test_broken_safetensors(tmp_path, content, message):
@@ -349,6 +367,16 @@ def test_directories_as_hugging_face_has_them(tmp_path):
     names = {"a": "part0.safetensors", "b": "part1.safetensors"}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
     assert {name: array[0] for name, array in files.read(tmp_path).items()} == {"a": 0, "b": 1}
+    files.write(tmp_path / "part1.safetensors", {"a": np.zeros(2), "b": np.ones(2)})
+    with pytest.raises(ConfigError, match=r"part1\.safetensors holds a as another part does"):
+        files.read(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"index\.json' cannot be read"):
+        files.read(tmp_path)
     (tmp_path / "model.safetensors.index.json").unlink()
+    write_archive(tmp_path / "part0.bin", one_tensor())
+    index = json.dumps({"weight_map": {"w": "part0.bin"}})
+    (tmp_path / "pytorch_model.bin.index.json").write_text(index)
+    assert list(files.read(tmp_path)) == ["w"]
     files.write(tmp_path / "model.safetensors", {"c": np.zeros(1)})
     assert list(files.read(tmp_path)) == ["c"]

@@ -11,6 +11,7 @@ from library.weights import catalogue, deit, densenet, files, loading, vit
 from library.weights.drawn import drawn, zeros
 from library.weights.mapping import assign, published_as
 from library.weights.published import Published
+from library.weights.resampling import Resampling
 
 TINY = dict(name="vit", width=8, depth=2, num_heads=2, patch_size=4, num_classes=3)
 KNOWN = {"conv1.weight", "head.bias"}
@@ -50,6 +51,21 @@ WRAPPED = {
         ["'model_ema.' taken, and model, optimizer left", "'module.' stripped"],
     ),
 }
+
+
+for _word in ("ema_state_dict", "state_dict_ema", "ema", "ema_model"):
+    WRAPPED[_word] = (
+        {**named("state_dict.", 7.0), **named(f"{_word}._orig_mod.")},
+        [f"'{_word}.' taken, and state_dict left", "'_orig_mod.' stripped"],
+    )
+WRAPPED["AveragedModel"] = (
+    {**named("model.", 7.0), **named("model_ema.module."), "model_ema.n_averaged": np.ones(())},
+    ["'model_ema.' taken, and model left", "'module.' taken, and n_averaged left"],
+)
+WRAPPED["averages by themselves, of which the network has none"] = (
+    {**named("state_dict."), "ema.decay": np.ones(())},
+    ["'state_dict.' taken, and ema left"],
+)
 
 
 @pytest.mark.parametrize("what", WRAPPED)
@@ -150,6 +166,65 @@ def test_a_training_is_read_and_said(tmp_path):
     assert said == [f"weights '{path}': 'model_ema.' stripped"]
     expected = assign(arrays, network.rules, network.shapes(network.build()), where="")
     jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_positions_for_images_of_another_size_are_resampled_and_said(tmp_path):
+    network = published()
+    arrays = under(network, vit.TIMM_RULES)
+    # A class token and 2 x 2 patches of 4 pixels here, and 3 x 3 there.
+    arrays["pos_embed"] = np.arange(80, dtype=np.float32).reshape(1, 10, 8)
+    path, said = files.write(tmp_path / "x.safetensors", arrays), []
+    found = loading.load(network, network.build(), path, say=said.append)
+    assert said == [
+        f"weights '{path}': pos_embed resampled from a grid of 3x3 to 2x2, 1 before it kept"
+    ]
+    embedding = found["params"]["positions"]["embedding"]
+    how = Resampling(1, (3, 3), (2, 2), True)
+    np.testing.assert_array_equal(embedding, how.apply(arrays["pos_embed"]))
+    np.testing.assert_array_equal(embedding[:, 0], arrays["pos_embed"][:, 0])
+    arrays["pos_embed"] = np.zeros((1, 9, 8), np.float32)
+    path = files.write(tmp_path / "x.safetensors", arrays)
+    with pytest.raises(ConfigError, match=r"pos_embed \(1, 9, 8\) .*: 8 patches make no square"):
+        loading.load(network, network.build(), path)
+
+
+def test_biases_of_another_window_are_resampled_and_said(tmp_path):
+    network = catalogue.find("swin_t")
+    network = network._replace(
+        model=dict(name="swin", width=32, depths=(1, 1, 1, 1), window=2, num_classes=3),
+        transform=network.transform._replace(size=32),
+    )
+    arrays = under(network, network.rules)
+    names = [name for name in arrays if name.endswith("relative_position_bias_table")]
+    assert len(names) == 4
+    for name in names:
+        heads = arrays[name].shape[1]
+        arrays[name] = np.arange(25 * heads, dtype=np.float32).reshape(25, heads)
+    path, said = files.write(tmp_path / "x.safetensors", arrays), []
+    found = loading.load(network, network.build(), path, say=said.append)
+    assert said == [f"weights '{path}': {names[0]} and 3 more resampled from a grid of 5x5 to 3x3"]
+    bias = found["params"]["stage1_block1"]["attention"]["relative_bias"]
+    # The middle stays where it was.
+    np.testing.assert_allclose(bias[4], arrays[names[0]][12])
+
+
+def test_what_is_doubtful_of_arrays_is_said_or_refused(tmp_path):
+    network, said = published(), []
+    arrays = under(network, vit.TIMM_RULES)
+    arrays["cls_token"] = arrays["cls_token"].astype(np.float16)
+    arrays["norm.bias"] = np.full(8, 1e300)
+    arrays["head.bias"] = np.float32([1, np.nan, 3])
+    path = files.write(tmp_path / "x.safetensors", arrays)
+    loading.load(network, network.build(), path, say=said.append)
+    assert [line.removeprefix(f"weights '{path}': ") for line in said] == [
+        "cls_token of float16 made float32",
+        "norm.bias of float64 made float32",
+        "params/head/bias and 1 more not finite",
+    ]
+    arrays["head.bias"] = np.int64([1, 2, 3])
+    path = files.write(tmp_path / "x.safetensors", arrays)
+    with pytest.raises(ConfigError, match=r"head.bias int64 for params/head/bias float32 of anoth"):
+        loading.load(network, network.build(), path)
 
 
 def test_names_of_transformers_that_are_not_read(tmp_path):

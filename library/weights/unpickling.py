@@ -1,0 +1,254 @@
+"""Tensors of a pickle that PyTorch wrote, described; nothing that the pickle names is run.
+
+A pickle may ask for any function to be called while it is read. Here it gets none: a name that it
+asks for is never looked up, it stays a pair of words. Of the pairs in the table below, which
+describe tensors and dicts, plain values are made. Everything else, the settings of a training, its
+NumPy numbers, paths and enums, becomes an `Unread`, which does nothing and holds nothing.
+"""
+
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, ClassVar, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+BFLOAT16 = np.dtype(jnp.bfloat16)
+# The classes of PyTorch's storages by the type of their elements.
+STORAGES = {
+    "FloatStorage": np.dtype("<f4"),
+    "DoubleStorage": np.dtype("<f8"),
+    "HalfStorage": np.dtype("<f2"),
+    "BFloat16Storage": BFLOAT16,
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ShortStorage": np.dtype("<i2"),
+    "CharStorage": np.dtype("i1"),
+    "ByteStorage": np.dtype("u1"),
+    "BoolStorage": np.dtype("?"),
+}
+_TENSORS = ("_rebuild_tensor", "_rebuild_tensor_v2")
+_PARAMETERS = ("_rebuild_parameter", "_rebuild_parameter_with_state")
+_DICTS = (("collections", "OrderedDict"), ("collections", "defaultdict"))
+# What a dict may have for a key. To hash a tuple of tuples can take longer than anyone waits.
+_KEYS = (str, int, float, bytes, type(None))
+# A small file that names the same dict over and over would fill the memory with names.
+_MOST_VALUES, _LONGEST_NAME = 1_000_000, 500
+
+
+class Storage(NamedTuple):
+    """A row of elements in the file: the class of its type, its key and its length."""
+
+    kind: str
+    key: str
+    numel: int
+
+
+class Tensor(NamedTuple):
+    """A view of a storage, offset and strides in elements. The file says it; nothing is checked."""
+
+    storage: Storage
+    offset: Any
+    shape: tuple
+    strides: tuple
+
+
+class _Asked(NamedTuple):
+    module: str
+    name: str
+
+
+class Unread:
+    """Stands for an object that is not read, and takes whatever a pickle puts into it."""
+
+    def append(self, item: Any) -> None:
+        """Forgets an item."""
+
+    def extend(self, items: Sequence) -> None:
+        """Forgets items."""
+
+
+class Unpickler(pickle._Unpickler):
+    """Reads one pickle. The module's docstring says what comes of it.
+
+    The library's Python version is taken for its methods, one an operation: here none is left that
+    calls, imports, or hashes what the pickle made. Its memo is a dict, which a place far out does
+    not blow up.
+
+    Attributes:
+      storages: those that were referred to, by key.
+      unread: names of what became an `Unread`, each once, as "argparse.Namespace".
+    """
+
+    def __init__(self, file: BinaryIO):
+        # Python 2 wrote text as bytes.
+        super().__init__(file, encoding="utf-8", errors="replace")
+        self.storages: dict[str, Storage] = {}
+        self.unread: dict[str, None] = {}
+
+    def find_class(self, module: str, name: str) -> _Asked:
+        """Returns the words themselves."""
+        return _Asked(module, name)
+
+    def get_extension(self, code: int) -> None:
+        """Refuses a number in place of a name."""
+        raise ValueError(f"it asks for the extension {code}, and only tensors are read")
+
+    def persistent_load(self, pid: Any) -> Storage | Unread:
+        """Returns the storage that a reference means."""
+        if not isinstance(pid, tuple) or len(pid) < 4 or not isinstance(pid[1], _Asked):
+            raise ValueError("it refers to something that is no storage")
+        # The older format's word for a module's class.
+        if pid[0] == "module":
+            return self._left(pid[1])
+        tag, kind, key, _, numel, *view = pid
+        if tag != "storage" or not isinstance(key, str):
+            raise ValueError("it refers to something that is no storage")
+        if kind.module != "torch" or kind.name not in STORAGES:
+            return self._left(kind)
+        if type(numel) is not int or numel < 0:
+            raise ValueError(f"storage {key} does not have a number of elements")
+        if any(part is not None for part in view):
+            raise ValueError(f"storage {key} is a view of another, as PyTorch 0.1 wrote them")
+        storage = Storage(kind.name, key, numel)
+        if self.storages.setdefault(key, storage) != storage:
+            raise ValueError(f"storage {key} is of two types or lengths")
+        return storage
+
+    def _made(self, asked: Any, args: Any) -> Any:
+        """Returns what stands for `asked(*args)`."""
+        if not isinstance(asked, _Asked) or not isinstance(args, tuple):
+            return Unread()
+        if asked in _DICTS:
+            return self._pairs(args)
+        if asked == ("torch", "Size") and len(args) == 1 and isinstance(args[0], (tuple, list)):
+            return tuple(args[0])
+        # A tensor with attributes: the function, its class, the arguments, the attributes.
+        if asked == ("torch._tensor", "_rebuild_from_type_v2") and len(args) == 4:
+            return self._made(args[0], args[2])
+        if asked.module == "torch._utils" and asked.name in _PARAMETERS and args:
+            return args[0]
+        if asked.module == "torch._utils" and asked.name in _TENSORS and len(args) >= 4:
+            storage, offset, shape, strides = args[:4]
+            if isinstance(storage, Unread):
+                return storage
+            if isinstance(storage, Storage) and type(shape) is type(strides) is tuple:
+                return Tensor(storage, offset, shape, strides)
+            raise ValueError("it describes a tensor that has no storage, shape or strides")
+        return self._left(asked)
+
+    def _left(self, asked: _Asked) -> Unread:
+        self.unread[f"{asked.module}.{asked.name}"] = None
+        return Unread()
+
+    def _pairs(self, args: tuple) -> dict:
+        """Returns the dict of a constructor's arguments: none, a default, or a list of pairs."""
+        made: dict = {}
+        if args and isinstance(args[0], list):
+            items = [x for pair in args[0] if len(pair) == 2 for x in pair]
+            self._fill(made, items)
+        return made
+
+    def _fill(self, target: Any, items: list) -> None:
+        """Puts keys and values, by turns, into a dict."""
+        if isinstance(target, Unread):
+            return
+        if type(target) is not dict:
+            raise ValueError("it puts items into what is no dict")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            target[key if isinstance(key, _KEYS) else Unread()] = value
+
+    def _load_called(self):
+        args = self.stack.pop()
+        self.append(self._made(self.stack.pop(), args))
+
+    def _load_called_by_name(self):
+        self.stack.pop()
+        self._load_called()
+
+    def _instantiate(self, asked: Any, args: list) -> None:
+        self.append(self._made(asked, tuple(args)))
+
+    def _load_state(self):
+        # Of a dict or a tensor as well: attributes are not kept.
+        self.stack.pop()
+
+    def _load_item(self):
+        value = self.stack.pop()
+        key = self.stack.pop()
+        self._fill(self.stack[-1], [key, value])
+
+    def _load_items(self):
+        items = self.pop_mark()
+        self._fill(self.stack[-1], items)
+
+    def _load_dict(self):
+        made: dict = {}
+        self._fill(made, self.pop_mark())
+        self.append(made)
+
+    def _load_set(self):
+        self.append(Unread())
+
+    def _load_frozenset(self):
+        self.pop_mark()
+        self.append(Unread())
+
+    # The class reads this table itself, and never its methods by name.
+    dispatch: ClassVar = {
+        **pickle._Unpickler.dispatch,
+        pickle.REDUCE[0]: _load_called,
+        pickle.NEWOBJ[0]: _load_called,
+        pickle.NEWOBJ_EX[0]: _load_called_by_name,
+        pickle.BUILD[0]: _load_state,
+        pickle.SETITEM[0]: _load_item,
+        pickle.SETITEMS[0]: _load_items,
+        pickle.DICT[0]: _load_dict,
+        pickle.EMPTY_SET[0]: _load_set,
+        pickle.FROZENSET[0]: _load_frozenset,
+        pickle.ADDITEMS[0]: pickle._Unpickler.pop_mark,
+        # A length is only said, and memory of that size not to be made before it is read.
+        pickle.BYTEARRAY8[0]: pickle._Unpickler.load_binbytes8,
+    }
+
+
+def tensors(unpickler: Unpickler, described: Any) -> dict[str, Tensor]:
+    """Returns the tensors in dicts within dicts, by names with dots, "model.conv1.weight".
+
+    Raises:
+      ValueError: there are too many values, too long a name or a name of two tensors; or there is
+        no tensor, but an object that may hold some.
+    """
+    found: dict[str, Tensor] = {}
+    for name, tensor in _named(described, "", _counter()):
+        if name in found:
+            raise ValueError(f"it has two tensors of the name {name}")
+        found[name] = tensor
+    if not found and unpickler.unread:
+        named = ", ".join([*unpickler.unread][:3])
+        raise ValueError(
+            f"it asks for {named}, and only tensors are read; save the model's state_dict"
+        )
+    return found
+
+
+def _named(described: Any, prefix: str, count: Callable[[], None]) -> Iterator[tuple[str, Tensor]]:
+    count()
+    if len(prefix) > _LONGEST_NAME:
+        raise ValueError(f"a name has more than {_LONGEST_NAME} characters")
+    if isinstance(described, Tensor):
+        yield prefix.removesuffix("."), described
+    elif isinstance(described, Mapping):
+        for name, value in described.items():
+            if not isinstance(name, Unread):
+                yield from _named(value, f"{prefix}{name}.", count)
+
+
+def _counter() -> Callable[[], None]:
+    left = iter(range(_MOST_VALUES))
+
+    def count() -> None:
+        if next(left, None) is None:
+            raise ValueError(f"it holds more than {_MOST_VALUES:,} values")
+
+    return count
