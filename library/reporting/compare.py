@@ -26,6 +26,7 @@ class Entry(NamedTuple):
     name: str
     run: Run
     metric: str | None
+    mode: notation.Direction | None
     leaves: dict[str, Any]
     curves: dict[str, Curve]
     best: float
@@ -102,8 +103,9 @@ def _entry(root: Path, run: Run) -> Entry:
         for key, value in runs.flatten(part, name).items()
     }
     name = run.path.relative_to(root).as_posix()
-    best = notation.best_of(metric or "", [*logged, best, final])
-    return Entry(name, run, metric, leaves, curves, best, final)
+    mode = runs.direction(run.config, metric)
+    best = notation.best_of(metric or "", [*logged, best, final], mode)
+    return Entry(name, run, metric, mode, leaves, curves, best, final)
 
 
 def differing_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -118,8 +120,9 @@ def _section(metric: str | None, entries: Sequence[Entry]) -> Html:
     if metric is None:
         heading = "Runs without a metric so far"
     else:
-        better = "lower" if notation.lower_is_better(metric) else "higher"
-        heading = f"{metric} ({better} is better)"
+        modes = {entry.mode for entry in entries}
+        known = modes.pop() if len(modes) == 1 else None
+        heading = f"{metric}{notation.direction_in_words(known)}"
     entries = sorted(entries, key=_rank)
     keys = differing_keys([entry.leaves for entry in entries])
     shown = keys[:MAX_KEYS]
@@ -135,7 +138,7 @@ def _section(metric: str | None, entries: Sequence[Entry]) -> Html:
 
 
 def _rank(entry: Entry):
-    value = entry.best if entry.metric and notation.lower_is_better(entry.metric) else -entry.best
+    value = entry.best if entry.mode == "min" else -entry.best
     return (math.isnan(value), value, entry.name)
 
 

@@ -105,8 +105,9 @@ def _result(run: Run) -> Html:
     if claim is None:
         return page.tag("p", "No metric has been logged yet.", class_="note")
     metric, finished = claim.metric, runs.status(run) == "finished"
-    miss = notation.is_miss(metric, claim.gap)
-    colour = "" if claim.gap is None else "bad" if miss else "good"
+    mode = runs.direction(run.config, metric)
+    miss = notation.is_miss(metric, claim.gap, mode)
+    colour = "" if None in (claim.gap, mode) else "bad" if miss else "good"
     name = "Ours" if finished else "Ours so far"
     unit = " points" if notation.is_share(metric) and claim.gap is not None else ""
     stats = [
@@ -116,9 +117,8 @@ def _result(run: Run) -> Html:
     ]
     if claim.reported is None:
         stats = stats[1:2]
-    better = "lower" if notation.lower_is_better(metric) else "higher"
     best = runs.best_metrics(run).get(metric)
-    lines = [f"Metric: {metric} ({better} is better)"]
+    lines = [f"Metric: {metric}{notation.direction_in_words(mode)}"]
     lines += [f"Best during the run: {notation.shown(metric, best)}"] if best is not None else []
     under = page.tag("p", " · ".join(lines), class_="under")
     source = page.tag("p", "Source of the reported value: ", claim.source, class_="under")

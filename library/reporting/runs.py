@@ -214,8 +214,20 @@ def best_metrics(run: Run) -> dict[str, float]:
     for stated in (run.summary.get("metrics"), run.summary.get("best")):
         for key, value in _values(stated).items():
             found.setdefault(key, []).append(value)
-    judged = (k for k in found if notation.is_judged(k) and not k.startswith("train/"))
-    return {key: notation.best_of(key, found[key]) for key in judged}
+    modes = {key: direction(run.config, key) for key in found if not key.startswith("train/")}
+    return {key: notation.best_of(key, found[key], mode) for key, mode in modes.items() if mode}
+
+
+def direction(config: Mapping[str, Any], metric: str | None) -> notation.Direction | None:
+    """Returns whether the best of a run's metric is its "max" or "min"; None where no one knows.
+
+    A config says it of the metric whose best checkpoint is kept.
+    """
+    if metric is None:
+        return None
+    stated = find(config, "checkpoint.mode") if find(config, "checkpoint.best") == metric else None
+    # What is known comes first: earlier runs kept the largest loss for their best.
+    return notation.direction(metric) or stated
 
 
 def _values(metrics: Any) -> dict[str, float]:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from library import config, rng, task, trees
 from library.parallel.watchdog import STEP, WATCHDOG
-from library.reporting import notation
+from library.reporting import notation, runs
 from library.summaries import summarize
 from library.task import Metrics, TrainState
 from library.training import artifacts, calls, fine_tuning, preemption
@@ -27,7 +27,7 @@ from library.training.logger import Logger
 from library.training.profiling import Profiler, Span
 from library.training.progress import Display, Pace
 from library.training.recipe import Plan, initial_state, train_input
-from library.training.sections import Checkpointing, Reported, evaluator
+from library.training.sections import Checkpointing, Recipe, Reported, evaluator
 from library.training.tracking import Tracker
 
 
@@ -139,6 +139,7 @@ class _Run:
         self.checkpoints, self.clock, self.console = checkpoints, clock, console
         self.profiler, self.tracker = profiler, None
         self.checkpointing = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint")
+        self.direction = self.checkpointing.direction()
         self.log_every = plan.steps(plan.recipe.log_every)
         self.save_every = plan.steps(self.checkpointing.every)
         self.arrays: dict[str, np.ndarray] = {}
@@ -265,12 +266,10 @@ class _Run:
     def _is_best(self, row: Mapping[str, float]) -> bool:
         """Tells whether a row has the best value so far of the metric that the config names."""
         value = row.get(self.checkpointing.best)
-        if value is None or np.isnan(value):
+        if value is None or not notation.is_better(value, self.best, self.direction):
             return False
-        sign = 1 if self.checkpointing.mode == "max" else -1
-        better = self.best is None or sign * value > sign * self.best
-        self.best = value if better else self.best
-        return better
+        self.best = value
+        return True
 
     def _save(self, done: int, carry: Carry, best: bool) -> None:
         self._check(carry)
@@ -324,7 +323,7 @@ class _Run:
             "status": "finished",
             "steps": self.plan.total_steps,
             "metrics": final,
-            "best": _best(rows, self.plan.recipe.reported),
+            "best": _best(rows, self.plan.recipe),
             "result": _result(final, self.plan.recipe.reported),
             "seed": self.plan.recipe.seed,
             "parameters": sum(x.size for x in jax.tree.leaves(carry.state.params)),
@@ -445,11 +444,13 @@ def measured(name: str, evaluation: Evaluation, state: TrainState) -> dict[str, 
     return {f"{n}/{k}": v for n, values in found.items() for k, v in values.items()}
 
 
-def _best(rows: list[dict[str, Any]], reported: Mapping[str, Any] | None) -> dict[str, float]:
-    if not reported:
+def _best(rows: list[dict[str, Any]], recipe: Recipe) -> dict[str, float]:
+    if not recipe.reported:
         return {}
-    values = [row[reported["metric"]] for row in rows if reported["metric"] in row]
-    return {reported["metric"]: notation.best_of(reported["metric"], values)} if values else {}
+    metric = recipe.reported["metric"]
+    mode = runs.direction({"checkpoint": recipe.checkpoint}, metric)
+    values = [row[metric] for row in rows if metric in row]
+    return {metric: notation.best_of(metric, values, mode)} if values and mode else {}
 
 
 def _result(final: Mapping[str, float], reported: Mapping[str, Any] | None) -> dict | None:

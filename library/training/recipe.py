@@ -258,6 +258,7 @@ def _check_what_comes_later(plan: Plan) -> frozenset[str]:
             raise ConfigError(
                 f"{where}={metric!r} is measured nowhere: {nearest(metric, sorted(measured))}"
             )
+    checkpointing.direction()
     return frozenset(measured)
 
 
