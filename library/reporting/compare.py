@@ -187,7 +187,7 @@ def _row(metric: str, entry: Entry, keys: Sequence[str], show_origin: bool) -> l
         f"{runs.steps(run):,}",
         notation.NONE if rate is None else notation.number(round(rate)),
         notation.duration(runs.elapsed(run)),
-        runs.status(run) + (" (last line cut)" if run.notes else ""),
+        runs.status(run) + (" (damaged lines)" if run.notes else ""),
     ]
 
 

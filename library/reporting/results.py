@@ -3,7 +3,6 @@
 A number in RESULTS.md or in the README comes from a record, and a record from a finished run.
 """
 
-import json
 import math
 import os
 import re
@@ -201,7 +200,7 @@ def _distinct(values) -> list[str]:
 
 def save_record(made: Mapping[str, Any], results_dir: str | os.PathLike) -> Path:
     """Writes a record to results_dir/<name>.json."""
-    text = json.dumps(made, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = files.to_json(made, indent=2, ensure_ascii=False) + "\n"
     return files.write(Path(results_dir) / f"{_check_name(made['name'])}.json", text)
 
 
@@ -216,7 +215,7 @@ def read_records(results_dir: str | os.PathLike) -> list[dict[str, Any]]:
         raise ConfigError(f"there is no folder {folder} to read records from")
     records = []
     for path in sorted(folder.glob("*.json")):
-        made = runs.read_json(path)
+        made = files.read_json(path)
         missing = [key for key in _NEEDED if key not in made]
         if missing:
             raise ConfigError(f"{path} is no record of a run: it lacks {', '.join(missing)}")
@@ -324,7 +323,7 @@ def _wanted(results_dir, path, readme) -> dict[Path, str]:
     tested = Path(results_dir) / TRUST
     page = results_page(records)
     if tested.is_file():
-        page += "\n" + trust.section(runs.read_json(tested))
+        page += "\n" + trust.section(files.read_json(tested))
     wanted = {Path(path): page, Path(results_dir) / "README.md": samples}
     if readme is not None:
         wanted[Path(readme)] = with_systems_table(_text(Path(readme)) or "", records)

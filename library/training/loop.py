@@ -113,6 +113,9 @@ def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
         state = fine_tuning.initialise(plan.recipe.init_from, carry.state, console)
         carry = carry._replace(state=state)
     log = Logger(workdir, resumed_at=start)
+    run.reached = start
+    if log.problem:
+        run._warn(log.problem)
     run.tracker = Tracker(plan.recipe.wandb, workdir, dataclasses.asdict(plan.recipe), run._warn)
     clock.resume(restored.progress["phases"] if restored else {}, reached=log.reached)
     try:

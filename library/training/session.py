@@ -12,6 +12,7 @@ from rich.table import Table
 
 from library.config import ConfigError
 from library.data.preprocessing import CorruptExample
+from library.files import read_json
 from library.parallel.processes import STOPPED
 from library.reporting import report
 from library.task import TrainState
@@ -21,7 +22,7 @@ from library.training.clock import Clock
 from library.training.feed import Feed
 from library.training.profiling import Span
 from library.training.recipe import Plan, make_plan
-from library.training.workdir import open_workdir, read_json, write_json
+from library.training.workdir import open_workdir, write_json
 
 
 def train(
@@ -152,8 +153,8 @@ def show_result(summary: Mapping[str, Any], workdir: Path, console: Console) -> 
     """Prints the final metrics, the result beside the claim, and where the report lies."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in summary["metrics"].items():
-        if value is not None and not name.startswith("train/"):
-            table.add_row(name, f"{value:.4f}")
+        if not name.startswith("train/"):
+            table.add_row(name, _written(value))
     console.print(table)
     result = summary.get("result")
     if result and result["value"] is not None:
@@ -163,3 +164,8 @@ def show_result(summary: Mapping[str, Any], workdir: Path, console: Console) -> 
             highlight=False,
         )
     console.print(f"report: {workdir / 'report.html'}", highlight=False)
+
+
+def _written(value: float | None) -> str:
+    # A file has null for what is not finite.
+    return "nan" if value is None else f"{value:.4f}"

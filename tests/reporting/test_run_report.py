@@ -105,7 +105,7 @@ def test_an_unfinished_run_shows_its_values_so_far_and_its_torn_line(make_run, t
         log.write('{"step": 5')
     found = Checker(write_report(run))
     assert "Ours so far 92.00% Gap -1.02 points" in found.text
-    assert "metrics.jsonl: line 5, the last, was cut short" in found.text
+    assert "metrics.jsonl: line 5 is no row and is left out" in found.text
     assert "test_ema/accuracy 93.00% 93.00%" in found.text
 
 
