@@ -185,10 +185,15 @@ def _row(metric: str, entry: Entry, keys: Sequence[str], show_origin: bool) -> l
         _value(metric, entry.final),
         notation.NONE if parameters is None else f"{parameters:,}",
         f"{runs.steps(run):,}",
-        notation.NONE if rate is None else notation.number(round(rate)),
+        notation.NONE if rate is None else notation.number(round(rate)) + _waiting(run),
         notation.duration(runs.elapsed(run)),
         runs.status(run) + (" (damaged lines)" if run.notes else ""),
     ]
+
+
+def _waiting(run: Run) -> str:
+    share = run.summary.get("waiting_for_data")
+    return f" ({share:.0%} waiting for data)" if isinstance(share, float) and share >= 0.01 else ""
 
 
 def _value(metric: str, value: float) -> str:

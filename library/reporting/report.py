@@ -339,7 +339,10 @@ def _phases(run: Run) -> Html:
     phases = phases.items() if isinstance(phases, Mapping) else ()
     items = [(str(k), float(v), notation.duration(v)) for k, v in phases if _is_number(v)]
     rate = run.summary.get("examples_per_second")
-    line = f"{notation.number(round(rate))} examples a second over the run." if rate else ""
+    line = f"{notation.number(round(rate))} examples a second over the run" if rate else ""
+    waited = run.summary.get("waiting_for_data")
+    line += f", {waited:.0%} of the time waiting for data" if rate and _is_number(waited) else ""
+    line += "." if rate else ""
     goodput = run.summary.get("goodput")
     line += f" {goodput:.1%} of the time went into training steps." if _is_number(goodput) else ""
     return page.join((page.tag("p", line) if line else "", page.bars(items) if items else ""))

@@ -25,7 +25,7 @@ from library.training.clock import Clock
 from library.training.feed import Feed
 from library.training.logger import Logger
 from library.training.profiling import Profiler, Span
-from library.training.progress import Display, Pace
+from library.training.progress import Display, Pace, Trained
 from library.training.recipe import Plan, initial_state, train_input
 from library.training.sections import Checkpointing, Recipe, Reported, evaluator
 from library.training.tracking import Tracker
@@ -108,6 +108,7 @@ def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
         carry = carry._replace(**restored.carry)
         start, best = restored.step, restored.progress["best"]
         run.recall(restored.progress.get("warnings", []))
+        run.before = restored.progress.get("timed_steps", start)
         console.print(f"resuming at step {start}")
     elif plan.recipe.init_from:
         state = fine_tuning.initialise(plan.recipe.init_from, carry.state, console)
@@ -149,8 +150,10 @@ class _Run:
         self.warnings: list[dict[str, Any]] = []
         self.reached = 0
         self.evaluated: set[str] = set()
-        self.measured: tuple[int, float] = (0, 0.0)
-        self.waited = 0.0
+        # Steps that count for rates: those of earlier starts, and the step this one begins after.
+        self.before, self.first = 0, 0
+        self.began = self.logged = Trained(0, 0.0, 0.0)
+        self.took: dict[str, float] = {}
         self.pace: Pace | None = None
         self.startup: float | None = None
         self.evaluations = evaluations(plan, feed, warn=self._warn)
@@ -163,16 +166,17 @@ class _Run:
     def to_the_end(self, carry, start, best, log, stop_asked) -> dict[str, Any]:
         plan, clock = self.plan, self.clock
         self.best, self.log = best, log
-        self.measured = (start, clock.seconds.get("train", 0.0))
+        self.first = self.reached = start
         several = plan.recipe.steps_per_call > 1
         update = plan.strategy.update(functools.partial(steps if several else step, plan), carry)
         batches = self.feed.train(start, self._calls(start) if several else None)
         in_flight, reached = deque(), start
-        with Display(self.console, total=plan.total_steps, start=start) as display:
+        display = Display(self.console, total=plan.total_steps, start=start)
+        with display, clock.phase("loop"):
             for count, done in enumerate(self._calls(start), 1):
                 self.profiler.before(reached + 1)
                 reached = done
-                with clock.phase("data"):
+                with clock.phase("data" if count == 1 else "wait"):
                     batch = next(batches)
                 phase = "compile" if count == 1 else "train"
                 with clock.phase(phase), jax.transfer_guard("disallow"):
@@ -183,7 +187,8 @@ class _Run:
                         with WATCHDOG.limit(f"step {done}", STEP):
                             jax.block_until_ready(in_flight.popleft())
                 if count == 1:
-                    self.measured = (done, clock.seconds.get("train", 0.0))
+                    self.first = self.reached = done
+                    self.began = self.logged = self._trained()
                     self._note_startup()
                 self.profiler.after(done, carry)
                 carry = self._at(done, carry, display, functools.partial(stop_asked, count))
@@ -235,29 +240,39 @@ class _Run:
         with self.clock.phase("train"):
             totals, skipped = jax.device_get((carry.totals, carry.skipped))
         self._check(carry)
-        since, seconds = done - self.measured[0], self.clock.seconds["train"]
-        elapsed, waited = seconds - self.measured[1], self.clock.seconds.get("data", 0.0)
-        self.measured = (done, seconds)
-        self.pace = Pace.of(since, elapsed, waited - self.waited, self.plan.total_steps - done)
-        self.waited = waited
+        trained = self._trained()
+        since, self.logged = trained.since(self.logged), trained
+        left = self.plan.total_steps - done, self._evaluating_left(done)
+        self.pace = Pace.of(since, trained.since(self.began), *left)
         row = {f"train/{k}": float(v) for k, v in summarize(totals).items() if np.ndim(v) == 0}
         row |= {f"train/{k}": float(f(done - 1)) for k, f in self.plan.learning_rates.items()}
         count = len(self.plan.loader.source.records)
         row["train/epoch"] = round(done * self.plan.dataset.batch_size / count, 4)
-        if since and elapsed > 0:
-            row["train/examples_per_second"] = since * self.plan.dataset.batch_size / elapsed
+        rate = since.per_second(self.plan.dataset.batch_size)
+        row |= {} if rate is None else {"train/examples_per_second": rate}
         row |= {f"train/skipped_{k}": int(v) for k, v in skipped.items() if v}
         zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), totals)
         return carry._replace(totals=self.plan.strategy.replicate(zeros)), row
 
+    def _trained(self) -> Trained:
+        return Trained(self.before + self.reached - self.first, *self.clock.training())
+
+    def _evaluating_left(self, done: int) -> float:
+        """Returns the seconds of the evaluations after this step, each as long as its last one."""
+        last = self.plan.total_steps
+        left = {k: -(-last // e.every) - done // e.every for k, e in self.evaluations.items()}
+        return sum(left[name] * took for name, took in self.took.items()) if done < last else 0.0
+
     def _evaluate(
         self, done: int, name: str, evaluation: Evaluation, state: TrainState
     ) -> dict[str, float]:
+        before = self.clock.read().get("evaluate", 0.0)
         with self.clock.phase("evaluate"):
             found = measured(name, evaluation, state)
             arrays = {k: v for k, v in found.items() if np.ndim(v)}
             self.arrays |= artifacts.keep_samples(arrays, done, self.workdir)
         self.evaluated.add(name)
+        self.took[name] = self.clock.seconds["evaluate"] - before
         return {k: float(v) for k, v in found.items() if not np.ndim(v)}
 
     def _warn(self, message: str) -> None:
@@ -283,7 +298,9 @@ class _Run:
     def _progress(self) -> dict[str, Any]:
         # It is written while the run goes on, and may warn of more.
         warnings = [*self.warnings]
-        return {"best": self.best, "phases": self.clock.read(), "warnings": warnings}
+        timed = self._trained().steps
+        phases = self.clock.read()
+        return {"best": self.best, "phases": phases, "timed_steps": timed, "warnings": warnings}
 
     def _check(self, carry: Carry) -> None:
         """Raises NonFiniteError, with the last good state saved, if a step was not finite."""
@@ -320,8 +337,7 @@ class _Run:
     def _summary(self, carry: Carry, compiled: int) -> dict[str, Any]:
         rows = self.log.rows
         final = {k: self.log.last(k) for row in rows for k in row if k not in ("step", "wall_time")}
-        seconds = self.clock.seconds.get("train", 0.0)
-        examples = self.plan.total_steps * self.plan.dataset.batch_size
+        trained = self._trained()
         return {
             "status": "finished",
             "steps": self.plan.total_steps,
@@ -330,7 +346,8 @@ class _Run:
             "result": _result(final, self.plan.recipe.reported),
             "seed": self.plan.recipe.seed,
             "parameters": sum(x.size for x in jax.tree.leaves(carry.state.params)),
-            "examples_per_second": examples / seconds if seconds else None,
+            "examples_per_second": trained.per_second(self.plan.dataset.batch_size),
+            "waiting_for_data": trained.waiting(),
             "skipped": {k: int(v) for k, v in jax.device_get(carry.skipped).items()},
             "warnings": self.warnings,
             "train_step_compilations": compiled,
