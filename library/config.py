@@ -243,6 +243,8 @@ def _check_count(key: str, value: Any, where: str) -> None:
 def duration(text: Any, *, batch_size: int, num_examples: int, total: int | None = None) -> int:
     """Converts "N steps|epochs|examples" or "N%" (of the run) into a number of whole steps.
 
+    An epoch passes the data once: each example, and of text each token.
+
     What does not fill a step is cut off, but what is more than nothing is at least one step.
 
     Args:

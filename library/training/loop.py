@@ -25,7 +25,7 @@ from library.training.clock import Clock
 from library.training.feed import Feed
 from library.training.logger import Logger
 from library.training.profiling import Profiler, Span
-from library.training.progress import Display, Pace, Trained
+from library.training.progress import Display, Pace, Timing
 from library.training.recipe import Plan, initial_state, train_input
 from library.training.sections import Checkpointing, Recipe, Reported, evaluator
 from library.training.tracking import Tracker
@@ -152,7 +152,7 @@ class _Run:
         self.evaluated: set[str] = set()
         # Steps that count for rates: those of earlier starts, and the step this one begins after.
         self.before, self.first = 0, 0
-        self.began = self.logged = Trained(0, 0.0, 0.0)
+        self.began = self.logged = Timing(0, 0.0, 0.0)
         self.took: dict[str, float] = {}
         self.pace: Pace | None = None
         self.startup: float | None = None
@@ -188,7 +188,7 @@ class _Run:
                             jax.block_until_ready(in_flight.popleft())
                 if count == 1:
                     self.first = self.reached = done
-                    self.began = self.logged = self._trained()
+                    self.began = self.logged = self._timing()
                     self._note_startup()
                 self.profiler.after(done, carry)
                 carry = self._at(done, carry, display, functools.partial(stop_asked, count))
@@ -240,13 +240,13 @@ class _Run:
         with self.clock.phase("train"):
             totals, skipped = jax.device_get((carry.totals, carry.skipped))
         self._check(carry)
-        trained = self._trained()
+        trained = self._timing()
         since, self.logged = trained.since(self.logged), trained
         left = self.plan.total_steps - done, self._evaluating_left(done)
         self.pace = Pace.of(since, trained.since(self.began), *left)
         row = {f"train/{k}": float(v) for k, v in summarize(totals).items() if np.ndim(v) == 0}
         row |= {f"train/{k}": float(f(done - 1)) for k, f in self.plan.learning_rates.items()}
-        count = len(self.plan.loader.source.records)
+        count = self.plan.loader.source.examples_per_epoch
         row["train/epoch"] = round(done * self.plan.dataset.batch_size / count, 4)
         rate = since.per_second(self.plan.dataset.batch_size)
         row |= {} if rate is None else {"train/examples_per_second": rate}
@@ -254,8 +254,8 @@ class _Run:
         zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), totals)
         return carry._replace(totals=self.plan.strategy.replicate(zeros)), row
 
-    def _trained(self) -> Trained:
-        return Trained(self.before + self.reached - self.first, *self.clock.training())
+    def _timing(self) -> Timing:
+        return Timing(self.before + self.reached - self.first, *self.clock.training())
 
     def _evaluating_left(self, done: int) -> float:
         """Returns the seconds of the evaluations after this step, each as long as its last one."""
@@ -298,7 +298,7 @@ class _Run:
     def _progress(self) -> dict[str, Any]:
         # It is written while the run goes on, and may warn of more.
         warnings = [*self.warnings]
-        timed = self._trained().steps
+        timed = self._timing().steps
         phases = self.clock.read()
         return {"best": self.best, "phases": phases, "timed_steps": timed, "warnings": warnings}
 
@@ -337,7 +337,7 @@ class _Run:
     def _summary(self, carry: Carry, compiled: int) -> dict[str, Any]:
         rows = self.log.rows
         final = {k: self.log.last(k) for row in rows for k in row if k not in ("step", "wall_time")}
-        trained = self._trained()
+        trained = self._timing()
         return {
             "status": "finished",
             "steps": self.plan.total_steps,

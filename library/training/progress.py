@@ -16,7 +16,7 @@ from rich.progress import (
 _SHOWN = ("loss", "accuracy", "rmse")
 
 
-class Trained(NamedTuple):
+class Timing(NamedTuple):
     """Steps of training and the time they took; rows, bar and summary take their rates from it.
 
     The first step of each start is left out: it compiles.
@@ -31,9 +31,9 @@ class Trained(NamedTuple):
     seconds: float
     waited: float
 
-    def since(self, earlier: "Trained") -> "Trained":
+    def since(self, earlier: "Timing") -> "Timing":
         """Returns what came after an earlier count."""
-        return Trained(*(now - before for now, before in zip(self, earlier)))
+        return Timing(*(now - before for now, before in zip(self, earlier)))
 
     def per_second(self, each: int = 1) -> float | None:
         """Returns steps a second, or examples of `each` a step; None of no steps."""
@@ -60,7 +60,7 @@ class Pace(NamedTuple):
     memory: int | None
 
     @classmethod
-    def of(cls, row: Trained, start: Trained, left: int, evaluating: float) -> "Pace | None":
+    def of(cls, row: Timing, start: Timing, left: int, evaluating: float) -> "Pace | None":
         """Returns the pace of a run.
 
         Args:

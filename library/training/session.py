@@ -72,7 +72,7 @@ def train(
     name = ":".join(filter(None, (identity.get("path", "config"), identity.get("variant"))))
     shown.print(
         f"{name}: "
-        f"{parameters:,} parameters, {len(plan.loader.source.records):,} examples, "
+        f"{parameters:,} parameters, {plan.loader.source.examples_per_epoch:,} examples an epoch, "
         f"{plan.total_steps:,} steps of {plan.dataset.batch_size} on {jax.device_count()} "
         f"{jax.default_backend()} device(s); workdir {workdir}",
         highlight=False,

@@ -9,7 +9,7 @@ from rich.console import Console
 from library.training import clock, loop
 from library.training.clock import Clock
 from library.training.feed import Feed
-from library.training.progress import Trained
+from library.training.progress import Timing
 from tests import tiny
 from tests.training.test_loop import column
 
@@ -99,7 +99,7 @@ def test_a_rate_goes_on_where_a_run_does(time, tmp_path, monkeypatch):
 
 
 def test_of_no_steps_there_is_no_rate():
-    none = Trained(0, 0.0, 0.0)
+    none = Timing(0, 0.0, 0.0)
     assert none.per_second(16) is None
     assert none.waiting() is None
-    assert Trained(5, 4.0, 1.0).since(Trained(3, 3.0, 0.5)) == (2, 1.0, 0.5)
+    assert Timing(5, 4.0, 1.0).since(Timing(3, 3.0, 0.5)) == (2, 1.0, 0.5)
