@@ -148,8 +148,11 @@ def _claims(entries: Sequence[Entry]) -> str:
         claim = runs.claim(entry.run)
         if claim and claim.reported is not None:
             written = notation.shown(claim.metric, claim.reported)
-            stated[f"{written} ({claim.source})" if claim.source else written] = True
-    return f"Reported: {'; '.join(stated)}" if stated else "No reported value."
+            written = f"{written} ({claim.source})" if claim.source else written
+            stated.setdefault(written, []).append(bool(claim.changed))
+    of = {True: ", of the unchanged recipe", False: ""}
+    shown = [f"{written}{of[all(changed)]}" for written, changed in stated.items()]
+    return f"Reported: {'; '.join(shown)}" if shown else "No reported value."
 
 
 def _table(metric: str | None, entries: Sequence[Entry], keys: Sequence[str]) -> Html:

@@ -117,9 +117,12 @@ def _result(run: Run) -> Html:
     ]
     if claim.reported is None:
         stats = stats[1:2]
+    stats = stats[:2] if claim.changed else stats
     best = runs.best_metrics(run).get(metric)
     lines = [f"Metric: {metric}{notation.direction_in_words(mode)}"]
     lines += [f"Best during the run: {notation.shown(metric, best)}"] if best is not None else []
+    if claim.changed:
+        lines += [f"Reported of the unchanged recipe: this run sets {', '.join(claim.changed)}"]
     under = page.tag("p", " · ".join(lines), class_="under")
     source = page.tag("p", "Source of the reported value: ", claim.source, class_="under")
     return page.join(

@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from library import files
 from library.config import ConfigError
-from library.reporting import notation
+from library.reporting import claims, notation
 
 _NO_METRICS = ("step", "wall_time", "epoch")
 _RATES = ("per_second", "seconds_per_step")
@@ -237,17 +237,21 @@ def _values(metrics: Any) -> dict[str, float]:
 
 
 class Claim(NamedTuple):
-    """The number a config reports, beside the one its run reached; None where unknown."""
+    """The number a config reports, beside the one its run reached; None where unknown.
+
+    `changed` names the overrides by which the run is not the recipe that reported it.
+    """
 
     metric: str
     reported: float | None
     source: str | None
     ours: float | None
+    changed: tuple[str, ...] = ()
 
     @property
     def gap(self) -> float | None:
-        """Ours minus the reported value, None where either is unknown or not finite."""
-        known = None not in (self.ours, self.reported)
+        """Ours minus the reported value; None where either is no number, or of another recipe."""
+        known = None not in (self.ours, self.reported) and not self.changed
         gap = self.ours - self.reported if known else math.nan
         return gap if math.isfinite(gap) else None
 
@@ -271,7 +275,8 @@ def claim(run: Run) -> Claim | None:
     ours = result.get("value") if same else None
     reported = stated.get("value", result.get("reported") if same else None)
     source = stated.get("source", result.get("source") if same else None)
-    return Claim(metric, reported, source, metrics.get(metric) if ours is None else ours)
+    changed = claims.changes(overrides(run.config), metric) if reported is not None else ()
+    return Claim(metric, reported, source, metrics.get(metric) if ours is None else ours, changed)
 
 
 def telling_metric(keys: Sequence[str] | Mapping[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ from library.config import ConfigError
 from library.data.preprocessing import CorruptExample
 from library.files import read_json
 from library.parallel.processes import STOPPED
-from library.reporting import report
+from library.reporting import claims, report
 from library.task import TrainState
 from library.training import environment, fine_tuning, loop, restoring
 from library.training.checkpoints import CheckpointError
@@ -66,7 +66,9 @@ def train(
         shown.print(f"{workdir} holds a finished run of this config; nothing to do")
         if jax.process_index() == 0 and not (workdir / "report.html").is_file():
             report.write_report(workdir)
-        show_result(read_json(finished), workdir, shown)
+        summary = read_json(finished)
+        result = claims.judged(summary.get("result"), identity.get("overrides", ()))
+        show_result({**summary, "result": result}, workdir, shown)
         return 0
     parameters = sum(x.size for x in jax.tree.leaves(plan.state.params))
     name = ":".join(filter(None, (identity.get("path", "config"), identity.get("variant"))))
@@ -89,6 +91,7 @@ def train(
     summary = {
         **outcome,
         **environment.describe(),
+        "result": claims.judged(outcome["result"], identity.get("overrides", ())),
         "phases": phases,
         "wall_time": wall_time,
         "goodput": phases.get("train", 0.0) / wall_time,
@@ -157,12 +160,14 @@ def show_result(summary: Mapping[str, Any], workdir: Path, console: Console) -> 
             table.add_row(name, _written(value))
     console.print(table)
     result = summary.get("result")
-    if result and result["value"] is not None:
-        console.print(
-            f"[bold]{result['metric']} {result['value']:.4f}[/], reported "
-            f"{result['reported']:.4f} ({result['source']}), gap {result['gap']:+.4f}",
-            highlight=False,
-        )
+    if result and result["metric"] in summary["metrics"]:
+        said = f"[bold]{result['metric']} {_written(result['value'])}[/], reported "
+        said += f"{result['reported']:.4f} ({result['source']})"
+        if changed := result.get("changed"):
+            said += f" of the unchanged recipe, of which this run overrides {', '.join(changed)}"
+        elif result["gap"] is not None:
+            said += f", gap {result['gap']:+.4f}"
+        console.print(said, highlight=False)
     console.print(f"report: {workdir / 'report.html'}", highlight=False)
 
 

@@ -102,6 +102,17 @@ def test_a_damaged_line_costs_a_run_no_more_than_itself(make_run, tmp_path):
     assert good[1:-1] == torn[1:-1]
 
 
+def test_the_claim_of_changed_recipes_is_that_of_the_unchanged_one(make_run, tmp_path, values):
+    config, _ = values
+    make_run(tmp_path / "a", config=json.loads(json.dumps(config)))
+    assert "Reported: 93.02% (Someone, README)</p>" in compare.compare(tmp_path).read_text()
+    for name, total in (("a", "1 epoch"), ("b", "2 epochs")):
+        config["_config"]["overrides"] = {"total": total}
+        make_run(tmp_path / "changed" / name, config=config)
+    said = "Reported: 93.02% (Someone, README), of the unchanged recipe</p>"
+    assert said in compare.compare(tmp_path / "changed").read_text()
+
+
 def test_runs_link_to_their_reports(make_run, tmp_path):
     make_run(tmp_path / "a b")
     (tmp_path / "a b" / "report.html").write_text("")

@@ -143,6 +143,7 @@ def test_overrides_are_dotted_paths_however_they_were_stored():
 
 def test_a_run_without_a_summary_gets_the_command_its_config_amounts_to(make_run, tmp_path, values):
     config, _ = values
+    config["_config"]["overrides"] = {"optimizer.learning_rate": 0.2, "augment[0].padding": 4}
     config["_config"]["overrides"]["dataset.train"] = "train[:10%]"
     found = runs.read_run(make_run(tmp_path / "a", config=config, summary=None))
     assert runs.command(found) == (

@@ -62,8 +62,8 @@ def test_a_finished_run_is_reported_whole(run):
         "0123456789abcdef",
         "11,173,962",
         "f00d" * 16,
-        "padding: 4 ← overridden",
-        "learning_rate: 0.2 ← overridden",
+        "workers: 4 ← overridden",
+        "log_every: 10 steps ← overridden",
         "nesterov: true",
         "test/entropy one value, float32 1.25",
     ):
@@ -107,6 +107,26 @@ def test_an_unfinished_run_shows_its_values_so_far_and_its_torn_line(make_run, t
     assert "Ours so far 92.00% Gap -1.02 points" in found.text
     assert "metrics.jsonl: line 5 is no row and is left out" in found.text
     assert "test_ema/accuracy 93.00% 93.00%" in found.text
+
+
+def test_a_claim_of_another_recipe_is_shown_without_a_gap(make_run, tmp_path, values):
+    config, summary = values
+    config["_config"]["overrides"] |= {"augment[0].padding": 4, "total": "2 epochs"}
+    found = Checker(write_report(make_run(tmp_path / "a", config=config, summary=summary)))
+    assert "Reported 93.02% Ours 92.67% Metric" in found.text
+    said = "Reported of the unchanged recipe: this run sets augment.0.padding, total"
+    assert said in found.text
+    assert "Gap" not in found.text
+    assert "padding: 4 ← overridden" in found.text
+
+
+def test_a_result_that_is_not_finite_is_no_gap(make_run, tmp_path, values):
+    config, summary = values
+    summary["result"] |= {"value": None, "gap": None}
+    summary["metrics"]["test/accuracy"] = None
+    log = [{"step": 40, "wall_time": 1.0, "test/accuracy": None}]
+    run = make_run(tmp_path / "a", config=config, summary=summary, log=log)
+    assert "Ours nan Gap - Metric" in Checker(write_report(run)).text
 
 
 def test_without_a_claim_there_is_no_gap(make_run, tmp_path, values):
