@@ -213,6 +213,9 @@ def _overlay(metric: str | None, entries: Sequence[Entry]) -> Html:
     keys = list(dict.fromkeys(keys))
     if not keys:
         return Html("")
-    figure = figures.compared([(e.name, e.curves) for e in entries], keys)
+    try:
+        picture = figures.png(figures.compared([(e.name, e.curves) for e in entries], keys))
+    except Exception as error:
+        return page.tag("p", figures.failed("the curves", error), class_="note bad")
     caption = f"{' and '.join(keys)}; the best runs are coloured, in the table's order."
-    return page.figure(figures.png(figure), caption, scale=figures.SCALE)
+    return page.figure(picture, caption, scale=figures.SCALE)

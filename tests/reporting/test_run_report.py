@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from library.config import ConfigError
-from library.reporting import page
+from library.reporting import figures, page
 from library.reporting.report import write_report
 
 _VOID = {"meta", "img", "wbr", "br", "link"}
@@ -137,6 +137,46 @@ def test_without_a_claim_there_is_no_gap(make_run, tmp_path, values):
     assert "Ours 92.67%" in found.text
     assert "Gap" not in found.text
     assert "Reported" not in found.text
+
+
+def test_what_was_left_out_is_counted(make_run, tmp_path, values):
+    config, summary = values
+    summary["skipped"] = {"steps": 3, "examples": 7}
+    found = Checker(write_report(make_run(tmp_path / "a", config=config, summary=summary)))
+    said = "Left out left out count of steps that were not finite 3 40 examples of training 7 -"
+    assert said in found.text
+    summary["skipped_examples"] = {
+        "train": {"count": 7, "of": 1_920},
+        "test": {"count": 0, "of": 9},
+    }
+    found = Checker(write_report(make_run(tmp_path / "b", config=config, summary=summary)))
+    assert "not finite 3 40 examples of train 7 1,920 Learning curves" in found.text
+    summary["skipped"], summary["skipped_examples"] = {"steps": 0, "examples": 0}, {}
+    found = Checker(write_report(make_run(tmp_path / "c", config=config, summary=summary)))
+    assert "Left out" not in found.text
+
+
+def test_a_rate_says_how_much_of_it_was_waiting(make_run, tmp_path, values):
+    config, summary = values
+    summary["waiting_for_data"] = 0.97
+    found = Checker(write_report(make_run(tmp_path / "a", config=config, summary=summary)))
+    said = "812 examples a second over the run, 97% of the time waiting for data."
+    assert said in found.text
+
+
+def test_a_figure_that_fails_costs_the_report_no_other(run, monkeypatch):
+    def fails(*arguments):
+        raise RuntimeError("latex could not be found\nand more")
+
+    monkeypatch.setattr(figures, "learning_curves", fails)
+    monkeypatch.setattr(figures, "mosaic", fails)
+    with pytest.warns(UserWarning, match="learning_curves could not be drawn: latex could not be"):
+        found = Checker(write_report(run))
+    assert "learning_curves could not be drawn: latex could not be found" in found.text
+    assert "and more" not in found.text
+    names = {p.stem for p in (run / "figures").glob("*.png")}
+    assert {"throughput", "test_confusion"} < names
+    assert found.tags.count("img") == len(names)
 
 
 def test_what_comes_from_outside_is_escaped(make_run, make_arrays, tmp_path, values):
