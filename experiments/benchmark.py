@@ -28,7 +28,6 @@ The first four, `calls`, `processes` and `devices` measure the recipe `--config`
 """
 
 import contextlib
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -73,7 +72,7 @@ def main() -> int:
         print(f"{kind:9s} {shown}", flush=True)
     if _WRITE.value:
         made = {"config": _CONFIG.value, "figures": figures, **environment.describe()}
-        files.write(Path(_WRITE.value), json.dumps(made, indent=2) + "\n")
+        files.write(Path(_WRITE.value), files.to_json(made, indent=2) + "\n")
     return 0
 
 

@@ -10,6 +10,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import math
 import pkgutil
 import re
 import types
@@ -242,6 +243,8 @@ def _check_count(key: str, value: Any, where: str) -> None:
 def duration(text: Any, *, batch_size: int, num_examples: int, total: int | None = None) -> int:
     """Converts "N steps|epochs|examples" or "N%" (of the run) into a number of whole steps.
 
+    An epoch passes the data once: each example, and of text each token.
+
     What does not fill a step is cut off, but what is more than nothing is at least one step.
 
     Args:
@@ -266,6 +269,16 @@ def duration(text: Any, *, batch_size: int, num_examples: int, total: int | None
     }
     steps = number * steps_a_unit[unit]
     return max(int(steps), 1) if number else 0
+
+
+def check_finite(value: Any, where: str) -> None:
+    """Raises ConfigError where a nest of plain values holds a number that is not finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where}={value!r} is not finite: write a number, or leave it out")
+    items = value.items() if isinstance(value, Mapping) else ()
+    items = enumerate(value) if isinstance(value, (list, tuple)) else items
+    for key, inner in items:
+        check_finite(inner, f"{where}.{key}")
 
 
 def _match_duration(text: Any, where: str = "") -> re.Match:

@@ -41,12 +41,19 @@ class Source(NamedTuple):
       label_names: names of the classes by label, or None.
       describe: row -> which example that is, for messages.
       tokenizer: of text, what turns it into tokens and back.
+      epoch: examples that pass the data once, where that is not all records: windows overlap.
     """
 
     records: Any
     label_names: tuple[str, ...] | None
     describe: Callable[[int], str]
     tokenizer: Any = None
+    epoch: int | None = None
+
+    @property
+    def examples_per_epoch(self) -> int:
+        """The examples of an epoch, by which durations and logged epochs count."""
+        return len(self.records) if self.epoch is None else self.epoch
 
 
 class Info(NamedTuple):

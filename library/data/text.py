@@ -3,6 +3,9 @@
 The documents of a split are tokenized one by one and laid end to end, and a window is `context`
 tokens of them and the one that follows: its inputs are `tokens[:-1]` and its targets `tokens[1:]`.
 A window that several documents may share tells them apart by `segments`.
+
+An epoch is as many windows as lie end to end in the text, so that it counts each token once. Where
+one starts at each position, they are `context` times as many: an epoch is a part of them.
 """
 
 import dataclasses
@@ -114,7 +117,8 @@ def open_text(
         count=_count(len(tokens), context, windows),
     )
     describe = functools.partial(_describe, documents, np.cumsum(lengths), made)
-    return Source(made, None, describe, tokenizer)
+    once = _count(len(tokens), context, "streams")
+    return Source(made, None, describe, tokenizer, epoch=once if windows == "every" else None)
 
 
 def _count(length: int, context: int, windows: str) -> int:

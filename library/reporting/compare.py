@@ -26,6 +26,7 @@ class Entry(NamedTuple):
     name: str
     run: Run
     metric: str | None
+    mode: notation.Direction | None
     leaves: dict[str, Any]
     curves: dict[str, Curve]
     best: float
@@ -102,8 +103,9 @@ def _entry(root: Path, run: Run) -> Entry:
         for key, value in runs.flatten(part, name).items()
     }
     name = run.path.relative_to(root).as_posix()
-    best = notation.best_of(metric or "", [*logged, best, final])
-    return Entry(name, run, metric, leaves, curves, best, final)
+    mode = runs.direction(run.config, metric)
+    best = notation.best_of(metric or "", [*logged, best, final], mode)
+    return Entry(name, run, metric, mode, leaves, curves, best, final)
 
 
 def differing_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -118,8 +120,9 @@ def _section(metric: str | None, entries: Sequence[Entry]) -> Html:
     if metric is None:
         heading = "Runs without a metric so far"
     else:
-        better = "lower" if notation.lower_is_better(metric) else "higher"
-        heading = f"{metric} ({better} is better)"
+        modes = {entry.mode for entry in entries}
+        known = modes.pop() if len(modes) == 1 else None
+        heading = f"{metric}{notation.direction_in_words(known)}"
     entries = sorted(entries, key=_rank)
     keys = differing_keys([entry.leaves for entry in entries])
     shown = keys[:MAX_KEYS]
@@ -135,7 +138,7 @@ def _section(metric: str | None, entries: Sequence[Entry]) -> Html:
 
 
 def _rank(entry: Entry):
-    value = entry.best if entry.metric and notation.lower_is_better(entry.metric) else -entry.best
+    value = entry.best if entry.mode == "min" else -entry.best
     return (math.isnan(value), value, entry.name)
 
 
@@ -145,8 +148,11 @@ def _claims(entries: Sequence[Entry]) -> str:
         claim = runs.claim(entry.run)
         if claim and claim.reported is not None:
             written = notation.shown(claim.metric, claim.reported)
-            stated[f"{written} ({claim.source})" if claim.source else written] = True
-    return f"Reported: {'; '.join(stated)}" if stated else "No reported value."
+            written = f"{written} ({claim.source})" if claim.source else written
+            stated.setdefault(written, []).append(bool(claim.changed))
+    of = {True: ", of the unchanged recipe", False: ""}
+    shown = [f"{written}{of[all(changed)]}" for written, changed in stated.items()]
+    return f"Reported: {'; '.join(shown)}" if shown else "No reported value."
 
 
 def _table(metric: str | None, entries: Sequence[Entry], keys: Sequence[str]) -> Html:
@@ -182,10 +188,15 @@ def _row(metric: str, entry: Entry, keys: Sequence[str], show_origin: bool) -> l
         _value(metric, entry.final),
         notation.NONE if parameters is None else f"{parameters:,}",
         f"{runs.steps(run):,}",
-        notation.NONE if rate is None else notation.number(round(rate)),
+        notation.NONE if rate is None else notation.number(round(rate)) + _waiting(run),
         notation.duration(runs.elapsed(run)),
-        runs.status(run) + (" (last line cut)" if run.notes else ""),
+        runs.status(run) + (" (damaged lines)" if run.notes else ""),
     ]
+
+
+def _waiting(run: Run) -> str:
+    share = run.summary.get("waiting_for_data")
+    return f" ({share:.0%} waiting for data)" if isinstance(share, float) and share >= 0.01 else ""
 
 
 def _value(metric: str, value: float) -> str:
@@ -202,6 +213,9 @@ def _overlay(metric: str | None, entries: Sequence[Entry]) -> Html:
     keys = list(dict.fromkeys(keys))
     if not keys:
         return Html("")
-    figure = figures.compared([(e.name, e.curves) for e in entries], keys)
+    try:
+        picture = figures.png(figures.compared([(e.name, e.curves) for e in entries], keys))
+    except Exception as error:
+        return page.tag("p", figures.failed("the curves", error), class_="note bad")
     caption = f"{' and '.join(keys)}; the best runs are coloured, in the table's order."
-    return page.figure(figures.png(figure), caption, scale=figures.SCALE)
+    return page.figure(picture, caption, scale=figures.SCALE)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
@@ -57,7 +56,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
     """
     methods = list(dict.fromkeys(row["method"] for row in rows))
     panels = {"bytes": "bytes", "useful_flops": "FLOPs of an image, without those with a zero"}
-    with matplotlib.rc_context(figures.STYLE):
+    with figures.styled():
         figure = Figure(figsize=(figures.WIDTH, 3.9), layout="constrained")
         FigureCanvasAgg(figure)
         for axes, (key, title) in zip(figure.subplots(1, 2, sharey=True), panels.items()):

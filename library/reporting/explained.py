@@ -17,8 +17,10 @@ from library import files
 from library.reporting import figures, mosaic, notation, page
 
 # Against, nothing, for: these two are told apart under all common colour-vision deficiencies.
-SIGNED = LinearSegmentedColormap.from_list("signed", [figures.BLUE, "#ffffff", figures.VERMILLION])
-HEAT = LinearSegmentedColormap.from_list("heat", ["#ffd54a", "#f2801e", "#b3122b"])
+SIGNED = LinearSegmentedColormap.from_list(
+    "signed", [figures.BLUE, "#ffffff", figures.VERMILLION], N=256
+)
+HEAT = LinearSegmentedColormap.from_list("heat", ["#ffd54a", "#f2801e", "#b3122b"], N=256)
 _TILE, _MARGIN, _FRAME, _LEFT, _TOP = 116, 3, 222, 1.42, 0.34
 
 
@@ -90,7 +92,7 @@ def table(
     width = left + picture.shape[1] / figures.DPI
     height = _TOP + picture.shape[0] / figures.DPI
     tall, wide = tall / figures.DPI, wide / figures.DPI
-    with matplotlib.rc_context(figures.STYLE):
+    with figures.styled():
         figure = Figure(figsize=(width, height))
         FigureCanvasAgg(figure)
         axes = figure.add_axes((left / width, 0, 1 - left / width, 1 - _TOP / height))
@@ -134,7 +136,7 @@ def scatter(
     """
     few = len(label_names) <= 20
     colours = matplotlib.colormaps["tab10" if len(label_names) <= 10 else "tab20"]
-    with matplotlib.rc_context(figures.STYLE | {"axes.grid": False}):
+    with figures.styled({"axes.grid": False}):
         figure = Figure(figsize=(4.4 * len(layouts), 4.4), layout="constrained")
         FigureCanvasAgg(figure)
         panels = figure.subplots(1, len(layouts), squeeze=False)[0]

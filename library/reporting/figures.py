@@ -1,16 +1,19 @@
 """Figures of training, evaluation and data, drawn from plain arrays.
 
-Matplotlib's object interface with the Agg canvas: no display and no figure registry. Colours are
+Matplotlib's object interface with the Agg canvas, in a style of this project's own: no display, no
+figure registry, and none of the user's settings. Colours are
 those of Okabe and Ito (Color Universal Design, 2008), which stay apart under the common
 colour-vision deficiencies; what colour says, a line style, a mark or a word says too.
 """
 
+import contextlib
 import io
 import math
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -33,7 +36,7 @@ BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, ORANGE, INK, MUTED, FAINT = "#56B4E9", "#E69F00", "#2b2f33", "#6b7075", "#e4e6e8"
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
 SHADES = LinearSegmentedColormap.from_list(
-    "shades", ["#ffffff", "#d3e6f3", "#85bbdc", "#2f86bf", "#0b4f83", "#06243f"]
+    "shades", ["#ffffff", "#d3e6f3", "#85bbdc", "#2f86bf", "#0b4f83", "#06243f"], N=256
 ).with_extremes(bad="#efefef")
 WIDTH, DPI = 8.0, 150
 SCALE = 0.8
@@ -77,6 +80,27 @@ _MAX_POINTS = 600
 _SPLIT_COLOURS = {"train": BLUE, "test": VERMILLION, "validation": GREEN, "val": GREEN}
 
 
+@contextlib.contextmanager
+def styled(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Draws what is inside in this project's style, whatever the user's settings of matplotlib are.
+
+    Args:
+      changes: settings beside those of `STYLE`.
+    """
+    defaults = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
+    with matplotlib.rc_context():
+        matplotlib.rcParams.update({**defaults, **STYLE, **(changes or {})})
+        yield
+
+
+def failed(what: str, error: Exception) -> str:
+    """Warns that a figure could not be drawn, and returns the line that takes its place."""
+    reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+    said = f"{what} could not be drawn: {notation.printable(reason, 200)}"
+    warnings.warn(said, stacklevel=3)
+    return said
+
+
 def save(figure: Figure, path: str | os.PathLike) -> Path:
     """Writes a figure as PNG, replacing the file in one go."""
     return files.write(Path(path), png(figure))
@@ -85,7 +109,7 @@ def save(figure: Figure, path: str | os.PathLike) -> Path:
 def png(figure: Figure) -> bytes:
     """Renders a figure as PNG, the same bytes for the same figure."""
     buffer = io.BytesIO()
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+    with styled(), warnings.catch_warnings():
         # Class names in scripts the font lacks are drawn as boxes; the tables spell them out.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
@@ -112,7 +136,7 @@ def learning_curves(
     columns = min(2, max(1, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
     splits = list(dict.fromkeys(notation.split_name(k) for _, keys in panels for k in keys))
-    with matplotlib.rc_context(STYLE):
+    with styled():
         figure = _blank(0.5 + 2.45 * rows)
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes, (metric, keys) in zip(grid.flat, panels):
@@ -270,7 +294,7 @@ def confusion_matrix(
     names = _names(label_names, classes)
     totals = counts.sum(1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
-    with matplotlib.rc_context(STYLE | {"axes.grid": False}):
+    with styled({"axes.grid": False}):
         if classes <= 40:
             size = float(np.clip(2.0 + 0.4 * classes, 3.4, 8.0))
             figure = _blank(size * 0.88, size if classes > 2 else 3.8)
@@ -376,7 +400,7 @@ def class_accuracy(
     order = np.argsort(recall, kind="stable")
     recall, names = recall[order], [names[i] for i in seen[order]]
     mean = float(np.diag(counts).sum() / max(totals.sum(), 1))
-    with matplotlib.rc_context(STYLE | {"axes.grid": False}):
+    with styled({"axes.grid": False}):
         if len(recall) <= 30:
             figure = _blank(0.8 + 0.21 * max(len(recall), 2), 6.4)
             _draw_class_bars(figure.subplots(), recall, names, mean)
@@ -423,7 +447,7 @@ def reliability(sums: Float[np.ndarray, "3 bins"]) -> Figure:
     centre, width = (np.arange(bins) + 0.5) / bins, 1 / bins
     accuracy = np.divide(correct, count, out=np.zeros(bins), where=used)
     mean = np.divide(confidence, count, out=np.zeros(bins), where=used)
-    with matplotlib.rc_context(STYLE):
+    with styled():
         figure = _blank(4.6, 4.6)
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3.4, 1))
         top.bar(centre[used], accuracy[used], width * 0.92, color=SKY, label="accuracy")
@@ -517,7 +541,7 @@ def mosaic(rows: UInt8[np.ndarray, "n k h w c"], names: Sequence[str] | None = N
     tile = min((WIDTH - left) / rows.shape[1], 1.1)
     width = tile * rows.shape[1]
     height = width * picture.shape[0] / picture.shape[1]
-    with matplotlib.rc_context(STYLE):
+    with styled():
         figure = _blank(height, left + width, layout=None)
         axes = figure.add_axes((left / (left + width), 0, width / (left + width), 1))
         axes.imshow(_pixels(picture), cmap="gray", vmin=0, vmax=1, aspect="auto")
@@ -545,7 +569,7 @@ def augmentation_grid(images: UInt8[np.ndarray, "n k h w c"], *, rows: int = 8) 
         images.reshape(-1, *images.shape[2:]), views, 0.0, caption, after_first=0.14, above=0.24
     )
     axes, tile = figure.axes[0], (WIDTH - 0.14) / max(views, 6)
-    with matplotlib.rc_context(STYLE):
+    with styled():
         axes.text(0, 0.1, "original", size=8, color=MUTED, va="center")
         if views > 1:
             axes.text(tile + 0.14, 0.1, "augmented views", size=8, color=MUTED, va="center")
@@ -563,7 +587,7 @@ def _draw_grid(images, columns, room, caption, *, after_first=0.0, above=0.0) ->
     height = above + rows * (tall + room + gap)
     used = min(columns, max(len(images), 1))
     width = max(used * tile + after_first, 2.0)
-    with matplotlib.rc_context(STYLE):
+    with styled():
         figure = _blank(height, width, layout=None)
         axes = figure.add_axes((0, 0, 1, 1))
         for i, image in enumerate(images):
@@ -595,7 +619,7 @@ def throughput(seconds: Float[np.ndarray, " n"], rate: Float[np.ndarray, " n"]) 
       rate: examples a second.
     """
     unit, scale = next((u, s) for u, s in (("h", 3600), ("min", 60), ("s", 1)) if _long(seconds, s))
-    with matplotlib.rc_context(STYLE):
+    with styled():
         figure = _blank(2.3)
         axes = figure.subplots()
         _draw_curve(axes, np.asarray(seconds) / scale, rate, color=BLUE)
@@ -624,12 +648,11 @@ def compared(
       named: the best runs, which get a colour and their name; the others are drawn grey.
     """
     labels = [notation.printable(name, 100) for name, _ in runs[:named]]
-    handles = [Line2D([], [], **_run_line(i, named)) for i in range(len(labels))]
     if len(runs) > named:
-        handles.append(Line2D([], [], **_run_line(named, named)))
         labels.append(f"{len(runs) - named} other runs")
     columns = 1 if max(map(len, labels), default=0) > 45 else 2
-    with matplotlib.rc_context(STYLE):
+    with styled():
+        handles = [Line2D([], [], **_run_line(i, named)) for i in range(len(labels))]
         figure = _blank(3.5 + 0.17 * math.ceil(len(labels) / columns))
         panels = figure.subplots(1, max(len(keys), 1), squeeze=False)[0]
         for axes, key in zip(panels, keys):
@@ -665,7 +688,7 @@ def array(values: Num[np.ndarray, "..."], title: str) -> Figure | None:
         return image_grid(values[:64])
     if values.ndim not in (1, 2) or values.shape[-1] < 2 or len(values) < 2:
         return None
-    with matplotlib.rc_context(STYLE | {"axes.grid": values.ndim == 1}):
+    with styled({"axes.grid": values.ndim == 1}):
         figure = _blank(2.4 if values.ndim == 1 else 3.6, 5.6)
         axes = figure.subplots()
         axes.set_title(notation.printable(title, 60))

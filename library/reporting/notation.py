@@ -6,8 +6,8 @@ percent; all others are shown as they are.
 
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 _SHARES = (
     *("accuracy", "precision", "recall", "f1", "iou", "dice", "auc", "knn", "probe"),
@@ -17,8 +17,14 @@ _LOWER = (
     *("error", "loss", "entropy", "perplexity", "nll", "bpd", "dim", "fid", "kid"),
     *("wer", "cer", "mse", "mae", "rmse", "ece", "distance", "divergence"),
 )
-_HIGHER = ("bleu", "score", "psnr", "ssim", "reward", "return", "likelihood", "r2", "correlation")
+_HIGHER = (
+    *("bleu", "score", "psnr", "ssim", "reward", "return", "likelihood", "elbo", "r2"),
+    *("correlation", "auroc", "match", "agreement", "coverage", "covered", "density"),
+)
+# Shares that are neither good nor bad.
+_NEUTRAL = ("sparsity",)
 NONE = "-"
+Direction = Literal["max", "min"]
 
 
 def metric_name(key: str) -> str:
@@ -41,23 +47,51 @@ def is_share(key: str) -> bool:
     return bool(tail & set(_SHARES)) or any(re.fullmatch(r"top\d+", word) for word in tail)
 
 
-def lower_is_better(key: str) -> bool:
-    """Tells whether smaller values of a metric are better."""
-    return re.split(r"[/_\s-]+", key.lower())[-1] in _LOWER
+def direction(key: str) -> Direction | None:
+    """Returns whether the best of a metric is its "max" or its "min"; None where no one knows.
+
+    Everything that calls a value better than another asks here: which checkpoint is the best, the
+    order of compared runs, the side of a claim that is a miss.
+    """
+    words = re.split(r"[/_\s-]+", key.lower())
+    last = words[-1]
+    if last in _LOWER or (last in _HIGHER and "negative" in words):
+        return "min"
+    if last in _HIGHER or (is_share(key) and last not in _NEUTRAL):
+        return "max"
+    return None
 
 
 def is_judged(key: str) -> bool:
     """Tells whether a metric is known to be good or bad, as a learning rate is not."""
-    last = re.split(r"[/_\s-]+", key.lower())[-1]
-    return is_share(key) or lower_is_better(key) or last in _HIGHER
+    return direction(key) is not None
 
 
-def best_of(key: str, values: list[float]) -> float:
-    """Returns the best finite value of a metric, or nan where there is none."""
+def best_of(key: str, values: Iterable[float], mode: Direction | None = None) -> float:
+    """Returns the best finite value of a metric, or nan where there is none or no one knows.
+
+    Args:
+      key: the metric.
+      values: any number of them.
+      mode: its direction where the config says it, by default `direction(key)`.
+    """
     finite = [value for value in values if math.isfinite(value)]
-    if not finite:
+    mode = mode or direction(key)
+    if not finite or mode is None:
         return math.nan
-    return min(finite) if lower_is_better(key) else max(finite)
+    return min(finite) if mode == "min" else max(finite)
+
+
+def is_better(value: float, than: float | None, mode: Direction) -> bool:
+    """Tells whether a value is better than the best so far; one that is not finite never is."""
+    if not math.isfinite(value) or than is None:
+        return math.isfinite(value)
+    return value < than if mode == "min" else value > than
+
+
+def direction_in_words(mode: Direction | None) -> str:
+    """Returns " (lower is better)" or the like, to follow the name of a metric."""
+    return {"min": " (lower is better)", "max": " (higher is better)"}.get(mode, "")
 
 
 def shown(key: str, value: float | None, spread: float | None = None) -> str:
@@ -82,12 +116,19 @@ def shown_gap(key: str, gap: float | None) -> str:
     return f"{scaled + 0.0:+.2f}" if is_share(key) else f"{scaled + 0.0:+g}"
 
 
-def is_miss(key: str, gap: float | None) -> bool:
-    """Tells whether a gap, at the precision it is shown with, falls on the worse side."""
-    if gap is None or not math.isfinite(gap):
+def is_miss(key: str, gap: float | None, mode: Direction | None = None) -> bool:
+    """Tells whether a gap, at the precision it is shown with, falls on the worse side.
+
+    Args:
+      key: the metric.
+      gap: ours minus the reported value.
+      mode: the metric's direction where the config says it, by default `direction(key)`.
+    """
+    mode = mode or direction(key)
+    if gap is None or not math.isfinite(gap) or mode is None:
         return False
     written = float(shown_gap(key, gap))
-    return written > 0 if lower_is_better(key) else written < 0
+    return written > 0 if mode == "min" else written < 0
 
 
 def number(value: Any) -> str:

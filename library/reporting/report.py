@@ -5,7 +5,7 @@ A report can be written at any time: sections whose files are not there yet are 
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from library import files
+from library.config import ConfigError
 from library.reporting import figures, made, notation, page, runs
 from library.reporting.page import Html
 from library.reporting.runs import Run
@@ -22,12 +23,16 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class Drawn(NamedTuple):
-    """A figure of the report: where it was written, what it shows and in which section."""
+    """A figure of the report: where it was written, what it shows and in which section.
+
+    `problem` says why it was not.
+    """
 
     path: Path
     section: str
     caption: str
     kind: str = "chart"
+    problem: str = ""
 
 
 def write_report(workdir: str | os.PathLike) -> Path:
@@ -75,6 +80,7 @@ def _sections(run: Run, drawn: Sequence[Drawn], evaluation) -> list[Html]:
         _header(run),
         page.section("Command", page.code(runs.command(run))),
         page.section("Warnings", _warnings(run)),
+        page.section("Left out", _left_out(run)),
         page.section("Learning curves", *shown("curves"), _metrics_table(run)),
         page.section("Made", *shown("made"), *_texts(run)),
         page.section("Confusion", *shown("confusion")),
@@ -105,8 +111,9 @@ def _result(run: Run) -> Html:
     if claim is None:
         return page.tag("p", "No metric has been logged yet.", class_="note")
     metric, finished = claim.metric, runs.status(run) == "finished"
-    miss = notation.is_miss(metric, claim.gap)
-    colour = "" if claim.gap is None else "bad" if miss else "good"
+    mode = runs.direction(run.config, metric)
+    miss = notation.is_miss(metric, claim.gap, mode)
+    colour = "" if None in (claim.gap, mode) else "bad" if miss else "good"
     name = "Ours" if finished else "Ours so far"
     unit = " points" if notation.is_share(metric) and claim.gap is not None else ""
     stats = [
@@ -116,10 +123,12 @@ def _result(run: Run) -> Html:
     ]
     if claim.reported is None:
         stats = stats[1:2]
-    better = "lower" if notation.lower_is_better(metric) else "higher"
+    stats = stats[:2] if claim.changed else stats
     best = runs.best_metrics(run).get(metric)
-    lines = [f"Metric: {metric} ({better} is better)"]
+    lines = [f"Metric: {metric}{notation.direction_in_words(mode)}"]
     lines += [f"Best during the run: {notation.shown(metric, best)}"] if best is not None else []
+    if claim.changed:
+        lines += [f"Reported of the unchanged recipe: this run sets {', '.join(claim.changed)}"]
     under = page.tag("p", " · ".join(lines), class_="under")
     source = page.tag("p", "Source of the reported value: ", claim.source, class_="under")
     return page.join(
@@ -139,6 +148,18 @@ def _warnings(run: Run) -> Html:
     return page.table(("step", "warning"), rows, numeric=(0,)) if rows else Html("")
 
 
+def _left_out(run: Run) -> Html:
+    """Steps that were not finite, and examples that could not be decoded, by split where known."""
+    skipped = run.summary.get("skipped") or {}
+    splits = run.summary.get("skipped_examples") or {}
+    rows = [(f"examples of {name}", found["count"], found["of"]) for name, found in splits.items()]
+    if "train" not in splits:
+        rows.insert(0, ("examples of training", skipped.get("examples"), None))
+    rows.insert(0, ("steps that were not finite", skipped.get("steps"), runs.steps(run)))
+    written = [(name, *map(notation.number, (count, of))) for name, count, of in rows if count]
+    return page.table(("left out", "count", "of"), written, numeric=(1, 2)) if written else Html("")
+
+
 def _metrics_table(run: Run) -> Html:
     final, best, claim = runs.final_metrics(run), runs.best_metrics(run), runs.claim(run)
     panels = figures.metric_panels([*final], claim.metric if claim else None)
@@ -153,14 +174,14 @@ def _draw_training(run: Run) -> list[Drawn]:
     curves, claim = runs.curves(run.rows), runs.claim(run)
     if curves:
         told = claim.metric if claim else None
-        figure = figures.learning_curves(curves, runs.steps_per_epoch(run), told)
+        figure = _try(figures.learning_curves, curves, runs.steps_per_epoch(run), told)
         left_out = len(figures.metric_panels(curves)) - figures.MAX_PANELS
         caption = "Every logged metric. Long curves are means within a band from least to greatest."
         caption += f" {left_out} more are in the table." if left_out > 0 else ""
         drawn.append(_save(run, "learning_curves", figure, "curves", caption))
     seconds, rates = runs.throughput(run)
     if len(rates):
-        figure = figures.throughput(seconds, rates)
+        figure = _try(figures.throughput, seconds, rates)
         drawn.append(_save(run, "throughput", figure, "throughput", "Throughput over the run."))
     return drawn
 
@@ -168,11 +189,11 @@ def _draw_training(run: Run) -> list[Drawn]:
 def _draw_made(run: Run) -> list[Drawn]:
     drawn = []
     for found in made.find(run.path):
-        last, strip = made.newest(found), made.over_training(found)
-        if isinstance(last, tuple):
-            figure, caption = last
+        last, strip = _try(made.newest, found), _try(made.over_training, found)
+        if not isinstance(last, list):
+            figure, caption = last if isinstance(last, tuple) else (last, found.name)
             drawn.append(_save(run, f"made_{found.name}", figure, "made", caption, "photos"))
-        if isinstance(strip, Figure):
+        if isinstance(strip, (Figure, Exception)):
             caption = f"{found.name} over training: the same places, a row for each step"
             drawn.append(_save(run, f"made_{found.name}_steps", strip, "made", caption, "photos"))
     return drawn
@@ -181,7 +202,7 @@ def _draw_made(run: Run) -> list[Drawn]:
 def _texts(run: Run) -> list[Html]:
     shown = []
     for found in made.find(run.path):
-        last, strip = made.newest(found), made.over_training(found)
+        last, strip = _try(made.newest, found), _try(made.over_training, found)
         if isinstance(last, list):
             shown.append(page.tag("h3", f"{found.name}, step {found.steps[-1]:,}"))
             shown += [page.code(text) for text in last[:TEXTS]]
@@ -200,19 +221,20 @@ def _draw_evaluation(run: Run, arrays: Mapping[str, np.ndarray], names) -> list[
         if _is_confusion(key, values):
             whose = f"{split} set, {int(values.sum()):,} examples"
             caption = f"Confusion, {whose}: percent of each true class (row)."
-            figure = figures.confusion_matrix(values, names)
+            figure = _try(figures.confusion_matrix, values, names)
             drawn.append(_save(run, slug, figure, "confusion", caption))
-            figure = figures.class_accuracy(values, names)
+            figure = _try(figures.class_accuracy, values, names)
             slug = _slug(key.replace("confusion", "class_accuracy"))
             drawn.append(_save(run, slug, figure, "confusion", f"Accuracy by class, {whose}."))
         elif _is_calibration(key, values):
             caption = (
                 f"Accuracy against confidence, {split} set, {int(values[2].sum()):,} examples."
             )
-            drawn.append(_save(run, slug, figures.reliability(values), "calibration", caption))
+            figure = _try(figures.reliability, values)
+            drawn.append(_save(run, slug, figure, "calibration", caption))
         elif _is_drawn_already(key, arrays):
             continue
-        elif (figure := figures.array(values, key)) is not None:
+        elif (figure := _try(figures.array, values, key)) is not None:
             look = "photos" if figures.is_images(values) else "chart"
             drawn.append(_save(run, slug, figure, "other", _caption(key, values), look))
     return drawn
@@ -249,7 +271,7 @@ def _draw_predictions(run: Run, arrays: Mapping[str, np.ndarray]) -> list[Drawn]
     if labels is not None and labels.ndim == 2:
         labels = labels.argmax(1)
     if labels is None or probabilities is None or labels.ndim != 1 or probabilities.ndim != 2:
-        figure = figures.image_grid(images[:64])
+        figure = _try(figures.image_grid, images[:64])
         return [_save(run, "predictions", figure, "predictions", "Samples.", "photos")]
     drawn = []
     right = probabilities.argmax(1) == labels
@@ -260,9 +282,8 @@ def _draw_predictions(run: Run, arrays: Mapping[str, np.ndarray]) -> list[Drawn]
     for name, chosen, order in parts:
         if len(chosen):
             some = chosen[:PREDICTIONS]
-            figure = figures.prediction_grid(
-                images[some], labels[some], probabilities[some], names, columns=8
-            )
+            shown = (values[some] for values in (images, labels, probabilities))
+            figure = _try(figures.prediction_grid, *shown, names, columns=8)
             caption = f"{len(some)} of the {len(chosen):,} stored samples that are {name}{order}."
             drawn.append(
                 _save(run, f"predictions_{name}", figure, "predictions", caption, "photos")
@@ -275,13 +296,25 @@ def _draw_augmented(run: Run, arrays: Mapping[str, np.ndarray]) -> list[Drawn]:
     if images is None or images.ndim != 5 or not images.size:
         return []
     caption = "Training images and what the augmentation makes of them."
-    figure = figures.augmentation_grid(images)
+    figure = _try(figures.augmentation_grid, images)
     return [_save(run, "augmentation", figure, "augmentation", caption, "photos")]
 
 
-def _save(run: Run, name: str, figure: Figure, section: str, caption: str, kind="chart") -> Drawn:
-    path = figures.save(figure, run.path / "figures" / f"{name}.png")
-    return Drawn(path, section, caption, kind)
+def _try(draw: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Returns what a function draws, or why it could not: a report is more than a figure."""
+    try:
+        return draw(*arguments, **options)
+    except ConfigError:
+        raise
+    except Exception as error:
+        return error
+
+
+def _save(run: Run, name: str, figure: Any, section: str, caption: str, kind="chart") -> Drawn:
+    path = run.path / "figures" / f"{name}.png"
+    failed = figure if isinstance(figure, Exception) else _try(figures.save, figure, path)
+    problem = figures.failed(name, failed) if isinstance(failed, Exception) else ""
+    return Drawn(path, section, caption, kind, problem)
 
 
 def _is_drawn_already(key: str, arrays: Mapping[str, np.ndarray]) -> bool:
@@ -296,6 +329,8 @@ def _slug(key: str) -> str:
 
 
 def _embed(item: Drawn) -> Html:
+    if item.problem:
+        return page.tag("p", item.problem, class_="note bad")
     return page.figure(item.path.read_bytes(), item.caption, kind=item.kind, scale=figures.SCALE)
 
 
@@ -339,7 +374,10 @@ def _phases(run: Run) -> Html:
     phases = phases.items() if isinstance(phases, Mapping) else ()
     items = [(str(k), float(v), notation.duration(v)) for k, v in phases if _is_number(v)]
     rate = run.summary.get("examples_per_second")
-    line = f"{notation.number(round(rate))} examples a second over the run." if rate else ""
+    line = f"{notation.number(round(rate))} examples a second over the run" if rate else ""
+    waited = run.summary.get("waiting_for_data")
+    line += f", {waited:.0%} of the time waiting for data" if rate and _is_number(waited) else ""
+    line += "." if rate else ""
     goodput = run.summary.get("goodput")
     line += f" {goodput:.1%} of the time went into training steps." if _is_number(goodput) else ""
     return page.join((page.tag("p", line) if line else "", page.bars(items) if items else ""))

@@ -3,7 +3,6 @@
 A number in RESULTS.md or in the README comes from a record, and a record from a finished run.
 """
 
-import json
 import math
 import os
 import re
@@ -14,7 +13,7 @@ from typing import Any
 
 from library import files
 from library.config import ConfigError, differing
-from library.reporting import gallery, notation, runs, trust
+from library.reporting import claims, gallery, notation, runs, trust
 from library.reporting.runs import Claim, Run
 
 RECORD_VERSION = 1
@@ -23,11 +22,6 @@ COMMAND = "python -m experiments.report --results"
 TRUST = "trust/record.json"
 OPENING, CLOSING = "<!-- results -->", "<!-- /results -->"
 _NEEDED = ("name", "system", "dataset", "reported", "ours", "gap", "command", "record_version")
-# Seeds may be spread over machines: where data lies and who decodes it is no part of a recipe.
-_NO_RECIPE = (
-    *("seed", "workdir", "compile_cache", "dataset.data_dir", "dataset.manual_dir"),
-    *("dataset.workers", "dataset.threads"),
-)
 _HEADER = (
     "System",
     "Dataset",
@@ -80,19 +74,19 @@ def record(
         configs differ in more than the seed.
     """
     several = _read(workdirs)
-    claims = [_finished_claim(run, metric) for run in several]
+    stated = [_finished_claim(run, metric) for run in several]
     config, summary = several[0].config, several[0].summary
-    ours = [claim.ours for claim in claims]
-    reported, mean = claims[0].reported, statistics.fmean(ours)
+    ours = [claim.ours for claim in stated]
+    reported, mean = stated[0].reported, statistics.fmean(ours)
     return {
         "name": _check_name(name),
         "system": system,
         "dataset": runs.find(config, "dataset.name"),
         "config": runs.origin(config),
         "overrides": _without_seed(runs.overrides(config), len(several)),
-        "reported": {"metric": claims[0].metric, "value": reported, "source": claims[0].source},
+        "reported": {"metric": stated[0].metric, "value": reported, "source": stated[0].source},
         "ours": mean,
-        "gap": None if reported is None else mean - reported,
+        "gap": None if reported is None or stated[0].changed else mean - reported,
         **_seeds(several, ours),
         "commit": ", ".join(_distinct(run.summary.get("commit") for run in several)) or None,
         "dirty": any(run.summary.get("dirty") for run in several),
@@ -148,7 +142,8 @@ def _chosen(run: Run, claim: Claim | None, metric: str) -> Claim:
 def _check_same_but_seed(several: Sequence[Run]) -> None:
     def compared(run):
         leaves = runs.flatten({k: v for k, v in run.config.items() if k != "_config"})
-        return {key: value for key, value in leaves.items() if key not in _NO_RECIPE}
+        # Seeds may be spread over machines: where and how a recipe is run is no part of it.
+        return {key: value for key, value in leaves.items() if not claims.is_operational(key)}
 
     for run in several[1:]:
         lines = differing(compared(run), compared(several[0]))
@@ -201,7 +196,7 @@ def _distinct(values) -> list[str]:
 
 def save_record(made: Mapping[str, Any], results_dir: str | os.PathLike) -> Path:
     """Writes a record to results_dir/<name>.json."""
-    text = json.dumps(made, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = files.to_json(made, indent=2, ensure_ascii=False) + "\n"
     return files.write(Path(results_dir) / f"{_check_name(made['name'])}.json", text)
 
 
@@ -216,7 +211,7 @@ def read_records(results_dir: str | os.PathLike) -> list[dict[str, Any]]:
         raise ConfigError(f"there is no folder {folder} to read records from")
     records = []
     for path in sorted(folder.glob("*.json")):
-        made = runs.read_json(path)
+        made = files.read_json(path)
         missing = [key for key in _NEEDED if key not in made]
         if missing:
             raise ConfigError(f"{path} is no record of a run: it lacks {', '.join(missing)}")
@@ -251,7 +246,7 @@ def systems_table(records: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for made in sorted(records, key=_order):
         metric = made["reported"]["metric"]
-        reported = notation.shown(metric, made["reported"]["value"])
+        reported = notation.shown(metric, made["reported"]["value"]) + _unchanged(made)
         ours = notation.shown(metric, made["ours"], made.get("ours_std"))
         names = (_inline(made[key]) for key in ("system", "dataset"))
         config = _code(made["config"]) if made.get("config") else notation.NONE
@@ -269,7 +264,7 @@ def _full_row(made: Mapping[str, Any], note: int | None) -> tuple[str, ...]:
         _inline(made["system"]) + (f" [{note}]" if note else ""),
         _inline(made["dataset"]),
         _inline(metric),
-        reported + (f" ({_inline(source)})" if source else ""),
+        reported + _unchanged(made) + (f" ({_inline(source)})" if source else ""),
         notation.shown(metric, made["ours"], made.get("ours_std")) + seeds,
         _gap(made),
         _inline(notation.device(made.get("device"))),
@@ -279,8 +274,17 @@ def _full_row(made: Mapping[str, Any], note: int | None) -> tuple[str, ...]:
     )
 
 
+def _unchanged(made: Mapping[str, Any]) -> str:
+    """Returns a remark for a reported value that is of another recipe than was run."""
+    metric, value = made["reported"]["metric"], made["reported"]["value"]
+    changed = value is not None and claims.changes(made.get("overrides") or (), metric)
+    return " of the unchanged recipe" if changed else ""
+
+
 def _gap(made: Mapping[str, Any]) -> str:
     metric, gap = made["reported"]["metric"], made["gap"]
+    if _unchanged(made):
+        return notation.NONE
     written = notation.shown_gap(metric, gap)
     if not notation.is_miss(metric, gap):
         return written
@@ -324,7 +328,7 @@ def _wanted(results_dir, path, readme) -> dict[Path, str]:
     tested = Path(results_dir) / TRUST
     page = results_page(records)
     if tested.is_file():
-        page += "\n" + trust.section(runs.read_json(tested))
+        page += "\n" + trust.section(files.read_json(tested))
     wanted = {Path(path): page, Path(results_dir) / "README.md": samples}
     if readme is not None:
         wanted[Path(readme)] = with_systems_table(_text(Path(readme)) or "", records)

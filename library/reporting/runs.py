@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from library import files
 from library.config import ConfigError
-from library.reporting import notation
+from library.reporting import claims, notation
 
 _NO_METRICS = ("step", "wall_time", "epoch")
 _RATES = ("per_second", "seconds_per_step")
@@ -49,64 +50,63 @@ def read_run(workdir: str | os.PathLike) -> Run:
     for name in ("config.json", "metrics.jsonl"):
         if not (path / name).is_file():
             raise ConfigError(f"{path} is not a workdir: it has no {name}")
-    rows, notes = read_rows(path / "metrics.jsonl")
-    summary = read_json(path / "summary.json") if (path / "summary.json").is_file() else {}
-    return Run(path, read_json(path / "config.json"), rows, summary, notes)
+    rows, damaged = read_rows(path / "metrics.jsonl")
+    summary = files.read_json(path / "summary.json") if (path / "summary.json").is_file() else {}
+    notes = (f"metrics.jsonl: {said_of(damaged)} left out",) if damaged else ()
+    return Run(path, files.read_json(path / "config.json"), rows, summary, notes)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON object; ConfigError names the file and the line that is damaged."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not JSON ({error.reason})") from error
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path} holds a JSON {type(value).__name__}, expected an object")
-    return value
+class Rows(NamedTuple):
+    """What metrics.jsonl holds: its rows, and by their numbers the lines that are none."""
+
+    rows: list[dict[str, Any]]
+    damaged: dict[int, bytes]
 
 
-def read_rows(path: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    """Reads a file of one JSON object a line.
+def read_rows(path: Path) -> Rows:
+    """Reads a file of one JSON object a line, each with a whole "step".
 
-    A process that is killed may leave half a line at the end: it is dropped and noted.
-
-    Returns:
-      The rows, and notes about what was dropped.
-
-    Raises:
-      ConfigError: any other line is damaged; its number is named.
+    A power failure or a full disk may leave a line that is no row: it costs no other. Null stands
+    for a value that is not finite, and is read as nan.
     """
-    lines = path.read_bytes().decode("utf-8", errors="replace").split("\n")
-    numbered = [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
+    if not path.is_file():
+        return Rows([], {})
+    lines = path.read_bytes().split(b"\n")
+    numbered = {n: line for n, line in enumerate(lines, 1) if line.strip()}
     try:
         # One call of the C parser is several times faster than one a line.
-        rows = json.loads("[" + ",".join(line for _, line in numbered) + "]")
+        rows = json.loads(b"[" + b",".join(numbered.values()) + b"]")
         if len(rows) == len(numbered) and all(map(_is_row, rows)):
-            return rows, ()
-    except json.JSONDecodeError:
+            return Rows([*map(_with_nan, rows)], {})
+    except (ValueError, RecursionError):
         pass
-    return _read_line_by_line(path, numbered)
+    found = {n: _row(line) for n, line in numbered.items()}
+    damaged = {n: numbered[n] for n, row in found.items() if row is None}
+    return Rows([_with_nan(row) for row in found.values() if row is not None], damaged)
+
+
+def said_of(damaged: Mapping[int, bytes]) -> str:
+    """Returns which lines are damaged, and a verb: "lines 3 and 5 are no rows and are"."""
+    several, numbers = len(damaged) > 1, [f"{n:,}" for n in damaged]
+    which = ", ".join(numbers[:8]) + (f" and {len(numbers) - 8} more" if numbers[8:] else "")
+    return f"lines {which} are no rows and are" if several else f"line {which} is no row and is"
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if _is_row(row) else None
 
 
 def _is_row(row: Any) -> bool:
     return isinstance(row, dict) and type(row.get("step")) is int
 
 
-def _read_line_by_line(path, numbered):
-    rows = []
-    for position, (n, line) in enumerate(numbered):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            if position == len(numbered) - 1:
-                return rows, (f"{path.name}: line {n}, the last, was cut short and is left out",)
-            raise ConfigError(f"{path}, line {n}: not JSON ({error.msg}): {line[:60]!r}") from error
-        if not _is_row(row):
-            raise ConfigError(f'{path}, line {n}: no object with a whole "step": {line[:60]!r}')
-        rows.append(row)
-    return rows, ()
+def _with_nan(row: dict[str, Any]) -> dict[str, Any]:
+    measured = row.keys() - {"wall_time"}
+    return {k: math.nan if v is None and k in measured else v for k, v in row.items()}
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -214,8 +214,20 @@ def best_metrics(run: Run) -> dict[str, float]:
     for stated in (run.summary.get("metrics"), run.summary.get("best")):
         for key, value in _values(stated).items():
             found.setdefault(key, []).append(value)
-    judged = (k for k in found if notation.is_judged(k) and not k.startswith("train/"))
-    return {key: notation.best_of(key, found[key]) for key in judged}
+    modes = {key: direction(run.config, key) for key in found if not key.startswith("train/")}
+    return {key: notation.best_of(key, found[key], mode) for key, mode in modes.items() if mode}
+
+
+def direction(config: Mapping[str, Any], metric: str | None) -> notation.Direction | None:
+    """Returns whether the best of a run's metric is its "max" or "min"; None where no one knows.
+
+    A config says it of the metric whose best checkpoint is kept.
+    """
+    if metric is None:
+        return None
+    stated = find(config, "checkpoint.mode") if find(config, "checkpoint.best") == metric else None
+    # What is known comes first: earlier runs kept the largest loss for their best.
+    return notation.direction(metric) or stated
 
 
 def _values(metrics: Any) -> dict[str, float]:
@@ -225,18 +237,23 @@ def _values(metrics: Any) -> dict[str, float]:
 
 
 class Claim(NamedTuple):
-    """The number a config reports, beside the one its run reached; None where unknown."""
+    """The number a config reports, beside the one its run reached; None where unknown.
+
+    `changed` names the overrides by which the run is not the recipe that reported it.
+    """
 
     metric: str
     reported: float | None
     source: str | None
     ours: float | None
+    changed: tuple[str, ...] = ()
 
     @property
     def gap(self) -> float | None:
-        """Ours minus the reported value."""
-        known = self.ours is not None and self.reported is not None
-        return self.ours - self.reported if known else None
+        """Ours minus the reported value; None where either is no number, or of another recipe."""
+        known = None not in (self.ours, self.reported) and not self.changed
+        gap = self.ours - self.reported if known else math.nan
+        return gap if math.isfinite(gap) else None
 
 
 def claim(run: Run) -> Claim | None:
@@ -258,7 +275,8 @@ def claim(run: Run) -> Claim | None:
     ours = result.get("value") if same else None
     reported = stated.get("value", result.get("reported") if same else None)
     source = stated.get("source", result.get("source") if same else None)
-    return Claim(metric, reported, source, metrics.get(metric) if ours is None else ours)
+    changed = claims.changes(overrides(run.config), metric) if reported is not None else ()
+    return Claim(metric, reported, source, metrics.get(metric) if ours is None else ours, changed)
 
 
 def telling_metric(keys: Sequence[str] | Mapping[str, Any]) -> str | None:

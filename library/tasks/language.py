@@ -56,7 +56,7 @@ def language(
         be zero, and returns the carry too.
       minimize: turns a loss into the training step.
       vocab_size: tokens of the data.
-      num_examples: windows in the training split.
+      num_examples: windows of an epoch; of "streams" those of the training split.
       batch_size: windows a step.
       chunk: computes the loss over so many tokens of the vocabulary at a time, see
         `library.layers.vocabulary_loss`; the model's method `vocabulary` has the weights.

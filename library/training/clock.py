@@ -4,6 +4,9 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+# Phases of the loop once its first step is done: steps, the wait for their data, what lies between.
+_TRAINING = ("train", "wait", "loop")
+
 
 class Clock:
     """Splits wall time into named phases; the innermost open phase is charged.
@@ -42,6 +45,15 @@ class Clock:
         """Returns the seconds of all phases together."""
         self._charge()
         return sum(self.seconds.values())
+
+    def training(self) -> tuple[float, float]:
+        """Returns the seconds of training so far, and those of them in which it waited for data.
+
+        Loading, compiling, evaluating and saving are no part of it.
+        """
+        self._charge()
+        seconds = sum(self.seconds.get(name, 0.0) for name in _TRAINING)
+        return seconds, self.seconds.get("wait", 0.0)
 
     def resume(self, earlier: dict[str, float], reached: float = 0.0) -> None:
         """Adds the phases of the starts before this one.

@@ -1,8 +1,7 @@
 """metrics.jsonl and TensorBoard events: every logged step once, whatever happens in between."""
 
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,9 @@ import jax
 from tensorboardX import SummaryWriter
 
 from library import files
+from library.reporting import runs
+
+DAMAGED = "metrics.damaged.jsonl"
 
 
 class Logger:
@@ -17,24 +19,32 @@ class Logger:
 
     Attributes:
       reached: `wall_time` of the last row that was there before, 0 if there was none.
+      problem: what is wrong with the rows that were there before, or None.
     """
 
     def __init__(self, workdir: Path, *, resumed_at: int):
         """Opens the log, and drops the rows of steps that will be run again.
+
+        Lines that are no rows are moved to metrics.damaged.jsonl.
 
         Args:
           workdir: the run's directory.
           resumed_at: updates done by the state that the run goes on from.
         """
         self.path = Path(workdir) / "metrics.jsonl"
-        earlier = read_rows(self.path)
+        earlier, damaged = runs.read_rows(self.path)
         self.rows = [row for row in earlier if row["step"] <= resumed_at]
-        self.reached = earlier[-1].get("wall_time", 0.0) if earlier else 0.0
+        times = [row.get("wall_time") for row in earlier]
+        self.reached = next((t for t in reversed(times) if isinstance(t, (int, float))), 0.0)
+        said = f"metrics.jsonl: {runs.said_of(damaged)} kept in {DAMAGED}"
+        self.problem = said if damaged else None
         self._writes = jax.process_index() == 0
         if not self._writes:
             return
-        files.write(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
-        self._file = self.path.open("a")
+        if damaged:
+            _keep(self.path.with_name(DAMAGED), damaged.values())
+        files.write(self.path, "".join(files.to_json(row) + "\n" for row in self.rows))
+        self._file = self.path.open("a", encoding="utf-8")
         # The suffix keeps a restart within the same second from overwriting the earlier file.
         self._events = SummaryWriter(
             str(workdir),
@@ -49,7 +59,7 @@ class Logger:
         self.rows.append(row)
         if not self._writes:
             return
-        self._file.write(json.dumps(row) + "\n")
+        self._file.write(files.to_json(row) + "\n")
         self._file.flush()
         for name, value in metrics.items():
             self._events.add_scalar(name, value, step)
@@ -71,13 +81,13 @@ class Logger:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Reads metrics.jsonl; a last line that was cut short by a kill is left out."""
-    if not path.is_file():
-        return []
-    rows = []
-    for line in path.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows
+    """Reads the rows of metrics.jsonl, see `runs.read_rows`."""
+    return runs.read_rows(path).rows
+
+
+def _keep(path: Path, lines: Iterable[bytes]) -> None:
+    with path.open("ab") as file:
+        file.writelines(line + b"\n" for line in lines)
+        file.flush()
+        # The lines leave metrics.jsonl next.
+        os.fsync(file.fileno())

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from library import config, rng, task, trees
 from library.parallel.watchdog import STEP, WATCHDOG
-from library.reporting import notation
+from library.reporting import notation, runs
 from library.summaries import summarize
 from library.task import Metrics, TrainState
 from library.training import artifacts, calls, fine_tuning, preemption
@@ -25,9 +25,9 @@ from library.training.clock import Clock
 from library.training.feed import Feed
 from library.training.logger import Logger
 from library.training.profiling import Profiler, Span
-from library.training.progress import Display, Pace
+from library.training.progress import Display, Pace, Timing
 from library.training.recipe import Plan, initial_state, train_input
-from library.training.sections import Checkpointing, Reported, evaluator
+from library.training.sections import Checkpointing, Recipe, Reported, evaluator
 from library.training.tracking import Tracker
 
 
@@ -108,12 +108,16 @@ def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
         carry = carry._replace(**restored.carry)
         start, best = restored.step, restored.progress["best"]
         run.recall(restored.progress.get("warnings", []))
+        run.before = restored.progress.get("timed_steps", start)
         console.print(f"resuming at step {start}")
     elif plan.recipe.init_from:
         grids = functools.partial(fine_tuning.patch_grids, plan)
         state = fine_tuning.initialise(plan.recipe.init_from, carry.state, console, grids)
         carry = carry._replace(state=state)
     log = Logger(workdir, resumed_at=start)
+    run.reached = start
+    if log.problem:
+        run._warn(log.problem)
     run.tracker = Tracker(plan.recipe.wandb, workdir, dataclasses.asdict(plan.recipe), run._warn)
     clock.resume(restored.progress["phases"] if restored else {}, reached=log.reached)
     try:
@@ -140,14 +144,17 @@ class _Run:
         self.checkpoints, self.clock, self.console = checkpoints, clock, console
         self.profiler, self.tracker = profiler, None
         self.checkpointing = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint")
+        self.direction = self.checkpointing.direction()
         self.log_every = plan.steps(plan.recipe.log_every)
         self.save_every = plan.steps(self.checkpointing.every)
         self.arrays: dict[str, np.ndarray] = {}
         self.warnings: list[dict[str, Any]] = []
         self.reached = 0
         self.evaluated: set[str] = set()
-        self.measured: tuple[int, float] = (0, 0.0)
-        self.waited = 0.0
+        # Steps that count for rates: those of earlier starts, and the step this one begins after.
+        self.before, self.first = 0, 0
+        self.began = self.logged = Timing(0, 0.0, 0.0)
+        self.took: dict[str, float] = {}
         self.pace: Pace | None = None
         self.startup: float | None = None
         self.evaluations = evaluations(plan, feed, warn=self._warn)
@@ -160,16 +167,17 @@ class _Run:
     def to_the_end(self, carry, start, best, log, stop_asked) -> dict[str, Any]:
         plan, clock = self.plan, self.clock
         self.best, self.log = best, log
-        self.measured = (start, clock.seconds.get("train", 0.0))
+        self.first = self.reached = start
         several = plan.recipe.steps_per_call > 1
         update = plan.strategy.update(functools.partial(steps if several else step, plan), carry)
         batches = self.feed.train(start, self._calls(start) if several else None)
         in_flight, reached = deque(), start
-        with Display(self.console, total=plan.total_steps, start=start) as display:
+        display = Display(self.console, total=plan.total_steps, start=start)
+        with display, clock.phase("loop"):
             for count, done in enumerate(self._calls(start), 1):
                 self.profiler.before(reached + 1)
                 reached = done
-                with clock.phase("data"):
+                with clock.phase("data" if count == 1 else "wait"):
                     batch = next(batches)
                 phase = "compile" if count == 1 else "train"
                 with clock.phase(phase), jax.transfer_guard("disallow"):
@@ -180,7 +188,8 @@ class _Run:
                         with WATCHDOG.limit(f"step {done}", STEP):
                             jax.block_until_ready(in_flight.popleft())
                 if count == 1:
-                    self.measured = (done, clock.seconds.get("train", 0.0))
+                    self.first = self.reached = done
+                    self.began = self.logged = self._timing()
                     self._note_startup()
                 self.profiler.after(done, carry)
                 carry = self._at(done, carry, display, functools.partial(stop_asked, count))
@@ -232,29 +241,39 @@ class _Run:
         with self.clock.phase("train"):
             totals, skipped = jax.device_get((carry.totals, carry.skipped))
         self._check(carry)
-        since, seconds = done - self.measured[0], self.clock.seconds["train"]
-        elapsed, waited = seconds - self.measured[1], self.clock.seconds.get("data", 0.0)
-        self.measured = (done, seconds)
-        self.pace = Pace.of(since, elapsed, waited - self.waited, self.plan.total_steps - done)
-        self.waited = waited
+        trained = self._timing()
+        since, self.logged = trained.since(self.logged), trained
+        left = self.plan.total_steps - done, self._evaluating_left(done)
+        self.pace = Pace.of(since, trained.since(self.began), *left)
         row = {f"train/{k}": float(v) for k, v in summarize(totals).items() if np.ndim(v) == 0}
         row |= {f"train/{k}": float(f(done - 1)) for k, f in self.plan.learning_rates.items()}
-        count = len(self.plan.loader.source.records)
+        count = self.plan.loader.source.examples_per_epoch
         row["train/epoch"] = round(done * self.plan.dataset.batch_size / count, 4)
-        if since and elapsed > 0:
-            row["train/examples_per_second"] = since * self.plan.dataset.batch_size / elapsed
+        rate = since.per_second(self.plan.dataset.batch_size)
+        row |= {} if rate is None else {"train/examples_per_second": rate}
         row |= {f"train/skipped_{k}": int(v) for k, v in skipped.items() if v}
         zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), totals)
         return carry._replace(totals=self.plan.strategy.replicate(zeros)), row
 
+    def _timing(self) -> Timing:
+        return Timing(self.before + self.reached - self.first, *self.clock.training())
+
+    def _evaluating_left(self, done: int) -> float:
+        """Returns the seconds of the evaluations after this step, each as long as its last one."""
+        last = self.plan.total_steps
+        left = {k: -(-last // e.every) - done // e.every for k, e in self.evaluations.items()}
+        return sum(left[name] * took for name, took in self.took.items()) if done < last else 0.0
+
     def _evaluate(
         self, done: int, name: str, evaluation: Evaluation, state: TrainState
     ) -> dict[str, float]:
+        before = self.clock.read().get("evaluate", 0.0)
         with self.clock.phase("evaluate"):
             found = measured(name, evaluation, state)
             arrays = {k: v for k, v in found.items() if np.ndim(v)}
             self.arrays |= artifacts.keep_samples(arrays, done, self.workdir)
         self.evaluated.add(name)
+        self.took[name] = self.clock.seconds["evaluate"] - before
         return {k: float(v) for k, v in found.items() if not np.ndim(v)}
 
     def _warn(self, message: str) -> None:
@@ -266,12 +285,10 @@ class _Run:
     def _is_best(self, row: Mapping[str, float]) -> bool:
         """Tells whether a row has the best value so far of the metric that the config names."""
         value = row.get(self.checkpointing.best)
-        if value is None or np.isnan(value):
+        if value is None or not notation.is_better(value, self.best, self.direction):
             return False
-        sign = 1 if self.checkpointing.mode == "max" else -1
-        better = self.best is None or sign * value > sign * self.best
-        self.best = value if better else self.best
-        return better
+        self.best = value
+        return True
 
     def _save(self, done: int, carry: Carry, best: bool) -> None:
         self._check(carry)
@@ -282,7 +299,9 @@ class _Run:
     def _progress(self) -> dict[str, Any]:
         # It is written while the run goes on, and may warn of more.
         warnings = [*self.warnings]
-        return {"best": self.best, "phases": self.clock.read(), "warnings": warnings}
+        timed = self._timing().steps
+        phases = self.clock.read()
+        return {"best": self.best, "phases": phases, "timed_steps": timed, "warnings": warnings}
 
     def _check(self, carry: Carry) -> None:
         """Raises NonFiniteError, with the last good state saved, if a step was not finite."""
@@ -319,17 +338,17 @@ class _Run:
     def _summary(self, carry: Carry, compiled: int) -> dict[str, Any]:
         rows = self.log.rows
         final = {k: self.log.last(k) for row in rows for k in row if k not in ("step", "wall_time")}
-        seconds = self.clock.seconds.get("train", 0.0)
-        examples = self.plan.total_steps * self.plan.dataset.batch_size
+        trained = self._timing()
         return {
             "status": "finished",
             "steps": self.plan.total_steps,
             "metrics": final,
-            "best": _best(rows, self.plan.recipe.reported),
+            "best": _best(rows, self.plan.recipe),
             "result": _result(final, self.plan.recipe.reported),
             "seed": self.plan.recipe.seed,
             "parameters": sum(x.size for x in jax.tree.leaves(carry.state.params)),
-            "examples_per_second": examples / seconds if seconds else None,
+            "examples_per_second": trained.per_second(self.plan.dataset.batch_size),
+            "waiting_for_data": trained.waiting(),
             "skipped": {k: int(v) for k, v in jax.device_get(carry.skipped).items()},
             "warnings": self.warnings,
             "train_step_compilations": compiled,
@@ -446,11 +465,13 @@ def measured(name: str, evaluation: Evaluation, state: TrainState) -> dict[str, 
     return {f"{n}/{k}": v for n, values in found.items() for k, v in values.items()}
 
 
-def _best(rows: list[dict[str, Any]], reported: Mapping[str, Any] | None) -> dict[str, float]:
-    if not reported:
+def _best(rows: list[dict[str, Any]], recipe: Recipe) -> dict[str, float]:
+    if not recipe.reported:
         return {}
-    values = [row[reported["metric"]] for row in rows if reported["metric"] in row]
-    return {reported["metric"]: notation.best_of(reported["metric"], values)} if values else {}
+    metric = recipe.reported["metric"]
+    mode = runs.direction({"checkpoint": recipe.checkpoint}, metric)
+    values = [row[metric] for row in rows if metric in row]
+    return {metric: notation.best_of(metric, values, mode)} if values and mode else {}
 
 
 def _result(final: Mapping[str, float], reported: Mapping[str, Any] | None) -> dict | None:

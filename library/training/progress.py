@@ -11,10 +11,37 @@ from rich.progress import (
     Progress,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 
 _SHOWN = ("loss", "accuracy", "rmse")
+
+
+class Timing(NamedTuple):
+    """Steps of training and the time they took; rows, bar and summary take their rates from it.
+
+    The first step of each start is left out: it compiles.
+
+    Attributes:
+      steps: how many.
+      seconds: they took, the wait for their data included; see `Clock.training`.
+      waited: seconds of them in which the loop waited for data.
+    """
+
+    steps: int
+    seconds: float
+    waited: float
+
+    def since(self, earlier: "Timing") -> "Timing":
+        """Returns what came after an earlier count."""
+        return Timing(*(now - before for now, before in zip(self, earlier)))
+
+    def per_second(self, each: int = 1) -> float | None:
+        """Returns steps a second, or examples of `each` a step; None of no steps."""
+        return self.steps * each / self.seconds if self.steps and self.seconds > 0 else None
+
+    def waiting(self) -> float | None:
+        """Returns the share of the time in which the loop waited for data; None of no time."""
+        return self.waited / self.seconds if self.seconds > 0 else None
 
 
 class Pace(NamedTuple):
@@ -22,8 +49,8 @@ class Pace(NamedTuple):
 
     Attributes:
       steps_per_second: since the last row.
-      seconds_left: of training, at this pace.
-      waiting: share of the time in which the device waited for data.
+      seconds_left: of training, at the pace since the first step, and of evaluations.
+      waiting: share of the time since the last row in which the loop waited for data.
       memory: bytes in use on the first device, None where it does not say.
     """
 
@@ -33,20 +60,27 @@ class Pace(NamedTuple):
     memory: int | None
 
     @classmethod
-    def of(cls, steps: int, seconds: float, waited: float, left: int) -> "Pace | None":
-        """Returns the pace of so many steps with `left` to come; None of none."""
-        if not steps or seconds + waited <= 0:
+    def of(cls, row: Timing, start: Timing, left: int, evaluating: float) -> "Pace | None":
+        """Returns the pace of a run.
+
+        Args:
+          row: what was trained since the last row; of no steps there is no pace.
+          start: since the first step of this start.
+          left: steps to come.
+          evaluating: seconds of the evaluations to come.
+        """
+        now, whole = row.per_second(), start.per_second()
+        if now is None or whole is None:
             return None
-        each = (seconds + waited) / steps
         memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_in_use")
-        return cls(1 / each, each * left, waited / (seconds + waited), memory)
+        return cls(now, left / whole + evaluating, row.waiting(), memory)
 
     def __str__(self) -> str:
         minutes, seconds = divmod(round(self.seconds_left), 60)
         hours, minutes = divmod(minutes, 60)
         left = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
         parts = [f"{self.steps_per_second:.3g} steps/s", f"{left} left"]
-        parts += [f"data {self.waiting:.0%}"]
+        parts += [f"waiting for data {self.waiting:.0%}"]
         parts += [f"memory {self.memory / 1e9:.3g} GB"] if self.memory is not None else []
         return "  ".join(parts)
 
@@ -69,8 +103,6 @@ class Display:
             BarColumn(bar_width=30),
             TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
         )

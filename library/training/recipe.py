@@ -101,7 +101,7 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
     loader = pipeline.make_loader(
         source, preprocess["train"], seed=recipe.seed, on_corrupt=dataset.on_corrupt
     )
-    num_examples = len(source.records)
+    num_examples = source.examples_per_epoch
     total_steps, steps = _durations(recipe, dataset, num_examples)
     strategy = _strategy(recipe, dataset, devices)
     learners, learning_rates = _learners(
@@ -258,6 +258,7 @@ def _check_what_comes_later(plan: Plan) -> frozenset[str]:
             raise ConfigError(
                 f"{where}={metric!r} is measured nowhere: {nearest(metric, sorted(measured))}"
             )
+    checkpointing.direction()
     return frozenset(measured)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from library import config
 from library.config import ConfigError, Duration
 from library.parallel.sharding import REPLICATE_OR_FSDP
+from library.reporting import notation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,13 +93,35 @@ class Checkpointing:
       every: a duration; the last step is always saved.
       keep: newest checkpoints to keep.
       best: a metric such as "test/accuracy", whose best checkpoint is kept too.
-      mode: whether the best is the "max" or the "min".
+      mode: whether the best is the "max" or the "min"; by default what is better of that metric,
+        which must be said where no one knows.
     """
 
     every: Duration = "10%"
     keep: int = 2
     best: str | None = None
-    mode: Literal["max", "min"] = "max"
+    mode: Literal["max", "min"] | None = None
+
+    def direction(self) -> notation.Direction | None:
+        """Returns whether the best is the "max" or the "min"; None where no best is kept.
+
+        Raises:
+          ConfigError: `mode` contradicts the metric, or is missing where the metric is unknown.
+        """
+        if self.best is None:
+            return None
+        known = notation.direction(self.best)
+        if known is None and self.mode is None:
+            raise ConfigError(
+                f"checkpoint.best={self.best!r}: whether more of it is better is not known; set "
+                "checkpoint.mode to 'max' or 'min'"
+            )
+        if None not in (known, self.mode) and known != self.mode:
+            raise ConfigError(
+                f"checkpoint.mode={self.mode!r} would keep the worst {self.best!r}: write "
+                f"{known!r}, or leave it out"
+            )
+        return self.mode or known
 
 
 @dataclasses.dataclass(frozen=True)

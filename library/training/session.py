@@ -12,8 +12,9 @@ from rich.table import Table
 
 from library.config import ConfigError
 from library.data.preprocessing import CorruptExample
+from library.files import read_json
 from library.parallel.processes import STOPPED
-from library.reporting import report
+from library.reporting import claims, report
 from library.task import TrainState
 from library.training import environment, fine_tuning, loop, restoring
 from library.training.checkpoints import CheckpointError
@@ -21,7 +22,7 @@ from library.training.clock import Clock
 from library.training.feed import Feed
 from library.training.profiling import Span
 from library.training.recipe import Plan, make_plan
-from library.training.workdir import open_workdir, read_json, write_json
+from library.training.workdir import open_workdir, write_json
 
 
 def train(
@@ -65,13 +66,15 @@ def train(
         shown.print(f"{workdir} holds a finished run of this config; nothing to do")
         if jax.process_index() == 0 and not (workdir / "report.html").is_file():
             report.write_report(workdir)
-        show_result(read_json(finished), workdir, shown)
+        summary = read_json(finished)
+        result = claims.judged(summary.get("result"), identity.get("overrides", ()))
+        show_result({**summary, "result": result}, workdir, shown)
         return 0
     parameters = sum(x.size for x in jax.tree.leaves(plan.state.params))
     name = ":".join(filter(None, (identity.get("path", "config"), identity.get("variant"))))
     shown.print(
         f"{name}: "
-        f"{parameters:,} parameters, {len(plan.loader.source.records):,} examples, "
+        f"{parameters:,} parameters, {plan.loader.source.examples_per_epoch:,} examples an epoch, "
         f"{plan.total_steps:,} steps of {plan.dataset.batch_size} on {jax.device_count()} "
         f"{jax.default_backend()} device(s); workdir {workdir}",
         highlight=False,
@@ -88,6 +91,7 @@ def train(
     summary = {
         **outcome,
         **environment.describe(),
+        "result": claims.judged(outcome["result"], identity.get("overrides", ())),
         "phases": phases,
         "wall_time": wall_time,
         "goodput": phases.get("train", 0.0) / wall_time,
@@ -152,14 +156,21 @@ def show_result(summary: Mapping[str, Any], workdir: Path, console: Console) -> 
     """Prints the final metrics, the result beside the claim, and where the report lies."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in summary["metrics"].items():
-        if value is not None and not name.startswith("train/"):
-            table.add_row(name, f"{value:.4f}")
+        if not name.startswith("train/"):
+            table.add_row(name, _written(value))
     console.print(table)
     result = summary.get("result")
-    if result and result["value"] is not None:
-        console.print(
-            f"[bold]{result['metric']} {result['value']:.4f}[/], reported "
-            f"{result['reported']:.4f} ({result['source']}), gap {result['gap']:+.4f}",
-            highlight=False,
-        )
+    if result and result["metric"] in summary["metrics"]:
+        said = f"[bold]{result['metric']} {_written(result['value'])}[/], reported "
+        said += f"{result['reported']:.4f} ({result['source']})"
+        if changed := result.get("changed"):
+            said += f" of the unchanged recipe, of which this run overrides {', '.join(changed)}"
+        elif result["gap"] is not None:
+            said += f", gap {result['gap']:+.4f}"
+        console.print(said, highlight=False)
     console.print(f"report: {workdir / 'report.html'}", highlight=False)
+
+
+def _written(value: float | None) -> str:
+    # A file has null for what is not finite.
+    return "nan" if value is None else f"{value:.4f}"

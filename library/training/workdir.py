@@ -8,7 +8,8 @@ from typing import Any
 import jax
 
 from library import files
-from library.config import ConfigError, differing, plain
+from library.config import ConfigError, check_finite, differing, plain
+from library.files import read_json
 
 # What may differ between two starts of one run: where things lie, and how they are spread.
 _OPERATIONAL = {
@@ -30,8 +31,10 @@ def open_workdir(path: Path, values: Mapping[str, Any], identity: Mapping[str, A
       identity: where the config came from: path, variant, overrides, command.
 
     Raises:
-      ConfigError: the path is a file or cannot be written, or holds a run of another config.
+      ConfigError: the path is a file or cannot be written, or holds a run of another config; or a
+        value of this one is not finite, so that config.json could not hold it.
     """
+    check_finite(values, "config")
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise ConfigError(f"workdir {path} is a file; name a directory")
@@ -69,21 +72,6 @@ def read_identity(path: Path) -> dict[str, Any]:
     return read_json(Path(path) / "config.json").get("_config", {})
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Reads one of a workdir's JSON files.
-
-    Raises:
-      ConfigError: it is absent or damaged.
-    """
-    if not path.is_file():
-        what = "does not exist" if not path.parent.is_dir() else f"has no {path.name}"
-        raise ConfigError(f"{path.parent} {what}; name the workdir of a run")
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise ConfigError(f"{path} is damaged: {error}") from error
-
-
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Writes a JSON file so that at every moment it is either the old one or the new one.
 
@@ -91,7 +79,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """
     if jax.process_index():
         return
-    files.write(path, json.dumps(values, indent=2) + "\n")
+    files.write(path, files.to_json(values, indent=2) + "\n")
 
 
 def _defining(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def keep(name: str, *, gflops: float, **found: Any) -> None:
     """
     known = read()
     known[name] = {**(found or known.get(name, {})), "gflops": _rounded(gflops)}
-    files.write(FILE, json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+    files.write(FILE, files.to_json(dict(sorted(known.items())), indent=1) + "\n")
 
 
 def _rounded(value: float) -> float:

@@ -51,6 +51,18 @@ def test_streams_begin_with_the_last_target_of_the_window_before(context, count)
     assert set(source.records[0]) == {"tokens"}
 
 
+@pytest.mark.parametrize("context", [1, 4, 5, 11, 22])
+def test_an_epoch_counts_each_token_once_however_its_windows_lie(context):
+    epochs = {
+        name: windows_of(LONG, context=context, windows=name).examples_per_epoch
+        for name in ("every", "streams")
+    }
+    assert epochs == dict.fromkeys(epochs, (len(LONG) - 1) // context)
+    whole = windows_of(LONG, context=context, windows="disjoint")
+    assert whole.examples_per_epoch == len(whole.records)
+    assert documents("a", "b", "c").examples_per_epoch == 3
+
+
 @pytest.mark.parametrize("context", [1, 2, 3, 4, 7, 11, 21, 22, 23, 40])
 def test_disjoint_windows_have_each_token_as_a_target_once(context):
     source = windows_of(LONG, context=context, windows="disjoint")

@@ -7,17 +7,24 @@ import pytest
 
 CONFIG = {
     "seed": 0,
-    "dataset": {"name": "cifar10", "train": "train", "test": "test", "batch_size": 100},
+    "dataset": {
+        "name": "cifar10",
+        "train": "train",
+        "test": "test",
+        "batch_size": 100,
+        "workers": 4,
+    },
     "augment": [{"name": "random_crop", "padding": 4}, {"name": "flip_lr"}],
     "model": {"name": "resnet.resnet18", "stem": "cifar"},
     "task": {"name": "classification"},
     "optimizer": {"name": "sgd", "learning_rate": 0.2, "nesterov": True},
     "total": "2 epochs",
+    "log_every": "10 steps",
     "reported": {"metric": "test/accuracy", "value": 0.9302, "source": "Someone, README"},
     "_config": {
         "path": "configs/cifar/resnet.py",
         "variant": "resnet18",
-        "overrides": {"optimizer.learning_rate": 0.2, "augment[0].padding": 4},
+        "overrides": {"dataset.workers": 4, "log_every": "10 steps"},
     },
 }
 SUMMARY = {

@@ -86,11 +86,31 @@ def test_many_differing_keys_are_capped_and_named(make_run, tmp_path, values):
 def test_a_damaged_run_is_named_and_left_out(make_run, tmp_path):
     make_run(tmp_path / "good")
     make_run(tmp_path / "bad<b>")
-    lines = (tmp_path / "bad<b>" / "metrics.jsonl").read_text().splitlines()
-    (tmp_path / "bad<b>" / "metrics.jsonl").write_text("\n".join(["{", *lines]))
+    (tmp_path / "bad<b>" / "summary.json").write_text("{")
     path = compare.compare(tmp_path)
     assert [row[0] for row in table_rows(path)] == ["run", "good"]
-    assert "bad&lt;b&gt;/metrics.jsonl, line 1: not JSON" in path.read_text()
+    assert "bad&lt;b&gt;/summary.json is damaged: Expecting property name" in path.read_text()
+
+
+def test_a_damaged_line_costs_a_run_no_more_than_itself(make_run, tmp_path):
+    make_run(tmp_path / "good")
+    log = make_run(tmp_path / "torn") / "metrics.jsonl"
+    log.write_text("{\n" + log.read_text())
+    good, torn = table_rows(compare.compare(tmp_path))[1:]
+    assert (good[0], good[-1]) == ("good", "finished")
+    assert (torn[0], torn[-1]) == ("torn", "finished (damaged lines)")
+    assert good[1:-1] == torn[1:-1]
+
+
+def test_the_claim_of_changed_recipes_is_that_of_the_unchanged_one(make_run, tmp_path, values):
+    config, _ = values
+    make_run(tmp_path / "a", config=json.loads(json.dumps(config)))
+    assert "Reported: 93.02% (Someone, README)</p>" in compare.compare(tmp_path).read_text()
+    for name, total in (("a", "1 epoch"), ("b", "2 epochs")):
+        config["_config"]["overrides"] = {"total": total}
+        make_run(tmp_path / "changed" / name, config=config)
+    said = "Reported: 93.02% (Someone, README), of the unchanged recipe</p>"
+    assert said in compare.compare(tmp_path / "changed").read_text()
 
 
 def test_runs_link_to_their_reports(make_run, tmp_path):
@@ -106,7 +126,7 @@ def test_no_runs_is_an_error(tmp_path, make_run):
         compare.compare(tmp_path / "absent")
     make_run(tmp_path / "a")
     (tmp_path / "a" / "config.json").write_text("[")
-    with pytest.raises(ConfigError, match=r"can be read: .*config\.json, line 1"):
+    with pytest.raises(ConfigError, match=r"can be read: .*config\.json is damaged: .*line 1"):
         compare.compare(tmp_path)
     assert not (tmp_path / "report.html").exists()
 

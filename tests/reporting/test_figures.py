@@ -1,9 +1,11 @@
 import io
 import itertools
+import os
 import subprocess
 import sys
 import warnings
 
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,6 +24,53 @@ def pixels(figure):
 def test_no_global_state_of_pyplot_is_touched():
     code = "import sys, library.reporting.report; sys.exit('matplotlib.pyplot' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# A notebook's backend that is not installed, an unwritable home, and settings that break drawing.
+ODD = {
+    "text.usetex": True,
+    "font.family": "NoSuchFont",
+    "figure.dpi": 30,
+    "image.lut": 3,
+    "lines.linewidth": 9,
+    "savefig.bbox": "tight",
+    "savefig.transparent": True,
+    "axes.titlesize": 40,
+    "legend.loc": "center",
+}
+
+
+def drawn():
+    x = np.arange(4.0)
+    curves = {"train/loss": (x, 1 / (1 + x)), "test/accuracy": (x, x / 8)}
+    confusion = np.arange(9).reshape(3, 3)
+    return [
+        figures.png(figures.learning_curves(curves, 2.0)),
+        figures.png(figures.confusion_matrix(confusion)),
+        figures.png(figures.compared([("a", curves)], ["train/loss"])),
+    ]
+
+
+def test_a_users_settings_of_matplotlib_change_no_figure():
+    with matplotlib.rc_context(ODD):
+        odd = drawn()
+        assert matplotlib.rcParams["text.usetex"]
+    assert odd == drawn()
+
+
+def test_a_users_backend_and_home_break_no_figure(tmp_path):
+    settings = tmp_path / "matplotlibrc"
+    settings.write_text("backend: nosuch\nno.such.key: 1\nfont.size: rubbish\ntext.usetex: True\n")
+    environment = {
+        **os.environ,
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MATPLOTLIBRC": str(settings),
+        "HOME": "/proc/nowhere",
+        "MPLCONFIGDIR": "/proc/nowhere",
+    }
+    code = "import library.reporting, os; from tests.reporting.test_figures import drawn; drawn()"
+    code += "; assert os.environ['MPLBACKEND'].startswith('module')"
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 def test_the_same_figure_is_the_same_file(tmp_path):

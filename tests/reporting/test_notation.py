@@ -51,6 +51,39 @@ def test_best_follows_the_metrics_direction_and_skips_what_is_not_finite():
     assert notation.best_of("test/accuracy", [0.1, math.nan, 0.3, 0.2]) == 0.3
     assert notation.best_of("test/loss", [math.inf, 0.5, 0.7]) == 0.5
     assert math.isnan(notation.best_of("test/loss", [math.nan]))
+    # Of a metric that no one knows there is no best, unless the config says which way is better.
+    assert math.isnan(notation.best_of("test/kl", [1.0, 2.0]))
+    assert notation.best_of("test/kl", [1.0, 2.0], "min") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("mode", "keys"),
+    {
+        "min": (
+            *("test/loss", "discriminator_loss", "test/error", "test/top5_error", "x/nll"),
+            *("x/fid", "x/bits_per_dim", "x/mse", "x/perplexity", "x/calibration_error"),
+            "x/negative_log_likelihood",
+        ),
+        "max": (
+            *("test/accuracy", "test_ema/top5", "anomaly/auroc", "x/recall", "x/inception_score"),
+            *("x/classes_covered", "x/density", "x/log_likelihood", "x/mean_average_precision"),
+        ),
+        None: ("test/kl", "train/gradient_norm", "train/learning_rate", "test/sparsity", "x/num"),
+    }.items(),
+)
+def test_what_is_better_follows_from_the_metric(mode, keys):
+    assert {key: notation.direction(key) for key in keys} == dict.fromkeys(keys, mode)
+    assert {key: notation.is_judged(key) for key in keys} == dict.fromkeys(keys, mode is not None)
+
+
+@pytest.mark.parametrize(("mode", "kept"), [("min", [4.0, 3.0, 1.0]), ("max", [4.0, 5.0])])
+def test_values_that_are_better_than_all_before(mode, kept):
+    best, found = None, []
+    for value in (math.nan, 4.0, math.inf, 3.0, -math.inf, 3.0, 5.0, 1.0):
+        if notation.is_better(value, best, mode):
+            best = value
+            found.append(value)
+    assert found == kept
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,25 @@ def test_the_results_page_is_exactly_this():
     assert f"| System{table}" == f"{ROWS}\n## Notes\n\n1. 20 epochs \\| raw\n"
 
 
+def test_a_row_of_another_recipe_has_no_gap():
+    overrides = {"total": "2 epochs", "dataset.workers": "4"}
+    row = made("r", "R", "mnist", "test/accuracy", 0.9, 0.5, overrides=overrides)
+    said = "| 90.00% of the unchanged recipe (A paper, table 2) | 50.00% | - |"
+    assert said in results.results_page([row])
+    assert "| 90.00% of the unchanged recipe | 50.00% | - |" in results.systems_table([row])
+    row["overrides"].pop("total")
+    assert "| 90.00% (A paper, table 2) | 50.00% | -40.00 **miss** |" in results.results_page([row])
+
+
+def test_the_record_of_another_recipe_has_no_gap(make_run, tmp_path, values):
+    config, summary = values
+    config["_config"]["overrides"] |= {"total": "2 epochs"}
+    run = make_run(tmp_path / "a", config=config, summary=summary)
+    record = results.record(run, name="r", system="R")
+    assert record["gap"] is None
+    assert record["reported"]["value"] == 0.9302
+
+
 def test_the_readmes_table_comes_from_the_same_records():
     table = results.systems_table(records())
     assert table.splitlines()[0] == "| System | Dataset | Metric | Reported | Ours | Gap | Config |"
@@ -98,7 +117,7 @@ def test_a_single_run_is_recorded(run):
         "system": "ResNet-18",
         "dataset": "cifar10",
         "config": "configs/cifar/resnet.py:resnet18",
-        "overrides": {"optimizer.learning_rate": 0.2, "augment.0.padding": 4},
+        "overrides": {"dataset.workers": 4, "log_every": "10 steps"},
         "reported": {"metric": "test/accuracy", "value": 0.9302, "source": "Someone, README"},
         "ours": record["ours"],
         "gap": record["gap"],

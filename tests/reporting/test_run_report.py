@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from library.config import ConfigError
-from library.reporting import page
+from library.reporting import figures, page
 from library.reporting.report import write_report
 
 _VOID = {"meta", "img", "wbr", "br", "link"}
@@ -62,8 +62,8 @@ def test_a_finished_run_is_reported_whole(run):
         "0123456789abcdef",
         "11,173,962",
         "f00d" * 16,
-        "padding: 4 ← overridden",
-        "learning_rate: 0.2 ← overridden",
+        "workers: 4 ← overridden",
+        "log_every: 10 steps ← overridden",
         "nesterov: true",
         "test/entropy one value, float32 1.25",
     ):
@@ -105,8 +105,28 @@ def test_an_unfinished_run_shows_its_values_so_far_and_its_torn_line(make_run, t
         log.write('{"step": 5')
     found = Checker(write_report(run))
     assert "Ours so far 92.00% Gap -1.02 points" in found.text
-    assert "metrics.jsonl: line 5, the last, was cut short" in found.text
+    assert "metrics.jsonl: line 5 is no row and is left out" in found.text
     assert "test_ema/accuracy 93.00% 93.00%" in found.text
+
+
+def test_a_claim_of_another_recipe_is_shown_without_a_gap(make_run, tmp_path, values):
+    config, summary = values
+    config["_config"]["overrides"] |= {"augment[0].padding": 4, "total": "2 epochs"}
+    found = Checker(write_report(make_run(tmp_path / "a", config=config, summary=summary)))
+    assert "Reported 93.02% Ours 92.67% Metric" in found.text
+    said = "Reported of the unchanged recipe: this run sets augment.0.padding, total"
+    assert said in found.text
+    assert "Gap" not in found.text
+    assert "padding: 4 ← overridden" in found.text
+
+
+def test_a_result_that_is_not_finite_is_no_gap(make_run, tmp_path, values):
+    config, summary = values
+    summary["result"] |= {"value": None, "gap": None}
+    summary["metrics"]["test/accuracy"] = None
+    log = [{"step": 40, "wall_time": 1.0, "test/accuracy": None}]
+    run = make_run(tmp_path / "a", config=config, summary=summary, log=log)
+    assert "Ours nan Gap - Metric" in Checker(write_report(run)).text
 
 
 def test_without_a_claim_there_is_no_gap(make_run, tmp_path, values):
@@ -117,6 +137,46 @@ def test_without_a_claim_there_is_no_gap(make_run, tmp_path, values):
     assert "Ours 92.67%" in found.text
     assert "Gap" not in found.text
     assert "Reported" not in found.text
+
+
+def test_what_was_left_out_is_counted(make_run, tmp_path, values):
+    config, summary = values
+    summary["skipped"] = {"steps": 3, "examples": 7}
+    found = Checker(write_report(make_run(tmp_path / "a", config=config, summary=summary)))
+    said = "Left out left out count of steps that were not finite 3 40 examples of training 7 -"
+    assert said in found.text
+    summary["skipped_examples"] = {
+        "train": {"count": 7, "of": 1_920},
+        "test": {"count": 0, "of": 9},
+    }
+    found = Checker(write_report(make_run(tmp_path / "b", config=config, summary=summary)))
+    assert "not finite 3 40 examples of train 7 1,920 Learning curves" in found.text
+    summary["skipped"], summary["skipped_examples"] = {"steps": 0, "examples": 0}, {}
+    found = Checker(write_report(make_run(tmp_path / "c", config=config, summary=summary)))
+    assert "Left out" not in found.text
+
+
+def test_a_rate_says_how_much_of_it_was_waiting(make_run, tmp_path, values):
+    config, summary = values
+    summary["waiting_for_data"] = 0.97
+    found = Checker(write_report(make_run(tmp_path / "a", config=config, summary=summary)))
+    said = "812 examples a second over the run, 97% of the time waiting for data."
+    assert said in found.text
+
+
+def test_a_figure_that_fails_costs_the_report_no_other(run, monkeypatch):
+    def fails(*arguments):
+        raise RuntimeError("latex could not be found\nand more")
+
+    monkeypatch.setattr(figures, "learning_curves", fails)
+    monkeypatch.setattr(figures, "mosaic", fails)
+    with pytest.warns(UserWarning, match="learning_curves could not be drawn: latex could not be"):
+        found = Checker(write_report(run))
+    assert "learning_curves could not be drawn: latex could not be found" in found.text
+    assert "and more" not in found.text
+    names = {p.stem for p in (run / "figures").glob("*.png")}
+    assert {"throughput", "test_confusion"} < names
+    assert found.tags.count("img") == len(names)
 
 
 def test_what_comes_from_outside_is_escaped(make_run, make_arrays, tmp_path, values):

@@ -96,3 +96,15 @@ def test_nothing_is_lost_of_a_run_that_stopped_by_itself(now):
     made = Clock()
     made.resume({"train": 5.0}, reached=4.5)
     assert "lost" not in made.read()
+
+
+def test_training_is_steps_and_their_wait_and_what_lies_between(now):
+    made = Clock()
+    with made.phase("data"):
+        now.passes(100)
+    with made.phase("loop"):
+        for name, seconds in (("compile", 50), ("wait", 3), ("train", 1), ("evaluate", 20)):
+            with made.phase(name):
+                now.passes(seconds)
+        now.passes(0.5)
+    assert made.training() == (4.5, 3.0)

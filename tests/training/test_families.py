@@ -130,3 +130,15 @@ def test_a_seed_makes_the_same_on_one_and_eight_devices(family, changes):
     assert np.mean(others != ours) > 0.1
     if "label" in changes:
         assert not np.array_equal(made(family, ONE, **changes | dict(label="0")), ours)
+
+
+@pytest.mark.parametrize("family", ["gpt", "lstm"])
+def test_an_epoch_of_text_passes_its_tokens_once(family, tmp_path):
+    values = families.config(family, total="1 epoch", evaluate={}, log_every="100%")
+    plan = make_plan(values, devices=ONE)
+    # 400 characters are 49 windows of 8 end to end, shuffled from any place or read in order.
+    assert plan.total_steps == 49 // 16
+    if family == "gpt":
+        tiny.run(plan, tmp_path)
+        (row,) = read_rows(tmp_path / "metrics.jsonl")
+        assert row["train/epoch"] == round(3 * 16 / 49, 4)

@@ -90,6 +90,29 @@ def test_a_line_cut_short_by_a_kill_is_left_out(tmp_path, cut):
     log = write(tmp_path, [4], resumed_at=3)
     log.close()
     assert [row["step"] for row in lines(tmp_path)] == [*[1, 2, 3][:whole], 4]
+    assert bool(log.problem) is (cut > 1)
+
+
+def test_lines_that_are_no_rows_are_kept_and_cost_no_others(tmp_path):
+    write(tmp_path, [1, 2, 3, 4]).close()
+    path = tmp_path / "metrics.jsonl"
+    whole = path.read_bytes().splitlines()
+    broken = [whole[1][:20], b"\xff\x00", b'["step"]']
+    path.write_bytes(b"\n".join([whole[0], *broken, *whole[2:], b'{"step": 5, "tr']))
+    log = write(tmp_path, [4], resumed_at=3)
+    log.close()
+    assert [row["step"] for row in lines(tmp_path)] == [1, 3, 4]
+    assert log.reached == 4.123
+    assert log.problem == (
+        "metrics.jsonl: lines 2, 3, 4, 7 are no rows and are kept in metrics.damaged.jsonl"
+    )
+    kept = b"\n".join([*broken, b'{"step": 5, "tr', b""])
+    assert (tmp_path / "metrics.damaged.jsonl").read_bytes() == kept
+    # What is damaged later joins what is kept.
+    path.write_bytes(path.read_bytes() + b"{\n")
+    write(tmp_path, [], resumed_at=4).close()
+    assert (tmp_path / "metrics.damaged.jsonl").read_bytes() == kept + b"{\n"
+    assert write(tmp_path, [], resumed_at=4).problem is None
 
 
 def test_no_log_is_no_rows(tmp_path):
@@ -101,6 +124,10 @@ def test_values_that_are_not_finite_can_be_read_again(tmp_path):
     log.close()
     (row,) = read_rows(tmp_path / "metrics.jsonl")
     assert math.isnan(row["train/loss"])
+    # Other programs refuse the NaN that Python would write.
+    assert lines(tmp_path) == [{"step": 1, "wall_time": 1.123, "train/loss": None}]
+    write(tmp_path, [2], resumed_at=1, value=lambda step: math.inf).close()
+    assert [row["train/loss"] for row in lines(tmp_path)] == [None, None]
 
 
 def test_of_several_processes_the_first_writes(tmp_path, monkeypatch):

@@ -386,14 +386,14 @@ def test_the_best_is_kept_wherever_it_was_measured(tmp_path, monkeypatch):
     assert int(leaves["state/step"]) == 10
 
 
-@pytest.mark.parametrize(("mode", "step"), [("max", 6), ("min", 4)])
-def test_the_best_may_be_the_least(tmp_path, monkeypatch, mode, step):
+@pytest.mark.parametrize(("metric", "step"), [("test/accuracy", 6), ("test/loss", 4)])
+def test_which_is_the_best_follows_from_the_metric(tmp_path, monkeypatch, metric, step):
     found = iter([float("nan"), 0.5, 0.7, 0.6, 0.5, 0.6])
-    monkeypatch.setattr(loop, "measured", lambda *a: {"test/loss": next(found)})
+    monkeypatch.setattr(loop, "measured", lambda *a: {metric: next(found)})
     plan = tiny.plan_on(
         1,
         evaluate=dict(test=dict(kind="metrics", every="2 steps")),
-        checkpoint=dict(every="100%", best="test/loss", mode=mode),
+        checkpoint=dict(every="100%", best=metric),
     )
     tiny.run(plan, tmp_path)
     assert checkpoints.load(tmp_path, which="best")[0] == step

@@ -288,6 +288,18 @@ def test_parts_that_do_not_fit_together(changes, said):
         ),
         (dict(checkpoint=dict(best="test/accuracy")), ["checkpoint.best='test/accuracy'"]),
         (
+            dict(checkpoint=dict(best="train/loss", mode="max")),
+            ["checkpoint.mode='max' would keep the worst 'train/loss'", "write 'min'"],
+        ),
+        (
+            dict(evaluate=dict(test=TEST), checkpoint=dict(best="test/accuracy", mode="min")),
+            ["checkpoint.mode='min' would keep the worst 'test/accuracy'", "write 'max'"],
+        ),
+        (
+            dict(checkpoint=dict(best="train/gradient_norm")),
+            ["checkpoint.best='train/gradient_norm'", "set checkpoint.mode to 'max' or 'min'"],
+        ),
+        (
             dict(evaluate=dict(test=TEST), checkpoint=dict(best="test_ema/accuracy")),
             ["'test_ema/accuracy' is measured nowhere"],
         ),

@@ -1,14 +1,17 @@
 """A workdir belongs to one config, and its files are whole."""
 
 import json
+import math
 import os
 
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
 from library.config import ConfigError
+from library.files import read_json
 from library.training import workdir
-from library.training.workdir import open_workdir, read_config, read_identity, read_json, write_json
+from library.training.workdir import open_workdir, read_config, read_identity, write_json
 
 VALUES = {
     "dataset": {"name": "tiny", "batch_size": 16, "workers": 0},
@@ -124,6 +127,28 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write_json(path, {"a": 2})
     assert read_json(path) == {"a": 1}
+
+
+def test_what_is_not_finite_is_null_in_a_file(tmp_path):
+    path = tmp_path / "summary.json"
+    values = {"a": math.nan, "b": [math.inf, {"c": -math.inf}], "d": (0.5, np.float64("nan"))}
+    write_json(path, values)
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    found = json.loads(path.read_text(), parse_constant=refuse)
+    assert found == {"a": None, "b": [None, {"c": None}], "d": [0.5, None]}
+    # Earlier versions wrote what Python writes.
+    path.write_text('{"a": Infinity}')
+    assert read_json(path) == {"a": math.inf}
+
+
+def test_a_config_that_a_file_cannot_hold_is_refused(tmp_path):
+    values = {**VALUES, "optimizer": {"betas": [0.9, math.inf]}}
+    with pytest.raises(ConfigError, match=r"config\.optimizer\.betas\.1=inf is not finite"):
+        open_workdir(tmp_path / "run", values, {})
+    assert not (tmp_path / "run").exists()
 
 
 def test_of_several_processes_the_first_writes(tmp_path, monkeypatch):
