@@ -2,14 +2,14 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-from tensorboardX import SummaryWriter
 
 from library import files
+from library.training.tracking import Events
 
 
 class Logger:
@@ -19,12 +19,16 @@ class Logger:
       reached: `wall_time` of the last row that was there before, 0 if there was none.
     """
 
-    def __init__(self, workdir: Path, *, resumed_at: int):
+    def __init__(self, workdir: Path, *, resumed_at: int, warn: Callable[[str], None] = print):
         """Opens the log, and drops the rows of steps that will be run again.
 
         Args:
           workdir: the run's directory.
           resumed_at: updates done by the state that the run goes on from.
+          warn: is told where TensorBoard's events cannot be written.
+
+        Raises:
+          OSError: metrics.jsonl cannot be written; `write` and `sync` raise it, too.
         """
         self.path = Path(workdir) / "metrics.jsonl"
         earlier = read_rows(self.path)
@@ -35,13 +39,7 @@ class Logger:
             return
         files.write(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
         self._file = self.path.open("a")
-        # The suffix keeps a restart within the same second from overwriting the earlier file.
-        self._events = SummaryWriter(
-            str(workdir),
-            purge_step=resumed_at + 1,
-            flush_secs=30,
-            filename_suffix=f".{resumed_at}",
-        )
+        self._events = Events(workdir, resumed_at=resumed_at, warn=warn)
 
     def write(self, step: int, wall_time: float, metrics: Mapping[str, float]) -> None:
         """Writes one row: step, wall_time in seconds, and metrics named "split/metric"."""
@@ -51,8 +49,7 @@ class Logger:
             return
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
-        for name, value in metrics.items():
-            self._events.add_scalar(name, value, step)
+        self._events.write(step, metrics)
 
     def sync(self) -> None:
         """Brings all rows to the disk: a checkpoint must not be newer than its rows."""
