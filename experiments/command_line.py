@@ -8,6 +8,7 @@ needed saving; 1 anything else.
 """
 
 import ast
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -16,6 +17,7 @@ import inspect
 import os
 import re
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -99,6 +101,27 @@ def run(
     except BaseException as ended:
         processes.abandon_unless(ended, (0, None, STOPPED))
         raise
+
+
+def leave_when_asked() -> None:
+    """Has a signal that asks a program to leave end it with STOPPED, as long as nothing is to save.
+
+    The loop saves first, and has handlers of its own. Of several processes, which are joined after
+    this, JAX's own service takes SIGTERM and tells the others; other signals come to it as that.
+    SIGINT stays Python's.
+    """
+
+    def leave(*_: object) -> None:
+        sys.exit(STOPPED)
+
+    def hand_on(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    asking = processes.stopping_signals()
+    for number in asking:
+        if number != signal.SIGINT:
+            direct = number == signal.SIGTERM or signal.SIGTERM not in asking
+            signal.signal(number, leave if direct else hand_on)
 
 
 def words() -> list[str]:
@@ -333,7 +356,9 @@ def _end(reason: Exception | str, code: int) -> NoReturn:
     # Lists of ours are indented; what libraries say at length becomes one line.
     if len(lines) > 2 and not all(line.startswith("  ") for line in lines[1:]):
         lines = [" ".join(line.strip() for line in lines)]
-    print("error: " + "\n".join(lines), file=sys.stderr)
+    # The code says it, too, where nobody reads this.
+    with contextlib.suppress(OSError):
+        print("error: " + "\n".join(lines), file=sys.stderr, flush=True)
     sys.exit(code)
 
 

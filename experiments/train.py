@@ -5,8 +5,6 @@ value of the config can be overridden: `--config.optimizer.learning_rate=0.2`. R
 again to go on with a run that was stopped.
 """
 
-import signal
-import sys
 import time
 
 _STARTED = time.perf_counter()
@@ -46,7 +44,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # The loop saves and leaves when it is asked to stop; before it there is nothing to save. Of
-    # several processes, which are joined after this, JAX's own service takes the signal.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(command_line.STOPPED))
+    command_line.leave_when_asked()
     command_line.run(main)

@@ -14,6 +14,7 @@ from typing import IO, NamedTuple
 
 from launch.job import Job, Run, shown
 from library.parallel import processes
+from library.streams import Lasting
 
 # Seconds that the others have to leave by themselves once one has ended badly.
 GRACE = 20
@@ -43,6 +44,8 @@ def run(job: Job, *, at_once: int, out: IO[str] = sys.stdout) -> int:
     started: list[subprocess.Popen] = []
     lock = threading.Lock()
     stopping = threading.Event()
+    # A terminal that goes away must not keep lines, and so the processes, waiting.
+    out = Lasting(out)
 
     def say(line: str) -> None:
         with lock:
@@ -163,7 +166,7 @@ def _handing_on(started: list, lock: threading.Lock, stopping: threading.Event) 
             if process.poll() is None:
                 _signal(process, signal.SIGTERM)
 
-    watched = (signal.SIGTERM, signal.SIGINT)
+    watched = processes.stopping_signals()
     previous = {number: signal.signal(number, hand_on) for number in watched}
     try:
         yield

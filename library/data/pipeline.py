@@ -8,7 +8,10 @@ loaded. Seeking to a step is arithmetic, and no iterator state needs saving.
 
 import functools
 import math
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -19,9 +22,12 @@ from absl import flags
 from library.config import ConfigError
 from library.data.preprocessing import CorruptExample
 from library.data.sources import Source
+from library.parallel import processes
 
 Example = dict[str, np.ndarray]
 PLACE = ("index", "row", "mask")
+# Seconds between looks whether a worker's parent lives, where its death is not told by itself.
+_PARENT_SEEN_EVERY = 1.0
 # (positions, batch size, number of examples) -> the row of the source at each.
 Order = Callable[[np.ndarray, int, int], np.ndarray]
 Preprocess = Callable[[dict[str, Any], np.random.Generator], dict[str, Any]]
@@ -300,13 +306,26 @@ def _iterate(examples, local: int, workers: int, threads: int) -> Iterator[Examp
             # Grain's workers read its flags, which nobody parses outside of our programs.
             flags.FLAGS.mark_as_parsed()
         options = grain.MultiprocessingOptions(num_workers=workers)
-        batches = batches.mp_prefetch(options, worker_init_fn=_leave_interrupts)
+        batches = batches.mp_prefetch(options, worker_init_fn=_live_with_parent)
     return iter(batches)
 
 
-def _leave_interrupts(worker: int, count: int) -> None:
-    # A keyboard's interrupt reaches every process; the loop answers it, and needs its batches.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _live_with_parent(worker: int, count: int) -> None:
+    """Has a worker process live as long as the one that it works for, no less and no more."""
+    # A keyboard, a terminal and many schedulers ask every process to leave; the loop answers, and
+    # needs its batches until then.
+    for number in processes.stopping_signals():
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()
+
+
+def _end_with_parent() -> None:
+    # Not PR_SET_PDEATHSIG: that comes with the end of the *thread* that started the worker.
+    parent = multiprocessing.parent_process()
+    while parent.is_alive() and os.getppid() == parent.pid:
+        parent.join(timeout=_PARENT_SEEN_EVERY)
+    # With the last of its processes gone, Python's resource tracker removes their shared memory.
+    os._exit(1)
 
 
 def load_all(loader: Loader, threads: int = 8) -> dict[str, np.ndarray]:

@@ -1,8 +1,10 @@
 """What an evaluator is handed: the task, the data and ways to run functions over it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Array
 
@@ -65,6 +67,40 @@ class Context(NamedTuple):
     def num_classes(self) -> int | None:
         """The number of classes, or None."""
         return None if self.label_names is None else len(self.label_names)
+
+
+def pausing(context: Context, pause: Callable[[], None]) -> Context:
+    """Returns a context whose evaluators pause before each batch.
+
+    They stay at most two batches ahead of the device, so that a pause is one.
+
+    Args:
+      context: of a run.
+      pause: what it raises ends an evaluation.
+    """
+
+    def before_each(batches: Callable[..., Iterable[Batch]]) -> Callable[..., Iterator[Batch]]:
+        def paused(*arguments, **options):
+            for batch in batches(*arguments, **options):
+                pause()
+                yield batch
+
+        return paused
+
+    def in_step(f: Callable[..., Metrics]) -> Callable[[TrainState, Batch], Metrics]:
+        compiled, in_flight = context.measure(f), deque()
+
+        def measure(state, batch):
+            in_flight.append(compiled(state, batch))
+            if len(in_flight) > 2:
+                jax.block_until_ready(in_flight.popleft())
+            return in_flight[-1]
+
+        return measure
+
+    return context._replace(
+        batches=before_each(context.batches), draws=before_each(context.draws), measure=in_step
+    )
 
 
 def collected(

@@ -4,7 +4,9 @@ A launcher says in the environment who belongs together; JAX's own service does 
 Slurm and on a TPU pod JAX finds the others by itself.
 """
 
+import contextlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Collection, Mapping
@@ -23,6 +25,9 @@ CLUSTER = "COMPENDIUM_CLUSTER"
 # A program that was asked to stop leaves with EX_TEMPFAIL of sysexits.h: it has saved, run the same
 # command again.
 STOPPED = 75
+# What asks a program to leave: a scheduler, a keyboard, a terminal or a connection that goes away,
+# or a limit on its time.
+_STOPPING = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
 CLUSTERS = ("slurm", "cloud_tpu")
 
 
@@ -50,6 +55,16 @@ def connect(environment: Mapping[str, str] | None = None) -> None:
     )
 
 
+def stopping_signals() -> tuple[signal.Signals, ...]:
+    """Returns the signals that ask this program to leave.
+
+    One that is ignored, as nohup and a shell's background jobs have it, is none of them; nor is
+    one that another library answers.
+    """
+    known = [signal.Signals[name] for name in _STOPPING if hasattr(signal, name)]
+    return tuple(n for n in known if signal.getsignal(n) not in (signal.SIG_IGN, None))
+
+
 def abandon_unless(ended: BaseException, codes: Collection[int | None]) -> None:
     """Leaves at once where a program failed that others belong to.
 
@@ -63,10 +78,12 @@ def abandon_unless(ended: BaseException, codes: Collection[int | None]) -> None:
     code = ended.code if isinstance(ended, SystemExit) else 1
     if code in codes or not _joined():
         return
-    if not isinstance(ended, SystemExit):
-        traceback.print_exception(ended)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    # The terminal may be gone; that keeps nobody from leaving.
+    with contextlib.suppress(OSError):
+        if not isinstance(ended, SystemExit):
+            traceback.print_exception(ended)
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code if isinstance(code, int) else 1)
 
 

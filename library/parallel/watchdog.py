@@ -50,12 +50,13 @@ class Watchdog:
             time.sleep(_INTERVAL)
             waiting = self._waiting
             if waiting and time.monotonic() > waiting[2]:
-                print(
-                    f"error: process {jax.process_index()} of {jax.process_count()} waited "
-                    f"{waiting[1]:.0f} s for {waiting[0]}; another one is stuck",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                with contextlib.suppress(OSError):
+                    print(
+                        f"error: process {jax.process_index()} of {jax.process_count()} waited "
+                        f"{waiting[1]:.0f} s for {waiting[0]}; another one is stuck",
+                        file=sys.stderr,
+                        flush=True,
+                    )
                 os._exit(1)
 
 

@@ -1,6 +1,7 @@
 """What a run leaves for its report beside the log: samples, arrays and sample predictions."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,16 @@ _SHOWN = 24
 
 
 def write(
-    plan: Plan, feed: Feed, state: TrainState, arrays: Mapping[str, np.ndarray], workdir: Path
+    plan: Plan,
+    feed: Feed,
+    state: TrainState,
+    arrays: Mapping[str, np.ndarray],
+    workdir: Path,
+    warn: Callable[[str], None],
 ) -> None:
     """Writes evaluation.npz, predictions.npz and augmented.npz, as far as the task has them.
+
+    What cannot be made is left out of the report, and a warning says so.
 
     Args:
       plan: the run.
@@ -30,28 +38,39 @@ def write(
       state: the final state.
       arrays: what the evaluators measured that are not single numbers.
       workdir: where the files go.
+      warn: shows a line to whoever watches the run.
+
+    Raises:
+      OSError: a file cannot be written.
     """
-    found = {"evaluation": dict(arrays)}
+    found: dict[str, Callable[[], Mapping[str, np.ndarray]]] = {"evaluation": lambda: arrays}
     if plan.recipe.evaluate and "probabilities" in plan.task.outputs:
         splits = [
             evaluator(k, v).spec.get("split", "test") for k, v in plan.recipe.evaluate.items()
         ]
         split = "test" if "test" in splits else splits[0]
-        found["predictions"] = predictions(plan, feed, state, split)
+        found["predictions"] = lambda: predictions(plan, feed, state, split)
     if plan.recipe.augment and plan.loader.blank.get("image", np.zeros(0)).ndim == 3:
-        found["augmented"] = augmented(plan, feed)
-    for name, values in found.items():
-        if values and jax.process_index() == 0:
-            _save(workdir / f"{name}.npz", values)
+        found["augmented"] = lambda: augmented(plan, feed)
+    for name, make in found.items():
+        with _spared(f"{name}.npz is not made", warn):
+            values = make()
+            if values and jax.process_index() == 0:
+                _save(workdir / f"{name}.npz", values)
 
 
 def keep_samples(
-    arrays: Mapping[str, np.ndarray], step: int, workdir: Path
+    arrays: Mapping[str, np.ndarray], step: int, workdir: Path, warn: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
     """Writes what can be looked at, images and text, to samples/NAME/STEP.npz and .png or .txt.
 
+    What cannot be drawn is left out, and `warn` is told.
+
     Returns:
       The other arrays.
+
+    Raises:
+      OSError: a file cannot be written.
     """
     others = {}
     for name, values in arrays.items():
@@ -63,7 +82,8 @@ def keep_samples(
             folder.mkdir(parents=True, exist_ok=True)
             _save(folder / f"{step:08d}.npz", {"values": values})
             if pictures:
-                mosaic.save(values, folder / f"{step:08d}.png")
+                with _spared(f"samples of {name} at step {step} are not drawn", warn):
+                    mosaic.save(values, folder / f"{step:08d}.png")
             else:
                 text = "\n\n".join(map(str, values)) + "\n"
                 files.write(folder / f"{step:08d}.txt", text)
@@ -114,6 +134,17 @@ def augmented(plan: Plan, feed: Feed, num_images: int = 6, num_views: int = 7) -
     shape = views[0].shape
     original = jax.image.resize(batch["image"] / np.float32(255), shape, "linear")
     return {"image": np.stack([on_device.pixels(None, original), *views], axis=1)}
+
+
+@contextlib.contextmanager
+def _spared(what: str, warn: Callable[[str], None]) -> Iterator[None]:
+    # A picture that fails does not cost the run. A disk that fails ends it, to be started again.
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        warn(f"{what}: {type(error).__name__}: {error}")
 
 
 def _save(path: Path, values: Mapping[str, np.ndarray]) -> None:

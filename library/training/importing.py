@@ -11,7 +11,7 @@ from flax.traverse_util import unflatten_dict
 
 from library import config
 from library.config import ConfigError
-from library.training import checkpoints, fine_tuning
+from library.training import checkpoints, fine_tuning, ownership
 from library.training.checkpoints import Checkpoints
 from library.training.recipe import make_plan
 from library.training.workdir import open_workdir, read_config, read_identity
@@ -97,16 +97,18 @@ def import_weights(
         devices=jax.devices()[:1],
     )
     _check_unused(workdir)
-    workdir = open_workdir(workdir, values, {**identity, "network": name.partition(".")[0]})
     fresh = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), plan.state)
     learnt = {key: tree for key, tree in variables.items() if key != "params"}
     state = fresh.replace(
         params=jax.tree.map(jnp.asarray, variables["params"]),
         variables={**fresh.variables, **jax.tree.map(jnp.asarray, learnt)},
     )
-    saved = Checkpoints(workdir)
-    saved.save(0, {"state": state}, {"weights": str(weights)}, best=False)
-    saved.close()
+    with ownership.owning(workdir, say):
+        _check_unused(workdir)
+        workdir = open_workdir(workdir, values, {**identity, "network": name.partition(".")[0]})
+        saved = Checkpoints(workdir)
+        saved.save(0, {"state": state}, {"weights": str(weights)}, best=False)
+        saved.close()
     return workdir
 
 

@@ -1,15 +1,15 @@
 """metrics.jsonl and TensorBoard events: every logged step once, whatever happens in between."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-from tensorboardX import SummaryWriter
 
 from library import files
 from library.reporting import runs
+from library.training.tracking import Events
 
 DAMAGED = "metrics.damaged.jsonl"
 
@@ -22,7 +22,7 @@ class Logger:
       problem: what is wrong with the rows that were there before, or None.
     """
 
-    def __init__(self, workdir: Path, *, resumed_at: int):
+    def __init__(self, workdir: Path, *, resumed_at: int, warn: Callable[[str], None] = print):
         """Opens the log, and drops the rows of steps that will be run again.
 
         Lines that are no rows are moved to metrics.damaged.jsonl.
@@ -30,6 +30,10 @@ class Logger:
         Args:
           workdir: the run's directory.
           resumed_at: updates done by the state that the run goes on from.
+          warn: is told where TensorBoard's events cannot be written.
+
+        Raises:
+          OSError: metrics.jsonl cannot be written; `write` and `sync` raise it, too.
         """
         self.path = Path(workdir) / "metrics.jsonl"
         earlier, damaged = runs.read_rows(self.path)
@@ -45,13 +49,7 @@ class Logger:
             _keep(self.path.with_name(DAMAGED), damaged.values())
         files.write(self.path, "".join(files.to_json(row) + "\n" for row in self.rows))
         self._file = self.path.open("a", encoding="utf-8")
-        # The suffix keeps a restart within the same second from overwriting the earlier file.
-        self._events = SummaryWriter(
-            str(workdir),
-            purge_step=resumed_at + 1,
-            flush_secs=30,
-            filename_suffix=f".{resumed_at}",
-        )
+        self._events = Events(workdir, resumed_at=resumed_at, warn=warn)
 
     def write(self, step: int, wall_time: float, metrics: Mapping[str, float]) -> None:
         """Writes one row: step, wall_time in seconds, and metrics named "split/metric"."""
@@ -61,8 +59,7 @@ class Logger:
             return
         self._file.write(files.to_json(row) + "\n")
         self._file.flush()
-        for name, value in metrics.items():
-            self._events.add_scalar(name, value, step)
+        self._events.write(step, metrics)
 
     def sync(self) -> None:
         """Brings all rows to the disk: a checkpoint must not be newer than its rows."""

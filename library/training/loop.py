@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from jaxtyping import PyTree
 from rich.console import Console
 
 from library import config, rng, task, trees
+from library.evaluation.context import pausing
 from library.parallel.watchdog import STEP, WATCHDOG
 from library.reporting import notation, runs
 from library.summaries import summarize
@@ -98,30 +100,31 @@ def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
         feed = Feed(plan)
     keep = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint").keep
     checkpoints = Checkpoints(workdir, keep=keep)
-    run = _Run(plan, workdir, feed, checkpoints, clock, console, Profiler(traced, workdir))
+    profiler = Profiler(traced, workdir)
+    run = _Run(plan, workdir, feed, checkpoints, clock, console, profiler, stop_asked)
     with clock.phase("compile"):
         carry = initial_carry(plan, feed)
     with clock.phase("checkpoint"):
         restored = checkpoints.restore(_saved(carry))
-    start, best = 0, None
+    start = 0
     if restored:
-        carry = carry._replace(**restored.carry)
-        start, best = restored.step, restored.progress["best"]
-        run.recall(restored.progress.get("warnings", []))
+        carry, start = carry._replace(**restored.carry), restored.step
+        run.recall(restored.progress)
         run.before = restored.progress.get("timed_steps", start)
         console.print(f"resuming at step {start}")
     elif plan.recipe.init_from:
         grids = functools.partial(fine_tuning.patch_grids, plan)
         state = fine_tuning.initialise(plan.recipe.init_from, carry.state, console, grids)
         carry = carry._replace(state=state)
-    log = Logger(workdir, resumed_at=start)
     run.reached = start
+    # What was due at the step and is not done is done again, and its row is written anew.
+    log = Logger(workdir, resumed_at=start - run.due, warn=run._warn)
     if log.problem:
         run._warn(log.problem)
     run.tracker = Tracker(plan.recipe.wandb, workdir, dataclasses.asdict(plan.recipe), run._warn)
     clock.resume(restored.progress["phases"] if restored else {}, reached=log.reached)
     try:
-        return run.to_the_end(carry, start, best, log, stop_asked)
+        return run.to_the_end(carry, start, log)
     except Exception:
         # What is being written is whole before the program ends, unless others are gone.
         if jax.process_count() == 1:
@@ -139,12 +142,17 @@ def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
 class _Run:
     """The loop itself, and what it does at steps that are due."""
 
-    def __init__(self, plan, workdir, feed, checkpoints, clock, console, profiler):
+    def __init__(self, plan, workdir, feed, checkpoints, clock, console, profiler, stop_asked):
         self.plan, self.workdir, self.feed = plan, workdir, feed
         self.checkpoints, self.clock, self.console = checkpoints, clock, console
         self.profiler, self.tracker = profiler, None
+        self.stop_asked, self.stopping = stop_asked, False
+        self.best: float | None = None
+        # Whether what is due at the last step, `reached`, has yet to be done.
+        self.due = False
         self.checkpointing = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint")
         self.direction = self.checkpointing.direction()
+        self.judged = _judged(plan.recipe, self.checkpointing)
         self.log_every = plan.steps(plan.recipe.log_every)
         self.save_every = plan.steps(self.checkpointing.every)
         self.arrays: dict[str, np.ndarray] = {}
@@ -157,23 +165,47 @@ class _Run:
         self.took: dict[str, float] = {}
         self.pace: Pace | None = None
         self.startup: float | None = None
-        self.evaluations = evaluations(plan, feed, warn=self._warn)
+        self.evaluations = evaluations(plan, feed, warn=self._warn, pause=self._pause)
 
-    def recall(self, warnings: list[dict[str, Any]]) -> None:
-        """Takes up the warnings that a checkpoint holds, before those of this start."""
+    def recall(self, progress: Mapping[str, Any]) -> None:
+        """Takes up what a checkpoint holds beside the carry; its warnings come first."""
+        warnings = progress.get("warnings", [])
         told = {each["text"] for each in warnings}
         self.warnings = [*warnings, *(each for each in self.warnings if each["text"] not in told)]
+        self.best, self.due = progress["best"], progress.get("due", False)
+        if self.best is not None and progress.get("judged", self.judged) != self.judged:
+            self._warn(f"the best so far, {self.best:.6g}, was judged otherwise and counts no more")
+            self.best = None
 
-    def to_the_end(self, carry, start, best, log, stop_asked) -> dict[str, Any]:
-        plan, clock = self.plan, self.clock
-        self.best, self.log = best, log
-        self.first = self.reached = start
+    def to_the_end(self, carry, start, log) -> dict[str, Any]:
+        self.start = self.first = self.reached = start
+        self.carry, self.log = carry, log
+        try:
+            compiled = self._steps(start)
+            return self._finish(self.carry, compiled)
+        except (NonFiniteError, CheckpointError):
+            raise
+        except Preempted:
+            self._save(self.reached, self.carry, best=False)
+            self.close()
+            raise Preempted(
+                f"asked to stop: saved at step {self.reached}; run the same command again"
+            ) from None
+        except Exception:
+            self._keep()
+            raise
+
+    def _steps(self, start: int) -> int:
+        """Makes the steps that are left; returns how often the step was compiled."""
+        plan, clock, carry = self.plan, self.clock, self.carry
         several = plan.recipe.steps_per_call > 1
         update = plan.strategy.update(functools.partial(steps if several else step, plan), carry)
         batches = self.feed.train(start, self._calls(start) if several else None)
         in_flight, reached = deque(), start
         display = Display(self.console, total=plan.total_steps, start=start)
         with display, clock.phase("loop"):
+            if self.due:
+                carry = self._at(start, carry, display)
             for count, done in enumerate(self._calls(start), 1):
                 self.profiler.before(reached + 1)
                 reached = done
@@ -187,14 +219,14 @@ class _Run:
                         # The host stays two calls ahead, no more, so that a signal is answered.
                         with WATCHDOG.limit(f"step {done}", STEP):
                             jax.block_until_ready(in_flight.popleft())
+                self.reached, self.carry, self.due = done, carry, True
                 if count == 1:
                     self.first = self.reached = done
                     self.began = self.logged = self._timing()
                     self._note_startup()
                 self.profiler.after(done, carry)
-                carry = self._at(done, carry, display, functools.partial(stop_asked, count))
-        compiled = update._cache_size() if start < plan.total_steps else 0
-        return self._finish(carry, compiled)
+                carry = self._at(done, carry, display)
+        return update._cache_size() if start < plan.total_steps else 0
 
     def _calls(self, start: int) -> Iterator[int]:
         """Yields the steps done after each call: all that is due is due at the end of one."""
@@ -207,10 +239,9 @@ class _Run:
             after=self.profiler.bounds,
         )
 
-    def _at(self, done: int, carry: Carry, display: Display, stop_asked) -> Carry:
+    def _at(self, done: int, carry: Carry, display: Display) -> Carry:
         """Does what is due after a step: log, evaluate, save; stops where asked to."""
-        row, self.reached = {}, done
-        last = done == self.plan.total_steps
+        row, last = {}, done == self.plan.total_steps
         if done % self.log_every == 0 or last:
             carry, row = self._train_row(done, carry)
         for name, evaluation in self.evaluations.items():
@@ -223,13 +254,39 @@ class _Run:
             display.show(done, row, self.pace)
         else:
             display.advance(done)
-        stopping, best = stop_asked(), self._is_best(row)
+        self.carry, self.due = carry, False
+        self._note_loss()
+        stopping, best = self._stop_asked(), self._is_best(row)
         if done % self.save_every == 0 or last or stopping or best:
             self._save(done, carry, best)
         if stopping and not last:
-            self.close()
-            raise Preempted(f"asked to stop: saved at step {done}; run the same command again")
+            raise Preempted
         return carry
+
+    def _note_loss(self) -> None:
+        lost = getattr(self.console.file, "lost", None)
+        if lost is not None:
+            self._warn(f"what the run prints can no longer be written: {lost.strerror or lost}")
+
+    def _stop_asked(self) -> bool:
+        self.stopping = self.stopping or self.stop_asked()
+        return self.stopping
+
+    def _pause(self) -> None:
+        """Leaves an evaluation where the run is asked to stop; it is made again, as a whole."""
+        if self._stop_asked():
+            raise Preempted
+
+    def _keep(self) -> None:
+        """Saves the state of the last step, if it can, before an error ends the run."""
+        # A process that fails alone would wait for the others, and they for it.
+        if self.reached == self.start or jax.process_count() > 1:
+            return
+        # What failed may have taken the state with it, or the disk.
+        with contextlib.suppress(Exception):
+            self._save(self.reached, self.carry, best=False)
+            self.checkpoints.wait()
+            self.console.print(f"the state after step {self.reached} is saved")
 
     def _note_startup(self) -> None:
         phases, self.startup = self.clock.read(), round(self.clock.total(), 3)
@@ -269,9 +326,10 @@ class _Run:
     ) -> dict[str, float]:
         before = self.clock.read().get("evaluate", 0.0)
         with self.clock.phase("evaluate"):
+            self._pause()
             found = measured(name, evaluation, state)
             arrays = {k: v for k, v in found.items() if np.ndim(v)}
-            self.arrays |= artifacts.keep_samples(arrays, done, self.workdir)
+            self.arrays |= artifacts.keep_samples(arrays, done, self.workdir, self._warn)
         self.evaluated.add(name)
         self.took[name] = self.clock.seconds["evaluate"] - before
         return {k: float(v) for k, v in found.items() if not np.ndim(v)}
@@ -294,14 +352,19 @@ class _Run:
         self._check(carry)
         with self.clock.phase("checkpoint"):
             self.log.sync()
-            self.checkpoints.save(done, _saved(carry), self._progress(), best=best)
+            self.checkpoints.save(done, _saved(carry), self._progress(self.due), best=best)
 
-    def _progress(self) -> dict[str, Any]:
+    def _progress(self, due: bool) -> dict[str, Any]:
         # It is written while the run goes on, and may warn of more.
         warnings = [*self.warnings]
-        timed = self._timing().steps
-        phases = self.clock.read()
-        return {"best": self.best, "phases": phases, "timed_steps": timed, "warnings": warnings}
+        return {
+            "best": self.best,
+            "judged": self.judged,
+            "phases": self.clock.read(),
+            "timed_steps": self._timing().steps,
+            "warnings": warnings,
+            "due": due,
+        }
 
     def _check(self, carry: Carry) -> None:
         """Raises NonFiniteError, with the last good state saved, if a step was not finite."""
@@ -313,7 +376,7 @@ class _Run:
         named = [n for n, flag in zip(names, broken) if flag] if len(names) == len(broken) else []
         shown = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
         if good:
-            self.checkpoints.save(good, _saved(carry), self._progress(), best=False)
+            self.checkpoints.save(good, _saved(carry), self._progress(False), best=False)
         self.close()
         saved = f"; the state after step {good} is saved" if good else ""
         raise NonFiniteError(
@@ -328,7 +391,9 @@ class _Run:
             if name not in self.evaluated:
                 self._evaluate(self.plan.total_steps, name, evaluation, carry.state)
         with self.clock.phase("evaluate"):
-            artifacts.write(self.plan, self.feed, carry.state, self.arrays, self.workdir)
+            artifacts.write(
+                self.plan, self.feed, carry.state, self.arrays, self.workdir, self._warn
+            )
         with self.clock.phase("checkpoint"):
             self.checkpoints.wait()
         summary = self._summary(carry, compiled)
@@ -446,10 +511,20 @@ def _saved(carry: Carry) -> dict[str, PyTree]:
 
 
 def evaluations(
-    plan: Plan, feed: Feed, warn: Callable[[str], None] = print
+    plan: Plan,
+    feed: Feed,
+    warn: Callable[[str], None] = print,
+    pause: Callable[[], None] = lambda: None,
 ) -> dict[str, Evaluation]:
-    """Builds the evaluators that a config names, with their intervals in steps."""
-    context, built = feed.context(warn=warn), {}
+    """Builds the evaluators that a config names, with their intervals in steps.
+
+    Args:
+      plan: the run.
+      feed: its data.
+      warn: shows a line to whoever watches the run.
+      pause: called before each of their batches; what it raises ends the evaluation.
+    """
+    context, built = pausing(feed.context(warn=warn), pause), {}
     for name, spec in plan.recipe.evaluate.items():
         entry = evaluator(name, spec)
         measure = config.build(entry.spec, "library.evaluation", "evaluator", context=context)
@@ -463,6 +538,15 @@ def measured(name: str, evaluation: Evaluation, state: TrainState) -> dict[str, 
     if state.ema is not None:
         found[f"{name}_ema"] = evaluation.measure(task.averaged(state))
     return {f"{n}/{k}": v for n, values in found.items() for k, v in values.items()}
+
+
+def _judged(recipe: Recipe, checkpointing: Checkpointing) -> list[Any]:
+    """Returns what the best checkpoint is chosen by, as JSON has it."""
+    name = (checkpointing.best or "").rpartition("/")[0].removesuffix("_ema")
+    spec = {k: v for k, v in recipe.evaluate.get(name, {}).items() if k != "every"}
+    split = recipe.splits.get(spec.get("split"))
+    judged = config.plain([checkpointing.best, checkpointing.direction(), spec, split])
+    return json.loads(json.dumps(judged))
 
 
 def _best(rows: list[dict[str, Any]], recipe: Recipe) -> dict[str, float]:

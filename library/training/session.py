@@ -15,8 +15,9 @@ from library.data.preprocessing import CorruptExample
 from library.files import read_json
 from library.parallel.processes import STOPPED
 from library.reporting import claims, report
+from library.streams import Lasting
 from library.task import TrainState
-from library.training import environment, fine_tuning, loop, restoring
+from library.training import environment, fine_tuning, loop, ownership, restoring
 from library.training.checkpoints import CheckpointError
 from library.training.clock import Clock
 from library.training.feed import Feed
@@ -44,8 +45,9 @@ def train(
       traced: the steps to profile, if any.
 
     Raises:
-      ConfigError: the config or the workdir was not understood.
+      ConfigError: the config or the workdir was not understood, or another run owns the workdir.
     """
+    console.file = Lasting(console.file)
     environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
     with clock.phase("build"):
         try:
@@ -58,14 +60,19 @@ def train(
             )
         if plan.recipe.init_from and not (workdir / "checkpoints").is_dir():
             fine_tuning.check(plan.recipe.init_from, plan)
-        workdir = open_workdir(workdir, values, identity)
     # Of several processes all show errors, and only the first all else.
     shown = console if jax.process_index() == 0 else Console(quiet=True)
+    with ownership.owning(workdir, shown.print):
+        workdir = open_workdir(workdir, values, identity)
+        return _train(plan, identity, workdir, clock, console, shown, traced)
+
+
+def _train(plan, identity, workdir, clock, console, shown, traced) -> int:
     finished = workdir / "summary.json"
     if finished.is_file():
         shown.print(f"{workdir} holds a finished run of this config; nothing to do")
-        if jax.process_index() == 0 and not (workdir / "report.html").is_file():
-            report.write_report(workdir)
+        if not (workdir / "report.html").is_file():
+            _report(workdir, shown)
         summary = read_json(finished)
         result = claims.judged(summary.get("result"), identity.get("overrides", ()))
         show_result({**summary, "result": result}, workdir, shown)
@@ -99,10 +106,22 @@ def train(
     }
     write_json(finished, summary)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if jax.process_index() == 0:
-        report.write_report(workdir)
+    _report(workdir, shown)
     show_result(summary, workdir, shown)
     return 0
+
+
+def _report(workdir: Path, console: Console) -> None:
+    # The run is finished, and whole; its pictures can be drawn at any time.
+    try:
+        if jax.process_index() == 0:
+            report.write_report(workdir)
+    except Exception as error:
+        console.print(
+            f"[yellow]warning:[/] the report could not be drawn: {type(error).__name__}: {error}. "
+            f"python -m experiments.report --workdir={workdir} draws it again",
+            highlight=False,
+        )
 
 
 class Trained(NamedTuple):

@@ -20,6 +20,15 @@ _OPERATIONAL = {
     "wandb": (),
     "on_nonfinite": (),
 }
+# What may differ, too, while a run is unfinished: what is measured, logged, kept and claimed.
+_OBSERVING = {
+    "dataset": ("eval_batch_size",),
+    "evaluate": (),
+    "splits": (),
+    "log_every": (),
+    "checkpoint": (),
+    "reported": (),
+}
 
 
 def open_workdir(path: Path, values: Mapping[str, Any], identity: Mapping[str, Any]) -> Path:
@@ -40,14 +49,7 @@ def open_workdir(path: Path, values: Mapping[str, Any], identity: Mapping[str, A
         raise ConfigError(f"workdir {path} is a file; name a directory")
     recorded = path / "config.json"
     if recorded.is_file():
-        lines = differing(_defining(values), _defining(read_config(path)))
-        if lines:
-            raise ConfigError(
-                f"workdir {path} belongs to another config, which differs in "
-                + "; ".join(lines[:8])
-                + ("; ..." if len(lines) > 8 else "")
-                + ". Name another workdir"
-            )
+        _check_same_run(path, values, read_config(path))
     try:
         path.mkdir(parents=True, exist_ok=True)
         write_json(recorded, {**plain(values), "_config": plain(identity)})
@@ -82,9 +84,29 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     files.write(path, files.to_json(values, indent=2) + "\n")
 
 
-def _defining(values: Mapping[str, Any]) -> dict[str, Any]:
+def _check_same_run(path: Path, values: Mapping[str, Any], recorded: Mapping[str, Any]) -> None:
+    training = differing(*(_defining(v, _OPERATIONAL, _OBSERVING) for v in (values, recorded)))
+    finished = (path / "summary.json").is_file()
+    lines = differing(*(_defining(v, _OPERATIONAL) for v in (values, recorded)))
+    lines = lines if finished else training
+    if not lines:
+        return
+    shown = "; ".join(lines[:8]) + ("; ..." if len(lines) > 8 else "")
+    if training:
+        raise ConfigError(
+            f"workdir {path} belongs to another config, which differs in {shown}. "
+            "Name another workdir"
+        )
+    raise ConfigError(
+        f"workdir {path} holds a finished run, and differs in {shown}. "
+        f"python -m experiments.evaluate --workdir={path} with the same --config.KEY=VALUE "
+        "measures it; else name another workdir"
+    )
+
+
+def _defining(values: Mapping[str, Any], *left_out: Mapping[str, Any]) -> dict[str, Any]:
     kept = json.loads(json.dumps(plain(values)))
-    for key, inner in _OPERATIONAL.items():
+    for key, inner in (item for table in left_out for item in table.items()):
         if not inner:
             kept.pop(key, None)
         elif isinstance(kept.get(key), dict):

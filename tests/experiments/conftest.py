@@ -13,6 +13,7 @@ import pytest
 from absl import flags
 
 from experiments import command_line
+from library.parallel import processes
 from library.training import session
 from tests.xla import QUICK
 
@@ -51,7 +52,9 @@ def program(monkeypatch, capsys):
             with pytest.raises(SystemExit) as ended:
                 runpy.run_module(f"experiments.{name}", run_name="__main__")
         finally:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for number in processes.stopping_signals():
+                if number != signal.SIGINT:
+                    signal.signal(number, signal.SIG_DFL)
             command_line._overrides.clear()
             # What a program defines is filed under the name it was started by.
             for flag in list(flags.FLAGS.flags_by_module_dict().get(str(path), ())):

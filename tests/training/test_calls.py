@@ -89,7 +89,7 @@ def test_a_stopped_run_goes_on_with_calls_of_another_length(tmp_path, monkeypatc
     def watch():
         class Asking:
             def __enter__(self):
-                return lambda count: asked.append(count) or len(asked) == 3
+                return lambda: asked.append(True) or len(asked) == 3
 
             def __exit__(self, *_):
                 pass
@@ -100,7 +100,8 @@ def test_a_stopped_run_goes_on_with_calls_of_another_length(tmp_path, monkeypatc
     plan = tiny.plan_on(1, dataset=ON_DEVICE, steps_per_call=4, **EVERYTHING)
     with pytest.raises(loop.Preempted, match="saved at step 8"):
         tiny.run(plan, tmp_path / "stopped")
-    assert asked == [1, 2, 3]
+    # After 1, 5 and 8 steps, there before the evaluation that is due.
+    assert len(asked) == 3
     plan = tiny.plan_on(1, dataset=ON_DEVICE, steps_per_call=3, **EVERYTHING)
     got = tiny.run(plan, tmp_path / "stopped")
     assert got["state_sha256"] == expected["state_sha256"]

@@ -57,6 +57,33 @@ def test_what_concerns_only_the_running_may_differ(tmp_path):
     assert read_config(tmp_path) == values
 
 
+OBSERVING = dict(
+    dataset=dict(eval_batch_size=4),
+    evaluate=dict(test=dict(kind="metrics")),
+    splits=dict(half=dict(split="test[:50%]")),
+    log_every="5 steps",
+    checkpoint=dict(keep=3, best="test/accuracy"),
+    reported=dict(metric="test/accuracy", value=0.5, source="a table"),
+)
+
+
+def test_what_does_not_change_the_training_may_differ_until_the_run_is_finished(tmp_path):
+    open_workdir(tmp_path, VALUES, {})
+    values = changed(**OBSERVING)
+    open_workdir(tmp_path, values, {})
+    assert read_config(tmp_path) == values
+    with pytest.raises(ConfigError, match=r"differs in seed: 1 here, 0 there\. Name another"):
+        open_workdir(tmp_path, changed(**OBSERVING, seed=1), {})
+    write_json(tmp_path / "summary.json", {})
+    open_workdir(tmp_path, changed(**OBSERVING, compile_cache=None), {})
+    # It would look as if it had been measured.
+    with pytest.raises(ConfigError, match="holds a finished run, and differs in") as caught:
+        open_workdir(tmp_path, changed(**{**OBSERVING, "log_every": "7 steps"}), {})
+    assert "log_every: '7 steps' here, '5 steps' there" in str(caught.value)
+    assert f"python -m experiments.evaluate --workdir={tmp_path}" in str(caught.value)
+    assert read_config(tmp_path)["log_every"] == "5 steps"
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

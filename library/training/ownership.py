@@ -1,0 +1,265 @@
+"""A workdir has one owner: the run that writes to it, as its file `owner.json` says.
+
+The file holds who owns it; its time of change is the owner's heartbeat. A second start would drop
+the rows and checkpoints that the first one makes, and so is refused while the first one lives. An
+owner that died is followed at once where its death can be seen, on the same system, and elsewhere
+once its heartbeat has been missing for `STALE` seconds.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from library.config import ConfigError
+
+NAME = "owner.json"
+# Seconds: between heartbeats, without one until an owner elsewhere counts as dead, between looks.
+HEARTBEAT, STALE, _LOOK = 20.0, 180.0, 1.0
+_LONGEST = 1024
+
+
+@contextlib.contextmanager
+def owning(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Owns a workdir, made if need be, for as long as the context is open.
+
+    The first of several processes owns it for all. While the run goes on, a process that finds
+    that another run has taken the workdir leaves at once, with exit code 1 and nothing written.
+
+    Args:
+      workdir: the directory of the run.
+      say: is told of a wait for an owner that may be dead.
+
+    Raises:
+      ConfigError: another run owns it, or it cannot be written.
+    """
+    owner = _Owner(Path(workdir)) if jax.process_index() == 0 else None
+    waited = 0.0
+    try:
+        while True:
+            left, refusal = _shared(owner.claim) if owner else _shared(None)
+            if refusal:
+                raise ConfigError(refusal)
+            if left <= 0:
+                break
+            if not waited:
+                say(f"{workdir}: waits up to {left:.0f} s for the run that may still own it")
+            waited += _LOOK
+            time.sleep(_LOOK)
+        if owner:
+            owner.keep()
+        yield
+    finally:
+        if owner:
+            owner.release()
+
+
+class _Owner:
+    """This process as the owner of a workdir."""
+
+    def __init__(self, workdir: Path):
+        self._workdir, self._path = workdir, workdir / NAME
+        self._record = {**_this_process(), "token": secrets.token_hex(8)}
+        self._ended = threading.Event()
+        # What was first seen of an owner elsewhere, its age in seconds, and when that was.
+        self._seen: tuple[Any, float, float] | None = None
+
+    def claim(self) -> tuple[float, str]:
+        """Takes the workdir if nobody has it, or nobody that lives.
+
+        Returns:
+          Seconds until the present owner counts as dead, 0 once the workdir is taken, and why
+          it is refused, or nothing.
+        """
+        try:
+            self._workdir.mkdir(parents=True, exist_ok=True)
+            return self._try()
+        except FileExistsError:
+            return 0, f"workdir {self._workdir} is a file; name a directory"
+        except FileNotFoundError:
+            # The present owner has just given it up.
+            return _LOOK, ""
+        except OSError as error:
+            return 0, f"workdir {self._workdir} cannot be written: {error.strerror}"
+
+    def keep(self) -> None:
+        """Lets the heart beat until `release`."""
+        threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
+
+    def release(self) -> None:
+        """Gives the workdir up, if it is owned."""
+        self._ended.set()
+        with contextlib.suppress(OSError):
+            if _read(self._path) == self._record:
+                self._path.unlink()
+
+    def _try(self) -> tuple[float, str]:
+        content = json.dumps(self._record).encode()
+        try:
+            number = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileExistsError:
+            return self._follow(content)
+        with os.fdopen(number, "wb") as file:
+            self._write(file, content)
+        return 0, ""
+
+    def _write(self, file: IO[bytes], content: bytes) -> None:
+        try:
+            file.write(content)
+            file.flush()
+        except OSError:
+            # Half of it would be an owner that nobody knows.
+            self._path.unlink(missing_ok=True)
+            raise
+
+    def _follow(self, content: bytes) -> tuple[float, str]:
+        """Takes the place of an owner that is dead, or tells how long it may yet live."""
+        found, changed = _read(self._path), self._path.stat().st_mtime_ns
+        left = self._seconds_left(found, changed)
+        if left == 0:
+            return self._replace(found, content)
+        beaten = self._seen is not None and self._seen[0] != (found, changed)
+        if left is None or beaten:
+            host, pid = found.get("host", "another host"), found.get("pid", "unknown")
+            return 0, (
+                f"workdir {self._workdir} belongs to a run that goes on, process {pid} on {host}; "
+                "wait for its end, or name another workdir"
+            )
+        return left, ""
+
+    def _seconds_left(self, found: dict[str, Any], changed: int) -> float | None:
+        """Returns the seconds until an owner counts as dead; None of one that certainly lives."""
+        if found.get("place") == self._record["place"]:
+            return None if _lives(found["pid"], found["started"]) else 0
+        if self._seen is None:
+            # What was before is measured by the file system's clock. That may have been set anew,
+            # so that a beat or two are waited for in any case.
+            age = max((_clock(self._workdir) - changed) / 1e9, 0)
+            self._seen = ((found, changed), age, time.monotonic())
+        watched = time.monotonic() - self._seen[2]
+        return max(STALE - self._seen[1] - watched, 2 * HEARTBEAT - watched, 0)
+
+    def _replace(self, found: dict[str, Any], content: bytes) -> tuple[float, str]:
+        """Writes this owner over a dead one, unless another has been faster."""
+        with self._path.open("r+b") as file:
+            # Released with the process; where the file system has no locks, the look below decides.
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if _parse(file.read()) != found:
+                return _LOOK, ""
+            file.seek(0)
+            file.truncate()
+            self._write(file, content)
+        time.sleep(0 if found.get("place") == self._record["place"] else _LOOK)
+        return (0, "") if _read(self._path) == self._record else (_LOOK, "")
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT):
+            try:
+                found = _read(self._path)
+                if found == self._record:
+                    os.utime(self._path)
+                    continue
+            except OSError:
+                # Removed by hand, or a file system that is away; the next beat tells more.
+                found = None
+            if found and not self._ended.is_set():
+                _leave(self._workdir, found)
+            elif not self._ended.is_set():
+                with contextlib.suppress(OSError):
+                    self._try()
+
+
+def _leave(workdir: Path, found: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):
+        line = (
+            f"error: {workdir} was taken by process {found.get('pid')} on {found.get('host')}, "
+            "since this run's heartbeat was missing; it ends here\n"
+        )
+        sys.stderr.write(line)
+        sys.stderr.flush()
+    os._exit(1)
+
+
+def _this_process() -> dict[str, Any]:
+    """Returns host and pid, what tells this process from a later one, and the system it is seen on.
+
+    Containers may share a host's name, and pids; a system is one start of one kernel, and its pids
+    are those of one namespace.
+    """
+    place = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        place.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        place.append(os.readlink("/proc/self/ns/pid"))
+    pid = os.getpid()
+    return {"host": place[0], "pid": pid, "started": _started(pid), "place": place}
+
+
+def _started(pid: int) -> str | None:
+    """Returns when a process started, in ticks of its kernel; None where there is no telling."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    # A process that ended and that nobody has waited for still has its number.
+    return "ended" if fields[0] in "ZX" else fields[19]
+
+
+def _lives(pid: int, started: str | None) -> bool:
+    found = _started(pid)
+    if found is not None:
+        return found == started
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Reads an owner; one that was cut short, or is being written, is nobody known."""
+    return _parse(path.read_bytes())
+
+
+def _parse(content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _clock(folder: Path) -> int:
+    """Returns the time by the clock that a folder's file system stamps its files with, in ns."""
+    probe = folder / f".{NAME}.{secrets.token_hex(4)}.clock"
+    try:
+        probe.touch()
+        return probe.stat().st_mtime_ns
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _shared(claim: Callable[[], tuple[float, str]] | None) -> tuple[float, str]:
+    """Has the first process claim, and tells all how that went."""
+    found = claim() if claim else (0.0, "")
+    if jax.process_count() == 1:
+        return found
+    told = np.zeros(_LONGEST, np.uint8)
+    text = json.dumps(found).encode()[:_LONGEST]
+    told[: len(text)] = np.frombuffer(text, np.uint8)
+    told = multihost_utils.broadcast_one_to_all(told)
+    return tuple(json.loads(bytes(np.asarray(told)).rstrip(b"\0")))

@@ -1,0 +1,168 @@
+"""A workdir has one owner; a dead one is followed, a living one is not."""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from rich.console import Console
+
+from library.config import ConfigError
+from library.training import ownership, session
+from library.training.clock import Clock
+from library.training.logger import read_rows
+from tests import tiny
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Hearts beat, and stop, within a second."""
+    monkeypatch.setattr(ownership, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(ownership, "STALE", 0.4)
+    monkeypatch.setattr(ownership, "_LOOK", 0.02)
+
+
+def owner(workdir):
+    return json.loads((workdir / ownership.NAME).read_text())
+
+
+def record(workdir, **changes):
+    """Writes another owner than this process, by default another run on this system."""
+    found = {**ownership._this_process(), "token": "theirs", **changes}
+    workdir.mkdir(exist_ok=True)
+    (workdir / ownership.NAME).write_text(json.dumps(found))
+    return found
+
+
+def refused(workdir):
+    with pytest.raises(ConfigError) as caught, ownership.owning(workdir, print):
+        pass
+    return str(caught.value)
+
+
+@contextlib.contextmanager
+def another_process():
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_workdir_is_owned_as_long_as_the_run_lasts(tmp_path):
+    workdir = tmp_path / "deep" / "run"
+    with ownership.owning(workdir, print):
+        assert owner(workdir)["pid"] == os.getpid()
+        assert [path.name for path in workdir.iterdir()] == [ownership.NAME]
+    assert not list(workdir.iterdir())
+    with pytest.raises(SystemExit), ownership.owning(workdir, print):
+        sys.exit(75)
+    assert not list(workdir.iterdir())
+
+
+def test_a_second_start_is_refused_and_touches_nothing(tmp_path, monkeypatch):
+    tiny.serve(monkeypatch, train=tiny.arrays(48))
+    with ownership.owning(tmp_path, print):
+        content = (tmp_path / ownership.NAME).read_bytes()
+        console = Console(file=io.StringIO(), width=1000)
+        with pytest.raises(ConfigError) as caught:
+            session.train(tiny.config(), {}, tmp_path, Clock(), console)
+        said = str(caught.value)
+        assert f"process {os.getpid()} on {owner(tmp_path)['host']}" in said
+        assert "\n" not in said
+        assert [path.name for path in tmp_path.iterdir()] == [ownership.NAME]
+        assert (tmp_path / ownership.NAME).read_bytes() == content
+    assert session.train(tiny.config(), {}, tmp_path, Clock(), console) == 0
+    assert len(read_rows(tmp_path / "metrics.jsonl")) == 4
+    assert not (tmp_path / ownership.NAME).exists()
+
+
+def test_an_owner_that_died_here_is_followed_at_once(tmp_path):
+    with another_process() as process:
+        started = ownership._started(process.pid)
+        record(tmp_path, pid=process.pid, started=started)
+        assert f"process {process.pid} on" in refused(tmp_path)
+        # A later process of the same number is another one.
+        record(tmp_path, pid=process.pid, started="1")
+        with ownership.owning(tmp_path, pytest.fail):
+            assert owner(tmp_path)["pid"] == os.getpid()
+        record(tmp_path, pid=process.pid, started=started)
+        process.kill()
+        # Dead, and nobody has waited for it yet.
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        with ownership.owning(tmp_path, pytest.fail):
+            assert owner(tmp_path)["pid"] == os.getpid()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_owner_elsewhere_is_dead_once_its_heart_has_stopped(tmp_path, quick):
+    record(tmp_path, place=["elsewhere"], host="elsewhere")
+    said, begun = [], time.monotonic()
+    with ownership.owning(tmp_path, said.append):
+        assert owner(tmp_path)["pid"] == os.getpid()
+    assert time.monotonic() - begun > 0.1
+    assert len(said) == 1
+    assert "waits up to 0 s for the run that may still own it" in said[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_owner_elsewhere_whose_heart_beats_is_not_followed(tmp_path, quick, monkeypatch):
+    monkeypatch.setattr(ownership, "HEARTBEAT", 60.0)
+    path = tmp_path / ownership.NAME
+    record(tmp_path, place=["elsewhere"], host="elsewhere", pid=7)
+    os.utime(path, (0, 0))
+    # Old as it looks, it is watched for a while: a clock may have been set.
+    threading.Timer(0.05, lambda: os.utime(path, (1, 1))).start()
+    assert "process 7 on elsewhere" in refused(tmp_path)
+    assert owner(tmp_path)["host"] == "elsewhere"
+
+
+def test_an_owner_that_was_cut_short_is_followed_after_a_while(tmp_path, quick):
+    (tmp_path / ownership.NAME).write_text('{"host": "els')
+    with ownership.owning(tmp_path, lambda line: None):
+        assert owner(tmp_path)["pid"] == os.getpid()
+
+
+def test_of_two_that_follow_a_dead_owner_one_is_refused(tmp_path):
+    # A number that no process has: the largest of Linux is below.
+    dead = record(tmp_path, pid=2**22 + 1, started="1")
+    first, second = (ownership._Owner(tmp_path) for _ in range(2))
+    content = json.dumps(second._record).encode()
+    assert first.claim() == (0, "")
+    # The second one has looked before the first one came.
+    assert second._replace(dead, content)[0] > 0
+    assert "belongs to a run that goes on" in second.claim()[1]
+    assert owner(tmp_path) == first._record
+    second.release()
+    assert owner(tmp_path) == first._record
+    first.release()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_whose_workdir_was_taken_leaves(tmp_path, quick, monkeypatch):
+    left = threading.Event()
+    monkeypatch.setattr(ownership, "_leave", lambda workdir, found: left.set())
+    with ownership.owning(tmp_path, print):
+        first = (tmp_path / ownership.NAME).stat().st_mtime_ns
+        while (tmp_path / ownership.NAME).stat().st_mtime_ns == first:
+            time.sleep(0.01)
+        # Removed by hand, it is put there again.
+        (tmp_path / ownership.NAME).unlink()
+        while not (tmp_path / ownership.NAME).exists():
+            time.sleep(0.01)
+        record(tmp_path, pid=os.getppid(), started=ownership._started(os.getppid()))
+        assert left.wait(30)
+    # It is the other's.
+    assert owner(tmp_path)["token"] == "theirs"
+
+
+def test_paths_that_can_be_no_directory(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert refused(tmp_path / "file") == f"workdir {tmp_path}/file is a file; name a directory"
+    assert "cannot be written: Not a directory" in refused(tmp_path / "file" / "below")
