@@ -164,6 +164,8 @@ class _Run:
         update = plan.strategy.update(functools.partial(steps if several else step, plan), carry)
         batches = self.feed.train(start, self._calls(start) if several else None)
         in_flight, reached = deque(), start
+        # Without compilation every operation may bring its constants from the host.
+        guard = "allow" if jax.config.jax_disable_jit else "disallow"
         with Display(self.console, total=plan.total_steps, start=start) as display:
             for count, done in enumerate(self._calls(start), 1):
                 self.profiler.before(reached + 1)
@@ -171,7 +173,7 @@ class _Run:
                 with clock.phase("data"):
                     batch = next(batches)
                 phase = "compile" if count == 1 else "train"
-                with clock.phase(phase), jax.transfer_guard("disallow"):
+                with clock.phase(phase), jax.transfer_guard(guard):
                     carry, ticket = update(carry, batch, self.feed.constants)
                     in_flight.append(ticket)
                     if count == 1 or len(in_flight) > 2:
@@ -184,7 +186,7 @@ class _Run:
                 self.profiler.after(done, carry)
                 carry = self._at(done, carry, display, functools.partial(stop_asked, count))
         compiled = update._cache_size() if start < plan.total_steps else 0
-        return self._finish(carry, compiled)
+        return self._finish(carry, None if jax.config.jax_disable_jit else compiled)
 
     def _calls(self, start: int) -> Iterator[int]:
         """Yields the steps done after each call: all that is due is due at the end of one."""
@@ -301,7 +303,7 @@ class _Run:
             "on_nonfinite='skip' leaves such steps out and counts them"
         )
 
-    def _finish(self, carry: Carry, compiled: int) -> dict[str, Any]:
+    def _finish(self, carry: Carry, compiled: int | None) -> dict[str, Any]:
         self.reached = self.plan.total_steps
         for name, evaluation in self.evaluations.items():
             # A run that lacked nothing but its summary has not measured anything in this start.
@@ -315,7 +317,7 @@ class _Run:
         self.close()
         return summary
 
-    def _summary(self, carry: Carry, compiled: int) -> dict[str, Any]:
+    def _summary(self, carry: Carry, compiled: int | None) -> dict[str, Any]:
         rows = self.log.rows
         final = {k: self.log.last(k) for row in rows for k in row if k not in ("step", "wall_time")}
         seconds = self.clock.seconds.get("train", 0.0)
