@@ -7,16 +7,19 @@ written; 75 the run was asked to stop and is saved, run the same command again; 
 the keyboard where nothing needed saving.
 """
 
+import atexit
 import ctypes
 import functools
 import hashlib
 import inspect
 import os
 import re
+import select
 import shlex
 import sys
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -45,6 +48,7 @@ _COUNT = re.compile(r"--xla_force_host_platform_device_count=\d+")
 _OVERRIDE = re.compile(r"--?config\.([^=]+)(?:=(.*))?", re.DOTALL)
 _overrides: dict[str, str] = {}
 _words: list[str] = []
+_ended = {"code": 1}
 
 
 class Request(NamedTuple):
@@ -100,6 +104,9 @@ def run(
                 raise
             _end(error, FAILED)
 
+    if getattr(sys.modules["__main__"], main.__name__, None) is main:
+        # It is the first to be registered, and so the last to run.
+        atexit.register(_leave)
     _keep_freed_memory()
     logging.set_verbosity(logging.WARNING)
     # Orbax warns of what it does itself, such as a checkpoint read without its outer metadata.
@@ -109,6 +116,8 @@ def run(
         parser = functools.partial(_parse, expected=words, configurable=configurable)
         app.run(guarded, flags_parser=parser)
     except BaseException as ended:
+        code = ended.code if isinstance(ended, SystemExit) else FAILED
+        _ended["code"] = code if isinstance(code, int) else FAILED if code else 0
         processes.abandon_unless(ended, (0, None, STOPPED))
         raise
 
@@ -301,24 +310,45 @@ def _end(reason: Exception | str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _leave() -> None:
+    """Ends the process with its code once all others that wait for its end have had their turn.
+
+    While the interpreter takes itself down, a thread of a library in C++ that still wants to call
+    Python is ended within its own code, which aborts the process.
+    """
+    _reader_is_gone()
+    sys.stderr.flush()
+    os._exit(_ended["code"])
+
+
 def _reader_is_gone() -> bool:
     """Tells whether nobody reads stdout any more; what is left to be written is dropped then."""
     try:
+        place = sys.stdout.fileno()
+    except (OSError, ValueError):
+        # What stands for it in this process is no file.
+        return False
+    try:
         sys.stdout.flush()
     except BrokenPipeError:
+        gone = True
+    else:
+        waiting = select.poll()
+        waiting.register(place, 0)
+        gone = any(state & select.POLLERR for _, state in waiting.poll(0))
+    if gone:
         # The interpreter would try once more at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+        os.dup2(os.open(os.devnull, os.O_WRONLY), place)
+    return gone
 
 
 def _no_backend(error: Exception) -> str | None:
     """Returns what to say where JAX finds none of the devices that its variable asks for."""
-    asked = os.environ.get("JAX_PLATFORMS")
-    text = str(error).partition("\n")[0]
-    if not asked or not re.search("nable to initialize backend|nknown backend", text):
+    asked, frames = os.environ.get("JAX_PLATFORMS"), traceback.extract_tb(error.__traceback__)
+    if not asked or not frames or Path(frames[-1].filename).stem != "xla_bridge":
         return None
-    return f"JAX_PLATFORMS={asked} asks for devices that are not here: {text}; unset it to use any"
+    text = str(error).partition("\n")[0] or "JAX finds none of them"
+    return f"JAX_PLATFORMS={asked} asks for devices that are not here: {text}. Unset it to use any"
 
 
 def _place_of(error: OSError) -> str:

@@ -76,12 +76,16 @@ def read_json(path: Path) -> dict[str, Any]:
       ConfigError: it is absent or damaged.
     """
     if not path.is_file():
-        what = "does not exist" if not path.parent.is_dir() else f"has no {path.name}"
+        what = "is a file" if path.parent.is_file() else "does not exist"
+        what = f"has no {path.name}" if path.parent.is_dir() else what
         raise ConfigError(f"{path.parent} {what}; name the workdir of a run")
     try:
-        return json.loads(path.read_text())
+        values = json.loads(path.read_text())
     except ValueError as error:
         raise ConfigError(f"{path} is damaged: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} is damaged: it holds a {type(values).__name__}, not an object")
+    return values
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
