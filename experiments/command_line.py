@@ -116,6 +116,8 @@ def run(
         parser = functools.partial(_parse, expected=words, configurable=configurable)
         app.run(guarded, flags_parser=parser)
     except BaseException as ended:
+        if isinstance(ended, BrokenPipeError) and _reader_is_gone():
+            sys.exit(FAILED)
         code = ended.code if isinstance(ended, SystemExit) else FAILED
         _ended["code"] = code if isinstance(code, int) else FAILED if code else 0
         processes.abandon_unless(ended, (0, None, STOPPED))
@@ -169,6 +171,9 @@ def refuse_unread(
         if flag.present and flag.name not in (*read, *also):
             listed = ", ".join(f"--{name}" for name in dict.fromkeys((*read, *also)))
             raise ConfigError(f"--{flag.name} is not read with {what}, which reads {listed}")
+        if flag.name == "config" and _overrides and "config" not in (*read, *also):
+            key = next(iter(_overrides))
+            raise ConfigError(f"--config.{key} is not read with {what}, which reads no config")
 
 
 def divide_cpu(count: int) -> None:

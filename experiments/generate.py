@@ -68,6 +68,8 @@ def _check(plan) -> None:
     name = plan.recipe.task["name"]
     if output not in plan.task.outputs:
         valid = nearest(output, plan.task.outputs)
+        if _OUTPUT.value is None:
+            raise ConfigError(f"task {name!r} makes nothing by itself: name an --output {valid}")
         raise ConfigError(f"task {name!r} has no output {output!r}: {valid}")
     files = " and --images" if make is _predict_files else ""
     what = f"output {output!r} of task {name!r}{files}"

@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,20 @@ def test_help_is_answered_without_heavy_imports(name):
     assert ended.stderr == ""
     assert f"python -m {name}" in ended.stdout
     assert "IMPORTED []" in ended.stdout
+    if "configurable=False" not in (ROOT / f"{name.replace('.', '/')}.py").read_text():
+        assert "library/training/sections.py" in ended.stdout
+
+
+def test_an_installation_has_all_that_programs_need():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    found = project["tool"]["setuptools"]
+    assert found["packages"]["find"]["include"] == [
+        "library*",
+        "experiments*",
+        "configs*",
+        "launch*",
+    ]
+    assert found["dynamic"]["dependencies"]["file"] == ["requirements.txt"]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
