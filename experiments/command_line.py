@@ -81,29 +81,6 @@ def run(
         be any number of the last, if it ends with "...".
     """
 
-    def guarded(_: Sequence[str]) -> None:
-        try:
-            if _overrides and not configurable:
-                raise ConfigError(f"there is no config here for --config.{next(iter(_overrides))}")
-            processes.connect()
-            code = main() or 0
-            sys.stdout.flush()
-            sys.exit(code)
-        except ConfigError as error:
-            _end(error, UNDERSTOOD_NOT)
-        except KeyboardInterrupt:
-            _end("interrupted; run the same command again", INTERRUPTED)
-        except OSError as error:
-            if isinstance(error, BrokenPipeError) and _reader_is_gone():
-                sys.exit(FAILED)
-            _end(f"{error}{_place_of(error)}", FAILED)
-        except Exception as error:
-            if _no_backend(error):
-                _end(_no_backend(error), UNDERSTOOD_NOT)
-            if not type(error).__module__.startswith("library."):
-                raise
-            _end(error, FAILED)
-
     if getattr(sys.modules["__main__"], main.__name__, None) is main:
         # It is the first to be registered, and so the last to run.
         atexit.register(_leave)
@@ -114,7 +91,7 @@ def run(
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     try:
         parser = functools.partial(_parse, expected=words, configurable=configurable)
-        app.run(guarded, flags_parser=parser)
+        app.run(lambda _: _call(main, configurable), flags_parser=parser)
     except BaseException as ended:
         if isinstance(ended, BrokenPipeError) and _reader_is_gone():
             sys.exit(FAILED)
@@ -313,6 +290,31 @@ def _end(reason: Exception | str, code: int) -> NoReturn:
         lines = [" ".join(line.strip() for line in lines)]
     print("error: " + "\n".join(lines), file=sys.stderr)
     sys.exit(code)
+
+
+def _call(main: Callable[[], int | None], configurable: bool) -> NoReturn:
+    """Calls a program and exits with its code, or with that of its error and a line."""
+    try:
+        if _overrides and not configurable:
+            raise ConfigError(f"there is no config here for --config.{next(iter(_overrides))}")
+        processes.connect()
+        code = main() or 0
+        sys.stdout.flush()
+        sys.exit(code)
+    except ConfigError as error:
+        _end(error, UNDERSTOOD_NOT)
+    except KeyboardInterrupt:
+        _end("interrupted; run the same command again", INTERRUPTED)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            sys.exit(FAILED)
+        _end(f"{error}{_place_of(error)}", FAILED)
+    except Exception as error:
+        if _no_backend(error):
+            _end(_no_backend(error), UNDERSTOOD_NOT)
+        if not type(error).__module__.startswith("library."):
+            raise
+        _end(error, FAILED)
 
 
 def _leave() -> None:

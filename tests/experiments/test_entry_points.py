@@ -25,11 +25,13 @@ PROGRAMS = [
 ]
 HEAVY = ("jax", "flax", "optax", "orbax", "grain", "tensorflow_datasets", "matplotlib", "sklearn")
 ASK_FOR_HELP = """
-import atexit, runpy, sys
+import runpy, sys
 heavy = sys.argv[2].split(",")
-atexit.register(lambda: print("IMPORTED", [name for name in heavy if name in sys.modules]))
 program, sys.argv = sys.argv[1], [sys.argv[1], "--help"]
-runpy.run_module(program, run_name="__main__", alter_sys=True)
+try:
+    runpy.run_module(program, run_name="__main__", alter_sys=True)
+finally:
+    print("IMPORTED", [name for name in heavy if name in sys.modules])
 """
 
 
