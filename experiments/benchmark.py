@@ -28,6 +28,7 @@ The first four, `calls`, `processes` and `devices` measure the recipe `--config`
 """
 
 import contextlib
+import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -42,9 +43,7 @@ KINDS = (
     *("calls", "data", "saves", "layers", "processes", "devices"),
 )
 _ONLY = flags.DEFINE_list("only", list(KINDS[:-1]), f"Some of {', '.join(KINDS)}.")
-_CONFIG = flags.DEFINE_string(
-    "config", command_line.DEFAULT_CONFIG, "Recipe of those that measure one."
-)
+_CONFIG = flags.DEFINE_string("config", command_line.DEFAULT_CONFIG, command_line.CONFIG_HELP)
 _STEPS = flags.DEFINE_integer("steps", 200, "Steps a measurement.", lower_bound=10)
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Times each pair is measured.", lower_bound=1)
 _WRITE = flags.DEFINE_string("write", None, "JSON file to keep the figures in.")
@@ -52,6 +51,7 @@ _WRITE = flags.DEFINE_string("write", None, "JSON file to keep the figures in.")
 
 def main() -> int:
     """Runs the chosen measurements, prints a line each and keeps them if asked to."""
+    from experiments.measurements.timing import Budget
     from library import config, files
     from library.training import environment
 
@@ -65,9 +65,16 @@ def main() -> int:
             raise config.ConfigError("--only=devices is measured alone: it needs eight devices")
         command_line.divide_cpu(8)
     measure = _measurements()
+    taken = {kind: inspect.signature(measure[kind]).parameters for kind in _ONLY.value}
+    _check_flags({name for names in taken.values() for name in names})
+    known = {
+        "budget": Budget(steps=_STEPS.value, rounds=_ROUNDS.value),
+        "values": command_line.request(_CONFIG.value).values,
+        "config": _CONFIG.value,
+    }
     figures = {}
     for kind in _ONLY.value:
-        figures[kind] = measure[kind]()
+        figures[kind] = measure[kind](**{name: known[name] for name in taken[kind]})
         shown = ", ".join(f"{name} {value:.4g}" for name, value in figures[kind].items())
         print(f"{kind:9s} {shown}", flush=True)
     if _WRITE.value:
@@ -76,29 +83,33 @@ def main() -> int:
     return 0
 
 
-def _measurements() -> dict[str, Callable[[], dict[str, float]]]:
-    from experiments.measurements import accelerator, data, families, peers, scale, training
-    from experiments.measurements.timing import Budget
+def _check_flags(taken: set[str]) -> None:
+    """Refuses flags that none of the measurements reads."""
+    read = ["steps", "rounds"] if "budget" in taken else []
+    read += ["config"] if taken & {"values", "config"} else []
+    command_line.refuse_unread(f"--only={','.join(_ONLY.value)}", read, also=("only", "write"))
 
-    values = command_line.request(_CONFIG.value).values
-    budget = Budget(steps=_STEPS.value, rounds=_ROUNDS.value)
+
+def _measurements() -> dict[str, Callable[..., dict[str, float]]]:
+    from experiments.measurements import accelerator, data, families, peers, scale, training
+
     return {
-        "loop": lambda: training.loop(budget, values),
-        "pipeline": lambda: training.pipeline(budget, values),
-        "start": lambda: training.start(budget, _CONFIG.value),
-        "step": lambda: training.step(budget, values),
-        "peer": lambda: peers.mlp(budget),
-        "gpt": lambda: accelerator.gpt_here(budget),
-        "networks": lambda: accelerator.networks_here(budget),
-        "samplers": lambda: families.samplers(budget),
-        "decoding": lambda: families.decoding(budget),
-        "masking": lambda: families.masking(budget),
-        "calls": lambda: training.calls(budget, values),
-        "data": lambda: data.loading(budget),
-        "saves": lambda: scale.checkpoints(budget),
-        "layers": lambda: scale.layers(budget),
-        "processes": lambda: scale.processes(budget, _CONFIG.value),
-        "devices": lambda: scale.devices(values),
+        "loop": training.loop,
+        "pipeline": training.pipeline,
+        "start": training.start,
+        "step": training.step,
+        "peer": peers.mlp,
+        "gpt": accelerator.gpt_here,
+        "networks": accelerator.networks_here,
+        "samplers": families.samplers,
+        "decoding": families.decoding,
+        "masking": families.masking,
+        "calls": training.calls,
+        "data": data.loading,
+        "saves": scale.checkpoints,
+        "layers": scale.layers,
+        "processes": scale.processes,
+        "devices": scale.devices,
     }
 
 

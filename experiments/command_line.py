@@ -2,40 +2,47 @@
 
 Only light modules are imported here, so that `--help` answers at once.
 
-Exit codes: 0 finished; 2 the request was not understood, nothing was written; 75 the run was asked
-to stop and is saved, run the same command again; 130 interrupted from the keyboard where nothing
-needed saving; 1 anything else.
+Exit codes, of all programs: 0 finished; 1 failed; 2 the request was not understood, nothing was
+written; 75 the run was asked to stop and is saved, run the same command again; 130 interrupted from
+the keyboard where nothing needed saving.
 """
 
-import ast
+import atexit
 import contextlib
 import ctypes
 import functools
 import hashlib
-import importlib.util
 import inspect
 import os
 import re
+import select
 import shlex
 import signal
 import sys
 import threading
 import time
+import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from absl import app, flags, logging
 
-from library.config import ConfigError, nearest, plain
+from experiments.config_files import found_in, load_config, override
+from library.config import ConfigError, nearest
 from library.parallel import processes
 
+FAILED = 1
 UNDERSTOOD_NOT = 2
 STOPPED = processes.STOPPED
 INTERRUPTED = 130
+MOST_SEED = 2**32 - 1
 DEFAULT_CONFIG = "configs/digits/cnn.py"
-_ROOT = Path(__file__).resolve().parents[1]
+CONFIG_HELP = (
+    "Config file, PATH[:VARIANT]; see configs/. --config.KEY=VALUE changes a value; "
+    "library/training/sections.py documents every key."
+)
 # Numbers of mallopt(3): M_TRIM_THRESHOLD, M_MMAP_MAX and M_ARENA_MAX.
 _KEEP = {-1: 2**31 - 1, -4: 0, -8: 1}
 _GIVEN_BACK_EVERY = 60.0
@@ -43,6 +50,7 @@ _COUNT = re.compile(r"--xla_force_host_platform_device_count=\d+")
 _OVERRIDE = re.compile(r"--?config\.([^=]+)(?:=(.*))?", re.DOTALL)
 _overrides: dict[str, str] = {}
 _words: list[str] = []
+_ended = {"code": 1}
 
 
 class Request(NamedTuple):
@@ -50,7 +58,7 @@ class Request(NamedTuple):
 
     Attributes:
       values: the config, plain values, overrides applied.
-      identity: where it came from: path, variant, overrides, command.
+      identity: where it came from: path, where that was found, variant, overrides, command.
       name: a short name of it, for a directory.
     """
 
@@ -65,7 +73,8 @@ def run(
     """Runs a program: parses the flags, joins the run's other processes, if any, and calls `main`.
 
     It exits with the code of `main`. The errors of this project say all there is to say, and become
-    a line or two on stderr; others keep their traceback.
+    a line or two on stderr; others keep their traceback. A reader of stdout that goes away, such as
+    `head`, ends the program without a word.
 
     Args:
       main: the program.
@@ -74,31 +83,22 @@ def run(
         be any number of the last, if it ends with "...".
     """
 
-    def guarded(_: Sequence[str]) -> None:
-        try:
-            if _overrides and not configurable:
-                raise ConfigError(f"there is no config here for --config.{next(iter(_overrides))}")
-            processes.connect()
-            sys.exit(main() or 0)
-        except ConfigError as error:
-            _end(error, UNDERSTOOD_NOT)
-        except KeyboardInterrupt:
-            _end("interrupted; run the same command again", INTERRUPTED)
-        except OSError as error:
-            _end(error, 1)
-        except Exception as error:
-            if not type(error).__module__.startswith("library."):
-                raise
-            _end(error, 1)
-
+    if getattr(sys.modules["__main__"], main.__name__, None) is main:
+        # It is the first to be registered, and so the last to run.
+        atexit.register(_leave)
     _keep_freed_memory()
     logging.set_verbosity(logging.WARNING)
     # Orbax warns of what it does itself, such as a checkpoint read without its outer metadata.
     logging.get_absl_logger().addFilter(lambda record: "orbax" not in record.pathname)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     try:
-        app.run(guarded, flags_parser=functools.partial(_parse, expected=words))
+        parser = functools.partial(_parse, expected=words, configurable=configurable)
+        app.run(lambda _: _call(main, configurable), flags_parser=parser)
     except BaseException as ended:
+        if isinstance(ended, BrokenPipeError) and _reader_is_gone():
+            sys.exit(FAILED)
+        code = ended.code if isinstance(ended, SystemExit) else FAILED
+        _ended["code"] = code if isinstance(code, int) else FAILED if code else 0
         processes.abandon_unless(ended, (0, None, STOPPED))
         raise
 
@@ -129,6 +129,53 @@ def words() -> list[str]:
     return list(_words)
 
 
+def image_files(given: Sequence[str]) -> list[Path]:
+    """Returns the files of a repeated flag; commas part the names of those that do not exist."""
+    return [
+        Path(name).expanduser()
+        for text in given
+        for name in ([text] if Path(text).expanduser().exists() else text.split(","))
+    ]
+
+
+def flags_of(*functions: Callable) -> list[str]:
+    """Returns the names of the flags that functions read: their keyword-only parameters.
+
+    `class_` is --class.
+    """
+    found = [inspect.signature(function).parameters.values() for function in functions]
+    return [p.name.rstrip("_") for each in found for p in each if p.kind is p.KEYWORD_ONLY]
+
+
+def values_for(function: Callable) -> dict[str, Any]:
+    """Returns the arguments that `flags_of` names, with the values of this command line."""
+    parameters = inspect.signature(function).parameters.values()
+    named = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return {name: flags.FLAGS[name.rstrip("_")].value for name in named}
+
+
+def refuse_unread(
+    what: str, read: Collection[str], also: Collection[str] = ("workdir", "which", "output")
+) -> None:
+    """Refuses the flags of this command line that what it asks for does not read.
+
+    Args:
+      what: what it asks for, for the message: "--attack=fgsm".
+      read: names of the flags that this reads, such as `flags_of` finds.
+      also: flags that the program itself reads.
+
+    Raises:
+      ConfigError: there is one.
+    """
+    for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]):
+        if flag.present and flag.name not in (*read, *also):
+            listed = ", ".join(f"--{name}" for name in dict.fromkeys((*read, *also)))
+            raise ConfigError(f"--{flag.name} is not read with {what}, which reads {listed}")
+        if flag.name == "config" and _overrides and "config" not in (*read, *also):
+            key = next(iter(_overrides))
+            raise ConfigError(f"--config.{key} is not read with {what}, which reads no config")
+
+
 def divide_cpu(count: int) -> None:
     """Has JAX, which has not looked for devices yet, find so many CPU devices and no others."""
     forced = f"--xla_force_host_platform_device_count={count}"
@@ -153,11 +200,10 @@ def request(config: str) -> Request:
     Raises:
       ConfigError: no such file, variant or key, or a value of another type than the key's.
     """
-    values, path, variant = load_config(config)
-    for key, text in _overrides.items():
-        override(values, key, text)
+    values, path, variant = load_config(config, _overrides)
     identity = {
         "path": path,
+        "found": found_in(config),
         "variant": variant,
         "overrides": dict(_overrides),
         "command": "python -m " + _module() + "".join(f" {shlex.quote(a)}" for a in sys.argv[1:]),
@@ -171,120 +217,27 @@ def request(config: str) -> Request:
     return Request(values, identity, name)
 
 
-def load_config(config: str) -> tuple[dict[str, Any], str, str]:
-    """Loads `PATH[:VARIANT]`: the plain values, the path from the root, and the variant.
-
-    A config is a Python file with `get_config(variant)` or `get_config()`; `VARIANTS`, where it
-    has them, names the variants, the first being the default.
-
-    Raises:
-      ConfigError: there is no such file or variant.
-    """
-    name, _, variant = config.partition(":")
-    path = next((p for p in (Path(name), _ROOT / name) if p.is_file()), None)
-    if path is None:
-        known = sorted(str(p.relative_to(_ROOT)) for p in (_ROOT / "configs").rglob("*.py"))
-        raise ConfigError(f"no config file {name!r}: {nearest(name, known)}")
-    spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, "get_config"):
-        raise ConfigError(f"{name} has no function get_config(variant) or get_config()")
-    variants = list(getattr(module, "VARIANTS", ()))
-    if variant and not variants:
-        raise ConfigError(f"{name} has no variants: write --config={name}, without :{variant}")
-    if variant and variant not in variants:
-        raise ConfigError(f"{name} has no variant {variant!r}: {nearest(variant, variants)}")
-    variant = variant or (variants[0] if variants else "")
-    resolved = path.resolve()
-    shown = resolved.relative_to(_ROOT) if resolved.is_relative_to(_ROOT) else resolved
-    takes_variant = bool(inspect.signature(module.get_config).parameters)
-    values = module.get_config(variant) if takes_variant else module.get_config()
-    return plain(values), str(shown), variant
-
-
-def override(values: dict[str, Any], key: str, text: str) -> None:
-    """Sets a dotted key of a config, `optimizer.learning_rate` or `augment.0.padding`.
-
-    The text is a Python literal, `dict(name="flip_lr")` among them, or else a string. A key that
-    the file leaves out may be set; what reads the config checks it.
-
-    Raises:
-      ConfigError: a key under a plain value, an index out of range, or a plain value of another
-        type than before.
-    """
-    *parents, last = key.split(".")
-    holder: Any = values
-    for part in parents:
-        if isinstance(holder, dict) and holder.get(part) is None:
-            holder[part] = {}
-        holder = holder[_place(holder, part, key)]
-    place = _place(holder, last, key)
-    known = holder.get(place) if isinstance(holder, dict) else holder[place]
-    value = _literal(text)
-    if isinstance(known, str) and not isinstance(value, str) and value is not None:
-        value = text
-    if isinstance(known, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    nested = isinstance(known, (dict, list)) and isinstance(value, (dict, list))
-    if not nested and None not in (known, value) and type(value) is not type(known):
-        raise ConfigError(
-            f"--config.{key}={text} is of type {type(value).__name__}, expected "
-            f"{type(known).__name__}, as in {known!r}"
-        )
-    holder[place] = value
-
-
 def recorded(folder: Path) -> dict[str, Any]:
     """Reads the config of the run in a workdir, and applies this command's overrides.
 
     Raises:
-      ConfigError: the directory holds no run, or as `override`.
+      ConfigError: the directory holds no run, or one of another version, or as `override`.
     """
-    from library.training import workdir
+    from library.training import recipe, workdir
 
     values = workdir.read_config(folder)
+    try:
+        recipe.read(values)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{folder} holds a run that is not understood here, perhaps of a newer version: {error}"
+        ) from error
     for key, text in _overrides.items():
         override(values, key, text)
     return values
 
 
-class _DictCalls(ast.NodeTransformer):
-    """Rewrites dict(a=1), as config files have it, into {"a": 1}."""
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        """Rewrites one call, and those inside it."""
-        self.generic_visit(node)
-        named = all(keyword.arg for keyword in node.keywords) and not node.args
-        if not named or not isinstance(node.func, ast.Name) or node.func.id != "dict":
-            return node
-        keys = [ast.Constant(keyword.arg) for keyword in node.keywords]
-        return ast.Dict(keys, [keyword.value for keyword in node.keywords])
-
-
-def _literal(text: str) -> Any:
-    try:
-        return plain(ast.literal_eval(_DictCalls().visit(ast.parse(text.strip(), mode="eval"))))
-    except (ValueError, SyntaxError, TypeError):
-        # "none" is a choice of several settings, such as dataset.cache.
-        return {"true": True, "false": False}.get(text.lower(), text)
-
-
-def _place(holder: Any, part: str, key: str) -> Any:
-    if isinstance(holder, dict):
-        return part
-    if isinstance(holder, list) and part.isdigit() and int(part) < len(holder):
-        return int(part)
-    if isinstance(holder, list):
-        valid = range(len(holder))
-        raise ConfigError(
-            f"--config.{key}: {part!r} is no place in this list: {nearest(part, valid)}. "
-            "To add to a list, write all of it"
-        )
-    raise ConfigError(f"--config.{key}: {holder!r} is a plain value and has no {part!r}")
-
-
-def _parse(argv: Sequence[str], expected: Sequence[str]) -> list[str]:
+def _parse(argv: Sequence[str], expected: Sequence[str], configurable: bool) -> list[str]:
     rest = []
     arguments = list(argv)
     while arguments:
@@ -305,11 +258,13 @@ def _parse(argv: Sequence[str], expected: Sequence[str]) -> list[str]:
     except flags.UnrecognizedFlagError as error:
         given = f"--{error.flagname}"
         known = [f"--{flag.name}" for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
-        _end(f"unknown flag {given!r}: {nearest(given, known)}", UNDERSTOOD_NOT)
+        more = "; values of the config are set by --config.KEY=VALUE" if configurable else ""
+        _end(f"unknown flag {given!r}: {nearest(given, known)}{more}", UNDERSTOOD_NOT)
     except flags.Error as error:
         _end(error, UNDERSTOOD_NOT)
     except SystemExit:
         # absl ends with 1 after it has shown its help.
+        _reader_is_gone()
         sys.exit(0)
     several = bool(expected) and expected[-1].endswith("...")
     if len(left) > 1 + len(expected) and not several:
@@ -360,6 +315,84 @@ def _end(reason: Exception | str, code: int) -> NoReturn:
     with contextlib.suppress(OSError):
         print("error: " + "\n".join(lines), file=sys.stderr, flush=True)
     sys.exit(code)
+
+
+def _call(main: Callable[[], int | None], configurable: bool) -> NoReturn:
+    """Calls a program and exits with its code, or with that of its error and a line."""
+    try:
+        if _overrides and not configurable:
+            raise ConfigError(f"there is no config here for --config.{next(iter(_overrides))}")
+        processes.connect()
+        code = main() or 0
+        sys.stdout.flush()
+        sys.exit(code)
+    except ConfigError as error:
+        _end(error, UNDERSTOOD_NOT)
+    except KeyboardInterrupt:
+        _end("interrupted; run the same command again", INTERRUPTED)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            sys.exit(FAILED)
+        _end(f"{error}{_place_of(error)}", FAILED)
+    except Exception as error:
+        if _no_backend(error):
+            _end(_no_backend(error), UNDERSTOOD_NOT)
+        if not type(error).__module__.startswith("library."):
+            raise
+        _end(error, FAILED)
+
+
+def _leave() -> None:
+    """Ends the process with its code once all others that wait for its end have had their turn.
+
+    While the interpreter takes itself down, a thread of a library in C++ that still wants to call
+    Python is ended within its own code, which aborts the process.
+    """
+    _reader_is_gone()
+    sys.stderr.flush()
+    os._exit(_ended["code"])
+
+
+def _reader_is_gone() -> bool:
+    """Tells whether nobody reads stdout any more; what is left to be written is dropped then."""
+    try:
+        place = sys.stdout.fileno()
+    except (OSError, ValueError):
+        # What stands for it in this process is no file.
+        return False
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        gone = True
+    else:
+        waiting = select.poll()
+        waiting.register(place, 0)
+        gone = any(state & select.POLLERR for _, state in waiting.poll(0))
+    if gone:
+        # The interpreter would try once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), place)
+    return gone
+
+
+def _no_backend(error: Exception) -> str | None:
+    """Returns what to say where JAX finds none of the devices that its variable asks for."""
+    asked, frames = os.environ.get("JAX_PLATFORMS"), traceback.extract_tb(error.__traceback__)
+    if not asked or not frames or Path(frames[-1].filename).stem != "xla_bridge":
+        return None
+    text = str(error).partition("\n")[0] or "JAX finds none of them"
+    return f"JAX_PLATFORMS={asked} asks for devices that are not here: {text}. Unset it to use any"
+
+
+def _place_of(error: OSError) -> str:
+    """Returns which setting moves a folder of the home directory that cannot be written."""
+    named, home = str(error.filename or error), os.path.expanduser("~")
+    if home == "/" or home not in named:
+        return ""
+    places = "TFDS_DATA_DIR or --config.dataset.data_dir (data)", "MPLCONFIGDIR (matplotlib)"
+    return (
+        f"; {home} is the home directory: JAX_COMPILATION_CACHE_DIR or --config.compile_cache "
+        f"(compiled programs), {' and '.join(places)} name other places"
+    )
 
 
 def _module() -> str:

@@ -11,7 +11,8 @@ inputs that are such, too. Nothing is trained: the tasks `pruning` and `low_rank
 `--beside=DIR,DIR` shows runs of theirs, as they are, in the same table.
 
 A table, accuracy against bytes and FLOPs, goes to `DIR/compressed/`: compressed.json, a figure and
-a page.
+a page. `--config.KEY=VALUE` changes a value of the run's config; library/training/sections.py
+documents every key.
 """
 
 import shlex
@@ -41,12 +42,12 @@ _OUTPUT = flags.DEFINE_string("output", None, "Directory of the results, by defa
 def main() -> int:
     """Restores the run, and compresses its classifier."""
     folder = command_line.directory("workdir", _WORKDIR.value)
-    _check_flags()
 
     from library.reporting import compressed
     from library.training import compressing, environment
     from library.training.workdir import write_json
 
+    _check_flags(compressing)
     asked = _asked(compressing)
     trained = _restored(folder)
     others = [
@@ -73,22 +74,15 @@ def main() -> int:
     return 0
 
 
-def _check_flags() -> None:
-    """Finds settings of methods that were not asked for."""
-    read_by = {
-        "sparsity": (_SPARSITY, "prune"),
-        "scope": (_SCOPE, "prune"),
-        "rank": (_RANK, "low_rank"),
-        "energy": (_ENERGY, "low_rank"),
-        "scheme": (_SCHEME, "low_rank"),
-    }
-    for name, (flag, method) in read_by.items():
-        if flag.value is not None and method not in _METHOD.value:
-            raise ConfigError(f"--{name} is read with --method={method} only")
-    if _RANK.value is not None and _ENERGY.value is not None:
-        raise ConfigError("--rank and --energy: one of them says how much is kept")
+def _check_flags(compressing) -> None:
+    """Refuses settings that no method reads."""
     if not _METHOD.value:
         raise ConfigError("--method is empty: valid are prune, low_rank, int8")
+    read = [name for method in _METHOD.value for name in compressing.settings(method)]
+    also = ("workdir", "which", "ema", "method", "beside", "split", "output")
+    command_line.refuse_unread(f"--method={','.join(_METHOD.value)}", read, also)
+    if _RANK.value is not None and _ENERGY.value is not None:
+        raise ConfigError("--rank and --energy: one of them says how much is kept")
 
 
 def _asked(compressing):
@@ -112,11 +106,11 @@ def _shares(flag: str, texts: list[str]) -> tuple[float, ...]:
 
 
 def _restored(folder: Path):
-    from library.training import session
+    from library.training import classifier, session
 
     # Nothing is evaluated as the run would be: what judges it need not be there.
     values = command_line.recorded(folder) | {"evaluate": {}, "checkpoint": {}, "reported": None}
-    return session.restore(values, folder, which=_WHICH.value)
+    return session.restore(values, folder, which=_WHICH.value, check=classifier.check)
 
 
 if __name__ == "__main__":

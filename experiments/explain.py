@@ -3,7 +3,7 @@
 Maps of images, and pictures of what the network has learnt, of a split or of image files:
 
     python -m experiments.explain --workdir=DIR --split=test --num=8
-    python -m experiments.explain --workdir=DIR --images=a.png,b.jpg --class=3 --layer=stage2
+    python -m experiments.explain --workdir=DIR --images=a.png --class=3 --layer=stage2
     python -m experiments.explain --workdir=DIR --methods=grad_cam,occlusion,neighbours
 
 Methods are gradient, gradient_times_input, smoothgrad, integrated, guided, deconvnet, cam,
@@ -19,9 +19,12 @@ Or a patch to print, which is seen as a class wherever it lies; its sides are sh
 
     python -m experiments.explain --workdir=DIR --attack=patch --target=3 --patch_size=0.3,0.5
 
-Pictures and one page, explained.html or adversarial.html, go to `DIR/explained/`.
+Pictures and one page, explained.html or adversarial.html, go to `DIR/explained/`. A flag
+that what is asked for does not read is refused. `--config.KEY=VALUE` changes a value of the run's
+config; library/training/sections.py documents every key.
 """
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,10 +36,10 @@ from library.config import ConfigError, check_choice
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.")
 _WHICH = flags.DEFINE_enum("which", "latest", ["latest", "best"], "The checkpoint to use.")
 _EMA = flags.DEFINE_bool("ema", True, "Use the running averages, where the run kept them.")
-_IMAGES = flags.DEFINE_list("images", [], "Image files to explain.")
+_IMAGES = flags.DEFINE_multi_string("images", [], "Image file to explain; given repeatedly.")
 _SPLIT = flags.DEFINE_string("split", "test", "Split to draw examples from.")
 _NUM = flags.DEFINE_integer("num", 8, "Examples of the split.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of all that is drawn.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of all that is drawn.", 0, command_line.MOST_SEED)
 _METHODS = flags.DEFINE_list("methods", None, "Explanations, by default those that apply.")
 _LAYER = flags.DEFINE_string("layer", None, "Layer to look at, by default the last with places.")
 _CLASS = flags.DEFINE_string("class", None, "Class to explain, by default the one predicted.")
@@ -53,57 +56,71 @@ _OUTPUT = flags.DEFINE_string("output", None, "Directory of the pictures, by def
 def main() -> int:
     """Restores the run, and explains or misleads its classifier."""
     folder = command_line.directory("workdir", _WORKDIR.value)
-    epsilon = _number("epsilon", _EPSILON.value)
-    sides = _sides(_SIDES.value)
-    _check_flags()
+    load = _from_files if _IMAGES.value else _from_split
+    show = {None: _explain, "patch": _print}.get(_ATTACK.value, _mislead)
+    _check_flags(load)
+    # What is not understood shows before anything is restored.
+    settings = command_line.values_for(show)
+    settings |= {name: read(settings[name]) for name, read in _READ.items() if name in settings}
 
-    from library.training import classifier, predictions, session
+    from library.training import classifier, session
 
     # Nothing is evaluated: what judges the run need not be there.
     values = command_line.recorded(folder) | {"evaluate": {}, "checkpoint": {}, "reported": None}
-    trained = session.restore(values, folder, which=_WHICH.value)
+    trained = session.restore(values, folder, which=_WHICH.value, check=classifier.check)
     network = classifier.network(trained, ema=_EMA.value)
-    if _IMAGES.value:
-        paths = [Path(name).expanduser() for name in _IMAGES.value]
-        examples = predictions.from_files(trained, paths)
-    else:
-        examples = predictions.from_split(trained, _SPLIT.value, _NUM.value, _SEED.value)
+    examples = load(trained, **command_line.values_for(load))
     output = Path(_OUTPUT.value).expanduser() if _OUTPUT.value else folder / "explained"
     title = f"{folder.resolve().name}, step {trained.step:,}"
-    if _ATTACK.value is None:
-        return _explain(trained, network, examples, output, title)
-    if _ATTACK.value == "patch":
-        return _print(trained, network, examples, sides, output, title)
-    return _mislead(network, examples, epsilon, output, title)
+    return show(trained, network, examples, output, title, **settings)
 
 
-def _explain(trained, network, examples, output: Path, title: str) -> int:
+def _from_files(trained, *, images):
+    from library.training import predictions
+
+    return predictions.from_files(trained, command_line.image_files(images))
+
+
+def _from_split(trained, *, split, num, seed):
+    from library.training import predictions
+
+    return predictions.from_split(trained, split, num, seed)
+
+
+def _explain(
+    trained, network, examples, output: Path, title: str, *, methods, layer, class_, seed, among
+) -> int:
     from library.reporting import explained
     from library.training import explaining
 
     subject = explaining.subject(
-        trained,
-        network,
-        examples,
-        label=_CLASS.value,
-        layer=_LAYER.value,
-        seed=_SEED.value,
-        among=_AMONG.value,
+        trained, network, examples, label=class_, layer=layer, seed=seed, among=among
     )
-    pictures = explaining.pictures(subject, _METHODS.value)
+    pictures = explaining.pictures(subject, methods)
     for row in explaining.captions(subject):
         print(", ".join(row))
     print(explained.write(output, "explained", f"Why {title}, says so", pictures))
     return 0
 
 
-def _mislead(network, examples, epsilon: float, output: Path, title: str) -> int:
+def _mislead(
+    trained,
+    network,
+    examples,
+    output: Path,
+    title: str,
+    *,
+    attack,
+    epsilon,
+    norm,
+    steps,
+    target,
+    seed,
+) -> int:
     from library.reporting import explained
     from library.training import attacking
 
-    asked = attacking.Attack(
-        _ATTACK.value, epsilon, _NORM.value, _STEPS.value or 40, _TARGET.value, _SEED.value
-    )
+    asked = attacking.Attack(attack, epsilon, norm, steps or 40, target, seed)
     found = attacking.attack(network, examples, asked)
     lines = attacking.lines(network, found)
     print("\n".join(lines))
@@ -112,12 +129,24 @@ def _mislead(network, examples, epsilon: float, output: Path, title: str) -> int
     return 0
 
 
-def _print(trained, network, examples, sides, output: Path, title: str) -> int:
+def _print(
+    trained,
+    network,
+    examples,
+    output: Path,
+    title: str,
+    *,
+    attack,
+    steps,
+    target,
+    patch_size,
+    seed,
+) -> int:
     from library.reporting import explained
     from library.training import patching
 
-    settings = patching.settings(sides, _STEPS.value or 500)
-    found = patching.make(trained, network, examples, _TARGET.value, settings, _SEED.value)
+    settings = patching.settings(patch_size, steps or 500)
+    found = patching.make(trained, network, examples, target, settings, seed)
     lines = patching.lines(network, found)
     print("\n".join(lines))
     pictures = [
@@ -128,22 +157,36 @@ def _print(trained, network, examples, sides, output: Path, title: str) -> int:
     return 0
 
 
-def _check_flags() -> None:
+def _check_flags(load: Callable) -> None:
     """Refuses flags that nothing would read."""
     attack = _ATTACK.value
     if attack is None and _TARGET.value is not None:
         raise ConfigError("--target is the aim of an attack: add --attack=fgsm or --attack=pgd")
-    if attack is not None and (_METHODS.value or _LAYER.value or _CLASS.value):
-        raise ConfigError("--attack makes adversarial examples, and reads no methods, layer, class")
     if attack is not None:
         check_choice("attack", attack, ("fgsm", "pgd", "patch"))
-    unread = ("epsilon", "norm") if attack == "patch" else ("patch_size",)
-    for name in unread:
-        if flags.FLAGS[name].present:
-            given = "no attack" if attack is None else f"--attack={attack}"
-            raise ConfigError(f"--{name} is not read with {given}")
     if attack == "patch" and _TARGET.value is None:
         raise ConfigError("--attack=patch is to be seen as a class: add --target=CLASS")
+    what = "--images" if load is _from_files else ""
+    if attack is None:
+        if _METHODS.value == []:
+            raise ConfigError("--methods is empty: name one or more, or leave it out")
+        shown = f"--methods={','.join(_METHODS.value)}" if _METHODS.value else "the usual methods"
+    else:
+        shown = f"--attack={attack}"
+    what = " and ".join(filter(None, (shown, what)))
+    command_line.refuse_unread(what, ("ema", *command_line.flags_of(load), *_read_to_show()))
+
+
+def _read_to_show() -> list[str]:
+    """Returns the flags that the methods or the attack read, beside the examples."""
+    from library.training import attacking, explaining
+
+    if _ATTACK.value is None:
+        named = explaining.reads(_METHODS.value)
+        return ["methods", *sorted("class" if name == "label" else name for name in named)]
+    if _ATTACK.value == "patch":
+        return command_line.flags_of(_print)
+    return ["attack", *attacking.settings(_ATTACK.value)]
 
 
 def _sides(given: list[str]) -> tuple[float, float]:
@@ -161,6 +204,9 @@ def _number(flag: str, text: str) -> float:
         return float(Fraction(text.replace(" ", "")))
     except (ValueError, ZeroDivisionError) as error:
         raise ConfigError(f"--{flag}={text}: write a number, such as 0.03 or 8/255") from error
+
+
+_READ = {"epsilon": lambda text: _number("epsilon", text), "patch_size": _sides}
 
 
 if __name__ == "__main__":

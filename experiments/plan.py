@@ -16,9 +16,7 @@ from experiments import command_line
 from library.config import check_choice
 from library.parallel.chips import CHIPS
 
-_CONFIG = flags.DEFINE_string(
-    "config", command_line.DEFAULT_CONFIG, "Config file, PATH[:VARIANT]; see configs/."
-)
+_CONFIG = flags.DEFINE_string("config", command_line.DEFAULT_CONFIG, command_line.CONFIG_HELP)
 _DEVICES = flags.DEFINE_integer("devices", 1, "Accelerators of the run.", lower_bound=1)
 _HBM = flags.DEFINE_float("hbm", None, "GB of memory of each; the chip's by default.", 0.001)
 _CHIP = flags.DEFINE_string("chip", "h100", f"Kind of accelerator: {', '.join(CHIPS)}.")

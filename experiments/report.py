@@ -12,6 +12,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import command_line
+from library.config import ConfigError
 
 _ROOT = Path(__file__).resolve().parents[1]
 _WORKDIR = flags.DEFINE_list("workdir", [], "A run; with --record, one run a seed.")
@@ -25,35 +26,45 @@ _RESULTS = flags.DEFINE_bool("results", False, "Generate RESULTS.md from results
 
 def main() -> int:
     """Writes the report asked for and says where it lies."""
-    from library.config import ConfigError
-    from library.reporting import compare, gallery, report, results
-
-    if _RECORD.value:
-        if not _SYSTEM.value or not _WORKDIR.value:
-            raise ConfigError("--record=NAME needs --system=... and --workdir=...")
-        made = results.record(
-            _WORKDIR.value,
-            name=_RECORD.value,
-            system=_SYSTEM.value,
-            metric=_METRIC.value,
-            note=_NOTE.value,
-        )
-        print(results.save_record(made, _ROOT / "results"))
-        for path in gallery.keep(Path(_WORKDIR.value[0]), _RECORD.value, _ROOT / "results"):
-            print(path)
-    elif _RESULTS.value:
-        for path in results.write_results(
-            _ROOT / "results", _ROOT / "RESULTS.md", _ROOT / "README.md"
-        ):
-            print(path)
-    elif _RUNS.value:
-        print(compare.compare(Path(_RUNS.value).expanduser()))
-    elif _WORKDIR.value:
-        for workdir in _WORKDIR.value:
-            print(report.write_report(Path(workdir).expanduser()))
-    else:
+    asked = {"record": _record, "results": _results, "root": _compare, "workdir": _draw}
+    flag = next((name for name in asked if flags.FLAGS[name].value), None)
+    if flag is None:
         raise ConfigError("say what to report: --workdir=DIR, --root=RUNS, --record or --results")
+    report = asked[flag]
+    command_line.refuse_unread(f"--{flag}", command_line.flags_of(report), also=())
+    report(**command_line.values_for(report))
     return 0
+
+
+def _record(*, record, system, workdir, metric, note) -> None:
+    from library.reporting import gallery, results
+
+    if not system or not workdir:
+        raise ConfigError("--record=NAME needs --system=... and --workdir=...")
+    made = results.record(workdir, name=record, system=system, metric=metric, note=note)
+    print(results.save_record(made, _ROOT / "results"))
+    for path in gallery.keep(Path(workdir[0]), record, _ROOT / "results"):
+        print(path)
+
+
+def _results(*, results) -> None:
+    from library.reporting import results as table
+
+    for path in table.write_results(_ROOT / "results", _ROOT / "RESULTS.md", _ROOT / "README.md"):
+        print(path)
+
+
+def _compare(*, root) -> None:
+    from library.reporting import compare
+
+    print(compare.compare(Path(root).expanduser()))
+
+
+def _draw(*, workdir) -> None:
+    from library.reporting import report
+
+    for folder in workdir:
+        print(report.write_report(Path(folder).expanduser()))
 
 
 if __name__ == "__main__":

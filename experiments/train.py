@@ -15,9 +15,7 @@ from absl import flags  # noqa: E402
 
 from experiments import command_line  # noqa: E402
 
-_CONFIG = flags.DEFINE_string(
-    "config", command_line.DEFAULT_CONFIG, "Config file, PATH[:VARIANT]; see configs/."
-)
+_CONFIG = flags.DEFINE_string("config", command_line.DEFAULT_CONFIG, command_line.CONFIG_HELP)
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the run; by default runs/ and the config's name."
 )

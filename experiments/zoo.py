@@ -30,6 +30,7 @@ params. Counts of batches are 0. `check` needs PyTorch with torchvision and timm
 results/zoo/parity.json, as `count` keeps FLOPs alone; `list` shows the errors of the logits.
 """
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,14 @@ def main() -> int:
     command = given[0] if given else ""
     if command not in commands:
         raise ConfigError(f"unknown command {command!r}: {nearest(command, commands)}")
-    if len(given) > 2 and command not in ("count", "check"):
-        raise ConfigError(f"{command} takes one name, got {' '.join(given[1:])}")
-    return commands[command](*given[1:])
+    names = [p.kind for p in inspect.signature(commands[command]).parameters.values()]
+    few = names.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if len(given) > 1 + few and inspect.Parameter.VAR_POSITIONAL not in names:
+        takes = "one name" if few else "no name"
+        raise ConfigError(f"{command} takes {takes}, got {' '.join(given[1:])}")
+    read = command_line.flags_of(commands[command])
+    command_line.refuse_unread(f"zoo {command}", read, also=())
+    return commands[command](*given[1:], **command_line.values_for(commands[command]))
 
 
 def _list() -> int:
@@ -112,11 +118,11 @@ def _gflops(count: float | None) -> str:
     return "-" if count is None else f"{count:.2f}"
 
 
-def _summary(name: str = "") -> int:
+def _summary(name: str = "", *, size) -> int:
     from library.weights import catalogue, costs
 
     published = catalogue.find(name)
-    rows = costs.layers(published, _SIZE.value)
+    rows = costs.layers(published, size)
     width = max(len(row.path) for row in rows)
     print(f"{'layer':{width}}  {'output':>18}  {'params':>12}  {'MFLOPs':>10}")
     for row in rows:
@@ -127,18 +133,18 @@ def _summary(name: str = "") -> int:
     return 0
 
 
-def _count(*names: str) -> int:
+def _count(*names: str, size) -> int:
     from library.weights import catalogue, costs, records
 
     for name in tuple(catalogue.CATALOGUE) if names == ("all",) else names or ("",):
-        gflops = costs.flops(catalogue.find(name), _SIZE.value) / 1e9
+        gflops = costs.flops(catalogue.find(name), size) / 1e9
         print(f"{name}  {gflops:.3f} GFLOPs", flush=True)
-        if _SIZE.value is None and name in catalogue.CATALOGUE:
+        if size is None and name in catalogue.CATALOGUE:
             records.keep(name, gflops=gflops)
     return 0
 
 
-def _check(*names: str) -> int:
+def _check(*names: str, size) -> int:
     from library.weights import catalogue, parity
 
     if names == ("all",):
@@ -146,16 +152,16 @@ def _check(*names: str) -> int:
         names = tuple(k for k, each in known.items() if parity.fits(each))
         left_out = ", ".join(sorted(known.keys() - set(names)))
         print(f"too large for the memory here: {left_out}", flush=True)
-    return max([_check_one(name) for name in names or ("",)])
+    return max([_check_one(name, size) for name in names or ("",)])
 
 
-def _check_one(name: str) -> int:
+def _check_one(name: str, size: int | None) -> int:
     from library.weights import catalogue, costs, parity, records
 
-    found = parity.compare(name, _SIZE.value)
+    found = parity.compare(name, size)
     width = max(map(len, found))
     print(f"{name}\n" + "\n".join(f"  {what:{width}}  {e:.2e}" for what, e in found.items()))
-    if _SIZE.value is None and name in catalogue.CATALOGUE:
+    if size is None and name in catalogue.CATALOGUE:
         flops = costs.flops(catalogue.find(name)) / 1e9
         records.keep(name, gflops=flops, **records.record(found))
     wrong = records.excesses(found)
@@ -164,29 +170,27 @@ def _check_one(name: str) -> int:
     return 1 if wrong else 0
 
 
-def _import(name: str = "") -> int:
-    folder = command_line.directory("workdir", _WORKDIR.value)
-    if _WEIGHTS.value is None:
+def _import(name: str = "", *, weights, workdir, ema, size) -> int:
+    folder = command_line.directory("workdir", workdir)
+    if weights is None:
         raise ConfigError("--weights=FILE says which weights to import")
 
     from library.training import importing
 
     identity = {"path": f"weights of {name}", "variant": "", "overrides": {}}
-    options = dict(ema=_EMA.value, size=_SIZE.value)
-    print(importing.import_weights(name, _WEIGHTS.value, folder, identity, **options))
+    print(importing.import_weights(name, weights, folder, identity, ema=ema, size=size))
     return 0
 
 
-def _export() -> int:
-    folder = command_line.directory("workdir", _WORKDIR.value)
-    if _OUTPUT.value is None:
+def _export(*, workdir, output, which, ema, as_) -> int:
+    folder = command_line.directory("workdir", workdir)
+    if output is None:
         raise ConfigError("--output=FILE.safetensors says where to write the weights")
 
     from library.training import importing
 
-    path = Path(_OUTPUT.value).expanduser()
-    options = dict(network=_AS.value, which=_WHICH.value, ema=_EMA.value)
-    print(importing.export_weights(folder, path, **options))
+    path = Path(output).expanduser()
+    print(importing.export_weights(folder, path, network=as_, which=which, ema=ema))
     return 0
 
 

@@ -200,9 +200,9 @@ def _checked(arguments: list[str], points: list[sweep.Point]) -> str:
         elif flag not in ("--workdir", "--profile"):
             overrides.append((flag, value))
     for point in points:
-        values, path, variant = command_line.load_config(config)
-        for flag, value in (*overrides, *(f.split("=", 1) for f in point.overrides)):
-            command_line.override(values, flag.removeprefix("--config."), value)
+        given = (*overrides, *(f.split("=", 1) for f in point.overrides))
+        changes = {flag.removeprefix("--config."): value for flag, value in given}
+        values, path, variant = command_line.load_config(config, changes)
         recipe.read(values)
     parts = (Path(path).parent.name, Path(path).stem, variant)
     return re.sub(r"[^\w.-]+", "_", "-".join(part for part in parts if part))

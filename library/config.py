@@ -27,6 +27,23 @@ _COUNTS = re.compile(
 )
 _MAY_BE_ZERO = ("num_workers", "workers")
 
+# What other projects call things; a name with a dot is of the section before it.
+_SYNONYMS = {
+    "lr": ("learning_rate", "optimizer.learning_rate"),
+    "wd": ("weight_decay", "optimizer.weight_decay"),
+    "bs": ("batch_size", "dataset.batch_size"),
+    "bsz": ("batch_size", "dataset.batch_size"),
+    "learning_rate": ("optimizer.learning_rate",),
+    "weight_decay": ("optimizer.weight_decay",),
+    "batch_size": ("dataset.batch_size",),
+    "epochs": ("total",),
+    "num_epochs": ("total",),
+    "steps": ("total",),
+    "num_steps": ("total",),
+    "opt": ("optimizer",),
+    "data": ("dataset",),
+}
+
 # The annotation of settings that `duration` reads.
 Duration = typing.NewType("Duration", str)
 
@@ -38,9 +55,10 @@ class ConfigError(ValueError):
 def nearest(value: Any, options: Iterable[Any]) -> str:
     """Renders "did you mean 'x'? (valid: ...)" for a value that is not among `options`."""
     options = [str(option) for option in options]
+    known = [s for s in _SYNONYMS.get(str(value), ()) if s.partition(".")[0] in options]
     # A variant is named in full or by the part after its module: "resnet18", "resnet.resnet18".
     tails = {option.rpartition(".")[2]: option for option in options}
-    close = difflib.get_close_matches(str(value), options, n=1, cutoff=0.5)
+    close = known or difflib.get_close_matches(str(value), options, n=1, cutoff=0.5)
     close = close or [tails[t] for t in difflib.get_close_matches(str(value), tails, 1, 0.6)]
     close = close or [o for o in options if len(str(value)) > 2 and str(value) in o]
     shown = ", ".join(options[:24]) + (", ..." if len(options) > 24 else "")

@@ -59,7 +59,8 @@ def read_json(path: Path) -> dict[str, Any]:
       ConfigError: it is absent, or damaged; then the line is named.
     """
     if not path.is_file():
-        what = "does not exist" if not path.parent.is_dir() else f"has no {path.name}"
+        what = "is a file" if path.parent.is_file() else "does not exist"
+        what = f"has no {path.name}" if path.parent.is_dir() else what
         raise ConfigError(f"{path.parent} {what}; name the workdir of a run")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

@@ -309,3 +309,22 @@ def test_choices():
     )
     assert config.nearest("x", []) == "(there are none)"
     assert config.nearest("x", range(30)).endswith("23, ...)")
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "meant"),
+    [
+        ("lr", ["b1", "learning_rate"], "learning_rate"),
+        ("lr", ["dataset", "optimizer"], "optimizer.learning_rate"),
+        ("wd", ["learning_rate", "weight_decay"], "weight_decay"),
+        ("bsz", ["name", "batch_size"], "batch_size"),
+        ("batch_size", ["dataset", "model"], "dataset.batch_size"),
+        ("epochs", ["evaluate", "total"], "total"),
+    ],
+)
+def test_what_others_call_a_key_is_understood(given, options, meant):
+    assert config.nearest(given, options).startswith(f"did you mean {meant!r}? (valid: ")
+
+
+def test_a_name_that_is_not_among_the_options_is_not_suggested():
+    assert config.nearest("lr", ["width"]) == "(valid: width)"

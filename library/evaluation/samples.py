@@ -47,7 +47,7 @@ def samples(
 
     def run(state, batch, key):
         try:
-            return {"image": make(state, batch, key), "mask": batch["mask"]}
+            image = make(state, batch, key)
         except KeyError as missing:
             reads = f"samples, output={output!r} reads {missing}"
             if split is None and missing.args[0] in context.features:
@@ -56,6 +56,11 @@ def samples(
                 f"{reads}, which no example here has (they have {', '.join(context.features)}): "
                 "it is for programs, which hand it a batch of their own"
             ) from missing
+        shape = getattr(image, "shape", None)
+        if shape is None or len(shape) not in (4, 5):
+            what = "several arrays" if shape is None else f"its shape is {shape}"
+            raise ConfigError(f"samples, output={output!r} is no image: {what}")
+        return {"image": image, "mask": batch["mask"]}
 
     function = context.collect(run)
 
@@ -72,8 +77,6 @@ def samples(
 
     def evaluate(state: TrainState) -> dict[str, np.ndarray]:
         image = collected(function, state, batches())["image"][:num]
-        if image.ndim not in (4, 5):
-            raise ConfigError(f"samples, output={output!r} is no image: its shape is {image.shape}")
         return {output: context.pixels(image)}
 
     return evaluate

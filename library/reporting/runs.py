@@ -46,7 +46,8 @@ def read_run(workdir: str | os.PathLike) -> Run:
     """
     path = Path(workdir)
     if not path.is_dir():
-        raise ConfigError(f"{path} is not a workdir: there is no such folder")
+        what = "it is a file" if path.is_file() else "there is no such folder"
+        raise ConfigError(f"{path} is not a workdir: {what}")
     for name in ("config.json", "metrics.jsonl"):
         if not (path / name).is_file():
             raise ConfigError(f"{path} is not a workdir: it has no {name}")

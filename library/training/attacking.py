@@ -1,5 +1,6 @@
 """What `explain` shows of a classifier that is misled: adversarial examples."""
 
+import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -62,15 +63,28 @@ def attack(network: Network, examples: Examples, asked: Attack) -> Misled:
     Raises:
       ConfigError: an unknown attack or target, an epsilon, norm or number of steps out of range.
     """
-    check_choice("attack", asked.name, ATTACKS)
+    read = {name: getattr(asked, name) for name in settings(asked.name)}
+    if asked.norm != "linf" and "norm" not in read:
+        raise ConfigError(f"attack {asked.name!r} has the norm 'linf' alone, not {asked.norm!r}")
     target = None if asked.target is None else network.class_of(asked.target)
     pixels = in_unit_range(examples)
     before = network.probabilities(pixels)
     label = np.int32(before.argmax(-1) if examples.labels is None else examples.labels)
     aim = label if target is None else np.full_like(label, target)
-    changed = ATTACKS[asked.name](network, pixels, aim, asked)
+    changed = ATTACKS[asked.name](network, pixels, aim, **read)
     after = network.probabilities(changed)
     return Misled(changed, before, after, label, target, examples.labels is not None)
+
+
+def settings(name: str) -> list[str]:
+    """Returns what an attack reads of `Attack`, the keyword-only parameters of its function.
+
+    Raises:
+      ConfigError: an unknown attack.
+    """
+    check_choice("attack", name, ATTACKS)
+    parameters = inspect.signature(ATTACKS[name]).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
 
 
 def lines(network: Network, found: Misled) -> list[str]:
@@ -112,32 +126,29 @@ def _share(hits: np.ndarray) -> str:
     return f"{hits.mean():.1%}, {hits.sum()}"
 
 
-def _fgsm(network: Network, pixels, aim, asked: Attack) -> np.ndarray:
-    if asked.norm != "linf":
-        raise ConfigError(f"attack 'fgsm' has the norm 'linf' alone, not {asked.norm!r}")
-
+def _fgsm(network: Network, pixels, aim, *, epsilon, target) -> np.ndarray:
     def change(network, pixels, aim):
         return attacks.fast_gradient_sign(
-            network.logits, pixels, aim, epsilon=asked.epsilon, targeted=asked.target is not None
+            network.logits, pixels, aim, epsilon=epsilon, targeted=target is not None
         )
 
     return network.run(change, pixels, aim)
 
 
-def _pgd(network: Network, pixels, aim, asked: Attack) -> np.ndarray:
+def _pgd(network: Network, pixels, aim, *, epsilon, norm, steps, target, seed) -> np.ndarray:
     def change(network, pixels, aim, keys):
         return attacks.projected_gradient(
             network.logits,
             pixels,
             aim,
             keys,
-            epsilon=asked.epsilon,
-            norm=asked.norm,
-            steps=asked.steps,
-            targeted=asked.target is not None,
+            epsilon=epsilon,
+            norm=norm,
+            steps=steps,
+            targeted=target is not None,
         )
 
-    return network.run(change, pixels, aim, keys(asked.seed, len(pixels), "attack"))
+    return network.run(change, pixels, aim, keys(seed, len(pixels), "attack"))
 
 
 ATTACKS: dict[str, Callable[..., np.ndarray]] = {"fgsm": _fgsm, "pgd": _pgd}

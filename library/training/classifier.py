@@ -84,6 +84,17 @@ def keys(seed: int, count: int, name: str) -> Key[Array, " n"]:
     return rng.per_example(rng.purpose(rng.root(seed), name), jnp.arange(count, dtype=jnp.uint32))
 
 
+def check(plan: recipe.Plan) -> None:
+    """Raises ConfigError unless a run is a classifier of images."""
+    outputs = plan.task.outputs
+    if "logits" not in outputs or "image" not in plan.loader.blank:
+        name, made = plan.recipe.task["name"], ", ".join(sorted(outputs)) or "nothing"
+        raise ConfigError(
+            f"only classifiers of images are explained: task {name!r} makes no logits of images, "
+            f"but {made}"
+        )
+
+
 def network(trained: Trained, *, ema: bool = True) -> Network:
     """Takes the classifier out of a run; test-time augmentation is left out.
 
@@ -94,13 +105,8 @@ def network(trained: Trained, *, ema: bool = True) -> Network:
     Raises:
       ConfigError: the run is no classifier of images.
     """
-    plan, outputs = trained.plan, trained.plan.task.outputs
-    if "logits" not in outputs or "image" not in plan.loader.blank:
-        name, made = plan.recipe.task["name"], ", ".join(sorted(outputs)) or "nothing"
-        raise ConfigError(
-            f"only classifiers of images are explained: task {name!r} makes no logits of images, "
-            f"but {made}"
-        )
+    plan = trained.plan
+    check(plan)
     averages = ema and trained.state.ema is not None
     state = jax.device_get(task.averaged(trained.state) if averages else trained.state)
     model, count = _behind_the_logits(plan)

@@ -4,6 +4,7 @@ Nothing is trained here. The tasks `pruning` and `low_rank` train such networks 
 """
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -147,26 +148,48 @@ def _candidates(network: Network, image: Any, asked: Asked) -> Iterator[_Candida
         if method != "prune" and not found:
             name = type(network.model).__name__
             raise ConfigError(f"method {method!r}: {name} has no dense layer or convolution")
-        yield from _MAKERS[method](params, found, asked)
+        read = {name: getattr(asked, name) for name in settings(method)}
+        yield from _MAKERS[method](params, found, **read)
 
 
-def _pruned(params: PyTree, found: Mapping, asked: Asked) -> Iterator[_Candidate]:
-    for sparsity in _given("sparsity", asked.sparsity):
-        made = pruning.one_shot(params, sparsity, scope=asked.scope, kept=asked.kept)
-        yield _Candidate("prune", f"{sparsity:.4g} zeros", made)
+def settings(method: str) -> list[str]:
+    """Returns what a method reads of `Asked`: the keyword-only parameters of its function.
+
+    Raises:
+      ConfigError: an unknown method.
+    """
+    check_choice("method", method, METHODS)
+    parameters = inspect.signature(_MAKERS[method]).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
 
 
-def _factored(params: PyTree, found: Mapping, asked: Asked) -> Iterator[_Candidate]:
-    decomposed = low_rank.decompose(params, found, scheme=asked.scheme, kept=asked.kept)
-    asks = [("rank", rank) for rank in asked.rank]
-    asks = asks or [("energy", energy) for energy in _given("energy", asked.energy)]
+def _pruned(
+    params: PyTree, found: Mapping, *, sparsity: Sequence[float], scope: str, kept: Sequence[str]
+) -> Iterator[_Candidate]:
+    for share in _given("sparsity", sparsity):
+        made = pruning.one_shot(params, share, scope=scope, kept=kept)
+        yield _Candidate("prune", f"{share:.4g} zeros", made)
+
+
+def _factored(
+    params: PyTree,
+    found: Mapping,
+    *,
+    rank: Sequence[int | float],
+    energy: Sequence[float],
+    scheme: str,
+    kept: Sequence[str],
+) -> Iterator[_Candidate]:
+    decomposed = low_rank.decompose(params, found, scheme=scheme, kept=kept)
+    asks = [("rank", each) for each in rank]
+    asks = asks or [("energy", each) for each in _given("energy", energy)]
     for name, value in asks:
         made = low_rank.factored(params, decomposed, **{name: value})
         yield _Candidate("low_rank", f"{name} {value:.4g}", made, interceptor=low_rank.two_steps)
 
 
-def _quantized(params: PyTree, found: Mapping, asked: Asked) -> Iterator[_Candidate]:
-    made = quantization.quantized(params, found, asked.kept)
+def _quantized(params: PyTree, found: Mapping, *, kept: Sequence[str]) -> Iterator[_Candidate]:
+    made = quantization.quantized(params, found, kept)
     yield _Candidate("int8", "weights", made, restore=quantization.dequantized)
     yield _Candidate("int8", "weights, inputs", made, interceptor=quantization.whole_numbers)
 

@@ -4,10 +4,12 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import jax
+from absl import logging
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
@@ -33,12 +35,31 @@ def describe() -> dict[str, Any]:
 def enable_compile_cache(folder: str | None) -> None:
     """Keeps compiled programs in a folder, from one start of the program to the next.
 
+    Where it cannot be written, a warning says so, and nothing is kept.
+
     Args:
-      folder: where; None, or the environment's JAX_COMPILATION_CACHE_DIR, leaves JAX as it is.
+      folder: where; None leaves JAX as it is, and so does the environment's
+        JAX_COMPILATION_CACHE_DIR.
     """
-    if folder is None or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+    named = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if folder is None and not named:
         return
-    jax.config.update("jax_compilation_cache_dir", str(Path(folder).expanduser()))
+    try:
+        path = Path(named or folder).expanduser()
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    # Path does so where there is no home directory.
+    except (OSError, RuntimeError) as error:
+        logging.warning(
+            "compiled programs are not kept: %s; JAX_COMPILATION_CACHE_DIR or "
+            "--config.compile_cache name another folder, or --config.compile_cache=None none",
+            error,
+        )
+        jax.config.update("jax_enable_compilation_cache", False)
+        return
+    if named:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 

@@ -1,5 +1,6 @@
 """What `explain` shows of a classifier: why it says what it says of some images."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -111,8 +112,11 @@ def pictures(subject: Subject, methods: Sequence[str] | None = None) -> list[Pic
     found = {}
     for name in asked:
         try:
-            make = maps if name in METHODS else PICTURES[name]
-            found[name] = make(subject, name) if name in METHODS else make(subject)
+            if name in METHODS:
+                found[name] = maps(subject, name)
+            else:
+                read = {field: getattr(subject, field) for field in _declared(PICTURES[name])}
+                found[name] = PICTURES[name](subject, **read)
         except ConfigError as error:
             if methods is not None:
                 raise ConfigError(f"method {name!r}: {error}") from error
@@ -127,13 +131,35 @@ def maps(subject: Subject, method: str) -> np.ndarray:
     drawn = keys(subject.seed, len(subject.pixels), "explain")
 
     def compute(network, pixels, label, keys):
-        return made.compute(network, pixels, label, keys, subject.layer)
+        known = {"label": label, "keys": keys, "layer": subject.layer}
+        read = {name: known[name] for name in _declared(made.compute)}
+        return made.compute(network, pixels, **read)
 
     if made.compiled:
         return network.run(compute, subject.pixels, subject.label, drawn)
     return np.asarray(
         compute(network, jnp.asarray(subject.pixels), jnp.asarray(subject.label), drawn)
     )
+
+
+def reads(methods: Sequence[str] | None = None) -> set[str]:
+    """Returns which of label, layer, seed and among the methods read, by default the usual ones.
+
+    Raises:
+      ConfigError: an unknown method.
+    """
+    asked = (*DEFAULT, *DEFAULT_PICTURES) if methods is None else methods
+    for name in asked:
+        check_choice("method", name, [*METHODS, *PICTURES])
+    functions = [METHODS[n].compute if n in METHODS else PICTURES[n] for n in asked]
+    named = {name for function in functions for name in _declared(function)}
+    return {"seed" if name == "keys" else name for name in named}
+
+
+def _declared(function: Callable) -> list[str]:
+    """Returns the names of a function's keyword-only parameters."""
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
 
 
 def captions(subject: Subject) -> list[list[str]]:
@@ -179,14 +205,14 @@ def _filters(subject: Subject) -> Picture:
     return Picture("filters", "Filters", [caption], explained.tiles(images))
 
 
-def _activations(subject: Subject) -> Picture:
-    if subject.layer is None:
+def _activations(subject: Subject, *, layer: str | None) -> Picture:
+    if layer is None:
         raise ConfigError(f"no layer of {type(subject.network.model).__name__} has places in space")
 
     def compute(network, pixels):
         model, image = network.model, network.normalize(pixels)
-        found = layers.activations(model, network.variables, image, [subject.layer])
-        return layers.in_space(found[subject.layer], image.shape, subject.layer)
+        found = layers.activations(model, network.variables, image, [layer])
+        return layers.in_space(found[layer], image.shape, layer)
 
     found = subject.network.run(compute, subject.pixels)
     chosen, images = activations.activation_images(found)
@@ -195,15 +221,15 @@ def _activations(subject: Subject) -> Picture:
     columns = {f"channel {k}": images[:, i] for i, k in enumerate(chosen)}
     figure = explained.table({"image": subject.images, **columns}, captions(subject))
     caption = (
-        f"The most active channels of layer {subject.layer}, from a channel's least value, black, "
+        f"The most active channels of layer {layer}, from a channel's least value, black, "
         "to its greatest over these images, white."
     )
     return Picture("activations", "Activations", [caption], figures.png(figure))
 
 
-def _visualization(subject: Subject) -> Picture:
+def _visualization(subject: Subject, *, label: np.ndarray, seed: int) -> Picture:
     network, shape = subject.network, subject.pixels.shape[1:]
-    classes = np.unique(subject.label)[:10]
+    classes = np.unique(label)[:10]
 
     def climb(network, label, keys):
         def score(x):
@@ -213,7 +239,7 @@ def _visualization(subject: Subject) -> Picture:
             score, keys, shape, jitter=max(1, shape[0] // 10), total_variation=20.0, l2=20.0
         )
 
-    found = network.run(climb, classes, keys(subject.seed, len(classes), "visualize"))
+    found = network.run(climb, classes, keys(seed, len(classes), "visualize"))
     images = on_device.pixels(None, found)
     # Names that are cut short may be the same.
     titles = [dict.fromkeys([network.name_of(k), str(k)]) for k in classes]
@@ -226,8 +252,8 @@ def _visualization(subject: Subject) -> Picture:
     return Picture("visualization", "Classes, visualized", [caption], figures.png(figure))
 
 
-def _neighbours(subject: Subject, count: int = 7) -> Picture:
-    others = _spread(subject, "train")
+def _neighbours(subject: Subject, count: int = 7, *, among: int, seed: int) -> Picture:
+    others = _spread(subject, "train", among, seed)
     images = in_unit_range(others)
     bank, queries = _features(subject.network, images), _features(subject.network, subject.pixels)
     near, _ = neighbours.neighbours_in_feature_space(bank, queries, min(count, len(bank)))
@@ -238,15 +264,15 @@ def _neighbours(subject: Subject, count: int = 7) -> Picture:
     return Picture("neighbours", "Neighbours in feature space", [caption], figures.png(figure))
 
 
-def _embedding(subject: Subject) -> Picture:
-    examples = _spread(subject, "test")
+def _embedding(subject: Subject, *, among: int, seed: int) -> Picture:
+    examples = _spread(subject, "test", among, seed)
     if examples.labels is None:
         raise ConfigError("points are coloured by class: each example needs one label")
     features = _features(subject.network, in_unit_range(examples))
     perplexity = min(30.0, (len(features) - 1) / 3)
     layouts = {
         "principal components": embedding.principal_components(features),
-        "t-SNE": embedding.t_sne(features, perplexity=perplexity, seed=subject.seed),
+        "t-SNE": embedding.t_sne(features, perplexity=perplexity, seed=seed),
     }
     figure = explained.scatter(layouts, np.array(examples.labels), subject.network.label_names)
     caption = (
@@ -256,10 +282,10 @@ def _embedding(subject: Subject) -> Picture:
     return Picture("embedding", "Features in the plane", [caption], figures.png(figure))
 
 
-def _spread(subject: Subject, split: str) -> Examples:
+def _spread(subject: Subject, split: str, among: int, seed: int) -> Examples:
     """Draws as many examples of a split as are to be looked through, or all."""
     size = len(subject.trained.feed.loader(split).source.records)
-    return from_split(subject.trained, split, min(subject.among, size), subject.seed)
+    return from_split(subject.trained, split, min(among, size), seed)
 
 
 def _features(network: Network, pixels: np.ndarray) -> Float[np.ndarray, "n d"]:
@@ -271,7 +297,8 @@ def _features(network: Network, pixels: np.ndarray) -> Float[np.ndarray, "n d"]:
     return network.run(compute, pixels)
 
 
-PICTURES: dict[str, Callable[[Subject], Picture]] = {
+# As METHODS' functions, they take by name what they read of the subject.
+PICTURES: dict[str, Callable[..., Picture]] = {
     "filters": _filters,
     "activations": _activations,
     "visualization": _visualization,

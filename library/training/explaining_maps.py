@@ -10,7 +10,6 @@ from library.config import ConfigError
 from library.explanations import attention_rollout, class_activation, gradients, rectifiers
 from library.explanations.occlusion import occlusion
 from library.reporting import explained
-from library.training.classifier import Network
 
 
 class Method(NamedTuple):
@@ -20,54 +19,55 @@ class Method(NamedTuple):
       title: over its column.
       caption: what it shows, and whose it is; {layer} is the layer's name.
       draw: `(images, maps)`, uint8 and float -> uint8 images.
-      compute: `(network, pixels, label, keys, layer)` -> maps.
+      compute: `(network, pixels, ...)` -> maps; of `label`, `keys` and `layer` it takes, by name,
+        those that it reads.
       compiled: whether it is; what compares values cannot be.
     """
 
     title: str
     caption: str
     draw: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    compute: Callable[[Network, Array, Array, Array, str | None], Array]
+    compute: Callable[..., Array]
     compiled: bool = True
 
 
-def _gradient(network, pixels, label, keys, layer):
+def _gradient(network, pixels, *, label):
     return gradients.magnitude(gradients.input_gradient(network.logits, pixels, label))
 
 
-def _gradient_times_input(network, pixels, label, keys, layer):
+def _gradient_times_input(network, pixels, *, label):
     return gradients.gradient_times_input(network.logits, pixels, label).sum(axis=-1)
 
 
-def _smooth_grad(network, pixels, label, keys, layer):
+def _smooth_grad(network, pixels, *, label, keys):
     return gradients.magnitude(gradients.smooth_grad(network.logits, pixels, label, keys))
 
 
-def _integrated(network, pixels, label, keys, layer):
+def _integrated(network, pixels, *, label):
     return gradients.integrated_gradients(network.logits, pixels, label).sum(axis=-1)
 
 
-def _guided(network, pixels, label, keys, layer):
+def _guided(network, pixels, *, label):
     return rectifiers.guided_backpropagation(network.logits, pixels, label)
 
 
-def _deconvnet(network, pixels, label, keys, layer):
+def _deconvnet(network, pixels, *, label):
     return rectifiers.deconvnet(network.logits, pixels, label)
 
 
-def _occlusion(network, pixels, label, keys, layer):
+def _occlusion(network, pixels, *, label):
     size = max(1, min(pixels.shape[1:3]) // 4)
     return occlusion(network.logits, pixels, label, size=size, stride=max(1, size // 2))
 
 
-def _rollout(network, pixels, label, keys, layer):
+def _rollout(network, pixels):
     image = network.normalize(pixels)
     found = attention_rollout.attention_map(network.model, network.variables, image)
     return class_activation.enlarged(found, pixels.shape[1:3])
 
 
 def _activation(function):
-    def compute(network, pixels, label, keys, layer):
+    def compute(network, pixels, *, label, layer):
         if layer is None:
             raise ConfigError(f"no layer of {type(network.model).__name__} has places in space")
         image = network.normalize(pixels)

@@ -52,8 +52,11 @@ def images(
 
     Raises:
       ConfigError: there is no such output or class, the output knows no classes, or a split gives
-        it examples of their own.
+        it examples of their own, or is given to an output that reads none.
     """
+    make = trained.plan.task.outputs.get(output)
+    if split is not None and make is not None and _lacking(trained, make) is None:
+        raise ConfigError(f"--split={split}: this system's {output!r} reads no examples")
     context, size = _context(trained, request)
     if label is not None:
         if split is not None:
@@ -61,8 +64,8 @@ def images(
         number = _class(trained, label, output)
         features = {"label": np.full(request.num, number, np.int32)}
         context = context._replace(draws=lambda n, size: trained.feed.draws(n, size, features))
-    make = samples.samples(context, output=output, num=request.num, split=split, batch_size=size)
-    return make(_state(trained, request))[output]
+    shown = samples.samples(context, output=output, num=request.num, split=split, batch_size=size)
+    return shown(_state(trained, request))[output]
 
 
 def texts(trained: Trained, request: Request, **settings) -> list[str]:
@@ -113,18 +116,18 @@ def _class(trained: Trained, label: str, output: str) -> int:
         )
     make = plan.task.outputs.get(output)
     # An output that there is not is refused where it is made, with the names of those there are.
-    if make is None or _reads_label(trained, make):
+    if make is None or _lacking(trained, make) == "label":
         return numbers[label]
     raise ConfigError(f"--class={label}: this system's {output!r} knows no classes")
 
 
-def _reads_label(trained: Trained, make: Callable[..., Any]) -> bool:
-    """Returns whether an output asks for a label where it is handed none."""
+def _lacking(trained: Trained, make: Callable[..., Any]) -> str | None:
+    """Returns the first feature that an output asks for where it is handed none, or None."""
     place = np.arange(1, dtype=np.uint32)
     batch = {"index": place, "row": place, "mask": np.ones(1, np.float32)}
     key = jax.eval_shape(lambda: jax.random.key(0))
     try:
         jax.eval_shape(make, trained.plan.state, on_device.to_float(batch), key)
     except KeyError as missing:
-        return missing.args == ("label",)
-    return False
+        return str(missing.args[0])
+    return None

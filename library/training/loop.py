@@ -195,13 +195,15 @@ class _Run:
             self._keep()
             raise
 
-    def _steps(self, start: int) -> int:
+    def _steps(self, start: int) -> int | None:
         """Makes the steps that are left; returns how often the step was compiled."""
         plan, clock, carry = self.plan, self.clock, self.carry
         several = plan.recipe.steps_per_call > 1
         update = plan.strategy.update(functools.partial(steps if several else step, plan), carry)
         batches = self.feed.train(start, self._calls(start) if several else None)
         in_flight, reached = deque(), start
+        # Without compilation every operation may bring its constants from the host.
+        guard = "allow" if jax.config.jax_disable_jit else "disallow"
         display = Display(self.console, total=plan.total_steps, start=start)
         with display, clock.phase("loop"):
             if self.due:
@@ -212,7 +214,7 @@ class _Run:
                 with clock.phase("data" if count == 1 else "wait"):
                     batch = next(batches)
                 phase = "compile" if count == 1 else "train"
-                with clock.phase(phase), jax.transfer_guard("disallow"):
+                with clock.phase(phase), jax.transfer_guard(guard):
                     carry, ticket = update(carry, batch, self.feed.constants)
                     in_flight.append(ticket)
                     if count == 1 or len(in_flight) > 2:
@@ -226,6 +228,8 @@ class _Run:
                     self._note_startup()
                 self.profiler.after(done, carry)
                 carry = self._at(done, carry, display)
+        if jax.config.jax_disable_jit:
+            return None
         return update._cache_size() if start < plan.total_steps else 0
 
     def _calls(self, start: int) -> Iterator[int]:
@@ -384,7 +388,7 @@ class _Run:
             "on_nonfinite='skip' leaves such steps out and counts them"
         )
 
-    def _finish(self, carry: Carry, compiled: int) -> dict[str, Any]:
+    def _finish(self, carry: Carry, compiled: int | None) -> dict[str, Any]:
         self.reached = self.plan.total_steps
         for name, evaluation in self.evaluations.items():
             # A run that lacked nothing but its summary has not measured anything in this start.
@@ -400,7 +404,7 @@ class _Run:
         self.close()
         return summary
 
-    def _summary(self, carry: Carry, compiled: int) -> dict[str, Any]:
+    def _summary(self, carry: Carry, compiled: int | None) -> dict[str, Any]:
         rows = self.log.rows
         final = {k: self.log.last(k) for row in rows for k in row if k not in ("step", "wall_time")}
         trained = self._timing()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from library import task
 from library.config import ConfigError
 from library.data import pipeline
 from library.data.preprocessing import CorruptExample
@@ -93,16 +94,24 @@ def from_split(trained: Trained, split: str, num: int, seed: int) -> Examples:
     return Examples(loaded, [f"{split}[{row}]" for row in rows], labels)
 
 
-def predict(trained: Trained, examples: Examples) -> Predictions:
-    """Returns the class probabilities of examples."""
+def predict(trained: Trained, examples: Examples, *, ema: bool = True) -> Predictions:
+    """Returns the class probabilities of examples.
+
+    Args:
+      trained: the run.
+      examples: what to classify.
+      ema: use the running averages, where the run kept them.
+    """
     output = trained.plan.task.outputs["probabilities"]
 
     def run(state, batch, key):
         return {"probabilities": output(state, batch, key)}
 
+    averages = ema and trained.state.ema is not None
+    state = task.averaged(trained.state) if averages else trained.state
     collect = trained.feed.context().collect(run)
     found = [
-        collect(trained.state, trained.plan.strategy.put(batch))["probabilities"]
+        collect(state, trained.plan.strategy.put(batch))["probabilities"]
         for batch in _batches(examples.loaded, trained.plan.strategy.batch_shards)
     ]
     probabilities = np.concatenate(found)[: len(examples.loaded)]

@@ -1,7 +1,7 @@
 """A run from its config to its report: what surrounds the loop."""
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,19 +133,28 @@ class Trained(NamedTuple):
     state: TrainState
 
 
-def restore(values: Mapping[str, Any], workdir: Path, *, which: str = "latest") -> Trained:
+def restore(
+    values: Mapping[str, Any],
+    workdir: Path,
+    *,
+    which: str = "latest",
+    check: Callable[[Plan], None] = lambda plan: None,
+) -> Trained:
     """Brings back a run from its workdir.
 
     Args:
       values: its config; what concerns only the running (devices, batch sizes) may differ.
       workdir: its directory.
       which: the "latest" or the "best" checkpoint.
+      check: raises ConfigError where the plan is not what it is wanted for, before anything is
+        read or compiled.
 
     Raises:
       ConfigError: there is no such checkpoint, or the config builds another model than it holds.
     """
     environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
     plan = make_plan({**values, "dataset": {**values["dataset"], "cache": "none"}})
+    check(plan)
     step, state = restoring.state_like(plan.state, workdir, which=which)
     return Trained(plan, Feed(plan), step, plan.strategy.init(lambda x: x, state))
 

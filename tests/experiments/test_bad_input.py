@@ -23,6 +23,16 @@ BAD = {
         ["--config.optimizer.learning_rat=0.1"],
         "optimizer 'adamw' takes no 'learning_rat': did you mean 'learning_rate'?",
     ),
+    "key by a short name": (
+        ["--config.optimizer.lr=0.1"],
+        "optimizer 'adamw' takes no 'lr': did you mean 'learning_rate'?",
+    ),
+    "key of a section": (["--config.lr=0.1"], "did you mean 'optimizer.learning_rate'?"),
+    "flag in place of a key": (
+        ["--epochs=3"],
+        "; values of the config are set by --config.KEY=VALUE",
+    ),
+    "directory": (["--config=configs/digits"], "is a directory: (valid: configs/digits/cnn.py)"),
     "key that nothing reads": (["--config.shout=True"], "config takes no 'shout': (valid:"),
     "key of checkpoint": (["--config.checkpoint.evry=3"], "takes no 'evry': did you mean 'every'?"),
     "key of ema": (["--config.ema.decya=0.9"], "ema takes no 'decya': did you mean 'decay'?"),

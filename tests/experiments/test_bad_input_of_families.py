@@ -140,6 +140,17 @@ GENERATE = {
             (["--prompt=a", "--temperature=-1"], "temperature=-1"),
             (["--prompt=a", "--top_p=0"], "top_p=0"),
             (["--output=sample"], "'sample'"),
+            (["--class=1"], "--class is not read with output 'generate' of task 'language', which"),
+            (["--split=test"], "--split is not read with output 'generate'"),
+            (["--images=a.png"], "--images is not read with output 'generate'"),
+            (["--save_arrays"], "--save_arrays is not read with output 'generate'"),
+            (["--length=0"], "--length=0"),
+            (["--length=-3"], "--length=-3"),
+            (["--num=0"], "--num=0"),
+            (["--seed=-1"], "--seed=-1"),
+            (["--seed=4294967296"], "--seed=4294967296"),
+            (["--top_k=-1"], "--top_k=-1"),
+            (["--output=logits"], "reads 'tokens' of examples: give it a split"),
         ],
     ),
     "images": (
@@ -150,6 +161,8 @@ GENERATE = {
             (["--class=2", "--output=reconstruct", "--split=test"], "have their own"),
             (["--output=smaple"], "did you mean 'sample'?"),
             (["--output=reconstruct"], "give it a split"),
+            (["--prompt=a"], "--prompt is not read with output 'sample' of task 'variational'"),
+            (["--output=log_weights", "--split=test"], "'log_weights' is no image: its shape is ("),
         ],
     ),
 }
@@ -166,6 +179,7 @@ def test_what_is_not_generated(program, config, tmp_path, family, changes, refus
         assert ended.code == 2, ended
         assert message in ended.err
         assert "Traceback" not in ended.err
+        assert ended.err.count("\n") <= 2
         assert not (folder / "generated").exists()
 
 

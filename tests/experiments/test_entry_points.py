@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,13 @@ PROGRAMS = [
 ]
 HEAVY = ("jax", "flax", "optax", "orbax", "grain", "tensorflow_datasets", "matplotlib", "sklearn")
 ASK_FOR_HELP = """
-import atexit, runpy, sys
+import runpy, sys
 heavy = sys.argv[2].split(",")
-atexit.register(lambda: print("IMPORTED", [name for name in heavy if name in sys.modules]))
 program, sys.argv = sys.argv[1], [sys.argv[1], "--help"]
-runpy.run_module(program, run_name="__main__", alter_sys=True)
+try:
+    runpy.run_module(program, run_name="__main__", alter_sys=True)
+finally:
+    print("IMPORTED", [name for name in heavy if name in sys.modules])
 """
 
 
@@ -45,6 +48,20 @@ def test_help_is_answered_without_heavy_imports(name):
     assert ended.stderr == ""
     assert f"python -m {name}" in ended.stdout
     assert "IMPORTED []" in ended.stdout
+    if "configurable=False" not in (ROOT / f"{name.replace('.', '/')}.py").read_text():
+        assert "library/training/sections.py" in ended.stdout
+
+
+def test_an_installation_has_all_that_programs_need():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    found = project["tool"]["setuptools"]
+    assert found["packages"]["find"]["include"] == [
+        "library*",
+        "experiments*",
+        "configs*",
+        "launch*",
+    ]
+    assert found["dynamic"]["dependencies"]["file"] == ["requirements.txt"]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -35,7 +35,22 @@ BAD = {
         "--epsilon is not read with --attack=patch",
     ),
     "steps": (["--attack=patch", "--target=b", "--steps=0"], "--steps"),
-    "attack and method": (["--attack=pgd", "--layer=stage1"], "reads no methods, layer, class"),
+    "attack and method": (
+        ["--attack=pgd", "--layer=stage1"],
+        "--layer is not read with --attack=pgd, which reads --ema, --split, --num, --seed,",
+    ),
+    "no method": (["--methods="], "--methods is empty"),
+    "steps of one": (["--attack=fgsm", "--steps=3"], "--steps is not read with --attack=fgsm"),
+    "layer of none": (
+        ["--methods=gradient,filters", "--layer=stage1"],
+        "--layer is not read with --methods=gradient,filters",
+    ),
+    "neighbours of none": (["--among=9"], "--among is not read with the usual methods"),
+    "number of files": (
+        ["--images={tmp}/a.png", "--num=3"],
+        "--num is not read with the usual methods and --images",
+    ),
+    "prompt": (["--prompt=a"], "unknown flag '--prompt'"),
     "flag": (["--method=cam"], "unknown flag '--method': did you mean '--methods'?"),
 }
 

@@ -273,12 +273,11 @@ def test_generate_shows_a_split(program, undisturbed):
 
 
 def test_generate_shows_files(program, undisturbed, tmp_path):
-    paths = [tmp_path / name for name in ("a.png", "b.bmp")]
+    paths = [tmp_path / name for name in ("a, or b.png", "b.bmp")]
     for number, path in enumerate(paths):
         pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
         PIL.Image.fromarray(pixels).save(path)
-    images = ",".join(map(str, paths))
-    ended = program("generate", f"--workdir={undisturbed}", f"--images={images}")
+    ended = program("generate", f"--workdir={undisturbed}", *(f"--images={p}" for p in paths))
     assert ended.code == 0, ended.err
     shown = [line.partition(":")[0] for line in ended.out.splitlines()[:2]]
     assert shown == [str(path) for path in paths]
@@ -289,6 +288,14 @@ def test_generate_shows_files(program, undisturbed, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ["--prompt=a"],
+            "--prompt is not read with output 'probabilities' of task 'classification'",
+        ),
+        (["--class=1"], "--class is not read with output 'probabilities'"),
+        (["--images={tmp}/text.png", "--split=test"], "--split is not read with output"),
+        (["--output=intermediates", "--split=test"], "'intermediates' is no image: several arrays"),
+        (["--images={tmp}/a.png,{tmp}/b.png"], "no such image file: {tmp}/a.png, {tmp}/b.png"),
         (["--num=101"], "--num=101: split 'test' has 100 examples"),
         (["--split=valid"], "unknown split 'valid' of digits: (valid: train, test)"),
         (["--images={tmp}/a.png"], "no such image file: {tmp}/a.png"),

@@ -78,6 +78,7 @@ def test_a_class_by_number_or_name_is_made_alone(family):
         ),
         ("vae", CONDITIONAL, dict(label="2", output="smaple"), "did you mean 'sample'"),
         ("vae", {}, dict(output="smaple"), "did you mean 'sample'"),
+        ("vae", {}, dict(split="test"), "--split=test: this system's 'sample' reads no examples"),
         ("vae", {}, dict(output="reconstruct"), "reads 'image' of examples: give it a split"),
         ("vae", {}, dict(output="decode"), r"'code', which no example here has \(.*image, label"),
         ("autoencoder", {}, dict(output="decode", split="test"), "'code', which no example here"),

@@ -1,0 +1,256 @@
+"""Config files, and what a command line changes of them."""
+
+import ast
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from library.config import ConfigError, nearest, plain
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def load_config(
+    config: str, overrides: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any], str, str]:
+    """Loads `PATH[:VARIANT]`: the plain values, the path, and the variant.
+
+    A config is a Python file with `get_config(variant)` or `get_config()`; `VARIANTS`, where it
+    has them, names the variants, the first being the default. A relative path is looked for in the
+    working directory, and then in the project; it is returned as it lies in the project, or else
+    whole.
+
+    Args:
+      config: the path and the variant.
+      overrides: dotted keys and their texts, see `override`. A value that follows another, by a
+        FieldReference of ml_collections, follows its override, too.
+
+    Raises:
+      ConfigError: there is no such file or variant, the file fails, or as `override`.
+    """
+    path, name, variant = _find(config)
+    module = _execute(path, name)
+    if not hasattr(module, "get_config"):
+        raise ConfigError(f"{name} has no function get_config(variant) or get_config()")
+    variants = list(getattr(module, "VARIANTS", ()))
+    if variant and not variants:
+        raise ConfigError(f"{name} has no variants: write --config={name}, without :{variant}")
+    if variant and variant not in variants:
+        raise ConfigError(f"{name} has no variant {variant!r}: {nearest(variant, variants)}")
+    variant = variant or (variants[0] if variants else "")
+    takes_variant = bool(inspect.signature(module.get_config).parameters)
+    try:
+        made = module.get_config(variant) if takes_variant else module.get_config()
+    except Exception as error:
+        _blame(path, name, error)
+    if not isinstance(made, Mapping) and not hasattr(made, "to_dict"):
+        raise ConfigError(f"get_config of {name} returns {made!r}, expected a ConfigDict")
+    values = _live(made, {})
+    for key, text in (overrides or {}).items():
+        override(values, key, text)
+    resolved = path.resolve()
+    shown = resolved.relative_to(ROOT) if resolved.is_relative_to(ROOT) else resolved
+    return _settled(values), str(shown), variant
+
+
+def override(values: dict[str, Any], key: str, text: str) -> None:
+    """Sets a dotted key of a config, `optimizer.learning_rate` or `augment.0.padding`.
+
+    The text is a Python literal, `dict(name="flip_lr")` among them, or else a string. A key that
+    the file leaves out may be set; what reads the config checks it.
+
+    Raises:
+      ConfigError: a key under a plain value, an index out of range, or a plain value of another
+        type than before.
+    """
+    *parents, last = key.split(".")
+    holder: Any = values
+    for part in parents:
+        if isinstance(holder, dict) and _value(holder.get(part)) is None:
+            holder[part] = {}
+        holder = _value(holder[_place(holder, part, key)])
+    place = _place(holder, last, key)
+    known = _value(holder.get(place) if isinstance(holder, dict) else holder[place])
+    value = _literal(text)
+    if isinstance(known, str) and not isinstance(value, str) and value is not None:
+        value = text
+    if isinstance(known, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    nested = isinstance(known, (dict, list)) and isinstance(value, (dict, list))
+    if not nested and None not in (known, value) and type(value) is not type(known):
+        raise ConfigError(
+            f"--config.{key}={text} is of type {type(value).__name__}, expected "
+            f"{type(known).__name__}, as in {known!r}"
+        )
+    _assign(holder, place, value)
+
+
+def found_in(config: str) -> str:
+    """Says where a relative path of a config file was found, and the whole path."""
+    path, name, _ = _find(config)
+    if Path(name).is_absolute():
+        return str(path)
+    where = "the project" if path == ROOT / name else "the working directory"
+    return f"{where}, {path.resolve()}"
+
+
+def _find(config: str) -> tuple[Path, str, str]:
+    """Returns the file that a flag names, its name as given, and the variant."""
+    # A path may hold a colon itself.
+    head, _, variant = config.rpartition(":")
+    for name, rest in ((config, ""), *([(head, variant)] if head else [])):
+        for path in (Path(name).expanduser(), ROOT / name):
+            if path.is_file():
+                if path.suffix != ".py":
+                    raise ConfigError(f"config file {name!r} is not Python: its name ends in .py")
+                return path, name, rest
+    name = head or config
+    folder = next((p for p in (Path(name).expanduser(), ROOT / name) if p.is_dir()), None)
+    if folder is not None:
+        listed = sorted(str(Path(name) / p.relative_to(folder)) for p in folder.rglob("*.py"))
+        raise ConfigError(f"config {name!r} is a directory: {nearest('', listed)}")
+    beside = [str(Path(name).parent / p.name) for p in Path(name).expanduser().parent.glob("*.py")]
+    known = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "configs").rglob("*.py"))
+    raise ConfigError(f"no config file {name!r}: {nearest(name, [*sorted(beside), *known])}")
+
+
+def _execute(path: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their own module up there, to read annotations that are strings.
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[spec.name]
+        _blame(path, name, error)
+    return module
+
+
+def _blame(path: Path, name: str, error: Exception) -> NoReturn:
+    """Names the line of a config file that an error comes from, in two lines."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).resolve() == path.resolve()]
+    number, line = (own[-1].lineno, own[-1].line) if own else (None, None)
+    what = str(error).partition("\n")[0]
+    if isinstance(error, SyntaxError):
+        # One of another module is that module's.
+        inside = error.filename and Path(error.filename).resolve() == path.resolve()
+        number, line = (error.lineno, error.text) if inside else (number, line)
+        what = error.msg if inside else what
+    where = f"config file {name}" + (f", line {number}" if number else "")
+    shown = f"\n  {line.strip()}" if line and line.strip() else ""
+    raise ConfigError(f"{where}: {type(error).__name__}: {what}{shown}") from error
+
+
+def _live(value: Any, sections: dict[int, Any]) -> Any:
+    """Copies a config into dicts and lists that share what it shares.
+
+    References stay references, and a section that lies at two keys is one dict.
+    """
+    if _is_reference(value):
+        held = _value(value)
+        return _live(held, sections) if hasattr(held, "to_dict") else value
+    if hasattr(value, "to_dict"):
+        if id(value) not in sections:
+            sections[id(value)] = copied = {}
+            for key, held in value.items(preserve_field_references=True):
+                copied[str(key)] = _live(held, sections)
+        return sections[id(value)]
+    if isinstance(value, Mapping):
+        return {str(key): _live(held, sections) for key, held in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_live(held, sections) for held in value]
+    return value
+
+
+def _is_reference(value: Any) -> bool:
+    return hasattr(value, "get_type") and hasattr(value, "has_cycle")
+
+
+def _value(value: Any) -> Any:
+    """Returns what a reference stands for now, None for one that is required and not set."""
+    if not _is_reference(value):
+        return value
+    from ml_collections.config_dict import RequiredValueError
+
+    try:
+        held = value.get()
+    except RequiredValueError:
+        return None
+    return plain(held) if isinstance(held, (tuple, Mapping)) else held
+
+
+def _assign(holder: Any, place: Any, value: Any) -> None:
+    """Sets a value in place, so that what shares the old one follows."""
+    known = holder.get(place) if isinstance(holder, dict) else holder[place]
+    if _is_reference(known):
+        known.set(value, type_safe=False)
+    elif isinstance(known, dict) and isinstance(value, dict):
+        for key in [key for key in known if key not in value]:
+            del known[key]
+        for key, held in value.items():
+            _assign(known, key, held)
+    elif isinstance(known, list) and isinstance(value, list):
+        known[len(value) :] = []
+        for at, held in enumerate(value[: len(known)]):
+            _assign(known, at, held)
+        known += value[len(known) :]
+    else:
+        holder[place] = value
+
+
+def _settled(value: Any, path: str = "") -> Any:
+    """Replaces references by their values."""
+    if isinstance(value, dict):
+        return {k: _settled(v, f"{path}.{k}") for k, v in value.items()}
+    if isinstance(value, list):
+        return [_settled(v, f"{path}.{i}") for i, v in enumerate(value)]
+    if not _is_reference(value):
+        return value
+    try:
+        return plain(value.get())
+    except Exception as error:
+        raise ConfigError(
+            f"config{path} has no value ({error}): add --config{path}=VALUE"
+        ) from error
+
+
+class _DictCalls(ast.NodeTransformer):
+    """Rewrites dict(a=1), as config files have it, into {"a": 1}."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Rewrites one call, and those inside it."""
+        self.generic_visit(node)
+        named = all(keyword.arg for keyword in node.keywords) and not node.args
+        if not named or not isinstance(node.func, ast.Name) or node.func.id != "dict":
+            return node
+        keys = [ast.Constant(keyword.arg) for keyword in node.keywords]
+        return ast.Dict(keys, [keyword.value for keyword in node.keywords])
+
+
+def _literal(text: str) -> Any:
+    try:
+        return plain(ast.literal_eval(_DictCalls().visit(ast.parse(text.strip(), mode="eval"))))
+    except (ValueError, SyntaxError, TypeError):
+        # "none" is a choice of several settings, such as dataset.cache.
+        return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _place(holder: Any, part: str, key: str) -> Any:
+    if isinstance(holder, dict):
+        return part
+    if isinstance(holder, list) and part.isdigit() and int(part) < len(holder):
+        return int(part)
+    if isinstance(holder, list):
+        valid = range(len(holder))
+        raise ConfigError(
+            f"--config.{key}: {part!r} is no place in this list: {nearest(part, valid)}. "
+            "To add to a list, write all of it"
+        )
+    raise ConfigError(f"--config.{key}: {holder!r} is a plain value and has no {part!r}")
