@@ -25,7 +25,7 @@ from tests import families, tiny
 
 CALLS = (2, 4)
 _EVALUATED = dict(test=dict(kind="metrics", split="test", batch_size=8, every="4 steps"))
-# The host draws of each example; each has more than the tensor axis splits.
+# In the first two the host crops each example as its position in the run says.
 SYSTEMS: dict[str, dict[str, Any]] = {
     "streamed": dict(
         preprocess=[dict(name="random_crop", size=4)],

@@ -35,7 +35,6 @@ def meshes(devices):
 @pytest.fixture
 def check(monkeypatch, tmp_path):
     """Compares what so many processes see, of so many devices each, with what this one does."""
-
     devices = jax.devices()
 
     def run(count, each, asked):
@@ -74,8 +73,8 @@ def test_two_processes_load_the_rows_that_their_devices_hold(check):
         2,
         [
             ["streamed", split(tensor=4), None],
-            ["resident", split(fsdp=2, tensor=2), CROSSED],
-            ["streams", split(data=2, fsdp=2), CROSSED],
+            ["resident", split(data=2, fsdp=2), CROSSED],
+            ["streams", split(data=2, tensor=2), CROSSED],
         ],
     )
 
