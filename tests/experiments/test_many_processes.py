@@ -202,16 +202,24 @@ def test_a_damaged_checkpoint_is_set_aside_by_all(launch, tmp_path, undisturbed)
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("--config.modell.x=1", "modell"),
         ("--config.dataset.batch_size=15", "batch_size=15 does not divide over 2 devices: try 14"),
         ("--config.parallel.mesh.tensor=4", "multiplies to 4, but there are 2 devices"),
     ],
 )
-def test_a_config_that_is_not_understood_ends_all_processes(launch, tmp_path, given, message):
+def test_a_config_that_does_not_fit_ends_all_processes(launch, tmp_path, given, message):
     ended = launch(f"--workdir={tmp_path}/run", given, flags=TWO).ended(120)
     assert ended.code == 2
     assert message in ended.out
     assert "exit code 2" in ended.out
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.full
+def test_a_config_that_is_not_understood_starts_no_process(launch, tmp_path):
+    ended = launch(f"--workdir={tmp_path}/run", "--config.modell.x=1", flags=TWO).ended(120)
+    assert ended.code == 2
+    assert "modell" in ended.err
+    assert not ended.out
 
 
 @pytest.mark.full
