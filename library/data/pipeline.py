@@ -2,8 +2,8 @@
 
 Position `p` of a run's global order is example `p % n` of epoch `p // n`, in the order of that
 epoch's permutation; or, in streams, the next example of its place in the batch. Step `s` takes the
-positions from `s * batch_size` on, and each process a contiguous slice of them before anything is
-loaded. Seeking to a step is arithmetic, and no iterator state needs saving.
+positions from `s * batch_size` on, and each process loads those at the places of the batch that its
+devices hold. Seeking to a step is arithmetic, and no iterator state needs saving.
 """
 
 import functools
@@ -31,16 +31,6 @@ _PARENT_SEEN_EVERY = 1.0
 # (positions, batch size, number of examples) -> the row of the source at each.
 Order = Callable[[np.ndarray, int, int], np.ndarray]
 Preprocess = Callable[[dict[str, Any], np.random.Generator], dict[str, Any]]
-
-
-class Slice(NamedTuple):
-    """One process's share of every batch: its `index`-th of `count` contiguous parts."""
-
-    index: int = 0
-    count: int = 1
-
-
-WHOLE = Slice()
 
 
 class Loader(NamedTuple):
@@ -149,11 +139,9 @@ def stream_rows(positions: np.ndarray, batch_size: int, num_examples: int) -> np
     return places * length + steps % length
 
 
-def positions_at(step: int, batch_size: int, part: Slice) -> np.ndarray:
-    """Returns the global positions that one process loads for a step."""
-    local = batch_size // part.count
-    start = step * batch_size + part.index * local
-    return np.arange(start, start + local)
+def positions_at(step: int, batch_size: int, places: np.ndarray | None = None) -> np.ndarray:
+    """Returns the positions of a step at some places in its batch, by default at all."""
+    return step * batch_size + (np.arange(batch_size) if places is None else places)
 
 
 def repeated_rows(
@@ -186,24 +174,31 @@ def order(name: Literal["shuffle", "streams"], seed: int, repeats: int = 1) -> O
 
 
 def train_indices(
-    num_examples: int, batch_size: int, *, order: Order, start: int, part: Slice
+    num_examples: int,
+    batch_size: int,
+    *,
+    order: Order,
+    start: int,
+    places: np.ndarray | None = None,
 ) -> Iterator[Example]:
-    """Yields `index`, `row` and `mask` of one process's part of every batch from step `start`.
+    """Yields `index`, `row` and `mask` at some places in every batch from step `start`.
 
     It is the whole input of a run whose examples lie in device memory.
     """
     step = start
     while True:
-        positions = positions_at(step, batch_size, part)
+        positions = positions_at(step, batch_size, places)
         found = order(positions, batch_size, num_examples)
         yield _indices(positions, found, np.ones(len(positions)))
         step += 1
 
 
-def eval_indices(num_examples: int, batch_size: int, part: Slice) -> Iterator[Example]:
+def eval_indices(
+    num_examples: int, batch_size: int, places: np.ndarray | None = None
+) -> Iterator[Example]:
     """Yields every row once, in order; the last batch is padded with row 0 and mask 0."""
     for step in range(math.ceil(num_examples / batch_size)):
-        positions = positions_at(step, batch_size, part)
+        positions = positions_at(step, batch_size, places)
         real = positions < num_examples
         yield _indices(positions, np.where(real, positions, 0), real)
 
@@ -219,10 +214,10 @@ def _indices(positions, found, mask):
 class _TrainExamples:
     """The examples one process loads from step `start` on, as Grain addresses them."""
 
-    def __init__(self, loader: Loader, batch_size: int, order: Order, start: int, part: Slice):
+    def __init__(self, loader: Loader, batch_size: int, order: Order, start: int, places):
         self.loader, self.batch_size, self.order = loader, batch_size, order
-        self.start, self.part = start, part
-        self.local = batch_size // part.count
+        self.start, self.first = start, positions_at(0, batch_size, places)
+        self.local = len(self.first)
 
     def __len__(self) -> int:
         # Grain wants an end; the loop stops long before 2^32 positions of the whole run.
@@ -230,7 +225,7 @@ class _TrainExamples:
 
     def __getitem__(self, item: int) -> Example:
         step, offset = divmod(item, self.local)
-        position = (self.start + step) * self.batch_size + self.part.index * self.local + offset
+        position = (self.start + step) * self.batch_size + int(self.first[offset])
         count = len(self.loader.source.records)
         (row,) = self.order(np.array([position]), self.batch_size, count)
         return self.loader.load(position, int(row))
@@ -239,16 +234,17 @@ class _TrainExamples:
 class _EvalExamples:
     """Every example once, then padding up to a whole number of batches."""
 
-    def __init__(self, loader: Loader, batch_size: int, part: Slice):
-        self.loader, self.batch_size, self.part = loader, batch_size, part
-        self.local = batch_size // part.count
+    def __init__(self, loader: Loader, batch_size: int, places: np.ndarray | None = None):
+        self.loader, self.batch_size = loader, batch_size
+        self.first = positions_at(0, batch_size, places)
+        self.local = len(self.first)
 
     def __len__(self) -> int:
         return math.ceil(len(self.loader.source.records) / self.batch_size) * self.local
 
     def __getitem__(self, item: int) -> Example:
         step, offset = divmod(item, self.local)
-        position = step * self.batch_size + self.part.index * self.local + offset
+        position = step * self.batch_size + int(self.first[offset])
         if position < len(self.loader.source.records):
             return self.loader.load(position, position)
         return self.loader.padding(position)
@@ -260,28 +256,28 @@ def train_batches(
     *,
     order: Order,
     start: int = 0,
-    part: Slice = WHOLE,
+    places: np.ndarray | None = None,
     workers: int = 0,
     threads: int = 8,
 ) -> Iterator[Example]:
-    """Yields one process's part of every training batch from step `start` on, without end.
+    """Yields what one process loads of every training batch from step `start` on, without end.
 
     Args:
       loader: how examples are loaded.
       batch_size: examples a step over all processes.
       order: see `order`.
       start: the first step to yield.
-      part: this process's share.
+      places: in every batch, that this process loads, `(n,)`; by default all.
       workers: processes that decode; 0 decodes in threads of this one.
       threads: threads that load examples, in this process or in each worker.
 
     Yields:
-      Stacked examples with `index`, `row` and `mask`, arrays `(batch_size // part.count, ...)`.
+      Stacked examples with `index`, `row` and `mask`, arrays `(n, ...)`.
 
     Raises:
       CorruptExample: an example cannot be decoded, and the loader does not skip such.
     """
-    examples = _TrainExamples(loader, batch_size, order, start, part)
+    examples = _TrainExamples(loader, batch_size, order, start, places)
     return _iterate(examples, examples.local, workers, threads)
 
 
@@ -289,12 +285,12 @@ def eval_batches(
     loader: Loader,
     batch_size: int,
     *,
-    part: Slice = WHOLE,
+    places: np.ndarray | None = None,
     workers: int = 0,
     threads: int = 8,
 ) -> Iterator[Example]:
-    """Yields one process's part of every batch of one pass; the last is padded, its mask 0."""
-    examples = _EvalExamples(loader, batch_size, part)
+    """Yields what one process loads of every batch of one pass; the last is padded, its mask 0."""
+    examples = _EvalExamples(loader, batch_size, places)
     return _iterate(examples, examples.local, workers, threads)
 
 
@@ -330,7 +326,7 @@ def _end_with_parent() -> None:
 
 def load_all(loader: Loader, threads: int = 8) -> dict[str, np.ndarray]:
     """Loads a whole split into host arrays `(n, ...)`, `mask` with them, to keep on the device."""
-    examples = _EvalExamples(loader, 1, WHOLE)
+    examples = _EvalExamples(loader, 1)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=32 * threads)
     loaded = list(grain.MapDataset.source(examples).to_iter_dataset(options))
     kept = [name for name in loaded[0] if name not in ("index", "row")]

@@ -14,8 +14,9 @@ from collections.abc import Collection, Mapping
 from library.config import ConfigError
 
 # Seconds: until all processes have come, until a silent one counts as dead, and until all have
-# left. The second bounds how long the others outlive one that failed.
-INITIALIZATION, HEARTBEAT, SHUTDOWN = 300, 30, 60
+# left. The second bounds how long the others outlive one that failed. The last one to leave draws
+# the report first, which on a busy machine takes minutes.
+INITIALIZATION, HEARTBEAT, SHUTDOWN = 300, 30, 900
 COORDINATOR, COUNT, PLACE = (
     "COMPENDIUM_COORDINATOR",
     "COMPENDIUM_PROCESSES",

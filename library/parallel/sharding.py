@@ -2,10 +2,11 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
@@ -90,6 +91,23 @@ def bytes_per_device(tree: PyTree) -> dict[str, int]:
         for shard in leaf.addressable_shards:
             held[str(shard.device)] = held.get(str(shard.device), 0) + shard.data.nbytes
     return held
+
+
+def places(
+    layout: NamedSharding, size: int, devices: Iterable[jax.Device] | None = None
+) -> np.ndarray:
+    """Returns the places along the first dimension that some devices hold, `(n,)`, ascending.
+
+    Args:
+      layout: of arrays whose first dimension is `size`; it splits no other.
+      size: a multiple of the parts that the layout splits it into.
+      devices: some of the layout's, by default those of this process.
+    """
+    parts = layout.devices_indices_map((size,))
+    held = np.zeros(size, bool)
+    for device in layout.addressable_devices if devices is None else devices:
+        held[parts[device]] = True
+    return np.flatnonzero(held)
 
 
 def _compile(pattern: str) -> re.Pattern:

@@ -5,6 +5,7 @@ are those of the whole batch. Under `pmap` each device runs the program on its p
 statistics are the device's own, as the classic ImageNet numbers were made.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,7 +30,9 @@ class Strategy(NamedTuple):
       batch_shards: parts that a batch is split into.
       describe: shapes of a state, of a batch of all processes and of what is the same on all
         devices -> the same with their places, to compile for before there are any arrays.
-      put: this process's part of a batch, numpy arrays -> the batch on the devices; with
+      places: examples in a batch of all processes -> the places in it that this process loads,
+        `(n,)`, ascending: those that its devices hold, be they held by others, too.
+      put: the examples at these places, numpy arrays -> the batch on the devices; with
         `steps=True` of one batch for each of several steps, stacked.
       replicate: host arrays -> the same on every device.
       within: wraps a step, so that its activations lie as the config says when it is traced.
@@ -44,6 +47,7 @@ class Strategy(NamedTuple):
     axis_name: str | None
     batch_shards: int
     describe: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree, PyTree]]
+    places: Callable[[int], np.ndarray]
     put: Callable[..., dict[str, jax.Array]]
     replicate: Callable[[PyTree], PyTree]
     within: Callable[[Callable], Callable]
@@ -95,6 +99,11 @@ def _jit(
     replicated = NamedSharding(mesh, PartitionSpec())
     examples = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
     by_step = NamedSharding(mesh, PartitionSpec(None, ("data", "fsdp")))
+    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    held = len(sharding.places(examples, shards))
+
+    def put(batch, steps=False):
+        return _from_local(batch, by_step if steps else examples, int(steps), shards / held)
 
     def init(f, *arguments):
         shardings = sharding.shardings(jax.eval_shape(f, *arguments), mesh, rules)
@@ -119,9 +128,10 @@ def _jit(
     return Strategy(
         mesh=mesh,
         axis_name=None,
-        batch_shards=mesh.shape["data"] * mesh.shape["fsdp"],
+        batch_shards=shards,
         describe=describe,
-        put=lambda batch, steps=False: _from_local(batch, by_step if steps else examples),
+        places=functools.partial(sharding.places, examples),
+        put=put,
         replicate=lambda tree: _replicated(tree, replicated),
         within=within,
         init=init,
@@ -138,15 +148,16 @@ def _pmap(mesh: Mesh) -> Strategy:
     own = Mesh(np.array(devices), (axis,))
     replicated = NamedSharding(own, PartitionSpec())
     examples = NamedSharding(own, PartitionSpec(axis))
+    held = len(sharding.places(examples, shards))
 
     def put(batch, steps=False):
-        local, at = shards // jax.process_count(), int(steps)
+        at = int(steps)
 
         def split(v):
             # Views: a batch is not copied on its way.
-            return np.moveaxis(v.reshape(*v.shape[:at], local, -1, *v.shape[at + 1 :]), at, 0)
+            return np.moveaxis(v.reshape(*v.shape[:at], held, -1, *v.shape[at + 1 :]), at, 0)
 
-        return _from_local({k: split(v) for k, v in batch.items()}, examples)
+        return _from_local({k: split(v) for k, v in batch.items()}, examples, 0, shards / held)
 
     def describe(state, batch, rest):
         split = {k: (shards, x.shape[0] // shards, *x.shape[1:]) for k, x in batch.items()}
@@ -182,6 +193,7 @@ def _pmap(mesh: Mesh) -> Strategy:
         axis_name=axis,
         batch_shards=shards,
         describe=describe,
+        places=functools.partial(sharding.places, examples),
         put=put,
         replicate=lambda tree: _replicated(tree, replicated),
         within=lambda f: f,
@@ -221,8 +233,21 @@ def _placed(shapes: PyTree, places: PyTree) -> PyTree:
     )
 
 
-def _from_local(batch: Mapping[str, np.ndarray], layout: NamedSharding) -> dict[str, jax.Array]:
-    return {k: jax.make_array_from_process_local_data(layout, v) for k, v in batch.items()}
+def _from_local(
+    batch: Mapping[str, np.ndarray], layout: NamedSharding, along: int, larger: float
+) -> dict[str, jax.Array]:
+    """Makes the global arrays, whose dimension `along` is so many times larger than it is here.
+
+    JAX would guess how much larger: it cannot where processes hold parts that overlap.
+    """
+
+    def whole(shape):
+        return (*shape[:along], round(larger * shape[along]), *shape[along + 1 :])
+
+    return {
+        k: jax.make_array_from_process_local_data(layout, v, whole(v.shape))
+        for k, v in batch.items()
+    }
 
 
 def _replicated(tree: PyTree, layout: NamedSharding) -> PyTree:

@@ -27,7 +27,6 @@ class Feed:
     def __init__(self, plan: Plan):
         """Loads what is kept in memory."""
         self._plan = plan
-        self._part = pipeline.Slice(jax.process_index(), jax.process_count())
         self._splits: dict[str, Any] = {}
         loader, size = plan.loader, plan.dataset.batch_size
         on_device = plan.dataset.cache == "device"
@@ -51,7 +50,8 @@ class Feed:
             together, `(steps_per_call, b, ...)`, with mask 0 where a call has fewer.
         """
         dataset = self._plan.dataset
-        shared = {"order": self._order, "start": start, "part": self._part}
+        places = self._plan.strategy.places(dataset.batch_size)
+        shared = {"order": self._order, "start": start, "places": places}
         if dataset.cache == "device":
             count = len(self._plan.loader.source.records)
             host = pipeline.train_indices(count, dataset.batch_size, **shared)
@@ -81,9 +81,10 @@ class Feed:
         """Yields batches without data, see `Context.draws`."""
         size = batch_size or self._plan.dataset.eval_batch_size or self._plan.dataset.batch_size
         given = {**recipe.drawn(self._plan, num), **(features or {})}
+        places = self._plan.strategy.places(size)
 
         def batches():
-            for batch in pipeline.eval_indices(num, size, self._part):
+            for batch in pipeline.eval_indices(num, size, places):
                 yield {**batch, **{name: x[batch["row"]] for name, x in given.items()}}
 
         return _ahead(batches(), self._plan.strategy.put)
@@ -124,13 +125,13 @@ class Feed:
         return pipeline.load_all(self.loader(split), self._plan.dataset.threads)
 
     def _host_batches(self, split: str, size: int) -> Iterator[dict[str, np.ndarray]]:
-        dataset = self._plan.dataset
+        dataset, places = self._plan.dataset, self._plan.strategy.places(size)
         if dataset.cache != "device":
             workers = {"workers": dataset.workers, "threads": dataset.threads}
-            yield from pipeline.eval_batches(self.loader(split), size, part=self._part, **workers)
+            yield from pipeline.eval_batches(self.loader(split), size, places=places, **workers)
             return
         held = self._in_memory(split)
-        for batch in pipeline.eval_indices(len(held["mask"]), size, self._part):
+        for batch in pipeline.eval_indices(len(held["mask"]), size, places):
             found = {name: values[batch["row"]] for name, values in held.items()}
             yield {**batch, **found, "mask": batch["mask"] * found["mask"]}
 

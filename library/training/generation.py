@@ -80,7 +80,12 @@ def texts(trained: Trained, request: Request, **settings) -> list[str]:
 
 
 def write_images(made: np.ndarray, folder: Path, name: str, *, save_arrays: bool) -> Path:
-    """Writes NAME.png, and with `save_arrays` NAME.npz with the array `image`."""
+    """Writes NAME.png, and with `save_arrays` NAME.npz with the array `image`.
+
+    Of several processes only the first writes, here and below.
+    """
+    if jax.process_index():
+        return folder / f"{name}.png"
     folder.mkdir(exist_ok=True)
     if save_arrays:
         np.savez_compressed(folder / f"{name}.npz", image=made)
@@ -89,6 +94,8 @@ def write_images(made: np.ndarray, folder: Path, name: str, *, save_arrays: bool
 
 def write_texts(made: list[str], folder: Path) -> Path:
     """Writes text.txt, a line of dashes between the texts."""
+    if jax.process_index():
+        return folder / "text.txt"
     return files.write(folder / "text.txt", f"\n{'-' * 79}\n".join(made) + "\n")
 
 

@@ -12,6 +12,7 @@ from library.config import ConfigError
 from library.data import pipeline
 from library.data.preprocessing import CorruptExample
 from library.data.sources import Source
+from library.parallel.strategies import Strategy
 from library.reporting import figures
 from library.training.session import Trained
 from library.training.workdir import write_json
@@ -109,10 +110,10 @@ def predict(trained: Trained, examples: Examples, *, ema: bool = True) -> Predic
 
     averages = ema and trained.state.ema is not None
     state = task.averaged(trained.state) if averages else trained.state
-    collect = trained.feed.context().collect(run)
+    collect, strategy = trained.feed.context().collect(run), trained.plan.strategy
     found = [
-        collect(state, trained.plan.strategy.put(batch))["probabilities"]
-        for batch in _batches(examples.loaded, trained.plan.strategy.batch_shards)
+        collect(state, strategy.put(_of_this_process(batch, strategy)))["probabilities"]
+        for batch in _batches(examples.loaded, strategy.batch_shards)
     ]
     probabilities = np.concatenate(found)[: len(examples.loaded)]
     names = trained.plan.label_names or [str(i) for i in range(probabilities.shape[-1])]
@@ -129,7 +130,12 @@ def lines(predictions: Predictions) -> Iterator[str]:
 
 
 def write(predictions: Predictions, folder: Path) -> Path:
-    """Writes predictions.json and predictions.png; returns the picture's path."""
+    """Writes predictions.json and predictions.png; returns the picture's path.
+
+    Of several processes only the first writes.
+    """
+    if jax.process_index():
+        return folder / "predictions.png"
     folder.mkdir(exist_ok=True)
     known = predictions.labels or [None] * len(predictions.names)
     table = {
@@ -155,6 +161,11 @@ def _top5(predictions: Predictions) -> list[list[tuple[str, float]]]:
         [(predictions.label_names[k], float(p[k])) for k in top]
         for p, top in zip(predictions.probabilities, order)
     ]
+
+
+def _of_this_process(batch: dict, strategy: Strategy) -> dict[str, np.ndarray]:
+    places = strategy.places(len(batch["index"]))
+    return {name: values[places] for name, values in batch.items()}
 
 
 def _batches(examples: list[dict], shards: int) -> Iterator[dict[str, np.ndarray]]:

@@ -9,7 +9,6 @@ import pytest
 from library import config, trees
 from library.config import ConfigError
 from library.data import pipeline, preprocessing, sources
-from library.data.pipeline import Slice
 from library.data.preprocessing import CorruptExample
 from library.training.feed import Feed
 from library.training.sections import Dataset
@@ -26,6 +25,11 @@ def make_loader(num=10, ops=(), on_corrupt="stop", source=None, **shape):
         seed=SEED,
         on_corrupt=on_corrupt,
     )
+
+
+def part(index, count, size):
+    """Returns the places of one of so many parts of a batch."""
+    return np.split(np.arange(size), count)[index]
 
 
 def take(iterator, count):
@@ -102,18 +106,18 @@ def test_seeking_equals_iterating(start):
 def test_slices_of_processes_concatenate_to_the_global_batch(count, epochs):
     loader = make_loader(10, ops=[jitter])
 
-    def batches(part):
+    def batches(places=None):
         if epochs == "train":
             return take(
                 pipeline.train_batches(
-                    loader, 8, order=pipeline.order("shuffle", SEED), start=1, part=part
+                    loader, 8, order=pipeline.order("shuffle", SEED), start=1, places=places
                 ),
                 4,
             )
-        return list(pipeline.eval_batches(loader, 8, part=part))
+        return list(pipeline.eval_batches(loader, 8, places=places))
 
-    whole = batches(pipeline.WHOLE)
-    parts = [batches(Slice(i, count)) for i in range(count)]
+    whole = batches()
+    parts = [batches(part(i, count, 8)) for i in range(count)]
     assert {len(b["row"]) for part in parts for b in part} == {8 // count}
     together = [
         {name: np.concatenate([part[i][name] for part in parts]) for name in whole[i]}
@@ -126,14 +130,14 @@ def test_slices_of_processes_concatenate_to_the_global_batch(count, epochs):
 def test_indices_without_examples_are_those_of_the_batches(count):
     loader = make_loader(10)
     for index in range(count):
-        part = Slice(index, count)
-        shared = dict(order=pipeline.order("shuffle", SEED), start=2, part=part)
+        places = part(index, count, 4)
+        shared = dict(order=pipeline.order("shuffle", SEED), start=2, places=places)
         whole = take(pipeline.train_batches(loader, 4, **shared), 5)
         expected = [{k: batch[k] for k in pipeline.PLACE} for batch in whole]
         assert_same(take(pipeline.train_indices(10, 4, **shared), 5), expected)
-        whole = pipeline.eval_batches(loader, 4, part=part)
+        whole = pipeline.eval_batches(loader, 4, places=places)
         expected = [{k: batch[k] for k in pipeline.PLACE} for batch in whole]
-        assert_same(list(pipeline.eval_indices(10, 4, part)), expected)
+        assert_same(list(pipeline.eval_indices(10, 4, places)), expected)
 
 
 @pytest.mark.parametrize(("num", "sizes"), [(12, [4, 4, 4]), (10, [4, 4, 2]), (3, [3])])
@@ -211,7 +215,7 @@ def hashed(count, workers):
     loader = make_loader(50, ops=ops)
     shared = dict(order=pipeline.order("shuffle", SEED), workers=workers, threads=2)
     parts = [
-        take(pipeline.train_batches(loader, 8, part=Slice(i, count), **shared), 200)
+        take(pipeline.train_batches(loader, 8, places=part(i, count, 8), **shared), 200)
         for i in range(count)
     ]
     found = hashlib.sha256()
@@ -355,13 +359,11 @@ def test_repeated_examples_are_shared_out_among_processes(count):
     order = pipeline.order("shuffle", SEED, repeats=3)
     loader = make_loader(10)
     (whole,) = take(pipeline.train_batches(loader, 6, order=order), 1)
-    rows = [
-        take(pipeline.train_batches(loader, 6, order=order, part=Slice(i, count)), 1)[0]["row"]
-        for i in range(count)
-    ]
+    shares = [dict(order=order, places=part(i, count, 6)) for i in range(count)]
+    rows = [take(pipeline.train_batches(loader, 6, **share), 1)[0]["row"] for share in shares]
     np.testing.assert_array_equal(np.concatenate(rows), whole["row"])
     if count == 3:
-        assert all(len(set(part)) == 2 for part in rows)
+        assert all(len(set(each)) == 2 for each in rows)
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,46 @@ def test_a_run_goes_on_on_other_machines(launch, start, tmp_path):
         assert row["train/loss"] == pytest.approx(other["train/loss"], rel=1e-5)
 
 
+SPLIT = (
+    *TINY,
+    "--config.parallel.rules=transformer",
+    "--config.parallel.mesh.data=1",
+    "--config.parallel.mesh.tensor=2",
+)
+
+
+@pytest.mark.full
+def test_params_split_over_processes_are_saved_and_restored(launch, start, tmp_path):
+    """Two processes, one of two devices, two processes; then two that evaluate and predict."""
+    workdir, strike = tmp_path / "run", ("library.training.loop:_Run._at", 18, 0, "SIGTERM")
+    given = (f"--workdir={workdir}", *SPLIT)
+    assert launch(*given, flags=TWO, strike=strike).ended().code == 75
+    assert start("train", *given, devices=2, strike=strike).ended().code == 75
+    assert launch(*given, flags=TWO).ended().code == 0
+    alone = start("train", f"--workdir={tmp_path}/alone", *SPLIT, devices=2).ended()
+    assert alone.code == 0, alone
+    ours, theirs = rows(workdir), rows(tmp_path / "alone")
+    assert [row["step"] for row in ours] == [row["step"] for row in theirs]
+    for row, other in zip(ours, theirs):
+        for name in {"train/loss", "test/loss", "test_ema/loss"} & set(row):
+            assert row[name] == pytest.approx(other[name], rel=1e-5)
+    asked = (("evaluate", ()), ("generate", ("--num=70",)))
+    for program, more in asked:
+        flags = (*TWO, f"--program={program}")
+        ended = launch(f"--workdir={workdir}", *more, flags=flags).ended()
+        assert ended.code == 0, ended
+    found = json.loads((workdir / "evaluation-latest.json").read_text())
+    assert found["test/loss"] == pytest.approx(rows(workdir)[-1]["test/loss"], rel=1e-5)
+    several = json.loads((workdir / "generated" / "predictions.json").read_text())
+    start("generate", f"--workdir={workdir}", "--num=70", devices=2).ended()
+    one = json.loads((workdir / "generated" / "predictions.json").read_text())
+    assert len(one) == 70
+    assert several.keys() == one.keys()
+    for name, each in one.items():
+        assert several[name]["label"] == each["label"]
+        assert several[name]["probabilities"] == pytest.approx(each["probabilities"], rel=1e-4)
+
+
 @pytest.mark.full
 def test_what_is_restored_elsewhere_is_what_was_saved(launch, start, tmp_path):
     workdir = tmp_path / "run"
@@ -159,11 +199,27 @@ def test_a_damaged_checkpoint_is_set_aside_by_all(launch, tmp_path, undisturbed)
 
 
 @pytest.mark.full
-def test_a_config_that_is_not_understood_ends_all_processes(launch, tmp_path):
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("--config.dataset.batch_size=15", "batch_size=15 does not divide over 2 devices: try 14"),
+        ("--config.parallel.mesh.tensor=4", "multiplies to 4, but there are 2 devices"),
+    ],
+)
+def test_a_config_that_does_not_fit_ends_all_processes(launch, tmp_path, given, message):
+    ended = launch(f"--workdir={tmp_path}/run", given, flags=TWO).ended(120)
+    assert ended.code == 2
+    assert message in ended.out
+    assert "exit code 2" in ended.out
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.full
+def test_a_config_that_is_not_understood_starts_no_process(launch, tmp_path):
     ended = launch(f"--workdir={tmp_path}/run", "--config.modell.x=1", flags=TWO).ended(120)
     assert ended.code == 2
-    assert "modell" in ended.out
-    assert "exit code 2" in ended.out
+    assert "modell" in ended.err
+    assert not ended.out
 
 
 @pytest.mark.full

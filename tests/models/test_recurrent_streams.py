@@ -25,7 +25,7 @@ def windows():
 
 
 def batch_at(step, source):
-    positions = pipeline.positions_at(step, LANES, pipeline.WHOLE)
+    positions = pipeline.positions_at(step, LANES)
     rows = pipeline.stream_rows(positions, LANES, len(source.records))
     arrays = {
         "tokens": np.stack([source.records[row]["tokens"] for row in rows]),

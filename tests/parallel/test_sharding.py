@@ -6,7 +6,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from library.config import ConfigError
 from library.parallel.mesh import make_mesh
-from library.parallel.sharding import bytes_per_device, shardings
+from library.parallel.sharding import bytes_per_device, places, shardings
 
 TREE = {
     "params": {"conv": {"kernel": (3, 3, 4, 16), "bias": (6,)}, "head": {"kernel": (16, 16)}},
@@ -73,6 +73,26 @@ def test_errors_name_the_rule_and_the_leaf(rule, said):
         specs([rule, (".*", "replicated")])
     for text in said:
         assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        # A mesh of 2 x 2 x 2, whose last axis holds the same: devices 0 and 1 part 0, and so on.
+        ([0], [0, 1]),
+        ([0, 1], [0, 1]),
+        ([5, 4], [4, 5]),
+        ([0, 2, 4, 6], [0, 1, 2, 3, 4, 5, 6, 7]),
+        ([0, 1, 6, 7], [0, 1, 6, 7]),
+        ([1, 2, 7], [0, 1, 2, 3, 6, 7]),
+    ],
+)
+def test_places_are_those_that_devices_hold_in_any_order_and_each_once(held, expected):
+    mesh = make_mesh({"data": 2, "fsdp": 2, "tensor": 2})
+    layout = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+    found = places(layout, 8, [jax.devices()[i] for i in held])
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(places(layout, 8), np.arange(8))
 
 
 def test_bytes_per_device_counts_what_each_device_holds():
