@@ -114,7 +114,7 @@ def open_text(
         count=_count(len(tokens), context, windows),
     )
     describe = functools.partial(_describe, documents, np.cumsum(lengths), made)
-    return Source(made, None, describe, tokenizer)
+    return Source(made, None, describe, tokenizer, notes=documents.notes)
 
 
 def _count(length: int, context: int, windows: str) -> int:
