@@ -17,7 +17,7 @@ from library.reporting import figures, made, notation, page, runs
 from library.reporting.page import Html
 from library.reporting.runs import Run
 
-PREDICTIONS, EXTRA_FIGURES, TEXTS = 24, 40, 4
+PREDICTIONS, EXTRA_FIGURES, TEXTS, SKIPPED = 24, 40, 4, 20
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -75,6 +75,7 @@ def _sections(run: Run, drawn: Sequence[Drawn], evaluation) -> list[Html]:
         _header(run),
         page.section("Command", page.code(runs.command(run))),
         page.section("Warnings", _warnings(run)),
+        page.section("Skipped examples", _skipped(run)),
         page.section("Learning curves", *shown("curves"), _metrics_table(run)),
         page.section("Made", *shown("made"), *_texts(run)),
         page.section("Confusion", *shown("confusion")),
@@ -137,6 +138,23 @@ def _warnings(run: Run) -> Html:
     told = run.summary.get("warnings") or []
     rows = [(f"{each['step']:,}", each["text"]) for each in told]
     return page.table(("step", "warning"), rows, numeric=(0,)) if rows else Html("")
+
+
+def _skipped(run: Run) -> Html:
+    """The examples that could not be read, and so are part of no metric."""
+    path = run.path / "skipped.json"
+    held = runs.read_json(path) if path.is_file() else {}
+    lines = [
+        f"{found['skipped']:,} of {found['examples']:,} examples of {split} were skipped."
+        for split, found in held.items()
+    ]
+    rows = [
+        (split, name, reason)
+        for split, found in held.items()
+        for name, reason in [*found["reasons"].items()][:SKIPPED]
+    ]
+    table = page.table(("split", "example", "why"), rows) if rows else Html("")
+    return page.join((*(page.tag("p", line) for line in lines), table))
 
 
 def _metrics_table(run: Run) -> Html:

@@ -13,13 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 from rich.console import Console
+from rich.markup import escape
 
 from library import config, rng, task, trees
 from library.parallel.watchdog import STEP, WATCHDOG
 from library.reporting import notation
 from library.summaries import summarize
 from library.task import Metrics, TrainState
-from library.training import artifacts, calls, fine_tuning, preemption
+from library.training import artifacts, calls, fine_tuning, preemption, skipped
 from library.training.checkpoints import CheckpointError, Checkpoints
 from library.training.clock import Clock
 from library.training.feed import Feed
@@ -95,7 +96,7 @@ def train(
 
 def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
     with clock.phase("data"):
-        feed = Feed(plan)
+        feed = Feed(plan, workdir / skipped.FILE)
     keep = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint").keep
     checkpoints = Checkpoints(workdir, keep=keep)
     run = _Run(plan, workdir, feed, checkpoints, clock, console, Profiler(traced, workdir))
@@ -231,6 +232,7 @@ class _Run:
         with self.clock.phase("train"):
             totals, skipped = jax.device_get((carry.totals, carry.skipped))
         self._check(carry)
+        self.feed.tell(self._warn)
         since, seconds = done - self.measured[0], self.clock.seconds["train"]
         elapsed, waited = seconds - self.measured[1], self.clock.seconds.get("data", 0.0)
         self.measured = (done, seconds)
@@ -257,7 +259,7 @@ class _Run:
         return {k: float(v) for k, v in found.items() if not np.ndim(v)}
 
     def _warn(self, message: str) -> None:
-        self.console.print(f"[yellow]warning:[/] {message}", highlight=False)
+        self.console.print(f"[yellow]warning:[/] {escape(message)}", highlight=False)
         # An evaluator of a resumed run does not know what it has said before.
         if all(each["text"] != message for each in self.warnings):
             self.warnings.append({"step": self.reached, "text": message})
@@ -274,6 +276,7 @@ class _Run:
 
     def _save(self, done: int, carry: Carry, best: bool) -> None:
         self._check(carry)
+        self.feed.tell(self._warn)
         with self.clock.phase("checkpoint"):
             self.log.sync()
             self.checkpoints.save(done, _saved(carry), self._progress(), best=best)
@@ -330,6 +333,7 @@ class _Run:
             "parameters": sum(x.size for x in jax.tree.leaves(carry.state.params)),
             "examples_per_second": examples / seconds if seconds else None,
             "skipped": {k: int(v) for k, v in jax.device_get(carry.skipped).items()},
+            "skipped_by_split": skipped.counts(self.feed.skipped.tallies()),
             "warnings": self.warnings,
             "train_step_compilations": compiled,
             "seconds_to_first_step": self.startup,
@@ -433,8 +437,20 @@ def evaluations(
     for name, spec in plan.recipe.evaluate.items():
         entry = evaluator(name, spec)
         measure = config.build(entry.spec, "library.evaluation", "evaluator", context=context)
+        measure = _telling(feed, measure, warn)
         built[name] = Evaluation(plan.steps(entry.every), measure, entry.ema != "only")
     return built
+
+
+def _telling(feed: Feed, measure: Callable, warn: Callable[[str], None]) -> Callable:
+    """Has an evaluator warn of what it could not read; its numbers are of the other examples."""
+
+    def run(state: TrainState) -> Mapping[str, Any]:
+        found = measure(state)
+        feed.tell(warn)
+        return found
+
+    return run
 
 
 def measured(name: str, evaluation: Evaluation, state: TrainState) -> dict[str, Any]:
