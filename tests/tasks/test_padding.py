@@ -74,7 +74,7 @@ def test_a_step_is_the_same(name, monkeypatch):
 
 @pytest.mark.parametrize(
     "name",
-    ("metrics", "vae", "attacked", pytest.param("diffusion", marks=pytest.mark.full)),
+    ["metrics", "vae", "attacked", pytest.param("diffusion", marks=pytest.mark.full)],
 )
 def test_an_evaluation_is_the_same(name, monkeypatch):
     family, spec = EVALUATED[name]
