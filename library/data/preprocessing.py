@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from library.config import ConfigError, nearest
 
@@ -313,6 +313,9 @@ def _decode(example, rng, *, channels, exif_orientation, min_size, max_pixels, k
             picture = _convert(picture, channels)
     except CorruptExample:
         raise
+    except UnidentifiedImageError as error:
+        reason = "it is of no kind that PIL reads" if image else "it is empty"
+        raise CorruptExample(f"image of {len(image)} bytes cannot be decoded: {reason}") from error
     except Exception as error:  # PIL's decoders raise whatever a malformed file leads them to
         raise CorruptExample(f"image of {len(image)} bytes cannot be decoded: {error}") from error
     return {**example, "image": picture if keep else _pixels(picture)}
