@@ -10,6 +10,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import json
 import math
 import pkgutil
 import re
@@ -203,7 +204,7 @@ def check_value(value: Any, annotation: Any, where: str) -> Any:
         return value
     if target in (tuple, list, Iterable) or getattr(target, "__name__", "") == "Sequence":
         if not isinstance(value, (tuple, list)):
-            raise ConfigError(f"{where}={value!r} is not a list of values")
+            raise ConfigError(f"{where}={value!r} is not a list of values{_as_list(value)}")
         return _check_items(value, target, arguments, where)
     right = isinstance(value, target) and not (isinstance(value, bool) and target is int)
     if target in (int, float, str, bool, dict, Mapping, type(None)) and not right:
@@ -247,7 +248,17 @@ def _same_kind(value, annotation):
     origin = typing.get_origin(annotation)
     if origin is typing.Literal:
         return any(type(value) is type(option) for option in typing.get_args(annotation))
-    return isinstance(value, (list, tuple)) and (origin or annotation) in (list, tuple)
+    # A string in place of a list is most likely one that a shell has taken the quotes from.
+    return isinstance(value, (list, tuple, str)) and (origin or annotation) in (list, tuple)
+
+
+def _as_list(value: Any) -> str:
+    """Renders how a list is written that came as a string: '[a, b]' is meant as ["a", "b"]."""
+    if not isinstance(value, str):
+        return ""
+    words = [word.strip(" '\"") for word in value.strip(" []()").split(",")]
+    meant = json.dumps([word for word in words if word] or ["a", "b"], ensure_ascii=False)
+    return f": write {meant}, on a command line in single quotes, '{meant}'"
 
 
 def _check_count(key: str, value: Any, where: str) -> None:

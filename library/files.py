@@ -1,4 +1,4 @@
-"""Files that are whole at every moment: what is read is the old content or the new one.
+"""Files: written so that they are whole at every moment, and listed so that each comes once.
 
 JSON is strict: what is not finite becomes null, since JSON has no such number and other programs
 refuse the whole file. NaN and Infinity, which earlier versions wrote, are still read.
@@ -8,11 +8,104 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from library.config import ConfigError
+
+# What systems and programs leave in the directories of others.
+_LEFT_BEHIND = (
+    *("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"),
+    *("Thumbs.db", "desktop.ini"),
+)
+
+# What tells two files or directories apart, whatever their paths: (device, inode).
+Identity = tuple[int, int]
+
+
+class Tree(NamedTuple):
+    """What lies below a directory.
+
+    Attributes:
+      files: paths by identity, each file once.
+      directories: paths by identity, the uppermost among them.
+      repeated: paths, links most of them, that lead to what is listed under another path.
+      hidden: paths of files and directories that are passed over, see `is_hidden`.
+    """
+
+    files: dict[Identity, str]
+    directories: dict[Identity, str]
+    repeated: list[str]
+    hidden: list[str]
+
+
+def below(top: str | os.PathLike, known: Collection[Identity] = ()) -> Tree:
+    """Lists what lies below a directory, every file and every directory once.
+
+    Links are followed, to directories elsewhere, too. They are so last: what lies in the directory
+    itself goes by its own path, and a link that leads back to it, or to what another link has led
+    to, is `repeated`. A link to nothing is a file.
+
+    Args:
+      top: the directory.
+      known: directories that are not to be entered, but for `top`.
+
+    Raises:
+      OSError: a directory cannot be read.
+    """
+    top = os.fspath(top)
+    tree, links = Tree({}, {}, [], []), deque()
+    waiting = deque([(identity(top), top, True)])
+    while waiting or links:
+        own, path, is_directory = waiting.popleft() if waiting else _followed(links.popleft())
+        held = tree.directories if is_directory else tree.files
+        if own in held or (own in known and path != top):
+            tree.repeated.append(path)
+            continue
+        held[own] = path
+        if is_directory:
+            _enter(path, tree, waiting, links)
+    return tree
+
+
+def identity(path: str | os.PathLike) -> Identity:
+    """Returns what a path leads to; a link to nothing is itself."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        found = os.lstat(path)
+    return found.st_dev, found.st_ino
+
+
+def shown(paths: Collection[str], top: str | os.PathLike, most: int = 3) -> str:
+    """Renders "a/b.pdf, c.csv, ...": the first of some paths, as they lie below a directory."""
+    first = sorted(path.removeprefix(os.path.join(os.fspath(top), "")) for path in paths)
+    return ", ".join(first[:most]) + (", ..." if len(first) > most else "")
+
+
+def is_hidden(name: str) -> bool:
+    """Tells whether a file or directory is none that a person has put there."""
+    return name.startswith(".") or name in _LEFT_BEHIND
+
+
+def _enter(path: str, tree: Tree, waiting: deque, links: deque) -> None:
+    with os.scandir(path) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        if is_hidden(entry.name):
+            tree.hidden.append(entry.path)
+        elif entry.is_symlink():
+            links.append(entry.path)
+        else:
+            # What a directory says of an inode itself is not to be relied on where it is mounted.
+            own = entry.stat(follow_symlinks=False)
+            waiting.append(((own.st_dev, own.st_ino), entry.path, entry.is_dir()))
+
+
+def _followed(link: str) -> tuple[Identity, str, bool]:
+    return identity(link), link, os.path.isdir(link)
 
 
 @contextlib.contextmanager

@@ -126,7 +126,7 @@ def minimize(
         return _initial(variables, optimizer.init, average)
 
     def update(state: TrainState, batch: Batch, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
-        start = state.params, state.variables
+        start, batch = (state.params, state.variables), without_padding(batch)
         summed = _summed_gradients(held_loss, *start, batch, key, accumulate)
         gradients, metrics, variables = _over_devices(*summed, axis_name)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
@@ -214,7 +214,7 @@ def alternate(
 
     def update(state: TrainState, batch: Batch, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
         moved, metrics, gradients = state, {}, {}
-        shares = _interleaved(batch, parts, f"updates={parts}")
+        shares = _interleaved(without_padding(batch), parts, f"updates={parts}")
         for name in losses:
             for j in range(counts[name]):
                 share = jax.tree.map(lambda x, j=j: x[j], shares)
@@ -241,7 +241,31 @@ def check_outputs(model: nn.Module, count: int, what: str) -> None:
 
 def pair(values: Array, mask: Array) -> tuple[Array, Array]:
     """Returns the metric (sum, count) of values (b, ...), one an example, where the mask is 1."""
-    return jnp.tensordot(mask, values.astype(mask.dtype), 1, precision="highest"), jnp.sum(mask)
+    held = where_present(values.astype(mask.dtype), mask)
+    return jnp.tensordot(mask, held, 1, precision="highest"), jnp.sum(mask)
+
+
+def where_present(values: Array, mask: Array) -> Array:
+    """Returns values (b, ...) with zeros where the mask, of their first axes, is 0.
+
+    Whatever is summed over examples goes through it: on padding a value may not be a number, and
+    that times 0 is none either.
+    """
+    present = mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)) > 0
+    return jnp.where(present, values, jnp.zeros((), values.dtype))
+
+
+def without_padding(batch: Batch) -> dict[str, Array]:
+    """Returns a batch with zeros for the numbers that its padding and skipped examples hold.
+
+    Their losses count for nothing, but gradients flow through them: 0 times what is not a number.
+    """
+    mask = batch["mask"]
+
+    def cleared(x: Array) -> Array:
+        return where_present(x, mask) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    return {name: x if name == "mask" else cleared(x) for name, x in batch.items()}
 
 
 def recorded_outputs(model: nn.Module) -> dict[str, Callable[..., Any]]:

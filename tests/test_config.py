@@ -171,6 +171,8 @@ def test_unions_take_any_of_their_types(value, annotation, expected):
     ("value", "annotation", "message"),
     [
         ("1", float | None, "x='1' is of type str, expected float or None"),
+        ("[a]", tuple[str, ...] | None, r"""x='\[a\]' is not a list .*: write \["a"\], on a"""),
+        ("a, b", tuple[str, ...], r"""x='a, b' is not a list of values: write \["a", "b"\], """),
         (True, float | None, "x=True is of type bool, expected float or None"),
         ([1, 2, 3], tuple[int, int] | None, r"x=\[1, 2, 3\] has 3 values, not 2"),
         ([1, "a"], int | tuple[int, int], "x='a' is of type str, expected int"),

@@ -47,6 +47,17 @@ def encoded(num: int, broken: Sequence[int] = ()) -> sources.Source:
     return sources.from_arrays(data, label_names=CLASSES, name="tiny")
 
 
+def turned_photograph(form: str = "PNG") -> bytes:
+    """Returns an image file of 4x2 pixels that is to be shown as 2x4, by its EXIF orientation."""
+    picture = Image.new("L", (4, 2))
+    picture.putpixel((0, 0), 255)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it a quarter turn clockwise
+    file = io.BytesIO()
+    picture.save(file, form, exif=exif)
+    return file.getvalue()
+
+
 def serve(patch: pytest.MonkeyPatch, **splits: Any) -> None:
     """Makes "tiny" a data set of these splits, each arrays or a whole `Source`."""
     real = sources.open_source

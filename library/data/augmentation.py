@@ -657,6 +657,10 @@ def mixup_cutmix(
         image, label = batch["image"], _one_hot(batch["label"], num_classes)
         _, height, width, _ = image.shape
         own = jax.vmap(lambda key: weights(key, height, width))(keys)[..., None]
+        if "mask" in batch:
+            # A neighbour that was skipped is no image, and the zeros of its label are a class.
+            there = jnp.roll(batch["mask"], 1) > 0
+            own = jnp.where(there[:, None, None, None], own, 1.0)
         image = own * image + (1 - own) * jnp.roll(image, 1, axis=0)
         share = jnp.mean(own, axis=(1, 2))
         label = share * label + (1 - share) * jnp.roll(label, 1, axis=0)

@@ -11,10 +11,18 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32
 
+from library import files
 from library.config import ConfigError, nearest
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".j2k", ".jpx", ".tga"),
+)
 SPLITS = ("train", "val", "valid", "validation", "test")
+TURNED = (
+    "photographs are turned as their cameras say (EXIF orientation), unless decode has "
+    "exif_orientation=False"
+)
 
 
 class Files(NamedTuple):
@@ -25,11 +33,12 @@ class Files(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """What a folder of images holds."""
+    """What a folder of images holds; `notes` are lines on how it was read, and what was not."""
 
     root: Path
     class_names: tuple[str, ...]
     splits: Mapping[str, Files]
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,13 +68,36 @@ class FolderRecords:
         return str(self.root / self.paths[row])
 
 
+@dataclasses.dataclass(frozen=True)
+class ImageFiles:
+    """Image files as records `{"image": bytes}`."""
+
+    paths: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> dict:
+        return {"image": self.paths[row].read_bytes()}
+
+    def describe(self, row: int) -> str:
+        """Returns the path of the image of a row."""
+        return str(self.paths[row])
+
+
 def scan(root: Path, classes: Sequence[str] | None = None, seed: int = 0) -> Folder:
     """Lists a folder of images.
 
     Either `root/train/<class>/...`, with other splits beside `train`, or `root/<class>/...`, which
     is a single split "train" to be sliced, as in "train[:90%]" and "train[90%:]". Classes are
     ordered by name, or by number where all names are numbers. Images may lie deeper inside their
-    class's directory; hidden files and other kinds of files are passed over.
+    class's directory.
+
+    Every file and every directory is read once, whatever paths lead to it: links are followed, to
+    directories elsewhere, too, but not those that lead back to the folder, a split or a class, and
+    of a file and a link to it in the same class one is an image. Hidden files, what systems leave
+    behind (`__MACOSX`, `.ipynb_checkpoints`, ...), links that were not followed and other kinds of
+    files are passed over; `notes` name them.
 
     The order of a split is that of a hash of each image's path and the seed, so it is the same on
     every machine, mixes the classes, and moves few images between slices when some are added.
@@ -76,15 +108,123 @@ def scan(root: Path, classes: Sequence[str] | None = None, seed: int = 0) -> Fol
       seed: of the order.
 
     Raises:
-      ConfigError: no such folder, no classes, an image outside every class, a class without
-        images, or one that only some splits have.
+      ConfigError: no such folder, one that cannot be read, no classes, an image outside every
+        class or in two of them, a class without images, or one that only some splits have.
     """
     if not root.is_dir():
         raise ConfigError(f"folder: there is no directory {root}")
+    try:
+        return _scan(root, classes, seed)
+    except OSError as error:
+        raise ConfigError(f"folder: {error.filename} cannot be read: {error.strerror}") from error
+
+
+def image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Lists image files that are given one by one, or by the directories that they lie below.
+
+    Returns:
+      The files, those of a directory in the order of their paths; and lines on what in the
+      directories was passed over, see `scan`.
+
+    Raises:
+      ConfigError: there is no such file, or no image below a directory.
+    """
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise ConfigError(f"no such image file: {', '.join(missing)}")
+    found, notes = [], []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        tree = files.below(path)
+        images = sorted(held for held in tree.files.values() if _is_image(held))
+        if not images:
+            raise ConfigError(f"no images in {path} (read: {', '.join(SUFFIXES)})")
+        found += map(Path, images)
+        notes += _notes(path, _Passed().add(tree))
+    return found, notes
+
+
+class _Passed(NamedTuple):
+    """Paths that are passed over: other files, hidden ones, and what is listed elsewhere."""
+
+    others: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+
+    def add(self, tree: files.Tree) -> "_Passed":
+        others = (path for path in tree.files.values() if not _is_image(path))
+        return _Passed(
+            (*self.others, *others),
+            (*self.hidden, *tree.hidden),
+            (*self.repeated, *tree.repeated),
+        )
+
+
+def _scan(root: Path, classes: Sequence[str] | None, seed: int) -> Folder:
     tops = _tops(root)
     class_names = tuple(classes) if classes else _class_names(tops)
-    splits = {name: _list_split(root, top, class_names, seed) for name, top in tops.items()}
-    return Folder(root, class_names, splits)
+    known = {files.identity(path) for path in (root, *tops.values())}
+    known |= {
+        files.identity(top / name)
+        for top in tops.values()
+        for name in class_names
+        if (top / name).is_dir()
+    }
+    splits, passed, read = {}, _Passed(), {}
+    for name, top in tops.items():
+        trees = _class_trees(top, class_names, known)
+        splits[name], read[name] = _files(root, trees, seed)
+        for tree in trees:
+            passed = passed.add(tree)
+        passed = passed.add(_beside_classes(top))
+    notes = [TURNED, *_notes(root, passed), *_beside_splits(root, tops), *_shared(read)]
+    return Folder(root, class_names, splits, tuple(notes))
+
+
+def _notes(root: Path, passed: _Passed) -> list[str]:
+    """Renders what was passed over, a line a kind."""
+    kinds = (
+        (passed.others, "no image", "no images"),
+        (passed.hidden, "hidden", "hidden"),
+        (passed.repeated, "read under another path", "read under other paths"),
+    )
+    return [
+        f"{len(paths)} {'file in' if len(paths) == 1 else 'files or directories in'} {root} "
+        f"{'is' if len(paths) == 1 else 'are'} {one if len(paths) == 1 else many} and passed over: "
+        f"{files.shown(paths, root)}"
+        for paths, one, many in kinds
+        if paths
+    ]
+
+
+def _beside_classes(top: Path) -> files.Tree:
+    """Lists the files that lie beside the directories of classes."""
+    found = [e for e in os.scandir(top) if files.is_hidden(e.name) or e.is_file()]
+    hidden = [e.path for e in found if files.is_hidden(e.name)]
+    held = {files.identity(e.path): e.path for e in found if e.path not in hidden}
+    return files.Tree(held, {}, [], hidden)
+
+
+def _beside_splits(root: Path, tops: Mapping[str, Path]) -> list[str]:
+    if root in tops.values():
+        return []
+    found = [e.path for e in os.scandir(root) if e.name not in tops and not files.is_hidden(e.name)]
+    if not found:
+        return []
+    return [f"what lies beside {', '.join(tops)} in {root} is not read: {files.shown(found, root)}"]
+
+
+def _shared(read: Mapping[str, set[files.Identity]]) -> list[str]:
+    """Tells of files that links make images of two splits."""
+    names, notes = list(read), []
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            count = len(read[one] & read[other])
+            if count:
+                notes.append(f"{count} images of {other} are files of {one}, too")
+    return notes
 
 
 def _tops(root: Path) -> dict[str, Path]:
@@ -117,45 +257,56 @@ def _is_number(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
-def _list_split(root: Path, top: Path, class_names: Sequence[str], seed: int) -> Files:
+def _class_trees(
+    top: Path, class_names: Sequence[str], known: set[files.Identity]
+) -> list[files.Tree]:
+    """Lists what lies in the directory of each class of a split."""
     stray = [entry.name for entry in os.scandir(top) if entry.is_file() and _is_image(entry.name)]
     if stray:
         raise ConfigError(
             f"folder: {len(stray)} images in {top} lie outside every class ({min(stray)}): "
             "move each into the directory of its class"
         )
-    listed = []
-    for label, name in enumerate(class_names):
+    for name in class_names:
         if not (top / name).is_dir():
             raise ConfigError(
                 f"folder: {top} has no directory for the class {name!r}: "
                 f"{nearest(name, _directories(top))}"
             )
-        listed += [(path, label) for path in _images(root, top / name)]
+    trees = [files.below(top / name, known) for name in class_names]
+    empty = [i for i, tree in enumerate(trees) if not any(map(_is_image, tree.files.values()))]
+    if empty:
+        seen = collections.Counter(
+            os.path.splitext(path)[1] or os.path.basename(path)
+            for path in trees[empty[0]].files.values()
+        )
+        found = ", ".join(f"{count} {suffix}" for suffix, count in seen.most_common(3))
+        others = ", ".join(class_names[i] for i in empty[1:4])
+        raise ConfigError(
+            f"folder: no images in {top / class_names[empty[0]]} (found: {found or 'nothing'}; "
+            f"read: {', '.join(SUFFIXES)})"
+            + (f"; nor in {len(empty) - 1} other classes: {others}" if others else "")
+        )
+    return trees
+
+
+def _files(root: Path, trees: Sequence[files.Tree], seed: int) -> tuple[Files, set[files.Identity]]:
+    """Returns the images of a split in their order, and what tells their files apart."""
+    within, listed, owner = os.path.join(root, ""), [], {}
+    for label, tree in enumerate(trees):
+        for own, path in tree.files.items():
+            if not _is_image(path):
+                continue
+            if own in owner:
+                raise ConfigError(
+                    f"folder: {owner[own]} and {path} are one file, and an image has one class: "
+                    "remove one of them"
+                )
+            owner[own] = path
+            listed.append((path.removeprefix(within), label))
     listed.sort(key=lambda item: _place(item[0], seed))
     paths, labels = zip(*listed)
-    return Files(paths, np.array(labels, np.int32))
-
-
-def _images(root: Path, directory: Path) -> list[str]:
-    """Lists the images under one class's directory, relative to the folder."""
-    images, others = [], collections.Counter()
-    for parent, folders, files in os.walk(directory, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if name.startswith("."):
-                continue
-            if _is_image(name):
-                images.append(os.path.relpath(os.path.join(parent, name), root))
-            else:
-                others[os.path.splitext(name)[1] or name] += 1
-    if not images:
-        seen = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(3))
-        raise ConfigError(
-            f"folder: no images in {directory} (found: {seen or 'nothing'}; "
-            f"read: {', '.join(SUFFIXES)})"
-        )
-    return images
+    return Files(paths, np.array(labels, np.int32)), set(owner)
 
 
 def _place(path: str, seed: int) -> bytes:
@@ -163,9 +314,9 @@ def _place(path: str, seed: int) -> bytes:
     return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).digest()
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+def _is_image(path: str) -> bool:
+    return path.lower().endswith(SUFFIXES) and not files.is_hidden(os.path.basename(path))
 
 
 def _directories(top: Path) -> list[str]:
-    return sorted(e.name for e in os.scandir(top) if e.is_dir() and not e.name.startswith("."))
+    return sorted(e.name for e in os.scandir(top) if e.is_dir() and not files.is_hidden(e.name))

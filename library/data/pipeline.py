@@ -20,7 +20,8 @@ import numpy as np
 from absl import flags
 
 from library.config import ConfigError
-from library.data.preprocessing import CorruptExample
+from library.data import preprocessing
+from library.data.preprocessing import CorruptExample, UnfitExample
 from library.data.sources import Source
 from library.parallel import processes
 
@@ -40,8 +41,8 @@ class Loader(NamedTuple):
       source: the records.
       preprocess: host preprocessing, `(example, generator) -> example`.
       seed: seed of the host's random preprocessing.
-      on_corrupt: "stop" at an example that cannot be decoded, or "skip" it: it then enters its
-        batch as zeros with mask 0.
+      on_corrupt: "stop" at an example that cannot be read or decoded, or "skip" it: it then enters
+        its batch as zeros with mask 0.
       blank: an example of zeros, which stands in for padding and for skipped examples.
     """
 
@@ -55,23 +56,48 @@ class Loader(NamedTuple):
         """Loads the record `row` for the place `position` of the run's order.
 
         Raises:
-          CorruptExample: it cannot be decoded, and such are not skipped.
+          CorruptExample: it cannot be read or decoded, and such are not skipped.
+          UnfitExample: it can, but the preprocessing or the other examples do not fit it.
         """
         try:
-            example, mask = self._decoded(position, row), 1
+            example, mask = self.read(position, row), 1
         except CorruptExample as error:
             if self.on_corrupt == "stop":
                 hint = "dataset.on_corrupt='skip' leaves such examples out and counts them"
-                where = self.source.describe(row)
-                raise CorruptExample(f"{where}: {error} ({hint})") from error
+                raise CorruptExample(f"{error} ({hint})") from error
             example, mask = self.blank, 0
-        return {**example, **_place(position, row, mask)}
+        return {**example, **place(position, row, mask)}
+
+    def read(self, position: int, row: int) -> Example:
+        """Reads and preprocesses a record, without its place; errors name it.
+
+        Raises:
+          CorruptExample: it cannot be read or decoded.
+          UnfitExample: as `load`.
+        """
+        try:
+            example = self._preprocessed(position, row)
+        except CorruptExample as error:
+            raise CorruptExample(f"{self.source.describe(row)}: {error}") from error
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror or error}"
+            raise CorruptExample(f"{self.source.describe(row)}: {reason}") from error
+        except ValueError as error:
+            raise UnfitExample(f"{self.source.describe(row)}: {error}") from error
+        for name, usual in self.blank.items():
+            if name in example and example[name].shape != usual.shape:
+                raise UnfitExample(
+                    f"{self.source.describe(row)}: {name} is {example[name].shape} after the "
+                    f"preprocessing, and {usual.shape} of the first example: a crop or a resize "
+                    "to one size is missing"
+                )
+        return example
 
     def padding(self, position: int) -> Example:
         """Returns the blank that fills place `position` of the last batch of an evaluation."""
-        return {**self.blank, **_place(position, 0, 0)}
+        return {**self.blank, **place(position, 0, 0)}
 
-    def _decoded(self, position: int, row: int) -> Example:
+    def _preprocessed(self, position: int, row: int) -> Example:
         generator = np.random.Generator(np.random.Philox(key=[self.seed, position]))
         example = self.preprocess(dict(self.source.records[row]), generator)
         return {name: np.asarray(value) for name, value in example.items()}
@@ -80,15 +106,17 @@ class Loader(NamedTuple):
 def make_loader(
     source: Source, preprocess: Preprocess, *, seed: int, on_corrupt: str = "stop"
 ) -> Loader:
-    """Makes the loader of a split; the first example that decodes gives the shapes of all.
+    """Makes the loader of a split; the first example that can be read gives the shapes of all.
 
     Raises:
-      CorruptExample: the first example, or with "skip" each of the first hundred, does not decode.
+      CorruptExample: the first example, or with "skip" each of the first hundred, cannot be read.
+      UnfitExample: the preprocessing does not fit it.
     """
-    loader = Loader(source, preprocess, seed, "stop", {})
-    for row in range(min(100, len(source.records))):
+    preprocess = preprocessing.turning(preprocess, source.exif_orientation)
+    loader, tried = Loader(source, preprocess, seed, "stop", {}), min(100, len(source.records))
+    for row in range(tried):
         try:
-            example = loader.load(0, row)
+            example = loader.load(0, row) if on_corrupt == "stop" else loader.read(0, row)
         except CorruptExample as error:
             problem = error
             if on_corrupt == "stop":
@@ -96,10 +124,13 @@ def make_loader(
             continue
         blank = {k: np.zeros_like(v) for k, v in example.items() if k not in PLACE}
         return loader._replace(on_corrupt=on_corrupt, blank=blank)
-    raise CorruptExample(f"none of the first examples could be decoded; the last: {problem}")
+    raise CorruptExample(
+        f"none of the first {tried} examples could be read, so none is left; the last: {problem}"
+    )
 
 
-def _place(position: int, row: int, mask: float) -> Example:
+def place(position: int, row: int, mask: float) -> Example:
+    """Returns what an example of a batch has beside its features, see PLACE."""
     return {"index": np.uint32(position), "row": np.uint32(row), "mask": np.float32(mask)}
 
 
@@ -275,7 +306,7 @@ def train_batches(
       Stacked examples with `index`, `row` and `mask`, arrays `(n, ...)`.
 
     Raises:
-      CorruptExample: an example cannot be decoded, and the loader does not skip such.
+      CorruptExample: an example cannot be read or decoded, and the loader does not skip such.
     """
     examples = _TrainExamples(loader, batch_size, order, start, places)
     return _iterate(examples, examples.local, workers, threads)

@@ -5,17 +5,21 @@ example is a dict and `example["image"]` encoded bytes or pixels, uint8 `(h, w, 
 leave other features alone, do not change their argument, and can be pickled.
 
 Resizing is PIL's: kernels widen when an image shrinks, so that it is antialiased.
+
+No operation makes an image of more than MAX_PIXELS, whatever the size of the one it is given: where
+a recipe asks for one it is a ConfigError, and where an image leads to one a CorruptExample.
 """
 
 import functools
 import io
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from library.config import ConfigError, nearest
 
@@ -26,6 +30,11 @@ Size = int | tuple[int, int]
 # Within a chain an image stays as PIL holds it from where it is decoded to where pixels are needed.
 Pixels = UInt8[np.ndarray, "h w c"] | Image.Image
 
+# What PIL warns of; a file of a few hundred bytes can hold as many pixels.
+MAX_PIXELS = 89_478_485
+# `decode` names the image and the limit itself, and PIL would say so once more for each of them.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
 _METHODS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -35,7 +44,11 @@ _METHODS = {
 
 
 class CorruptExample(ValueError):  # noqa: N818, it is about the example, not the program
-    """An example cannot be decoded."""
+    """An example cannot be read or decoded."""
+
+
+class UnfitExample(ValueError):  # noqa: N818, as above
+    """An example is whole, but no operation of the recipe is made for it."""
 
 
 def chain(operations: Sequence[Operation]) -> Operation:
@@ -50,21 +63,22 @@ def chain(operations: Sequence[Operation]) -> Operation:
 
 def decode(
     channels: Literal[1, 3] = 3,
-    exif_orientation: bool = False,
+    exif_orientation: bool | None = None,
     min_size: int | None = None,
-    max_pixels: int = 89_478_485,
+    max_pixels: int = MAX_PIXELS,
 ) -> Operation:
     """Decodes `image` from the bytes of a JPEG, PNG, WebP, BMP or other file that PIL reads.
 
     Grey images are repeated over three channels; colour becomes grey by ITU-R 601 luma; CMYK and
     palettes are converted; 16-bit grey keeps its upper 8 bits; transparent pixels are shown on
-    white; of an animation the first frame is taken. An image that is pixels already is brought to
-    `channels` alike.
+    white; of an animation or a file of several pages the first is taken. An image that is pixels
+    already is brought to `channels` alike.
 
     Args:
       channels: 3, RGB, or 1, grey.
-      exif_orientation: whether to turn photographs as their camera says. Published ImageNet
-        figures were made without; one's own photographs may need it.
+      exif_orientation: whether to turn photographs as their camera says. By default those of a
+        folder of one's own and those given by `--images` are turned, and prepared data sets are
+        not: their published figures were made without.
       min_size: decode JPEGs at 1/2, 1/4 or 1/8 of their size where both sides stay at least this
         long: several times faster on large photographs, slightly different pixels.
       max_pixels: larger images are refused before memory is allocated for them; twice the default
@@ -82,28 +96,55 @@ def decode(
     )
 
 
+def turning(operation: Operation, turn: bool) -> Operation:
+    """Settles what `decode` does about EXIF orientation where a recipe leaves it open.
+
+    Args:
+      operation: one of this module, a `chain` of them, or any other.
+      turn: what holds for `decode(exif_orientation=None)`.
+    """
+    made, given = getattr(operation, "func", None), getattr(operation, "keywords", {})
+    if made is _chain:
+        return functools.partial(_chain, tuple(turning(o, turn) for o in operation.args[0]))
+    if made is _decode and given["exif_orientation"] is None:
+        return functools.partial(operation, exif_orientation=turn)
+    return operation
+
+
 def resize(size: Size, method: Method = "bilinear") -> Operation:
-    """Resizes `image` to `size`, an int for a square or `(height, width)`; aspect is not kept."""
-    return functools.partial(_resize, size=_pair(size), method=_method(method))
+    """Resizes `image` to `size`, an int for a square or `(height, width)`; aspect is not kept.
+
+    Raises:
+      ConfigError: it makes more than MAX_PIXELS.
+      CorruptExample: by the operation, the image is so high that resizing needs as many on the way.
+    """
+    return functools.partial(_resize, size=_canvas(size), method=_method(method))
 
 
 def resize_short(size: int, method: Method = "bilinear") -> Operation:
     """Resizes `image` so that its shorter side is `size`, keeping its aspect ratio.
 
     The longer side is rounded down, as in torchvision's `Resize(size)`.
+
+    Raises:
+      ConfigError: it makes more than MAX_PIXELS of any image.
+      CorruptExample: by the operation, it makes more of this one, which is a thin strip.
     """
-    return functools.partial(_resize_short, size=_positive(size), method=_method(method))
+    return functools.partial(
+        _resize_short, size=_canvas(_positive(size))[0], method=_method(method)
+    )
 
 
 def random_resize_short(sizes: tuple[int, int], method: Method = "bilinear") -> Operation:
     """Resizes `image` so that its shorter side is a whole number, uniform from `sizes`, both in.
 
     Simonyan & Zisserman 2014 (arXiv 1409.1556), section 3.1: "scale jittering". A `random_crop`
-    follows.
+    follows. Errors are those of `resize_short`.
     """
     low, high = sizes
     if not 0 < low <= high:
         raise ConfigError(f"sizes={(low, high)} is no range of whole numbers from 1")
+    _canvas(high)
     return functools.partial(_random_resize_short, sizes=(low, high), method=_method(method))
 
 
@@ -159,7 +200,7 @@ def inception_crop(
             raise ConfigError(f"{name}={(low, high)} is not a range within (0, {bound}]")
     return functools.partial(
         _inception_crop,
-        size=_pair(size),
+        size=_canvas(size),
         area=area,
         ratio=ratio,
         attempts=_positive(attempts),
@@ -177,7 +218,7 @@ def pad(size: Size, fill: int = 0) -> Operation:
     """
     if not 0 <= fill <= 255:
         raise ConfigError(f"fill={fill} is not a uint8 pixel, 0 to 255")
-    return functools.partial(_pad, size=_pair(size), fill=fill)
+    return functools.partial(_pad, size=_canvas(size), fill=fill)
 
 
 def select(keys: tuple[str, ...]) -> Operation:
@@ -268,13 +309,23 @@ def _decode(example, rng, *, channels, exif_orientation, min_size, max_pixels, k
                 picture.draft(None, (min_size, min_size))
             picture.load()
             if exif_orientation:
-                picture = ImageOps.exif_transpose(picture)
+                picture = _turned(picture)
             picture = _convert(picture, channels)
     except CorruptExample:
         raise
+    except UnidentifiedImageError as error:
+        reason = "it is of no kind that PIL reads" if image else "it is empty"
+        raise CorruptExample(f"image of {len(image)} bytes cannot be decoded: {reason}") from error
     except Exception as error:  # PIL's decoders raise whatever a malformed file leads them to
         raise CorruptExample(f"image of {len(image)} bytes cannot be decoded: {error}") from error
     return {**example, "image": picture if keep else _pixels(picture)}
+
+
+def _turned(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # a block of EXIF that is malformed does not say how the camera was held
+        return picture
 
 
 def _check_size(picture: Image.Image, max_pixels: int) -> None:
@@ -289,7 +340,7 @@ def _convert(picture: Image.Image, channels: int) -> Image.Image:
     mode = "RGB" if channels == 3 else "L"
     if picture.mode.startswith("I;16") or picture.mode == "I":
         # PIL's own conversion clips at 255 instead of scaling.
-        values = np.clip(np.asarray(picture).astype(np.int64), 0, 65535)
+        values = np.clip(np.asarray(picture), 0, 65535)
         picture = Image.fromarray((values >> 8).astype(np.uint8))
     if picture.mode == "F":
         raise CorruptExample("image of floating-point pixels has no known scale")
@@ -456,8 +507,20 @@ def _resized(image: Pixels, size: tuple[int, int], method: Image.Resampling) -> 
         return image
     if not isinstance(image, Image.Image):
         return _pixels(_resized(_picture(image), size, method))
-    height, width = size
-    return image.resize((max(1, width), max(1, height)), method)
+    height, width = (max(1, side) for side in size)
+    _check_made(image, height, width)
+    return image.resize((width, height), method)
+
+
+def _check_made(image: Image.Image, height: int, width: int) -> None:
+    """Raises CorruptExample where resizing an image would take more pixels than is allowed."""
+    # PIL resizes the rows first: in between, the image has its new width and its old height.
+    pixels = width * max(height, image.height)
+    if pixels > MAX_PIXELS:
+        raise CorruptExample(
+            f"image of {image.width}x{image.height} would be resized to {width}x{height} by way of "
+            f"{pixels:,} pixels: the limit is {MAX_PIXELS:,}"
+        )
 
 
 def _picture(image: UInt8[np.ndarray, "h w c"]) -> Image.Image:
@@ -476,6 +539,17 @@ def _pair(size: Size) -> tuple[int, int]:
     if len(pair) != 2:
         raise ConfigError(f"size={size!r} is neither an int nor (height, width)")
     return _positive(pair[0]), _positive(pair[1])
+
+
+def _canvas(size: Size) -> tuple[int, int]:
+    """Returns the height and width of an image that is to be made."""
+    height, width = _pair(size)
+    if height * width > MAX_PIXELS:
+        raise ConfigError(
+            f"size={size!r} makes images of {height}x{width}, {height * width:,} pixels: the limit "
+            f"is {MAX_PIXELS:,}, a square of {math.isqrt(MAX_PIXELS)}"
+        )
+    return height, width
 
 
 def _positive(value: int) -> int:

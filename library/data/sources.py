@@ -27,6 +27,7 @@ import tensorflow_datasets as tfds
 from library.config import ConfigError, nearest
 from library.data import builders, folder, splits, synthetic, text_files
 from library.data.builders import packed
+from library.data.preprocessing import CorruptExample
 
 DEFAULT_MANUAL_DIR = Path(__file__).resolve().parents[3] / "shared" / "data"
 # Strings that name an example: for messages, as they cannot be batched.
@@ -42,6 +43,9 @@ class Source(NamedTuple):
       describe: row -> which example that is, for messages.
       tokenizer: of text, what turns it into tokens and back.
       epoch: examples that pass the data once, where that is not all records: windows overlap.
+      exif_orientation: whether `decode` turns images as their camera says, where a recipe leaves
+        it open.
+      notes: lines on how it is read, and what of it is not, for whoever opens it.
     """
 
     records: Any
@@ -49,6 +53,8 @@ class Source(NamedTuple):
     describe: Callable[[int], str]
     tokenizer: Any = None
     epoch: int | None = None
+    exif_orientation: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def examples_per_epoch(self) -> int:
@@ -65,6 +71,7 @@ class Info(NamedTuple):
       splits: number of examples by split.
       label_names: names of the classes by label, or None.
       image_shape: `(h, w, c)` where all images have one, else None.
+      notes: those of its sources.
     """
 
     name: str
@@ -72,10 +79,11 @@ class Info(NamedTuple):
     splits: Mapping[str, int]
     label_names: tuple[str, ...] | None
     image_shape: tuple[int, int, int] | None
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         counts = ", ".join(f"{split} {size:,}" for split, size in self.splits.items())
-        return f"{self.name} in {self.path} ({counts})"
+        return "\n  ".join((f"{self.name} in {self.path} ({counts})", *self.notes))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,19 +93,25 @@ class TfdsRecords:
     Attributes:
       source: TFDS's data source.
       renamed: the batch's key by feature, where they differ.
+      remedy: what to do about a record that is damaged.
     """
 
     source: Any
     renamed: Mapping[str, str]
+    remedy: str = ""
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, row: int) -> dict:
         row = _checked(row, len(self))
+        try:
+            found = self.source[row]
+        except RuntimeError as error:  # of ArrayRecord, where its checksums do not agree
+            raise CorruptExample(f"the record is damaged ({error}): {self.remedy}") from error
         example = {
             self.renamed.get(key, key): value
-            for key, value in self.source[row].items()
+            for key, value in found.items()
             if key not in _NAMES_OF_EXAMPLES
         }
         if isinstance(example.get("label"), int):
@@ -157,7 +171,7 @@ def open_source(
     sizes = {key: found.num_examples for key, found in builder.info.splits.items()}
     parts = splits.resolve(split, sizes, name)
     source = _data_source(builder, name, parts)
-    records = TfdsRecords(source, _renamed(builder.info))
+    records = TfdsRecords(source, _renamed(builder.info), _remedy(builder, name, data_dir))
     label_names = _label_names(builder.info)
     _check_first_label(records, label_names, f"{name} {split}")
     return Source(records, label_names, functools.partial(_describe_tfds, name, parts, source))
@@ -199,10 +213,11 @@ def info(
     if name == "folder":
         listed = folder.scan(_folder_root(data_dir), classes, seed)
         sizes = {split: len(files.paths) for split, files in listed.splits.items()}
-        return Info(name, str(listed.root), sizes, listed.class_names, None)
+        return Info(name, str(listed.root), sizes, listed.class_names, None, listed.notes)
     if name == "text":
         path = _text_path(data_dir, classes, seed)
-        return Info(name, str(path), text_files.sizes(text_files.scan(path)), None, None)
+        sizes = text_files.sizes(text_files.scan(path))
+        return Info(name, str(path), sizes, None, None, text_files.notes(path))
     if _is_synthetic(name):
         source = _open_synthetic(name, "train")
         shape = source.records[0]["image"].shape
@@ -272,7 +287,8 @@ def _open_folder(
         paths=tuple(path for files, rows in chosen for path in files.paths[rows]),
         labels=np.concatenate([files.labels[rows] for files, rows in chosen]),
     )
-    return Source(records, listed.class_names, records.describe)
+    names, notes = listed.class_names, listed.notes
+    return Source(records, names, records.describe, exif_orientation=True, notes=notes)
 
 
 def _open_text_files(
@@ -282,7 +298,7 @@ def _open_text_files(
     documents = text_files.scan(path)
     parts = splits.resolve(split, text_files.sizes(documents), f"the text {path}")
     records = text_files.Documents(text_files.take(documents, parts))
-    return Source(records, None, records.describe)
+    return Source(records, None, records.describe, notes=text_files.notes(path))
 
 
 def _text_path(data_dir: str | None, classes: Sequence[str] | None, seed: int) -> Path:
@@ -379,6 +395,10 @@ def _command(name: str, data_dir: str | None, manual_dir: str | None) -> str:
     flags = {"dataset": name, "data_dir": data_dir, "manual_dir": manual_dir}
     given = [f"--{key}={value}" for key, value in flags.items() if value]
     return " ".join(["python -m experiments.prepare", *given])
+
+
+def _remedy(builder: Any, name: str, data_dir: str | None) -> str:
+    return f"prepare it anew: delete {builder.data_dir} and run {_command(name, data_dir, None)}"
 
 
 def _check_known(name: str) -> None:
@@ -493,7 +513,11 @@ def _info(name: str, builder: Any) -> Info:
 
 
 def _check_first_label(records: Any, label_names: tuple[str, ...] | None, where: str) -> None:
-    label = records[0].get("label") if label_names else None
+    try:
+        label = records[0].get("label") if label_names else None
+    except CorruptExample:
+        # Whoever reads it is told, or leaves it out.
+        return
     if isinstance(label, np.int32) and not 0 <= label < len(label_names):
         raise ConfigError(
             f"{where}: label {label} is out of range (valid: 0 to {len(label_names) - 1}); "
@@ -514,7 +538,11 @@ def _describe_part(name: str, parts: tuple[splits.Part, ...], row: int) -> str:
 
 
 def _describe_tfds(name: str, parts: tuple[splits.Part, ...], source: Any, row: int) -> str:
-    example = source[row]
+    try:
+        example = source[row]
+    except RuntimeError:
+        # It is damaged, and has no more than its place to be named by.
+        return _describe_part(name, parts, row)
     names = [example[key] for key in _NAMES_OF_EXAMPLES if key in example]
     texts = [x.decode(errors="replace") if isinstance(x, bytes) else str(x) for x in names]
     return _describe_part(name, parts, row) + (f" ({', '.join(texts)})" if texts else "")

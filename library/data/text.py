@@ -118,7 +118,14 @@ def open_text(
     )
     describe = functools.partial(_describe, documents, np.cumsum(lengths), made)
     once = _count(len(tokens), context, "streams")
-    return Source(made, None, describe, tokenizer, epoch=once if windows == "every" else None)
+    return Source(
+        made,
+        None,
+        describe,
+        tokenizer,
+        epoch=once if windows == "every" else None,
+        notes=documents.notes,
+    )
 
 
 def _count(length: int, context: int, windows: str) -> int:

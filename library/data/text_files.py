@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from library import files
 from library.config import ConfigError
 from library.data import splits
 
@@ -51,7 +52,7 @@ def read(path: Path) -> str:
     """
     try:
         data = path.read_bytes()
-        data = gzip.decompress(data) if path.suffix == ".gz" else data
+        data = gzip.decompress(data) if path.suffix.lower() == ".gz" else data
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         wrong = error.object[error.start]
@@ -75,8 +76,9 @@ def scan(path: Path) -> Mapping[str, tuple[Document, ...]]:
     In a directory, splits are the files or directories train, val, valid, validation and test:
     `train.txt` and `test.txt`, or `train/a.txt`, `train/b/c.txt`, ...; in a directory without any
     of these, and for a single file, the first 90 % of the characters are "train" and the rest is
-    "test". Files end in .txt or .txt.gz and are taken in the order of their paths; hidden ones are
-    passed over.
+    "test". Files end in .txt or .txt.gz, in small letters or capitals, and are taken in the order
+    of their paths, each of them once, whatever links lead to it. Hidden ones, and all others, are
+    passed over, see `notes`.
 
     Raises:
       ConfigError: there is no such path, no text in it, or a file that is not UTF-8.
@@ -85,10 +87,29 @@ def scan(path: Path) -> Mapping[str, tuple[Document, ...]]:
         return _halved([Document(path, read(path))], path)
     if not path.is_dir():
         raise ConfigError(f"text: there is no file or directory {path}")
-    found = {split: _split_files(path, split) for split in SPLITS}
-    if any(found.values()):
-        return {split: _documents(files) for split, files in found.items() if files}
-    return _halved(_documents(_files(path)), path)
+    try:
+        listed = _listed(path)
+    except OSError as error:
+        raise ConfigError(f"text: {error.filename} cannot be read: {error.strerror}") from error
+    if "all" in listed:
+        return _halved(_documents(listed["all"]), path)
+    return {split: _documents(files) for split, files in listed.items()}
+
+
+def notes(path: Path) -> tuple[str, ...]:
+    """Returns lines on what in a directory of text `scan` passes over."""
+    if not path.is_dir():
+        return ()
+    read = {files.identity(file) for held in _listed(path).values() for file in held}
+    tree = files.below(path)
+    others = [file for own, file in tree.files.items() if own not in read]
+    kinds = ((others, "not read"), (tree.hidden, "hidden"), (tree.repeated, "read once already"))
+    return tuple(
+        f"{len(paths)} of the files and directories in {path} are passed over, as they are {why}: "
+        f"{files.shown(paths, path)}"
+        for paths, why in kinds
+        if paths
+    )
 
 
 def take(
@@ -128,16 +149,27 @@ def _documents(files: Sequence[Path]) -> tuple[Document, ...]:
     return tuple(Document(path, read(path)) for path in files)
 
 
-def _split_files(root: Path, split: str) -> list[Path]:
-    named = [root / f"{split}{suffix}" for suffix in SUFFIXES]
-    files = [path for path in named if path.is_file()]
-    return files + (_files(root / split) if (root / split).is_dir() else [])
+def _listed(root: Path) -> dict[str, list[Path]]:
+    """Lists the files of a directory by split, or as "all" where it has no splits."""
+    known = {
+        files.identity(path)
+        for path in (root, *(root / split for split in SPLITS))
+        if path.is_dir()
+    }
+    found = {split: _split_files(root, split, known) for split in SPLITS}
+    listed = {split: held for split, held in found.items() if held}
+    return listed or {"all": _files(root, set())}
 
 
-def _files(directory: Path) -> list[Path]:
-    found = [path for path in directory.rglob("*") if path.name.endswith(SUFFIXES)]
-    hidden = [p for p in found if any(x.startswith(".") for x in p.relative_to(directory).parts)]
-    return sorted(path for path in found if path.is_file() and path not in hidden)
+def _split_files(root: Path, split: str, known: set[files.Identity]) -> list[Path]:
+    names = [f"{split}{suffix}" for suffix in SUFFIXES]
+    held = sorted(path for path in root.iterdir() if path.name.lower() in names and path.is_file())
+    return held + (_files(root / split, known) if (root / split).is_dir() else [])
+
+
+def _files(directory: Path, known: set[files.Identity]) -> list[Path]:
+    found = files.below(directory, known).files.values()
+    return sorted(Path(path) for path in found if path.lower().endswith(SUFFIXES))
 
 
 def _endings() -> str:

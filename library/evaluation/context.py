@@ -25,7 +25,8 @@ class Context(NamedTuple):
     Attributes:
       task: the system under evaluation.
       batches: `(split, batch_size or None)` -> batches on the device, normalized, every example
-        once; the last is padded and its `mask` is 0 there.
+        once; the last is padded, and `mask` is 0 there and on examples that were skipped. What
+        lies there is to change nothing, see `library.task.pair`.
       measure: compiles `(state, batch, key) -> {name: (sum, count)}` into a function
         `(state, batch)` that sums over all devices and leaves the result there.
       collect: compiles `(state, batch, key) -> {name: array with a leading example axis}` into a

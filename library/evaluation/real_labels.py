@@ -12,7 +12,7 @@ from library.config import ConfigError, check_choice
 from library.evaluation.context import Context, Evaluator
 from library.evaluation.totals import total
 from library.summaries import Summary
-from library.task import Batch, Metrics, TrainState
+from library.task import Batch, Metrics, TrainState, pair
 
 
 def real_labels(
@@ -44,7 +44,7 @@ def real_labels(
                 f"key='real_label', num_classes={logits.shape[-1]})"
             )
         counted = batch["mask"] * jnp.any(label > 0, axis=-1)
-        return {"accuracy": (jnp.sum(_among(logits, label) * counted), jnp.sum(counted))}
+        return {"accuracy": pair(_among(logits, label), counted)}
 
     measured = context.measure(judged)
 

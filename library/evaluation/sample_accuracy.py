@@ -8,7 +8,7 @@ from library import trees
 from library.config import ConfigError
 from library.evaluation.context import Context, Evaluator
 from library.summaries import Summary, summarize
-from library.task import Batch, Metrics, TrainState, pair
+from library.task import Batch, Metrics, TrainState, pair, where_present
 
 _add = jax.jit(trees.add)
 
@@ -55,7 +55,7 @@ def sample_accuracy(
                 f"data set has {num_classes}"
             )
         best = jnp.argmax(probabilities, axis=-1)
-        rows = jax.nn.one_hot(label, num_classes) * mask[:, None]
+        rows = where_present(jax.nn.one_hot(label, num_classes), mask)
         confidence = jnp.take_along_axis(probabilities, label[:, None], axis=-1)[:, 0]
         return {
             "accuracy": pair(best == label, mask),

@@ -18,7 +18,7 @@ from library.reporting import figures, made, notation, page, runs
 from library.reporting.page import Html
 from library.reporting.runs import Run
 
-PREDICTIONS, EXTRA_FIGURES, TEXTS = 24, 40, 4
+PREDICTIONS, EXTRA_FIGURES, TEXTS, SKIPPED = 24, 40, 4, 20
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -149,15 +149,25 @@ def _warnings(run: Run) -> Html:
 
 
 def _left_out(run: Run) -> Html:
-    """Steps that were not finite, and examples that could not be decoded, by split where known."""
+    """Steps that were not finite, and examples that could not be read: no metric has them."""
     skipped = run.summary.get("skipped") or {}
-    splits = run.summary.get("skipped_examples") or {}
-    rows = [(f"examples of {name}", found["count"], found["of"]) for name, found in splits.items()]
-    if "train" not in splits:
-        rows.insert(0, ("examples of training", skipped.get("examples"), None))
-    rows.insert(0, ("steps that were not finite", skipped.get("steps"), runs.steps(run)))
-    written = [(name, *map(notation.number, (count, of))) for name, count, of in rows if count]
-    return page.table(("left out", "count", "of"), written, numeric=(1, 2)) if written else Html("")
+    path = run.path / "skipped.json"
+    held = files.read_json(path) if path.is_file() else {}
+    steps, examples = skipped.get("steps"), skipped.get("examples")
+    lines = [f"{steps:,} of {runs.steps(run):,} steps were not finite."] if steps else []
+    if examples and not held:
+        lines.append(f"{examples:,} examples of training were skipped.")
+    lines += [
+        f"{found['skipped']:,} of {found['examples']:,} examples of {split} were skipped."
+        for split, found in held.items()
+    ]
+    rows = [
+        (split, name, reason)
+        for split, found in held.items()
+        for name, reason in [*found["reasons"].items()][:SKIPPED]
+    ]
+    table = page.table(("split", "example", "why"), rows) if rows else Html("")
+    return page.join((*(page.tag("p", line) for line in lines), table))
 
 
 def _metrics_table(run: Run) -> Html:

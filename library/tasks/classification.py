@@ -28,6 +28,7 @@ from library.task import (
     check_outputs,
     pair,
     recorded_outputs,
+    where_present,
 )
 
 CALIBRATION_BINS = 15
@@ -197,7 +198,7 @@ def _dense_labels(
 def _summed(
     losses: Float[Array, " b"], weights: Float[Array, " b"], mask: Float[Array, " b"]
 ) -> tuple[Array, Array]:
-    return jnp.sum(losses * mask), jnp.sum(weights * mask)
+    return jnp.sum(where_present(losses, mask)), jnp.sum(where_present(weights, mask))
 
 
 def _hit(logits: Float[Array, "b c"], labels: Float[Array, "b c"]) -> Bool[Array, " b"]:
@@ -222,7 +223,7 @@ def _single_label_metrics(
         "calibration": _calibration(jnp.max(probabilities, axis=-1), correct, mask),
     }
     if num_classes <= MAX_CONFUSION_CLASSES:
-        rows = jax.nn.one_hot(label, num_classes) * mask[:, None]
+        rows = where_present(jax.nn.one_hot(label, num_classes), mask)
         metrics["confusion"] = (rows.T @ jax.nn.one_hot(best, num_classes), jnp.sum(mask))
     return metrics
 

@@ -13,7 +13,17 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from library import rng
 from library.config import ConfigError, nearest
-from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair, recorded_outputs
+from library.task import (
+    Batch,
+    Learner,
+    Loss,
+    Metrics,
+    Task,
+    TrainState,
+    pair,
+    recorded_outputs,
+    where_present,
+)
 
 
 def contrastive(
@@ -144,7 +154,7 @@ def _uniformity(
     image = jnp.repeat(jnp.arange(len(z)), z.shape[1])
     pairs = present[:, None] * present[None] * (image[:, None] != image[None])
     # |x - y|^2 = 2 - 2 <x, y> on the sphere.
-    total = jnp.sum(pairs * jnp.exp(4 * (_products(z, z) - 1)))
+    total = jnp.sum(where_present(jnp.exp(4 * (_products(z, z) - 1)), pairs))
     tiny = jnp.finfo(jnp.float32).tiny
     return jnp.log(jnp.maximum(total, tiny) / jnp.maximum(jnp.sum(pairs), 1))
 

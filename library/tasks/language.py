@@ -17,7 +17,7 @@ from library import rng
 from library.config import ConfigError
 from library.decoding import sample
 from library.layers.vocabulary_loss import cross_entropy
-from library.task import Batch, Learner, Loss, Metrics, Task, TrainState
+from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, where_present
 
 
 def language(
@@ -190,7 +190,7 @@ def _metrics(
     losses = jnp.where((targets >= 0) & (targets < vocab_size), losses, jnp.nan)
     total = jnp.sum(weight)
     return {
-        "loss": (jnp.sum(jnp.where(weight > 0, losses * weight, 0.0)), total),
+        "loss": (jnp.sum(where_present(losses, weight) * weight), total),
         "accuracy": (jnp.sum((best == targets) * weight), total),
     }
 

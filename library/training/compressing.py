@@ -218,6 +218,7 @@ def _measured(
         for i, (each, state) in enumerate(zip(candidates, states)):
             sums = compiled[each.restore, each.interceptor](state, batch)
             totals[i] = sums if totals[i] is None else _add(totals[i], sums)
+    trained.feed.tell(context.warn)
     return [
         _row(trained, network, image, *found)
         for found in zip(candidates, stored, map(summarize, jax.device_get(totals)))

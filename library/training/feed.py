@@ -3,6 +3,7 @@
 import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from library.data import pipeline
 from library.evaluation.context import Context
 from library.training import recipe
 from library.training.recipe import Plan, eval_input, open_split
+from library.training.skipped import Skipped
 
 
 class Feed:
@@ -22,15 +24,25 @@ class Feed:
       constants: what every step is handed beside state and batch: the root key, and the training
         split where it lies in device memory.
       first: the first batch of the run, whole, on every device.
+      skipped: the examples that its batches lack.
     """
 
-    def __init__(self, plan: Plan):
-        """Loads what is kept in memory."""
+    def __init__(self, plan: Plan, skipped: Path | None = None):
+        """Loads what is kept in memory.
+
+        Args:
+          plan: the run.
+          skipped: the file to list skipped examples in; None lists none.
+        """
         self._plan = plan
+        self.skipped = Skipped(skipped)
+        self._notes: list[str] = []
         self._splits: dict[str, Any] = {}
         loader, size = plan.loader, plan.dataset.batch_size
         on_device = plan.dataset.cache == "device"
         resident = pipeline.load_all(loader, plan.dataset.threads) if on_device else {}
+        if on_device:
+            self.skipped.note("train", loader, resident["mask"])
         count = len(loader.source.records)
         self._order = pipeline.order(plan.dataset.order, plan.recipe.seed, plan.dataset.repeats)
         rows = self._order(np.arange(size), size, count)
@@ -57,9 +69,9 @@ class Feed:
             host = pipeline.train_indices(count, dataset.batch_size, **shared)
         else:
             workers = {"workers": dataset.workers, "threads": dataset.threads}
-            host = pipeline.train_batches(
-                self._plan.loader, dataset.batch_size, **shared, **workers
-            )
+            loader = self._plan.loader
+            host = pipeline.train_batches(loader, dataset.batch_size, **shared, **workers)
+            host = self.skipped.noting("train", loader, host, padded=False)
         if calls is None:
             return _ahead(host, self._plan.strategy.put)
         most = self._plan.recipe.steps_per_call
@@ -70,7 +82,9 @@ class Feed:
         """Yields the batches of one pass over a split, each example once."""
         dataset = self._plan.dataset
         size = batch_size or dataset.eval_batch_size or dataset.batch_size
-        return _ahead(self._host_batches(split, size), self._plan.strategy.put)
+        host = self._host_batches(split, size)
+        host = self.skipped.noting(split, self.loader(split), host, padded=True)
+        return _ahead(host, self._plan.strategy.put)
 
     def draws(
         self,
@@ -118,7 +132,19 @@ class Feed:
         """Returns the loader of a split as evaluators see it."""
         if split not in self._splits:
             self._splits[split] = open_split(self._plan, split)
+            told = (*self._plan.loader.source.notes, *self._notes)
+            self._notes += [n for n in self._splits[split].source.notes if n not in told]
         return self._splits[split]
+
+    def tell(self, warn: Callable[[str], None]) -> None:
+        """Warns of what was skipped since the last time, see `Skipped.tell`, or is not read.
+
+        Args:
+          warn: shows a line to whoever watches the run.
+        """
+        while self._notes:
+            warn(self._notes.pop(0))
+        self.skipped.tell(warn)
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - a run has one feed
     def _in_memory(self, split: str) -> Mapping[str, np.ndarray]:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 from rich.console import Console
+from rich.markup import escape
 
 from library import config, rng, task, trees
 from library.evaluation.context import pausing
@@ -21,7 +22,7 @@ from library.parallel.watchdog import STEP, WATCHDOG
 from library.reporting import notation, runs
 from library.summaries import summarize
 from library.task import Metrics, TrainState
-from library.training import artifacts, calls, fine_tuning, preemption
+from library.training import artifacts, calls, fine_tuning, preemption, skipped
 from library.training.checkpoints import CheckpointError, Checkpoints
 from library.training.clock import Clock
 from library.training.feed import Feed
@@ -97,7 +98,7 @@ def train(
 
 def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
     with clock.phase("data"):
-        feed = Feed(plan)
+        feed = Feed(plan, workdir / skipped.FILE)
     keep = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint").keep
     checkpoints = Checkpoints(workdir, keep=keep)
     profiler = Profiler(traced, workdir)
@@ -302,6 +303,7 @@ class _Run:
         with self.clock.phase("train"):
             totals, skipped = jax.device_get((carry.totals, carry.skipped))
         self._check(carry)
+        self.feed.tell(self._warn)
         trained = self._timing()
         since, self.logged = trained.since(self.logged), trained
         left = self.plan.total_steps - done, self._evaluating_left(done)
@@ -339,7 +341,7 @@ class _Run:
         return {k: float(v) for k, v in found.items() if not np.ndim(v)}
 
     def _warn(self, message: str) -> None:
-        self.console.print(f"[yellow]warning:[/] {message}", highlight=False)
+        self.console.print(f"[yellow]warning:[/] {escape(message)}", highlight=False)
         # An evaluator of a resumed run does not know what it has said before.
         if all(each["text"] != message for each in self.warnings):
             self.warnings.append({"step": self.reached, "text": message})
@@ -354,6 +356,7 @@ class _Run:
 
     def _save(self, done: int, carry: Carry, best: bool) -> None:
         self._check(carry)
+        self.feed.tell(self._warn)
         with self.clock.phase("checkpoint"):
             self.log.sync()
             self.checkpoints.save(done, _saved(carry), self._progress(self.due), best=best)
@@ -419,6 +422,7 @@ class _Run:
             "examples_per_second": trained.per_second(self.plan.dataset.batch_size),
             "waiting_for_data": trained.waiting(),
             "skipped": {k: int(v) for k, v in jax.device_get(carry.skipped).items()},
+            "skipped_by_split": skipped.counts(self.feed.skipped.tallies()),
             "warnings": self.warnings,
             "train_step_compilations": compiled,
             "seconds_to_first_step": self.startup,
@@ -532,8 +536,20 @@ def evaluations(
     for name, spec in plan.recipe.evaluate.items():
         entry = evaluator(name, spec)
         measure = config.build(entry.spec, "library.evaluation", "evaluator", context=context)
+        measure = _telling(feed, measure, warn)
         built[name] = Evaluation(plan.steps(entry.every), measure, entry.ema != "only")
     return built
+
+
+def _telling(feed: Feed, measure: Callable, warn: Callable[[str], None]) -> Callable:
+    """Has an evaluator warn of what it could not read; its numbers are of the other examples."""
+
+    def run(state: TrainState) -> Mapping[str, Any]:
+        found = measure(state)
+        feed.tell(warn)
+        return found
+
+    return run
 
 
 def measured(name: str, evaluation: Evaluation, state: TrainState) -> dict[str, Any]:

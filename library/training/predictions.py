@@ -1,6 +1,6 @@
 """What `generate` shows of a classifier: its most probable classes for given images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from library import task
 from library.config import ConfigError
-from library.data import pipeline
-from library.data.preprocessing import CorruptExample
+from library.data import folder, pipeline, preprocessing
+from library.data.preprocessing import CorruptExample, UnfitExample
 from library.data.sources import Source
 from library.parallel.strategies import Strategy
 from library.reporting import figures
@@ -44,30 +44,44 @@ class Predictions(NamedTuple):
     label_names: list[str]
 
 
-def from_files(trained: Trained, paths: Sequence[Path]) -> Examples:
+def from_files(
+    trained: Trained, paths: Sequence[Path], warn: Callable[[str], None] = print
+) -> Examples:
     """Loads image files as the run's evaluation loads its images.
 
+    They are turned as their cameras say (EXIF orientation), unless the run's `decode` has
+    `exif_orientation=False`.
+
+    Args:
+      trained: the run.
+      paths: files, or directories, of which all images are taken.
+      warn: shows a line on what of a directory is passed over.
+
     Raises:
-      ConfigError: a file does not exist, is no image, or is of another size than the model's.
+      ConfigError: a file does not exist, cannot be read, is no image, or is of another size than
+        the model's.
     """
-    missing = [str(path) for path in paths if not path.is_file()]
-    if missing:
-        raise ConfigError(f"no such image file: {', '.join(missing)}")
-    records = [{"image": path.read_bytes()} for path in paths]
-    source = Source(records, trained.plan.label_names, lambda i: str(paths[i]))
+    paths, notes = folder.image_files(paths)
+    for note in notes:
+        warn(note)
+    records = folder.ImageFiles(tuple(paths))
+    source = Source(records, trained.plan.label_names, records.describe)
     # Evaluations may see another size than training.
-    loader = pipeline.make_loader(
+    usual = pipeline.make_loader(
         trained.plan.loader.source,
-        trained.plan.preprocess["test"],
+        preprocessing.turning(trained.plan.preprocess["test"], True),
         seed=trained.plan.recipe.seed,
         on_corrupt=trained.plan.dataset.on_corrupt,
-    )._replace(source=source, on_corrupt="stop")
-    blanks = {k: v for k, v in loader.blank.items() if k != "image"}
+    )
+    loader = usual._replace(source=source, blank={})
+    blanks = {k: v for k, v in usual.blank.items() if k != "image"}
     try:
-        loaded = [{**blanks, **loader.load(i, i)} for i in range(len(paths))]
-    except CorruptExample as error:
+        loaded = [
+            {**blanks, **loader.read(i, i), **pipeline.place(i, i, 1)} for i in range(len(paths))
+        ]
+    except (CorruptExample, UnfitExample) as error:
         raise ConfigError(str(error)) from error
-    wanted = loader.blank["image"].shape
+    wanted = usual.blank["image"].shape
     for path, example in zip(paths, loaded):
         if example["image"].shape != wanted:
             shown = "x".join(map(str, example["image"].shape))
@@ -78,18 +92,42 @@ def from_files(trained: Trained, paths: Sequence[Path]) -> Examples:
     return Examples(loaded, [str(path) for path in paths])
 
 
-def from_split(trained: Trained, split: str, num: int, seed: int) -> Examples:
+def from_split(
+    trained: Trained, split: str, num: int, seed: int, warn: Callable[[str], None] = print
+) -> Examples:
     """Draws `num` examples of a split, without repetition.
 
+    Where the run skips what it cannot read, others take the place of such examples.
+
+    Args:
+      trained: the run.
+      split: its split.
+      num: how many.
+      seed: of the draw.
+      warn: shows a line on the examples that were skipped.
+
     Raises:
-      ConfigError: the split has fewer.
+      ConfigError: the split has fewer, or none that can be read.
     """
     loader = trained.feed.loader(split)
     size = len(loader.source.records)
     if num > size:
         raise ConfigError(f"--num={num}: split {split!r} has {size} examples")
-    rows = pipeline.permutation(seed, 0, size)[:num]
-    loaded = [loader.load(i, int(row)) for i, row in enumerate(rows)]
+    rows, loaded, lost = [], [], []
+    for row in map(int, pipeline.permutation(seed, 0, size)):
+        if len(loaded) == num:
+            break
+        example = loader.load(len(loaded), row)
+        if example["mask"] > 0:
+            rows.append(row)
+            loaded.append(example)
+        else:
+            lost.append(loader.source.describe(row))
+    if lost:
+        shown = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+        warn(f"{len(lost)} examples of {split} cannot be read and were skipped: {shown}")
+    if not loaded:
+        raise ConfigError(f"split {split!r} has no example that can be read")
     known = np.ndim(loader.blank.get("label", [])) == 0
     labels = [int(example["label"]) for example in loaded] if known else None
     return Examples(loaded, [f"{split}[{row}]" for row in rows], labels)

@@ -26,7 +26,8 @@ class Dataset:
       data_dir: where prepared sets lie; by default $TFDS_DATA_DIR or ~/tensorflow_datasets.
       manual_dir: where files brought by hand lie.
       classes: of "folder": the class directories to use, in the order of their labels.
-      on_corrupt: "stop" at an example that does not decode, or "skip" and count it.
+      on_corrupt: "stop" at an example that cannot be read or decoded, or "skip" it: it is part of
+        no metric, is counted and warned of, and skipped.json of the workdir names it.
       tokenizer: of text: name and arguments of a function of library/data/tokenizers.py.
       context: of text: tokens an example, beside the one that follows them.
       eval_context: of text: tokens an example of an evaluation; by default `context`.

@@ -8,22 +8,25 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from library.config import ConfigError
-from library.data.preprocessing import CorruptExample
+from library.data.preprocessing import CorruptExample, UnfitExample
 from library.files import read_json
 from library.parallel.processes import STOPPED
 from library.reporting import claims, report
 from library.streams import Lasting
 from library.task import TrainState
-from library.training import environment, fine_tuning, loop, ownership, restoring
+from library.training import environment, fine_tuning, loop, ownership, restoring, skipped
 from library.training.checkpoints import CheckpointError
 from library.training.clock import Clock
 from library.training.feed import Feed
 from library.training.profiling import Span
 from library.training.recipe import Plan, make_plan
 from library.training.workdir import open_workdir, write_json
+
+_FAILURES = (loop.NonFiniteError, CheckpointError, CorruptExample, UnfitExample, OSError)
 
 
 def train(
@@ -52,7 +55,7 @@ def train(
     with clock.phase("build"):
         try:
             plan = make_plan(values)
-        except CorruptExample as error:
+        except (CorruptExample, UnfitExample) as error:
             raise ConfigError(str(error)) from error
         if traced and traced.stop > plan.total_steps + 1:
             raise ConfigError(
@@ -86,13 +89,15 @@ def _train(plan, identity, workdir, clock, console, shown, traced) -> int:
         f"{jax.default_backend()} device(s); workdir {workdir}",
         highlight=False,
     )
+    for note in plan.loader.source.notes:
+        shown.print(f"note: {note}", highlight=False, markup=False)
     try:
         outcome = loop.train(plan, workdir, clock, shown, traced)
     except loop.Preempted as stop:
         shown.print(str(stop))
         return STOPPED
-    except (loop.NonFiniteError, CheckpointError, CorruptExample, OSError) as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False)
+    except _FAILURES as error:
+        console.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
         return 1
     phases, wall_time = clock.read(), clock.total()
     summary = {
@@ -139,6 +144,7 @@ def restore(
     *,
     which: str = "latest",
     check: Callable[[Plan], None] = lambda plan: None,
+    listed: Path | None = None,
 ) -> Trained:
     """Brings back a run from its workdir.
 
@@ -148,6 +154,7 @@ def restore(
       which: the "latest" or the "best" checkpoint.
       check: raises ConfigError where the plan is not what it is wanted for, before anything is
         read or compiled.
+      listed: the file to list examples in that are skipped from now on.
 
     Raises:
       ConfigError: there is no such checkpoint, or the config builds another model than it holds.
@@ -156,7 +163,7 @@ def restore(
     plan = make_plan({**values, "dataset": {**values["dataset"], "cache": "none"}})
     check(plan)
     step, state = restoring.state_like(plan.state, workdir, which=which)
-    return Trained(plan, Feed(plan), step, plan.strategy.init(lambda x: x, state))
+    return Trained(plan, Feed(plan, listed), step, plan.strategy.init(lambda x: x, state))
 
 
 def evaluate(
@@ -164,13 +171,18 @@ def evaluate(
 ) -> tuple[int, dict[str, float]]:
     """Runs a config's evaluators on a checkpoint of its run.
 
+    Examples that it skips are printed, and listed in evaluation-skipped.json of the workdir.
+
     Returns:
       The checkpoint's step, and every number measured, as "evaluator/metric".
 
     Raises:
       ConfigError: as `restore`, or the config names no evaluators.
     """
-    trained = restore(values, workdir, which=which)
+    listed = workdir / f"evaluation-{skipped.FILE}"
+    # What an evaluation before this one could not read may be there again.
+    listed.unlink(missing_ok=True)
+    trained = restore(values, workdir, which=which, listed=listed)
     evaluations = loop.evaluations(trained.plan, trained.feed)
     if not evaluations:
         raise ConfigError(f"the config of {workdir} names no evaluators")
@@ -187,6 +199,8 @@ def show_result(summary: Mapping[str, Any], workdir: Path, console: Console) -> 
         if not name.startswith("train/"):
             table.add_row(name, _written(value))
     console.print(table)
+    for line in skipped.lines(summary.get("skipped_by_split", {})):
+        console.print(f"[yellow]{line}[/]; {skipped.FILE} names them", highlight=False)
     result = summary.get("result")
     if result and result["metric"] in summary["metrics"]:
         said = f"[bold]{result['metric']} {_written(result['value'])}[/], reported "

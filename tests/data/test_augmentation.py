@@ -539,6 +539,23 @@ def test_cutmix_pastes_a_box_and_weighs_by_its_share():
     assert 0.55 < share.mean() < 0.85
 
 
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_what_was_skipped_is_mixed_into_none(name):
+    operation = getattr(augmentation, name)(alpha=1.0, num_classes=3)
+    image = jnp.ones((4, 6, 6, 1)) * jnp.arange(1.0, 5)[:, None, None, None]
+    batch = {"image": image, "label": jnp.int32([1, 2, 1, 2])}
+    keys = jax.random.split(jax.random.key(0), 4)
+    mask = jnp.float32([1, 0, 1, 1])
+    whole, mixed = operation(batch, keys), operation({**batch, "mask": mask}, keys)
+    # The third has the second for its neighbour.
+    np.testing.assert_array_equal(mixed["image"][2], image[2])
+    np.testing.assert_array_equal(mixed["label"][2], [0, 1, 0])
+    for feature in ("image", "label"):
+        np.testing.assert_array_equal(mixed[feature][3], whole[feature][3])
+        np.testing.assert_array_equal(mixed[feature][0], whole[feature][0])
+    assert not np.array_equal(whole["image"][2], image[2])
+
+
 def test_mixup_and_cutmix_are_switched_for_each_example():
     spec = dict(name="mixup_cutmix", cutmix_probability=0.4, probability=0.8)
     image, partner, result, share = mixed(spec, size=512)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from library.config import ConfigError
-from library.data import folder, sources
+from library.data import folder, preprocessing, sources
 
 
 def picture(value, form="PNG"):
@@ -22,8 +22,8 @@ def write(root, files):
     """Writes images at the given paths; each path's bytes are its own."""
     for number, path in enumerate(files):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        form = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
-        (root / path).write_bytes(picture(number, form.get((root / path).suffix.lower(), "PNG")))
+        form = Image.registered_extensions().get((root / path).suffix.lower(), "PNG")
+        (root / path).write_bytes(picture(number, "PNG" if form == "PDF" else form))
     return str(root)
 
 
@@ -108,12 +108,16 @@ def test_a_class_may_be_called_train(tmp_path):
 
 def test_images_may_lie_deeper_and_be_of_any_kind_and_case(tmp_path):
     names = ["a.jpg", "b.JPEG", "c.PNG", "d.webp", "e.bmp", "deep/er/f.Jpg"]
+    names += ["g.tif", "h.TIFF", "i.gif", "j.jfif", "k.AVIF", "l.ppm", "m.tga", "n.jp2"]
     write(tmp_path, [f"x/{name}" for name in names])
     for other in ("x/notes.txt", "x/.hidden.png", "x/.cache/g.png", "x/Thumbs.db"):
         (tmp_path / other).parent.mkdir(exist_ok=True)
         (tmp_path / other).write_bytes(b"?")
     found = [os.path.relpath(path, tmp_path / "x") for path in paths(open_folder(tmp_path))]
     assert sorted(found) == sorted(names)
+    decode = preprocessing.decode()
+    for example in open_folder(tmp_path).records:
+        assert decode(example, None)["image"].shape == (3, 4, 3)
 
 
 def test_classes_named_by_numbers_are_in_their_order(tmp_path):
@@ -132,6 +136,92 @@ def test_classes_may_be_chosen_and_ordered(tmp_path):
         ConfigError, match=r"no directory for the class 'cta': did you mean 'cat'\?"
     ):
         open_folder(tmp_path, classes=("dog", "cta"))
+
+
+def links(root):
+    """Twelve images, and links that lead to them once more."""
+    tree(root, per_class=6)
+    (root / "cat" / "loop").symlink_to(root / "cat")
+    (root / "dog" / "up").symlink_to(root)
+    (root / "dog" / "other").symlink_to(root / "cat")
+    (root / "dog" / "deep").mkdir()
+    (root / "dog" / "deep" / "loop").symlink_to(root / "dog" / "deep")
+    (root / "cat" / "00 again.png").symlink_to(root / "cat" / "00.png")
+    os.link(root / "cat" / "01.png", root / "cat" / "01 again.png")
+
+
+def test_every_file_and_directory_is_read_once_whatever_links_lead_to_it(tmp_path):
+    links(tmp_path)
+    source = open_folder(tmp_path)
+    found = sorted(os.path.relpath(path, tmp_path) for path in paths(source))
+    # Of two names of one file the first is taken, and a link is none where there is another.
+    first = {"cat/01.png": "cat/01 again.png"}
+    expected = [f"{c}/{i:02d}.png" for c in ("cat", "dog") for i in range(6)]
+    assert found == sorted(first.get(path, path) for path in expected)
+    (note,) = [note for note in source.notes if "read under other paths" in note]
+    assert note.startswith("6 files or directories in ")
+    assert "cat/00 again.png, cat/01.png, cat/loop, ..." in note
+
+
+def test_a_directory_elsewhere_that_several_links_lead_to_is_read_once(tmp_path):
+    write(tmp_path / "elsewhere", ["deep/a.png", "b.png"])
+    write(tmp_path / "data", ["cat/c.png"])
+    (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "data")
+    for name in ("one", "two"):
+        (tmp_path / "data" / "cat" / name).symlink_to(tmp_path / "elsewhere")
+    found = [
+        os.path.relpath(path, tmp_path / "data") for path in paths(open_folder(tmp_path / "data"))
+    ]
+    assert sorted(found) == ["cat/c.png", "cat/one/b.png", "cat/one/deep/a.png"]
+
+
+def test_a_split_that_is_a_link_to_another_is_read_and_told(tmp_path):
+    tree(tmp_path, "train", 3)
+    (tmp_path / "test").symlink_to(tmp_path / "train")
+    source = open_folder(tmp_path, "test")
+    assert len(source.records) == 6
+    assert "6 images of test are files of train, too" in source.notes
+
+
+def test_a_link_to_nothing_is_an_image_that_cannot_be_read(tmp_path):
+    tree(tmp_path, per_class=1)
+    (tmp_path / "cat" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert len(open_folder(tmp_path).records) == 3
+
+
+def test_what_is_passed_over_is_named(tmp_path):
+    tree(tmp_path, "train", 2)
+    other = ["train/cat/a.pdf", "train/dog/b.heic", "train/c.txt", "train/cat/Thumbs.db"]
+    hidden = ["train/__MACOSX/x.png", "train/cat/.ipynb_checkpoints/y.png", "train/.DS_Store"]
+    write(tmp_path, [*other, *hidden, "notes/z.png", "cover.png"])
+    info = sources.info("folder", data_dir=str(tmp_path))
+    assert info.label_names == ("cat", "dog")
+    assert info.splits == {"train": 4}
+    said = dict(zip(("turned", "others", "hidden", "beside"), info.notes, strict=True))
+    assert "EXIF orientation" in said["turned"]
+    assert said["others"] == (
+        f"3 files or directories in {tmp_path} are no images and passed over: "
+        "train/c.txt, train/cat/a.pdf, train/dog/b.heic"
+    )
+    assert said["hidden"].startswith(f"4 files or directories in {tmp_path} are hidden")
+    assert "train/.DS_Store, train/__MACOSX, train/cat/.ipynb_checkpoints, ..." in said["hidden"]
+    assert said["beside"].endswith("is not read: cover.png, notes")
+    assert all(note in str(info) for note in info.notes)
+
+
+def test_a_directory_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    tree(tmp_path)
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("dog"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ConfigError, match="dog cannot be read: Permission denied"):
+        open_folder(tmp_path)
 
 
 def test_linked_directories_are_followed(tmp_path):
@@ -173,8 +263,8 @@ def empty_class(root):
 
 def class_of_other_files(root):
     tree(root)
-    write(root, ["eel/a.gif", "eel/b.gif", "eel/c.tif"])
-    return r"no images in .*eel \(found: 2 .gif, 1 .tif; read: .jpg"
+    write(root, ["eel/a.heic", "eel/b.heic", "eel/c.pdf", "fox/.a.png"])
+    return r"no images in .*eel \(found: 2 .heic, 1 .pdf; read: .jpg.*; nor in 1 other classes: fox"
 
 
 def stray_image(root):
@@ -197,6 +287,12 @@ def class_without_training(root):
     return r"train has no directory for the class 'dogs', which val has: did you mean 'dog'"
 
 
+def image_in_two_classes(root):
+    tree(root)
+    (root / "dog" / "linked.png").symlink_to(root / "cat" / "00.png")
+    return r"cat/00.png and .*dog/linked.png are one file, and an image has one class"
+
+
 def absent(root):
     root.rmdir()
     return "there is no directory"
@@ -211,6 +307,7 @@ def absent(root):
         stray_image,
         class_of_one_split_only,
         class_without_training,
+        image_in_two_classes,
         absent,
     ],
 )

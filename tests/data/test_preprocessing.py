@@ -4,6 +4,9 @@ import collections
 import io
 import math
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +16,9 @@ from library import config
 from library.config import ConfigError
 from library.data import preprocessing
 from library.data.preprocessing import CorruptExample
+from tests import tiny
 
+ROOT = Path(__file__).resolve().parents[2]
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -112,15 +117,31 @@ def test_cmyk_is_converted():
 
 
 def test_orientation_is_applied_only_when_asked_for():
-    picture = Image.new("L", (4, 2))
-    picture.putpixel((0, 0), 255)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: show it a quarter turn clockwise
-    file = encode(picture, exif=exif)
+    file = tiny.turned_photograph()
     stored = apply(preprocessing.decode(channels=1), file)
     assert stored.shape == (2, 4, 1)
     turned = apply(preprocessing.decode(channels=1, exif_orientation=True), file)
     np.testing.assert_array_equal(turned, np.rot90(stored, -1))
+
+
+@pytest.mark.parametrize("asked", [None, True, False])
+@pytest.mark.parametrize("turn", [True, False])
+def test_whether_to_turn_is_settled_where_the_recipe_leaves_it_open(asked, turn):
+    decode = preprocessing.decode(channels=1, exif_orientation=asked)
+    for made in (decode, preprocessing.chain([preprocessing.chain([decode])])):
+        settled = pickle.loads(pickle.dumps(preprocessing.turning(made, turn)))
+        turned = apply(settled, tiny.turned_photograph()).shape == (4, 2, 1)
+        assert turned == (turn if asked is None else asked)
+    assert preprocessing.turning(dict, turn) is dict
+
+
+def test_a_malformed_block_of_exif_turns_nothing():
+    whole = tiny.turned_photograph("JPEG")
+    place = whole.index(b"Exif") + 6
+    broken = whole[:place] + b"\xff" * 12 + whole[place + 12 :]
+    operation = preprocessing.decode(channels=1, exif_orientation=True)
+    assert apply(operation, whole).shape == (4, 2, 1)
+    assert apply(operation, broken).shape == (2, 4, 1)
 
 
 def test_jpegs_may_be_decoded_smaller():
@@ -169,6 +190,60 @@ def test_huge_images_are_refused_before_they_are_decoded(photo):
     assert len(bomb) < 100_000
     with pytest.raises(CorruptExample):
         apply(preprocessing.decode(), bomb)
+
+
+@pytest.mark.parametrize(
+    ("operation", "sides", "made"),
+    [
+        (preprocessing.resize_short(256), (30_000, 1), "7680000x256 by way of 1,966,080,000"),
+        (preprocessing.resize_short(256), (1, 30_000), "256x7680000 by way of 1,966,080,000"),
+        (preprocessing.random_resize_short((99, 99)), (1, 10_000), "99x990000 by way of"),
+        # PIL resizes the rows first, all of them.
+        (preprocessing.resize((4, 10_000)), (1, 9_000), "10000x4 by way of 90,000,000"),
+        (
+            preprocessing.inception_crop(
+                (4, 9_000), area=(1.0, 1.0), ratio=(1e-4, 1.0), attempts=1
+            ),
+            (1, 10_000),
+            "9000x4 by way of 90,000,000",
+        ),
+    ],
+)
+def test_no_operation_makes_more_than_is_allowed(monkeypatch, operation, sides, made):
+    """That of 30000x1 took 14 GB."""
+    calls, file = [], encode(Image.new("1", sides))
+    monkeypatch.setattr(Image.Image, "resize", lambda *given: calls.append(given))
+    assert len(file) < 200
+    for decode in (preprocessing.decode(), preprocessing.decode(channels=1)):
+        message = f"would be resized to {made}.* pixels: the limit is 89,478,485"
+        for run in (preprocessing.chain([decode, operation]), operation):
+            given = file if run is not operation else apply(decode, file)
+            with pytest.raises(CorruptExample, match=message):
+                apply(run, given, np.random.default_rng(0))
+    assert not calls
+
+
+def test_pil_does_not_warn_of_each_image_that_is_refused():
+    # pytest resets what is to be done with warnings.
+    code = (
+        "import io; from PIL import Image; from library.data import preprocessing\n"
+        "file = io.BytesIO(); Image.new('1', (30_000, 3_000)).save(file, 'PNG')\n"
+        "try: preprocessing.decode()({'image': file.getvalue()}, None)\n"
+        "except preprocessing.CorruptExample as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert "30000x3000 is over the limit of 89,478,485 pixels" in done.stdout
+    assert done.stderr == ""
+
+
+def test_of_several_frames_or_pages_the_first_is_taken(photo):
+    pages = [Image.fromarray(photo), Image.fromarray(255 - photo)]
+    for form in ("TIFF", "GIF", "WEBP", "PNG"):
+        options = {"lossless": True} if form == "WEBP" else {}
+        file = encode(pages[0], form, save_all=True, append_images=pages[1:], **options)
+        assert getattr(Image.open(io.BytesIO(file)), "n_frames", 1) == 2
+        alone = apply(preprocessing.decode(), encode(pages[0], form, **options))
+        np.testing.assert_array_equal(apply(preprocessing.decode(), file), alone)
 
 
 def test_decode_takes_pixels_as_they_are(photo):
@@ -562,6 +637,11 @@ def test_crops_and_pads_that_do_not_fit(photo):
         dict(name="inception_crop", size=8, ratio=[2.0, 1.0]),
         dict(name="inception_crop", size=8, attempts=0),
         dict(name="pad", size=8, fill=256),
+        dict(name="pad", size=10_000),
+        dict(name="resize", size=[2, 45_000_000]),
+        dict(name="resize_short", size=9_460),
+        dict(name="random_resize_short", sizes=[8, 9_460]),
+        dict(name="inception_crop", size=10_000),
         dict(name="to_target", key="age", std=0.0),
         dict(name="inceptioncrop", size=8),
     ],

@@ -4,6 +4,8 @@ import concurrent.futures
 import json
 import os
 import pickle
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from library.config import ConfigError
-from library.data import sources, splits
+from library.data import pipeline, preprocessing, sources, splits
+from library.data.preprocessing import CorruptExample
 
 SIZES = {"train": 1437, "test": 360}
 
@@ -26,6 +29,33 @@ def digits_dir(tmp_path_factory):
     data_dir = str(tmp_path_factory.mktemp("digits"))
     sources.open_source("digits", "train", data_dir=data_dir)
     return data_dir
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    middle = slice(len(content) // 2, len(content) // 2 + 400)
+    content[middle] = (255 - np.frombuffer(content[middle], np.uint8)).tobytes()
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut_short, flipped, Path.unlink])
+def test_a_damaged_set_says_how_to_prepare_it_anew(digits_dir, tmp_path, damage):
+    data_dir = shutil.copytree(digits_dir, tmp_path / "data")
+    damage(next(data_dir.glob("digits/*/*-train.array_record*")))
+    source = sources.open_source("digits", "train", data_dir=str(data_dir))
+    command = f"python -m experiments.prepare --dataset=digits --data_dir={data_dir}"
+    remedy = f"prepare it anew: delete {data_dir}/digits/1.0.0 and run {command}"
+    message = rf"digits train\[\d+\]: the record is damaged \(.*\): {re.escape(remedy)} \("
+    decode = preprocessing.decode(channels=1)
+    with pytest.raises(CorruptExample, match=message):
+        pipeline.load_all(pipeline.make_loader(source, decode, seed=0))
+    if damage is flipped:
+        mask = pipeline.load_all(pipeline.make_loader(source, decode, seed=0, on_corrupt="skip"))
+        assert 1430 < mask["mask"].sum() < 1437
 
 
 class Shapes(tfds.core.GeneratorBasedBuilder, skip_registration=True):

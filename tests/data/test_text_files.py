@@ -53,6 +53,32 @@ def test_a_directory_without_splits_is_one_text_in_the_order_of_its_paths(tmp_pa
     assert opened(tmp_path, "test")[0] == ["c"]
 
 
+def test_each_file_is_read_once_and_what_is_passed_over_is_named(tmp_path):
+    write(tmp_path, a="aaaa", deep__b="bbbb")
+    (tmp_path / "C.TXT").write_text("cccc")
+    (tmp_path / "D.Txt.GZ").write_bytes(gzip.compress(b"dddddddd"))
+    (tmp_path / "deep" / "loop").symlink_to(tmp_path)
+    (tmp_path / "again.txt").symlink_to(tmp_path / "a.txt")
+    (tmp_path / "notes.md").write_text("not a text")
+    (tmp_path / ".hidden.txt").write_text("no")
+    texts, source = opened(tmp_path)
+    assert texts == ["cccc", "dddddddd", "aaaa", "bb"]
+    said = "\n".join(source.notes)
+    assert "1 of the files and directories" in said
+    for name in ("not read: notes.md", "hidden: .hidden.txt", "once already: again.txt, deep/loop"):
+        assert name in said
+    assert sources.info("text", data_dir=tmp_path).notes == source.notes
+
+
+def test_a_split_in_capitals_is_that_split(tmp_path):
+    write(tmp_path, train__a="one", elsewhere="no")
+    (tmp_path / "train" / "up").symlink_to(tmp_path)
+    (tmp_path / "TEST.TXT").write_text("two")
+    assert opened(tmp_path)[0] == ["one"]
+    assert opened(tmp_path, "test")[0] == ["two"]
+    assert "not read: elsewhere.txt" in opened(tmp_path)[1].notes[0]
+
+
 def test_splits_are_files_or_directories_of_their_names(tmp_path):
     write(tmp_path, train__b="two", train__a="one", valid="three", elsewhere="no")
     assert opened(tmp_path)[0] == ["one", "two"]

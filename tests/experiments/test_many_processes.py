@@ -10,6 +10,8 @@ import pytest
 
 from library.training import checkpoints
 from tests.runs import TINY, check_same, finished, outcome, rows, saved_steps
+from tests.training.test_skipped import config as small_config
+from tests.training.test_skipped import damaged
 from tests.trust import AS_IF_LEFT_ALONE, RESUMED
 
 TWO = ("--on=local", "--processes=2")
@@ -162,6 +164,21 @@ def test_params_split_over_processes_are_saved_and_restored(launch, start, tmp_p
     for name, each in one.items():
         assert several[name]["label"] == each["label"]
         assert several[name]["probabilities"] == pytest.approx(each["probabilities"], rel=1e-4)
+
+
+@pytest.mark.full
+def test_what_either_of_two_processes_skips_is_listed_and_told_by_the_first(launch, tmp_path):
+    photos, workdir = damaged(tmp_path / "photos"), tmp_path / "run"
+    values = {**small_config(photos), "total": "10 steps", "log_every": "5 steps"}
+    values["evaluate"] = {"test": {"kind": "metrics", "every": "5 steps"}}
+    config = tmp_path / "config.py"
+    config.write_text(f"def get_config():\n    return {values!r}\n")
+    ended = launch(f"--config={config}", f"--workdir={workdir}", flags=TWO).ended()
+    assert ended.code == 0, ended
+    held = json.loads((workdir / "skipped.json").read_text())
+    assert {name: len(found["reasons"]) for name, found in held.items()} == {"train": 1, "test": 6}
+    for part in ("1 of 20 examples of train were", "6 of 14 examples of test were skipped, and"):
+        assert ended.out.count(f"warning: {part}") == 1
 
 
 @pytest.mark.full

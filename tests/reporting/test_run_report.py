@@ -143,15 +143,15 @@ def test_what_was_left_out_is_counted(make_run, tmp_path, values):
     config, summary = values
     summary["skipped"] = {"steps": 3, "examples": 7}
     found = Checker(write_report(make_run(tmp_path / "a", config=config, summary=summary)))
-    said = "Left out left out count of steps that were not finite 3 40 examples of training 7 -"
-    assert said in found.text
-    summary["skipped_examples"] = {
-        "train": {"count": 7, "of": 1_920},
-        "test": {"count": 0, "of": 9},
-    }
-    found = Checker(write_report(make_run(tmp_path / "b", config=config, summary=summary)))
-    assert "not finite 3 40 examples of train 7 1,920 Learning curves" in found.text
-    summary["skipped"], summary["skipped_examples"] = {"steps": 0, "examples": 0}, {}
+    steps = "Left out 3 of 40 steps were not finite."
+    assert f"{steps} 7 examples of training were skipped. Learning" in found.text
+    run = make_run(tmp_path / "b", config=config, summary=summary)
+    held = {"test": {"examples": 1_920, "skipped": 1, "reasons": {"a/b.png": "it is empty"}}}
+    (run / "skipped.json").write_text(json.dumps(held))
+    found = Checker(write_report(run))
+    said = "1 of 1,920 examples of test were skipped. split example why test a/b.png it is empty"
+    assert f"{steps} {said} Learning" in found.text
+    summary["skipped"] = {"steps": 0, "examples": 0}
     found = Checker(write_report(make_run(tmp_path / "c", config=config, summary=summary)))
     assert "Left out" not in found.text
 
