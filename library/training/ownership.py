@@ -85,12 +85,13 @@ class _Owner:
         """
         try:
             self._workdir.mkdir(parents=True, exist_ok=True)
-            return self._try()
+            try:
+                return self._try()
+            except FileNotFoundError:
+                # The present owner has just given it up.
+                return _LOOK, ""
         except FileExistsError:
             return 0, f"workdir {self._workdir} is a file; name a directory"
-        except FileNotFoundError:
-            # The present owner has just given it up.
-            return _LOOK, ""
         except OSError as error:
             return 0, f"workdir {self._workdir} cannot be written: {error.strerror}"
 

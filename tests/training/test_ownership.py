@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -166,3 +167,4 @@ def test_paths_that_can_be_no_directory(tmp_path):
     (tmp_path / "file").write_text("")
     assert refused(tmp_path / "file") == f"workdir {tmp_path}/file is a file; name a directory"
     assert "cannot be written: Not a directory" in refused(tmp_path / "file" / "below")
+    assert "cannot be written: No such file" in refused(Path("/proc/nowhere/run"))
