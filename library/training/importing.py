@@ -11,8 +11,9 @@ from flax.traverse_util import unflatten_dict
 
 from library import config
 from library.config import ConfigError
-from library.training import checkpoints, fine_tuning
+from library.training import checkpoints, data_record, fine_tuning
 from library.training.checkpoints import Checkpoints
+from library.training.data_record import DataRecord
 from library.training.recipe import make_plan
 from library.training.workdir import open_workdir, read_config, read_identity
 from library.weights import catalogue, files, loading
@@ -98,6 +99,8 @@ def import_weights(
         params=jax.tree.map(jnp.asarray, variables["params"]),
         variables={**fresh.variables, **jax.tree.map(jnp.asarray, learnt)},
     )
+    # Of the data that the weights were trained on, no more is known than what examples look like.
+    data_record.write(workdir, DataRecord(data_record.features(plan.loader.blank)))
     saved = Checkpoints(workdir)
     saved.save(0, {"state": state}, {"weights": str(weights)}, best=False)
     saved.close()

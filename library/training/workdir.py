@@ -35,22 +35,31 @@ def open_workdir(path: Path, values: Mapping[str, Any], identity: Mapping[str, A
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise ConfigError(f"workdir {path} is a file; name a directory")
-    recorded = path / "config.json"
-    if recorded.is_file():
-        lines = differing(_defining(values), _defining(read_config(path)))
-        if lines:
-            raise ConfigError(
-                f"workdir {path} belongs to another config, which differs in "
-                + "; ".join(lines[:8])
-                + ("; ..." if len(lines) > 8 else "")
-                + ". Name another workdir"
-            )
+    check_same_run(path, values)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        write_json(recorded, {**plain(values), "_config": plain(identity)})
+        write_json(path / "config.json", {**plain(values), "_config": plain(identity)})
     except OSError as error:
         raise ConfigError(f"workdir {path} cannot be written: {error.strerror}") from error
     return path
+
+
+def check_same_run(path: Path, values: Mapping[str, Any]) -> None:
+    """Compares a config with that of the run in a directory, if there is one.
+
+    Raises:
+      ConfigError: they differ in more than what may differ between two starts of one run.
+    """
+    if not (Path(path) / "config.json").is_file():
+        return
+    lines = differing(_defining(values), _defining(read_config(path)))
+    if lines:
+        raise ConfigError(
+            f"workdir {path} belongs to another config, which differs in "
+            + "; ".join(lines[:8])
+            + ("; ..." if len(lines) > 8 else "")
+            + ". Name another workdir"
+        )
 
 
 def read_config(path: Path) -> dict[str, Any]:
