@@ -167,7 +167,7 @@ def teacher(make_plan, folder, output):
     return learnt, lambda learnt, image: judge(make_plan, folder, output)(image)
 
 
-def tokenizer(spec, documents):
+def tokenizer(spec, documents, fitted=None):
     """Has as many tokens as the spec says, and uses those of the text's characters."""
     made = _make_tokenizer({"name": "character", "unknown": "\ufffd"}, documents)
     rest = spec.get("vocab_size", made.vocab_size) - made.vocab_size

@@ -25,8 +25,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from library.config import ConfigError, nearest
-from library.data import builders, folder, splits, synthetic, text_files
+from library.data import builders, fingerprints, folder, splits, synthetic, text_files
 from library.data.builders import packed
+from library.data.fingerprints import Fingerprint
 from library.data.preprocessing import CorruptExample
 
 DEFAULT_MANUAL_DIR = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -46,6 +47,7 @@ class Source(NamedTuple):
       exif_orientation: whether `decode` turns images as their camera says, where a recipe leaves
         it open.
       notes: lines on how it is read, and what of it is not, for whoever opens it.
+      fingerprint: what tells whether the split is still the same, see library/data/fingerprints.py.
     """
 
     records: Any
@@ -55,6 +57,7 @@ class Source(NamedTuple):
     epoch: int | None = None
     exif_orientation: bool = False
     notes: tuple[str, ...] = ()
+    fingerprint: Callable[[], Fingerprint] | None = None
 
     @property
     def examples_per_epoch(self) -> int:
@@ -174,7 +177,11 @@ def open_source(
     records = TfdsRecords(source, _renamed(builder.info), _remedy(builder, name, data_dir))
     label_names = _label_names(builder.info)
     _check_first_label(records, label_names, f"{name} {split}")
-    return Source(records, label_names, functools.partial(_describe_tfds, name, parts, source))
+    describe = functools.partial(_describe_tfds, name, parts, source)
+    size = sum(builder.info.splits[part.split].num_bytes for part in parts)
+    known = f"{builder.info.full_name} {split}"
+    fingerprint = functools.partial(fingerprints.of_records, known, records, size)
+    return Source(records, label_names, describe, fingerprint=fingerprint)
 
 
 def from_arrays(
@@ -198,7 +205,10 @@ def from_arrays(
         if label_names is not None and labels.ndim == 1:
             packed.check_labels(name, labels, len(labels), len(label_names))
     names = None if label_names is None else tuple(label_names)
-    return Source(ArrayRecords(arrays), names, functools.partial(_describe_array, name))
+    records = ArrayRecords(arrays)
+    fingerprint = functools.partial(fingerprints.of_records, name, records)
+    describe = functools.partial(_describe_array, name)
+    return Source(records, names, describe, fingerprint=fingerprint)
 
 
 def info(
@@ -287,8 +297,14 @@ def _open_folder(
         paths=tuple(path for files, rows in chosen for path in files.paths[rows]),
         labels=np.concatenate([files.labels[rows] for files, rows in chosen]),
     )
-    names, notes = listed.class_names, listed.notes
-    return Source(records, names, records.describe, exif_orientation=True, notes=notes)
+    return Source(
+        records,
+        listed.class_names,
+        records.describe,
+        exif_orientation=True,
+        notes=listed.notes,
+        fingerprint=functools.partial(fingerprints.of_folder, records, listed.class_names),
+    )
 
 
 def _open_text_files(
@@ -298,7 +314,9 @@ def _open_text_files(
     documents = text_files.scan(path)
     parts = splits.resolve(split, text_files.sizes(documents), f"the text {path}")
     records = text_files.Documents(text_files.take(documents, parts))
-    return Source(records, None, records.describe, notes=text_files.notes(path))
+    fingerprint = functools.partial(fingerprints.of_documents, records.documents, path)
+    notes = text_files.notes(path)
+    return Source(records, None, records.describe, notes=notes, fingerprint=fingerprint)
 
 
 def _text_path(data_dir: str | None, classes: Sequence[str] | None, seed: int) -> Path:
@@ -320,7 +338,9 @@ def _is_synthetic(name: Any) -> bool:
 def _open_synthetic(name: str, split: str) -> Source:
     records = synthetic.noise(name, split)
     label_names = tuple(map(str, range(records.num_classes)))
-    return Source(records, label_names, functools.partial(_describe_part, name, records.parts))
+    describe = functools.partial(_describe_part, name, records.parts)
+    fingerprint = functools.partial(fingerprints.of_name, f"{name} {split}", len(records))
+    return Source(records, label_names, describe, fingerprint=fingerprint)
 
 
 def _folder_root(data_dir: str | None) -> Path:

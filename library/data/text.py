@@ -59,17 +59,22 @@ class Windows:
         return np.pad(values, (0, self.width - len(values)))
 
 
-def make_tokenizer(spec: Mapping[str, Any], documents: Source) -> Tokenizer:
+def make_tokenizer(
+    spec: Mapping[str, Any], documents: Source, fitted: Mapping[str, Any] | None = None
+) -> Tokenizer:
     """Builds the tokenizer that a config names, its vocabulary that of the training documents.
 
     Args:
       spec: name and arguments of a function of library/data/tokenizers.py.
       documents: the training split, records `{"text": str or UTF-8 bytes}`.
+      fitted: what a tokenizer of this spec took from its text, `Tokenizer.fitted`; then the
+        documents are not read.
 
     Raises:
       ConfigError: an unknown name or argument, or documents without text.
     """
-    return config.build(spec, "library.data.tokenizers", "tokenizer", texts=_texts(documents))
+    texts = _texts(documents) if fitted is None else ()
+    return config.build(spec, "library.data.tokenizers", "tokenizer", texts=texts, fitted=fitted)
 
 
 def open_text(
@@ -118,13 +123,12 @@ def open_text(
     )
     describe = functools.partial(_describe, documents, np.cumsum(lengths), made)
     once = _count(len(tokens), context, "streams")
-    return Source(
-        made,
-        None,
-        describe,
-        tokenizer,
+    return documents._replace(
+        records=made,
+        label_names=None,
+        describe=describe,
+        tokenizer=tokenizer,
         epoch=once if windows == "every" else None,
-        notes=documents.notes,
     )
 
 

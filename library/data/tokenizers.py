@@ -1,12 +1,12 @@
 """Tokenizers: text to token ids and back, with a vocabulary made from the training text.
 
-The vocabulary is always that of the training split; it is made anew at every start, as the same
-text gives the same tokens.
+The vocabulary is always that of the training split. A run keeps what its tokenizer took from there,
+so that later programs read and write the same tokens.
 """
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tokenizers
@@ -24,11 +24,13 @@ class Tokenizer(NamedTuple):
       names: each token as text, for people to read: those of different tokens may be the same.
       encode: text -> ids, int32 `(t,)`; raises ConfigError for what the vocabulary does not have.
       decode: ids `(t,)` -> text; raises ConfigError for ids outside the vocabulary.
+      fitted: plain values that the same tokenizer is made of without its text.
     """
 
     names: tuple[str, ...]
     encode: Callable[[str], Int32[np.ndarray, " t"]]
     decode: Callable[[Int[np.ndarray, " t"]], str]
+    fitted: Mapping[str, Any]
 
     @property
     def vocab_size(self) -> int:
@@ -36,18 +38,23 @@ class Tokenizer(NamedTuple):
         return len(self.names)
 
 
-def character(texts: Sequence[str], unknown: str | None = None) -> Tokenizer:
+def character(
+    texts: Sequence[str], unknown: str | None = None, *, fitted: Mapping[str, Any] | None = None
+) -> Tokenizer:
     """Makes every character that occurs in the texts a token, ordered by code point.
 
     Args:
       texts: the training documents.
       unknown: a character that does not occur, such as U+FFFD, which becomes the last token and
         stands for all others; by default characters outside the vocabulary are errors.
+      fitted: `Tokenizer.fitted` of another; then no text is read.
 
     Raises:
       ConfigError: there is no text, or `unknown` is not one character outside of it.
     """
-    characters = sorted(set().union(*texts))
+    characters = sorted(set().union(*texts)) if fitted is None else list(fitted["characters"])
+    # A list: in a string, JSON would join two lone surrogates into one character.
+    kept = {"characters": list(characters)}
     if not characters:
         raise ConfigError(
             "a vocabulary of characters needs a text: the training documents hold none"
@@ -65,6 +72,7 @@ def character(texts: Sequence[str], unknown: str | None = None) -> Tokenizer:
         names,
         functools.partial(_encode_characters, codes, unknown is not None),
         functools.partial(_decode_characters, names),
+        kept,
     )
 
 
@@ -74,10 +82,12 @@ def byte() -> Tokenizer:
     Bytes that are no UTF-8 together decode to U+FFFD.
     """
     names = tuple(chr(i) if 32 <= i < 127 else f"<{i:02x}>" for i in range(_BYTES))
-    return Tokenizer(names, _encode_bytes, _decode_bytes)
+    return Tokenizer(names, _encode_bytes, _decode_bytes, {})
 
 
-def bpe(texts: Sequence[str], vocab_size: int = 1024) -> Tokenizer:
+def bpe(
+    texts: Sequence[str], vocab_size: int = 1024, *, fitted: Mapping[str, Any] | None = None
+) -> Tokenizer:
     """Learns byte-level byte-pair encoding: bytes, and merges of the most frequent neighbours.
 
     Sennrich, Haddow & Birch 2016, "Neural machine translation of rare words with subword units",
@@ -87,6 +97,7 @@ def bpe(texts: Sequence[str], vocab_size: int = 1024) -> Tokenizer:
     Args:
       texts: the training documents.
       vocab_size: the 256 bytes and the merges.
+      fitted: `Tokenizer.fitted` of another; then nothing is learnt.
 
     Raises:
       ConfigError: `vocab_size` below 257, or more merges than the text has to offer.
@@ -96,7 +107,7 @@ def bpe(texts: Sequence[str], vocab_size: int = 1024) -> Tokenizer:
             f"tokenizer 'bpe', vocab_size={vocab_size}: the bytes alone are {_BYTES}, so at least "
             f"{_BYTES + 1} (or tokenizer 'byte')"
         )
-    rules = _learn_bpe(tuple(texts), vocab_size)
+    rules = _learn_bpe(tuple(texts), vocab_size) if fitted is None else fitted["rules"]
     model = tokenizers.Tokenizer.from_str(rules)
     found = model.get_vocab_size()
     if found < vocab_size:
@@ -104,9 +115,8 @@ def bpe(texts: Sequence[str], vocab_size: int = 1024) -> Tokenizer:
             f"tokenizer 'bpe', vocab_size={vocab_size}: the text gives {found} tokens at most"
         )
     names = tuple(model.decode([i]) for i in range(found))
-    return Tokenizer(
-        names, functools.partial(_encode_bpe, rules), functools.partial(_decode_bpe, rules)
-    )
+    encode, decode = (functools.partial(f, rules) for f in (_encode_bpe, _decode_bpe))
+    return Tokenizer(names, encode, decode, {"rules": rules})
 
 
 def _code_points(text: str) -> Int[np.ndarray, " t"]:

@@ -11,8 +11,9 @@ from flax.traverse_util import unflatten_dict
 
 from library import config
 from library.config import ConfigError
-from library.training import checkpoints, fine_tuning, ownership
+from library.training import checkpoints, data_record, fine_tuning, ownership
 from library.training.checkpoints import Checkpoints
+from library.training.data_record import DataRecord
 from library.training.recipe import make_plan
 from library.training.workdir import open_workdir, read_config, read_identity
 from library.weights import catalogue, files, loading
@@ -106,6 +107,8 @@ def import_weights(
     with ownership.owning(workdir, say):
         _check_unused(workdir)
         workdir = open_workdir(workdir, values, {**identity, "network": name.partition(".")[0]})
+        # Of the data that the weights were trained on, only what examples look like is known.
+        data_record.write(workdir, DataRecord(data_record.features(plan.loader.blank)))
         saved = Checkpoints(workdir)
         saved.save(0, {"state": state}, {"weights": str(weights)}, best=False)
         saved.close()

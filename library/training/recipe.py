@@ -16,7 +16,8 @@ from library.config import ConfigError, nearest
 from library.data import augmentation, on_device, pipeline, preprocessing, sources
 from library.evaluation.context import Context
 from library.parallel import sharding, strategies
-from library.training import data, restoring, tracking
+from library.training import data, data_record, restoring, tracking
+from library.training.data_record import DataRecord
 from library.training.sections import (
     Checkpointing,
     Dataset,
@@ -53,6 +54,7 @@ class Plan(NamedTuple):
       metrics: shapes of what an update measures.
       measured: names of all numbers that the run logs, "train/loss", "test/accuracy", ...
       context_length: the most tokens that a language model sees at a time; None is no bound.
+      recorded: what the run took from its data when it was started, if it was.
     """
 
     recipe: Recipe
@@ -71,6 +73,7 @@ class Plan(NamedTuple):
     metrics: Mapping[str, Any]
     measured: frozenset[str]
     context_length: int | None = None
+    recorded: DataRecord | None = None
 
 
 def read(values: Mapping[str, Any]) -> tuple[Recipe, Dataset]:
@@ -85,23 +88,30 @@ def read(values: Mapping[str, Any]) -> tuple[Recipe, Dataset]:
     return recipe, dataset
 
 
-def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
+def make_plan(
+    values: Mapping[str, Any], devices: Any = None, recorded: DataRecord | None = None
+) -> Plan:
     """Reads a config strictly and builds what it names.
 
     Args:
       values: the config.
       devices: the devices to run on, by default all.
+      recorded: what the run took from its data when it was started, if it was.
 
     Raises:
-      ConfigError: something in the config was not understood or does not fit together.
+      ConfigError: something in the config was not understood or does not fit together, or the data
+        are not those that are recorded.
     """
     recipe, dataset = read(values)
     preprocess = data.preprocess(recipe)
-    source = data.training_source(dataset)
+    source = data.training_source(dataset, recorded)
     loader = pipeline.make_loader(
         source, preprocess["train"], seed=recipe.seed, on_corrupt=dataset.on_corrupt
     )
+    data_record.check_features(recorded, loader.blank)
     num_examples = source.examples_per_epoch
+    if recorded is not None and recorded.num_examples is not None:
+        num_examples = recorded.num_examples
     total_steps, steps = _durations(recipe, dataset, num_examples)
     strategy = _strategy(recipe, dataset, devices)
     learners, learning_rates = _learners(
@@ -154,6 +164,7 @@ def make_plan(values: Mapping[str, Any], devices: Any = None) -> Plan:
         metrics={},
         measured=frozenset(),
         context_length=getattr(model, "context", None),
+        recorded=recorded,
     )
     state, metrics = _shapes(plan)
     plan = plan._replace(state=state, metrics=metrics)
@@ -183,7 +194,9 @@ def initial_state(plan: Plan, batch: Mapping, constants: Mapping) -> task.TrainS
 
 def open_split(plan: Plan, split: str) -> pipeline.Loader:
     """Opens a split for evaluation, see `data.open_split`."""
-    return data.open_split(plan.recipe, plan.dataset, plan.loader, plan.preprocess["test"], split)
+    return data.open_split(
+        plan.recipe, plan.dataset, plan.loader, plan.preprocess["test"], split, plan.recorded
+    )
 
 
 def _check_sections(recipe: Recipe) -> None:

@@ -1,6 +1,7 @@
 """Bringing back what a run has learnt, to evaluate it, to show it, or to judge another by it."""
 
 import functools
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from library import rng, task, trees
 from library.config import ConfigError, nearest
 from library.evaluation.context import Judge
 from library.task import TrainState
-from library.training import checkpoints, workdir
+from library.training import checkpoints, data_record, workdir
 
 
 def state_like(shapes: TrainState, folder: Path, *, which: str) -> tuple[int, TrainState]:
@@ -91,8 +92,12 @@ def _learnt(make_plan, folder: Path) -> tuple[Any, TrainState]:
     values = workdir.read_config(folder)
     # Checkpoints and claims refer to what evaluators measure.
     unread = {"evaluate": {}, "checkpoint": {}, "reported": None}
-    plan = make_plan({**values, **unread, "dataset": {**values["dataset"], "cache": "none"}})
+    recorded = data_record.of_run(folder, values)
+    opened = {**values, **unread, "dataset": {**values["dataset"], "cache": "none"}}
+    plan = make_plan(opened, recorded=recorded)
     _, state = state_like(plan.state, folder, which="latest")
+    if recorded is None:
+        print(data_record.unknown(folder), file=sys.stderr)
     if state.ema is not None:
         state = jax.tree.map(np.asarray, task.averaged(state))
     return plan, state

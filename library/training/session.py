@@ -1,6 +1,7 @@
 """A run from its config to its report: what surrounds the loop."""
 
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,13 +19,23 @@ from library.parallel.processes import STOPPED
 from library.reporting import claims, report
 from library.streams import Lasting
 from library.task import TrainState
-from library.training import environment, fine_tuning, loop, ownership, restoring, skipped
+from library.training import (
+    data,
+    data_record,
+    environment,
+    fine_tuning,
+    loop,
+    ownership,
+    restoring,
+    skipped,
+)
 from library.training.checkpoints import CheckpointError
 from library.training.clock import Clock
+from library.training.data_record import DataRecord
 from library.training.feed import Feed
 from library.training.profiling import Span
 from library.training.recipe import Plan, make_plan
-from library.training.workdir import open_workdir, write_json
+from library.training.workdir import check_same_run, open_workdir, write_json
 
 _FAILURES = (loop.NonFiniteError, CheckpointError, CorruptExample, UnfitExample, OSError)
 
@@ -48,13 +59,15 @@ def train(
       traced: the steps to profile, if any.
 
     Raises:
-      ConfigError: the config or the workdir was not understood, or another run owns the workdir.
+      ConfigError: the config or the workdir was not understood, another run owns the workdir, or
+        the data are not those that the run in it was started with.
     """
     console.file = Lasting(console.file)
     environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
     with clock.phase("build"):
+        recorded = _recorded(workdir, values)
         try:
-            plan = make_plan(values)
+            plan = make_plan(values, recorded=recorded)
         except (CorruptExample, UnfitExample) as error:
             raise ConfigError(str(error)) from error
         if traced and traced.stop > plan.total_steps + 1:
@@ -63,10 +76,16 @@ def train(
             )
         if plan.recipe.init_from and not (workdir / "checkpoints").is_dir():
             fine_tuning.check(plan.recipe.init_from, plan)
+        record = recorded or data.found(plan.dataset, plan.loader)
+        data_record.check_processes(record)
     # Of several processes all show errors, and only the first all else.
     shown = console if jax.process_index() == 0 else Console(quiet=True)
     with ownership.owning(workdir, shown.print):
         workdir = open_workdir(workdir, values, identity)
+        if data_record.read(workdir) is None:
+            if (workdir / "checkpoints").is_dir():
+                shown.print(data_record.unknown(workdir), highlight=False)
+            data_record.write(workdir, record)
         return _train(plan, identity, workdir, clock, console, shown, traced)
 
 
@@ -129,6 +148,16 @@ def _report(workdir: Path, console: Console) -> None:
         )
 
 
+def _recorded(workdir: Path, values: Mapping[str, Any]) -> DataRecord | None:
+    """Reads what the run in a workdir took from its data, if it is of this config."""
+    try:
+        check_same_run(workdir, values)
+    except ConfigError:
+        # It is refused when it is opened; what the config itself has wrong is shown before.
+        return None
+    return data_record.of_run(workdir, values)
+
+
 class Trained(NamedTuple):
     """A run brought back: its plan, its data, the step and the state of a checkpoint."""
 
@@ -157,12 +186,17 @@ def restore(
       listed: the file to list examples in that are skipped from now on.
 
     Raises:
-      ConfigError: there is no such checkpoint, or the config builds another model than it holds.
+      ConfigError: there is no such checkpoint, the config builds another model than it holds, or
+        the run's data are not those that it was trained on.
     """
     environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
-    plan = make_plan({**values, "dataset": {**values["dataset"], "cache": "none"}})
+    recorded = data_record.of_run(workdir, values)
+    opened = {**values, "dataset": {**values["dataset"], "cache": "none"}}
+    plan = make_plan(opened, recorded=recorded)
     check(plan)
     step, state = restoring.state_like(plan.state, workdir, which=which)
+    if recorded is None:
+        print(data_record.unknown(workdir), file=sys.stderr)
     return Trained(plan, Feed(plan, listed), step, plan.strategy.init(lambda x: x, state))
 
 

@@ -47,15 +47,41 @@ def open_workdir(path: Path, values: Mapping[str, Any], identity: Mapping[str, A
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise ConfigError(f"workdir {path} is a file; name a directory")
-    recorded = path / "config.json"
-    if recorded.is_file():
-        _check_same_run(path, values, read_config(path))
+    check_same_run(path, values)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        write_json(recorded, {**plain(values), "_config": plain(identity)})
+        write_json(path / "config.json", {**plain(values), "_config": plain(identity)})
     except OSError as error:
         raise ConfigError(f"workdir {path} cannot be written: {error.strerror}") from error
     return path
+
+
+def check_same_run(path: Path, values: Mapping[str, Any]) -> None:
+    """Compares a config with that of the run in a directory, if there is one.
+
+    Raises:
+      ConfigError: they differ in more than what may differ between two starts of one run.
+    """
+    if not (Path(path) / "config.json").is_file():
+        return
+    recorded = read_config(path)
+    training = differing(*(_defining(v, _OPERATIONAL, _OBSERVING) for v in (values, recorded)))
+    finished = (Path(path) / "summary.json").is_file()
+    lines = differing(*(_defining(v, _OPERATIONAL) for v in (values, recorded)))
+    lines = lines if finished else training
+    if not lines:
+        return
+    shown = "; ".join(lines[:8]) + ("; ..." if len(lines) > 8 else "")
+    if training:
+        raise ConfigError(
+            f"workdir {path} belongs to another config, which differs in {shown}. "
+            "Name another workdir"
+        )
+    raise ConfigError(
+        f"workdir {path} holds a finished run, and differs in {shown}. "
+        f"python -m experiments.evaluate --workdir={path} with the same --config.KEY=VALUE "
+        "measures it; else name another workdir"
+    )
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -82,26 +108,6 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     if jax.process_index():
         return
     files.write(path, files.to_json(values, indent=2) + "\n")
-
-
-def _check_same_run(path: Path, values: Mapping[str, Any], recorded: Mapping[str, Any]) -> None:
-    training = differing(*(_defining(v, _OPERATIONAL, _OBSERVING) for v in (values, recorded)))
-    finished = (path / "summary.json").is_file()
-    lines = differing(*(_defining(v, _OPERATIONAL) for v in (values, recorded)))
-    lines = lines if finished else training
-    if not lines:
-        return
-    shown = "; ".join(lines[:8]) + ("; ..." if len(lines) > 8 else "")
-    if training:
-        raise ConfigError(
-            f"workdir {path} belongs to another config, which differs in {shown}. "
-            "Name another workdir"
-        )
-    raise ConfigError(
-        f"workdir {path} holds a finished run, and differs in {shown}. "
-        f"python -m experiments.evaluate --workdir={path} with the same --config.KEY=VALUE "
-        "measures it; else name another workdir"
-    )
 
 
 def _defining(values: Mapping[str, Any], *left_out: Mapping[str, Any]) -> dict[str, Any]:

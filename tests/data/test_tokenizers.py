@@ -1,6 +1,7 @@
 """Tokenizers: round trips, vocabularies that depend on the text only, and what is refused."""
 
 import hashlib
+import json
 import os
 import pickle
 import subprocess
@@ -113,6 +114,29 @@ def test_tokenizers_travel_to_worker_processes(make):
     for wrong in (-1, tokenizer.vocab_size):
         with pytest.raises(ConfigError, match=f"token {wrong} is outside the vocabulary"):
             copy.decode(np.array([0, wrong]))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        dict(name="character"),
+        dict(name="character", unknown="\ufffd"),
+        dict(name="byte"),
+        dict(name="bpe", vocab_size=300),
+    ],
+)
+def test_a_tokenizer_is_made_again_from_what_it_took_from_its_text(spec):
+    # Of two surrogates side by side JSON would make one character.
+    characters = spec["name"] == "character"
+    text = VERSE + ("\ud83e\udd49" if characters else STRANGE)
+    first = build(spec, "library.data.tokenizers", "tokenizer", texts=(text,), fitted=None)
+    kept = json.loads(json.dumps(first.fitted))
+    again = build(spec, "library.data.tokenizers", "tokenizer", texts=(), fitted=kept)
+    assert again.names == first.names
+    assert again.fitted == first.fitted
+    ids = first.encode(text)
+    np.testing.assert_array_equal(again.encode(text), ids)
+    assert again.decode(ids) == first.decode(ids) == text
 
 
 @pytest.mark.parametrize(
