@@ -16,6 +16,7 @@ import grain
 import numpy as np
 from absl import flags
 
+from library import rng
 from library.config import ConfigError
 from library.data.preprocessing import CorruptExample
 from library.data.sources import Source
@@ -76,7 +77,7 @@ class Loader(NamedTuple):
         return {**self.blank, **_place(position, 0, 0)}
 
     def _decoded(self, position: int, row: int) -> Example:
-        generator = np.random.Generator(np.random.Philox(key=[self.seed, position]))
+        generator = rng.host_generator(self.seed, "preprocess", position)
         example = self.preprocess(dict(self.source.records[row]), generator)
         return {name: np.asarray(value) for name, value in example.items()}
 
@@ -110,8 +111,7 @@ def _place(position: int, row: int, mask: float) -> Example:
 @functools.lru_cache(maxsize=4)
 def permutation(seed: int, epoch: int, num_examples: int) -> np.ndarray:
     """Returns the order of one epoch: a permutation of the rows, `(num_examples,)`."""
-    generator = np.random.Generator(np.random.Philox(key=[seed, epoch]))
-    return generator.permutation(num_examples)
+    return rng.host_generator(seed, "permutation", epoch).permutation(num_examples)
 
 
 def rows(positions: np.ndarray, seed: int, num_examples: int) -> np.ndarray:
