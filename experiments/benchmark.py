@@ -20,6 +20,7 @@ speed drifts; times are medians.
               DataLoader with torchvision's transforms; and the first batch of step 10^6
     saves     how long a step waits for a save, what a restore takes, and the memory of a save
     layers    compiling 48 Transformer blocks over 12, in a scan or not; memory by remat
+    finite    memory of a step that is decided on before it moves anything, over a plain one
     processes a step of two processes that share the machine over one's
     devices   a device's FLOPs, memory and traffic on 1, 2, 4 and 8 CPU devices, as compiled; alone
 
@@ -40,7 +41,7 @@ from experiments import command_line
 KINDS = (
     *("loop", "pipeline", "start", "step", "peer"),
     *("gpt", "networks", "samplers", "decoding", "masking"),
-    *("calls", "data", "saves", "layers", "processes", "devices"),
+    *("calls", "data", "saves", "layers", "finite", "processes", "devices"),
 )
 _ONLY = flags.DEFINE_list("only", list(KINDS[:-1]), f"Some of {', '.join(KINDS)}.")
 _CONFIG = flags.DEFINE_string("config", command_line.DEFAULT_CONFIG, command_line.CONFIG_HELP)
@@ -108,6 +109,7 @@ def _measurements() -> dict[str, Callable[..., dict[str, float]]]:
         "data": data.loading,
         "saves": scale.checkpoints,
         "layers": scale.layers,
+        "finite": training.finite,
         "processes": scale.processes,
         "devices": scale.devices,
     }

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Int, PyTree
 
 from library.config import ConfigError
 
@@ -40,7 +40,7 @@ class Lookahead:
 
 
 class LookaheadState(NamedTuple):
-    """The steps done, and the slow weights."""
+    """The step after the last update, and the slow weights."""
 
     count: Array
     slow: PyTree
@@ -52,6 +52,9 @@ def lookahead(settings: Lookahead, total_steps: int) -> optax.GradientTransforma
     The slow weights start as the params of the first step, whatever was put into their place since
     `init`. After `total_steps` the params are the slow weights.
 
+    `update` may be given the run's `step`, which then counts in place of the updates made: one that
+    was left out while a synchronization was due leaves that out, too.
+
     Args:
       settings: how the slow weights follow.
       total_steps: updates of the whole run.
@@ -61,9 +64,14 @@ def lookahead(settings: Lookahead, total_steps: int) -> optax.GradientTransforma
         return LookaheadState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params))
 
     def update(
-        updates: PyTree, state: LookaheadState, params: PyTree
+        updates: PyTree,
+        state: LookaheadState,
+        params: PyTree,
+        *,
+        step: Int[Array, ""] | None = None,
+        **_: object,
     ) -> tuple[PyTree, LookaheadState]:
-        count = state.count + 1
+        count = (state.count if step is None else step) + 1
         due = count % settings.every == 0
         decay = settings.decay * (count / total_steps) ** settings.power
         share = jnp.where(due, 1 - decay, 0.0)
@@ -77,4 +85,4 @@ def lookahead(settings: Lookahead, total_steps: int) -> optax.GradientTransforma
         updates = jax.tree.map(lambda s, p, u: jnp.where(back, s - p, u), slow, params, updates)
         return updates, LookaheadState(count, slow)
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)

@@ -57,6 +57,11 @@ _OUT_OF_REACH = (
     *("schedule_free_adamw", "optimistic_adam", "rprop", "sm3"),
 )
 # These are set here, from `schedule`, `decayed` and `rates`, or take objects.
+# optax's states whose `count` a schedule of the learning rate reads; not all are public there.
+_SCHEDULED = (
+    *("ScaleByScheduleState", "WeightDecaySchedule"),
+    *("DAdaptAdamWState", "MadgradState", "ProdigyState"),
+)
 _BOUND = (
     *("learning_rate", "adam_learning_rate", "weight_decay", "weight_decay_rate", "mask"),
     *("weight_decay_mask", "trust_ratio_mask", "base_optimizer", "weight_dimension_numbers"),
@@ -183,7 +188,8 @@ class Ramps:
     """What any schedule's spec may hold, besides the schedule's own arguments.
 
     Attributes:
-      warmup: the duration of a linear rise; its last step has the full rate.
+      warmup: the duration of a linear rise, from step 0: the first step after it has the full rate,
+        and of the warmup's n steps the last has (n - 1) / n of it, where it rises from 0.
       warmup_from: the fraction of the rate at step 0.
       cooldown: the duration of a linear fall to 0 at the end of the run.
     """
@@ -215,7 +221,10 @@ def make_optimizer(
 
     Returns:
       The transformation, and the learning rate (float32) by update, counted from 0, without
-      the multipliers of `layer_decay` and `rates`.
+      the multipliers of `layer_decay` and `rates`. `update` takes the number of the update as
+      `step`; without it, updates are counted. With it the rate, `frozen_from`, `phases` and
+      `lookahead` go by steps, those that were left out included; moments and their bias correction
+      go by the updates that were made.
 
     Raises:
       ConfigError: an unknown name or argument, a value of the wrong type or out of range.
@@ -240,7 +249,8 @@ def make_optimizer(
     if settings.phases > 1:
         tx, schedule = phases.restarted(tx, first), phases.within(schedule, first)
     for pattern, duration in settings.frozen_from:
-        tx = optax.chain(tx, optax.masked(_until(steps(duration)), _selects((pattern,))))
+        until = _by_step(_until(steps(duration)))
+        tx = optax.chain(tx, optax.masked(until, _selects((pattern,))))
     if settings.lookahead:
         follow = lookahead(settings.lookahead, total_steps)
         tx = optax.chain(tx, optax.masked(follow, _selects(settings.frozen, False, True)))
@@ -482,7 +492,26 @@ def _trained(settings: Settings, arguments: dict, schedule: optax.Schedule):
     bound = {key: settings.weight_decay for key in ("weight_decay", "weight_decay_rate")}
     bound |= {key: decays for key in ("mask", "weight_decay_mask", "trust_ratio_mask")}
     bound = {key: value for key, value in bound.items() if key in taken}
-    return optax.chain(*transforms, optimizer(learning_rate=schedule, **bound, **arguments))
+    last = _by_step(optimizer(learning_rate=schedule, **bound, **arguments))
+    return optax.chain(*transforms, last)
+
+
+def _by_step(tx: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
+    """Makes schedules go by the `step` that `update` is given, where it is given one."""
+    tx = optax.with_extra_args_support(tx)
+
+    def scheduled(state: Any) -> bool:
+        return type(state).__name__ in _SCHEDULED
+
+    def update(updates, state, params=None, *, step=None, **others):
+        def at_step(part: Any) -> Any:
+            return part._replace(count=step) if scheduled(part) else part
+
+        if step is not None:
+            state = jax.tree.map(at_step, state, is_leaf=scheduled)
+        return tx.update(updates, state, params, **others)
+
+    return optax.GradientTransformationExtraArgs(tx.init, update)
 
 
 def _coupled_decay(settings: Settings) -> Callable[[PyTree, PyTree], PyTree]:

@@ -15,7 +15,7 @@ from library.config import ConfigError
 
 
 class PhasedState(NamedTuple):
-    """The updates done, and the state of the optimizer of this phase."""
+    """The step after the last update, and the state of the optimizer of this phase."""
 
     count: Array
     inner: PyTree
@@ -58,6 +58,9 @@ def restarted(
 ) -> optax.GradientTransformation:
     """Makes an optimizer forget all that it knows, its count of steps too, as a phase begins.
 
+    `update` may be given the run's `step`, which then counts in place of the updates made; the
+    optimizer is given the step of its phase.
+
     Args:
       optimizer: of one phase.
       first: the first step of each phase, see `starts`.
@@ -66,11 +69,23 @@ def restarted(
     def init(params: PyTree) -> PhasedState:
         return PhasedState(jnp.zeros((), jnp.int32), optimizer.init(params))
 
-    def update(updates: PyTree, state: PhasedState, params: PyTree) -> tuple[PyTree, PhasedState]:
-        begins = jnp.any(state.count == jnp.asarray(first[1:], jnp.int32))
+    optimizer = optax.with_extra_args_support(optimizer)
+
+    def update(
+        updates: PyTree,
+        state: PhasedState,
+        params: PyTree,
+        *,
+        step: Int[Array, ""] | None = None,
+        **others: object,
+    ) -> tuple[PyTree, PhasedState]:
+        step = state.count if step is None else step
+        phase = current(step, first)
+        begins = phase != current(state.count - 1, first)
         fresh = optimizer.init(params)
         inner = jax.tree.map(lambda a, b: jnp.where(begins, a, b), fresh, state.inner)
-        updates, inner = optimizer.update(updates, inner, params)
-        return updates, PhasedState(state.count + 1, inner)
+        within = step - jnp.asarray(first, jnp.int32)[phase]
+        updates, inner = optimizer.update(updates, inner, params, step=within, **others)
+        return updates, PhasedState(step + 1, inner)
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)

@@ -14,12 +14,15 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
-from library import rng, trees
+from library import finite, gradients, rng, spreading, trees
 from library.config import ConfigError, check_choice, nearest
 
 Batch = Mapping[str, Array]
 Metrics = Mapping[str, tuple[Array, Array]]
 Loss = Callable[[PyTree, PyTree, Batch, PRNGKeyArray], tuple[Metrics, PyTree]]
+
+# A bool that the loop puts into the batch of a run that has ended: nothing is to move any more.
+HALTED = "halted"
 
 
 @flax.struct.dataclass
@@ -29,7 +32,8 @@ class TrainState:
     Attributes:
       step: int32, updates done.
       params: what the optimizer moves.
-      variables: collections that training moves otherwise: batch_stats, queues, teachers.
+      variables: collections that training moves otherwise: batch_stats, queues, teachers; how each
+        spreads over devices its task declares, see `library.spreading`.
       opt_state: the optimizer's state.
       ema: None, or the running averages {"params": ..., "batch_stats": ...}.
     """
@@ -46,7 +50,9 @@ class Task(NamedTuple):
 
     Attributes:
       init: `(key, batch) -> TrainState`; `batch` is a real training batch.
-      update: `(state, batch, key) -> (state, metrics)`, one training step.
+      update: `(state, batch, key) -> (state, metrics)`, one training step. One that measures
+        "nonfinite" leaves params and moments as they are where something is flagged, and where
+        `batch[HALTED]` is true; those of `minimize` and `alternate` do.
       evaluate: `(state, batch, key) -> metrics`, each metric a pair (sum, count).
       outputs: what the system is for, by name: `(state, batch, key) -> arrays`.
     """
@@ -88,19 +94,31 @@ def minimize(
     on_nonfinite: Literal["stop", "skip"] = "stop",
     axis_name: str | None = None,
     hold: Callable[[PyTree], PyTree] | None = None,
+    spread: Mapping[str, str] | None = None,
 ) -> Learner:
     """Writes the training step that minimizes one loss over all params.
 
     The loss is `loss(params, variables, batch, key) -> (metrics, variables)`. It differentiates
     `metrics["loss"]`, a pair (sum over examples, their weight), and divides by the weight of the
-    whole batch, so that accumulation and sharding give the gradient of the full batch. `key` is the
-    step's, the same for every part of the batch: draw for an example with `rng.per_example`, for a
-    part as a whole (dropout) with `rng.for_batch`.
+    whole batch, so that accumulation and sharding give the gradient of the full batch, wherever an
+    example's loss does not depend on the others: BatchNorm normalizes each part by the part's own
+    statistics. `key` is the step's, the same for every part of the batch: draw for an example with
+    `rng.per_example`, for a part as a whole (dropout) with `rng.for_batch`.
 
     A step whose loss, gradient or resulting state is not finite leaves the state as it was, but for
     the step counter; `metrics["nonfinite"]` then flags the leaves of `nonfinite_names`: those of
-    params by their gradients, and only where all gradients are finite by what the optimizer made
-    of them.
+    params by their gradients, and only where all that comes before the optimizer is finite by what
+    it made of them. Running averages are not checked: they are of params that are. That is decided
+    before anything moves, see `library.finite`, and so takes no memory for a second state.
+
+    Schedules follow `state.step`, which counts steps that were left out, too: the optimizer is
+    given it as `step`.
+
+    Gradients, metrics and weights are summed, over parts and devices, in float32 at least, and the
+    optimizer is given gradients of the params' dtype. Params in float16 are refused: moments and
+    epsilons of optimizers underflow there. A model that *computes* in float16 needs no loss scale:
+    its loss is a sum over examples, whose gradients are larger than a mean's by the size of the
+    batch. A gradient above 65,504 is not finite, and handled as such.
 
     Args:
       loss: the objective, as above.
@@ -111,33 +129,49 @@ def minimize(
       axis_name: the device axis to sum over, under `pmap`.
       hold: `params -> params`, with the gradient of those stopped that the optimizer does not move:
         what only they need of the backward pass is then not computed, and their gradient is 0.
+      spread: of collections of the variables other than "batch_stats", which are "averaged": how
+        devices share them, see `library.spreading`.
 
     Raises:
-      ConfigError: `accumulate` below 1, a decay outside (0, 1), or averages every 0 steps.
+      ConfigError: `accumulate` below 1, a decay outside (0, 1), averages every 0 steps, or a spread
+        that there is not; and by `init`, params in float16, or variables that are not declared or
+        that `pmap` cannot keep.
     """
     _check(average, on_nonfinite)
+    spread = spreading.declared(spread)
     if accumulate < 1:
         raise ConfigError(f"accumulate={accumulate}: a batch is split into 1 or more parts")
 
     def held_loss(params: PyTree, *others: Any) -> tuple[Metrics, PyTree]:
         return loss(hold(params) if hold else params, *others)
 
+    optimizer = optax.with_extra_args_support(optimizer)
+
     def init(variables: PyTree) -> TrainState:
-        return _initial(variables, optimizer.init, average)
+        return _initial(variables, optimizer.init, average, spread, axis_name)
 
     def update(state: TrainState, batch: Batch, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
-        start, batch = (state.params, state.variables), without_padding(batch)
-        summed = _summed_gradients(held_loss, *start, batch, key, accumulate)
-        gradients, metrics, variables = _over_devices(*summed, axis_name)
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        ema = _move_average(average, state, params, variables)
+        halted, batch = _halted(batch)
+        batch = without_padding(batch)
+        found = gradients.of_batch(
+            held_loss, state.params, state.variables, batch, key, accumulate, spread, axis_name
+        )
+
+        def change(before: PyTree) -> PyTree:
+            params, opt_state, _, ema = before
+            moved = _optimized(optimizer, found.gradients, opt_state, params, state.step)
+            ema = _move_average(average, state.step, ema, moved[0], found.variables)
+            return *moved, found.variables, ema
+
+        still = spreading.moving(state.variables, spread)
+        before = (state.params, state.opt_state, still, state.ema)
+        flags = finite.flags_before(found.metrics["loss"][0], found.gradients, found.variables)
+        (params, opt_state, variables, ema), flags = finite.moved(change, before, flags, halted)
+        variables = {**state.variables, **variables}
         moved = TrainState(state.step + 1, params, variables, opt_state, ema)
-        broken = _nonfinite_leaves(metrics["loss"][0], gradients, moved)
-        moved = select(jnp.any(broken), state.replace(step=state.step + 1), moved)
-        norm = optax.tree.norm(gradients)
-        health = {"gradient_norm": (norm, 1.0), "nonfinite": (broken.astype(jnp.float32), 1.0)}
-        return moved, {**metrics, **health}
+        nonfinite = _listed(flags, state.variables)
+        health = {"gradient_norm": (found.norm, 1.0), "nonfinite": (nonfinite, 1.0)}
+        return moved, {**found.metrics, **health}
 
     return Learner(init, update)
 
@@ -151,6 +185,7 @@ def alternate(
     accumulate: int = 1,
     on_nonfinite: Literal["stop", "skip"] = "stop",
     axis_name: str | None = None,
+    spread: Mapping[str, str] | None = None,
 ) -> Learner:
     """Writes the training step of several players, who move one after the other.
 
@@ -163,8 +198,9 @@ def alternate(
     parts as the busiest player has updates, and the j-th move of each sees the j-th part: no
     example is seen twice by the player who moves most.
 
-    Metrics are named "<player>_<metric>". A step that is not finite for one player leaves all of
-    them as they were, see `minimize`.
+    Metrics are named "<player>_<metric>". A step that is not finite for one player, see `minimize`,
+    leaves all of them as they were. Those who move before the last are kept twice until the step is
+    decided on.
 
     Args:
       losses: each player's, in the order of their moves.
@@ -174,14 +210,17 @@ def alternate(
       accumulate: must be 1; a batch that is split has its parts for the moves.
       on_nonfinite: as in `minimize`.
       axis_name: the device axis to sum over, under `pmap`.
+      spread: as in `minimize`.
 
     Raises:
-      ConfigError: optimizers or updates of other players, or values out of range.
+      ConfigError: optimizers or updates of other players, or as `minimize`.
     """
     _check(average, on_nonfinite)
+    spread = spreading.declared(spread)
     if accumulate != 1:
         raise ConfigError(f"accumulate={accumulate}: {len(losses)} players take their batch whole")
     given = optimizers if isinstance(optimizers, Mapping) else dict.fromkeys(losses, optimizers)
+    given = {name: optax.with_extra_args_support(each) for name, each in given.items()}
     counts = {name: (updates or {}).get(name, 1) for name in losses}
     for name in (*given, *(updates or {})):
         check_choice("player in optimizer", name, losses)
@@ -194,39 +233,62 @@ def alternate(
         def start(params):
             return {name: given[name].init(params[name]) for name in losses}
 
-        return _initial(variables, start, average)
+        return _initial(variables, start, average, spread, axis_name)
 
-    def move(name, state, batch, key):
+    def move(name, count, state, batch, key, held):
         def own(params, variables, part, key):
             return losses[name]({**state.params, name: params}, variables, part, key)
 
-        summed = _summed_gradients(own, state.params[name], state.variables, batch, key, 1)
-        gradients, metrics, variables = _over_devices(*summed, axis_name)
-        optimizer, before = given[name], state.params[name]
-        steps, opt_state = optimizer.update(gradients, state.opt_state[name], before)
+        params, opt_state = state.params[name], state.opt_state[name]
+        found = gradients.of_batch(own, params, state.variables, batch, key, 1, spread, axis_name)
+
+        def change(before: PyTree) -> PyTree:
+            params, opt_state, _ = before
+            moved = _optimized(given[name], found.gradients, opt_state, params, count)
+            return *moved, found.variables
+
+        before = (params, opt_state, spreading.moving(state.variables, spread))
+        flags = finite.flags_before(found.metrics["loss"][0], found.gradients, found.variables)
+        (params, opt_state, variables), flags = finite.moved(change, before, flags, held)
         moved = state.replace(
-            params={**state.params, name: optax.apply_updates(before, steps)},
-            variables=variables,
+            params={**state.params, name: params},
+            variables={**state.variables, **variables},
             opt_state={**state.opt_state, name: opt_state},
         )
-        metrics = {**metrics, "gradient_norm": (optax.tree.norm(gradients), jnp.ones(()))}
-        return moved, gradients, {f"{name}_{key}": value for key, value in metrics.items()}
+        metrics = {**found.metrics, "gradient_norm": (found.norm, jnp.ones(()))}
+        return moved, flags, {f"{name}_{key}": value for key, value in metrics.items()}
 
     def update(state: TrainState, batch: Batch, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
-        moved, metrics, gradients = state, {}, {}
-        shares = _interleaved(without_padding(batch), parts, f"updates={parts}")
+        held, batch = _halted(batch)
+        moved, metrics, found = state, {}, {}
+        shares = gradients.interleaved(without_padding(batch), parts, f"updates={parts}")
         for name in losses:
             for j in range(counts[name]):
                 share = jax.tree.map(lambda x, j=j: x[j], shares)
-                moved, gradient, more = move(name, moved, share, rng.purpose(key, name))
+                count = state.step * counts[name] + j
+                own = rng.purpose(key, name)
+                moved, flags, more = move(name, count, moved, share, own, held)
+                held = held | finite.any_of(flags)
                 metrics = {**metrics, **(trees.add(_only(metrics, more), more) if j else more)}
-                gradients[name] = trees.add(gradients[name], gradient) if j else gradient
-        ema = _move_average(average, state, moved.params, moved.variables)
-        moved = moved.replace(step=state.step + 1, ema=ema)
-        total = sum(metrics[f"{name}_loss"][0] for name in losses)
-        broken = _nonfinite_leaves(total, gradients, moved)
-        moved = select(jnp.any(broken), state.replace(step=state.step + 1), moved)
-        return moved, {**metrics, "nonfinite": (broken.astype(jnp.float32), 1.0)}
+                found[name] = finite.either(found[name], flags) if j else flags
+
+        def follow(ema: PyTree) -> PyTree:
+            return _move_average(average, state.step, ema, moved.params, moved.variables)
+
+        def settled(before: PyTree, after: PyTree) -> PyTree:
+            return {k: x if k == last else select(held, before[k], x) for k, x in after.items()}
+
+        # Who moves last, and once, has not moved where the step is not finite; the others go back.
+        last = name if counts[name] == 1 else None
+        moved = moved.replace(
+            step=state.step + 1,
+            params=settled(state.params, moved.params),
+            opt_state=settled(state.opt_state, moved.opt_state),
+            variables=select(held, state.variables, moved.variables),
+            ema=jax.lax.cond(held, lambda ema: ema, follow, state.ema),
+        )
+        nonfinite = _listed(finite.of_all(found), state.variables)
+        return moved, {**metrics, "nonfinite": (nonfinite, 1.0)}
 
     return Learner(init, update)
 
@@ -318,73 +380,39 @@ def _check(average: Average | None, on_nonfinite: str) -> None:
         raise ConfigError(f"ema, every={average.every}: valid are 1 step or more")
 
 
-def _initial(variables: PyTree, start: Callable[[PyTree], PyTree], average: Average | None):
+def _initial(
+    variables: PyTree,
+    start: Callable[[PyTree], PyTree],
+    average: Average | None,
+    spread: Mapping[str, str],
+    axis_name: str | None,
+) -> TrainState:
     params = variables["params"]
     rest = {name: value for name, value in variables.items() if name != "params"}
+    for path, leaf in trees.flatten(params).items():
+        if leaf.dtype == jnp.float16:
+            raise ConfigError(
+                f"params/{path} is float16, in which moments and epsilons of optimizers underflow: "
+                "param_dtype may be bfloat16 or float32, beside dtype='float16'"
+            )
+    spreading.check(rest, spread, axis_name)
     ema = jax.tree.map(_wide_copy, _averaged_part(params, rest)) if average else None
     return TrainState(jnp.zeros((), jnp.int32), params, rest, start(params), ema)
+
+
+def _halted(batch: Batch) -> tuple[Bool[Array, ""] | bool, dict[str, Array]]:
+    """Takes out of a batch whether the run has ended, see `HALTED`."""
+    return batch.get(HALTED, False), {name: x for name, x in batch.items() if name != HALTED}
 
 
 def _only(metrics: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
     return {name: metrics[name] for name in names}
 
 
-def _summed_gradients(loss, params, variables, batch, key, accumulate):
-    """Returns the gradient of the summed loss, the summed metrics and the new variables."""
-
-    def objective(params, variables, part):
-        metrics, variables = loss(params, variables, part, key)
-        metrics = {
-            name: tuple(jnp.asarray(value, jnp.float32) for value in pair)
-            for name, pair in metrics.items()
-        }
-        return metrics["loss"][0], (metrics, variables)
-
-    gradient = jax.grad(objective, has_aux=True)
-    if accumulate == 1:
-        gradients, (metrics, variables) = gradient(params, variables, batch)
-        return gradients, metrics, variables
-
-    def part_step(carry, part):
-        gradients, metrics, variables = carry
-        more, (measured, variables) = gradient(params, variables, part)
-        return (trees.add(gradients, more), trees.add(metrics, measured), variables), None
-
-    parts = _interleaved(batch, accumulate, f"accumulate={accumulate}")
-    first = jax.tree.map(lambda x: x[0], parts)
-    shapes = jax.eval_shape(gradient, params, variables, first)
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (shapes[0], shapes[1][0]))
-    (gradients, metrics, variables), _ = jax.lax.scan(part_step, (*zeros, variables), parts)
-    return gradients, metrics, variables
-
-
-def _interleaved(batch: Batch, count: int, what: str) -> dict[str, Array]:
-    """Splits a batch into `count` parts, stacked; part j holds the examples j, j + count, ...
-
-    Every device then works on every part.
-    """
-    size = len(batch["index"])
-    if size % count:
-        raise ConfigError(f"{what} does not divide a device's {size} examples")
-    return jax.tree.map(lambda x: x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1), dict(batch))
-
-
-def _over_devices(gradients, metrics, variables, axis_name):
-    """Sums over the devices, and divides the gradient by the weight of the whole batch."""
-    if axis_name is not None:
-        gradients, metrics = jax.lax.psum((gradients, metrics), axis_name)
-        variables = _mean_over(variables, axis_name)
-    weight = jnp.maximum(metrics["loss"][1], jnp.finfo(jnp.float32).tiny)
-    return jax.tree.map(lambda g: g / weight.astype(g.dtype), gradients), metrics, variables
-
-
-def _mean_over(variables: PyTree, axis_name: str) -> PyTree:
-    # Each device normalizes by its own statistics; their running averages are linear in them, so
-    # averaging every step equals averaging once at the end, and the state stays replicated.
-    def mean(x):
-        return jax.lax.pmean(x, axis_name) if jnp.issubdtype(x.dtype, jnp.floating) else x
-
-    return jax.tree.map(mean, variables)
+def _optimized(optimizer, gradient, opt_state, params, step) -> tuple[PyTree, PyTree]:
+    """Returns the params and the optimizer's state after an update, the `step`-th from 0."""
+    updates, opt_state = optimizer.update(gradient, opt_state, params, step=step)
+    return optax.apply_updates(params, updates), opt_state
 
 
 def _averaged_part(params, variables):
@@ -394,37 +422,26 @@ def _averaged_part(params, variables):
 
 def _wide_copy(x):
     # Half precision would round away the small share of the new value.
-    wide = jnp.promote_types(x.dtype, jnp.float32)
-    return jnp.array(x, wide if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype)
-
-
-def _move_average(average, state, params, variables):
-    if average is None:
-        return None
-    updates = state.step // average.every
-    decay = jnp.float32(average.decay)
-    if average.warmup:
-        decay = jnp.minimum(decay, (1.0 + updates) / (10.0 + updates))
-    due = (state.step + 1) % average.every == 0
-    keep = jnp.where(due, decay, 1.0)
-    new = _averaged_part(params, variables)
-    return jax.tree.map(
-        lambda old, x: old + (1 - keep).astype(old.dtype) * (x - old), state.ema, new
+    return jnp.array(
+        x, gradients.wide(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype
     )
 
 
-def _nonfinite_leaves(loss, gradients, moved: TrainState):
-    def broken(*leaves):
-        checks = [~jnp.all(jnp.isfinite(x)) for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact)]
-        return jnp.any(jnp.stack(checks)) if checks else jnp.zeros((), bool)
+def _move_average(average, step, ema, params, variables):
+    if average is None:
+        return None
+    updates = step // average.every
+    decay = jnp.float32(average.decay)
+    if average.warmup:
+        decay = jnp.minimum(decay, (1.0 + updates) / (10.0 + updates))
+    due = (step + 1) % average.every == 0
+    keep = jnp.where(due, decay, 1.0)
+    new = _averaged_part(params, variables)
+    return jax.tree.map(lambda old, x: old + (1 - keep).astype(old.dtype) * (x - old), ema, new)
 
-    wrong = [broken(x) for x in jax.tree.leaves(gradients)]
-    # One such gradient can spread to every leaf (by a clipped norm): only its own is to blame.
-    spread = jnp.any(jnp.stack(wrong))
-    flags = [broken(loss)]
-    flags += [w | (broken(x) & ~spread) for w, x in zip(wrong, jax.tree.leaves(moved.params))]
-    flags += map(broken, jax.tree.leaves(moved.variables))
-    flags += [broken(*jax.tree.leaves(moved.opt_state)) & ~spread]
-    # Without the barrier XLA repeats all of these checks in the selection of every leaf, and
-    # compilation takes time and memory in the square of their number.
-    return jax.lax.optimization_barrier(jnp.stack(flags))
+
+def _listed(flags: finite.Flags, variables: PyTree) -> Array:
+    """Returns flags in the order of `nonfinite_names`, 0 or 1; what is constant has none."""
+    still = jax.tree.map(lambda _: jnp.zeros((), bool), dict(variables))
+    found = jax.tree.leaves((flags.params, {**still, **flags.variables}))
+    return jnp.stack([flags.loss, *found, flags.opt_state]).astype(jnp.float32)

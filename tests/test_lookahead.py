@@ -109,3 +109,13 @@ def test_half_precision_params_keep_their_type():
 def test_settings_out_of_range_are_errors(values):
     with pytest.raises(ConfigError, match="lookahead="):
         Lookahead(**values)
+
+
+def test_synchronizations_are_at_the_runs_steps_whatever_was_left_out():
+    tx = lookahead(Lookahead(every=2, decay=0.5), TOTAL)
+    params, state = {"w": jnp.zeros(1)}, tx.init({"w": jnp.zeros(1)})
+    # Step 1, after which the first synchronization is due, is left out, and so is step 2.
+    for step, expected in ((0, 1.0), (3, 1.0), (4, 2.0), (5, 2.0)):
+        updates, state = tx.update({"w": jnp.ones(1)}, state, params, step=jnp.int32(step))
+        params = optax.apply_updates(params, updates)
+        np.testing.assert_array_equal(params["w"], expected)

@@ -575,3 +575,47 @@ def test_patterns_are_checked_against_abstract_parameters(rules, message):
     check_patterns({**SGD, "frozen": ["head/bias"], "layer_decay": LAYERS}, params)
     with pytest.raises(ConfigError, match=message):
         check_patterns({**SGD, **rules}, params)
+
+
+# Steps that were left out.
+
+
+@pytest.mark.parametrize("name", sorted(optimizers()))
+def test_the_rate_that_is_applied_is_that_of_the_step(name):
+    schedule = dict(name="step", boundaries=["3 steps"], factor=0.5)
+    tx, rate = make(name=name, learning_rate=0.1, decayed="all", schedule=schedule)
+    halved, _ = make(name=name, learning_rate=0.05, decayed="all")
+    assert float(rate(3)) == pytest.approx(0.05)
+    params = {"dense": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}}
+    grad = jax.tree.map(lambda p: 0.1 * jnp.ones_like(p), params)
+
+    @jax.jit
+    def after_two_left_out(params):
+        _, state = tx.update(grad, tx.init(params), params, step=jnp.int32(0))
+        return [each.update(grad, state, params, step=jnp.int32(3))[0] for each in (tx, halved)]
+
+    found, expected = after_two_left_out(params)
+    assert_same(found, flat(expected))
+
+
+def test_everything_that_goes_by_the_step_leaves_out_what_was_left_out():
+    spec = dict(name="sgd", learning_rate=1.0, schedule=dict(name="linear"))
+    frozen = dict(frozen_from=[["bias", "4 steps"]])
+    tx, rate = make(**spec, **frozen, phases=2)
+    params = {"kernel": jnp.zeros(1), "bias": jnp.zeros(1)}
+    ones, state = jax.tree.map(jnp.ones_like, params), tx.init(params)
+    # The first step of the second phase is one of those that were left out.
+    for step in (0, 1, 3, 4, 49, 51, 99):
+        updates, state = tx.update(ones, state, params, step=jnp.int32(step))
+        np.testing.assert_array_equal(updates["kernel"], -rate(step))
+        np.testing.assert_array_equal(updates["bias"], -rate(step) if step < 4 else 0)
+    assert float(rate(50)) == 1 > float(rate(51))
+
+
+def test_a_phase_whose_first_step_was_left_out_begins_afresh():
+    tx, _ = make(name="sgd", learning_rate=1.0, momentum=0.9, phases=2)
+    params = {"kernel": jnp.zeros(1)}
+    state = tx.init(params)
+    for step, expected in ((0, 1.0), (1, 1.9), (51, 1.0), (52, 1.9)):
+        updates, state = tx.update({"kernel": jnp.ones(1)}, state, params, step=jnp.int32(step))
+        np.testing.assert_allclose(updates["kernel"], -expected, rtol=1e-6)

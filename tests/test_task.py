@@ -7,10 +7,11 @@ import numpy as np
 import optax
 import pytest
 
-from library import rng, trees
+from library import finite, rng, trees
 from library.config import ConfigError
 from library.optimizers import make_hold, make_optimizer
 from library.task import (
+    HALTED,
     Average,
     TrainState,
     averaged,
@@ -55,6 +56,15 @@ class Normalized(nn.Module):
         x = nn.Dense(5, name="hidden")(image.reshape(image.shape[0], -1))
         x = nn.BatchNorm(use_running_average=not train, momentum=0.9, name="norm")(x)
         return nn.Dense(self.num_classes, name="head")(x)
+
+
+class Linear(nn.Module):
+    dtype: str
+
+    @nn.compact
+    def __call__(self, image, train=False):
+        x = nn.Dense(3, dtype=self.dtype, name="head")(image.reshape(len(image), -1))
+        return x.astype(jnp.float32)
 
 
 def make_task(model=None, optimizer=None, weights=(1.0, 2.0, 0.5), **options):
@@ -305,7 +315,13 @@ def fragile_batch(**values):
     ],
 )
 def test_what_is_not_finite_is_named_and_changes_nothing(optimizer, values, names, on_nonfinite):
-    learner = minimize(fragile_loss, optimizer, average=Average(0.9), on_nonfinite=on_nonfinite)
+    learner = minimize(
+        fragile_loss,
+        optimizer,
+        average=Average(0.9),
+        on_nonfinite=on_nonfinite,
+        spread={"stats": "averaged"},
+    )
     state = learner.init(FRAGILE)
     assert len(nonfinite_names(state)) == 7
     update = jax.jit(learner.update)
@@ -325,7 +341,8 @@ def test_what_is_not_finite_is_named_and_changes_nothing(optimizer, values, name
 
 
 def test_one_devices_trouble_is_everybodys():
-    learner = minimize(fragile_loss, optax.sgd(0.1), axis_name="data")
+    spread = {"stats": "averaged"}
+    learner = minimize(fragile_loss, optax.sgd(0.1), axis_name="data", spread=spread)
     state = learner.init(FRAGILE)
     batch = {k: jnp.tile(v, (8, 1)) for k, v in fragile_batch().items()}
     batch["b"] = batch["b"].at[3].set(0.0)
@@ -405,3 +422,175 @@ def test_the_backward_pass_ends_at_what_is_held():
 
 def test_nothing_is_held_where_nothing_is_frozen():
     assert make_hold(dict(name="sgd", learning_rate=0.1)) is None
+
+
+# What a run that has ended hands on.
+
+
+def test_a_step_of_a_run_that_has_ended_moves_nothing():
+    learner = minimize(fragile_loss, ADAM, average=Average(0.9), spread={"stats": "averaged"})
+    state = learner.init(FRAGILE)
+    moved, metrics = jax.jit(learner.update)(
+        state, {**fragile_batch(), HALTED: jnp.ones((), bool)}, KEY
+    )
+    assert trees.digest(moved) == trees.digest(state.replace(step=moved.step))
+    assert not np.any(metrics["nonfinite"][0])
+
+
+def test_a_step_that_is_decided_on_keeps_one_state(monkeypatch):
+    def loss(params, variables, batch, key):
+        x = batch["x"]
+        for kernel in params.values():
+            x = jnp.tanh(x @ kernel)
+        return {"loss": (jnp.sum(x), jnp.float32(len(x)))}, variables
+
+    learner = minimize(loss, CLIPPED_ADAM)
+    state = learner.init({"params": {f"layer{i}": jnp.zeros((128, 128)) for i in range(12)}})
+    batch = {"x": jnp.ones((2, 128)), "index": jnp.arange(2, dtype=jnp.uint32)}
+
+    def between():
+        compiled = jax.jit(learner.update, donate_argnums=0).lower(state, batch, KEY).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    decided = between()
+    monkeypatch.setattr(
+        finite, "moved", lambda change, before, flags, held: (change(before), flags)
+    )
+    assert decided < 1.1 * between()
+
+
+# How collections spread over devices.
+
+
+def counting(spread, **options):
+    def loss(params, variables, batch, key):
+        held = {name: x + 1 if name != "teacher" else x for name, x in variables.items()}
+        return {"loss": (jnp.sum(params["w"] * variables["teacher"]), jnp.float32(1))}, held
+
+    return minimize(loss, optax.sgd(0.1), spread=spread, **options)
+
+
+# Their sum over three devices, divided by three, is not always what it was.
+TEACHER = jnp.asarray(np.random.default_rng(0).normal(size=200), jnp.float32)
+
+
+def on_three(learner, state):
+    batch = {"index": jnp.arange(6, dtype=jnp.uint32).reshape(3, 2)}
+    axes = dict(in_axes=(None, 0, None), out_axes=(None, None))
+    return jax.pmap(learner.update, "data", devices=jax.devices()[:3], **axes)(state, batch, KEY)
+
+
+def test_what_is_constant_or_computed_alike_keeps_its_bits_under_pmap():
+    spread = {"teacher": "constant", "alike": "replicated"}
+    learner = counting(spread, axis_name="data")
+    variables = {"teacher": TEACHER, "alike": TEACHER}
+    state = learner.init({"params": {"w": jnp.ones(200)}, **variables})
+    moved, metrics = on_three(learner, state)
+    np.testing.assert_array_equal(moved.variables["teacher"], TEACHER)
+    np.testing.assert_array_equal(moved.variables["alike"], TEACHER + 1)
+    assert not np.any(metrics["nonfinite"][0])
+
+
+def test_what_is_constant_is_not_checked_and_no_loss_moves_it():
+    def loss(params, variables, batch, key):
+        return {"loss": (jnp.sum(params["w"]), jnp.float32(1))}, {"teacher": jnp.zeros(2)}
+
+    learner = minimize(loss, optax.sgd(0.1), spread={"teacher": "constant"})
+    state = learner.init({"params": {"w": jnp.ones(2)}, "teacher": jnp.array([1.0, jnp.inf])})
+    moved, metrics = jax.jit(learner.update)(state, {"index": jnp.zeros(1, jnp.uint32)}, KEY)
+    np.testing.assert_array_equal(moved.variables["teacher"], [1, np.inf])
+    assert not np.any(metrics["nonfinite"][0])
+    assert np.any(moved.params["w"] != state.params["w"])
+
+
+@pytest.mark.parametrize(
+    ("spread", "axis_name", "message"),
+    [
+        ({}, None, "keeps variables 'queue', and the task does not say how devices share them"),
+        ({"queue": "mean"}, None, "unknown spread of 'queue': 'mean'"),
+        ({"queue": "whole"}, "data", "'queue' belong to the run as a whole: .*'pmap' does not"),
+        ({"queue": "averaged"}, None, "queue/at is int32, which has no mean"),
+        ({"queue": "whole"}, None, None),
+    ],
+)
+def test_collections_are_declared_before_anything_is_compiled(spread, axis_name, message):
+    variables = {"params": {"w": jnp.ones(2)}, "queue": {"at": jnp.int32(0)}}
+
+    def start():
+        learner = minimize(fragile_loss, optax.sgd(0.1), spread=spread, axis_name=axis_name)
+        return jax.eval_shape(lambda: learner.init(variables))
+
+    if message is None:
+        start()
+        return
+    with pytest.raises(ConfigError, match=message):
+        start()
+
+
+# Half precision.
+
+
+def half_loss(params, variables, batch, key):
+    value = jnp.sum(params["w"] * batch["x"].astype(params["w"].dtype))
+    return {"loss": (value, jnp.sum(batch["weight"]))}, variables
+
+
+def test_parts_in_half_precision_are_summed_in_float32():
+    learner = minimize(half_loss, optax.sgd(1.0), accumulate=1024)
+    state = learner.init({"params": {"w": jnp.zeros(1, jnp.bfloat16)}})
+    x = jnp.full(1024, 1.01, jnp.bfloat16)
+    batch = {"x": x, "weight": jnp.ones(1024), "index": jnp.arange(1024, dtype=jnp.uint32)}
+    moved, metrics = jax.jit(learner.update)(state, batch, KEY)
+    assert moved.params["w"].dtype == jnp.bfloat16
+    np.testing.assert_array_equal(moved.params["w"], -x[:1])
+    np.testing.assert_allclose(metrics["gradient_norm"][0], float(x[0]), rtol=1e-6)
+
+
+def test_a_weight_beyond_half_precision_divides_the_gradient():
+    learner = minimize(half_loss, optax.sgd(1.0), axis_name="data")
+    state = learner.init({"params": {"w": jnp.zeros(1, jnp.bfloat16)}})
+    weight = jnp.full((8, 1), 70_000.0)
+    batch = {"x": weight, "weight": weight, "index": jnp.arange(8, dtype=jnp.uint32)[:, None]}
+    moved, _ = pmapped(learner)(state, batch, KEY)
+    np.testing.assert_allclose(np.float32(moved.params["w"]), -1, rtol=1e-2)
+
+
+def test_params_in_float16_are_refused():
+    with pytest.raises(ConfigError, match=r"params/w is float16.*bfloat16 or float32"):
+        minimize(half_loss, ADAM).init({"params": {"w": jnp.zeros(1, jnp.float16)}})
+
+
+def test_computing_in_float16_needs_no_scale_and_shows_what_it_cannot_hold():
+    half, whole = (make_task(Linear(dtype), optax.sgd(1.0)) for dtype in ("float16", "float32"))
+    batch = make_batch(0, size=1024)
+    state = whole.init(KEY, batch)
+    found, expected = (jax.jit(t.update)(state, batch, KEY)[0].params for t in (half, whole))
+    assert_close(found, expected, rtol=1e-2, atol=1e-3)
+    large = {**batch, "image": 1e5 * batch["image"]}
+    moved, metrics = jax.jit(half.update)(state, large, KEY)
+    assert np.any(metrics["nonfinite"][0])
+    assert trees.digest(moved.params) == trees.digest(state.params)
+
+
+# Steps that are left out.
+
+
+def test_a_run_that_leaves_out_two_steps_applies_at_each_the_rate_of_that_step():
+    def loss(params, variables, batch, key):
+        return {"loss": (jnp.sum(params["w"]) * batch["scale"][0], jnp.float32(1))}, variables
+
+    spec = dict(name="sgd", learning_rate=1.0, schedule=dict(name="linear", warmup="3 steps"))
+    steps = {"3 steps": 3}.get
+    optimizer, rate = make_optimizer(spec, total_steps=9, steps=steps, batch_size=1)
+    learner = minimize(loss, optimizer, on_nonfinite="skip", average=Average(0.5, every=3))
+    state, update = learner.init({"params": {"w": jnp.zeros(1)}}), jax.jit(learner.update)
+    for step in range(9):
+        scale = jnp.full(1, np.nan if step in (1, 5) else 1.0)
+        index = jnp.full(1, step, jnp.uint32)
+        moved, _ = update(state, {"scale": scale, "index": index}, KEY)
+        expected = 0 if step in (1, 5) else -rate(step)
+        np.testing.assert_allclose(moved.params["w"] - state.params["w"], expected, atol=1e-6)
+        averaged_now = np.any(moved.ema["params"]["w"] != state.ema["params"]["w"])
+        assert averaged_now == (step in (2, 8))
+        state = moved
+    assert int(state.step) == 9

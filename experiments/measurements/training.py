@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 from rich.console import Console
 
 from experiments.measurements.timing import Budget, Step, pairs, seconds_each
+from library import finite as finite_moves
 from library.training import loop as training_loop
 from library.training.clock import Clock
 from library.training.feed import Feed
@@ -25,6 +27,8 @@ from library.training.recipe import Plan, make_plan
 
 # Steps a call, of an epoch of the smallest sets.
 _MANY = 50
+# Layers of the networks whose state is held while a step is decided on: some 200 MB of it.
+WIDE = (1024,) * 17
 _PLAIN_SGD = dict(name="sgd", learning_rate=0.01)
 
 
@@ -107,6 +111,63 @@ def step(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
         f"share of {dtype} matmul peak": flops / seconds / peak,
         "peak TFLOP/s": peak / 1e12,
     }
+
+
+def finite(hidden: tuple[int, ...] = WIDE) -> dict[str, float]:
+    """Compares the memory between a step's operations with and without the check for finiteness.
+
+    Of AdamW with clipping by the norm, as of most large networks, and without: then a plain step
+    can move each param as soon as its gradient is there, which no step can that is decided on.
+    """
+    figures = {}
+    for name, clip in (("clipped", dict(global_norm=1.0)), ("not clipped", None)):
+        for kind in ("minimize", "alternate"):
+            for strategy in ("jit", "pmap") if clip else ("jit",):
+                where = f"{name}, {kind}, {strategy}"
+                values = _wide(kind, strategy, hidden, clip)
+                with mock.patch.object(finite_moves, "moved", _unchecked):
+                    plain, held = _memory({**values, "on_nonfinite": "skip"})
+                figures |= {f"{where}: state MB": held, f"{where}: plain MB": plain}
+                for ending in ("stop", "skip"):
+                    between, _ = _memory({**values, "on_nonfinite": ending})
+                    figures[f"{where}: {ending} MB"] = between
+                    figures[f"{where}: {ending}/plain"] = between / plain
+    return figures
+
+
+def _unchecked(change: Callable, before: Any, flags: Any, held: Any = False) -> tuple[Any, Any]:
+    return change(before), flags
+
+
+def _wide(kind: str, strategy: str, hidden: tuple[int, ...], clip: Any) -> dict[str, Any]:
+    optimizer = dict(name="adamw", learning_rate=1e-3, weight_decay=0.1, clip=clip)
+    half = hidden[: 1 + len(hidden) // 2]
+    players = dict(
+        generator=dict(name="gan.generator", hidden=half),
+        discriminator=dict(name="gan.discriminator", hidden=half, pieces=1),
+    )
+    systems = {
+        "minimize": (dict(name="mlp", hidden=hidden), "classification", optimizer),
+        "alternate": (players, "adversarial", dict.fromkeys(players, optimizer)),
+    }
+    model, task, optimizer = systems[kind]
+    return dict(
+        dataset=dict(name="synthetic/8x10x1", train="train[:64]", batch_size=8),
+        model=model,
+        task=dict(name=task),
+        optimizer=optimizer,
+        parallel=dict(strategy=strategy),
+        total="8 steps",
+    )
+
+
+def _memory(values: dict[str, Any]) -> tuple[float, float]:
+    """Returns the MB that lie between a step's operations, and those of its state."""
+    plan = make_plan(values)
+    feed, update, carry = _compiled(plan)
+    compiled = update.lower(carry, next(feed.train(0)), feed.constants).compile()
+    held = sum(x.nbytes for x in jax.tree.leaves(carry.state))
+    return compiled.memory_analysis().temp_size_in_bytes / 1e6, held / 1e6
 
 
 def bare_step(plan: Plan) -> Step:

@@ -19,6 +19,7 @@ import grain
 import numpy as np
 from absl import flags
 
+from library import rng
 from library.config import ConfigError
 from library.data import preprocessing
 from library.data.preprocessing import CorruptExample, UnfitExample
@@ -98,7 +99,7 @@ class Loader(NamedTuple):
         return {**self.blank, **place(position, 0, 0)}
 
     def _preprocessed(self, position: int, row: int) -> Example:
-        generator = np.random.Generator(np.random.Philox(key=[self.seed, position]))
+        generator = rng.host_generator(self.seed, "preprocess", position)
         example = self.preprocess(dict(self.source.records[row]), generator)
         return {name: np.asarray(value) for name, value in example.items()}
 
@@ -137,8 +138,7 @@ def place(position: int, row: int, mask: float) -> Example:
 @functools.lru_cache(maxsize=4)
 def permutation(seed: int, epoch: int, num_examples: int) -> np.ndarray:
     """Returns the order of one epoch: a permutation of the rows, `(num_examples,)`."""
-    generator = np.random.Generator(np.random.Philox(key=[seed, epoch]))
-    return generator.permutation(num_examples)
+    return rng.host_generator(seed, "permutation", epoch).permutation(num_examples)
 
 
 def rows(positions: np.ndarray, seed: int, num_examples: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import re
 
 import numpy as np
 
+from library import rng
 from library.config import ConfigError
 from library.data import splits
 
@@ -41,7 +42,7 @@ class Noise:
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
         split, index = splits.locate(self.parts, row)
-        generator = np.random.Generator(np.random.Philox(key=[list(SIZES).index(split), index]))
+        generator = rng.host_generator(0, "noise", index, list(SIZES).index(split))
         shape = (self.side, self.side, self.channels)
         image = generator.integers(0, 256, shape, dtype=np.uint8)
         return {"image": image, "label": np.int32(index % self.num_classes)}

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from library import rng
 from library.config import ConfigError, check_choice, nearest
+from library.layers import spectral_normalization
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
 
 PLAYERS = ("discriminator", "generator")
@@ -71,7 +72,7 @@ PENALTIES = ("none", "interpolates", "r1")
 
 def adversarial(
     model: Mapping[str, nn.Module] | nn.Module,
-    alternate: Callable[[Mapping[str, Loss]], Learner],
+    alternate: Callable[..., Learner],
     *,
     image_shape: tuple[int, int, int],
     num_classes: int | None = None,
@@ -139,7 +140,8 @@ def adversarial(
         "discriminator": _discriminator_loss(game, penalty, penalty_weight),
         "generator": _generator_loss(game),
     }
-    learner = alternate(losses)
+    # A power iteration reads params alone, which all devices share.
+    learner = alternate(losses, spread={spectral_normalization.COLLECTION: "replicated"})
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         return learner.init(_initial_variables(game, rng.purpose(key, "params"), batch, penalty))

@@ -29,17 +29,19 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
 from library import phases, rng, trees
 from library.config import ConfigError, check_choice
-from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair, recorded_outputs
+from library.task import Batch, Learner, Metrics, Task, TrainState, pair, recorded_outputs
 
 # The running averages of the codes' moments forget half of a value in 69 steps.
 CODE_MOMENTUM = 0.99
+# Each device moves them by the codes of its part.
+SPREAD = {"code_statistics": "averaged"}
 # Ng 2011, section 3: a small value close to zero, say 0.05.
 SPARSITY_TARGET = 0.05
 
 
 def autoencoding(
     model: nn.Module,
-    minimize: Callable[[Loss], Learner],
+    minimize: Callable[..., Learner],
     *,
     loss: Literal["cross_entropy", "squared_error"] = "cross_entropy",
     objective: Literal["reconstruction", "layerwise"] = "reconstruction",
@@ -176,7 +178,7 @@ def autoencoding(
         state: TrainState, batch: Batch, key: PRNGKeyArray
     ) -> tuple[TrainState, Metrics]:
         layer = phases.current(state.step, first)
-        one = minimize(functools.partial(training_loss, layer=layer))
+        one = minimize(functools.partial(training_loss, layer=layer), spread=SPREAD)
         moved, metrics = one.update(state, batch, key)
         return _moved_in(model, layer, state, moved), metrics
 
@@ -193,7 +195,7 @@ def autoencoding(
         denoised, _ = reconstruction(params, batch, noisy, weight)
         return {**metrics, "denoised_error": denoised["squared_error"]}
 
-    learner = minimize(training_loss)
+    learner = minimize(training_loss, spread=SPREAD)
     return Task(init, greedy_update if first else learner.update, evaluate, outputs)
 
 

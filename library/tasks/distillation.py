@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from library import rng
 from library.config import ConfigError, check_choice
-from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
+from library.task import Batch, Learner, Metrics, Task, TrainState, pair
 from library.tasks.classification import classification
 
 TEACHER = "teacher"
@@ -32,7 +32,7 @@ _TEMPERATURE = 4.0
 
 def distillation(
     model: nn.Module,
-    minimize: Callable[[Loss], Learner],
+    minimize: Callable[..., Learner],
     *,
     num_classes: int,
     teacher: str,
@@ -55,8 +55,9 @@ def distillation(
     Metrics of training: loss, divergence (the first term without its weight), cross_entropy with
     the labels (without smoothing), accuracy, and agreement with the teacher's class, each of the
     logits that learn from it. Evaluation and outputs are those of `classification`. The teacher's
-    params are kept in the variables "teacher": they are part of the checkpoints, so its workdir
-    need not outlive the first start, except for programs that build the task anew.
+    params are kept in the variables "teacher", which nothing moves: they are part of the
+    checkpoints, so its workdir need not outlive the first start, except for programs that build the
+    task anew.
 
     Args:
       model: `(image (b, h, w, c), train) -> logits (b, num_classes)`.
@@ -118,7 +119,7 @@ def distillation(
         }
         return metrics, {**variables, **moved}
 
-    learner = minimize(objective)
+    learner = minimize(objective, spread={TEACHER: "constant"})
 
     def alone(call: Callable) -> Callable:
         def run(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Any:

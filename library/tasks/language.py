@@ -17,12 +17,12 @@ from library import rng
 from library.config import ConfigError
 from library.decoding import sample
 from library.layers.vocabulary_loss import cross_entropy
-from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, where_present
+from library.task import Batch, Learner, Metrics, Task, TrainState, where_present
 
 
 def language(
     model: nn.Module,
-    minimize: Callable[[Loss], Learner],
+    minimize: Callable[..., Learner],
     *,
     vocab_size: int,
     num_examples: int,
@@ -111,7 +111,7 @@ def language(
         hidden, _ = _hidden(model, weights, batch)
         return _metrics(model, weights, batch, hidden, vocab_size, chunk)
 
-    learner = minimize(objective)
+    learner = minimize(objective, spread={"carry": "whole"})
     return Task(init, learner.update, evaluate, _outputs(model))
 
 

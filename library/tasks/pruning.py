@@ -24,7 +24,7 @@ MASKS = "masks"
 
 def pruning(
     model: nn.Module,
-    minimize: Callable[[Loss], Learner],
+    minimize: Callable[..., Learner],
     *,
     num_classes: int,
     num_examples: int,
@@ -93,7 +93,8 @@ def pruning(
     prune = _pruner(start, gap, targets, scope)
 
     def masked_minimize(loss: Loss) -> Learner:
-        learner = minimize(_with_masks(loss))
+        # All devices find the same masks, for they see the same params.
+        learner = minimize(_with_masks(loss), spread={MASKS: "replicated"})
 
         def init(variables: PyTree) -> TrainState:
             return learner.init(

@@ -446,7 +446,10 @@ def step(
     """
     key = rng.at_step(rng.purpose(constants["key"], "train"), carry.state.step)
     batch = train_input(plan, batch, constants, key)
-    state, measured = plan.task.update(carry.state, batch, key)
+    stops = plan.recipe.on_nonfinite == "stop"
+    ended = jnp.any(carry.broken)
+    given = {**batch, task.HALTED: ended} if stops else batch
+    state, measured = plan.task.update(carry.state, given, key)
     metrics = {k: _pair(v) for k, v in measured.items() if k != "nonfinite"}
     flags = _flags(measured)
     failed = jnp.any(flags)
@@ -458,14 +461,19 @@ def step(
         "examples": carry.skipped["examples"] + absent,
     }
     totals = task.select(failed, carry.totals, trees.add(carry.totals, metrics))
-    moved = Carry(state, totals, skipped, carry.broken)
-    if plan.recipe.on_nonfinite == "stop":
-        # The first such step freezes everything, so that whenever the host looks, the state is
-        # the one before it.
-        stays = failed | jnp.any(carry.broken)
-        flagged = carry._replace(broken=jnp.where(jnp.any(carry.broken), carry.broken, flags))
-        moved = task.select(stays, flagged, moved)
-    return moved, moved.state.step + 0
+    if not stops:
+        return Carry(state, totals, skipped, carry.broken), state.step + 0
+    # The first such step freezes everything, so that whenever the host looks, the state is the one
+    # before it.
+    stays = failed | ended
+    if "nonfinite" in measured:
+        # The update has left the rest as it was; to select here would keep two states.
+        state = state.replace(step=jnp.where(stays, carry.state.step, state.step))
+    else:
+        state = task.select(stays, carry.state, state)
+    totals, skipped = task.select(stays, (carry.totals, carry.skipped), (totals, skipped))
+    broken = jnp.where(ended, carry.broken, flags)
+    return Carry(state, totals, skipped, broken), state.step + 0
 
 
 def steps(

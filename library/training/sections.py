@@ -203,13 +203,15 @@ class Recipe:
       parallel: see `Parallel`.
       ema: decay, every, warmup of running averages, evaluated beside the raw params, or in place
         of them.
-      accumulate: parts each batch is run in.
+      accumulate: parts each batch is run in, one after the other. Gradients are those of the whole
+        batch, but for BatchNorm, which normalizes each part by its own statistics.
       steps_per_call: steps that the device makes at each call of the compiled step, at the most; a
         call ends where a row, an evaluation or a save is due. For models so small that calling
         takes longer than computing, with `dataset.cache="device"`. The results are the same bits,
         but for convolutions on CPU: XLA rounds them otherwise inside a loop, and takes several
         times as long.
-      on_nonfinite: "stop" at a step that is not finite, or "skip" and count it.
+      on_nonfinite: "stop" at a step that is not finite, or "skip" and count it; schedules count it,
+        too.
       init_from: see `InitFrom`.
       reported: see `Reported`.
       log_every: a duration.

@@ -270,3 +270,12 @@ def test_runs_of_one_and_of_two_processes_are_timed():
     found = scale.processes(Budget(12, 1), "configs/digits/cnn.py")
     expected = found["two processes ms"] / found["one process ms"]
     assert found["two over one"] == pytest.approx(expected)
+
+
+@pytest.mark.full
+def test_a_step_that_is_decided_on_needs_no_second_state():
+    figures = training.finite(hidden=(128,) * 9)
+    ratios = {k: v for k, v in figures.items() if k.endswith("/plain") and k.startswith("clipped")}
+    assert len(ratios) == 8
+    for where, found in ratios.items():
+        assert found < 1.1, where

@@ -1,5 +1,7 @@
 """A student's loss by hand, and that its teacher stays as it is."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +47,7 @@ def teaching(folder, output):
 def build(model=None, **options):
     return distillation(
         model or Linear(),
-        lambda loss: minimize(loss, optimizer=optax.sgd(0.1)),
+        functools.partial(minimize, optimizer=optax.sgd(0.1)),
         num_classes=3,
         teacher="big",
         teaching=teaching,
