@@ -14,7 +14,7 @@ from rich.console import Console
 
 from library.data import sources
 from library.summaries import summarize
-from library.training import loop
+from library.training import loop, stepping
 from library.training.clock import Clock
 from library.training.feed import Feed
 from library.training.recipe import Plan, make_plan
@@ -105,7 +105,7 @@ class Steps(NamedTuple):
     """
 
     sums: list[dict[str, Any]]
-    carry: loop.Carry
+    carry: stepping.Carry
     update: Any
 
     @property
@@ -122,9 +122,9 @@ def take_steps(plan: Plan, count: int, omit: int | None = None) -> Steps:
       omit: a step, counted from 1, that is counted but not taken.
     """
     feed = Feed(plan)
-    carry = loop.initial_carry(plan, feed)
+    carry = stepping.initial_carry(plan, feed)
     zeros = jax.device_get(carry.totals)
-    update = plan.strategy.update(functools.partial(loop.step, plan), carry)
+    update = plan.strategy.update(functools.partial(stepping.step, plan), carry)
     batches, sums = feed.train(0), []
     for step in range(1, count + 1):
         batch = next(batches)

@@ -20,6 +20,7 @@ from rich.console import Console
 from experiments.measurements.timing import Budget, Step, pairs, seconds_each
 from library import finite as finite_moves
 from library.training import loop as training_loop
+from library.training import stepping
 from library.training.clock import Clock
 from library.training.feed import Feed
 from library.training.logger import read_rows
@@ -185,8 +186,8 @@ def _fed_step(plan: Plan) -> Step:
 
 def _compiled(plan: Plan) -> tuple[Feed, Callable, Any]:
     feed = Feed(plan)
-    carry = training_loop.initial_carry(plan, feed)
-    update = plan.strategy.update(functools.partial(training_loop.step, plan), carry)
+    carry = stepping.initial_carry(plan, feed)
+    update = plan.strategy.update(functools.partial(stepping.step, plan), carry)
     return feed, update, carry
 
 
@@ -231,7 +232,7 @@ def _first_step(config: str, cache: str) -> dict[str, float]:
 def _flops(plan: Plan) -> float:
     feed, _, carry = _compiled(plan)
     batch = next(feed.train(0))
-    compiled = jax.jit(functools.partial(training_loop.step, plan))
+    compiled = jax.jit(functools.partial(stepping.step, plan))
     return compiled.lower(carry, batch, feed.constants).compile().cost_analysis()["flops"]
 
 

@@ -5,32 +5,39 @@ import dataclasses
 import functools
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 from rich.console import Console
 from rich.markup import escape
 
-from library import config, rng, task, trees
-from library.evaluation.context import pausing
+from library import config, task, trees
 from library.parallel.watchdog import STEP, WATCHDOG
 from library.reporting import notation, runs
 from library.summaries import summarize
-from library.task import Metrics, TrainState
-from library.training import artifacts, calls, fine_tuning, preemption, skipped
+from library.task import TrainState
+from library.training import (
+    artifacts,
+    calls,
+    evaluating,
+    fine_tuning,
+    preemption,
+    skipped,
+    stepping,
+)
 from library.training.checkpoints import CheckpointError, Checkpoints
 from library.training.clock import Clock
+from library.training.evaluating import Evaluation
 from library.training.feed import Feed
 from library.training.logger import Logger
 from library.training.profiling import Profiler, Span
 from library.training.progress import Display, Pace, Timing
-from library.training.recipe import Plan, initial_state, train_input
-from library.training.sections import Checkpointing, Recipe, Reported, evaluator
+from library.training.recipe import Plan
+from library.training.sections import Checkpointing, Recipe, Reported
+from library.training.stepping import Carry
 from library.training.tracking import Tracker
 
 
@@ -40,36 +47,6 @@ class NonFiniteError(RuntimeError):
 
 class Preempted(Exception):  # noqa: N818 - the run was asked to stop, and has; nothing failed
     """The run was asked to stop; its state is saved."""
-
-
-class Carry(NamedTuple):
-    """What the compiled step hands to the next one.
-
-    Attributes:
-      state: the task's.
-      totals: metrics summed since the last logged step.
-      skipped: steps that were not finite, and examples that did not decode, since the start.
-      broken: flags of `task.nonfinite_names`, once a step that stops the run has come.
-    """
-
-    state: TrainState
-    totals: Metrics
-    skipped: Mapping[str, jax.Array]
-    broken: jax.Array
-
-
-class Evaluation(NamedTuple):
-    """An evaluator of the run: after how many steps it measures what, and of which params.
-
-    Attributes:
-      every: steps.
-      measure: the evaluator.
-      raw: whether the params are measured; running averages are wherever there are any.
-    """
-
-    every: int
-    measure: Callable[[TrainState], Mapping[str, Any]]
-    raw: bool
 
 
 def train(
@@ -104,9 +81,9 @@ def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
     profiler = Profiler(traced, workdir)
     run = _Run(plan, workdir, feed, checkpoints, clock, console, profiler, stop_asked)
     with clock.phase("compile"):
-        carry = initial_carry(plan, feed)
+        carry = stepping.initial_carry(plan, feed)
     with clock.phase("checkpoint"):
-        restored = checkpoints.restore(_saved(carry))
+        restored = checkpoints.restore(stepping.saved(carry))
     start = 0
     if restored:
         carry, start = carry._replace(**restored.carry), restored.step
@@ -166,7 +143,7 @@ class _Run:
         self.took: dict[str, float] = {}
         self.pace: Pace | None = None
         self.startup: float | None = None
-        self.evaluations = evaluations(plan, feed, warn=self._warn, pause=self._pause)
+        self.evaluations = evaluating.evaluations(plan, feed, warn=self._warn, pause=self._pause)
 
     def recall(self, progress: Mapping[str, Any]) -> None:
         """Takes up what a checkpoint holds beside the carry; its warnings come first."""
@@ -200,7 +177,8 @@ class _Run:
         """Makes the steps that are left; returns how often the step was compiled."""
         plan, clock, carry = self.plan, self.clock, self.carry
         several = plan.recipe.steps_per_call > 1
-        update = plan.strategy.update(functools.partial(steps if several else step, plan), carry)
+        compiled = functools.partial(stepping.steps if several else stepping.step, plan)
+        update = plan.strategy.update(compiled, carry)
         batches = self.feed.train(start, self._calls(start) if several else None)
         in_flight, reached = deque(), start
         # Without compilation every operation may bring its constants from the host.
@@ -333,7 +311,7 @@ class _Run:
         before = self.clock.read().get("evaluate", 0.0)
         with self.clock.phase("evaluate"):
             self._pause()
-            found = measured(name, evaluation, state)
+            found = evaluating.measured(name, evaluation, state)
             arrays = {k: v for k, v in found.items() if np.ndim(v)}
             self.arrays |= artifacts.keep_samples(arrays, done, self.workdir, self._warn)
         self.evaluated.add(name)
@@ -359,7 +337,7 @@ class _Run:
         self.feed.tell(self._warn)
         with self.clock.phase("checkpoint"):
             self.log.sync()
-            self.checkpoints.save(done, _saved(carry), self._progress(self.due), best=best)
+            self.checkpoints.save(done, stepping.saved(carry), self._progress(self.due), best=best)
 
     def _progress(self, due: bool) -> dict[str, Any]:
         # It is written while the run goes on, and may warn of more.
@@ -383,7 +361,7 @@ class _Run:
         named = [n for n, flag in zip(names, broken) if flag] if len(names) == len(broken) else []
         shown = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
         if good:
-            self.checkpoints.save(good, _saved(carry), self._progress(False), best=False)
+            self.checkpoints.save(good, stepping.saved(carry), self._progress(False), best=False)
         self.close()
         saved = f"; the state after step {good} is saved" if good else ""
         raise NonFiniteError(
@@ -434,138 +412,6 @@ class _Run:
         with self.clock.phase("checkpoint"):
             self.checkpoints.close()
         self.log.close()
-
-
-def step(
-    plan: Plan, carry: Carry, batch: Mapping[str, jax.Array], constants: PyTree
-) -> tuple[Carry, jax.Array]:
-    """Runs one training step on the device: input, the task's update, the sums of metrics.
-
-    Returns:
-      The new carry, and a scalar that is ready when the step is done.
-    """
-    key = rng.at_step(rng.purpose(constants["key"], "train"), carry.state.step)
-    batch = train_input(plan, batch, constants, key)
-    stops = plan.recipe.on_nonfinite == "stop"
-    ended = jnp.any(carry.broken)
-    given = {**batch, task.HALTED: ended} if stops else batch
-    state, measured = plan.task.update(carry.state, given, key)
-    metrics = {k: _pair(v) for k, v in measured.items() if k != "nonfinite"}
-    flags = _flags(measured)
-    failed = jnp.any(flags)
-    absent = jnp.sum(1 - batch["mask"]).astype(jnp.int32)
-    if plan.strategy.axis_name is not None:
-        absent = jax.lax.psum(absent, plan.strategy.axis_name)
-    skipped = {
-        "steps": carry.skipped["steps"] + failed.astype(jnp.int32),
-        "examples": carry.skipped["examples"] + absent,
-    }
-    totals = task.select(failed, carry.totals, trees.add(carry.totals, metrics))
-    if not stops:
-        return Carry(state, totals, skipped, carry.broken), state.step + 0
-    # The first such step freezes everything, so that whenever the host looks, the state is the one
-    # before it.
-    stays = failed | ended
-    if "nonfinite" in measured:
-        # The update has left the rest as it was; to select here would keep two states.
-        state = state.replace(step=jnp.where(stays, carry.state.step, state.step))
-    else:
-        state = task.select(stays, carry.state, state)
-    totals, skipped = task.select(stays, (carry.totals, carry.skipped), (totals, skipped))
-    broken = jnp.where(ended, carry.broken, flags)
-    return Carry(state, totals, skipped, broken), state.step + 0
-
-
-def steps(
-    plan: Plan, carry: Carry, batches: Mapping[str, jax.Array], constants: PyTree
-) -> tuple[Carry, jax.Array]:
-    """Runs the steps of one call on the device, see `Feed.train` for its batches."""
-
-    def one(place, carry):
-        return step(plan, carry, {k: x[place] for k, x in batches.items()}, constants)[0]
-
-    # How many there are is no part of the program, so that all calls are of one.
-    count = jnp.sum(batches["mask"][:, 0] > 0)
-    carry = jax.lax.fori_loop(0, count, one, carry)
-    return carry, carry.state.step + 0
-
-
-def initial_carry(plan: Plan, feed: Feed) -> Carry:
-    """Makes the carry of step 0: the state born sharded, and the sums beside it everywhere."""
-    initialise = functools.partial(initial_state, plan)
-    state = plan.strategy.init(initialise, feed.first, feed.constants)
-    return Carry(state, *plan.strategy.replicate(_zeros(plan)))
-
-
-def carry_like(plan: Plan) -> Carry:
-    """Returns the shapes of a plan's carry."""
-    around = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), _zeros(plan))
-    return Carry(plan.state, *around)
-
-
-def _zeros(plan: Plan) -> tuple[Any, Any, Any]:
-    zeros = {k: [np.zeros(x.shape, np.float32) for x in v] for k, v in plan.metrics.items()}
-    flags = zeros.pop("nonfinite", [np.zeros(1)])[0]
-    skipped = {"steps": np.int32(0), "examples": np.int32(0)}
-    totals = {name: tuple(pair) for name, pair in zeros.items()}
-    return totals, skipped, flags > 0
-
-
-def _flags(measured: Metrics) -> jax.Array:
-    if "nonfinite" in measured:
-        return measured["nonfinite"][0] > 0
-    sums = [jnp.all(jnp.isfinite(total)) for total, _ in measured.values()]
-    return ~jnp.all(jnp.stack(sums))[None]
-
-
-def _pair(pair: tuple[Any, Any]) -> tuple[jax.Array, jax.Array]:
-    return tuple(jnp.asarray(value, jnp.float32) for value in pair)
-
-
-def _saved(carry: Carry) -> dict[str, PyTree]:
-    return {"state": carry.state, "totals": carry.totals, "skipped": carry.skipped}
-
-
-def evaluations(
-    plan: Plan,
-    feed: Feed,
-    warn: Callable[[str], None] = print,
-    pause: Callable[[], None] = lambda: None,
-) -> dict[str, Evaluation]:
-    """Builds the evaluators that a config names, with their intervals in steps.
-
-    Args:
-      plan: the run.
-      feed: its data.
-      warn: shows a line to whoever watches the run.
-      pause: called before each of their batches; what it raises ends the evaluation.
-    """
-    context, built = pausing(feed.context(warn=warn), pause), {}
-    for name, spec in plan.recipe.evaluate.items():
-        entry = evaluator(name, spec)
-        measure = config.build(entry.spec, "library.evaluation", "evaluator", context=context)
-        measure = _telling(feed, measure, warn)
-        built[name] = Evaluation(plan.steps(entry.every), measure, entry.ema != "only")
-    return built
-
-
-def _telling(feed: Feed, measure: Callable, warn: Callable[[str], None]) -> Callable:
-    """Has an evaluator warn of what it could not read; its numbers are of the other examples."""
-
-    def run(state: TrainState) -> Mapping[str, Any]:
-        found = measure(state)
-        feed.tell(warn)
-        return found
-
-    return run
-
-
-def measured(name: str, evaluation: Evaluation, state: TrainState) -> dict[str, Any]:
-    """Evaluates a state, and beside it, or alone, its running averages where it has them."""
-    found = {name: evaluation.measure(state)} if evaluation.raw else {}
-    if state.ema is not None:
-        found[f"{name}_ema"] = evaluation.measure(task.averaged(state))
-    return {f"{n}/{k}": v for n, values in found.items() for k, v in values.items()}
 
 
 def _judged(recipe: Recipe, checkpointing: Checkpointing) -> list[Any]:

@@ -15,7 +15,7 @@ from library import costs
 from library.data import on_device
 from library.parallel.chips import Chip
 from library.parallel.collectives import Collective, collectives
-from library.training import loop
+from library.training import stepping
 from library.training.recipe import Plan
 
 
@@ -112,12 +112,12 @@ def _described(plan: Plan) -> tuple[tuple[Any, Any, Any], Any]:
         whole = on_device.specification(example, count)
         resident = {k: v for k, v in whole.items() if k not in ("index", "row")}
         batch = {k: batch[k] for k in ("index", "row", "mask")}
-    carry = loop.carry_like(plan)
+    carry = stepping.carry_like(plan)
     key = jax.eval_shape(lambda: jax.random.key(0))
     rest = (carry._replace(state=None), {"key": key, "resident": resident})
     state, batch, (around, constants) = plan.strategy.describe(carry.state, batch, rest)
     carry = around._replace(state=state)
-    update = plan.strategy.update(functools.partial(loop.step, plan), carry)
+    update = plan.strategy.update(functools.partial(stepping.step, plan), carry)
     return (carry, batch, constants), update
 
 

@@ -23,6 +23,7 @@ from library.training import (
     data,
     data_record,
     environment,
+    evaluating,
     fine_tuning,
     loop,
     ownership,
@@ -217,12 +218,12 @@ def evaluate(
     # What an evaluation before this one could not read may be there again.
     listed.unlink(missing_ok=True)
     trained = restore(values, workdir, which=which, listed=listed)
-    evaluations = loop.evaluations(trained.plan, trained.feed)
+    evaluations = evaluating.evaluations(trained.plan, trained.feed)
     if not evaluations:
         raise ConfigError(f"the config of {workdir} names no evaluators")
     found = {}
     for name, evaluation in evaluations.items():
-        found |= loop.measured(name, evaluation, trained.state)
+        found |= evaluating.measured(name, evaluation, trained.state)
     return trained.step, {k: float(v) for k, v in found.items() if not np.ndim(v)}
 
 

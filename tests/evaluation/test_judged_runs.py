@@ -7,7 +7,7 @@ import pytest
 from library.config import ConfigError
 from library.evaluation.frechet import frechet_classifier_distance
 from library.evaluation.precision_recall import precision_recall
-from library.training import loop
+from library.training import stepping
 from library.training.feed import Feed
 from library.training.logger import read_rows
 from library.training.recipe import make_plan
@@ -74,7 +74,7 @@ def test_the_data_are_like_themselves_whatever_the_config_normalizes_by(judge, n
         return feed.context().normalize(image)
 
     context = feed.context()._replace(task=plan.task._replace(outputs={"sample": sample}))
-    state = loop.initial_carry(plan, feed).state
+    state = stepping.initial_carry(plan, feed).state
     options = dict(classifier=judge, num=21, batch_size=8)
     assert frechet_classifier_distance(context, **options)(state)[DISTANCE] < 1e-6
     found = precision_recall(context, **options)(state)

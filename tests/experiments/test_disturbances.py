@@ -117,7 +117,7 @@ def test_a_signal_in_an_evaluation_stops_all_processes_there(
     launch, tmp_path, undisturbed_two, rank
 ):
     given = (f"--workdir={tmp_path}/run", *HOST)
-    strike = ("library.training.loop:measured", 1, 0, "SIGTERM")
+    strike = ("library.training.evaluating:measured", 1, 0, "SIGTERM")
     ended = launch(*given, flags=TWO, strike=strike, struck=rank).ended()
     assert ended.code == 75, ended
     # The evaluation of step 20 is left for later, or the signal came through after its end.

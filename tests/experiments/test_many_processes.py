@@ -77,7 +77,7 @@ def test_a_signal_to_one_process_stops_all_and_loses_nothing(launch, tmp_path, u
         ("library.training.loop:_Run._at", 23, 0),
         ("library.training.checkpoints:Checkpoints.save", 2, 0),
         ("library.training.checkpoints:Checkpoints.save", 2, 0.02),
-        ("library.training.loop:measured", 2, 0),
+        ("library.training.evaluating:measured", 2, 0),
     ],
 )
 def test_a_process_that_is_killed_ends_the_others(launch, tmp_path, undisturbed, rank, moment):

@@ -19,14 +19,14 @@ from tests.trust import AS_IF_LEFT_ALONE, RESUMED
 KILLED = -signal.SIGKILL
 # Where a run is struck, as strike.py takes it: the function, its call, and a delay.
 MOMENTS = {
-    "compiling": ("library.training.loop:step", 1, 0),
+    "compiling": ("library.training.stepping:step", 1, 0),
     "training": ("library.training.logger:Logger.write", 7, 0),
     "saving": ("library.training.checkpoints:Checkpoints.save", 2, 0.02),
     "evaluating": ("library.evaluation.metrics:summarize", 3, 0),
 }
 MORE_MOMENTS = {
-    "initialising": ("library.training.loop:initial_carry", 1, 0),
-    "compiling, in XLA": ("library.training.loop:step", 1, 0.4),
+    "initialising": ("library.training.stepping:initial_carry", 1, 0),
+    "compiling, in XLA": ("library.training.stepping:step", 1, 0.4),
     "the first step": ("library.training.loop:_Run._at", 1, 0),
     "a step that is not logged": ("library.training.loop:_Run._at", 23, 0),
     "before a row": ("library.training.logger:Logger.write", 3, 0),
@@ -37,7 +37,7 @@ MORE_MOMENTS = {
     "a save, done": ("library.training.checkpoints:Checkpoints.save", 3, 0.3),
     "before a checksum": ("library.training.checkpoints:_sign", 2, 0),
     "between the raw and the averaged params": ("library.evaluation.metrics:summarize", 2, 0),
-    "before an evaluation": ("library.training.loop:measured", 2, 0),
+    "before an evaluation": ("library.training.evaluating:measured", 2, 0),
     "the last save": ("library.training.checkpoints:Checkpoints.save", 4, 0.02),
     "the last pictures": ("library.training.artifacts:write", 1, 0),
     "before the summary": ("library.training.session:write_json", 1, 0),

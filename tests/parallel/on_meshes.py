@@ -18,7 +18,7 @@ import pytest
 
 from library.parallel import processes
 from library.summaries import summarize
-from library.training import loop
+from library.training import evaluating, stepping
 from library.training.feed import Feed
 from library.training.recipe import make_plan
 from tests import families, tiny
@@ -60,8 +60,8 @@ def seen(
         plan = make_plan(tiny.config(**changes, parallel=parallel), devices=list(devices))
         feed = Feed(plan)
         carry, losses = _trained(plan, feed)
-        evaluation = loop.evaluations(plan, feed)["test"]
-        found = loop.measured("test", evaluation, carry.state)
+        evaluation = evaluating.evaluations(plan, feed)["test"]
+        found = evaluating.measured("test", evaluation, carry.state)
         return {
             "losses": losses,
             "evaluated": [np.asarray(found[name]).tolist() for name in sorted(found)],
@@ -72,9 +72,9 @@ def seen(
 
 def _trained(plan, feed):
     several = plan.recipe.steps_per_call > 1
-    carry = loop.initial_carry(plan, feed)
+    carry = stepping.initial_carry(plan, feed)
     zeros, losses = jax.device_get(carry.totals), []
-    run = functools.partial(loop.steps if several else loop.step, plan)
+    run = functools.partial(stepping.steps if several else stepping.step, plan)
     update = plan.strategy.update(run, carry)
     batches = feed.train(0, CALLS if several else None)
     for _ in CALLS if several else range(CALLS[-1]):

@@ -9,7 +9,7 @@ from library.config import ConfigError
 from library.parallel.sharding import bytes_per_device
 from library.parallel.strategies import make_strategy
 from library.summaries import summarize
-from library.training import loop
+from library.training import stepping
 from library.training.feed import Feed
 from tests import tiny
 
@@ -102,9 +102,9 @@ def test_rules_of_the_config_place_params():
 def test_the_carry_is_donated_and_keeps_its_place():
     plan = on_mesh((1, 8, 1), optimizer=ADAM)
     feed = Feed(plan)
-    carry = loop.initial_carry(plan, feed)
+    carry = stepping.initial_carry(plan, feed)
     places = [x.sharding for x in jax.tree.leaves(carry)]
-    update = plan.strategy.update(lambda *a: loop.step(plan, *a), carry)
+    update = plan.strategy.update(lambda *a: stepping.step(plan, *a), carry)
     moved, _ = update(carry, next(feed.train(0)), feed.constants)
     assert all(x.is_deleted() for x in jax.tree.leaves(carry.state.params))
     for place, leaf in zip(places, jax.tree.leaves(moved)):
@@ -160,7 +160,7 @@ def first_activations():
     """Returns what the first norm of the first step sees, (16, 8, 8, 4), computed in float64."""
     plan = tiny.plan_on(1, model=tiny.CONV)
     feed = Feed(plan)
-    kernel = np.asarray(loop.initial_carry(plan, feed).state.params["stage1_conv1"]["kernel"])
+    kernel = np.asarray(stepping.initial_carry(plan, feed).state.params["stage1_conv1"]["kernel"])
     image = (np.asarray(feed.first["image"], np.float64) / 255 - 0.4) / 0.25
     padded = np.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)))
     patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))

@@ -19,7 +19,7 @@ from library.optimizers import make_optimizer
 from library.task import Average, minimize
 from library.tasks import autoencoding as module
 from library.tasks.autoencoding import autoencoding
-from library.training import checkpoints, fine_tuning, loop
+from library.training import checkpoints, evaluating, fine_tuning, stepping
 from library.training.feed import Feed
 from tests import tiny
 
@@ -470,12 +470,12 @@ def test_fine_tuning_begins_where_the_layers_end(monkeypatch, tmp_path):
     ended = tiny.run(layers, tmp_path)["metrics"]
     whole = tiny.plan_on(1, **STACK, task=dict(name="autoencoding"), optimizer=adam)
     feed, shown = Feed(whole), io.StringIO()
-    fresh = loop.initial_carry(whole, feed).state
+    fresh = stepping.initial_carry(whole, feed).state
     spec = dict(workdir=str(tmp_path))
     state = fine_tuning.initialise(spec, fresh, Console(file=shown, soft_wrap=True))
     # Kernels and biases of two layers and their mirrors, and the two moments of the codes.
     assert shown.getvalue().splitlines() == [f"started from {tmp_path}: 10 of 10 leaves"]
-    measure = loop.evaluations(whole, feed)["test"].measure
+    measure = evaluating.evaluations(whole, feed)["test"].measure
     begins = measure(state)["squared_error"]
     assert begins == pytest.approx(ended["test/squared_error"], rel=1e-6)
     assert begins < 0.99 * measure(fresh)["squared_error"]

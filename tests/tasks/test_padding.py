@@ -7,7 +7,7 @@ import pytest
 from library import config, rng
 from library.data import on_device
 from library.task import pair, where_present, without_padding
-from library.training import loop, recipe
+from library.training import recipe, stepping
 from library.training.feed import Feed
 from tests import families, tiny
 
@@ -67,7 +67,7 @@ def assert_same(ours, theirs):
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_step_is_the_same(name, monkeypatch):
     plan, feed = opened(name, monkeypatch)
-    state, key = loop.initial_carry(plan, feed).state, rng.root(0)
+    state, key = stepping.initial_carry(plan, feed).state, rng.root(0)
     batch = recipe.train_input(plan, next(feed.train(0)), feed.constants, key)
     update = jax.jit(plan.task.update)
     ours, theirs = (update(state, holding(batch, value), key) for value in (np.nan, 0.0))
@@ -81,7 +81,7 @@ def test_a_step_is_the_same(name, monkeypatch):
 def test_an_evaluation_is_the_same(name, monkeypatch):
     family, spec = EVALUATED[name]
     plan, feed = opened(family, monkeypatch)
-    state = families.stirred(jax.device_get(loop.initial_carry(plan, feed).state))
+    state = families.stirred(jax.device_get(stepping.initial_carry(plan, feed).state))
 
     def measured(value):
         def batches(split, size):

@@ -7,7 +7,7 @@ import pytest
 
 from library import rng
 from library.config import ConfigError
-from library.training import attacking, classifier, explaining, loop, predictions
+from library.training import attacking, classifier, explaining, predictions, stepping
 from library.training.attacking import Attack
 from library.training.explaining_maps import DEFAULT, METHODS
 from library.training.feed import Feed
@@ -19,7 +19,9 @@ from tests import families, tiny
 def trained(**changes):
     plan = tiny.plan_on(1, **changes)
     feed = Feed(plan)
-    state = plan.strategy.init(lambda x: x, jax.device_get(loop.initial_carry(plan, feed).state))
+    state = plan.strategy.init(
+        lambda x: x, jax.device_get(stepping.initial_carry(plan, feed).state)
+    )
     # Heads that start at zero would leave nothing to explain.
     params = jax.tree.map(
         lambda p: p + 0.1 * jnp.sin(jnp.arange(p.size).reshape(p.shape)), state.params

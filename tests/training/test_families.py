@@ -6,7 +6,7 @@ import pytest
 
 from library import trees
 from library.summaries import summarize
-from library.training import generation, loop
+from library.training import generation, loop, stepping
 from library.training.feed import Feed
 from library.training.logger import read_rows
 from library.training.recipe import make_plan
@@ -91,7 +91,7 @@ def test_a_run_cut_short_ends_with_the_same_bits_and_the_same_samples(
 def made(family, devices, seed=0, label=None, **changes):
     plan = make_plan(families.config(family, **changes), devices=devices)
     feed = Feed(plan)
-    state = families.stirred(jax.device_get(loop.initial_carry(plan, feed).state))
+    state = families.stirred(jax.device_get(stepping.initial_carry(plan, feed).state))
     request = generation.Request(num=5, seed=seed)
     trained = Trained(plan, feed, 0, plan.strategy.init(lambda x: x, state))
     if "generate" in plan.task.outputs:

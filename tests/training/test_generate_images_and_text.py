@@ -8,7 +8,7 @@ from PIL import Image
 from library.config import ConfigError
 from library.evaluation import samples
 from library.reporting import made, mosaic
-from library.training import generation, loop, restoring
+from library.training import generation, restoring, stepping
 from library.training.feed import Feed
 from library.training.recipe import make_plan
 from library.training.session import Trained
@@ -23,7 +23,9 @@ def data(monkeypatch):
 def trained(family, **changes):
     plan = make_plan(families.config(family, **changes), devices=jax.devices()[:1])
     feed = Feed(plan)
-    state = plan.strategy.init(lambda x: x, jax.device_get(loop.initial_carry(plan, feed).state))
+    state = plan.strategy.init(
+        lambda x: x, jax.device_get(stepping.initial_carry(plan, feed).state)
+    )
     return Trained(plan, feed, 0, state)
 
 

@@ -15,7 +15,7 @@ import pytest
 from library import trees
 from library.data import pipeline, sources
 from library.summaries import summarize
-from library.training import checkpoints, loop, preemption
+from library.training import checkpoints, evaluating, loop, preemption
 from library.training.feed import Feed
 from library.training.logger import read_rows
 from tests import tiny
@@ -377,7 +377,7 @@ def test_a_run_that_only_lacks_its_summary_trains_no_more(tmp_path):
 
 def test_the_best_is_kept_wherever_it_was_measured(tmp_path, monkeypatch):
     found = iter([0.5, 0.7, float("nan"), 0.6, 0.9, 0.8])
-    monkeypatch.setattr(loop, "measured", lambda *a: {"test/accuracy": next(found)})
+    monkeypatch.setattr(evaluating, "measured", lambda *a: {"test/accuracy": next(found)})
     plan = tiny.plan_on(
         1,
         evaluate=dict(test=dict(kind="metrics", every="2 steps")),
@@ -392,7 +392,7 @@ def test_the_best_is_kept_wherever_it_was_measured(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("metric", "step"), [("test/accuracy", 6), ("test/loss", 4)])
 def test_which_is_the_best_follows_from_the_metric(tmp_path, monkeypatch, metric, step):
     found = iter([float("nan"), 0.5, 0.7, 0.6, 0.5, 0.6])
-    monkeypatch.setattr(loop, "measured", lambda *a: {metric: next(found)})
+    monkeypatch.setattr(evaluating, "measured", lambda *a: {metric: next(found)})
     plan = tiny.plan_on(
         1,
         evaluate=dict(test=dict(kind="metrics", every="2 steps")),

@@ -10,7 +10,7 @@ from PIL import Image
 from library.config import ConfigError
 from library.data import sources
 from library.evaluation.context import collected
-from library.training import loop, predictions
+from library.training import evaluating, predictions, stepping
 from library.training.feed import Feed
 from library.training.recipe import make_plan, open_split
 from library.training.session import Trained
@@ -90,7 +90,7 @@ def evaluated():
         patch.setattr(sources, "open_source", lambda name, split, **options: DATA[name, split])
         plan = make_plan(config(), devices=jax.devices()[:2])
         feed = Feed(plan)
-        state = loop.initial_carry(plan, feed).state
+        state = stepping.initial_carry(plan, feed).state
         context = feed.context()
 
         def seen(state, batch, key):
@@ -101,8 +101,8 @@ def evaluated():
         splits = ("test", "v2", "large", "real")
         arrays = {name: collected(collect, state, context.batches(name, None)) for name in splits}
         measured = {}
-        for name, evaluation in loop.evaluations(plan, feed).items():
-            measured |= loop.measured(name, evaluation, state)
+        for name, evaluation in evaluating.evaluations(plan, feed).items():
+            measured |= evaluating.measured(name, evaluation, state)
         return plan, arrays, measured
 
 

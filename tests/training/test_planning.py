@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from library.parallel.chips import CHIPS, Chip
-from library.training import loop, planning
+from library.training import planning, stepping
 from library.training.feed import Feed
 from tests import tiny
 
@@ -54,8 +54,8 @@ def test_fsdp_divides_the_state():
 def test_peak_memory_is_that_of_the_step_that_is_run():
     plan = tiny.plan_on(1)
     feed = Feed(plan)
-    carry = loop.initial_carry(plan, feed)
-    update = plan.strategy.update(functools.partial(loop.step, plan), carry)
+    carry = stepping.initial_carry(plan, feed)
+    update = plan.strategy.update(functools.partial(stepping.step, plan), carry)
     compiled = update.lower(carry, next(feed.train(0)), feed.constants).compile()
     found = planning.cost(plan)
     assert found.peak_bytes == planning.peak_bytes(compiled.memory_analysis())

@@ -1,12 +1,11 @@
 """Rates count all of a training's time, the wait for data too, and nothing else."""
 
-import contextlib
 import io
 
 import pytest
 from rich.console import Console
 
-from library.training import clock, loop
+from library.training import clock, evaluating, loop
 from library.training.clock import Clock
 from library.training.feed import Feed
 from library.training.progress import Timing
@@ -57,7 +56,7 @@ def time(monkeypatch):
         return {"test/loss": 1.0}
 
     monkeypatch.setattr(Feed, "train", batches)
-    monkeypatch.setattr(loop, "measured", measured)
+    monkeypatch.setattr(evaluating, "measured", measured)
     return now
 
 
@@ -88,8 +87,7 @@ def test_a_rate_is_that_of_the_clock_between_rows_without_evaluations(time, tmp_
 def test_a_rate_goes_on_where_a_run_does(time, tmp_path, monkeypatch):
     plan = slow_plan(time)
     with monkeypatch.context() as patch:
-        stop = contextlib.nullcontext(lambda count: count == 7)
-        patch.setattr(loop.preemption, "watch", lambda: stop)
+        patch.setattr(loop._Run, "_stop_asked", lambda run: run.reached == 7)
         with pytest.raises(loop.Preempted):
             tiny.run(plan, tmp_path)
     summary = tiny.run(plan, tmp_path)

@@ -16,7 +16,7 @@ from rich.console import Console
 from library import trees
 from library.reporting import mosaic, report
 from library.summaries import summarize
-from library.training import checkpoints, loop, preemption, session, tracking
+from library.training import checkpoints, evaluating, loop, preemption, session, tracking
 from library.training.clock import Clock
 from library.training.feed import Feed
 from library.training.logger import read_rows
@@ -205,7 +205,7 @@ def test_an_evaluation_that_runs_out_of_memory_is_made_smaller(tmp_path, undistu
 
 def test_the_best_begins_anew_when_it_is_judged_otherwise(tmp_path, monkeypatch):
     found = iter([0.9, 0.5, 0.4])
-    monkeypatch.setattr(loop, "measured", lambda *a: {"test/accuracy": next(found)})
+    monkeypatch.setattr(evaluating, "measured", lambda *a: {"test/accuracy": next(found)})
     test = dict(kind="metrics", every="4 steps")
     values = dict(checkpoint=dict(every="4 steps", best="test/accuracy"))
     with monkeypatch.context() as patch:
