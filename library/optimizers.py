@@ -57,11 +57,6 @@ _OUT_OF_REACH = (
     *("schedule_free_adamw", "optimistic_adam", "rprop", "sm3"),
 )
 # These are set here, from `schedule`, `decayed` and `rates`, or take objects.
-# optax's states whose `count` a schedule of the learning rate reads; not all are public there.
-_SCHEDULED = (
-    *("ScaleByScheduleState", "WeightDecaySchedule"),
-    *("DAdaptAdamWState", "MadgradState", "ProdigyState"),
-)
 _BOUND = (
     *("learning_rate", "adam_learning_rate", "weight_decay", "weight_decay_rate", "mask"),
     *("weight_decay_mask", "trust_ratio_mask", "base_optimizer", "weight_dimension_numbers"),
@@ -249,7 +244,7 @@ def make_optimizer(
     if settings.phases > 1:
         tx, schedule = phases.restarted(tx, first), phases.within(schedule, first)
     for pattern, duration in settings.frozen_from:
-        until = _by_step(_until(steps(duration)))
+        until = _by_step(optax.scale_by_schedule, _until(steps(duration)))
         tx = optax.chain(tx, optax.masked(until, _selects((pattern,))))
     if settings.lookahead:
         follow = lookahead(settings.lookahead, total_steps)
@@ -492,26 +487,23 @@ def _trained(settings: Settings, arguments: dict, schedule: optax.Schedule):
     bound = {key: settings.weight_decay for key in ("weight_decay", "weight_decay_rate")}
     bound |= {key: decays for key in ("mask", "weight_decay_mask", "trust_ratio_mask")}
     bound = {key: value for key, value in bound.items() if key in taken}
-    last = _by_step(optimizer(learning_rate=schedule, **bound, **arguments))
-    return optax.chain(*transforms, last)
+
+    def at_rate(rate: optax.Schedule) -> optax.GradientTransformation:
+        return optimizer(learning_rate=rate, **bound, **arguments)
+
+    return optax.chain(*transforms, _by_step(at_rate, schedule))
 
 
-def _by_step(tx: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
-    """Makes schedules go by the `step` that `update` is given, where it is given one."""
-    tx = optax.with_extra_args_support(tx)
-
-    def scheduled(state: Any) -> bool:
-        return type(state).__name__ in _SCHEDULED
+def _by_step(
+    build: Callable[[optax.Schedule], optax.GradientTransformation], schedule: optax.Schedule
+) -> optax.GradientTransformationExtraArgs:
+    """Builds what goes by a schedule: by the `step` that `update` is given, or by its own count."""
 
     def update(updates, state, params=None, *, step=None, **others):
-        def at_step(part: Any) -> Any:
-            return part._replace(count=step) if scheduled(part) else part
+        tx = build(schedule if step is None else lambda _: schedule(step))
+        return optax.with_extra_args_support(tx).update(updates, state, params, **others)
 
-        if step is not None:
-            state = jax.tree.map(at_step, state, is_leaf=scheduled)
-        return tx.update(updates, state, params, **others)
-
-    return optax.GradientTransformationExtraArgs(tx.init, update)
+    return optax.GradientTransformationExtraArgs(build(schedule).init, update)
 
 
 def _coupled_decay(settings: Settings) -> Callable[[PyTree, PyTree], PyTree]:
@@ -521,8 +513,8 @@ def _coupled_decay(settings: Settings) -> Callable[[PyTree, PyTree], PyTree]:
     return lambda updates, params: trees.map_with_path(decayed, updates, params)
 
 
-def _until(steps: int) -> optax.GradientTransformation:
-    return optax.scale_by_schedule(lambda count: jnp.where(count < steps, 1.0, 0.0))
+def _until(steps: int) -> optax.Schedule:
+    return lambda step: jnp.where(step < steps, 1.0, 0.0)
 
 
 def _clipping(clip: Clip) -> optax.GradientTransformation:

@@ -65,11 +65,10 @@ def restarted(
       optimizer: of one phase.
       first: the first step of each phase, see `starts`.
     """
+    optimizer = optax.with_extra_args_support(optimizer)
 
     def init(params: PyTree) -> PhasedState:
         return PhasedState(jnp.zeros((), jnp.int32), optimizer.init(params))
-
-    optimizer = optax.with_extra_args_support(optimizer)
 
     def update(
         updates: PyTree,
@@ -84,8 +83,8 @@ def restarted(
         begins = phase != current(state.count - 1, first)
         fresh = optimizer.init(params)
         inner = jax.tree.map(lambda a, b: jnp.where(begins, a, b), fresh, state.inner)
-        within = step - jnp.asarray(first, jnp.int32)[phase]
-        updates, inner = optimizer.update(updates, inner, params, step=within, **others)
+        own = step - jnp.asarray(first, jnp.int32)[phase]
+        updates, inner = optimizer.update(updates, inner, params, step=own, **others)
         return updates, PhasedState(step + 1, inner)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -64,7 +64,8 @@ def host_generator(
       ValueError: a number out of range, or a purpose that there is not.
     """
     if purpose not in HOST or not 1 <= len(counters) <= 3:
-        raise ValueError(f"purpose={purpose!r} with {len(counters)} counters: valid are {[*HOST]}")
+        given = f"purpose={purpose!r} with {len(counters)} counters"
+        raise ValueError(f"{given}: valid are {', '.join(HOST)}, with 1 to 3")
     if not 0 <= seed < 2**32 or not all(0 <= each < 2**64 for each in counters):
         raise ValueError(f"seed={seed}, counters={counters}: valid are 0 to 2^32 - 1 and 2^64 - 1")
     first, *rest = counters

@@ -321,7 +321,10 @@ def without_padding(batch: Batch) -> dict[str, Array]:
     """Returns a batch with zeros for the numbers that its padding and skipped examples hold.
 
     Their losses count for nothing, but gradients flow through them: 0 times what is not a number.
+    A batch without a mask has neither.
     """
+    if "mask" not in batch:
+        return dict(batch)
     mask = batch["mask"]
 
     def cleared(x: Array) -> Array:

@@ -119,6 +119,15 @@ def test_a_step_that_breaks_one_player_moves_none(name, updates):
     assert named == {"loss", f"params/{name}/w"}
 
 
+@pytest.mark.parametrize("updates", [{}, {"maker": 2}])
+def test_a_step_of_a_run_that_has_ended_moves_no_player(updates):
+    learner = alternate(LOSSES, optimizers=optax.adam(0.1), average=Average(0.5), updates=updates)
+    before = learner.init(start())
+    after, metrics = learner.update(before, {**batch(), task.HALTED: jnp.ones((), bool)}, KEY)
+    assert trees.digest(after.replace(step=before.step)) == trees.digest(before)
+    assert not np.any(metrics["nonfinite"][0])
+
+
 def test_each_player_draws_its_own():
     keys = {}
 

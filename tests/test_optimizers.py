@@ -590,12 +590,15 @@ def test_the_rate_that_is_applied_is_that_of_the_step(name):
     grad = jax.tree.map(lambda p: 0.1 * jnp.ones_like(p), params)
 
     @jax.jit
-    def after_two_left_out(params):
+    def second_update(params):
         _, state = tx.update(grad, tx.init(params), params, step=jnp.int32(0))
-        return [each.update(grad, state, params, step=jnp.int32(3))[0] for each in (tx, halved)]
+        moves = ((tx, 3), (halved, 3), (halved, 1))
+        return [each.update(grad, state, params, step=jnp.int32(step)) for each, step in moves]
 
-    found, expected = after_two_left_out(params)
-    assert_same(found, flat(expected))
+    # Two steps are left out: the rate goes by the step, all else by the updates that were made.
+    found, halved_rate, none_left_out = second_update(params)
+    assert_same(found, flat(halved_rate))
+    assert_same(found, flat(none_left_out))
 
 
 def test_everything_that_goes_by_the_step_leaves_out_what_was_left_out():

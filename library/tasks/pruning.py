@@ -104,6 +104,7 @@ def pruning(
         def update(
             state: TrainState, batch: Batch, key: PRNGKeyArray
         ) -> tuple[TrainState, Metrics]:
+            # A step that is left out has pruned, too; to prune again changes nothing.
             moved, metrics = learner.update(prune(state), batch, key)
             return _zeroed(moved), metrics
 
