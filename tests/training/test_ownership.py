@@ -163,6 +163,13 @@ def test_a_run_whose_workdir_was_taken_leaves(tmp_path, quick, monkeypatch):
     assert owner(tmp_path)["token"] == "theirs"
 
 
+def test_all_processes_read_the_longest_refusal(monkeypatch):
+    found = (0, "workdir /" + "\udcff" * 4095 + " is a file; name a directory")
+    monkeypatch.setattr(ownership.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(ownership.multihost_utils, "broadcast_one_to_all", lambda told: told)
+    assert ownership._shared(lambda: found) == found
+
+
 def test_paths_that_can_be_no_directory(tmp_path):
     (tmp_path / "file").write_text("")
     assert refused(tmp_path / "file") == f"workdir {tmp_path}/file is a file; name a directory"
