@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from library.config import ConfigError
 from library.data import sources
 from library.summaries import summarize
 from library.training import loop, stepping
@@ -65,6 +66,8 @@ def serve(patch: pytest.MonkeyPatch, **splits: Any) -> None:
     def open_source(name, split, **options):
         if name != "tiny":
             return real(name, split, **options)
+        if split not in splits:
+            raise ConfigError(f"'tiny' has no split {split!r}")
         found = splits[split]
         if isinstance(found, sources.Source):
             return found

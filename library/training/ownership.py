@@ -24,11 +24,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from library.config import ConfigError
+from library.parallel.watchdog import BARRIER, WATCHDOG
 
 NAME = "owner.json"
 # Seconds: between heartbeats, without one until an owner elsewhere counts as dead, between looks.
 HEARTBEAT, STALE, _LOOK = 20.0, 180.0, 1.0
-_LONGEST = 1024
+# Bytes of a refusal as JSON: it names a path of up to 4096, each up to six once escaped.
+_LONGEST = 2**15
 
 
 @contextlib.contextmanager
@@ -260,7 +262,8 @@ def _shared(claim: Callable[[], tuple[float, str]] | None) -> tuple[float, str]:
     if jax.process_count() == 1:
         return found
     told = np.zeros(_LONGEST, np.uint8)
-    text = json.dumps(found).encode()[:_LONGEST]
+    text = json.dumps(found).encode()
     told[: len(text)] = np.frombuffer(text, np.uint8)
-    told = multihost_utils.broadcast_one_to_all(told)
+    with WATCHDOG.limit("the first process to own the workdir", BARRIER):
+        told = multihost_utils.broadcast_one_to_all(told)
     return tuple(json.loads(bytes(np.asarray(told)).rstrip(b"\0")))

@@ -1,6 +1,6 @@
 """A run from its config to its report: what surrounds the loop."""
 
-import signal
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -130,7 +130,6 @@ def _train(plan, identity, workdir, clock, console, shown, traced) -> int:
         "command": identity.get("command"),
     }
     write_json(finished, summary)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     _report(workdir, shown)
     show_result(summary, workdir, shown)
     return 0
@@ -206,7 +205,8 @@ def evaluate(
 ) -> tuple[int, dict[str, float]]:
     """Runs a config's evaluators on a checkpoint of its run.
 
-    Examples that it skips are printed, and listed in evaluation-skipped.json of the workdir.
+    Examples that it skips are printed, and listed in evaluation-skipped.json of the workdir if that
+    can be written.
 
     Returns:
       The checkpoint's step, and every number measured, as "evaluator/metric".
@@ -214,9 +214,12 @@ def evaluate(
     Raises:
       ConfigError: as `restore`, or the config names no evaluators.
     """
-    listed = workdir / f"evaluation-{skipped.FILE}"
-    # What an evaluation before this one could not read may be there again.
-    listed.unlink(missing_ok=True)
+    listed = None
+    # The workdir may lie on a file system that is mounted to be read alone.
+    if os.access(workdir, os.W_OK):
+        listed = workdir / f"evaluation-{skipped.FILE}"
+        # What an earlier evaluation could not read may be readable now.
+        listed.unlink(missing_ok=True)
     trained = restore(values, workdir, which=which, listed=listed)
     evaluations = evaluating.evaluations(trained.plan, trained.feed)
     if not evaluations:

@@ -14,6 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from library import files
+from library.config import ConfigError
 from library.data.pipeline import Loader
 from library.data.preprocessing import CorruptExample
 from library.parallel.watchdog import BARRIER, WATCHDOG
@@ -144,7 +145,11 @@ def read(path: Path) -> dict[str, Tally]:
     """
     if not path.is_file():
         return {}
-    return {split: Tally(**values) for split, values in files.read_json(path).items()}
+    values = files.read_json(path)
+    try:
+        return {split: Tally(**tally) for split, tally in values.items()}
+    except TypeError as error:
+        raise ConfigError(f"{path} is damaged: {error}") from error
 
 
 def counts(tallies: Mapping[str, Tally]) -> dict[str, dict[str, int]]:

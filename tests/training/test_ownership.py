@@ -40,10 +40,17 @@ def record(workdir, **changes):
     return found
 
 
-def refused(workdir):
-    with pytest.raises(ConfigError) as caught, ownership.owning(workdir, print):
+def refused(workdir, say=print):
+    with pytest.raises(ConfigError) as caught, ownership.owning(workdir, say):
         pass
     return str(caught.value)
+
+
+def wait(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @contextlib.contextmanager
@@ -119,8 +126,7 @@ def test_an_owner_elsewhere_whose_heart_beats_is_not_followed(tmp_path, quick, m
     record(tmp_path, place=["elsewhere"], host="elsewhere", pid=7)
     os.utime(path, (0, 0))
     # Old as it looks, it is watched for a while: a clock may have been set.
-    threading.Timer(0.05, lambda: os.utime(path, (1, 1))).start()
-    assert "process 7 on elsewhere" in refused(tmp_path)
+    assert "process 7 on elsewhere" in refused(tmp_path, lambda line: os.utime(path, (1, 1)))
     assert owner(tmp_path)["host"] == "elsewhere"
 
 
@@ -151,16 +157,21 @@ def test_a_run_whose_workdir_was_taken_leaves(tmp_path, quick, monkeypatch):
     monkeypatch.setattr(ownership, "_leave", lambda workdir, found: left.set())
     with ownership.owning(tmp_path, print):
         first = (tmp_path / ownership.NAME).stat().st_mtime_ns
-        while (tmp_path / ownership.NAME).stat().st_mtime_ns == first:
-            time.sleep(0.01)
+        wait(lambda: (tmp_path / ownership.NAME).stat().st_mtime_ns != first)
         # Removed by hand, it is put there again.
         (tmp_path / ownership.NAME).unlink()
-        while not (tmp_path / ownership.NAME).exists():
-            time.sleep(0.01)
+        wait((tmp_path / ownership.NAME).exists)
         record(tmp_path, pid=os.getppid(), started=ownership._started(os.getppid()))
         assert left.wait(30)
     # It is the other's.
     assert owner(tmp_path)["token"] == "theirs"
+
+
+def test_all_processes_read_the_longest_refusal(monkeypatch):
+    found = (0, "workdir /" + "\udcff" * 4095 + " is a file; name a directory")
+    monkeypatch.setattr(ownership.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(ownership.multihost_utils, "broadcast_one_to_all", lambda told: told)
+    assert ownership._shared(lambda: found) == found
 
 
 def test_paths_that_can_be_no_directory(tmp_path):

@@ -102,18 +102,36 @@ def test_a_metric_over_the_rest_says_so(finished):
     assert "note: photographs are turned as their cameras say" in shown
 
 
-def test_a_standalone_evaluation_says_so(finished, capsys):
+def test_a_standalone_evaluation_says_so(finished, capsys, tmp_path):
     folder, workdir, _ = finished
     before = listed(workdir)
-    (folder / "train" / "dog" / "01.png").write_bytes(b"no image")
-    values = config(folder) | {"evaluate": {"fit": dict(kind="metrics", split="train")}}
+    # Of the run's own data a changed file is refused, so it evaluates a split of others.
+    other = damaged(tmp_path / "other")
+    (other / "train" / "dog" / "01.png").write_bytes(b"no image")
+    values = config(folder) | {
+        "splits": {"other": dict(split="train", data_dir=str(other))},
+        "evaluate": {"fit": dict(kind="metrics", split="other")},
+    }
     session.evaluate(values, workdir)
-    assert "2 of 20 examples of train were skipped, and are part of no metric" in (
+    assert "2 of 20 examples of other were skipped, and are part of no metric" in (
         capsys.readouterr().out
     )
     held = json.loads((workdir / "evaluation-skipped.json").read_text())
-    assert {Path(name).name for name in held["train"]["reasons"]} == {"01.png", "04 [red].png"}
+    assert {Path(name).name for name in held["other"]["reasons"]} == {"01.png", "04 [red].png"}
     assert listed(workdir) == before
+
+
+def test_an_evaluation_writes_nothing_where_it_can_only_read(finished, capsys, monkeypatch):
+    folder, workdir, _ = finished
+
+    def refuse(path, *_, **__):
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(session.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(skipped.files, "write", refuse)
+    session.evaluate(config(folder), workdir)
+    assert "6 of 14 examples of test were skipped" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -163,9 +181,10 @@ def test_a_run_that_goes_on_keeps_its_list(folder, tmp_path):
         # What was told before is told no more.
         assert len(told) == (start == 0)
         assert skipped.counts(feed.skipped.tallies()) == {"test": COUNTS["test"]}
-    path.write_text("{")
-    with pytest.raises(ConfigError, match=r"skipped\.json is damaged"):
-        skipped.Skipped(path)
+    for damage in ("{", '{"test": 3}', '{"test": {"examples": 14}}'):
+        path.write_text(damage)
+        with pytest.raises(ConfigError, match=r"skipped\.json is damaged"):
+            skipped.Skipped(path)
 
 
 def test_names_are_bounded_and_growing_counts_told_at_each_doubling(monkeypatch):
