@@ -33,7 +33,7 @@ class Files(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """What a folder of images holds; `notes` are lines on how it was read, and what was not."""
+    """What a folder of images holds; `notes` say how it is read, and what is not."""
 
     root: Path
     class_names: tuple[str, ...]
