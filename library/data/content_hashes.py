@@ -1,6 +1,6 @@
 """Hashes of files' contents, remembered by size and times in the user's cache directory.
 
-What is remembered only saves the reading. Where nothing can be written, files are read each time.
+Without a cache directory that can be written to, files are read each time.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ def _memory(root: Path) -> Path:
 
 
 def _recall(memory: Path) -> dict[str, list]:
-    # A file of another form is as good as none.
+    # A damaged memory counts as empty.
     try:
         known = json.loads(memory.read_bytes())
         sound = all(len(held) == 4 and isinstance(held[-1], str) for held in known.values())
@@ -68,7 +68,7 @@ def _recall(memory: Path) -> dict[str, list]:
 
 
 def _remember(memory: Path, fresh: dict[str, list]) -> None:
-    """Adds hashes to those of other processes: of two that write at once, the last one's stay."""
+    """Adds hashes to those on disk. Of two processes that write at once, the last one wins."""
     others = {path: held for path, held in _recall(memory).items() if path not in fresh}
     kept = dict([*others.items(), *fresh.items()][-_MOST:])
     # A home that cannot be written to costs time, and nothing else.

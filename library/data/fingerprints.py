@@ -2,13 +2,14 @@
 
 They hold no absolute paths, so that data may move, and are cheap:
 
-- of a folder of images, all names and sizes, and the contents of a thousand files: missed is a file
-  outside of those that changes and keeps its size;
-- of text, all of it;
-- of a prepared data set, its name, version and size, and the contents of a hundred examples: missed
-  is a change to a few others that keeps the size, or, of PNG images, whose size depends on what
-  wrote them, any change to a few others. Those that are read are compared by their pixels;
-- of noise that is made as it is read, its name.
+- A folder of images is known by all names and sizes, and by the contents of a thousand files. A
+  change to another file that keeps its size is missed.
+- Text is known by all of it.
+- A prepared data set is known by its name, version and size, and by the contents of about a hundred
+  examples. A change to other examples that keeps the size is missed. PNG images are compared by
+  their pixels, because their bytes depend on the library that wrote them. The size of a data set
+  that holds them does not count for the same reason, so any change to other examples is missed.
+- Noise, which is made as it is read, is known by its name.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from PIL import Image
 from library.data.content_hashes import content_hashes
 from library.data.preprocessing import CorruptExample
 
-# A folder's files that are read, and examples of a prepared set.
+# How many files of a folder are read, and how many examples of a prepared set.
 FILES, EXAMPLES = 1000, 128
 # Texts of more documents than this are one part.
 DOCUMENTS = 1000
@@ -135,7 +136,7 @@ def differences(before: Fingerprint, now: Fingerprint) -> list[str]:
     gone, come = ([name for name in a if name not in b] for a, b in ((old, new), (new, old)))
     both = [name for name in old if name in new]
     changed = [name for name in both if old[name][:2] != new[name][:2]]
-    # The files that are read are others where names are others.
+    # Other names lead to other files being read, so contents tell nothing where names differ.
     if not (gone or come or changed):
         changed = [name for name in both if old[name] != new[name]]
     for names, what in ((gone, "gone"), (come, "new"), (changed, "changed")):
@@ -154,7 +155,7 @@ def _size(path: str) -> int | None:
 
 
 def _record(records: Any, row: int) -> Mapping[str, Any]:
-    # A damaged one is found, and maybe left out, by those who train on it.
+    # Training finds a damaged example, and stops or skips it.
     try:
         return records[row]
     except (RuntimeError, CorruptExample):
@@ -167,7 +168,7 @@ def _of_lines(lines: Any) -> str:
 
 
 def _pieces(value: Any) -> Iterator[bytes]:
-    """Yields bytes that are others for any other value."""
+    """Yields bytes that differ for different values."""
     if isinstance(value, Mapping):
         yield b"{%d" % len(value)
         for key in sorted(value):
@@ -197,5 +198,5 @@ def _pixels(png: bytes) -> np.ndarray | list[bytes]:
         with Image.open(io.BytesIO(png)) as picture:
             return np.asarray(picture.convert("RGBA") if picture.mode == "P" else picture)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        # A broken file is itself: cut off what makes it look like an image.
+        # A broken file counts by its bytes. Without its head it does not look like an image again.
         return [png.removeprefix(_PNG)]

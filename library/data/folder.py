@@ -33,7 +33,7 @@ class Files(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """What a folder of images holds; `notes` are lines on how it was read, and what was not."""
+    """What a folder of images holds; `notes` say how it is read, and what is not."""
 
     root: Path
     class_names: tuple[str, ...]
@@ -142,24 +142,8 @@ def image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
         if not images:
             raise ConfigError(f"no images in {path} (read: {', '.join(SUFFIXES)})")
         found += map(Path, images)
-        notes += _notes(path, _Passed().add(tree))
+        notes += _notes(path, [tree])
     return found, notes
-
-
-class _Passed(NamedTuple):
-    """Paths that are passed over: other files, hidden ones, and what is listed elsewhere."""
-
-    others: tuple[str, ...] = ()
-    hidden: tuple[str, ...] = ()
-    repeated: tuple[str, ...] = ()
-
-    def add(self, tree: files.Tree) -> "_Passed":
-        others = (path for path in tree.files.values() if not _is_image(path))
-        return _Passed(
-            (*self.others, *others),
-            (*self.hidden, *tree.hidden),
-            (*self.repeated, *tree.repeated),
-        )
 
 
 def _scan(root: Path, classes: Sequence[str] | None, seed: int) -> Folder:
@@ -172,23 +156,24 @@ def _scan(root: Path, classes: Sequence[str] | None, seed: int) -> Folder:
         for name in class_names
         if (top / name).is_dir()
     }
-    splits, passed, read = {}, _Passed(), {}
+    splits, listed, read = {}, [], {}
     for name, top in tops.items():
         trees = _class_trees(top, class_names, known)
         splits[name], read[name] = _files(root, trees, seed)
-        for tree in trees:
-            passed = passed.add(tree)
-        passed = passed.add(_beside_classes(top))
-    notes = [TURNED, *_notes(root, passed), *_beside_splits(root, tops), *_shared(read)]
+        listed += [*trees, _beside_classes(top)]
+    notes = [TURNED, *_notes(root, listed), *_beside_splits(root, tops), *_shared(read)]
     return Folder(root, class_names, splits, tuple(notes))
 
 
-def _notes(root: Path, passed: _Passed) -> list[str]:
-    """Renders what was passed over, a line a kind."""
+def _notes(root: Path, trees: Sequence[files.Tree]) -> list[str]:
+    """Renders what is passed over in the folder `root`, a line a kind."""
+    others = [path for tree in trees for path in tree.files.values() if not _is_image(path)]
+    hidden = [path for tree in trees for path in tree.hidden]
+    repeated = [path for tree in trees for path in tree.repeated]
     kinds = (
-        (passed.others, "no image", "no images"),
-        (passed.hidden, "hidden", "hidden"),
-        (passed.repeated, "read under another path", "read under other paths"),
+        (others, "no image", "no images"),
+        (hidden, "hidden", "hidden"),
+        (repeated, "read under another path", "read under other paths"),
     )
     return [
         f"{len(paths)} {'file in' if len(paths) == 1 else 'files or directories in'} {root} "
@@ -310,7 +295,7 @@ def _files(root: Path, trees: Sequence[files.Tree], seed: int) -> tuple[Files, s
 
 
 def _place(path: str, seed: int) -> bytes:
-    text = f"{seed} {Path(path).as_posix()}"
+    text = f"{seed} {path.replace(os.sep, '/')}"
     return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).digest()
 
 

@@ -48,7 +48,7 @@ def read(path: Path) -> str:
     """Reads a file of UTF-8, gzipped if its name says so; line ends become "\\n".
 
     Raises:
-      ConfigError: it cannot be read, or is not UTF-8: where, is said.
+      ConfigError: it cannot be read, or is not UTF-8; the message says where.
     """
     try:
         data = path.read_bytes()

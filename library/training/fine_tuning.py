@@ -46,7 +46,6 @@ def check(spec: Mapping[str, Any], plan: Plan | None = None) -> None:
       ConfigError: there is none, or what `initialise` raises.
     """
     settings = config.read(InitFrom, spec, "init_from")
-    checkpoints.newest(Path(settings.workdir), which=settings.which)
     there = checkpoints.shapes(Path(settings.workdir), which=settings.which)
     if plan is not None and there:
         here = trees.flatten({"params": plan.state.params, **plan.state.variables})
