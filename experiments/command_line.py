@@ -83,8 +83,11 @@ def run(
         be any number of the last, if it ends with "...".
     """
 
+    # Python has None for a stream that was closed before it started.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     if getattr(sys.modules["__main__"], main.__name__, None) is main:
-        # It is the first to be registered, and so the last to run.
+        # What the libraries register comes later, and so runs before it.
         atexit.register(_leave)
     _keep_freed_memory()
     logging.set_verbosity(logging.WARNING)
@@ -348,9 +351,11 @@ def _leave() -> None:
     While the interpreter takes itself down, a thread of a library in C++ that still wants to call
     Python is ended within its own code, which aborts the process.
     """
-    _reader_is_gone()
-    sys.stderr.flush()
-    os._exit(_ended["code"])
+    try:
+        _reader_is_gone()
+        sys.stderr.flush()
+    finally:
+        os._exit(_ended["code"])
 
 
 def _reader_is_gone() -> bool:
