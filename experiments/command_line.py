@@ -29,7 +29,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from absl import app, flags, logging
 
-from experiments.config_files import found_in, load_config, override
+from experiments.config_files import changed, found_in, load_config, override
 from library.config import ConfigError, nearest
 from library.parallel import processes
 
@@ -58,7 +58,8 @@ class Request(NamedTuple):
 
     Attributes:
       values: the config, plain values, overrides applied.
-      identity: where it came from: path, where that was found, variant, overrides, command.
+      identity: where it came from: path, where that was found, variant, the overrides that change
+        a value of the file, command.
       name: a short name of it, for a directory.
     """
 
@@ -208,7 +209,7 @@ def request(config: str) -> Request:
         "path": path,
         "found": found_in(config),
         "variant": variant,
-        "overrides": dict(_overrides),
+        "overrides": changed(config, values, _overrides),
         "command": "python -m " + _module() + "".join(f" {shlex.quote(a)}" for a in sys.argv[1:]),
     }
     parts = [Path(path).parent.name, Path(path).stem, variant]
