@@ -29,7 +29,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from absl import app, flags, logging
 
-from experiments.config_files import found_in, load_config, override
+from experiments.config_files import changed, found_in, load_config, override
 from library.config import ConfigError, nearest
 from library.parallel import processes
 
@@ -58,7 +58,8 @@ class Request(NamedTuple):
 
     Attributes:
       values: the config, plain values, overrides applied.
-      identity: where it came from: path, where that was found, variant, overrides, command.
+      identity: where it came from: path, where that was found, variant, the overrides that change
+        a value of the file, command.
       name: a short name of it, for a directory.
     """
 
@@ -83,8 +84,11 @@ def run(
         be any number of the last, if it ends with "...".
     """
 
+    # Python has None for a stream that was closed before it started.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     if getattr(sys.modules["__main__"], main.__name__, None) is main:
-        # It is the first to be registered, and so the last to run.
+        # What the libraries register comes later, and so runs before it.
         atexit.register(_leave)
     _keep_freed_memory()
     logging.set_verbosity(logging.WARNING)
@@ -205,7 +209,7 @@ def request(config: str) -> Request:
         "path": path,
         "found": found_in(config),
         "variant": variant,
-        "overrides": dict(_overrides),
+        "overrides": changed(config, values, _overrides),
         "command": "python -m " + _module() + "".join(f" {shlex.quote(a)}" for a in sys.argv[1:]),
     }
     parts = [Path(path).parent.name, Path(path).stem, variant]
@@ -348,9 +352,11 @@ def _leave() -> None:
     While the interpreter takes itself down, a thread of a library in C++ that still wants to call
     Python is ended within its own code, which aborts the process.
     """
-    _reader_is_gone()
-    sys.stderr.flush()
-    os._exit(_ended["code"])
+    try:
+        _reader_is_gone()
+        sys.stderr.flush()
+    finally:
+        os._exit(_ended["code"])
 
 
 def _reader_is_gone() -> bool:

@@ -90,6 +90,24 @@ def override(values: dict[str, Any], key: str, text: str) -> None:
     _assign(holder, place, value)
 
 
+def changed(config: str, values: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, str]:
+    """Returns the overrides that give their key another value than the file does.
+
+    Args:
+      config: the path and the variant.
+      values: what `load_config` makes of them and the overrides.
+      overrides: dotted keys and their texts.
+    """
+    if not overrides:
+        return {}
+    try:
+        recipe = load_config(config)[0]
+    except ConfigError:
+        # The file alone has no value for a key that it requires.
+        return dict(overrides)
+    return {k: text for k, text in overrides.items() if _at(values, k) != _at(recipe, k)}
+
+
 def found_in(config: str) -> str:
     """Says where a relative path of a config file was found, and the whole path."""
     path, name, _ = _find(config)
@@ -184,6 +202,18 @@ def _value(value: Any) -> Any:
     except RequiredValueError:
         return None
     return plain(held) if isinstance(held, (tuple, Mapping)) else held
+
+
+def _at(values: Any, key: str) -> list[Any]:
+    """Returns the value of a dotted key in a list, which is empty where there is none."""
+    for part in key.split("."):
+        if isinstance(values, Mapping) and part in values:
+            values = values[part]
+        elif isinstance(values, list) and part.isdigit() and int(part) < len(values):
+            values = values[int(part)]
+        else:
+            return []
+    return [values]
 
 
 def _assign(holder: Any, place: Any, value: Any) -> None:

@@ -12,6 +12,8 @@ classifier predicts, on image files or a split:
 was made is written to `DIR/generated/`, and the same seed makes the same again on any number of
 devices. `--config.task.sampler.steps=20` changes a setting of the recorded config, whose keys
 library/training/sections.py documents. A flag that what is made does not read is refused.
+
+Where the run kept running averages of its params, all of this uses them; `--noema` uses the params.
 """
 
 from collections.abc import Callable
@@ -79,20 +81,21 @@ def _check(plan) -> None:
 def _predict(trained, output: str, folder: Path, *, split, num, seed, ema) -> int:
     from library.training import predictions
 
-    return _predicted(trained, predictions.from_split(trained, split or "test", num, seed), folder)
+    examples = predictions.from_split(trained, split or "test", num, seed)
+    return _predicted(trained, examples, folder, ema)
 
 
 def _predict_files(trained, output: str, folder: Path, *, images, ema) -> int:
     from library.training import predictions
 
     examples = predictions.from_files(trained, command_line.image_files(images))
-    return _predicted(trained, examples, folder)
+    return _predicted(trained, examples, folder, ema)
 
 
-def _predicted(trained, examples, folder: Path) -> int:
+def _predicted(trained, examples, folder: Path, ema: bool) -> int:
     from library.training import predictions
 
-    found = predictions.predict(trained, examples, ema=_EMA.value)
+    found = predictions.predict(trained, examples, ema=ema)
     for line in predictions.lines(found):
         print(line)
     print(predictions.write(found, folder))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments import command_line
+from experiments import command_line, config_files
 from library.config import ConfigError
 
 REFERENCES = """
@@ -141,3 +141,15 @@ def test_a_relative_path_is_of_the_working_directory_and_then_of_the_project(
     identity = asked("--config=configs/digits/cnn.py").identity
     assert identity["path"] == own
     assert identity["found"] == f"the working directory, {own}"
+
+
+def test_only_overrides_that_change_a_value_are_recorded(tmp_path):
+    path = tmp_path / "recipe.py"
+    path.write_text(
+        "def get_config():\n    return dict(total='2 epochs', model=dict(widths=[4]))\n"
+    )
+    same = {"total": "2 epochs", "model.widths": "(4,)", "model.widths.0": "4"}
+    other = {"model.depth": "None", "total": "3 epochs"}
+    for overrides, kept in ((same, {}), (same | other, other)):
+        values, _, _ = config_files.load_config(str(path), overrides)
+        assert config_files.changed(str(path), values, overrides) == kept

@@ -69,6 +69,11 @@ def test_a_program_leaves_with_its_code_and_takes_nothing_down(end, code, messag
     assert "taken down" not in errors
 
 
+def test_a_program_needs_no_stdout():
+    script = "import sys; sys.stdout.close(); sys.stdout = None\n" + PRINTS.format(end="return 75")
+    assert piped("", "-c", script) == (75, "")
+
+
 def test_devices_that_are_not_here_are_named_with_their_variable(program, monkeypatch, tmp_path):
     monkeypatch.setenv("JAX_PLATFORMS", "quantum")
     monkeypatch.setattr(session, "train", lambda *_: xla_bridge.get_backend("quantum"))
