@@ -318,17 +318,19 @@ def where_present(values: Array, mask: Array) -> Array:
 
 
 def without_padding(batch: Batch) -> dict[str, Array]:
-    """Returns a batch with zeros for the numbers that its padding and skipped examples hold.
+    """Returns a batch whose padding and skipped examples hold finite numbers, zeros for others.
 
-    Their losses count for nothing, but gradients flow through them: 0 times what is not a number.
-    A batch without a mask has neither.
+    Their losses count for nothing, but gradients flow through them: 0 times NaN is NaN. A batch
+    without a mask has neither.
     """
     if "mask" not in batch:
         return dict(batch)
     mask = batch["mask"]
 
     def cleared(x: Array) -> Array:
-        return where_present(x, mask) if jnp.issubdtype(x.dtype, jnp.floating) else x
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            return x
+        return jnp.where(jnp.isfinite(x), x, where_present(x, mask))
 
     return {name: x if name == "mask" else cleared(x) for name, x in batch.items()}
 

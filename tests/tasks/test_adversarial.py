@@ -51,9 +51,9 @@ def captured(discriminator, **options):
     """Builds the task; returns the players' losses and the params that it starts from."""
     kept = {}
 
-    def alternate(losses):
+    def alternate(losses, **spread):
         kept.update(losses)
-        return task.alternate(losses, optimizers=optax.sgd(0.1))
+        return task.alternate(losses, optimizers=optax.sgd(0.1), **spread)
 
     players = dict(generator=Tanh(), discriminator=discriminator)
     options = dict(latent_size=5, image_shape=SHAPE) | options
@@ -203,10 +203,11 @@ def trained(updates=1, steps=1, rates=(0.1, 0.1), **options):
     kept = {}
     players = ("discriminator", "generator")
 
-    def alternate(losses):
+    def alternate(losses, **spread):
         kept.update(losses)
         return task.alternate(
             losses,
+            **spread,
             optimizers={player: optax.sgd(rate) for player, rate in zip(players, rates)},
             updates={"discriminator": updates},
         )
