@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 
 from tests.xla import QUICKEST
 
@@ -24,6 +25,8 @@ def pytest_configure(config):
     config.pluginmanager.register(memory, "memory")
 
 
+# A suite in the background ignores SIGINT, and so would the runs that it starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Looking for cycles among all that JAX traces takes a tenth of the time.
 gc.set_threshold(100_000, 50, 50)
 jax.config.update("jax_compilation_cache_dir", os.path.abspath(".cache/tests"))
