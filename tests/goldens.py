@@ -38,6 +38,12 @@ SIZES = {
     "wide_resnet50_2": 64,
     "xception": 75,
 }
+# These take seconds each; smaller networks have their layers.
+LARGE = (
+    *("alexnet", "vgg11", "bit_r50x1", "convnext_tiny", "densenet121", "inception_resnet_v2"),
+    *("inception_v4", "noisy_student_b0", "resnext50_32x4d", "seresnet50", "wide_resnet50_2"),
+    "xception",
+)
 # Of the logits every 40th is kept.
 EVERY = 40
 
@@ -57,6 +63,11 @@ def sums(features) -> list[float]:
 def read() -> dict[str, dict]:
     """Returns what the file holds, by the name of the network."""
     return json.loads(FILE.read_text())
+
+
+def compared() -> list:
+    """Returns the networks of the file for `parametrize`; the large ones only in the full tests."""
+    return [pytest.param(n, marks=pytest.mark.full) if n in LARGE else n for n in SIZES]
 
 
 def one_a_family() -> list:

@@ -48,6 +48,7 @@ def test_large_steps_are_taken_less_often(steps, few):
     assert Budget(steps, 3).for_large_steps() == Budget(few, 3)
 
 
+@pytest.mark.full
 def test_every_sampler_that_is_measured_makes_samples():
     values = families.command_line.load_config("configs/mnist/diffusion.py:cpu")[0]
     for name, sampler in families.SAMPLERS.items():
@@ -220,6 +221,7 @@ def test_saves_are_measured(monkeypatch):
     assert found["restore s"] > 0
 
 
+@pytest.mark.full
 def test_devices_share_the_work(monkeypatch):
     tiny.serve(monkeypatch, train=tiny.arrays(48), test=tiny.arrays(20, seed=1))
     found = scale.devices(tiny.config())
@@ -230,6 +232,7 @@ def test_devices_share_the_work(monkeypatch):
     assert found["strong, 1: MB sent by each"] == 0 < found["strong, 8: MB sent by each"]
 
 
+@pytest.mark.full
 def test_layers_are_measured(monkeypatch):
     monkeypatch.setattr(scale, "_LAYERS", dict(vocab_size=4, context=4, width=8, num_heads=2))
     monkeypatch.setattr(scale, "_DEPTHS", (4, 8))
@@ -239,6 +242,7 @@ def test_layers_are_measured(monkeypatch):
     assert memory[0] < memory[1] < memory[2]
 
 
+@pytest.mark.full
 def test_calls_of_many_steps_are_measured(monkeypatch):
     tiny.serve(monkeypatch, train=tiny.arrays(48), test=tiny.arrays(20, seed=1))
     found = training.calls(Budget(2, 1), tiny.config())

@@ -102,6 +102,7 @@ def test_a_run_that_is_killed(start, tmp_path, undisturbed, moment):
     check_same(workdir, undisturbed)
 
 
+@pytest.mark.full
 @pytest.mark.trust("SIGTERM and SIGINT", AS_IF_LEFT_ALONE)
 def test_a_run_that_is_asked_to_stop(start, tmp_path, undisturbed):
     workdir = tmp_path / "run"

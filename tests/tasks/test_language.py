@@ -363,6 +363,7 @@ def losses_and_state(monkeypatch):
     return run
 
 
+@pytest.mark.full
 def test_one_device_and_eight_learn_the_same(losses_and_state):
     model = dict(name="transformer.gpt", **SMALL)
     one, _ = losses_and_state(1, model)

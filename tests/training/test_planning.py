@@ -72,6 +72,7 @@ IMAGES = dict(
 NETWORKS = {"resnet.resnet50": 2 * 4.09e9, "vit.vit_b16": 2 * 17.56e9}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", NETWORKS)
 def test_flops_of_training_a_published_network(name):
     # The backward pass is two of the forward.
