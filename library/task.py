@@ -365,6 +365,11 @@ def averaged(state: TrainState) -> TrainState:
     return state.replace(params=params, variables={**state.variables, **means})
 
 
+def learnt(state: TrainState, *, averages: bool = True) -> TrainState:
+    """Returns the state to use: with its running averages, if it keeps any and they are wanted."""
+    return averaged(state) if averages and state.ema is not None else state
+
+
 def nonfinite_names(state: TrainState) -> list[str]:
     """Names the entries of `metrics["nonfinite"]`, in order."""
     params = [f"params/{path}" for path in trees.paths(state.params)]

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from library import files, rng
+from library import files, rng, task
 from library.data import on_device
 from library.reporting import mosaic
 from library.task import TrainState
@@ -35,7 +35,7 @@ def write(
     Args:
       plan: the run.
       feed: its data.
-      state: the final state.
+      state: the final state; predictions are of its running averages, where it keeps any.
       arrays: what the evaluators measured that are not single numbers.
       workdir: where the files go.
       warn: shows a line to whoever watches the run.
@@ -49,7 +49,7 @@ def write(
             evaluator(k, v).spec.get("split", "test") for k, v in plan.recipe.evaluate.items()
         ]
         split = "test" if "test" in splits else splits[0]
-        found["predictions"] = lambda: predictions(plan, feed, state, split)
+        found["predictions"] = lambda: predictions(plan, feed, task.learnt(state), split)
     if plan.recipe.augment and plan.loader.blank.get("image", np.zeros(0)).ndim == 3:
         found["augmented"] = lambda: augmented(plan, feed)
     for name, make in found.items():

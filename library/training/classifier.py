@@ -107,8 +107,7 @@ def network(trained: Trained, *, ema: bool = True) -> Network:
     """
     plan = trained.plan
     check(plan)
-    averages = ema and trained.state.ema is not None
-    state = jax.device_get(task.averaged(trained.state) if averages else trained.state)
+    state = jax.device_get(task.learnt(trained.state, averages=ema))
     model, count = _behind_the_logits(plan)
     named = plan.label_names is not None and len(plan.label_names) == count
     return Network(

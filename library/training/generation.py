@@ -107,8 +107,7 @@ def _context(trained: Trained, request: Request) -> tuple[Context, int]:
 
 
 def _state(trained: Trained, request: Request) -> TrainState:
-    averages = request.ema and trained.state.ema is not None
-    return task.averaged(trained.state) if averages else trained.state
+    return task.learnt(trained.state, averages=request.ema)
 
 
 def _class(trained: Trained, label: str, output: str) -> int:

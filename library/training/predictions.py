@@ -146,8 +146,7 @@ def predict(trained: Trained, examples: Examples, *, ema: bool = True) -> Predic
     def run(state, batch, key):
         return {"probabilities": output(state, batch, key)}
 
-    averages = ema and trained.state.ema is not None
-    state = task.averaged(trained.state) if averages else trained.state
+    state = task.learnt(trained.state, averages=ema)
     collect, strategy = trained.feed.context().collect(run), trained.plan.strategy
     found = [
         collect(state, strategy.put(_of_this_process(batch, strategy)))["probabilities"]

@@ -98,6 +98,4 @@ def _learnt(make_plan, folder: Path) -> tuple[Any, TrainState]:
     _, state = state_like(plan.state, folder, which="latest")
     if recorded is None:
         print(data_record.unknown(folder), file=sys.stderr)
-    if state.ema is not None:
-        state = jax.tree.map(np.asarray, task.averaged(state))
-    return plan, state
+    return plan, jax.tree.map(np.asarray, task.learnt(state))

@@ -83,7 +83,12 @@ def train(
     shown = console if jax.process_index() == 0 else Console(quiet=True)
     with ownership.owning(workdir, shown.print):
         workdir = open_workdir(workdir, values, identity)
-        if data_record.read(workdir) is None:
+        kept = data_record.read(workdir)
+        if kept is not None and recorded is None and jax.process_count() == 1:
+            raise ConfigError(
+                f"another run was started in {workdir} meanwhile; run the same command again"
+            )
+        if kept is None:
             if (workdir / "checkpoints").is_dir():
                 shown.print(data_record.unknown(workdir), highlight=False)
             data_record.write(workdir, record)
