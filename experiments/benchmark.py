@@ -54,7 +54,7 @@ def main() -> int:
     """Runs the chosen measurements, prints a line each and keeps them if asked to."""
     from experiments.measurements.timing import Budget
     from library import config, files
-    from library.training import environment
+    from library.run import environment
 
     for kind in _ONLY.value:
         config.check_choice("benchmark", kind, KINDS)

@@ -38,10 +38,10 @@ UNDERSTOOD_NOT = 2
 STOPPED = processes.STOPPED
 INTERRUPTED = 130
 MOST_SEED = 2**32 - 1
-DEFAULT_CONFIG = "configs/digits/cnn.py"
+DEFAULT_CONFIG = "configs/cnn/digits.py"
 CONFIG_HELP = (
     "Config file, PATH[:VARIANT]; see configs/. --config.KEY=VALUE changes a value; "
-    "library/training/sections.py documents every key."
+    "library/run/sections.py documents every key."
 )
 # Numbers of mallopt(3): M_TRIM_THRESHOLD, M_MMAP_MAX and M_ARENA_MAX.
 _KEEP = {-1: 2**31 - 1, -4: 0, -8: 1}
@@ -227,7 +227,7 @@ def recorded(folder: Path) -> dict[str, Any]:
     Raises:
       ConfigError: the directory holds no run, or one of another version, or as `override`.
     """
-    from library.training import recipe, workdir
+    from library.run import recipe, workdir
 
     values = workdir.read_config(folder)
     try:

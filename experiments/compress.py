@@ -11,7 +11,7 @@ inputs that are such, too. Nothing is trained: the tasks `pruning` and `low_rank
 `--beside=DIR,DIR` shows runs of theirs, as they are, in the same table.
 
 A table, accuracy against bytes and FLOPs, goes to `DIR/compressed/`: compressed.json, a figure and
-a page. `--config.KEY=VALUE` changes a value of the run's config; library/training/sections.py
+a page. `--config.KEY=VALUE` changes a value of the run's config; library/run/sections.py
 documents every key.
 """
 
@@ -43,9 +43,9 @@ def main() -> int:
     """Restores the run, and compresses its classifier."""
     folder = command_line.directory("workdir", _WORKDIR.value)
 
-    from library.reporting import compressed
-    from library.training import compressing, environment
-    from library.training.workdir import write_json
+    from library.apps import compressing, compressing_figure
+    from library.run import environment
+    from library.run.workdir import write_json
 
     _check_flags(compressing)
     asked = _asked(compressing)
@@ -64,13 +64,13 @@ def main() -> int:
         command=" ".join(["python -m experiments.compress", *map(shlex.quote, sys.argv[1:])]),
         **environment.describe(),
     )
-    print("\n".join(compressed.lines(described["rows"])))
+    print("\n".join(compressing_figure.lines(described["rows"])))
     output = Path(_OUTPUT.value).expanduser() if _OUTPUT.value else folder / "compressed"
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "compressed.json", described)
     title = f"{folder.resolve().name}, step {trained.step:,}, compressed"
     note = f"Accuracy on the split {_SPLIT.value}."
-    print(compressed.write(output, title, described["rows"], [note]))
+    print(compressing_figure.write(output, title, described["rows"], [note]))
     return 0
 
 
@@ -106,7 +106,8 @@ def _shares(flag: str, texts: list[str]) -> tuple[float, ...]:
 
 
 def _restored(folder: Path):
-    from library.training import classifier, session
+    from library.apps import classifier
+    from library.run import session
 
     # Nothing is evaluated as the run would be: what judges it need not be there.
     values = command_line.recorded(folder) | {"evaluate": {}, "checkpoint": {}, "reported": None}

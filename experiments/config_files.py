@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from library import former_names
 from library.config import ConfigError, nearest, plain
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -132,6 +133,8 @@ def _find(config: str) -> tuple[Path, str, str]:
     if folder is not None:
         listed = sorted(str(Path(name) / p.relative_to(folder)) for p in folder.rglob("*.py"))
         raise ConfigError(f"config {name!r} is a directory: {nearest('', listed)}")
+    if name in former_names.CONFIGS:
+        raise ConfigError(f"config file {name!r} is now {former_names.CONFIGS[name]!r}")
     beside = [str(Path(name).parent / p.name) for p in Path(name).expanduser().parent.glob("*.py")]
     known = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "configs").rglob("*.py"))
     raise ConfigError(f"no config file {name!r}: {nearest(name, [*sorted(beside), *known])}")

@@ -2,7 +2,7 @@
 
 The evaluators are those of the run's config, on its final params and on their running averages
 where it has them. `--config.key=value` overrides what the evaluation reads, such as
-`--config.dataset.eval_batch_size=256`; library/training/sections.py documents every key.
+`--config.dataset.eval_batch_size=256`; library/run/sections.py documents every key.
 """
 
 import re
@@ -20,7 +20,7 @@ def main() -> int:
     """Prints every metric, and writes them to evaluation-WHICH[-SPLIT].json in the workdir."""
     folder = command_line.directory("workdir", _WORKDIR.value)
 
-    from library.training import session, workdir
+    from library.run import session, workdir
 
     values = command_line.recorded(folder)
     # What names metrics of the run's own evaluators has no part in this.

@@ -21,7 +21,7 @@ Or a patch to print, which is seen as a class wherever it lies; its sides are sh
 
 Pictures and one page, explained.html or adversarial.html, go to `DIR/explained/`. A flag
 that what is asked for does not read is refused. `--config.KEY=VALUE` changes a value of the run's
-config; library/training/sections.py documents every key.
+config; library/run/sections.py documents every key.
 """
 
 from collections.abc import Callable
@@ -63,7 +63,8 @@ def main() -> int:
     settings = command_line.values_for(show)
     settings |= {name: read(settings[name]) for name, read in _READ.items() if name in settings}
 
-    from library.training import classifier, session
+    from library.apps import classifier
+    from library.run import session
 
     # Nothing is evaluated: what judges the run need not be there.
     values = command_line.recorded(folder) | {"evaluate": {}, "checkpoint": {}, "reported": None}
@@ -76,13 +77,13 @@ def main() -> int:
 
 
 def _from_files(trained, *, images):
-    from library.training import predictions
+    from library.apps import predictions
 
     return predictions.from_files(trained, command_line.image_files(images))
 
 
 def _from_split(trained, *, split, num, seed):
-    from library.training import predictions
+    from library.apps import predictions
 
     return predictions.from_split(trained, split, num, seed)
 
@@ -90,8 +91,7 @@ def _from_split(trained, *, split, num, seed):
 def _explain(
     trained, network, examples, output: Path, title: str, *, methods, layer, class_, seed, among
 ) -> int:
-    from library.reporting import explained
-    from library.training import explaining
+    from library.apps.explain import drawing, explaining
 
     subject = explaining.subject(
         trained, network, examples, label=class_, layer=layer, seed=seed, among=among
@@ -99,7 +99,7 @@ def _explain(
     pictures = explaining.pictures(subject, methods)
     for row in explaining.captions(subject):
         print(", ".join(row))
-    print(explained.write(output, "explained", f"Why {title}, says so", pictures))
+    print(drawing.write(output, "explained", f"Why {title}, says so", pictures))
     return 0
 
 
@@ -117,15 +117,15 @@ def _mislead(
     target,
     seed,
 ) -> int:
-    from library.reporting import explained
-    from library.training import attacking
+    from library.apps import attacking
+    from library.apps.explain import drawing
 
     asked = attacking.Attack(attack, epsilon, norm, steps or 40, target, seed)
     found = attacking.attack(network, examples, asked)
     lines = attacking.lines(network, found)
     print("\n".join(lines))
     picture = attacking.picture(network, examples, found, asked)
-    print(explained.write(output, "adversarial", f"What misleads {title}", [picture], lines))
+    print(drawing.write(output, "adversarial", f"What misleads {title}", [picture], lines))
     return 0
 
 
@@ -142,8 +142,8 @@ def _print(
     patch_size,
     seed,
 ) -> int:
-    from library.reporting import explained
-    from library.training import patching
+    from library.apps import patching
+    from library.apps.explain import drawing
 
     settings = patching.settings(patch_size, steps or 500)
     found = patching.make(trained, network, examples, target, settings, seed)
@@ -153,7 +153,7 @@ def _print(
         patching.picture(network, examples, found, settings),
         patching.printable(network, found),
     ]
-    print(explained.write(output, "adversarial", f"What misleads {title}", pictures, lines))
+    print(drawing.write(output, "adversarial", f"What misleads {title}", pictures, lines))
     return 0
 
 
@@ -179,7 +179,8 @@ def _check_flags(load: Callable) -> None:
 
 def _read_to_show() -> list[str]:
     """Returns the flags that the methods or the attack read, beside the examples."""
-    from library.training import attacking, explaining
+    from library.apps import attacking
+    from library.apps.explain import explaining
 
     if _ATTACK.value is None:
         named = explaining.reads(_METHODS.value)

@@ -11,7 +11,7 @@ classifier predicts, on image files or a split:
 `--output` asks for another of the task's outputs, such as "reconstruct" with `--split=test`. What
 was made is written to `DIR/generated/`, and the same seed makes the same again on any number of
 devices. `--config.task.sampler.steps=20` changes a setting of the recorded config, whose keys
-library/training/sections.py documents. A flag that what is made does not read is refused.
+library/run/sections.py documents. A flag that what is made does not read is refused.
 
 Where the run kept running averages of its params, all of this uses them; `--noema` uses the params.
 """
@@ -47,7 +47,7 @@ def main() -> int:
     """Restores the run, and makes what was asked for."""
     folder = command_line.directory("workdir", _WORKDIR.value)
 
-    from library.training import session
+    from library.run import session
 
     # Nothing is evaluated: what judges the run need not be there.
     values = command_line.recorded(folder) | {"evaluate": {}, "checkpoint": {}, "reported": None}
@@ -79,21 +79,21 @@ def _check(plan) -> None:
 
 
 def _predict(trained, output: str, folder: Path, *, split, num, seed, ema) -> int:
-    from library.training import predictions
+    from library.apps import predictions
 
     examples = predictions.from_split(trained, split or "test", num, seed)
     return _predicted(trained, examples, folder, ema)
 
 
 def _predict_files(trained, output: str, folder: Path, *, images, ema) -> int:
-    from library.training import predictions
+    from library.apps import predictions
 
     examples = predictions.from_files(trained, command_line.image_files(images))
     return _predicted(trained, examples, folder, ema)
 
 
 def _predicted(trained, examples, folder: Path, ema: bool) -> int:
-    from library.training import predictions
+    from library.apps import predictions
 
     found = predictions.predict(trained, examples, ema=ema)
     for line in predictions.lines(found):
@@ -103,7 +103,7 @@ def _predicted(trained, examples, folder: Path, ema: bool) -> int:
 
 
 def _draw(trained, output: str, folder: Path, *, num, seed, ema, split, class_, save_arrays) -> int:
-    from library.training import generation
+    from library.apps import generation
 
     request = generation.Request(num, seed, ema)
     made = generation.images(trained, request, output=output, split=split, label=class_)
@@ -126,7 +126,7 @@ def _write(
     top_k,
     top_p,
 ) -> int:
-    from library.training import generation
+    from library.apps import generation
 
     prompts = tuple(prompt or ["\n"])
     num = num if flags.FLAGS["num"].present else len(prompts)

@@ -1,6 +1,6 @@
 """Says what a run will cost, and whether it fits: `python -m experiments.plan --config=PATH ...`.
 
-    python -m experiments.plan --config=configs/imagenet/vit.py:b16 --devices=256 --chip=v5e
+    python -m experiments.plan --config=configs/vit/imagenet.py:b16 --devices=256 --chip=v5e
     python -m experiments.plan --config=... --devices=8 --hbm=40 --config.parallel.mesh.fsdp=8
 
 No accelerator is needed: the step is compiled for as many CPU devices. Data need to be there only
@@ -30,9 +30,8 @@ def main() -> int:
 
     from rich.console import Console
 
-    from library.reporting import costs
-    from library.training import planning
-    from library.training.recipe import make_plan
+    from library.apps import planning, planning_table
+    from library.run.recipe import make_plan
 
     chip = CHIPS[_CHIP.value]
     memory = _HBM.value * 1e9 if _HBM.value else chip.memory
@@ -40,7 +39,8 @@ def main() -> int:
     found = planning.cost(plan)
     bound = planning.roofline(found, chip)
     Console(soft_wrap=True).print(
-        costs.table(found, bound, _CHIP.value, memory, plan.dataset.batch_size), highlight=False
+        planning_table.table(found, bound, _CHIP.value, memory, plan.dataset.batch_size),
+        highlight=False,
     )
     return 0 if found.peak_bytes <= memory else 1
 

@@ -31,9 +31,9 @@ def main() -> int:
 
     from rich.console import Console
 
-    from library.training import session
-    from library.training.clock import Clock
-    from library.training.profiling import read_span
+    from library.run import session
+    from library.run.clock import Clock
+    from library.run.profiling import read_span
 
     traced = read_span(_PROFILE.value) if _PROFILE.value else None
     console = Console(soft_wrap=True)

@@ -175,7 +175,7 @@ def _import(name: str = "", *, weights, workdir, ema, size) -> int:
     if weights is None:
         raise ConfigError("--weights=FILE says which weights to import")
 
-    from library.training import importing
+    from library.apps import importing
 
     identity = {"path": f"weights of {name}", "variant": "", "overrides": {}}
     print(importing.import_weights(name, weights, folder, identity, ema=ema, size=size))
@@ -187,7 +187,7 @@ def _export(*, workdir, output, which, ema, as_) -> int:
     if output is None:
         raise ConfigError("--output=FILE.safetensors says where to write the weights")
 
-    from library.training import importing
+    from library.apps import importing
 
     path = Path(output).expanduser()
     print(importing.export_weights(folder, path, network=as_, which=which, ema=ema))

@@ -1,6 +1,6 @@
 """Starts a program on one or many machines: `python -m launch --on=PLACE ... -- <its flags>`.
 
-    python -m launch --on=local --processes=4 -- --config=configs/cifar10/resnet.py
+    python -m launch --on=local --processes=4 -- --config=configs/resnet/cifar10.py
     python -m launch --on=slurm --nodes=4 --gpus_per_node=8 --time=24:00:00 -- --config=...
     python -m launch --on=kubernetes --nodes=4 --gpus_per_node=8 --image=IMAGE -- --config=...
     python -m launch --on=tpu --accelerator=v5litepod-16 --zone=ZONE --runtime=VERSION -- ...
@@ -185,7 +185,7 @@ def _checked(arguments: list[str], points: list[sweep.Point]) -> str:
     What only its data can show is found where the run starts.
     """
     # Seconds, which --help and a mistaken flag need not wait for.
-    from library.training import recipe
+    from library.run import recipe
 
     config, overrides = command_line.DEFAULT_CONFIG, []
     for argument in arguments:

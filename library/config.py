@@ -8,17 +8,18 @@ show the value given and the nearest valid one.
 import dataclasses
 import difflib
 import importlib
-import importlib.util
 import inspect
 import json
 import math
-import pkgutil
 import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
+
+from library import former_names
 
 UNITS = ("steps", "epochs", "examples", "%")
 _DURATION = re.compile(r"\s*(\d[\d_]*(?:\.\d+)?(?:e\d+)?)\s*(steps?|epochs?|examples?|%)\s*")
@@ -79,45 +80,69 @@ def available(package: str) -> list[str]:
     module = importlib.import_module(package)
     if not hasattr(module, "__path__"):
         return _public_functions(module)
+    paths = _modules_below(package)
     names = []
-    for info in pkgutil.iter_modules(module.__path__):
-        submodule = importlib.import_module(f"{package}.{info.name}")
-        for function in _public_functions(submodule):
-            names.append(info.name if function == info.name else f"{info.name}.{function}")
+    for path in paths:
+        short = path.rpartition(".")[2]
+        shown = short if len(_matching(short, paths)) == 1 else path
+        for function in _public_functions(importlib.import_module(f"{package}.{path}")):
+            names.append(shown if function == short else f"{shown}.{function}")
     return names
 
 
 def locate(name: str, package: str, what: str) -> Callable:
-    """Finds `name` under `package`: "a.b" is `package.a:b`, "a" is `package.a:a`.
+    """Finds the function that a config names.
 
-    Where `package` is a single module, `name` is a function of it.
+    Below a package, "a.b" is the function `b` of the file `a.py` in whatever folder it lies, and
+    "a" the function `a` of `a.py`, or else of the one file that has it. A name that two files have
+    is written with their folder, "image.a.b". In a single module, `name` is a function of it.
+    Former names are found, too, see `library.former_names`.
 
     Raises:
-      ConfigError: no public function has that name; the nearest ones are shown.
+      ConfigError: no public function has that name (the nearest are shown), or several have.
     """
     if not isinstance(name, str):
         raise ConfigError(f"the name of a {what} is a string, got {name!r}")
-    module, attribute = importlib.import_module(package), name
-    if hasattr(module, "__path__"):
-        head, _, attribute = name.rpartition(".")
-        head, attribute = (head, attribute) if head else (name, name)
-        path = f"{package}.{head}"
-        if not re.fullmatch(r"\w+(\.\w+)*", head) or not _module_exists(path):
-            raise ConfigError(f"unknown {what} {name!r}: {nearest(name, available(package))}")
-        module = importlib.import_module(path)
-    if attribute not in _public_functions(module):
-        raise ConfigError(f"unknown {what} {name!r}: {nearest(name, available(package))}")
-    return getattr(module, attribute)
+    module = importlib.import_module(package)
+    if not hasattr(module, "__path__"):
+        found = [module] if name in _public_functions(module) else []
+        attribute = name
+    else:
+        found, attribute = _defining(name, package)
+    if len(found) > 1:
+        written = [f"{m.__name__.removeprefix(package + '.')}.{attribute}" for m in found]
+        raise ConfigError(
+            f"{what} {name!r} is ambiguous: {' and '.join(written)}; write the one that is meant "
+            "with its folder, or rename a file"
+        )
+    if found:
+        return getattr(found[0], attribute)
+    if name in former_names.NAMES.get(package, {}):
+        return locate(former_names.NAMES[package][name], package, what)
+    raise ConfigError(f"unknown {what} {name!r}: {nearest(name, available(package))}")
 
 
-def _module_exists(path: str) -> bool:
-    try:
-        return importlib.util.find_spec(path) is not None
-    except ModuleNotFoundError as error:
-        # A parent that is missing or no package; what a module fails to import is its own trouble.
-        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
-            raise
-        return False
+def _defining(name: str, package: str) -> tuple[list[types.ModuleType], str]:
+    """Returns the modules below a package that have what a name means, and the function's name."""
+    paths = _modules_below(package)
+    head, _, attribute = name.rpartition(".")
+    modules = [importlib.import_module(f"{package}.{p}") for p in _matching(head or name, paths)]
+    found = [module for module in modules if attribute in _public_functions(module)]
+    if not found and not head:
+        modules = [importlib.import_module(f"{package}.{path}") for path in paths]
+        found = [module for module in modules if attribute in _public_functions(module)]
+    return found, attribute
+
+
+def _modules_below(package: str) -> list[str]:
+    """Lists the modules of a package and of the packages in it, without its own name."""
+    (root,) = map(Path, importlib.import_module(package).__path__)
+    files = (path.relative_to(root) for path in sorted(root.rglob("*.py")))
+    return [".".join(f.with_suffix("").parts) for f in files if f.name != "__init__.py"]
+
+
+def _matching(head: str, paths: Iterable[str]) -> list[str]:
+    return [path for path in paths if path == head or path.endswith(f".{head}")]
 
 
 def build(spec: Mapping[str, Any], package: str, what: str, **injected: Any) -> Any:

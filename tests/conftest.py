@@ -41,7 +41,7 @@ install_import_hook(
         "library.data.augmentation",
         "library.data.autoaugment",
         "library.evaluation",
-        "library.explanations",
+        "library.apps.explain",
         "library.adversarial_examples",
     ],
     "beartype.beartype",

@@ -48,13 +48,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
             generator=dict(name="sngan.generator", width=4),
             discriminator=dict(name="sngan.discriminator", width=4),
         ),
-        task=dict(name="adversarial", latent_size=4, loss="hinge", conditional=True),
+        task=dict(name="gan", latent_size=4, loss="hinge", conditional=True),
         optimizer=dict(discriminator=dict(SGD), generator=dict(SGD)),
         ema=dict(decay=0.9),
         evaluate=IMAGES,
     ),
     "diffusion": dict(
-        model=dict(name="unet", **UNET),
+        model=dict(name="ddpm_unet", **UNET),
         task=dict(name="diffusion", timesteps=10, sampler=dict(name="ddim", steps=2)),
         ema=dict(decay=0.9),
         evaluate=IMAGES,
@@ -68,14 +68,14 @@ FAMILIES: dict[str, dict[str, Any]] = {
     ),
     "mae": dict(
         model=dict(name="mae", decoder_width=8, decoder_depth=1, decoder_heads=2, **SMALL_VIT),
-        task=dict(name="masked", mask_ratio=0.5),
+        task=dict(name="mae", mask_ratio=0.5),
         evaluate=dict(
             samples=dict(kind="samples", output="masked_reconstruct", split="test", num=8)
         ),
     ),
     "gpt": dict(
         dataset=TEXT,
-        model=dict(name="transformer.gpt", context=8, width=8, depth=1, num_heads=2),
+        model=dict(name="gpt", context=8, width=8, depth=1, num_heads=2),
         task=dict(name="language"),
         evaluate=LANGUAGE,
     ),

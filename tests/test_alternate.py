@@ -8,8 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from library import optimizers, rng, task, trees
+from library import rng, task, trees
 from library.config import ConfigError
+from library.optim import optimizers
 from library.task import Average, averaged, nonfinite_names, pair
 
 KEY = jax.random.key(3)

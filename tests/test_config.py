@@ -7,7 +7,7 @@ from typing import Any, Literal
 import ml_collections
 import pytest
 
-from library import config
+from library import config, former_names
 from library.config import ConfigError, check_value, duration
 
 MODULES = {
@@ -64,8 +64,31 @@ def test_names_are_import_paths(zoo):
     assert build(dict(name="resnet.resnet18", stem="cifar")) == ("resnet18", 10, "cifar", 0.0)
     assert build(dict(name="mlp", hidden=[8, 4])) == ("mlp", (8, 4), None)
     assert build(dict(name="deep.inner.inner", x=3)) == ("inner", 3)
+    assert build(dict(name="inner", x=4)) == ("inner", 4)
+    assert build(dict(name="resnet50", num_classes=2))[0] == "resnet50"
     assert config.available("zoo.resnet") == ["resnet18", "resnet50"]
     assert config.locate("resnet50", "zoo.resnet", "model")(3)[0] == "resnet50"
+
+
+def test_a_name_that_two_files_have_is_written_with_its_folder(zoo):
+    (zoo / "deep" / "mlp.py").write_text("def mlp(width: int = 1):\n    return ('deep', width)\n")
+    (zoo / "other.py").write_text("def resnet18():\n    return 'other'\n")
+    with pytest.raises(
+        ConfigError, match=r"model 'mlp' is ambiguous: deep\.mlp\.mlp and mlp\.mlp;"
+    ):
+        build(dict(name="mlp"))
+    assert build(dict(name="deep.mlp.mlp")) == ("deep", 1)
+    with pytest.raises(ConfigError, match=r"other\.resnet18 and resnet\.resnet18; write"):
+        build(dict(name="resnet18"))
+    assert {"deep.mlp", "mlp", "other.resnet18"} < set(config.available("zoo"))
+
+
+def test_a_former_name_is_found_where_nothing_has_it_now(zoo, monkeypatch):
+    monkeypatch.setitem(former_names.NAMES, "zoo", {"inception": "inner", "mlp": "inner"})
+    assert build(dict(name="inception")) == ("inner", 1)
+    assert build(dict(name="mlp", hidden=(1, 2)))[0] == "mlp"
+    with pytest.raises(ConfigError, match="unknown model 'inceptio'"):
+        build(dict(name="inceptio"))
 
 
 def test_injected_values_fill_in_and_the_spec_overrules(zoo):
@@ -84,8 +107,8 @@ def test_a_config_dict_is_read(zoo):
     ("name", "message"),
     [
         ("resnet.resnet81", "unknown model 'resnet.resnet81': did you mean 'resnet.resnet18'"),
-        ("resnet18", "did you mean 'resnet.resnet18'"),
-        ("mpl", r"did you mean 'mlp'\? \(valid: mlp, resnet.resnet18, resnet.resnet50\)"),
+        ("resnet81", "did you mean 'resnet.resnet18'"),
+        ("mpl", r"did you mean 'mlp'\? \(valid: inner, mlp, resnet.resnet18, resnet.resnet50\)"),
         ("resnet.ResNet", "unknown model 'resnet.ResNet'"),
         ("resnet._block", "unknown model 'resnet._block'"),
         ("resnet.sqrt", "unknown model 'resnet.sqrt'"),
@@ -306,8 +329,8 @@ def test_choices():
     config.check_choice("strategy", "jit", ("jit", "pmap"))
     with pytest.raises(ConfigError, match="unknown strategy 'pmpa': did you mean 'pmap'"):
         config.check_choice("strategy", "pmpa", ("jit", "pmap"))
-    assert config.nearest("digits", ["configs/digits/cnn.py", "b"]).startswith(
-        "did you mean 'configs/digits/cnn.py'? "
+    assert config.nearest("digits", ["configs/cnn/digits.py", "b"]).startswith(
+        "did you mean 'configs/cnn/digits.py'? "
     )
     assert config.nearest("x", []) == "(there are none)"
     assert config.nearest("x", range(30)).endswith("23, ...)")

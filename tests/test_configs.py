@@ -17,11 +17,11 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from experiments import command_line
-from library import optimizers
 from library.config import duration, plain, read
 from library.data import sources, splits, text
 from library.data.sources import Source
-from library.training import recipe, restoring, sections
+from library.optim import optimizers
+from library.run import recipe, restoring, sections
 from library.weights import inception_v3
 
 ROOT = Path(__file__).parents[1]
@@ -38,31 +38,31 @@ DATASETS = {
 }
 TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {
-    "configs/mnist/lenet5.py:rbf": 60_000,
-    "configs/cifar10/resnet.py:resnet20": 269_722,
-    "configs/cifar10/resnet.py:resnet110": 1_727_962,
-    "configs/cifar10/wide_resnet.py:wrn28_10": 36_479_194,
-    "configs/cifar10/airbench94.py:cifar10": 1_971_640,
-    "configs/cifar10/airbench96.py:cifar10": 9_915_704,
-    "configs/cifar10/vgg.py:vgg16_bn": 14_728_266,
-    "configs/cifar10/mobilenet_v2.py:x1_0": 2_236_682,
-    "configs/cifar10/mobilenet_v2.py:projected": 2_296_922,
-    "configs/cifar10/densenet.py:densenet_bc100": 769_162,
-    "configs/cifar10/densenet.py:densenet_bc250": 15_324_406,
-    "configs/cifar10/shake_shake.py:d96": 26_192_922,
-    "configs/cifar100/shake_shake.py:even": 34_529_700,
-    "configs/cifar100/shufflenet_v2.py:x1_0": 1_356_104,
-    "configs/cifar100/wide_resnet.py:wrn28_10": 36_536_884,
-    "configs/cifar10/vit_tiny.py:vit_cifar": 6_268_810,
-    "configs/mnist/autoencoder.py:deep": 2_837_314,
-    "configs/mnist/vae.py:cpu": 425_284,
-    "configs/mnist/compression.py:dense": 266_610,
-    "configs/mnist/compression.py:low_rank": 48_898,
-    "configs/cifar10/ddpm.py:ddpm": 35_746_307,
-    "configs/imagenet/resnet50.py:torchvision": 25_557_032,
-    "configs/imagenet/resnet50.py:flax": 25_557_032,
+    "configs/lenet5/mnist.py:rbf": 60_000,
+    "configs/resnet/cifar10.py:resnet20": 269_722,
+    "configs/resnet/cifar10.py:resnet110": 1_727_962,
+    "configs/wide_resnet/cifar10.py:wrn28_10": 36_479_194,
+    "configs/airbench/airbench94.py:cifar10": 1_971_640,
+    "configs/airbench/airbench96.py:cifar10": 9_915_704,
+    "configs/vgg/cifar10.py:vgg16_bn": 14_728_266,
+    "configs/mobilenet_v2/cifar10.py:x1_0": 2_236_682,
+    "configs/mobilenet_v2/cifar10.py:projected": 2_296_922,
+    "configs/densenet/cifar10.py:densenet_bc100": 769_162,
+    "configs/densenet/cifar10.py:densenet_bc250": 15_324_406,
+    "configs/shake_shake/cifar10.py:d96": 26_192_922,
+    "configs/shake_shake/cifar100.py:even": 34_529_700,
+    "configs/shufflenet_v2/cifar100.py:x1_0": 1_356_104,
+    "configs/wide_resnet/cifar100.py:wrn28_10": 36_536_884,
+    "configs/vit/cifar10.py:vit_cifar": 6_268_810,
+    "configs/autoencoder/mnist.py:deep": 2_837_314,
+    "configs/vae/mnist.py:cpu": 425_284,
+    "configs/compression/mnist.py:dense": 266_610,
+    "configs/compression/mnist.py:low_rank": 48_898,
+    "configs/ddpm/cifar10.py:ddpm": 35_746_307,
+    "configs/resnet/imagenet_resnet50.py:torchvision": 25_557_032,
+    "configs/resnet/imagenet_resnet50.py:flax": 25_557_032,
     # ViT-S/16's 22,050,664 without a class token and 197 learned positions.
-    "configs/imagenet/vit_s16.py:90ep": 22_050_664 - 198 * 384,
+    "configs/vit/imagenet_s16.py:90ep": 22_050_664 - 198 * 384,
 }
 
 
@@ -81,23 +81,23 @@ RECIPES = [f"{file}:{variant}".rstrip(":") for file in FILES for variant in vari
 # The params of large networks take seconds to count.
 LARGE = (
     "configs/imagenet/",
-    "configs/mnist/diffusion.py:full",
-    "configs/cifar10/ddpm.py:fid",
-    "configs/cifar10/ddpm.py:improved",
-    "configs/cifar10/densenet",
-    "configs/cifar10/landmarks.py:densenet",
-    "configs/cifar10/landmarks.py:inception",
-    "configs/cifar10/landmarks.py:mobilenet",
-    "configs/cifar10/mae.py:full",
-    "configs/cifar10/mobilenet_v2",
+    "configs/ddpm/mnist.py:full",
+    "configs/ddpm/cifar10.py:fid",
+    "configs/ddpm/cifar10.py:improved",
+    "configs/densenet/cifar10",
+    "configs/landmarks/cifar10.py:densenet",
+    "configs/landmarks/cifar10.py:inception",
+    "configs/landmarks/cifar10.py:mobilenet",
+    "configs/mae/cifar10.py:full",
+    "configs/mobilenet_v2/cifar10",
     "configs/cifar10/preact",
-    "configs/cifar10/resnet.py:resnet110",
-    "configs/cifar10/shake_shake",
-    "configs/cifar10/shufflenet_v2",
-    "configs/cifar10/sngan.py:conditional",
-    "configs/cifar10/sngan.py:fid",
-    "configs/cifar10/sngan.py:jpeg",
-    "configs/cifar10/sngan.py:wgan_gp_fid",
+    "configs/resnet/cifar10.py:resnet110",
+    "configs/shake_shake/cifar10",
+    "configs/shufflenet_v2/cifar10",
+    "configs/sngan/cifar10.py:conditional",
+    "configs/sngan/cifar10.py:fid",
+    "configs/sngan/cifar10.py:jpeg",
+    "configs/sngan/cifar10.py:wgan_gp_fid",
     "configs/cifar100/",
 )
 
@@ -165,7 +165,7 @@ def teacher(make_plan, folder, output):
     """Has learnt nothing, and the outputs of the judge; one to be compressed has zeros."""
     learnt = {}
     if "compression" in folder:
-        shapes = plan_of("configs/mnist/compression.py:dense").state
+        shapes = plan_of("configs/compression/mnist.py:dense").state
         state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
         learnt = {"params": state.params, "variables": state.variables}
     return learnt, lambda learnt, image: judge(make_plan, folder, output)(image)
@@ -269,8 +269,8 @@ def test_runs_that_a_recipe_needs_are_where_its_commands_or_others_leave_them(na
 @pytest.mark.parametrize(
     "name",
     [
-        *("configs/tinyshakespeare/gpt.py:nanogpt_cpu", "configs/tinyshakespeare/gpt.py:full"),
-        *("configs/text/gpt2.py:gpt2", "configs/text/gpt2.py:small"),
+        *("configs/gpt/tinyshakespeare.py:nanogpt_cpu", "configs/gpt/tinyshakespeare.py:full"),
+        *("configs/gpt/text.py:gpt2", "configs/gpt/text.py:small"),
     ],
 )
 def test_nanogpt_decays_all_matrices_and_embeddings(name):
@@ -283,7 +283,7 @@ def test_nanogpt_decays_all_matrices_and_embeddings(name):
 
 
 def test_one_recipe_has_all_that_large_language_models_are_made_of():
-    plan = plan_of("configs/wikitext2/gpt.py:cpu")
+    plan = plan_of("configs/gpt/wikitext2.py:cpu")
     assert set(plan.loader.blank) >= {"tokens", "segments"}
     (key,) = (x for x in jax.tree.leaves_with_path(plan.state.params) if "'key'" in str(x[0]))
     # Layers in a loop, and two heads of keys for four of queries.
@@ -328,14 +328,14 @@ def rate_of(name, num_examples):
 
 
 def test_the_mixers_rate_falls_to_a_hundred_thousandth_of_its_peak():
-    rate, total = rate_of("configs/imagenet/mlp_mixer.py:b16", 1_268_355)
+    rate, total = rate_of("configs/mlp_mixer/imagenet.py:b16", 1_268_355)
     at = np.asarray([5_000, 10_000, (10_000 + total) / 2, total])
     np.testing.assert_allclose(rate(at), [5e-4, 1e-3, 5e-4 * (1 + 1e-5), 1e-8], 1e-5, 1e-10)
 
 
 @pytest.mark.parametrize(("variant", "peak", "warmup"), [("b0", 0.128, 5), ("b0_timm", 0.048, 3)])
 def test_efficientnets_rate_decays_from_the_first_step(variant, peak, warmup):
-    rate, _ = rate_of(f"configs/imagenet/efficientnet.py:{variant}", 1_281_167)
+    rate, _ = rate_of(f"configs/efficientnet/imagenet.py:{variant}", 1_281_167)
     batch = 2048 if variant == "b0" else 768
     ends = np.ceil(warmup * 1_281_167 / batch)
     later = np.ceil(12.1 * 1_281_167 / batch)
@@ -347,7 +347,7 @@ def test_efficientnets_rate_decays_from_the_first_step(variant, peak, warmup):
 
 def test_big_transfer_warms_up_before_it_is_fine_tuned():
     """The supports in its authors' program are the steps 500, 6000, 12000, 18000 and 20000."""
-    rate, total = rate_of("configs/imagenet/big_transfer.py:finetune", 1_281_167)
+    rate, total = rate_of("configs/big_transfer/imagenet.py:finetune", 1_281_167)
     assert total == 20_000
     at = np.asarray([0, 250, 500, 5_999, 6_001, 12_001, 18_001])
     factors = [0, 0.5, 1, 1, 0.1, 0.01, 0.001]
@@ -378,7 +378,7 @@ def airbench_by_hand(params, gradient, total):
 
 
 def test_airbench94_moves_params_as_its_decoupled_hyperparameters_do():
-    plan = plan_of("configs/cifar10/airbench94.py:cifar10")
+    plan = plan_of("configs/airbench/airbench94.py:cifar10")
     total = plan.steps(plan.recipe.total)
     names = ("whitening/kernel", "whitening/bias", "stage1_norm1/bias", "head/kernel")
     draw = np.random.default_rng(0)

@@ -19,7 +19,7 @@ EXAMPLES = {
     "library/tasks/margin.py",
     "configs/examples/stripes.py",
 }
-CONFIG = "configs/digits/cnn.py"
+CONFIG = "configs/cnn/digits.py"
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 # A block that cannot run everywhere says so in its first line.
 NEEDS = re.compile(r"# needs \w.*\n")

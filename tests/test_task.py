@@ -9,7 +9,7 @@ import pytest
 
 from library import finite, rng, trees
 from library.config import ConfigError
-from library.optimizers import make_hold, make_optimizer
+from library.optim.optimizers import make_hold, make_optimizer
 from library.task import (
     HALTED,
     Average,

@@ -14,11 +14,11 @@ from rich.console import Console
 
 from library.config import ConfigError
 from library.data import sources
+from library.run import loop, stepping
+from library.run.clock import Clock
+from library.run.feed import Feed
+from library.run.recipe import Plan, make_plan
 from library.summaries import summarize
-from library.training import loop, stepping
-from library.training.clock import Clock
-from library.training.feed import Feed
-from library.training.recipe import Plan, make_plan
 
 CLASSES = ("a", "b", "c", "d")
 CONV = dict(name="cnn.small", widths=(4,))

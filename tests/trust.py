@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from library import files
-from library.training import environment
+from library.run import environment
 
 AS_IF_LEFT_ALONE = "as if left alone, to the bit"
 RESUMED = "with a message; started again, as if left alone, to the bit"

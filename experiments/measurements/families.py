@@ -13,7 +13,8 @@ import optax
 from experiments import command_line
 from experiments.measurements.timing import Budget, Step, in_turn, ratio, seconds_each
 from library import config
-from library.models import mae, transformer
+from library.models.image import mae
+from library.models.sequence import gpt
 from library.task import Task, TrainState, minimize
 from library.tasks.language import language
 
@@ -26,9 +27,7 @@ _SAMPLES = 16
 # The GPT that decoding and the comparison with PyTorch measure, a character model's size.
 GPT = dict(vocab_size=65, context=256, width=128, depth=4, num_heads=4)
 # GPT-2's smallest, its vocabulary filled up to a multiple of 128 (Karpathy's nanoGPT).
-GPT2 = dict(
-    zip(("width", "depth", "num_heads"), transformer.GPT2["gpt2"]), vocab_size=50_304, context=1024
-)
+GPT2 = dict(zip(("width", "depth", "num_heads"), gpt.GPT2["gpt2"]), vocab_size=50_304, context=1024)
 # The masked autoencoders on CPU and elsewhere, their batches and the side of an image.
 MAE = {
     "cpu": (dict(width=192, depth=12, num_heads=3), 8, 224),
@@ -39,7 +38,7 @@ _PATCH = 16
 
 def samplers(budget: Budget) -> dict[str, float]:
     """Counts samples a second of each sampler, on the untrained U-Net for MNIST."""
-    values = command_line.load_config("configs/mnist/diffusion.py:cpu")[0]
+    values = command_line.load_config("configs/ddpm/mnist.py:cpu")[0]
     budget = budget._replace(steps=1)
     measures = {
         name: functools.partial(seconds_each, _sampling_step(values, spec), budget)
@@ -134,7 +133,7 @@ def gpt_task(
     size = size or GPT
     learner = functools.partial(minimize, optimizer=optax.adamw(1e-3, weight_decay=0.1))
     task = language(
-        transformer.gpt(**size, dtype=dtype),
+        gpt.gpt(**size, dtype=dtype),
         learner,
         vocab_size=size["vocab_size"],
         num_examples=batch_size,

@@ -12,7 +12,7 @@ from experiments import command_line
 from experiments.measurements import families
 from experiments.measurements.timing import Budget, Step, in_turn, pairs, ratio, seconds_each
 from experiments.measurements.training import bare_step
-from library.training.recipe import make_plan
+from library.run.recipe import make_plan
 
 MISSING = {"torch is not installed, ratio": float("nan")}
 
@@ -21,7 +21,7 @@ def mlp(budget: Budget) -> dict[str, float]:
     """Times a training step of the MLP 784-800-800-10 here and in PyTorch, eager."""
     if importlib.util.find_spec("torch") is None:
         return MISSING
-    values = command_line.load_config("configs/mnist/mlp.py:mlp")[0]
+    values = command_line.load_config("configs/mlp/mnist.py:mlp")[0]
     steps = bare_step(make_plan(values)), _torch_mlp(values["dataset"]["batch_size"])
     return pairs(budget, *(functools.partial(seconds_each, step, budget) for step in steps))
 

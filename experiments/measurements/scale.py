@@ -17,10 +17,10 @@ import numpy as np
 from experiments import command_line
 from experiments.measurements.timing import Budget, in_turn, ratio, seconds_each
 from experiments.measurements.training import seconds_a_step
-from library.models import transformer
-from library.training import planning
-from library.training.checkpoints import Checkpoints
-from library.training.recipe import make_plan
+from library.apps import planning
+from library.models.sequence import gpt
+from library.run.checkpoints import Checkpoints
+from library.run.recipe import make_plan
 
 # A state of half a gigabyte: the params and moments of the largest networks that a CPU trains here.
 _LEAVES, _LEAF = 64, (1024, 2048)
@@ -188,7 +188,7 @@ def _compile_seconds(depth: int, scan: bool) -> float:
 
 
 def _gradient(depth: int, scan: bool, remat: str) -> tuple[Any, tuple[Any, Any]]:
-    model = transformer.gpt(**_LAYERS, depth=depth, scan_layers=scan, remat=remat)
+    model = gpt.gpt(**_LAYERS, depth=depth, scan_layers=scan, remat=remat)
     tokens = np.zeros((8, _LAYERS["context"]), np.int32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), tokens)
 

@@ -20,12 +20,12 @@ from rich.console import Console
 from experiments.measurements.timing import Budget, Step, pairs, seconds_each
 from library import finite as finite_moves
 from library import task as task_module
-from library.training import loop as training_loop
-from library.training import stepping
-from library.training.clock import Clock
-from library.training.feed import Feed
-from library.training.logger import read_rows
-from library.training.recipe import Plan, make_plan
+from library.run import loop as training_loop
+from library.run import stepping
+from library.run.clock import Clock
+from library.run.feed import Feed
+from library.run.logger import read_rows
+from library.run.recipe import Plan, make_plan
 
 # Steps a call, of an epoch of the smallest sets.
 _MANY = 50

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from library.config import ConfigError, check_choice
 from library.evaluation.context import Context
-from library.models.inception_v3 import inception_v3
+from library.models.image.inception_v3 import inception_v3
 from library.task import Batch, TrainState
 from library.weights import inception_v3 as published
 

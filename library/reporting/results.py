@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from library import files
+from library import files, former_names
 from library.config import ConfigError, differing
 from library.reporting import claims, gallery, notation, runs, trust
 from library.reporting.runs import Claim, Run
@@ -43,7 +43,8 @@ Each row is a run that its command repeats. The gap is ours minus the reported v
 percentage points for accuracies and error rates; a value after ± is the standard deviation over
 seeds. **miss** marks a result on the worse side of the reported one, *within spread* one that
 is closer to it than that standard deviation. A `+` after a commit says that the tree had changes
-on top of it.
+on top of it. A command stands as it ran at its commit; where its config file has moved since, the
+command of today stands beside it.
 """
 
 
@@ -249,7 +250,8 @@ def systems_table(records: Sequence[Mapping[str, Any]]) -> str:
         reported = notation.shown(metric, made["reported"]["value"]) + _unchanged(made)
         ours = notation.shown(metric, made["ours"], made.get("ours_std"))
         names = (_inline(made[key]) for key in ("system", "dataset"))
-        config = _code(made["config"]) if made.get("config") else notation.NONE
+        file = former_names.config_file(made.get("config") or "")
+        config = _code(file) if file else notation.NONE
         rows.append((*names, _inline(metric), reported, ours, _gap(made), config))
     header = ("System", "Dataset", "Metric", "Reported", "Ours", "Gap", "Config")
     return _markdown_table(header, rows)
@@ -270,8 +272,16 @@ def _full_row(made: Mapping[str, Any], note: int | None) -> tuple[str, ...]:
         _inline(notation.device(made.get("device"))),
         notation.duration(made.get("wall_time")),
         ", ".join(notation.short_commit(c, bool(made.get("dirty"))) for c in commits),
-        _code(made["command"]),
+        _commands(made),
     )
+
+
+def _commands(made: Mapping[str, Any]) -> str:
+    """Returns the command as it ran, and beside it today's, where the config file has moved."""
+    ran, config = made["command"], made.get("config") or ""
+    file = config.partition(":")[0]
+    today = ran.replace(file, former_names.config_file(file)) if file else ran
+    return _code(ran) if today == ran else f"{_code(ran)}, today {_code(today)}"
 
 
 def _unchanged(made: Mapping[str, Any]) -> str:

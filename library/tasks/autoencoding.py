@@ -27,8 +27,9 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
-from library import phases, rng, trees
+from library import rng, trees
 from library.config import ConfigError, check_choice
+from library.optim import phases
 from library.task import Batch, Learner, Metrics, Task, TrainState, pair, recorded_outputs
 
 # The running averages of the codes' moments forget half of a value in 69 steps.
@@ -76,7 +77,7 @@ def autoencoding(
 
     Args:
       model: with methods `encode` and `decode`, and `layerwise` for that objective, as
-        `library.models.autoencoder` has them.
+        `library.models.generative.autoencoder` has them.
       minimize: turns a loss into the training step.
       loss: "cross_entropy" of pixels, or "squared_error". Pixels are logistic in either case.
       objective: "layerwise" trains the encoder's layers one after the other, each in an equal part

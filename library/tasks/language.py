@@ -51,7 +51,7 @@ def language(
 
     Args:
       model: `hidden(tokens (b, t), train=...)` makes (b, t, d), of which `attend` makes logits
-        (b, t, vocab_size); `step` and `initial_cache` decode. See library/models/transformer.py.
+        (b, t, vocab_size); `step` and `initial_cache` decode. See library/models/sequence/gpt.py.
         A recurrent model's `hidden` also takes `carry` and `reset` (b,), True where the carry is to
         be zero, and returns the carry too.
       minimize: turns a loss into the training step.

@@ -55,7 +55,7 @@ def variational(
     `batch["label"]` in all of them.
 
     Args:
-      model: with methods `encode` and `decode`, as `library.models.vae` has them.
+      model: with methods `encode` and `decode`, as `library.models.generative.vae` has them.
       minimize: turns a loss into the training step.
       likelihood: "bernoulli", of pixels between 0 and 1 (a likelihood for binary ones only);
         "gaussian", and "discretized_logistic", of 256 values of a pixel (Salimans et al. 2017,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from library.config import ConfigError
-from library.models.inception_v3 import InceptionV3
+from library.models.image.inception_v3 import InceptionV3
 from library.weights import files
 from library.weights.mapping import Rule, assign, conv_rules, dense_rules, norm_rules
 from library.weights.published import HALF, V1, Published, Reported, Table, Transform

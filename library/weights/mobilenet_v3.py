@@ -3,7 +3,7 @@
 timm's normalize with another epsilon, 1e-5, or pad otherwise: weights of theirs do not fit.
 """
 
-from library.models.mobilenet_v3 import LARGE, SMALL, STEM, Row
+from library.models.image.mobilenet_v3 import LARGE, SMALL, STEM, Row
 from library.weights.mapping import Rule, conv_rules, dense_rules, norm_rules
 from library.weights.published import V1, V2, Published, Reported, Table, Transform, Weights
 

@@ -1,6 +1,6 @@
 """VGG networks of torchvision, whose layers are numbered in one sequence."""
 
-from library.models.vgg import STAGES
+from library.models.image.vgg import STAGES
 from library.weights.mapping import Rule, after_flattening, conv_rules, dense_rules, norm_rules
 from library.weights.published import V1, Published, Reported, Table
 

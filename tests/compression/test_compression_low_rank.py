@@ -11,8 +11,8 @@ import pytest
 
 from library.compression import kernels, low_rank
 from library.config import ConfigError
-from library.models import cnn, mlp, vit
-from library.models.resnet import ResNet
+from library.models.image import cnn, mlp, vit
+from library.models.image.resnet import ResNet
 
 MODELS = {
     "mlp": mlp.mlp(4, hidden=(12, 9)),

@@ -8,7 +8,7 @@ import pytest
 
 from library.compression import kernels, low_rank, quantization
 from library.config import ConfigError
-from library.models import cnn, mlp, vit
+from library.models.image import cnn, mlp, vit
 
 IMAGE = jax.random.normal(jax.random.key(1), (3, 8, 8, 3))
 MODELS = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from library.compression import kernels, low_rank, pruning, quantization, sizes
-from library.models import cnn, mlp
+from library.models.image import cnn, mlp
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (4, 4), (3, 5, 7)])

@@ -15,7 +15,7 @@ from scipy import ndimage
 from library import rng
 from library.config import ConfigError, available, build
 from library.data import augmentation, on_device
-from library.training.recipe import make_plan
+from library.run.recipe import make_plan
 from tests import tiny
 
 NUM_CLASSES = 16

@@ -10,8 +10,8 @@ from library import config, trees
 from library.config import ConfigError
 from library.data import pipeline, preprocessing, sources
 from library.data.preprocessing import CorruptExample
-from library.training.feed import Feed
-from library.training.sections import Dataset
+from library.run.feed import Feed
+from library.run.sections import Dataset
 from tests import tiny
 
 SEED = 7

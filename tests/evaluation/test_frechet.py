@@ -12,7 +12,7 @@ from library.evaluation.frechet import (
     frechet_classifier_distance,
     frechet_inception_distance,
 )
-from library.training.feed import Feed
+from library.run.feed import Feed
 from tests import tiny
 from tests.judged import SHAPES, STATE, make_context, noting_splits, pixels, rehearsing
 

@@ -7,11 +7,11 @@ import pytest
 from library.config import ConfigError
 from library.evaluation.frechet import frechet_classifier_distance
 from library.evaluation.precision_recall import precision_recall
-from library.training import stepping
-from library.training.feed import Feed
-from library.training.logger import read_rows
-from library.training.recipe import make_plan
-from library.training.workdir import open_workdir
+from library.run import stepping
+from library.run.feed import Feed
+from library.run.logger import read_rows
+from library.run.recipe import make_plan
+from library.run.workdir import open_workdir
 from tests import families, tiny
 
 DISTANCE = "frechet_classifier_distance"

@@ -14,7 +14,7 @@ from absl import flags
 
 from experiments import command_line
 from library.parallel import processes
-from library.training import session
+from library.run import session
 from tests.xla import QUICK
 
 ROOT = Path(__file__).resolve().parents[2]

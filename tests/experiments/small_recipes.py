@@ -29,12 +29,14 @@ VARIANTS = {
             generator=dict(name="sngan.generator", width=4),
             discriminator=dict(name="sngan.discriminator", width=4),
         ),
-        task=dict(name="adversarial", latent_size=4, loss="hinge", conditional=True),
+        task=dict(name="gan", latent_size=4, loss="hinge", conditional=True),
         optimizer=dict(discriminator=dict(SGD), generator=dict(SGD)),
         ema=dict(decay=0.9),
     ),
     "diffusion": dict(
-        model=dict(name="unet", width=8, multipliers=[1], num_blocks=1, attention=[], dropout=0.1),
+        model=dict(
+            name="ddpm_unet", width=8, multipliers=[1], num_blocks=1, attention=[], dropout=0.1
+        ),
         task=dict(name="diffusion", timesteps=10, sampler=dict(name="ddim", steps=2)),
         ema=dict(decay=0.9),
     ),
@@ -53,11 +55,11 @@ VARIANTS = {
     ),
     "mae": dict(
         model=dict(name="mae", decoder_width=8, decoder_depth=1, decoder_heads=2, **VIT),
-        task=dict(name="masked", mask_ratio=0.5),
+        task=dict(name="mae", mask_ratio=0.5),
     ),
     "gpt": dict(
         dataset=TEXT,
-        model=dict(name="transformer.gpt", context=8, width=8, depth=1, num_heads=2, dropout=0.1),
+        model=dict(name="gpt", context=8, width=8, depth=1, num_heads=2, dropout=0.1),
         task=dict(name="language"),
     ),
     "lstm": dict(

@@ -4,17 +4,21 @@ import json
 
 import pytest
 
-from library.training.workdir import open_workdir
+from library.run.workdir import open_workdir
 
-RESNET = "--config=configs/cifar10/resnet.py"
+RESNET = "--config=configs/resnet/cifar10.py"
 BAD = {
     "config path": (
-        ["--config=configs/digits/cnnn.py"],
-        "no config file 'configs/digits/cnnn.py': did you mean 'configs/digits/cnn.py'?",
+        ["--config=configs/cnn/digit.py"],
+        "no config file 'configs/cnn/digit.py': did you mean 'configs/cnn/digits.py'?",
     ),
-    "config by half its path": (["--config=digits"], "did you mean 'configs/digits/cnn.py'?"),
+    "config where it lay before": (
+        ["--config=configs/cifar10/resnet.py:resnet20"],
+        "config file 'configs/cifar10/resnet.py' is now 'configs/resnet/cifar10.py'",
+    ),
+    "config by half its path": (["--config=digits"], "did you mean 'configs/cnn/digits.py'?"),
     "variant": ([RESNET + ":resnet21"], "has no variant 'resnet21': did you mean 'resnet"),
-    "variant of none": (["--config=configs/digits/cnn.py:big"], "has no variants: write --config="),
+    "variant of none": (["--config=configs/cnn/digits.py:big"], "has no variants: write --config="),
     "flag": (["--workdri=x"], "unknown flag '--workdri': did you mean '--workdir'?"),
     "no flag": (["again"], "'again' is no flag: flags are written --name=value"),
     "no value": (["--config.seed"], "--config.seed has no value: write --config.seed=VALUE"),
@@ -32,7 +36,7 @@ BAD = {
         ["--epochs=3"],
         "; values of the config are set by --config.KEY=VALUE",
     ),
-    "directory": (["--config=configs/digits"], "is a directory: (valid: configs/digits/cnn.py)"),
+    "directory": (["--config=configs/cnn"], "is a directory: (valid: configs/cnn/digits.py)"),
     "key that nothing reads": (["--config.shout=True"], "config takes no 'shout': (valid:"),
     "key of checkpoint": (["--config.checkpoint.evry=3"], "takes no 'evry': did you mean 'every'?"),
     "key of ema": (["--config.ema.decya=0.9"], "ema takes no 'decya': did you mean 'decay'?"),

@@ -50,7 +50,7 @@ def test_large_steps_are_taken_less_often(steps, few):
 
 @pytest.mark.full
 def test_every_sampler_that_is_measured_makes_samples():
-    values = families.command_line.load_config("configs/mnist/diffusion.py:cpu")[0]
+    values = families.command_line.load_config("configs/ddpm/mnist.py:cpu")[0]
     for name, sampler in families.SAMPLERS.items():
         step = families._sampling_step(values, sampler)
         assert jax.eval_shape(step).shape == (16, 28, 28, 1), name
@@ -271,7 +271,7 @@ def test_loading_is_measured_on_one_core(monkeypatch):
 
 @pytest.mark.full
 def test_runs_of_one_and_of_two_processes_are_timed():
-    found = scale.processes(Budget(12, 1), "configs/digits/cnn.py")
+    found = scale.processes(Budget(12, 1), "configs/cnn/digits.py")
     expected = found["two processes ms"] / found["one process ms"]
     assert found["two over one"] == pytest.approx(expected)
 

@@ -17,14 +17,14 @@ KILLS = {**dict.fromkeys(VARIANTS, 4), "gpt": 5, "gan": 5}
 KILLS_OF_TWO = {"classifier": 6, "gan": 6}
 # Functions in which a run may be struck, and how often they are entered before.
 MOMENTS = {
-    "library.training.stepping:initial_carry": (1, 1),
-    "library.training.stepping:step": (1, 1),
-    "library.training.loop:_Run._at": (1, 40),
-    "library.training.logger:Logger.write": (1, 8),
-    "library.training.logger:Logger.sync": (1, 3),
-    "library.training.checkpoints:Checkpoints.save": (1, 3),
-    "library.training.checkpoints:_sign": (1, 3),
-    "library.training.evaluating:measured": (1, 3),
+    "library.run.stepping:initial_carry": (1, 1),
+    "library.run.stepping:step": (1, 1),
+    "library.run.loop:_Run._at": (1, 40),
+    "library.run.logger:Logger.write": (1, 8),
+    "library.run.logger:Logger.sync": (1, 3),
+    "library.run.checkpoints:Checkpoints.save": (1, 3),
+    "library.run.checkpoints:_sign": (1, 3),
+    "library.run.evaluating:measured": (1, 3),
     "library.files:write": (1, 6),
 }
 

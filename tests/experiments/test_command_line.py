@@ -9,7 +9,7 @@ from absl import flags, logging
 from experiments import command_line
 from library.config import ConfigError
 
-CIFAR = "configs/cifar10/resnet.py"
+CIFAR = "configs/resnet/cifar10.py"
 
 
 def values():
@@ -96,7 +96,7 @@ def test_an_override_that_does_not_fit_changes_nothing(key, text, message):
 def test_the_default_recipe_needs_no_arguments(asked):
     request = asked()
     assert request.values["dataset"]["name"] == "digits"
-    assert request.identity["path"] == "configs/digits/cnn.py"
+    assert request.identity["path"] == "configs/cnn/digits.py"
     assert request.identity["overrides"] == {}
     assert str(request.workdir) == "runs/digits-cnn"
 
@@ -161,7 +161,7 @@ def test_messages_of_libraries_stay_out(program, caplog):
     record = logging.get_absl_logger().makeRecord
     kept = [
         logging.get_absl_logger().filter(record("absl", 30, path, 1, "message", (), None))
-        for path in ("/site-packages/orbax/checkpoint/checkpointer.py", "/library/training/loop.py")
+        for path in ("/site-packages/orbax/checkpoint/checkpointer.py", "/library/run/loop.py")
     ]
     assert [bool(each) for each in kept] == [False, True]
 

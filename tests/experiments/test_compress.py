@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from library.reporting import compressed
+from library.apps import compressing_figure
 from tests import families, tiny
 
 BAD = {
@@ -97,7 +97,7 @@ def test_a_network_and_its_smaller_ones(program, run, tmp_path):
     assert rows["pruned", "as trained"]["accuracy"] == pytest.approx(accuracy, abs=1e-4)
     page = (output / "compressed.html").read_text()
     for row in record["rows"]:
-        assert compressed.cells(row)[3] in page
+        assert compressing_figure.cells(row)[3] in page
 
     elsewhere = tmp_path / "elsewhere"
     shutil.rmtree(output)

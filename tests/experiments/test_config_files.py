@@ -123,8 +123,8 @@ def test_a_directory_and_a_wrong_name_show_what_there_is(file, tmp_path):
     path = file("", "mine.py")
     with pytest.raises(ConfigError, match=f"is a directory: .*{path}"):
         command_line.load_config(str(tmp_path))
-    with pytest.raises(ConfigError, match=r"is a directory: .*configs/digits/cnn\.py"):
-        command_line.load_config("configs/digits")
+    with pytest.raises(ConfigError, match=r"is a directory: .*configs/cnn/digits\.py"):
+        command_line.load_config("configs/cnn")
     with pytest.raises(ConfigError, match=f"did you mean '{path}'"):
         command_line.load_config(str(tmp_path / "mien.py"))
 
@@ -134,11 +134,11 @@ def test_a_relative_path_is_of_the_working_directory_and_then_of_the_project(
 ):
     (tmp_path / "configs" / "digits").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    identity = asked("--config=configs/digits/cnn.py").identity
-    assert identity["path"] == "configs/digits/cnn.py"
+    identity = asked("--config=configs/cnn/digits.py").identity
+    assert identity["path"] == "configs/cnn/digits.py"
     assert identity["found"].startswith("the project, ")
-    own = file("def get_config():\n    return {}\n", "configs/digits/cnn.py")
-    identity = asked("--config=configs/digits/cnn.py").identity
+    own = file("def get_config():\n    return {}\n", "configs/cnn/digits.py")
+    identity = asked("--config=configs/cnn/digits.py").identity
     assert identity["path"] == own
     assert identity["found"] == f"the working directory, {own}"
 

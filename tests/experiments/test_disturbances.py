@@ -117,7 +117,7 @@ def test_a_signal_in_an_evaluation_stops_all_processes_there(
     launch, tmp_path, undisturbed_two, rank
 ):
     given = (f"--workdir={tmp_path}/run", *HOST)
-    strike = ("library.training.evaluating:measured", 1, 0, "SIGTERM")
+    strike = ("library.run.evaluating:measured", 1, 0, "SIGTERM")
     ended = launch(*given, flags=TWO, strike=strike, struck=rank).ended()
     assert ended.code == 75, ended
     # The evaluation of step 20 is left for later, or the signal came through after its end.
@@ -227,7 +227,7 @@ def test_a_workdir_that_cannot_be_written(start, tmp_path, undisturbed, read_onl
     check_refused()
     read_only.undo()
     # A run that was stopped, in a folder that has become read-only.
-    strike = ("library.training.loop:_Run._at", 20, 0, "SIGTERM")
+    strike = ("library.run.loop:_Run._at", 20, 0, "SIGTERM")
     assert start("train", f"--workdir={parent}/run", *HOST, strike=strike).ended().code == 75
     read_only(parent)
     check_refused()

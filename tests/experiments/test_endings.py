@@ -9,7 +9,7 @@ import jax
 import pytest
 from jax._src import xla_bridge
 
-from library.training import environment, session
+from library.run import environment, session
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,11 +7,11 @@ import time
 
 import numpy as np
 import pytest
-
-from library.training import checkpoints
-from tests.runs import TINY, check_same, finished, outcome, rows, saved_steps
 from tests.training.test_skipped import config as small_config
 from tests.training.test_skipped import damaged
+
+from library.run import checkpoints
+from tests.runs import TINY, check_same, finished, outcome, rows, saved_steps
 from tests.trust import AS_IF_LEFT_ALONE, RESUMED
 
 TWO = ("--on=local", "--processes=2")
@@ -58,7 +58,7 @@ def test_four_processes_are_one_with_four_devices(launch, start, tmp_path):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_signal_to_one_process_stops_all_and_loses_nothing(launch, tmp_path, undisturbed, rank):
     workdir = tmp_path / "run"
-    strike = ("library.training.loop:_Run._at", 18, 0, "SIGTERM")
+    strike = ("library.run.loop:_Run._at", 18, 0, "SIGTERM")
     ended = launch(f"--workdir={workdir}", *TINY, flags=TWO, strike=strike, struck=rank).ended()
     assert ended.code == 75, ended
     assert "stopped and saved; run the same command again" in ended.out
@@ -74,10 +74,10 @@ def test_a_signal_to_one_process_stops_all_and_loses_nothing(launch, tmp_path, u
 @pytest.mark.parametrize(
     "moment",
     [
-        ("library.training.loop:_Run._at", 23, 0),
-        ("library.training.checkpoints:Checkpoints.save", 2, 0),
-        ("library.training.checkpoints:Checkpoints.save", 2, 0.02),
-        ("library.training.evaluating:measured", 2, 0),
+        ("library.run.loop:_Run._at", 23, 0),
+        ("library.run.checkpoints:Checkpoints.save", 2, 0),
+        ("library.run.checkpoints:Checkpoints.save", 2, 0.02),
+        ("library.run.evaluating:measured", 2, 0),
     ],
 )
 def test_a_process_that_is_killed_ends_the_others(launch, tmp_path, undisturbed, rank, moment):
@@ -96,7 +96,7 @@ def test_a_process_that_is_killed_ends_the_others(launch, tmp_path, undisturbed,
 @pytest.mark.full
 def test_a_process_that_is_stopped_ends_the_others(launch, tmp_path, undisturbed):
     workdir = tmp_path / "run"
-    strike = ("library.training.loop:_Run._at", 23, 0, "SIGSTOP")
+    strike = ("library.run.loop:_Run._at", 23, 0, "SIGSTOP")
     begun = time.monotonic()
     ended = launch(f"--workdir={workdir}", *TINY, flags=TWO, strike=strike, struck=1).ended(240)
     assert ended.code not in (0, 75)
@@ -112,7 +112,7 @@ def test_a_process_that_is_stopped_ends_the_others(launch, tmp_path, undisturbed
 @pytest.mark.full
 def test_a_run_goes_on_on_other_machines(launch, start, tmp_path):
     """Eight devices, then four, then two processes of two, then one: each for fifteen steps."""
-    workdir, strike = tmp_path / "run", ("library.training.loop:_Run._at", 15, 0, "SIGTERM")
+    workdir, strike = tmp_path / "run", ("library.run.loop:_Run._at", 15, 0, "SIGTERM")
     given = (f"--workdir={workdir}", *TINY)
     assert start("train", *given, devices=8, strike=strike).ended().code == 75
     assert start("train", *given, devices=4, strike=strike).ended().code == 75
@@ -137,7 +137,7 @@ SPLIT = (
 @pytest.mark.full
 def test_params_split_over_processes_are_saved_and_restored(launch, start, tmp_path):
     """Two processes, one of two devices, two processes; then two that evaluate and predict."""
-    workdir, strike = tmp_path / "run", ("library.training.loop:_Run._at", 18, 0, "SIGTERM")
+    workdir, strike = tmp_path / "run", ("library.run.loop:_Run._at", 18, 0, "SIGTERM")
     given = (f"--workdir={workdir}", *SPLIT)
     assert launch(*given, flags=TWO, strike=strike).ended().code == 75
     assert start("train", *given, devices=2, strike=strike).ended().code == 75
@@ -200,7 +200,7 @@ def test_what_is_restored_elsewhere_is_what_was_saved(launch, start, tmp_path):
 @pytest.mark.full
 def test_a_damaged_checkpoint_is_set_aside_by_all(launch, tmp_path, undisturbed):
     workdir = tmp_path / "run"
-    strike = ("library.training.loop:_Run._at", 40, 0, "SIGTERM")
+    strike = ("library.run.loop:_Run._at", 40, 0, "SIGTERM")
     launch(f"--workdir={workdir}", *TINY, flags=TWO, strike=strike).ended()
     before, last = saved_steps(workdir)
     newest = workdir / "checkpoints" / "latest" / str(last)

@@ -177,7 +177,7 @@ def test_two_tasks_train_together(slurm, tmp_path, undisturbed):
 def test_a_job_that_leaves_with_75_is_put_back_and_finished(slurm, tmp_path, undisturbed):
     strike = {
         "PYTHONPATH": f"{ROOT}:{Path(__file__).with_name('striking')}",
-        "STRIKE": "library.training.loop:_Run._at 18 0 SIGTERM",
+        "STRIKE": "library.run.loop:_Run._at 18 0 SIGTERM",
         "STRIKE_PROCESS": "1",
         "STRIKE_ONCE": str(tmp_path / "struck"),
     }

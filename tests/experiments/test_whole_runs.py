@@ -12,35 +12,35 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from library.training import checkpoints
+from library.run import checkpoints
 from tests.runs import TINY, check_same, outcome, rows, saved_steps
 from tests.trust import AS_IF_LEFT_ALONE, RESUMED
 
 KILLED = -signal.SIGKILL
 # Where a run is struck, as strike.py takes it: the function, its call, and a delay.
 MOMENTS = {
-    "compiling": ("library.training.stepping:step", 1, 0),
-    "training": ("library.training.logger:Logger.write", 7, 0),
-    "saving": ("library.training.checkpoints:Checkpoints.save", 2, 0.02),
+    "compiling": ("library.run.stepping:step", 1, 0),
+    "training": ("library.run.logger:Logger.write", 7, 0),
+    "saving": ("library.run.checkpoints:Checkpoints.save", 2, 0.02),
     "evaluating": ("library.evaluation.metrics:summarize", 3, 0),
 }
 MORE_MOMENTS = {
-    "initialising": ("library.training.stepping:initial_carry", 1, 0),
-    "compiling, in XLA": ("library.training.stepping:step", 1, 0.4),
-    "the first step": ("library.training.loop:_Run._at", 1, 0),
-    "a step that is not logged": ("library.training.loop:_Run._at", 23, 0),
-    "before a row": ("library.training.logger:Logger.write", 3, 0),
-    "after a row, before its checkpoint": ("library.training.logger:Logger.sync", 3, 0),
-    "the first save": ("library.training.checkpoints:Checkpoints.save", 1, 0.005),
-    "a save, at once": ("library.training.checkpoints:Checkpoints.save", 3, 0),
-    "a save, later": ("library.training.checkpoints:Checkpoints.save", 3, 0.1),
-    "a save, done": ("library.training.checkpoints:Checkpoints.save", 3, 0.3),
-    "before a checksum": ("library.training.checkpoints:_sign", 2, 0),
+    "initialising": ("library.run.stepping:initial_carry", 1, 0),
+    "compiling, in XLA": ("library.run.stepping:step", 1, 0.4),
+    "the first step": ("library.run.loop:_Run._at", 1, 0),
+    "a step that is not logged": ("library.run.loop:_Run._at", 23, 0),
+    "before a row": ("library.run.logger:Logger.write", 3, 0),
+    "after a row, before its checkpoint": ("library.run.logger:Logger.sync", 3, 0),
+    "the first save": ("library.run.checkpoints:Checkpoints.save", 1, 0.005),
+    "a save, at once": ("library.run.checkpoints:Checkpoints.save", 3, 0),
+    "a save, later": ("library.run.checkpoints:Checkpoints.save", 3, 0.1),
+    "a save, done": ("library.run.checkpoints:Checkpoints.save", 3, 0.3),
+    "before a checksum": ("library.run.checkpoints:_sign", 2, 0),
     "between the raw and the averaged params": ("library.evaluation.metrics:summarize", 2, 0),
-    "before an evaluation": ("library.training.evaluating:measured", 2, 0),
-    "the last save": ("library.training.checkpoints:Checkpoints.save", 4, 0.02),
-    "the last pictures": ("library.training.artifacts:write", 1, 0),
-    "before the summary": ("library.training.session:write_json", 1, 0),
+    "before an evaluation": ("library.run.evaluating:measured", 2, 0),
+    "the last save": ("library.run.checkpoints:Checkpoints.save", 4, 0.02),
+    "the last pictures": ("library.run.artifacts:write", 1, 0),
+    "before the summary": ("library.run.session:write_json", 1, 0),
     "before the report": ("library.reporting.report:write_report", 1, 0),
 }
 
@@ -109,7 +109,7 @@ def test_a_run_that_is_asked_to_stop(start, tmp_path, undisturbed):
     # Neither is a step that is logged or saved.
     for number, name in ((18, "SIGTERM"), (42, "SIGINT")):
         calls = number - max(saved_steps(workdir), default=0) if workdir.exists() else number
-        strike = ("library.training.loop:_Run._at", calls, 0, name)
+        strike = ("library.run.loop:_Run._at", calls, 0, name)
         ended = start("train", f"--workdir={workdir}", *TINY, strike=strike).ended()
         assert ended.code == 75, ended
         hint = "\nstopping after this step; interrupt again to quit at once\n"
@@ -125,7 +125,7 @@ def test_a_run_that_is_asked_to_stop(start, tmp_path, undisturbed):
 
 
 def test_a_second_interrupt_ends_the_run_at_once(start, tmp_path):
-    strike = ("library.training.loop:_Run._at", 20, 0, "SIGINT,SIGINT")
+    strike = ("library.run.loop:_Run._at", 20, 0, "SIGINT,SIGINT")
     ended = start("train", f"--workdir={tmp_path}/run", *TINY, strike=strike).ended()
     assert ended.code == 1
     assert "step 15/60" in ended.out
@@ -135,7 +135,7 @@ def test_a_second_interrupt_ends_the_run_at_once(start, tmp_path):
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 75), ("SIGINT", 130)])
 def test_a_signal_before_the_first_step_leaves_nothing_to_save(start, tmp_path, name, code):
-    strike = ("library.training.recipe:open_split", 1, 0, name)
+    strike = ("library.run.recipe:open_split", 1, 0, name)
     ended = start("train", f"--workdir={tmp_path}/run", *TINY, strike=strike).ended()
     assert ended.code == code
     assert "Traceback" not in ended.err
@@ -176,7 +176,7 @@ def test_examples_that_are_loaded_by_the_host(start, tmp_path, undisturbed):
 @pytest.mark.full
 def test_an_interrupt_from_a_keyboard_leaves_the_loading_processes_alone(start, tmp_path):
     hosts = ("--config.dataset.cache=none", "--config.dataset.workers=2")
-    strike = ("library.training.loop:_Run._at", 18, 0, "+SIGINT")
+    strike = ("library.run.loop:_Run._at", 18, 0, "+SIGINT")
     ended = start("train", f"--workdir={tmp_path}/run", *TINY, *hosts, strike=strike).ended()
     assert ended.code == 75, ended
     assert "KeyboardInterrupt" not in ended.err
@@ -213,7 +213,7 @@ def test_a_run_on_eight_devices_that_is_killed_and_stopped(start, tmp_path, stra
     left_alone = start("train", f"--workdir={tmp_path}/a", *command, devices=8).ended()
     assert left_alone.code == 0, left_alone
     command = [f"--workdir={tmp_path}/b", *command]
-    strike = ("library.training.loop:_Run._at", 18, 0, "SIGTERM")
+    strike = ("library.run.loop:_Run._at", 18, 0, "SIGTERM")
     assert start("train", *command, strike=strike, devices=8).ended().code == 75
     strike = (*MOMENTS["saving"], "SIGKILL")
     assert start("train", *command, strike=strike, devices=8).ended().code == KILLED

@@ -18,8 +18,8 @@ from library import config
 from library.config import ConfigError
 from library.data import preprocessing
 from library.data.preprocessing import CorruptExample
-from library.training.recipe import make_plan
-from library.training.sections import Recipe
+from library.run.recipe import make_plan
+from library.run.sections import Recipe
 from library.weights import files
 from tests import tiny
 from tests.weights import test_weights_files as torch_files

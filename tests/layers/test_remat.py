@@ -8,7 +8,7 @@ import pytest
 
 from library.config import ConfigError
 from library.layers.remat import rematted
-from library.models.vit import VisionTransformer
+from library.models.image.vit import VisionTransformer
 
 VIT = dict(num_classes=3, patch_size=2, width=8, depth=2, num_heads=2, hidden=16)
 

@@ -71,7 +71,7 @@ def test_values_that_are_not_finite_are_seen():
 
 
 def test_memory_is_a_fifth_of_the_plain_one_or_less_at_the_size_of_the_recipe():
-    values = command_line.load_config("configs/text/gpt2.py:gpt2")[0]
+    values = command_line.load_config("configs/gpt/text.py:gpt2")[0]
     width, vocab_size = values["model"]["width"], values["dataset"]["tokenizer"]["vocab_size"]
     assert (width, vocab_size, values["model"]["dtype"]) == (768, 50_257, "bfloat16")
     # What each of its eight devices computes at a time; nothing of it is allocated here.

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from library.parallel import processes
+from library.run import evaluating, stepping
+from library.run.feed import Feed
+from library.run.recipe import make_plan
 from library.summaries import summarize
-from library.training import evaluating, stepping
-from library.training.feed import Feed
-from library.training.recipe import make_plan
 from tests import families, tiny
 
 CALLS = (2, 4)

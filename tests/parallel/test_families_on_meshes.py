@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
+from library.apps import planning
 from library.config import ConfigError
 from library.parallel.sharding import bytes_per_device
-from library.training import planning
-from library.training.recipe import make_plan
+from library.run.recipe import make_plan
 from tests import families, tiny
 
 STEPS = 20
@@ -27,14 +27,14 @@ SYSTEMS = {
     ),
     "gpt": dict(
         dataset=families.TEXT,
-        model=dict(name="transformer.gpt", context=8, **WIDE),
+        model=dict(name="gpt", context=8, **WIDE),
         task=dict(name="language"),
     ),
     "mae": dict(
         model=dict(
             name="mae", decoder_width=16, decoder_depth=1, decoder_heads=8, patch_size=4, **WIDE
         ),
-        task=dict(name="masked", mask_ratio=0.5),
+        task=dict(name="mae", mask_ratio=0.5),
     ),
     **{name: families.FAMILIES[name] for name in ("vae", "gan", "diffusion", "simclr")},
 }
@@ -143,7 +143,7 @@ def test_splitting_the_sequence_changes_no_loss(alone):
 @pytest.mark.full
 def test_splitting_the_sequence_divides_what_a_step_keeps(monkeypatch):
     long = dict(families.TEXT, context=64)
-    deep = dict(name="transformer.gpt", context=64, width=64, depth=4, num_heads=8)
+    deep = dict(name="gpt", context=64, width=64, depth=4, num_heads=8)
     monkeypatch.setitem(SYSTEMS, "gpt", dict(SYSTEMS["gpt"], dataset=long, model=deep))
     whole, split = (
         planning.cost(plan("gpt", 8, **(SPLIT | dict(activations=axes))))

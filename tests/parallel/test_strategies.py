@@ -8,9 +8,9 @@ from library import rng, trees
 from library.config import ConfigError
 from library.parallel.sharding import bytes_per_device
 from library.parallel.strategies import make_strategy
+from library.run import stepping
+from library.run.feed import Feed
 from library.summaries import summarize
-from library.training import stepping
-from library.training.feed import Feed
 from tests import tiny
 
 STEPS = 20

@@ -8,7 +8,7 @@ import pytest
 from experiments.measurements import families, peers
 from experiments.measurements.timing import Budget
 from library import trees
-from library.models import transformer
+from library.models.sequence import gpt
 
 TINY = dict(vocab_size=11, context=8, width=16, depth=2, num_heads=4)
 
@@ -52,7 +52,7 @@ def norm(name, layer):
 
 
 def test_the_gpt_has_the_same_params_and_logits(torch):
-    model, net = transformer.gpt(**TINY), peers.torch_gpt_module(TINY)
+    model, net = gpt.gpt(**TINY), peers.torch_gpt_module(TINY)
     tokens = np.random.default_rng(1).integers(0, TINY["vocab_size"], (3, TINY["context"]))
     params = noise(model.init(jax.random.key(0), jnp.asarray(tokens))["params"])
     count = sum(x.numel() for x in net.parameters())

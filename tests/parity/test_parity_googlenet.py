@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from library.models.googlenet import Auxiliary, googlenet
+from library.models.image.googlenet import Auxiliary, googlenet
 from library.weights.catalogue import find
 from library.weights.drawn import drawn
 from library.weights.mapping import assign

@@ -1,6 +1,6 @@
 from library.reporting import gallery
 
-MADE = {"name": "vae", "system": "VAE", "dataset": "mnist", "config": "configs/mnist/vae.py"}
+MADE = {"name": "vae", "system": "VAE", "dataset": "mnist", "config": "configs/vae/mnist.py"}
 
 
 def write(folder, name, content):
@@ -34,7 +34,7 @@ def test_the_page_shows_pictures_and_the_first_lines_of_texts(tmp_path):
     verse = "\n".join(["```", "Aqui me pongo a cantar", *"abcdefghijklm"])
     write(folder, "samples_text.txt", verse.encode())
     page = gallery.page([MADE], tmp_path)
-    assert "## VAE, mnist\n\n`configs/mnist/vae.py`\n" in page
+    assert "## VAE, mnist\n\n`configs/vae/mnist.py`\n" in page
     assert "![drawn_sample](figures/vae/drawn_sample.png)" in page
     shown = page.split("````text\n")[1].split("\n````")[0].splitlines()
     assert shown == verse.splitlines()[: gallery.LINES]

@@ -14,13 +14,13 @@ from sklearn.preprocessing import StandardScaler
 
 from library import config, rng
 from library.config import ConfigError
-from library.models import autoencoder
-from library.optimizers import make_optimizer
+from library.models.generative import autoencoder
+from library.optim.optimizers import make_optimizer
+from library.run import checkpoints, evaluating, fine_tuning, stepping
+from library.run.feed import Feed
 from library.task import Average, minimize
 from library.tasks import autoencoding as module
 from library.tasks.autoencoding import autoencoding
-from library.training import checkpoints, evaluating, fine_tuning, stepping
-from library.training.feed import Feed
 from tests import tiny
 
 KEY = jax.random.key(0)

@@ -15,9 +15,9 @@ from library.config import ConfigError
 from library.diffusion.bound import step_bits
 from library.diffusion.process import PREDICTIONS, at, loss_weights, make_process, noised, posterior
 from library.diffusion.samplers import ancestral, ddim, dpm_solver
+from library.run.feed import Feed
 from library.task import minimize
 from library.tasks.diffusion import diffusion
-from library.training.feed import Feed
 from tests import tiny
 
 KEY = jax.random.key(0)
@@ -384,7 +384,7 @@ def test_last_term_of_the_bound_by_integration():
 
 # The whole, over devices.
 
-UNET = dict(name="unet", width=8, multipliers=(1,), num_blocks=1, attention=(), dropout=0.0)
+UNET = dict(name="ddpm_unet", width=8, multipliers=(1,), num_blocks=1, attention=(), dropout=0.0)
 RUN = dict(
     normalize=None,
     model=UNET,

@@ -12,7 +12,7 @@ from scipy.special import softmax
 from scipy.stats import entropy
 
 from library.config import ConfigError
-from library.models.deit import DistilledVisionTransformer
+from library.models.image.deit import DistilledVisionTransformer
 from library.task import minimize
 from library.tasks.distillation import HEADS, distillation, softened_divergence
 

@@ -10,8 +10,8 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from library.config import ConfigError
-from library.models.recurrent import gru
-from library.models.transformer import gpt
+from library.models.sequence.gpt import gpt
+from library.models.sequence.recurrent import gru
 from library.task import minimize
 from library.tasks.language import language
 from tests import tiny
@@ -365,7 +365,7 @@ def losses_and_state(monkeypatch):
 
 @pytest.mark.full
 def test_one_device_and_eight_learn_the_same(losses_and_state):
-    model = dict(name="transformer.gpt", **SMALL)
+    model = dict(name="gpt", **SMALL)
     one, _ = losses_and_state(1, model)
     for changes in (
         dict(parallel=dict(strategy="pmap")),

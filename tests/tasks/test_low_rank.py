@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from library.apps import classifier
 from library.compression import kernels, low_rank
 from library.config import ConfigError
-from library.training import checkpoints, classifier, session
-from library.training.recipe import make_plan
+from library.run import checkpoints, session
+from library.run.recipe import make_plan
 from tests import tiny
 
 TASK = dict(name="low_rank", rank=2, kept=("head",))

@@ -6,9 +6,9 @@ import pytest
 
 from library import config, rng
 from library.data import on_device
+from library.run import recipe, stepping
+from library.run.feed import Feed
 from library.task import pair, where_present, without_padding
-from library.training import recipe, stepping
-from library.training.feed import Feed
 from tests import families, tiny
 
 # A perceptron hands on what is no number; pooling on CPU leaves it out.

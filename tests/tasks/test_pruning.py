@@ -13,10 +13,10 @@ from flax import linen as nn
 
 from library import trees
 from library.config import ConfigError
+from library.run import checkpoints, loop, preemption
 from library.task import Average, averaged, minimize
 from library.tasks.classification import classification
 from library.tasks.pruning import pruning
-from library.training import checkpoints, loop, preemption
 from tests import tiny
 
 BATCH = {

@@ -12,7 +12,7 @@ from scipy import integrate, stats
 
 from library import config, rng
 from library.config import ConfigError
-from library.models import vae
+from library.models.generative import vae
 from library.task import minimize
 from library.tasks import variational as module
 from library.tasks.variational import variational

@@ -3,7 +3,7 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from library.config import ConfigError
-from library.models.inception_v3 import inception_v3
+from library.models.image.inception_v3 import inception_v3
 from library.weights import inception_v3 as published
 from library.weights.mapping import assign
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from library.config import ConfigError
-from library.models.mae import mae
-from library.models.vit import vit
+from library.models.image.mae import mae
+from library.models.image.vit import vit
 from library.weights import vit as tables
 from library.weights.drawn import drawn, zeros
 from library.weights.mapping import assign, published_as

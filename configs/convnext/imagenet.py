@@ -1,0 +1,127 @@
+"""ConvNeXt on ImageNet-1k, by its authors' recipe and by torchvision's.
+
+Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
+           python -m experiments.train --config=configs/convnext/imagenet.py:t
+Hardware:  32 devices; not run here. `:smoke` is a small network on noise, on two CPU cores.
+Expected:  test_ema/accuracy 0.821 (:t), 0.831 (:s), 0.838 (:b), 0.843 (:l); 0.8252
+           (:t_torchvision)
+Source:    Liu et al. 2022, "A ConvNet for the 2020s", arXiv 2201.03545, table 5;
+           facebookresearch/ConvNeXt, README (82.1, 83.1, 83.8 and 84.3, of weights that are
+           averages), TRAINING.md and main.py: 300 epochs, batches of 4096, AdamW, rate 4e-3, 20
+           epochs of warmup, cosine to 1e-6, decay 0.05, drop path 0.1, 0.4, 0.5 and 0.5,
+           RandAugment, mixup or cutmix, erasing, smoothing 0.1, averages of 0.9999.
+           torchvision, weights ConvNeXt_Tiny_Weights.IMAGENET1K_V1 (82.520, 96.146);
+           pytorch/vision, references/classification/README.md: 600 epochs, batches of 1024, AdamW,
+           rate 1e-3, 5 epochs of warmup, cosine, decay 0.05 but for normalization, TrivialAugment,
+           erasing, mixup or cutmix, averages, each image four times in its batch, trained at 176
+           pixels, tested on the centre 224 of 236.
+
+AdamW's decay is multiplied by the rate. The authors spare biases, normalization and the factors of
+channels; torchvision spares normalization alone.
+
+What differs: RandAugment has the 14 operations of its paper; mixing is drawn for each example, not
+for the batch; torchvision erases to each channel's mean, not to grey, and its rates move with every
+epoch. Whether its weights are averages it does not say: the claim takes them to be.
+"""
+
+from ml_collections import ConfigDict
+
+# Model, reported accuracy.
+VARIANTS = {
+    "t": ("tiny", 0.821),
+    "s": ("small", 0.831),
+    "b": ("base", 0.838),
+    "l": ("large", 0.843),
+    "t_torchvision": ("tiny", 0.8252),
+    "smoke": ("tiny", None),
+}
+
+
+def get_config(variant: str = "t") -> ConfigDict:
+    size, reported = VARIANTS[variant]
+    config = ConfigDict()
+    config.dataset = dict(
+        name="imagenet2012",
+        train="train",
+        test="validation",
+        batch_size=4096,
+        eval_batch_size=1024,
+        workers=16,
+        threads=2,
+    )
+    config.preprocess = _preprocess(train=224, crop=224, short=256, method="bicubic")
+    config.augment = [
+        dict(name="flip_lr"),
+        dict(name="rand_augment", num_layers=2, magnitude=9.0, magnitude_std=0.5, probability=0.5),
+        dict(name="random_erasing", probability=0.25, area=[0.02, 1 / 3], fill="normal"),
+        dict(name="mixup_cutmix", mixup_alpha=0.8, cutmix_alpha=1.0),
+    ]
+    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.model = dict(name=f"convnext.convnext_{size}", num_classes=1000)
+    config.task = dict(name="classification", label_smoothing=0.1)
+    config.optimizer = dict(
+        name="adamw",
+        learning_rate=4e-3,
+        b1=0.9,
+        b2=0.999,
+        weight_decay=0.05,
+        schedule=dict(name="cosine", warmup="20 epochs", final=1e-6 / 4e-3),
+    )
+    config.total = "300 epochs"
+    config.ema = dict(decay=0.9999)
+    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
+    config.checkpoint = dict(every="1 epoch", best="test_ema/accuracy")
+    config.log_every = "50 steps"
+    config.seed = 0
+    if variant == "t_torchvision":
+        _as_in_torchvision(config)
+    if variant == "smoke":
+        _shrink(config)
+    else:
+        source = "facebookresearch/ConvNeXt, README"
+        if variant == "t_torchvision":
+            source = "torchvision, ConvNeXt_Tiny_Weights.IMAGENET1K_V1"
+        config.reported = dict(metric="test_ema/accuracy", value=reported, source=source)
+    return config
+
+
+def _as_in_torchvision(config: ConfigDict) -> None:
+    epochs, batch_size = 600, 1024
+    config.dataset.update(batch_size=batch_size, repeats=4)
+    config.preprocess = _preprocess(train=176, crop=224, short=236, method="bilinear")
+    config.augment = [
+        dict(name="flip_lr"),
+        dict(name="trivial_augment"),
+        dict(name="random_erasing", probability=0.1, area=[0.02, 0.33], fill=0.45),
+        dict(name="mixup_cutmix", mixup_alpha=0.2, cutmix_alpha=1.0),
+    ]
+    config.optimizer.update(learning_rate=1e-3, decayed=["^(?!.*norm)"])
+    config.optimizer.schedule = dict(name="cosine", warmup="5 epochs", warmup_from=0.01)
+    config.total = f"{epochs} epochs"
+    # torchvision multiplies 1 - 0.99998 by the batch size and the interval, over the epochs.
+    config.ema = dict(decay=1 - 2e-5 * batch_size * 32 / epochs, every=32)
+
+
+def _preprocess(train: int, crop: int, short: int, method: str) -> dict:
+    return dict(
+        train=[dict(name="decode"), dict(name="inception_crop", size=train, method=method)],
+        test=[
+            dict(name="decode"),
+            dict(name="resize_short", size=short, method=method),
+            dict(name="center_crop", size=crop),
+        ],
+    )
+
+
+def _shrink(config: ConfigDict) -> None:
+    config.dataset = dict(
+        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
+    )
+    config.preprocess = _preprocess(train=64, crop=64, short=72, method="bicubic")
+    config.model = dict(
+        name="convnext", num_classes=10, stage_sizes=[1, 1], widths=[8, 16], drop_path=0.1
+    )
+    config.optimizer.schedule.warmup = "2 steps"
+    config.total = "6 steps"
+    config.evaluate.test.every = "100%"
+    config.checkpoint.every = "100%"

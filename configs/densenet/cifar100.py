@@ -1,0 +1,68 @@
+"""DenseNet-BC on CIFAR-100: 100 layers that add 12 channels each, and 250 that add 24.
+
+Command:   python -m experiments.prepare --dataset=cifar100
+           python -m experiments.train --config=configs/densenet/cifar100.py:densenet_bc100
+Hardware:  one GPU; not run here. `:smoke` is a small network on noise, on two CPU cores.
+Expected:  test/accuracy 0.7773 (:densenet_bc100), 0.8240 (:densenet_bc250), 0.7558 (:densenet40)
+Source:    Huang, Liu, van der Maaten and Weinberger 2017, "Densely connected convolutional
+           networks", arXiv 1608.06993, section 4.2; figures from liuzhuang13/DenseNet, README,
+           column "CIFAR-100+" (22.27, 17.60 and 24.42 % error), recipe also from its opts.lua: 300
+           epochs in batches of 64, Nesterov momentum 0.9, rate 0.1 divided by 10 after half and
+           three quarters of them, weight decay 1e-4 on all params, crops from 4 pixels of padding,
+           flips, no dropout.
+
+In little memory, `--config.model.remat=true` keeps fewer activations for somewhat more computation.
+"""
+
+from ml_collections import ConfigDict
+
+# Reported accuracy.
+VARIANTS = {
+    "densenet_bc100": 0.7773,
+    "densenet_bc250": 0.8240,
+    "densenet40": 0.7558,
+    "smoke": None,
+}
+
+
+def get_config(variant: str = "densenet_bc100") -> ConfigDict:
+    reported = VARIANTS[variant]
+    config = ConfigDict()
+    config.dataset = dict(
+        name="cifar100",
+        train="train",
+        test="test",
+        batch_size=64,
+        eval_batch_size=500,
+        cache="device",
+    )
+    config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
+    config.normalize = dict(mean=[0.5071, 0.4865, 0.4409], std=[0.2673, 0.2564, 0.2762])
+    config.model = dict(name=f"densenet.{variant}", num_classes=100)
+    config.task = dict(name="classification")
+    config.optimizer = dict(
+        name="sgd",
+        learning_rate=0.1,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=1e-4,
+        decayed="all",
+        schedule=dict(name="step", boundaries=["50%", "75%"], factor=0.1),
+    )
+    config.total = "300 epochs"
+    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
+    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
+    config.log_every = "100 steps"
+    config.seed = 0
+    if reported is not None:
+        config.reported = dict(
+            metric="test/accuracy", value=reported, source="liuzhuang13/DenseNet"
+        )
+    if variant == "smoke":
+        config.dataset.update(
+            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
+        )
+        config.dataset.eval_batch_size = 32
+        config.model = dict(name="densenet", num_classes=100, block_sizes=[2, 2], growth=4)
+        config.total = "4 steps"
+    return config

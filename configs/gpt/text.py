@@ -1,0 +1,69 @@
+"""GPT-2 (124 million params) on text of one's own, by nanoGPT's recipe.
+
+Command:   python -m experiments.train --config=configs/gpt/text.py:gpt2 \\
+             --config.dataset.data_dir=~/texts --config.total="20_000 steps"
+Hardware:  eight GPUs of 40 GB for :gpt2; one for :small, 30 million params on a few MB of text
+Expected:  depends on the text; on OpenWebText, which is not here, nanoGPT reports 2.85 nats a token
+           after the 600,000 steps, 4 days on eight A100
+Source:    Radford et al. 2019, "Language models are unsupervised multitask learners"; Karpathy,
+           nanoGPT, config/train_gpt2.py, for the optimization, and model.py: no biases, exact GELU.
+
+The folder holds text files, see "text" in library/data/sources.py. The vocabulary is learnt from
+them, as large as GPT-2's: far less than 100 MB of text does not have as many tokens to learn.
+"""
+
+from ml_collections import ConfigDict
+
+LARGE = dict(width=768, depth=12, num_heads=12, context=1024, bias=False)
+SMALL = dict(width=512, depth=8, num_heads=8, context=512, bias=False, dropout=0.1)
+
+# Model, vocabulary, windows a step, parts they are run in, steps, warmup, peak rate.
+VARIANTS = {
+    "gpt2": (LARGE, 50_257, 480, 5, "600_000 steps", "2_000 steps", 6e-4),
+    "small": (SMALL, 8_192, 64, 2, "20_000 steps", "500 steps", 6e-4),
+}
+
+
+def get_config(variant: str = "gpt2") -> ConfigDict:
+    model, vocab_size, batch_size, accumulate, total, warmup, rate = VARIANTS[variant]
+    config = ConfigDict()
+    config.dataset = dict(
+        name="text",
+        data_dir="~/texts",
+        train="train",
+        test="test",
+        tokenizer=dict(name="bpe", vocab_size=vocab_size),
+        context=model["context"],
+        batch_size=batch_size,
+        eval_batch_size=batch_size // accumulate,
+    )
+    config.preprocess = []
+    config.model = dict(
+        name="gpt",
+        gelu="exact",
+        scan_layers=True,
+        remat="dots",
+        dtype="bfloat16",
+        **model,
+    )
+    # Of GPT-2's vocabulary a twelfth: temporary memory is a tenth of that for all logits.
+    config.task = dict(name="language", chunk=4096)
+    config.optimizer = dict(
+        name="adamw",
+        learning_rate=rate,
+        b2=0.95,
+        weight_decay=0.1,
+        decayed=["kernel$", "embedding$"],
+        clip=dict(global_norm=1.0),
+        schedule=dict(name="cosine", warmup=warmup, final=0.1),
+    )
+    config.total = total
+    config.accumulate = accumulate
+    config.evaluate = dict(
+        test=dict(kind="metrics", every="1%"),
+        samples=dict(kind="samples.text", num=4, length=400, every="5%"),
+    )
+    config.checkpoint = dict(every="1%", best="test/loss", mode="min")
+    config.log_every = "10 steps"
+    config.seed = 0
+    return config

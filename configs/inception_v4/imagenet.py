@@ -1,0 +1,102 @@
+"""Inception-v4 and Inception-ResNet-v2 on ImageNet-1k, by the recipe of the paper.
+
+Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
+           python -m experiments.train --config=configs/inception_v4/imagenet.py:inception_v4
+Hardware:  not run here. `:smoke` is Inception-v4 on small images of noise, on two CPU cores. The
+           originals: twenty GPUs.
+Expected:  test_ema/accuracy and test_ema/top5 0.800, 0.950 (:inception_v4), 0.801, 0.951
+           (:inception_resnet_v2)
+Source:    Szegedy, Ioffe, Vanhoucke & Alemi 2016, "Inception-v4, Inception-ResNet and the impact of
+           residual connections on learning" (arXiv 1602.07261), section 4: RMSProp with decay 0.9
+           and epsilon 1, rate 0.045 times 0.94 every second epoch, 20 devices, running averages of
+           the params; the version of AAAI 2017 adds that gradients are clipped. Table 2: errors of
+           20.0 and 5.0, and of 19.9 and 4.9, of a single crop.
+           The rest is Inception-v3's, see inception_v3.py: 32 images a device, label smoothing 0.1,
+           weight decay 4e-5, clipping at 2, momentum 0.9, crops, distortions, 100 epochs.
+
+The claims are of the validation images but about 1,700 blacklisted ones; here all 50,000 count, of
+which timm's results-imagenet.csv gives the authors' weights 80.156 and 94.968 (Inception-v4).
+Figures of the paper that are no claim here: a top-5 error of 3.08 is of four networks and 144 crops
+on the test set.
+
+What differs: the paper states neither batch nor length, nor whether the gradient is clipped by its
+whole norm. TensorFlow's brightness is added, not multiplied, in a fixed order of distortions.
+Weight decay is a part of the loss, of kernels only. Keep 32 images a device: batch statistics are
+each device's own.
+"""
+
+from ml_collections import ConfigDict
+
+VARIANTS = {"inception_v4": 0.800, "inception_resnet_v2": 0.801, "smoke": None}
+
+
+def get_config(variant: str = "inception_v4") -> ConfigDict:
+    config = ConfigDict()
+    config.dataset = dict(
+        name="imagenet2012",
+        train="train",
+        test="validation",
+        batch_size=640,
+        workers=16,
+        threads=2,
+    )
+    config.preprocess = _preprocess(299)
+    config.augment = [
+        dict(name="flip_lr"),
+        dict(name="color_jitter", brightness=32 / 255, contrast=0.5, saturation=0.5, hue=0.2),
+    ]
+    config.normalize = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+    config.model = dict(name=variant, num_classes=1000, dropout=0.2)
+    config.task = dict(name="classification", label_smoothing=0.1)
+    # Of TensorFlow: epsilon within the root, squares that start at one, the rate within momentum.
+    config.optimizer = dict(
+        name="rmsprop",
+        learning_rate=0.045,
+        decay=0.9,
+        eps=1.0,
+        initial_scale=1.0,
+        momentum=0.9,
+        l2=4e-5,
+        decayed="kernels",
+        clip=dict(global_norm=2.0),
+        schedule=dict(name="exponential", factor=0.94, every="2 epochs", staircase=True),
+    )
+    config.ema = dict(decay=0.9999, warmup=True)
+    config.total = "100 epochs"
+    config.parallel = dict(strategy="pmap")
+    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
+    config.checkpoint = dict(every="1 epoch", best="test_ema/accuracy")
+    config.log_every = "100 steps"
+    config.seed = 0
+    if variant == "smoke":
+        _shrink(config)
+    else:
+        source = "Szegedy et al. 2016, arXiv 1602.07261, table 2; without blacklisted images"
+        config.reported = dict(metric="test_ema/accuracy", value=VARIANTS[variant], source=source)
+    return config
+
+
+def _preprocess(size: int) -> dict:
+    crop = dict(name="inception_crop", size=size, area=[0.05, 1.0], ratio=[0.75, 1.33])
+    return dict(
+        train=[dict(name="decode"), crop],
+        test=[
+            dict(name="decode"),
+            dict(name="central_crop", fraction=0.875),
+            dict(name="resize", size=size),
+        ],
+    )
+
+
+def _shrink(config: ConfigDict) -> None:
+    config.dataset = dict(
+        name="synthetic/80x10", train="train[:64]", test="test[:16]", batch_size=8
+    )
+    config.preprocess = _preprocess(75)
+    config.augment = [dict(name="flip_lr")]
+    config.model.update(name="inception_v4", num_classes=10)
+    config.total = "3 steps"
+    config.optimizer.schedule.every = "1 step"
+    config.log_every = "1 step"
+    config.evaluate = dict(test=dict(kind="metrics", every="100%"))
+    config.checkpoint = dict(every="100%", best="test_ema/accuracy")

@@ -1,0 +1,48 @@
+"""LeNet-5 on MNIST.
+
+Command:   python -m experiments.prepare --dataset=mnist_npz
+           python -m experiments.train --config=configs/lenet5/mnist.py
+Hardware:  two CPU cores, 6 minutes
+Expected:  test/accuracy 0.9905 (0.95 % error)
+Source:    LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognition", section
+           III.C: 0.95 % after 20 passes through the undistorted training set.
+
+Layer sizes, the partial connections of C3, the trainable subsampling, the scaled tanh and the
+pixels from -0.1 (background) to 1.175 are the paper's. Its output layer, distances to drawings of
+the digits, is `:rbf`; under softmax cross-entropy it fits the training set and then stands a
+quarter of a point below the claim, so the default has a dense output. The optimizer is AdamW; the
+paper's was stochastic diagonal Levenberg-Marquardt.
+"""
+
+from ml_collections import ConfigDict
+
+VARIANTS = {"linear": "linear", "rbf": "rbf"}
+
+
+def get_config(variant: str = "linear") -> ConfigDict:
+    config = ConfigDict()
+    config.dataset = dict(
+        name="mnist_npz",
+        train="train",
+        test="test",
+        batch_size=64,
+        eval_batch_size=1000,
+        cache="device",
+    )
+    config.preprocess = [dict(name="decode", channels=1)]
+    # (x - 0.1 / 1.275) * 1.275 = 1.275 x - 0.1.
+    config.normalize = dict(mean=[0.1 / 1.275], std=[1 / 1.275])
+    config.model = dict(name="cnn.lenet5", num_classes=10, output=VARIANTS[variant])
+    config.task = dict(name="classification")
+    config.optimizer = dict(
+        name="adamw", learning_rate=1e-3, weight_decay=0.1, schedule=dict(name="cosine")
+    )
+    config.total = "20 epochs"
+    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
+    config.checkpoint = dict(every="5 epochs")
+    config.log_every = "200 steps"
+    config.reported = dict(
+        metric="test/accuracy", value=0.9905, source="LeCun et al. 1998, section III.C"
+    )
+    config.seed = 0
+    return config

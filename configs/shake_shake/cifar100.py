@@ -1,0 +1,63 @@
+"""Shake-Shake on CIFAR-100: a ResNeXt of two branches, 29 layers, four groups of 64 channels.
+
+Command:   python -m experiments.prepare --dataset=cifar100
+           python -m experiments.train --config=configs/shake_shake/cifar100.py:even
+Hardware:  two GPUs in the original; not run here. `:smoke` is a narrow network on noise, on two CPU
+           cores.
+Expected:  test/accuracy 0.8415
+Source:    Gastaldi 2017, "Shake-Shake regularization", arXiv 1705.07485, section 2.2 and abstract,
+           15.85 % error, the mean of three runs with weights that are drawn in the forward pass and
+           even in the backward pass; recipe as in xgastaldi/shake-shake, README: 1800 epochs in
+           batches of 32, Nesterov momentum 0.9, rate 0.025 on a cosine, weight decay 5e-4 on all
+           params, crops from 4 pixels of padding, flips.
+
+The original normalizes batches, and draws its weights, on each of two GPUs, and its cosine moves by
+whole epochs. Where a block changes the width, its shortcut is taken to be ResNeXt's.
+"""
+
+from ml_collections import ConfigDict
+
+# Reported accuracy.
+VARIANTS = {"even": 0.8415, "smoke": None}
+
+
+def get_config(variant: str = "even") -> ConfigDict:
+    reported = VARIANTS[variant]
+    config = ConfigDict()
+    config.dataset = dict(
+        name="cifar100",
+        train="train",
+        test="test",
+        batch_size=32,
+        eval_batch_size=1000,
+        cache="device",
+    )
+    config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
+    config.normalize = dict(mean=[0.5071, 0.4865, 0.4409], std=[0.2673, 0.2564, 0.2762])
+    config.model = dict(name="shake_shake.shake_shake29", num_classes=100, backward="even")
+    config.task = dict(name="classification")
+    config.optimizer = dict(
+        name="sgd",
+        learning_rate=0.025,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=5e-4,
+        decayed="all",
+        schedule=dict(name="cosine"),
+    )
+    config.total = "1800 epochs"
+    config.evaluate = dict(test=dict(kind="metrics", every="10 epochs"))
+    config.checkpoint = dict(every="10 epochs", best="test/accuracy")
+    config.log_every = "100 steps"
+    config.seed = 0
+    if reported is not None:
+        config.reported = dict(metric="test/accuracy", value=reported, source="Gastaldi 2017")
+    if variant == "smoke":
+        config.dataset.update(
+            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
+        )
+        config.dataset.eval_batch_size = 32
+        config.model.update(width=8, cardinality=2)
+        config.total = "4 steps"
+        config.evaluate = dict(test=dict(kind="metrics", every="100%"))
+    return config

@@ -1,0 +1,63 @@
+"""ShuffleNetV2 on CIFAR-10, with a stem that neither strides nor pools.
+
+Command:   python -m experiments.prepare --dataset=cifar10
+           python -m experiments.train --config=configs/shufflenet_v2/cifar10.py:x1_0
+Hardware:  one GPU; not run here. `:smoke` is four steps on noise, on two CPU cores.
+Expected:  test/accuracy 0.9298 (:x1_0), 0.9013 (:x0_5), 0.9381 (:x2_0)
+Source:    Ma, Zhang, Zheng and Sun 2018, arXiv 1807.11164; chenyaofo/pytorch-cifar-models, README
+           and logs, whose networks these are exactly: 200 epochs in batches of 256, Nesterov
+           momentum 0.9, rate 0.1 on a cosine, weight decay 5e-4 on all params, crops from 4 pixels
+           of padding, flips. Its figures are those of the epoch that was best on the test images.
+"""
+
+from ml_collections import ConfigDict
+
+# Model, reported accuracy.
+VARIANTS = {
+    "x1_0": ("shufflenet_v2_x1_0", 0.9298),
+    "x0_5": ("shufflenet_v2_x0_5", 0.9013),
+    "x2_0": ("shufflenet_v2_x2_0", 0.9381),
+    "smoke": ("shufflenet_v2_x0_5", None),
+}
+
+
+def get_config(variant: str = "x1_0") -> ConfigDict:
+    model, reported = VARIANTS[variant]
+    config = ConfigDict()
+    config.dataset = dict(
+        name="cifar10",
+        train="train",
+        test="test",
+        batch_size=256,
+        eval_batch_size=1000,
+        cache="device",
+    )
+    config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
+    config.normalize = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
+    config.model = dict(name=f"shufflenet_v2.{model}", num_classes=10, stem="cifar")
+    config.task = dict(name="classification")
+    config.optimizer = dict(
+        name="sgd",
+        learning_rate=0.1,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=5e-4,
+        decayed="all",
+        schedule=dict(name="cosine"),
+    )
+    config.total = "200 epochs"
+    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
+    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
+    config.log_every = "100 steps"
+    config.seed = 0
+    if reported is not None:
+        config.reported = dict(
+            metric="test/accuracy", value=reported, source="chenyaofo/pytorch-cifar-models"
+        )
+    if variant == "smoke":
+        config.dataset.update(
+            name="synthetic/32x10", train="train[:256]", test="test[:64]", batch_size=16
+        )
+        config.dataset.eval_batch_size = 32
+        config.total = "4 steps"
+    return config

@@ -1,0 +1,125 @@
+"""ShuffleNetV2 on ImageNet-1k, by its authors' recipe (x0.5, x1.0) and torchvision's (x1.5, x2.0).
+
+Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
+           python -m experiments.train --config=configs/shufflenet_v2/imagenet.py:x1_0
+Hardware:  eight devices; not run here. `:smoke` is the smallest network on noise, on two CPU cores.
+Expected:  test/accuracy 0.694 (:x1_0) and 0.611 (:x0_5); test_ema/accuracy 0.7300 (:x1_5) and
+           0.7623 (:x2_0)
+Source:    Ma et al. 2018, "ShuffleNet V2: practical guidelines for efficient CNN architecture
+           design", arXiv 1807.11164, who train as for ShuffleNet; megvii-model/ShuffleNet-Series,
+           README (errors of 30.6 and 38.9 at x1.0 and x0.5) and ShuffleNetV1/train.py: 300,000
+           steps of 1024 images, SGD, rate 0.5 falling linearly to 0, decay 4e-5 of kernels,
+           smoothing 0.1, colours jittered by 0.4; centre crop 224 of 256.
+           torchvision, weights ShuffleNet_V2_X1_5_Weights.IMAGENET1K_V1 (72.996) and X2_0 (76.230);
+           pytorch/vision, references/classification/README.md: 600 epochs, 128 images on each of
+           eight devices, SGD, rate 0.5, cosine after 5 epochs of warmup, decay 2e-5 but for
+           normalization, TrivialAugment, erasing, mixup or cutmix, averages, each image four times
+           in its batch, trained at 176 pixels.
+
+Batch statistics are each device's own, under `pmap`: keep 128 images a device for torchvision's.
+
+What differs: the authors' code feeds 0 to 255, blue first, and ends with a pass over the training
+set that measures the batch statistics anew. In torchvision rates move with every epoch, here with
+every step; it mixes a whole batch alike and erases to each channel's mean, not to grey. Whether its
+weights are averages it does not say: the claim takes them to be.
+"""
+
+from ml_collections import ConfigDict
+
+# Metric, reported accuracy, source.
+_AUTHORS = "megvii-model/ShuffleNet-Series, README"
+_TORCHVISION = "torchvision, ShuffleNet_V2_{}_Weights.IMAGENET1K_V1"
+VARIANTS = {
+    "x1_0": ("test/accuracy", 0.694, _AUTHORS),
+    "x0_5": ("test/accuracy", 0.611, _AUTHORS),
+    "x1_5": ("test_ema/accuracy", 0.72996, _TORCHVISION.format("X1_5")),
+    "x2_0": ("test_ema/accuracy", 0.76230, _TORCHVISION.format("X2_0")),
+    "smoke": None,
+}
+
+
+def get_config(variant: str = "x1_0") -> ConfigDict:
+    config = ConfigDict()
+    config.dataset = dict(
+        name="imagenet2012",
+        train="train",
+        test="validation",
+        batch_size=1024,
+        workers=16,
+        threads=2,
+    )
+    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    size = "x0_5" if variant == "smoke" else variant
+    config.model = dict(name=f"shufflenet_v2.shufflenet_v2_{size}", num_classes=1000)
+    config.task = dict(name="classification", label_smoothing=0.1)
+    config.optimizer = dict(name="sgd", learning_rate=0.5, momentum=0.9)
+    config.parallel = dict(strategy="pmap")
+    if variant in ("x1_5", "x2_0"):
+        _as_in_torchvision(config)
+    else:
+        _as_by_the_authors(config)
+    config.log_every = "100 steps"
+    config.seed = 0
+    if variant == "smoke":
+        _shrink(config)
+    else:
+        metric, value, source = VARIANTS[variant]
+        config.checkpoint.best = metric
+        config.reported = dict(metric=metric, value=value, source=source)
+    return config
+
+
+def _as_by_the_authors(config: ConfigDict) -> None:
+    config.preprocess = _preprocess(train=224, crop=224, short=256)
+    config.augment = [
+        dict(name="color_jitter", brightness=0.4, contrast=0.4, saturation=0.4),
+        dict(name="flip_lr"),
+    ]
+    config.optimizer.update(weight_decay=4e-5, schedule=dict(name="linear"))
+    config.total = "300_000 steps"
+    config.evaluate = dict(test=dict(kind="metrics", every="10_000 steps"))
+    config.checkpoint = dict(every="10_000 steps", best="test/accuracy")
+
+
+def _as_in_torchvision(config: ConfigDict) -> None:
+    epochs = 600
+    config.dataset.repeats = 4
+    config.preprocess = _preprocess(train=176, crop=224, short=232)
+    config.augment = [
+        dict(name="flip_lr"),
+        dict(name="trivial_augment"),
+        dict(name="random_erasing", probability=0.1, area=[0.02, 0.33], fill=0.45),
+        dict(name="mixup_cutmix", mixup_alpha=0.2, cutmix_alpha=1.0),
+    ]
+    config.optimizer.update(
+        weight_decay=2e-5,
+        decayed=["^(?!.*norm)"],
+        schedule=dict(name="cosine", warmup="5 epochs", warmup_from=0.01),
+    )
+    config.total = f"{epochs} epochs"
+    # torchvision multiplies 1 - 0.99998 by the batch size and the interval, over the epochs.
+    config.ema = dict(decay=1 - 2e-5 * config.dataset.batch_size * 32 / epochs, every=32)
+    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
+    config.checkpoint = dict(every="1 epoch")
+
+
+def _preprocess(train: int, crop: int, short: int) -> dict:
+    return dict(
+        train=[dict(name="decode"), dict(name="inception_crop", size=train)],
+        test=[
+            dict(name="decode"),
+            dict(name="resize_short", size=short),
+            dict(name="center_crop", size=crop),
+        ],
+    )
+
+
+def _shrink(config: ConfigDict) -> None:
+    config.dataset = dict(
+        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
+    )
+    config.preprocess = _preprocess(train=64, crop=64, short=72)
+    config.model.num_classes = 10
+    config.total = "6 steps"
+    config.evaluate.test.every = "100%"
+    config.checkpoint.every = "100%"

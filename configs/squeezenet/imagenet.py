@@ -1,0 +1,79 @@
+"""SqueezeNet 1.0 and 1.1 on ImageNet-1k, by the recipe of their authors.
+
+Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
+           python -m experiments.train --config=configs/squeezenet/imagenet.py:squeezenet1_0
+Hardware:  not run here. `:smoke` is version 1.1 on small images of noise, on two CPU cores.
+Expected:  test/accuracy 0.575 and test/top5 0.803 (:squeezenet1_0); none is published with figures
+           for :squeezenet1_1, of which its authors say that it is as accurate
+Source:    Iandola et al. 2016, "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and
+           <0.5MB model size" (arXiv 1602.07360), table 2, and forresti/SqueezeNet,
+           SqueezeNet_v1.0/solver.prototxt and train_val.prototxt: 170,000 steps of 512 images, rate
+           0.04 that falls linearly to 0, momentum 0.9, weight decay 2e-4, dropout 0.5, crops of 227
+           of images resized to 256x256, no flips.
+
+torchvision's weights (58.092 and 80.420, 58.178 and 80.624) are of no recipe that it states.
+
+What differs: Caffe's inputs are grey levels less their mean, and its first kernels smaller than
+He's; here they are divided by their standard deviation. Its mean colour is rounded. Weight decay is
+coupled and on all params, as Caffe's is where nothing else is said.
+"""
+
+from ml_collections import ConfigDict
+
+VARIANTS = {"squeezenet1_0": 0.575, "squeezenet1_1": None, "smoke": None}
+
+
+def get_config(variant: str = "squeezenet1_0") -> ConfigDict:
+    config = ConfigDict()
+    config.dataset = dict(
+        name="imagenet2012",
+        train="train",
+        test="validation",
+        batch_size=512,
+        workers=16,
+        threads=2,
+    )
+    config.preprocess = _preprocess(227, 256)
+    config.augment = []
+    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.model = dict(name=f"squeezenet.{variant}", num_classes=1000, dropout=0.5)
+    config.task = dict(name="classification")
+    config.optimizer = dict(
+        name="sgd",
+        learning_rate=0.04,
+        momentum=0.9,
+        weight_decay=2e-4,
+        decayed="all",
+        schedule=dict(name="linear"),
+    )
+    config.total = "170000 steps"
+    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
+    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
+    config.log_every = "100 steps"
+    config.seed = 0
+    if variant == "smoke":
+        _shrink(config)
+    if VARIANTS[variant]:
+        source = "Iandola et al. 2016, arXiv 1602.07360, table 2"
+        config.reported = dict(metric="test/accuracy", value=VARIANTS[variant], source=source)
+    return config
+
+
+def _preprocess(crop: int, side: int) -> dict:
+    square = [dict(name="decode"), dict(name="resize", size=side)]
+    return dict(
+        train=[*square, dict(name="random_crop", size=crop)],
+        test=[*square, dict(name="center_crop", size=crop)],
+    )
+
+
+def _shrink(config: ConfigDict) -> None:
+    config.dataset = dict(
+        name="synthetic/80x10", train="train[:64]", test="test[:16]", batch_size=8
+    )
+    config.preprocess = _preprocess(35, 40)
+    config.model.update(name="squeezenet.squeezenet1_1", num_classes=10)
+    config.total = "3 steps"
+    config.log_every = "1 step"
+    config.evaluate = dict(test=dict(kind="metrics", every="100%"))
+    config.checkpoint = dict(every="100%", best="test/accuracy")

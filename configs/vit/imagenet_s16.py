@@ -1,0 +1,112 @@
+"""Plain ViT-S/16 on ImageNet-1k.
+
+Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
+           python -m experiments.train --config=configs/vit/imagenet_s16.py:90ep
+Hardware:  eight devices; not run here. The original takes 6 to 7 hours on TPU v3-8 (:90ep).
+           `:smoke` is a small network on noise, on two CPU cores.
+Expected:  test/accuracy 0.765 (:90ep) and 0.800 (:300ep)
+Source:    Beyer, Zhai and Kolesnikov 2022, "Better plain ViT baselines for ImageNet-1k", arXiv
+           2205.01580; recipe and 76.5 from google-research/big_vision,
+           big_vision/configs/vit_s16_i1k.py, 80 from the abstract.
+
+Trained on the first 99 % of the training set; the rest is `minival`, on which the best checkpoint
+is chosen. The weight decay of big_vision, 1e-4, leaves out the learning rate: it is adamw's 0.1 at
+a peak rate of 1e-3.
+
+What differs: big_vision's config has a hidden tanh layer before the head, this network is linear
+there (the report's figure for that, as EIFY/mup-vit quotes it, is 76.7 at 90 epochs); mixup draws a
+weight for each example, not for the batch; RandAugment has the 14 operations of its paper, not
+big_vision's 16; GELU is exact, not its tanh approximation; resizing is antialiased.
+"""
+
+from ml_collections import ConfigDict
+
+# Length, reported accuracy.
+VARIANTS = {
+    "90ep": ("90 epochs", 0.765),
+    "300ep": ("300 epochs", 0.800),
+    "smoke": ("6 steps", None),
+}
+
+
+def get_config(variant: str = "90ep") -> ConfigDict:
+    total, reported = VARIANTS[variant]
+    config = ConfigDict()
+    config.dataset = dict(
+        name="imagenet2012",
+        train="train[:99%]",
+        test="validation",
+        batch_size=1024,
+        workers=16,
+        threads=2,
+    )
+    config.preprocess = _preprocess(crop=224, short=256)
+    config.augment = [
+        dict(name="flip_lr"),
+        dict(name="rand_augment", num_layers=2, magnitude=10.0),
+        dict(name="mixup", alpha=0.2),
+    ]
+    config.normalize = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+    config.model = dict(name="vit.vit_s16", num_classes=1000, pool="gap", positions="sincos2d")
+    config.task = dict(name="classification")
+    config.optimizer = dict(
+        name="adamw",
+        learning_rate=1e-3,
+        b1=0.9,
+        b2=0.999,
+        mu_dtype="bfloat16",
+        weight_decay=0.1,
+        clip=dict(global_norm=1.0),
+        schedule=dict(name="cosine", warmup="10_000 steps"),
+    )
+    config.total = total
+    config.evaluate = dict(
+        minival=dict(kind="metrics", split="train[99%:]", every="2 epochs"),
+        test=dict(kind="metrics", every="2 epochs"),
+    )
+    config.checkpoint = dict(every="2 epochs", best="minival/accuracy")
+    config.log_every = "50 steps"
+    config.seed = 0
+    if variant == "smoke":
+        _shrink(config)
+    else:
+        config.reported = dict(
+            metric="test/accuracy", value=reported, source="big_vision; Beyer et al. 2022"
+        )
+    return config
+
+
+def _preprocess(crop: int, short: int) -> dict:
+    # The range of ratios of TensorFlow's distorted bounding box, not quite 3/4 to 4/3.
+    box = dict(area=[0.05, 1.0], ratio=[0.75, 1.33])
+    return dict(
+        train=[dict(name="decode"), dict(name="inception_crop", size=crop, **box)],
+        test=[
+            dict(name="decode"),
+            dict(name="resize_short", size=short),
+            dict(name="center_crop", size=crop),
+        ],
+    )
+
+
+def _shrink(config: ConfigDict) -> None:
+    config.dataset = dict(
+        name="synthetic/80x10", train="train[:240]", test="test[:64]", batch_size=16
+    )
+    config.preprocess = _preprocess(crop=64, short=72)
+    config.model = dict(
+        name="vit",
+        num_classes=10,
+        width=32,
+        depth=2,
+        num_heads=2,
+        patch_size=16,
+        pool="gap",
+        positions="sincos2d",
+    )
+    config.optimizer.schedule.warmup = "2 steps"
+    config.evaluate = dict(
+        minival=dict(kind="metrics", split="train[240:256]", every="100%"),
+        test=dict(kind="metrics", every="100%"),
+    )
+    config.checkpoint = dict(every="100%", best="minival/accuracy")

@@ -1,0 +1,102 @@
+"""Other ways back through a rectifier: guided backpropagation and the deconvolutional network.
+
+Forwards all three are relu(x) = max(x, 0). Of the signal g that comes from above,
+
+  backpropagation  lets through  g where x > 0,
+  deconvnet                      max(g, 0), whatever x was,
+  guided                         max(g, 0) where x > 0
+
+(Springenberg et al. 2015, figure 1). relu6(x) = min(max(x, 0), 6) is a rectifier too: guided
+backpropagation lets through max(g, 0) where 0 < x < 6. The calls of `jax.nn.relu` and
+`jax.nn.relu6` are replaced in the trace of the network. Other activations have no such rule, and a
+signal that half of the layers rectify and half do not would be neither method's: networks that
+have any are refused. Gates, as in squeeze-and-excitation, are no activations.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from library.apps.explain import traces
+from library.apps.explain.gradients import Logits, input_gradient
+from library.config import ConfigError
+
+# JAX writes hard_sigmoid with a relu6, which rectifies nothing.
+_GATES = ("hard_sigmoid",)
+_SMOOTH = ("silu", "hard_silu", "elu", "celu", "selu", "leaky_relu", "softplus", "mish")
+
+
+def guided_backpropagation(
+    logits: Logits, image: Float[Array, "b h w c"], label: Int[Array, " b"]
+) -> Float[Array, "b h w c"]:
+    """Returns what guided backpropagation makes of the class's score.
+
+    Springenberg, Dosovitskiy, Brox & Riedmiller 2015, "Striving for simplicity: the all
+    convolutional net" (arXiv 1412.6806), section 3.4.
+
+    Args:
+      logits: a classifier that treats each example by itself.
+      image: the examples.
+      label: the class whose score is explained, of each.
+
+    Raises:
+      ConfigError: the network has no relu or relu6, or one within a loop, or other activations
+        besides.
+    """
+    return input_gradient(_with_rules(logits, _GUIDED), image, label)
+
+
+def deconvnet(
+    logits: Logits, image: Float[Array, "b h w c"], label: Int[Array, " b"]
+) -> Float[Array, "b h w c"]:
+    """Projects the class's score back to the pixels as a deconvolutional network does.
+
+    Zeiler & Fergus 2014, "Visualizing and understanding convolutional networks" (arXiv 1311.2901),
+    section 2.1. The places of maxima in pooling and the transposed convolutions are those of the
+    gradient (Simonyan et al. 2014, section 4); only the rectifiers differ. Of a network without max
+    pooling the result hardly depends on the image (Springenberg et al. 2015, section 3.4).
+
+    Raises:
+      ConfigError: as `guided_backpropagation`.
+    """
+    return input_gradient(_with_rules(logits, _DECONVOLVED), image, label)
+
+
+def _with_rules(logits, rules):
+    def replaced(image):
+        jaxpr = jax.make_jaxpr(logits)(image)
+        _check_activations(jaxpr.jaxpr)
+        return traces.evaluate(jaxpr, [image], calls=rules, whole=_GATES)[0]
+
+    return replaced
+
+
+def _check_activations(jaxpr):
+    others = [name for name in _SMOOTH if traces.count_calls(jaxpr, name)]
+    if others:
+        raise ConfigError(
+            f"this network has {', '.join(others)}: the backward rule is one of relu and relu6"
+        )
+    if not any(traces.count_calls(jaxpr, name, _GATES) for name in _GUIDED):
+        raise ConfigError("this network has no relu or relu6, whose backward rule could be another")
+
+
+def _rule(rectifier, passed):
+    """Returns the rectifier whose signal g comes back as `passed(x, max(g, 0))`."""
+
+    @jax.custom_vjp
+    def call(x):
+        return rectifier(x)
+
+    call.defvjp(lambda x: (rectifier(x), x), lambda x, g: (passed(x, jax.nn.relu(g)),))
+    return call
+
+
+_GUIDED = {
+    "relu": _rule(jax.nn.relu, lambda x, g: jnp.where(x > 0, g, 0)),
+    "relu6": _rule(jax.nn.relu6, lambda x, g: jnp.where((x > 0) & (x < 6), g, 0)),
+}
+_DECONVOLVED = {
+    "relu": _rule(jax.nn.relu, lambda x, g: g),
+    "relu6": _rule(jax.nn.relu6, lambda x, g: g),
+}

@@ -1,0 +1,139 @@
+"""What `generate` has a system make: images of its own, or text that goes on from a prompt."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from library import files, task
+from library.config import ConfigError, nearest
+from library.data import on_device
+from library.evaluation import samples
+from library.evaluation.context import Context
+from library.reporting import mosaic
+from library.run.session import Trained
+from library.task import TrainState
+
+
+class Request(NamedTuple):
+    """How many of what is wanted.
+
+    Attributes:
+      num: images, rows of images, or texts.
+      seed: of everything that is drawn.
+      ema: use the running averages, where the run kept them.
+      batch_size: at a time, by default what evaluation takes, or `num` if that is less.
+    """
+
+    num: int
+    seed: int = 0
+    ema: bool = True
+    batch_size: int | None = None
+
+
+def images(
+    trained: Trained,
+    request: Request,
+    *,
+    output: str = "sample",
+    split: str | None = None,
+    label: str | None = None,
+) -> np.ndarray:
+    """Returns the images that a task makes, uint8 (n, h, w, c), or rows of them (n, k, h, w, c).
+
+    Args:
+      trained: the run.
+      request: how many.
+      output: one of the task's.
+      split: where the output takes its examples from, if it needs any.
+      label: a class, by number or name, for all; by default the classes take turns.
+
+    Raises:
+      ConfigError: there is no such output or class, the output knows no classes, or a split gives
+        it examples of their own, or is given to an output that reads none.
+    """
+    make = trained.plan.task.outputs.get(output)
+    if split is not None and make is not None and _lacking(trained, make) is None:
+        raise ConfigError(f"--split={split}: this system's {output!r} reads no examples")
+    context, size = _context(trained, request)
+    if label is not None:
+        if split is not None:
+            raise ConfigError(f"--class={label}: the examples of --split={split} have their own")
+        number = _class(trained, label, output)
+        features = {"label": np.full(request.num, number, np.int32)}
+        context = context._replace(draws=lambda n, size: trained.feed.draws(n, size, features))
+    shown = samples.samples(context, output=output, num=request.num, split=split, batch_size=size)
+    return shown(_state(trained, request))[output]
+
+
+def texts(trained: Trained, request: Request, **settings) -> list[str]:
+    """Returns what a language model writes; `settings` are those of `samples.text`.
+
+    Raises:
+      ConfigError: as `samples.text`.
+    """
+    context, size = _context(trained, request)
+    make = samples.text(context, num=request.num, batch_size=size, **settings)
+    return list(map(str, make(_state(trained, request))["text"]))
+
+
+def write_images(made: np.ndarray, folder: Path, name: str, *, save_arrays: bool) -> Path:
+    """Writes NAME.png, and with `save_arrays` NAME.npz with the array `image`.
+
+    Of several processes only the first writes, here and below.
+    """
+    if jax.process_index():
+        return folder / f"{name}.png"
+    folder.mkdir(exist_ok=True)
+    if save_arrays:
+        np.savez_compressed(folder / f"{name}.npz", image=made)
+    return mosaic.save(made, folder / f"{name}.png")
+
+
+def write_texts(made: list[str], folder: Path) -> Path:
+    """Writes text.txt, a line of dashes between the texts."""
+    if jax.process_index():
+        return folder / "text.txt"
+    return files.write(folder / "text.txt", f"\n{'-' * 79}\n".join(made) + "\n")
+
+
+def _context(trained: Trained, request: Request) -> tuple[Context, int]:
+    plan, shards = trained.plan, trained.plan.strategy.batch_shards
+    usual = request.batch_size or plan.dataset.eval_batch_size or plan.dataset.batch_size
+    size = min(usual, -(-request.num // shards) * shards)
+    return trained.feed.context(seed=request.seed), size
+
+
+def _state(trained: Trained, request: Request) -> TrainState:
+    return task.learnt(trained.state, averages=request.ema)
+
+
+def _class(trained: Trained, label: str, output: str) -> int:
+    """Returns the number of a class that was given by number or name."""
+    plan, names = trained.plan, trained.plan.label_names
+    if names is None:
+        raise ConfigError(f"--class={label}: {plan.dataset.name} has no classes")
+    numbers = {str(i): i for i in range(len(names))} | {n: i for i, n in enumerate(names)}
+    if label not in numbers:
+        raise ConfigError(
+            f"--class={label}: valid are 0 to {len(names) - 1}; {nearest(label, names)}"
+        )
+    make = plan.task.outputs.get(output)
+    # An output that there is not is refused where it is made, with the names of those there are.
+    if make is None or _lacking(trained, make) == "label":
+        return numbers[label]
+    raise ConfigError(f"--class={label}: this system's {output!r} knows no classes")
+
+
+def _lacking(trained: Trained, make: Callable[..., Any]) -> str | None:
+    """Returns the first feature that an output asks for where it is handed none, or None."""
+    place = np.arange(1, dtype=np.uint32)
+    batch = {"index": place, "row": place, "mask": np.ones(1, np.float32)}
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    try:
+        jax.eval_shape(make, trained.plan.state, on_device.to_float(batch), key)
+    except KeyError as missing:
+        return str(missing.args[0])
+    return None

@@ -1,0 +1,173 @@
+"""What `explain` shows of a classifier that is misled by a printed patch."""
+
+import io
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from library import rng
+from library.adversarial_examples import patch as patches
+from library.apps.classifier import Network, keys
+from library.apps.explain import drawing
+from library.apps.explain.drawing import Picture
+from library.apps.explain.explaining import in_unit_range
+from library.apps.predictions import Examples, from_split
+from library.config import ConfigError
+from library.data import on_device
+from library.reporting import figures, notation
+from library.run.session import Trained
+
+# Training images that a patch is fitted to, and places that it is tried at in each of the others.
+_FITTED, _PLACES = 256, 10
+# The least side of the file, in its pixels: what is printed should not show the patch's own.
+_PRINTED = 512
+
+
+class Printed(NamedTuple):
+    """A patch, and what a classifier makes of images that it lies in.
+
+    Attributes:
+      patch: in [0, 1].
+      target: the class that it is to be seen as.
+      shown: the images with the patch, at the first of its places.
+      clean: probabilities of the images without it.
+      patched: those with it, at all places.
+      own: whether an image is of the target without it: seen as such or, where the classes are
+        known, truly; these do not count.
+    """
+
+    patch: Float[np.ndarray, "s s c"]
+    target: int
+    shown: Float[np.ndarray, "n h w c"]
+    clean: Float[np.ndarray, "n k"]
+    patched: Float[np.ndarray, "n p k"]
+    own: np.ndarray
+
+
+def settings(side: tuple[float, float], steps: int) -> patches.Settings:
+    """Returns how a patch of a least and greatest side is trained.
+
+    Args:
+      side: shares of the images' shorter side.
+      steps: of its training.
+
+    Raises:
+      ConfigError: sides or steps that make no patch.
+    """
+    found = patches.DEFAULT._replace(side=side, steps=steps)
+    patches.check_settings(found)
+    return found
+
+
+def make(
+    trained: Trained,
+    network: Network,
+    examples: Examples,
+    target: str | None,
+    settings: patches.Settings,
+    seed: int = 0,
+) -> Printed:
+    """Trains a patch on training images, and tries it on others at random places.
+
+    Args:
+      trained: the run.
+      network: its classifier.
+      examples: those that it is tried on.
+      target: the class to be seen, by number or name.
+      settings: of the patch; its own pixels become at least as many as it covers.
+      seed: of what is drawn.
+
+    Raises:
+      ConfigError: no target, or an unknown one.
+    """
+    if target is None:
+        raise ConfigError("a patch is to be seen as a class: add --target=CLASS")
+    label = network.class_of(target)
+    pixels = in_unit_range(examples)
+    covered = math.ceil(settings.side[1] * min(pixels.shape[1:3]))
+    settings = settings._replace(size=max(settings.size, covered))
+    count = min(_FITTED, len(trained.feed.loader("train").source.records))
+    fitted = in_unit_range(from_split(trained, "train", count, seed))
+    key = rng.purpose(rng.root(seed), "patch")
+
+    @jax.jit
+    def train(variables, image):
+        logits = network._replace(variables=variables).logits
+        return patches.train_patch(logits, image, label, key, settings)
+
+    patch = np.asarray(train(network.variables, jnp.asarray(fitted)))
+    shown = np.stack([_covered(network, patch, pixels, settings, seed, i) for i in range(_PLACES)])
+    clean = network.probabilities(pixels)
+    patched = np.stack([network.probabilities(images) for images in shown], axis=1)
+    own = clean.argmax(-1) == label
+    if examples.labels is not None:
+        own |= np.array(examples.labels) == label
+    return Printed(patch, label, shown[0], clean, patched, own)
+
+
+def lines(network: Network, found: Printed) -> list[str]:
+    """Renders how often the patch was seen as its target, over images of other classes."""
+    met = found.patched[~found.own].argmax(-1) == found.target
+    name, count = network.label_names[found.target], len(met)
+    if not count:
+        return [f"all {len(found.own)} examples are {name} without the patch: none is left to try"]
+    return [
+        f"taken for {name} with the patch: {met.mean():.1%} of {count} examples of other classes "
+        f"at {_PLACES} places each"
+    ]
+
+
+def picture(
+    network: Network, examples: Examples, found: Printed, settings: patches.Settings
+) -> Picture:
+    """Draws the images, and the same with the patch."""
+    columns = {
+        "clean": on_device.pixels(None, in_unit_range(examples)),
+        "with the patch": on_device.pixels(None, found.shown),
+    }
+    captions = [
+        [
+            notation.printable(name, 18),
+            *([f"true: {network.name_of(examples.labels[i])}"] if examples.labels else []),
+            f"clean: {network.says(found.clean[i])}",
+            f"now: {network.says(found.patched[i, 0])}",
+        ]
+        for i, name in enumerate(examples.names)
+    ]
+    low, high = (f"{side:.0%}" for side in settings.side)
+    caption = (
+        f"A patch that is to be seen as {network.label_names[found.target]} (Brown et al. 2017), "
+        f"{low if low == high else f'{low} to {high}'} of the shorter side, at a random place."
+    )
+    figure = drawing.table(columns, captions)
+    return Picture("adversarial_patch", "patch", [caption], figures.png(figure))
+
+
+def printable(network: Network, found: Printed) -> Picture:
+    """Returns the patch alone, to be printed: a disc, transparent around."""
+    patch = on_device.pixels(None, found.patch)
+    side = max(_PRINTED, len(patch))
+    image = Image.fromarray(patch[..., 0] if patch.shape[-1] == 1 else patch)
+    image = image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+    row, column = np.indices((side, side)) - (side - 1) / 2
+    image.putalpha(Image.fromarray(np.uint8(255 * (row**2 + column**2 <= (side / 2) ** 2))))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    name = network.label_names[found.target]
+    return Picture("patch", "to print", [f"It is seen as {name}."], file.getvalue())
+
+
+def _covered(network, patch, pixels, settings, seed, place):
+    """Puts the patch at a place of each image's own."""
+    drawn = keys(seed, len(pixels), f"place {place}")
+
+    def cover(network, image, keys):
+        places = patches.random_places(keys, image.shape[1:3], settings)
+        return patches.apply_patch(jnp.asarray(patch), image, places)
+
+    return network.run(cover, pixels, drawn)

@@ -1,0 +1,214 @@
+"""What `generate` shows of a classifier: its most probable classes for given images."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from library import task
+from library.config import ConfigError
+from library.data import folder, pipeline, preprocessing
+from library.data.preprocessing import CorruptExample, UnfitExample
+from library.data.sources import Source
+from library.parallel.strategies import Strategy
+from library.reporting import figures
+from library.run.session import Trained
+from library.run.workdir import write_json
+
+
+class Examples(NamedTuple):
+    """Preprocessed examples, what to call each, and their classes where they are known."""
+
+    loaded: list[dict[str, np.ndarray]]
+    names: list[str]
+    labels: list[int] | None = None
+
+
+class Predictions(NamedTuple):
+    """What was predicted for n examples.
+
+    Attributes:
+      images: `(n, h, w, c)`, uint8.
+      names: what to call each.
+      labels: the true classes, where they are known.
+      probabilities: of the classes, `(n, k)`.
+      label_names: names of the classes.
+    """
+
+    images: np.ndarray
+    names: list[str]
+    labels: list[int] | None
+    probabilities: np.ndarray
+    label_names: list[str]
+
+
+def from_files(
+    trained: Trained, paths: Sequence[Path], warn: Callable[[str], None] = print
+) -> Examples:
+    """Loads image files as the run's evaluation loads its images.
+
+    They are turned as their cameras say (EXIF orientation), unless the run's `decode` has
+    `exif_orientation=False`.
+
+    Args:
+      trained: the run.
+      paths: files, or directories, of which all images are taken.
+      warn: shows a line on what of a directory is passed over.
+
+    Raises:
+      ConfigError: a file does not exist, cannot be read, is no image, or is of another size than
+        the model's.
+    """
+    paths, notes = folder.image_files(paths)
+    for note in notes:
+        warn(note)
+    records = folder.ImageFiles(tuple(paths))
+    source = Source(records, trained.plan.label_names, records.describe)
+    # Evaluations may see another size than training.
+    usual = pipeline.make_loader(
+        trained.plan.loader.source,
+        preprocessing.turning(trained.plan.preprocess["test"], True),
+        seed=trained.plan.recipe.seed,
+        on_corrupt=trained.plan.dataset.on_corrupt,
+    )
+    loader = usual._replace(source=source, blank={})
+    blanks = {k: v for k, v in usual.blank.items() if k != "image"}
+    try:
+        loaded = [
+            {**blanks, **loader.read(i, i), **pipeline.place(i, i, 1)} for i in range(len(paths))
+        ]
+    except (CorruptExample, UnfitExample) as error:
+        raise ConfigError(str(error)) from error
+    wanted = usual.blank["image"].shape
+    for path, example in zip(paths, loaded):
+        if example["image"].shape != wanted:
+            shown = "x".join(map(str, example["image"].shape))
+            raise ConfigError(
+                f"{path} is {shown} after preprocessing, and the model takes "
+                f"{'x'.join(map(str, wanted))} (height, width, channels)"
+            )
+    return Examples(loaded, [str(path) for path in paths])
+
+
+def from_split(
+    trained: Trained, split: str, num: int, seed: int, warn: Callable[[str], None] = print
+) -> Examples:
+    """Draws `num` examples of a split, without repetition.
+
+    Where the run skips what it cannot read, others take the place of such examples.
+
+    Args:
+      trained: the run.
+      split: its split.
+      num: how many.
+      seed: of the draw.
+      warn: shows a line on the examples that were skipped.
+
+    Raises:
+      ConfigError: the split has fewer, or none that can be read.
+    """
+    loader = trained.feed.loader(split)
+    size = len(loader.source.records)
+    if num > size:
+        raise ConfigError(f"--num={num}: split {split!r} has {size} examples")
+    rows, loaded, lost = [], [], []
+    for row in map(int, pipeline.permutation(seed, 0, size)):
+        if len(loaded) == num:
+            break
+        example = loader.load(len(loaded), row)
+        if example["mask"] > 0:
+            rows.append(row)
+            loaded.append(example)
+        else:
+            lost.append(loader.source.describe(row))
+    if lost:
+        shown = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+        warn(f"{len(lost)} examples of {split} cannot be read and were skipped: {shown}")
+    if not loaded:
+        raise ConfigError(f"split {split!r} has no example that can be read")
+    known = np.ndim(loader.blank.get("label", [])) == 0
+    labels = [int(example["label"]) for example in loaded] if known else None
+    return Examples(loaded, [f"{split}[{row}]" for row in rows], labels)
+
+
+def predict(trained: Trained, examples: Examples, *, ema: bool = True) -> Predictions:
+    """Returns the class probabilities of examples.
+
+    Args:
+      trained: the run.
+      examples: what to classify.
+      ema: use the running averages, where the run kept them.
+    """
+    output = trained.plan.task.outputs["probabilities"]
+
+    def run(state, batch, key):
+        return {"probabilities": output(state, batch, key)}
+
+    state = task.learnt(trained.state, averages=ema)
+    collect, strategy = trained.feed.context().collect(run), trained.plan.strategy
+    found = [
+        collect(state, strategy.put(_of_this_process(batch, strategy)))["probabilities"]
+        for batch in _batches(examples.loaded, strategy.batch_shards)
+    ]
+    probabilities = np.concatenate(found)[: len(examples.loaded)]
+    names = trained.plan.label_names or [str(i) for i in range(probabilities.shape[-1])]
+    images = np.stack([example["image"] for example in examples.loaded])
+    return Predictions(images, examples.names, examples.labels, probabilities, list(names))
+
+
+def lines(predictions: Predictions) -> Iterator[str]:
+    """Renders one line an example: its class, where known, and its five most probable classes."""
+    for i, (name, top) in enumerate(zip(predictions.names, _top5(predictions))):
+        if predictions.labels:
+            name += f", truly {predictions.label_names[predictions.labels[i]]}"
+        yield f"{name}: " + ", ".join(f"{label} {share:.1%}" for label, share in top)
+
+
+def write(predictions: Predictions, folder: Path) -> Path:
+    """Writes predictions.json and predictions.png; returns the picture's path.
+
+    Of several processes only the first writes.
+    """
+    if jax.process_index():
+        return folder / "predictions.png"
+    folder.mkdir(exist_ok=True)
+    known = predictions.labels or [None] * len(predictions.names)
+    table = {
+        name: {
+            "label": None if label is None else predictions.label_names[label],
+            "probabilities": dict(top),
+        }
+        for name, label, top in zip(predictions.names, known, _top5(predictions))
+    }
+    write_json(folder / "predictions.json", table)
+    figure = figures.image_grid(
+        predictions.images,
+        probabilities=predictions.probabilities,
+        label_names=predictions.label_names,
+        columns=4,
+    )
+    return figures.save(figure, folder / "predictions.png")
+
+
+def _top5(predictions: Predictions) -> list[list[tuple[str, float]]]:
+    order = np.argsort(-predictions.probabilities, axis=-1)[:, :5]
+    return [
+        [(predictions.label_names[k], float(p[k])) for k in top]
+        for p, top in zip(predictions.probabilities, order)
+    ]
+
+
+def _of_this_process(batch: dict, strategy: Strategy) -> dict[str, np.ndarray]:
+    places = strategy.places(len(batch["index"]))
+    return {name: values[places] for name, values in batch.items()}
+
+
+def _batches(examples: list[dict], shards: int) -> Iterator[dict[str, np.ndarray]]:
+    # One size for all, a multiple of the devices: one compilation.
+    size = shards * max(1, min(64, -(-len(examples) // shards)))
+    for start in range(0, len(examples), size):
+        part = examples[start : start + size]
+        part = part + [part[-1]] * (size - len(part))
+        yield jax.tree.map(lambda *x: np.stack(x), *part)

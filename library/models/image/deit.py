@@ -1,0 +1,150 @@
+"""Vision Transformer that learns from a teacher through attention (Touvron et al. 2021, DeiT).
+
+"Training data-efficient image transformers & distillation through attention", arXiv 2012.12877,
+section 4. Beside the class token stands a distillation token, with a head of its own that is taught
+the decision of another network; what the network answers is the mean of both heads (figure 2).
+Without the token, DeiT is a `vit`. It is timm's network; params at 224 pixels and 1000 classes:
+
+  deit_ti16  5,910,800    deit_s16  22,436,432    deit_b16  87,338,192
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.patches import check_sides
+from library.layers.positions import LearnedPositions
+from library.layers.remat import rematted
+from library.layers.stochastic_depth import rates
+from library.models.image.vit import VARIANTS, Block
+
+_init = nn.initializers.normal(stddev=0.02)
+
+
+class DistilledVisionTransformer(nn.Module):
+    """A Vision Transformer with two tokens before the patches and a head on each of them.
+
+    Submodules are those of `vit`, and "distillation_head"; params "cls" and "distillation" are the
+    tokens. Tokens, positions and heads start normal with a deviation of 0.02, blocks as in `vit`.
+    Records "tokens" (b, t, d), what enters the first block, "stage1", "stage2", ..., what leaves
+    each, "features" (b, d), the mean of the two normalized tokens, and the heads' "class_logits"
+    and "distillation_logits" (b, k). The paper's loss is the mean of the first's cross-entropy with
+    the label and the second's with the class that the teacher chooses (section 4, hard-label
+    distillation): the task `distillation` reads them. Without a teacher, as in transfer to other
+    classes, the mean of both that the network returns is trained.
+
+    Attributes:
+      num_classes: size of the logits.
+      width: d, the size of a token.
+      depth: number of blocks.
+      num_heads: of each attention layer.
+      patch_size: side of a patch in pixels.
+      dropout: rate after the positions, the attention and both feed-forward layers.
+      drop_path: rate of stochastic depth in the last block; it grows linearly from the first's 0.
+      remat: what of each block the backward pass computes again, see `layers.remat`.
+      dtype: of the computation; the heads are computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    width: int
+    depth: int
+    num_heads: int
+    patch_size: int
+    dropout: float = 0.0
+    drop_path: float = 0.0
+    remat: bool | str = False
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns the mean of both heads' logits, float32.
+
+        Raises:
+          ValueError: the image's sides are not multiples of the patch's.
+        """
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        x = self._embed(image)
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+        record(self, "tokens", x)
+        block = rematted(Block, self.remat, static_argnums=(2,))
+        for i, drop_path in enumerate(rates(self.drop_path, self.depth), 1):
+            options = dict(dropout=self.dropout, drop_path=drop_path, **types)
+            x = block(self.num_heads, 4 * self.width, name=f"block{i}", **options)(x, train)
+            record(self, f"stage{i}", x)
+        x = nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x)
+        cls, distilled = x[:, 0], x[:, 1]
+        record(self, "features", (cls + distilled) / 2)
+        head = dict(kernel_init=_init, param_dtype=self.param_dtype)
+        logits = linear_head(cls, self.num_classes, **head)
+        head = dict(dtype=jnp.float32, **head)
+        taught = nn.Dense(self.num_classes, name="distillation_head", **head)(distilled)
+        record(self, "class_logits", logits)
+        record(self, "distillation_logits", taught)
+        return (logits + taught) / 2
+
+    def _embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b t d"]:
+        """Returns both tokens and the patches, projected, with their positions."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        check_sides(image, self.patch_size)
+        side = (self.patch_size, self.patch_size)
+        x = nn.Conv(self.width, side, strides=side, padding="VALID", name="patches", **types)(image)
+        x = x.reshape(x.shape[0], -1, self.width)
+        tokens = [
+            self.param(name, _init, (1, 1, self.width), self.param_dtype).astype(self.dtype)
+            for name in ("cls", "distillation")
+        ]
+        tokens = [jnp.broadcast_to(token, (x.shape[0], 1, self.width)) for token in tokens]
+        x = jnp.concatenate([*tokens, x], axis=1)
+        return LearnedPositions(name="positions", **types)(x)
+
+
+def _variant(name: str, size: str, patch_size: int) -> Callable:
+    """Returns the factory of one of the sizes in the VARIANTS of `vit`."""
+
+    def factory(
+        num_classes: int = 1000,
+        dropout: float = 0.0,
+        drop_path: float = 0.1,
+        remat: bool | str = False,
+        dtype: str = "float32",
+        param_dtype: str = "float32",
+    ) -> DistilledVisionTransformer:
+        """Builds a distilled Vision Transformer; see the class for arguments.
+
+        The rate of stochastic depth is the paper's (table 9).
+
+        Raises:
+          ConfigError: an unknown dtype, a rate outside [0, 1), less than one class.
+        """
+        check_sizes(num_classes=num_classes)
+        check_rates(dropout=dropout, drop_path=drop_path)
+        check_dtypes(dtype, param_dtype)
+        width, depth, num_heads = VARIANTS[size]
+        return DistilledVisionTransformer(
+            num_classes=num_classes,
+            width=width,
+            depth=depth,
+            num_heads=num_heads,
+            patch_size=patch_size,
+            dropout=dropout,
+            drop_path=drop_path,
+            remat=remat,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+
+    factory.__name__ = factory.__qualname__ = name
+    return factory
+
+
+deit_ti16 = _variant("deit_ti16", "ti", 16)
+deit_s16 = _variant("deit_s16", "s", 16)
+deit_b16 = _variant("deit_b16", "b", 16)

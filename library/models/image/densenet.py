@@ -1,0 +1,306 @@
+"""DenseNets, for ImageNet and CIFAR: every layer sees the outputs of all before it in its block.
+
+Huang, Liu, van der Maaten & Weinberger 2017, "Densely connected convolutional networks" (arXiv
+1608.06993). Those for ImageNet are numerically torchvision's. "BC" are bottlenecks, a 1x1
+convolution before each 3x3 one, and compression, half the channels at each transition.
+
+Params with 1000 classes (10 for CIFAR), depth and growth, the channels that a layer adds:
+
+  densenet121   7,978,856  121, 32      densenet40       1,019,722   40, 12, neither B nor C
+  densenet161  28,681,000  161, 48      densenet_bc100     769,162  100, 12
+  densenet169  14,149,480  169, 32      densenet_bc190  25,624,430  190, 40
+  densenet201  20,013,928  201, 32      densenet_bc250  15,324,406  250, 24
+"""
+
+import functools
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.config import ConfigError, check_choice
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.convolution import convolution
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.normalization import norm
+from library.layers.remat import rematted
+from library.models.image.resnet import STEMS
+
+# Channels of a bottleneck, in units of the growth.
+BOTTLENECK = 4
+
+_he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+_conv = functools.partial(convolution, kernel_init=_he_normal)
+_head_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+class Layer(nn.Module):
+    """Dense layer: x and, beside it, `growth` channels of normalized, rectified, convolved x.
+
+    Submodules "norm1", "conv1" and, with a bottleneck, "norm2", "conv2". Dropout follows each
+    convolution (section 4.2).
+    """
+
+    growth: int
+    bottleneck: bool
+    dropout: float = 0.0
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w _"]:
+        """Returns the channels of x, then those that are new."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        layers = ((1, BOTTLENECK * self.growth), (3, self.growth))
+        y = x
+        for i, (size, features) in enumerate(layers if self.bottleneck else layers[1:], 1):
+            y = nn.relu(norm(y, "batch", name=f"norm{i}", train=train, **types))
+            y = _conv(y, features, size, name=f"conv{i}", **types)
+            y = nn.Dropout(self.dropout, deterministic=not train, name=f"dropout{i}")(y)
+        return jnp.concatenate([x, y], axis=-1)
+
+
+class Transition(nn.Module):
+    """Between two blocks: normalization, relu, 1x1 convolution, mean over squares of 2x2."""
+
+    features: int
+    dropout: float = 0.0
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
+        """Returns features of half the height and width."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        x = nn.relu(norm(x, "batch", name="norm", train=train, **types))
+        x = _conv(x, self.features, 1, name="conv", **types)
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+        return nn.avg_pool(x, (2, 2), (2, 2))
+
+
+class DenseNet(nn.Module):
+    """Stem, dense blocks with transitions between them, mean over space, linear head.
+
+    Submodules "stem_conv", "stem_norm" (of "imagenet"), "block1_layer1", ..., "transition1", ...,
+    "final_norm", "head". Records "stage1", "stage2", ..., the outputs of the blocks, and
+    "features" (b, d).
+
+    Kernels start normal with variance 2 / fan-in (He et al. 2015), as in paper and reference.
+
+    Attributes:
+      num_classes: size of the logits.
+      block_sizes: layers of each block.
+      growth: channels that a layer adds.
+      stem_width: channels of the first convolution.
+      stem: a key of `resnet.STEMS`.
+      bottleneck: whether a 1x1 convolution precedes each 3x3 one.
+      compression: share of the channels that a transition keeps.
+      dropout: rate after each convolution but the first.
+      remat: recomputes each layer in the backward pass instead of keeping its activations, of
+        which there are quadratically many (Pleiss et al. 2017, arXiv 1707.06990).
+      dtype: of the computation; the head is computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    block_sizes: tuple[int, ...]
+    growth: int
+    stem_width: int
+    stem: str
+    bottleneck: bool = True
+    compression: float = 0.5
+    dropout: float = 0.0
+    remat: bool | str = False
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        normalize = partial(norm, kind="batch", train=train, **types)
+        size, stride, pool = STEMS[self.stem]
+        x = _conv(image, self.stem_width, size, stride, name="stem_conv", **types)
+        if pool:
+            x = nn.relu(normalize(x, name="stem_norm"))
+            x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        layer = rematted(Layer, self.remat, static_argnums=(2,))
+        options = types | dict(dropout=self.dropout)
+        for block, layers in enumerate(self.block_sizes, 1):
+            if block > 1:
+                features = int(self.compression * x.shape[-1])
+                x = Transition(features, name=f"transition{block - 1}", **options)(x, train)
+            for i in range(1, layers + 1):
+                name = f"block{block}_layer{i}"
+                x = layer(self.growth, self.bottleneck, name=name, **options)(x, train)
+            record(self, f"stage{block}", x)
+        x = nn.relu(normalize(x, name="final_norm"))
+        x = x.mean(axis=(1, 2))
+        record(self, "features", x)
+        return linear_head(
+            x, self.num_classes, kernel_init=_head_init, param_dtype=self.param_dtype
+        )
+
+
+def densenet(
+    num_classes: int = 10,
+    block_sizes: tuple[int, ...] = (16, 16, 16),
+    growth: int = 12,
+    stem: str = "cifar",
+    bottleneck: bool = True,
+    compression: float = 0.5,
+    dropout: float = 0.0,
+    remat: bool | str = False,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> DenseNet:
+    """Builds a DenseNet of any size, whose stem has twice as many channels as a layer.
+
+    Args:
+      num_classes: size of the logits.
+      block_sizes: layers of each block.
+      growth: channels that a layer adds.
+      stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of stride 2)
+        for small images.
+      bottleneck: whether a 1x1 convolution precedes each 3x3 one.
+      compression: share of the channels that a transition keeps.
+      dropout: rate after each convolution but the first.
+      remat: recomputes layers in the backward pass to save memory, see `layers.remat`.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown stem or dtype, a rate outside [0, 1), a compression outside (0, 1], a
+        size below 1, no blocks.
+    """
+    check_sizes(num_classes=num_classes, block_sizes=block_sizes, growth=growth)
+    if not block_sizes:
+        raise ConfigError("block_sizes=(): a DenseNet has at least one block")
+    if not 0 < compression <= 1:
+        raise ConfigError(f"compression={compression}: a share above 0, 1 without compression")
+    check_choice("stem", stem, STEMS)
+    check_rates(dropout=dropout)
+    check_dtypes(dtype, param_dtype)
+    return DenseNet(
+        num_classes=num_classes,
+        block_sizes=block_sizes,
+        growth=growth,
+        stem_width=2 * growth,
+        stem=stem,
+        bottleneck=bottleneck,
+        compression=compression,
+        dropout=dropout,
+        remat=remat,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
+
+
+def _imagenet(name: str, block_sizes: tuple[int, ...], growth: int) -> Callable:
+    """Returns the factory of one of the ImageNet networks (table 1)."""
+
+    def factory(
+        num_classes: int = 1000,
+        growth: int = growth,
+        stem: str = "imagenet",
+        dropout: float = 0.0,
+        remat: bool | str = False,
+        dtype: str = "float32",
+        param_dtype: str = "float32",
+    ) -> DenseNet:
+        """Builds a DenseNet-BC of four blocks, whose stem has twice as many channels as a layer.
+
+        Args:
+          num_classes: size of the logits.
+          growth: channels that a layer adds.
+          stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of
+            stride 2) for small images.
+          dropout: rate after each convolution but the first.
+          remat: recomputes layers in the backward pass to save memory, see `layers.remat`.
+          dtype: of the computation.
+          param_dtype: of the params.
+
+        Raises:
+          ConfigError: an unknown stem or dtype, a rate outside [0, 1), a size below 1.
+        """
+        check_sizes(num_classes=num_classes, growth=growth)
+        check_choice("stem", stem, STEMS)
+        check_rates(dropout=dropout)
+        check_dtypes(dtype, param_dtype)
+        return DenseNet(
+            num_classes=num_classes,
+            block_sizes=block_sizes,
+            growth=growth,
+            stem_width=2 * growth,
+            stem=stem,
+            dropout=dropout,
+            remat=remat,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+
+    factory.__name__ = factory.__qualname__ = name
+    return factory
+
+
+def _cifar(name: str, layers: int, growth: int, bc: bool) -> Callable:
+    """Returns the factory of one of the CIFAR networks (section 4.2)."""
+
+    def factory(
+        num_classes: int = 10,
+        growth: int = growth,
+        dropout: float = 0.0,
+        remat: bool | str = False,
+        dtype: str = "float32",
+        param_dtype: str = "float32",
+    ) -> DenseNet:
+        """Builds a DenseNet of three blocks of equally many layers, for small images.
+
+        Its stem has 16 channels, that of a DenseNet-BC twice as many as a layer.
+
+        Args:
+          num_classes: size of the logits.
+          growth: channels that a layer adds.
+          dropout: rate after each convolution but the first; 0.2 in the paper where images are
+            not augmented.
+          remat: recomputes layers in the backward pass to save memory, see `layers.remat`.
+          dtype: of the computation.
+          param_dtype: of the params.
+
+        Raises:
+          ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
+        """
+        check_sizes(num_classes=num_classes, growth=growth)
+        check_rates(dropout=dropout)
+        check_dtypes(dtype, param_dtype)
+        return DenseNet(
+            num_classes=num_classes,
+            block_sizes=(layers,) * 3,
+            growth=growth,
+            stem_width=2 * growth if bc else 16,
+            stem="cifar",
+            bottleneck=bc,
+            compression=0.5 if bc else 1.0,
+            dropout=dropout,
+            remat=remat,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+
+    factory.__name__ = factory.__qualname__ = name
+    return factory
+
+
+densenet121 = _imagenet("densenet121", (6, 12, 24, 16), 32)
+densenet161 = _imagenet("densenet161", (6, 12, 36, 24), 48)
+densenet169 = _imagenet("densenet169", (6, 12, 32, 32), 32)
+densenet201 = _imagenet("densenet201", (6, 12, 48, 32), 32)
+
+densenet40 = _cifar("densenet40", 12, 12, False)
+densenet_bc100 = _cifar("densenet_bc100", 16, 12, True)
+densenet_bc190 = _cifar("densenet_bc190", 31, 40, True)
+densenet_bc250 = _cifar("densenet_bc250", 41, 24, True)

@@ -1,0 +1,320 @@
+"""EfficientNet: one small network found by search, scaled in width, depth and image size together.
+
+Tan & Le 2019, "EfficientNet: Rethinking model scaling for convolutional neural networks" (arXiv
+1905.11946), as torchvision lays it out, or as the authors' TensorFlow code does, for which the
+weights of Xie, Luong, Hovy & Le 2020, "Self-training with Noisy Student improves ImageNet
+classification" (arXiv 1911.04252) were published, those of L2 among them. Params with 1000 classes:
+
+  efficientnet_b0  5,288,548    efficientnet_b3  12,233,232    efficientnet_b6   43,040,704
+  efficientnet_b1  7,794,184    efficientnet_b4  19,341,616    efficientnet_b7   66,347,960
+  efficientnet_b2  9,109,994    efficientnet_b5  30,389,784    efficientnet_l2  480,309,308
+
+As in the authors' code, kernels of convolutions start with a variance of 2 / fan-out, where the
+fan-out of a depthwise one is the area of its window, those of the head uniformly within
+1 / sqrt(classes), and biases at zero.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.config import ConfigError, check_choice
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.depthwise import depthwise
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.normalization import norm
+from library.layers.remat import rematted
+from library.layers.squeeze_excite import SqueezeExcite
+from library.layers.stochastic_depth import StochasticDepth, rates
+from library.models.image.mobilenet_v2 import rounded
+
+
+class Stage(NamedTuple):
+    """Blocks of one width; the stride is that of the first."""
+
+    expansion: int
+    size: int
+    stride: int
+    width: int
+    blocks: int
+
+
+class Convention(NamedTuple):
+    """What implementations differ in: padding, and epsilon and momentum of normalization."""
+
+    padding: str
+    epsilon: float
+    momentum: float
+
+
+# Stages 2 to 8 of B0 (table 1), and the width of the convolution before them.
+STAGES = (
+    Stage(1, 3, 1, 16, 1),
+    Stage(6, 3, 2, 24, 2),
+    Stage(6, 5, 2, 40, 2),
+    Stage(6, 3, 2, 80, 3),
+    Stage(6, 5, 1, 112, 3),
+    Stage(6, 5, 2, 192, 4),
+    Stage(6, 3, 1, 320, 1),
+)
+STEM = 32
+# "SAME" pads a strided layer by one more at the end than at the start.
+TENSORFLOW = Convention("SAME", 1e-3, 0.99)
+TORCHVISION = Convention("symmetric", 1e-5, 0.9)
+# What torchvision does where it has weights that come from TensorFlow.
+TORCHVISION_LARGE = Convention("symmetric", 1e-3, 0.99)
+# What width and depth are multiplied by and the dropout, as in the authors' code, and the
+# convention of torchvision, which has no L2.
+SIZES = {
+    "b0": (1.0, 1.0, 0.2, TORCHVISION),
+    "b1": (1.0, 1.1, 0.2, TORCHVISION),
+    "b2": (1.1, 1.2, 0.3, TORCHVISION),
+    "b3": (1.2, 1.4, 0.3, TORCHVISION),
+    "b4": (1.4, 1.8, 0.4, TORCHVISION),
+    "b5": (1.6, 2.2, 0.4, TORCHVISION_LARGE),
+    "b6": (1.8, 2.6, 0.5, TORCHVISION_LARGE),
+    "b7": (2.0, 3.1, 0.5, TORCHVISION_LARGE),
+    "l2": (4.3, 5.3, 0.5, TORCHVISION_LARGE),
+}
+VARIANTS = {"torchvision": TORCHVISION, "tensorflow": TENSORFLOW}
+
+_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+# The fan-in of a depthwise kernel is the area of its window.
+_window = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+_uniform = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
+
+
+class Block(nn.Module):
+    """Mobile inverted bottleneck: wide in between, narrow at both ends, figure 4 of MobileNet-v2.
+
+    Expansion by a 1x1 convolution (unless the factor is 1), a depthwise convolution,
+    squeeze-and-excitation to a quarter of the channels that came in, projection by another 1x1;
+    each convolution is normalized, and all but the last followed by a swish. Where the shape
+    stays, what came in is added.
+    """
+
+    expansion: int
+    size: int
+    stride: int
+    width: int
+    convention: Convention
+    drop_path: float = 0.0
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
+        """Returns `width` channels, height and width divided by the stride."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        normalize = _normalization(self.convention, train, **types)
+        channels, y = x.shape[-1], x
+        if self.expansion > 1:
+            y = _conv(y, channels * self.expansion, name="expand_conv", **types)
+            y = nn.silu(normalize(y, name="expand_norm"))
+        y = depthwise(
+            y,
+            self.size,
+            self.stride,
+            padding=_padding(self.convention, self.size),
+            kernel_init=_window,
+            name="depthwise_conv",
+            **types,
+        )
+        y = nn.silu(normalize(y, name="depthwise_norm"))
+        hidden = max(1, channels // 4)
+        y = SqueezeExcite(hidden, nn.silu, kernel_init=_fan_out, name="squeeze_excite", **types)(y)
+        y = normalize(_conv(y, self.width, name="project_conv", **types), name="project_norm")
+        if self.stride > 1 or channels != self.width:
+            return y
+        return x + StochasticDepth(self.drop_path, name="drop_path")(y, train)
+
+
+class EfficientNet(nn.Module):
+    """Stem, stages of blocks, 1x1 convolution, mean over space, dropout, linear head.
+
+    Submodules "stem_conv" and "stem_norm", "stage1_block1", ..., "final_conv" and "final_norm",
+    "head". Records "stage1", ..., "stage7" and "features" (b, d), d four times the last width.
+
+    Attributes:
+      num_classes: size of the logits.
+      stem: channels of the first convolution.
+      stages: what is between.
+      convention: padding and normalization.
+      dropout: rate before the head.
+      drop_path: rate of stochastic depth that the blocks approach; it grows linearly from the
+        first's 0, and a block after the last would have it.
+      remat: what of each block the backward pass computes again, see `layers.remat`.
+      dtype: of the computation; the head is computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    stem: int
+    stages: tuple[Stage, ...]
+    convention: Convention
+    dropout: float = 0.2
+    drop_path: float = 0.2
+    remat: bool | str = False
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        normalize = _normalization(self.convention, train, **types)
+        block = rematted(Block, self.remat, static_argnums=(2,))
+        depth = sum(stage.blocks for stage in self.stages)
+        drop_paths = iter(rates(self.drop_path, depth + 1))
+        padding = _padding(self.convention, 3)
+        x = _conv(image, self.stem, 3, 2, padding, name="stem_conv", **types)
+        x = nn.silu(normalize(x, name="stem_norm"))
+        for number, (expansion, size, stride, width, blocks) in enumerate(self.stages, 1):
+            for i in range(1, blocks + 1):
+                x = block(
+                    expansion,
+                    size,
+                    stride if i == 1 else 1,
+                    width,
+                    self.convention,
+                    next(drop_paths),
+                    name=f"stage{number}_block{i}",
+                    **types,
+                )(x, train)
+            record(self, f"stage{number}", x)
+        x = _conv(x, 4 * x.shape[-1], name="final_conv", **types)
+        x = nn.silu(normalize(x, name="final_norm")).mean(axis=(1, 2))
+        record(self, "features", x)
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+        return linear_head(x, self.num_classes, kernel_init=_uniform, param_dtype=self.param_dtype)
+
+
+def efficientnet(
+    num_classes: int = 1000,
+    width: float = 1.0,
+    depth: float = 1.0,
+    variant: str = "torchvision",
+    dropout: float = 0.2,
+    drop_path: float = 0.2,
+    remat: bool | str = False,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> EfficientNet:
+    """Builds an EfficientNet of any size.
+
+    Args:
+      num_classes: size of the logits.
+      width: what the widths of B0 are multiplied by, then rounded to a multiple of 8.
+      depth: what the numbers of its blocks are multiplied by, then rounded up.
+      variant: "torchvision", with PyTorch's padding, the same on both sides, and normalization
+        with its epsilon of 1e-5 and momentum of 0.9, or "tensorflow", the authors' code, with the
+        padding "SAME", 1e-3 and 0.99.
+      dropout: rate before the head.
+      drop_path: rate of stochastic depth that the last blocks approach.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown variant or dtype, a rate outside [0, 1), a size below 1, a factor that
+        is not positive.
+    """
+    check_sizes(num_classes=num_classes)
+    if not (width > 0 and depth > 0):
+        raise ConfigError(f"width={width}, depth={depth}: factors are more than 0")
+    check_choice("variant", variant, VARIANTS)
+    check_rates(dropout=dropout, drop_path=drop_path)
+    check_dtypes(dtype, param_dtype)
+    return EfficientNet(
+        num_classes=num_classes,
+        stem=scaled(STEM, width),
+        stages=tuple(
+            stage._replace(width=scaled(stage.width, width), blocks=math.ceil(stage.blocks * depth))
+            for stage in STAGES
+        ),
+        convention=VARIANTS[variant],
+        dropout=dropout,
+        drop_path=drop_path,
+        remat=remat,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
+
+
+def _size(name: str, usual: str = "torchvision") -> Callable:
+    """Returns the factory of one of the sizes, of the usual variant by default."""
+    width, depth, rate, torchvision = SIZES[name]
+
+    def factory(
+        num_classes: int = 1000,
+        variant: str = usual,
+        dropout: float = rate,
+        drop_path: float = 0.2,
+        remat: bool | str = False,
+        dtype: str = "float32",
+        param_dtype: str = "float32",
+    ) -> EfficientNet:
+        """Builds an EfficientNet of a published size; see `efficientnet` for arguments and errors.
+
+        The variant "torchvision" normalizes as TensorFlow from B5 on, where its weights come from.
+        """
+        network = efficientnet(
+            num_classes=num_classes,
+            width=width,
+            depth=depth,
+            variant=variant,
+            dropout=dropout,
+            drop_path=drop_path,
+            remat=remat,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+        return network.clone(convention=torchvision) if variant == "torchvision" else network
+
+    factory.__name__ = factory.__qualname__ = f"efficientnet_{name}"
+    return factory
+
+
+efficientnet_b0 = _size("b0")
+efficientnet_b1 = _size("b1")
+efficientnet_b2 = _size("b2")
+efficientnet_b3 = _size("b3")
+efficientnet_b4 = _size("b4")
+efficientnet_b5 = _size("b5")
+efficientnet_b6 = _size("b6")
+efficientnet_b7 = _size("b7")
+efficientnet_l2 = _size("l2", "tensorflow")
+
+
+def scaled(width: int, factor: float) -> int:
+    """Returns the multiple of 8 nearest to width * factor, or the next if 10 % would be lost."""
+    return rounded(width * factor)
+
+
+def _normalization(convention, train, **types):
+    _, epsilon, momentum = convention
+    return partial(norm, kind="batch", train=train, epsilon=epsilon, momentum=momentum, **types)
+
+
+def _padding(convention, size):
+    return (size - 1) // 2 if convention.padding == "symmetric" else convention.padding
+
+
+def _conv(x, features, size=1, stride=1, padding=0, *, name, dtype, param_dtype):
+    return nn.Conv(
+        features,
+        kernel_size=(size, size),
+        strides=(stride, stride),
+        padding=padding,
+        use_bias=False,
+        kernel_init=_fan_out,
+        dtype=dtype,
+        param_dtype=param_dtype,
+        name=name,
+    )(x)

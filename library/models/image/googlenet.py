@@ -1,0 +1,305 @@
+"""GoogLeNet, or Inception-v1: modules of 1x1, 3x3 and 5x5 convolutions and pooling side by side.
+
+Szegedy et al. 2014, "Going deeper with convolutions" (arXiv 1409.4842). Params with a thousand
+classes, alone and with the two auxiliary classifiers:
+
+  googlenet       6,624,904  13,004,888
+  googlenet_2014  6,998,552  13,378,280
+
+`googlenet` is torchvision's, with batch normalization and, where the paper has 5x5 convolutions,
+3x3 ones. `googlenet_2014` is the paper's table 1, as Caffe's bvlc_googlenet has it where the paper
+is silent: response normalization of k = 1 and alpha = 1e-4 / 5.
+
+Small images need another stem, whose first convolution is 3x3 and not followed by pooling: "cifar",
+or "strided" for a quarter of the computation.
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.config import ConfigError, check_choice
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.normalization import norm
+from library.layers.pooling import adaptive_average_pool, max_pool_to_the_edge
+from library.layers.response_normalization import local_response_norm
+from library.models.image.resnet import STEMS
+
+# Channels of 1x1; of 3x3 and of 5x5, each after those of the 1x1 that reduces its input; of the
+# projection of what is pooled. Table 1. A stage is what lies between two poolings.
+STAGES = {
+    3: {
+        "inception3a": (64, 96, 128, 16, 32, 32),
+        "inception3b": (128, 128, 192, 32, 96, 64),
+    },
+    4: {
+        "inception4a": (192, 96, 208, 16, 48, 64),
+        "inception4b": (160, 112, 224, 24, 64, 64),
+        "inception4c": (128, 128, 256, 24, 64, 64),
+        "inception4d": (112, 144, 288, 32, 64, 64),
+        "inception4e": (256, 160, 320, 32, 128, 128),
+    },
+    5: {
+        "inception5a": (256, 160, 320, 32, 128, 128),
+        "inception5b": (384, 192, 384, 48, 128, 128),
+    },
+}
+# What the auxiliary classifiers see the output of (figure 3).
+AUXILIARY = {"inception4a": "aux1", "inception4d": "aux2"}
+# Of images, by stem: what is smaller has nothing left to pool.
+SMALLEST = {"imagenet": 15, "cifar": 4, "strided": 7}
+
+_response_norm = partial(local_response_norm, k=1.0, alpha=1e-4 / 5)
+_caffe_xavier = nn.initializers.lecun_uniform()
+_normal = nn.initializers.normal(0.01)
+
+
+class Conv(nn.Module):
+    """Convolution "conv", batch normalization "norm" (epsilon 1e-3), relu.
+
+    The original has no normalization but a bias, which starts at 0.2.
+    """
+
+    features: int
+    size: int
+    original: bool
+    stride: int = 1
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
+        """Returns features of the height and width divided by the stride."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        x = nn.Conv(
+            self.features,
+            (self.size, self.size),
+            strides=(self.stride, self.stride),
+            padding=(self.size - 1) // 2,
+            use_bias=self.original,
+            kernel_init=_caffe_xavier if self.original else _normal,
+            bias_init=nn.initializers.constant(0.2),
+            name="conv",
+            **types,
+        )(x)
+        if not self.original:
+            x = norm(x, "batch", name="norm", train=train, epsilon=1e-3, **types)
+        return nn.relu(x)
+
+
+class Inception(nn.Module):
+    """An Inception module (figure 2b): four branches, their channels concatenated."""
+
+    channels: tuple[int, int, int, int, int, int]
+    original: bool
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w _"]:
+        """Returns the branches' channels, in the order of the table."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+
+        def conv(x, features, size, name):
+            return Conv(features, size, self.original, name=name, **types)(x, train)
+
+        one, reduce3, three, reduce5, five, pooled = self.channels
+        # torchvision's 5x5 are 3x3, an oversight kept because its weights were trained with it.
+        largest = 5 if self.original else 3
+        ends = [
+            conv(x, one, 1, "conv1x1"),
+            conv(conv(x, reduce3, 1, "reduce3x3"), three, 3, "conv3x3"),
+            conv(conv(x, reduce5, 1, "reduce5x5"), five, largest, "conv5x5"),
+            conv(nn.max_pool(x, (3, 3), padding="SAME"), pooled, 1, "pool_projection"),
+        ]
+        return jnp.concatenate(ends, axis=-1)
+
+
+class Auxiliary(nn.Module):
+    """An auxiliary classifier (section 5), which brings gradients to the lower layers."""
+
+    num_classes: int
+    original: bool
+    dropout: float
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b k"]:
+        """Returns logits, float32; the paper pools the 14x14 grid of 224x224 images to 4x4."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        init = _caffe_xavier if self.original else _normal
+        x = nn.avg_pool(x, (5, 5), (3, 3)) if self.original else adaptive_average_pool(x, 4)
+        x = Conv(128, 1, self.original, name="conv1", **types)(x, train)
+        x = x.reshape(len(x), -1)
+        bias = nn.initializers.constant(0.2 if self.original else 0.0)
+        x = nn.relu(nn.Dense(1024, kernel_init=init, bias_init=bias, name="fc1", **types)(x))
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+
+
+class GoogLeNet(nn.Module):
+    """Stem of three convolutions, nine Inception modules, mean over space, dropout, linear head.
+
+    Submodules "conv1", "conv2", "conv3", "inception3a", ..., "inception5b", "head" and, with `aux`,
+    "aux1" and "aux2". Records "stage1" (conv1), "stage2" (conv3), "stage3", "stage4" and "stage5",
+    each before it is pooled, "features" (b, 1024) and, in training with `aux`, "aux1_logits" and
+    "aux2_logits" (b, k).
+
+    Kernels of the one with batch normalization start normal with a deviation of 0.01, as in
+    torchvision; the original's uniform with variance 1 / fan-in, and biases at 0.2, as in Caffe:
+    the paper does not say.
+
+    Attributes:
+      num_classes: size of the logits.
+      original: whether this is the paper's network, without batch normalization.
+      aux: whether there are the auxiliary classifiers.
+      dropout: rate before the head.
+      aux_dropout: rate in the auxiliary classifiers.
+      stem: a key of `resnet.STEMS`.
+      width_multiplier: factor of all channels but those of the auxiliary classifiers.
+      dtype: of the computation; the heads are computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    original: bool
+    aux: bool = False
+    dropout: float = 0.2
+    aux_dropout: float = 0.7
+    stem: str = "imagenet"
+    width_multiplier: float = 1.0
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32.
+
+        Raises:
+          ValueError: the image is too small to be pooled four times.
+        """
+        smallest, (height, width) = SMALLEST[self.stem], image.shape[1:3]
+        if min(height, width) < smallest:
+            raise ValueError(
+                f"GoogLeNet takes images of {smallest}x{smallest} or larger, not {height}x{width}"
+            )
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        x = self._stem(image, train)
+        for stage, modules in STAGES.items():
+            # torchvision's last pooling is 2x2.
+            size = 2 if stage == 5 and not self.original else 3
+            x = max_pool_to_the_edge(x, size, 2)
+            for name, channels in modules.items():
+                channels = tuple(map(self._scaled, channels))
+                x = Inception(channels, self.original, name=name, **types)(x, train)
+                if name in AUXILIARY:
+                    self._auxiliary(x, AUXILIARY[name], train)
+            record(self, f"stage{stage}", x)
+        x = x.mean(axis=(1, 2))
+        record(self, "features", x)
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+        init = _caffe_xavier if self.original else _normal
+        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+
+    def _stem(self, image, train):
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        size, stride, pool = STEMS[self.stem]
+        few, many = self._scaled(64), self._scaled(192)
+        x = Conv(few, size, self.original, stride, name="conv1", **types)(image, train)
+        record(self, "stage1", x)
+        x = max_pool_to_the_edge(x, 3, 2) if pool else x
+        x = _response_norm(x) if self.original else x
+        x = Conv(few, 1, self.original, name="conv2", **types)(x, train)
+        x = Conv(many, 3, self.original, name="conv3", **types)(x, train)
+        x = _response_norm(x) if self.original else x
+        record(self, "stage2", x)
+        return x
+
+    def _scaled(self, channels):
+        return max(1, round(channels * self.width_multiplier))
+
+    def _auxiliary(self, x, name, train):
+        if self.aux and (train or self.is_initializing()):
+            types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+            classifier = Auxiliary(
+                self.num_classes, self.original, self.aux_dropout, name=name, **types
+            )
+            record(self, f"{name}_logits", classifier(x, train))
+
+
+def googlenet(
+    num_classes: int = 1000,
+    aux: bool = False,
+    dropout: float = 0.2,
+    aux_dropout: float = 0.7,
+    stem: str = "imagenet",
+    width_multiplier: float = 1.0,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> GoogLeNet:
+    """Builds GoogLeNet with batch normalization, as torchvision has it.
+
+    torchvision's published weights take images in [-1, 1].
+
+    Args:
+      num_classes: size of the logits.
+      aux: whether there are the auxiliary classifiers, whose logits are recorded in training as
+        "aux1_logits" and "aux2_logits". A loss that leaves them out does not train them; the
+        paper's adds 0.3 times each of theirs.
+      dropout: rate before the head.
+      aux_dropout: rate in the auxiliary classifiers.
+      stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of stride 2)
+        for small images.
+      width_multiplier: factor of all channels but those of the auxiliary classifiers, rounded.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown stem or dtype, a rate outside [0, 1), no classes, a multiplier that is
+        not positive.
+    """
+    check_choice("stem", stem, STEMS)
+    if width_multiplier <= 0:
+        raise ConfigError(f"width_multiplier={width_multiplier}: a factor is more than 0")
+    network = _build(False, num_classes, aux, dropout, aux_dropout, dtype, param_dtype)
+    return network.clone(stem=stem, width_multiplier=width_multiplier)
+
+
+def googlenet_2014(
+    num_classes: int = 1000,
+    aux: bool = False,
+    dropout: float = 0.4,
+    aux_dropout: float = 0.7,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> GoogLeNet:
+    """Builds GoogLeNet without batch normalization, as its paper has it.
+
+    Args:
+      num_classes: size of the logits.
+      aux: as of `googlenet`; images are then large enough to leave a 5x5 grid at stage 4. Without
+        the classifiers, little reaches the lower layers at first.
+      dropout: rate before the head.
+      aux_dropout: rate in the auxiliary classifiers.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), no classes.
+    """
+    return _build(True, num_classes, aux, dropout, aux_dropout, dtype, param_dtype)
+
+
+def _build(original, num_classes, aux, dropout, aux_dropout, dtype, param_dtype):
+    check_sizes(num_classes=num_classes)
+    check_rates(dropout=dropout, aux_dropout=aux_dropout)
+    check_dtypes(dtype, param_dtype)
+    return GoogLeNet(
+        num_classes, original, aux, dropout, aux_dropout, dtype=dtype, param_dtype=param_dtype
+    )

@@ -1,0 +1,236 @@
+"""Masked autoencoder on a Vision Transformer (He et al. 2022, arXiv 2111.06377).
+
+The encoder sees the visible patches only, so that masking three quarters of an image saves most of
+its cost; a light decoder sees all patches, a learned token in place of each that was masked, and
+predicts pixels (section 3, figure 1). The encoder is a `vit`, without its head: its params lie
+under "encoder" in the paths and shapes that they have there.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from library.config import ConfigError
+from library.layers.checks import check_sizes
+from library.layers.patches import in_place
+from library.layers.positions import sincos2d
+from library.layers.remat import rematted
+from library.models.image import vit
+from library.models.image.vit import Block, VisionTransformer
+
+# Width, depth and heads of the decoder of every published size (table 1, default settings).
+DECODER = (512, 8, 16)
+
+
+class Decoder(nn.Module):
+    """Puts encoded patches back in their places and predicts the pixels of all.
+
+    Submodules "embed", "block1", "block2", ..., "norm", "pixels", and the param "mask", what
+    stands in the place of a masked patch. Positions are fixed. The class token, if there is one,
+    takes part without a position.
+
+    Attributes:
+      width: size of a token, a multiple of 4.
+      depth: number of blocks.
+      num_heads: of each attention layer.
+      remat: what of each block the backward pass computes again, see `layers.remat`.
+      dtype: of the computation; predictions are computed in float32.
+      param_dtype: of the params.
+    """
+
+    width: int
+    depth: int
+    num_heads: int
+    remat: bool | str = False
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        encoded: Float[Array, "b s d"],
+        order: Int[Array, "b n"],
+        num_visible: int,
+        grid: tuple[int, int],
+        outputs: int,
+    ) -> Float[Array, "b n p"]:
+        """Returns predictions for all patches, row by row.
+
+        Args:
+          encoded: tokens of the first `num_visible` patches of `order`, after the class token.
+          order: a permutation of the patches, the visible ones first.
+          num_visible: how many are visible.
+          grid: rows and columns of patches.
+          outputs: numbers to predict for a patch.
+        """
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        init = nn.initializers.xavier_uniform()
+        x = nn.Dense(self.width, kernel_init=init, name="embed", **types)(encoded)
+        extra = x.shape[1] - num_visible
+        stddev = nn.initializers.normal(stddev=0.02)
+        mask = self.param("mask", stddev, (1, 1, self.width), self.param_dtype)
+        patches = in_place(x[:, extra:], order, mask.astype(x.dtype))
+        patches = patches + jnp.asarray(sincos2d(*grid, self.width), self.dtype)
+        x = jnp.concatenate([x[:, :extra], patches], axis=1)
+        block = rematted(Block, self.remat, static_argnums=(2,))
+        for i in range(1, self.depth + 1):
+            x = block(self.num_heads, 4 * self.width, name=f"block{i}", **types)(x, False)
+        x = nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x)[:, extra:]
+        pixels = nn.Dense(
+            outputs,
+            kernel_init=init,
+            dtype=jnp.float32,
+            param_dtype=self.param_dtype,
+            name="pixels",
+        )
+        return pixels(x)
+
+
+class MaskedAutoencoder(nn.Module):
+    """A Vision Transformer that encodes some patches, and a decoder that predicts the others.
+
+    Attributes:
+      encoder: its head is never made.
+      decoder: see `Decoder`.
+    """
+
+    encoder: VisionTransformer
+    decoder: Decoder
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch in pixels."""
+        return self.encoder.patch_size
+
+    def __call__(
+        self,
+        image: Float[Array, "b h w c"],
+        order: Int[Array, "b n"],
+        num_visible: int,
+        train: bool = False,
+    ) -> Float[Array, "b n p"]:
+        """Returns a prediction (rows, columns, channels of a patch, flat) for every patch, float32.
+
+        Args:
+          image: its sides are multiples of the patch's.
+          order: for each example, the numbers of its patches, counted row by row, in the order in
+            which they are chosen to be seen.
+          num_visible: how many of them are seen.
+          train: whether the encoder drops units and branches.
+        """
+        patch = self.patch_size
+        grid = (image.shape[1] // patch, image.shape[2] // patch)
+        encoded = self.encoder.encode(image, train, order[:, :num_visible])
+        return self.decoder(encoded, order, num_visible, grid, patch * patch * image.shape[3])
+
+    def features(self, image: Float[Array, "b h w c"]) -> Float[Array, "b d"]:
+        """Returns what the head of a `vit` of these params would see of the whole image."""
+        return self.encoder.pooled(self.encoder.encode(image))
+
+
+def mae(
+    width: int = 768,
+    depth: int = 12,
+    num_heads: int = 12,
+    patch_size: int = 16,
+    decoder_width: int = 512,
+    decoder_depth: int = 8,
+    decoder_heads: int = 16,
+    pool: str = "cls",
+    positions: str = "sincos2d",
+    drop_path: float = 0.0,
+    remat: bool | str = False,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> MaskedAutoencoder:
+    """Builds a masked autoencoder of any size.
+
+    Args:
+      width: size of a token of the encoder.
+      depth: blocks of the encoder.
+      num_heads: heads of the encoder.
+      patch_size: side of a patch in pixels.
+      decoder_width: size of a token of the decoder, a multiple of 4.
+      decoder_depth: blocks of the decoder; the paper's smallest is 1.
+      decoder_heads: heads of the decoder.
+      pool: "cls" gives the encoder a class token, which is then the features of an image; "gap"
+        gives it none, and features are the mean over the patches. As in the `vit` to fine-tune.
+      positions: of the encoder, "sincos2d" (the paper's) or "learned"; as in the `vit`.
+      drop_path: rate of stochastic depth in the encoder's last block.
+      remat: recomputes blocks in the backward pass, see `layers.remat`.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: as `vit.vit` does, or a decoder's width that does not fit its heads or positions.
+    """
+    encoder = vit.vit(
+        width=width,
+        depth=depth,
+        num_heads=num_heads,
+        patch_size=patch_size,
+        pool=pool,
+        positions=positions,
+        drop_path=drop_path,
+        remat=remat,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
+    return _with_decoder(encoder, decoder_width, decoder_depth, decoder_heads)
+
+
+def _with_decoder(
+    encoder: VisionTransformer, width: int, depth: int, num_heads: int
+) -> MaskedAutoencoder:
+    check_sizes(decoder_width=width, decoder_depth=depth, decoder_heads=num_heads)
+    if width % 4 or width < 8:
+        raise ConfigError(f"decoder_width={width}: its positions need a multiple of 4, at least 8")
+    if width % num_heads:
+        heads = [n for n in range(1, width + 1) if width % n == 0]
+        closest = min(heads, key=lambda n: abs(n - num_heads))
+        raise ConfigError(
+            f"decoder_width={width} cannot be divided among decoder_heads={num_heads}; "
+            f"nearest: {closest} heads"
+        )
+    decoder = Decoder(
+        width=width,
+        depth=depth,
+        num_heads=num_heads,
+        remat=encoder.remat,
+        dtype=encoder.dtype,
+        param_dtype=encoder.param_dtype,
+    )
+    return MaskedAutoencoder(encoder=encoder, decoder=decoder)
+
+
+def _variant(name: str, make_encoder: Callable[..., VisionTransformer]) -> Callable:
+    """Returns the factory of a published size."""
+
+    def factory(
+        pool: str = "cls",
+        positions: str = "sincos2d",
+        drop_path: float = 0.0,
+        remat: bool | str = False,
+        dtype: str = "float32",
+        param_dtype: str = "float32",
+    ) -> MaskedAutoencoder:
+        """Builds the masked autoencoder of a published size; see `mae` for arguments and errors."""
+        encoder = make_encoder(
+            pool=pool,
+            positions=positions,
+            drop_path=drop_path,
+            remat=remat,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+        return _with_decoder(encoder, *DECODER)
+
+    factory.__name__ = factory.__qualname__ = name
+    return factory
+
+
+mae_b16 = _variant("mae_b16", vit.vit_b16)
+mae_l16 = _variant("mae_l16", vit.vit_l16)

@@ -1,0 +1,206 @@
+"""MobileNetV3, found by search, with hard swishes and squeeze-and-excitation.
+
+Howard et al. 2019, "Searching for MobileNetV3" (arXiv 1905.02244), tables 1 and 2. Numerically
+torchvision's, params and millions of multiply-adds at 224x224:
+
+  mobilenet_v3_large  5,483,032  217
+  mobilenet_v3_small  2,542,856   57
+"""
+
+import functools
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.config import ConfigError
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.convolution import convolution
+from library.layers.depthwise import depthwise
+from library.layers.head import linear_head
+from library.layers.intermediates import record
+from library.layers.normalization import norm
+from library.layers.squeeze_excite import SqueezeExcite
+from library.models.image.mobilenet_v2 import rounded
+
+
+class Row(NamedTuple):
+    """A block, one row of table 1 or 2."""
+
+    kernel: int
+    expanded: int
+    out: int
+    squeeze_excite: bool
+    activation: str
+    stride: int
+
+
+# "RE" and "HS" are what the tables call relu and hard swish.
+ACTIVATIONS = {"RE": nn.relu, "HS": nn.hard_swish}
+STEM = 16
+LARGE = (
+    Row(3, 16, 16, False, "RE", 1),
+    Row(3, 64, 24, False, "RE", 2),
+    Row(3, 72, 24, False, "RE", 1),
+    Row(5, 72, 40, True, "RE", 2),
+    Row(5, 120, 40, True, "RE", 1),
+    Row(5, 120, 40, True, "RE", 1),
+    Row(3, 240, 80, False, "HS", 2),
+    Row(3, 200, 80, False, "HS", 1),
+    Row(3, 184, 80, False, "HS", 1),
+    Row(3, 184, 80, False, "HS", 1),
+    Row(3, 480, 112, True, "HS", 1),
+    Row(3, 672, 112, True, "HS", 1),
+    Row(5, 672, 160, True, "HS", 2),
+    Row(5, 960, 160, True, "HS", 1),
+    Row(5, 960, 160, True, "HS", 1),
+)
+SMALL = (
+    Row(3, 16, 16, True, "RE", 2),
+    Row(3, 72, 24, False, "RE", 2),
+    Row(3, 88, 24, False, "RE", 1),
+    Row(5, 96, 40, True, "HS", 2),
+    Row(5, 240, 40, True, "HS", 1),
+    Row(5, 240, 40, True, "HS", 1),
+    Row(5, 120, 48, True, "HS", 1),
+    Row(5, 144, 48, True, "HS", 1),
+    Row(5, 288, 96, True, "HS", 2),
+    Row(5, 576, 96, True, "HS", 1),
+    Row(5, 576, 96, True, "HS", 1),
+)
+# Blocks, and the width of the layer before the head.
+VARIANTS = {"mobilenet_v3_large": (LARGE, 1280), "mobilenet_v3_small": (SMALL, 1024)}
+
+_he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+_conv = functools.partial(convolution, kernel_init=_he_normal)
+_norm = partial(norm, kind="batch", momentum=0.99, epsilon=1e-3)
+
+
+class Block(nn.Module):
+    """Inverted residual with squeeze-and-excitation on the widened channels (figure 4).
+
+    Submodules "expand" and "norm1" (if it widens), "depthwise", "norm2", "squeeze_excite",
+    "project", "norm3". The shortcut is there where the shape stays.
+    """
+
+    row: Row
+    width_multiplier: float
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
+        """Returns features of the height and width divided by the stride."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        normalize = partial(_norm, train=train, **types)
+        row, activate = self.row, ACTIVATIONS[self.row.activation]
+        expanded = rounded(row.expanded * self.width_multiplier)
+        y = x
+        if expanded != x.shape[-1]:
+            y = activate(normalize(_conv(y, expanded, name="expand", **types), name="norm1"))
+        y = depthwise(y, row.kernel, row.stride, kernel_init=_he_normal, name="depthwise", **types)
+        y = activate(normalize(y, name="norm2"))
+        if row.squeeze_excite:
+            hidden = rounded(expanded / 4)
+            y = SqueezeExcite(hidden, gate=nn.hard_sigmoid, name="squeeze_excite", **types)(y)
+        y = _conv(y, rounded(row.out * self.width_multiplier), name="project", **types)
+        y = normalize(y, name="norm3")
+        return x + y if x.shape == y.shape else y
+
+
+class MobileNetV3(nn.Module):
+    """A strided convolution, blocks, a 1x1 convolution, mean over space, two dense layers.
+
+    Submodules "stem_conv", "stem_norm", "block1", ..., "last_conv", "last_norm", "hidden", "head".
+    Records "stage1" (the last of the first block's height), "stage2", ..., one for each height,
+    and "features" (b, d), after the first dense layer and its hard swish.
+
+    Attributes:
+      num_classes: size of the logits.
+      rows: the blocks.
+      hidden: width of the layer before the head.
+      width_multiplier: factor of all widths.
+      dropout: rate before the head.
+      dtype: of the computation; the head is computed in float32.
+      param_dtype: of the params.
+    """
+
+    num_classes: int
+    rows: tuple[Row, ...]
+    hidden: int
+    width_multiplier: float = 1.0
+    dropout: float = 0.2
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        """Returns logits, float32."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        normalize = partial(_norm, train=train, **types)
+        init, alpha = nn.initializers.normal(0.01), self.width_multiplier
+        x = _conv(image, rounded(STEM * alpha), 3, 2, name="stem_conv", **types)
+        x = nn.hard_swish(normalize(x, name="stem_norm"))
+        stage = 0
+        for number, row in enumerate(self.rows, 1):
+            stage += row.stride > 1 or number == 1
+            x = Block(row, alpha, name=f"block{number}", **types)(x, train)
+            # What follows at this height is recorded over it.
+            record(self, f"stage{stage}", x)
+        x = _conv(x, 6 * x.shape[-1], name="last_conv", **types)
+        x = nn.hard_swish(normalize(x, name="last_norm")).mean(axis=(1, 2))
+        x = nn.Dense(rounded(self.hidden * alpha), kernel_init=init, name="hidden", **types)(x)
+        x = nn.hard_swish(x)
+        record(self, "features", x)
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+
+
+def _variant(name: str) -> Callable:
+    """Returns the factory of one of VARIANTS."""
+
+    def factory(
+        num_classes: int = 1000,
+        width_multiplier: float = 1.0,
+        dropout: float = 0.2,
+        dtype: str = "float32",
+        param_dtype: str = "float32",
+    ) -> MobileNetV3:
+        """Builds MobileNetV3, large or small.
+
+        Args:
+          num_classes: size of the logits.
+          width_multiplier: factor of all widths; a width times it is rounded to a multiple of 8.
+          dropout: rate before the head.
+          dtype: of the computation.
+          param_dtype: of the params.
+
+        Raises:
+          ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that
+            is not positive.
+        """
+        check_sizes(num_classes=num_classes)
+        if width_multiplier <= 0:
+            raise ConfigError(f"width_multiplier={width_multiplier}: a factor is more than 0")
+        check_rates(dropout=dropout)
+        check_dtypes(dtype, param_dtype)
+        rows, hidden = VARIANTS[name]
+        return MobileNetV3(
+            num_classes=num_classes,
+            rows=rows,
+            hidden=hidden,
+            width_multiplier=width_multiplier,
+            dropout=dropout,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+
+    factory.__name__ = factory.__qualname__ = name
+    return factory
+
+
+mobilenet_v3_large = _variant("mobilenet_v3_large")
+mobilenet_v3_small = _variant("mobilenet_v3_small")

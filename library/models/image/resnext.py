@@ -1,0 +1,54 @@
+"""ResNeXt: bottlenecks whose 3x3 convolution is grouped.
+
+Xie, Girshick, Dollar, Tu & He 2017, "Aggregated residual transformations for deep neural networks"
+(arXiv 1611.05431). A block sums `cardinality` bottlenecks of the same shape, each `d` wide in its
+first stage (figure 3a); as a grouped convolution between two 1x1 ones (figure 3c) that is the
+bottleneck of a ResNet, cardinality x d wide instead of 64. Numerically torchvision's.
+
+  resnext50_32x4d   25,028,904
+  resnext101_32x8d  88,791,336
+"""
+
+from collections.abc import Callable
+
+from library.models.image import resnet
+from library.models.image.resnet import ResNet
+
+# The network whose blocks become aggregated ones, cardinality, and width d of a path.
+VARIANTS = {
+    "resnext50_32x4d": (resnet.resnet50, 32, 4),
+    "resnext101_32x8d": (resnet.resnet101, 32, 8),
+}
+
+
+def _variant(name: str) -> Callable:
+    """Returns the factory of one of VARIANTS."""
+
+    def factory(
+        num_classes: int = 1000,
+        stem: str = "imagenet",
+        norm: str = "batch",
+        zero_init: bool = True,
+        remat: bool | str = False,
+        dtype: str = "float32",
+        param_dtype: str = "float32",
+    ) -> ResNet:
+        """Builds a ResNeXt; see `library.models.image.resnet.resnet50` for arguments and errors."""
+        build, cardinality, path = VARIANTS[name]
+        network = build(
+            num_classes=num_classes,
+            stem=stem,
+            norm=norm,
+            zero_init=zero_init,
+            remat=remat,
+            dtype=dtype,
+            param_dtype=param_dtype,
+        )
+        return network.clone(groups=cardinality, widen=cardinality * path // network.widths[0])
+
+    factory.__name__ = factory.__qualname__ = name
+    return factory
+
+
+resnext50_32x4d = _variant("resnext50_32x4d")
+resnext101_32x8d = _variant("resnext101_32x8d")

@@ -1,0 +1,1 @@
+"""How params move: optimizers, schedules of their rates, lookahead, averages."""

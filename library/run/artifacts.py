@@ -1,0 +1,152 @@
+"""What a run leaves for its report beside the log: samples, arrays and sample predictions."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from library import files, rng, task
+from library.data import on_device
+from library.reporting import mosaic
+from library.run.feed import Feed
+from library.run.recipe import Plan
+from library.run.sections import evaluator
+from library.task import TrainState
+
+_LOOKED_AT = 4096
+_SHOWN = 24
+
+
+def write(
+    plan: Plan,
+    feed: Feed,
+    state: TrainState,
+    arrays: Mapping[str, np.ndarray],
+    workdir: Path,
+    warn: Callable[[str], None],
+) -> None:
+    """Writes evaluation.npz, predictions.npz and augmented.npz, as far as the task has them.
+
+    What cannot be made is left out of the report, and a warning says so.
+
+    Args:
+      plan: the run.
+      feed: its data.
+      state: the final state; predictions are of its running averages, where it keeps any.
+      arrays: what the evaluators measured that are not single numbers.
+      workdir: where the files go.
+      warn: shows a line to whoever watches the run.
+
+    Raises:
+      OSError: a file cannot be written.
+    """
+    found: dict[str, Callable[[], Mapping[str, np.ndarray]]] = {"evaluation": lambda: arrays}
+    if plan.recipe.evaluate and "probabilities" in plan.task.outputs:
+        splits = [
+            evaluator(k, v).spec.get("split", "test") for k, v in plan.recipe.evaluate.items()
+        ]
+        split = "test" if "test" in splits else splits[0]
+        found["predictions"] = lambda: predictions(plan, feed, task.learnt(state), split)
+    if plan.recipe.augment and plan.loader.blank.get("image", np.zeros(0)).ndim == 3:
+        found["augmented"] = lambda: augmented(plan, feed)
+    for name, make in found.items():
+        with _spared(f"{name}.npz is not made", warn):
+            values = make()
+            if values and jax.process_index() == 0:
+                _save(workdir / f"{name}.npz", values)
+
+
+def keep_samples(
+    arrays: Mapping[str, np.ndarray], step: int, workdir: Path, warn: Callable[[str], None]
+) -> dict[str, np.ndarray]:
+    """Writes what can be looked at, images and text, to samples/NAME/STEP.npz and .png or .txt.
+
+    What cannot be drawn is left out, and `warn` is told.
+
+    Returns:
+      The other arrays.
+
+    Raises:
+      OSError: a file cannot be written.
+    """
+    others = {}
+    for name, values in arrays.items():
+        pictures = values.dtype == np.uint8 and values.ndim in (4, 5)
+        if not pictures and values.dtype.kind != "U":
+            others[name] = values
+        elif jax.process_index() == 0:
+            folder = workdir / "samples" / name.replace("/", "_")
+            folder.mkdir(parents=True, exist_ok=True)
+            _save(folder / f"{step:08d}.npz", {"values": values})
+            if pictures:
+                with _spared(f"samples of {name} at step {step} are not drawn", warn):
+                    mosaic.save(values, folder / f"{step:08d}.png")
+            else:
+                text = "\n\n".join(map(str, values)) + "\n"
+                files.write(folder / f"{step:08d}.txt", text)
+    return others
+
+
+def predictions(plan: Plan, feed: Feed, state: TrainState, split: str) -> dict[str, np.ndarray]:
+    """Returns sample predictions on a split, as many wrong as right where there are."""
+    context = feed.context()
+
+    def predict(state, batch, key):
+        probabilities = plan.task.outputs["probabilities"](state, batch, key)
+        return {
+            "probabilities": probabilities,
+            **{k: batch[k] for k in ("label", "row", "mask")},
+        }
+
+    collect, seen, count = context.collect(predict), [], 0
+    for batch in context.batches(split, None):
+        seen.append(collect(state, batch))
+        count += int(seen[-1]["mask"].sum())
+        if count >= _LOOKED_AT:
+            break
+    table = {k: np.concatenate([part[k] for part in seen]) for k in seen[0]}
+    if table["label"].ndim > 1 or "image" not in plan.loader.blank:
+        return {}
+    real = table["mask"] > 0
+    right = table["probabilities"].argmax(-1) == table["label"]
+    chosen = np.concatenate([np.flatnonzero(real & r)[:_SHOWN] for r in (right, ~right)])
+    loader = feed.loader(split)
+    images = [loader.load(0, int(row))["image"] for row in table["row"][chosen]]
+    names = plan.label_names or [str(i) for i in range(table["probabilities"].shape[-1])]
+    return {
+        "image": np.stack(images),
+        **{k: table[k][chosen] for k in ("label", "probabilities", "row")},
+        "label_names": np.array(names),
+    }
+
+
+def augmented(plan: Plan, feed: Feed, num_images: int = 6, num_views: int = 7) -> dict[str, Any]:
+    """Returns images beside their augmented views, `(n, 1 + views, h, w, c)` uint8."""
+    batch = {k: np.asarray(v)[:num_images] for k, v in jax.device_get(feed.first).items()}
+    key = rng.root(plan.recipe.seed)
+    augment = jax.jit(lambda batch, key: plan.augment(on_device.to_float(batch), key)["image"])
+    keys = [rng.purpose(rng.at_step(key, view), "augment") for view in range(num_views)]
+    views = [on_device.pixels(None, augment(batch, key)) for key in keys]
+    # Augmentation may change an image's size.
+    shape = views[0].shape
+    original = jax.image.resize(batch["image"] / np.float32(255), shape, "linear")
+    return {"image": np.stack([on_device.pixels(None, original), *views], axis=1)}
+
+
+@contextlib.contextmanager
+def _spared(what: str, warn: Callable[[str], None]) -> Iterator[None]:
+    # A picture that fails does not cost the run. A disk that fails ends it, to be started again.
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        warn(f"{what}: {type(error).__name__}: {error}")
+
+
+def _save(path: Path, values: Mapping[str, np.ndarray]) -> None:
+    with files.replacing(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **values)

@@ -1,0 +1,192 @@
+"""What a run feeds its steps with: batches on the devices, ahead of their use."""
+
+import functools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from library import rng
+from library.data import pipeline
+from library.evaluation.context import Context
+from library.run import recipe
+from library.run.recipe import Plan, eval_input, open_split
+from library.run.skipped import Skipped
+
+
+class Feed:
+    """Opens a plan's splits and puts their batches on the devices.
+
+    Attributes:
+      constants: what every step is handed beside state and batch: the root key, and the training
+        split where it lies in device memory.
+      first: the first batch of the run, whole, on every device.
+      skipped: the examples that its batches lack.
+    """
+
+    def __init__(self, plan: Plan, skipped: Path | None = None):
+        """Loads what is kept in memory.
+
+        Args:
+          plan: the run.
+          skipped: the file to list skipped examples in; None lists none.
+        """
+        self._plan = plan
+        self.skipped = Skipped(skipped)
+        self._notes: list[str] = []
+        self._splits: dict[str, Any] = {}
+        loader, size = plan.loader, plan.dataset.batch_size
+        on_device = plan.dataset.cache == "device"
+        resident = pipeline.load_all(loader, plan.dataset.threads) if on_device else {}
+        if on_device:
+            self.skipped.note("train", loader, resident["mask"])
+        count = len(loader.source.records)
+        self._order = pipeline.order(plan.dataset.order, plan.recipe.seed, plan.dataset.repeats)
+        rows = self._order(np.arange(size), size, count)
+        first = _stack([loader.load(i, int(row)) for i, row in enumerate(rows)])
+        key = rng.root(plan.recipe.seed)
+        self.first = plan.strategy.replicate(first)
+        self.constants = plan.strategy.replicate({"key": key, "resident": resident})
+
+    def train(
+        self, start: int, calls: Iterable[int] | None = None
+    ) -> Iterator[dict[str, jax.Array]]:
+        """Yields the batches of the steps from `start` on.
+
+        Args:
+          start: steps done before.
+          calls: the steps done after each call of several; then the batches of a call come
+            together, `(steps_per_call, b, ...)`, with mask 0 where a call has fewer.
+        """
+        dataset = self._plan.dataset
+        places = self._plan.strategy.places(dataset.batch_size)
+        shared = {"order": self._order, "start": start, "places": places}
+        if dataset.cache == "device":
+            count = len(self._plan.loader.source.records)
+            host = pipeline.train_indices(count, dataset.batch_size, **shared)
+        else:
+            workers = {"workers": dataset.workers, "threads": dataset.threads}
+            loader = self._plan.loader
+            host = pipeline.train_batches(loader, dataset.batch_size, **shared, **workers)
+            host = self.skipped.noting("train", loader, host, padded=False)
+        if calls is None:
+            return _ahead(host, self._plan.strategy.put)
+        most = self._plan.recipe.steps_per_call
+        together = _together(host, start, calls, most)
+        return _ahead(together, functools.partial(self._plan.strategy.put, steps=True))
+
+    def evaluation(self, split: str, batch_size: int | None) -> Iterator[dict[str, jax.Array]]:
+        """Yields the batches of one pass over a split, each example once."""
+        dataset = self._plan.dataset
+        size = batch_size or dataset.eval_batch_size or dataset.batch_size
+        host = self._host_batches(split, size)
+        host = self.skipped.noting(split, self.loader(split), host, padded=True)
+        return _ahead(host, self._plan.strategy.put)
+
+    def draws(
+        self,
+        num: int,
+        batch_size: int | None = None,
+        features: Mapping[str, np.ndarray] | None = None,
+    ) -> Iterator[dict[str, jax.Array]]:
+        """Yields batches without data, see `Context.draws`."""
+        size = batch_size or self._plan.dataset.eval_batch_size or self._plan.dataset.batch_size
+        given = {**recipe.drawn(self._plan, num), **(features or {})}
+        places = self._plan.strategy.places(size)
+
+        def batches():
+            for batch in pipeline.eval_indices(num, size, places):
+                yield {**batch, **{name: x[batch["row"]] for name, x in given.items()}}
+
+        return _ahead(batches(), self._plan.strategy.put)
+
+    def context(self, *, seed: int | None = None, warn: Callable[[str], None] = print) -> Context:
+        """Returns the run as evaluators see it.
+
+        Args:
+          seed: of what evaluators draw, by default the run's.
+          warn: shows a line to whoever watches the run.
+        """
+        plan = self._plan
+        key = self.constants["key"] if seed is None else plan.strategy.replicate(rng.root(seed))
+        constants = {"key": key, "resident": {}}
+
+        def with_constants(compiled):
+            return lambda state, batch: compiled(state, batch, constants)
+
+        return Context(
+            task=plan.task,
+            batches=self.evaluation,
+            measure=lambda f: with_constants(plan.strategy.measure(self._on_inputs(f))),
+            collect=lambda f: with_constants(plan.strategy.collect(self._on_inputs(f))),
+            draws=self.draws,
+            num_examples=lambda split: len(self.loader(split).source.records),
+            warn=warn,
+            **recipe.described(plan),
+        )
+
+    def loader(self, split: str) -> pipeline.Loader:
+        """Returns the loader of a split as evaluators see it."""
+        if split not in self._splits:
+            self._splits[split] = open_split(self._plan, split)
+            told = (*self._plan.loader.source.notes, *self._notes)
+            self._notes += [n for n in self._splits[split].source.notes if n not in told]
+        return self._splits[split]
+
+    def tell(self, warn: Callable[[str], None]) -> None:
+        """Warns of what was skipped since the last time, see `Skipped.tell`, or is not read.
+
+        Args:
+          warn: shows a line to whoever watches the run.
+        """
+        while self._notes:
+            warn(self._notes.pop(0))
+        self.skipped.tell(warn)
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019 - a run has one feed
+    def _in_memory(self, split: str) -> Mapping[str, np.ndarray]:
+        return pipeline.load_all(self.loader(split), self._plan.dataset.threads)
+
+    def _host_batches(self, split: str, size: int) -> Iterator[dict[str, np.ndarray]]:
+        dataset, places = self._plan.dataset, self._plan.strategy.places(size)
+        if dataset.cache != "device":
+            workers = {"workers": dataset.workers, "threads": dataset.threads}
+            yield from pipeline.eval_batches(self.loader(split), size, places=places, **workers)
+            return
+        held = self._in_memory(split)
+        for batch in pipeline.eval_indices(len(held["mask"]), size, places):
+            found = {name: values[batch["row"]] for name, values in held.items()}
+            yield {**batch, **found, "mask": batch["mask"] * found["mask"]}
+
+    def _on_inputs(self, f: Callable) -> Callable:
+        def on_inputs(state, batch, constants):
+            key = rng.purpose(constants["key"], "evaluate")
+            return f(state, eval_input(self._plan, batch, constants), key)
+
+        return on_inputs
+
+
+def _ahead(host: Iterator, put: Callable, depth: int = 2) -> Iterator:
+    """Yields batches put on the devices `depth` ahead of their use."""
+    waiting = deque()
+    for batch in host:
+        waiting.append(put(batch))
+        if len(waiting) > depth:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _together(host: Iterator, start: int, calls: Iterable[int], most: int) -> Iterator:
+    """Yields the batches of each call, stacked and filled up with zeros."""
+    for done in calls:
+        batches = [next(host) for _ in range(start, done)]
+        blank = {name: np.zeros_like(x) for name, x in batches[0].items()}
+        yield _stack([*batches, *[blank] * (most - len(batches))])
+        start = done
+
+
+def _stack(examples: list[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.stack([example[name] for example in examples]) for name in examples[0]}

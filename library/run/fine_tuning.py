@@ -1,0 +1,244 @@
+"""Starting from another run's params: never its step, its optimizer or its schedule."""
+
+import collections
+import functools
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from rich.console import Console
+
+from library import config, trees
+from library.config import ConfigError, nearest
+from library.data import on_device
+from library.run import checkpoints
+from library.run.recipe import Plan, initial_state
+from library.run.sections import InitFrom
+from library.task import TrainState
+from library.weights import resampling
+from library.weights.resampling import Resampling
+
+
+class _Fit(NamedTuple):
+    """What becomes of the leaves.
+
+    Attributes:
+      taken: paths of the leaves that are taken, and how those that hold positions are resampled.
+      fresh: leaves of the model that stay as initialised: path, shape, and why, if it was there.
+      left: paths of the leaves there that have no place.
+      changed: how many taken leaves change their type, by "float32 made bfloat16".
+    """
+
+    taken: dict[str, Resampling | None]
+    fresh: list[str]
+    left: list[str]
+    changed: Mapping[str, int]
+
+
+def check(spec: Mapping[str, Any], plan: Plan | None = None) -> None:
+    """Finds out whether there is a checkpoint to start from, and whether it fits the plan's model.
+
+    Raises:
+      ConfigError: there is none, or what `initialise` raises.
+    """
+    settings = config.read(InitFrom, spec, "init_from")
+    there = checkpoints.shapes(Path(settings.workdir), which=settings.which)
+    if plan is not None and there:
+        here = trees.flatten({"params": plan.state.params, **plan.state.variables})
+        given = _below(settings.prefix, model_leaves(there, ema=settings.ema))
+        _fitted(settings, given, here, functools.partial(patch_grids, plan))
+
+
+def initialise(
+    spec: Mapping[str, Any],
+    state: TrainState,
+    console: Console,
+    grids: Callable[[], Mapping[str, tuple[int, int]]] = dict,
+) -> TrainState:
+    """Replaces the params and batch statistics of a fresh state by those of another run.
+
+    A leaf that is absent there, of another shape (the head of another label set) or named by
+    `fresh` stays as initialised; every such leaf is listed, as is every leaf that found no place.
+    Learned positions of another number of patches are resampled, see `weights.resampling`, which is
+    shown.
+
+    Args:
+      spec: see `sections.InitFrom`.
+      state: the fresh state, placed on its devices.
+      console: where the list is shown.
+      grids: see `patch_grids`; grids that it leaves out are taken for squares.
+
+    Raises:
+      ConfigError: the workdir has no checkpoint, or shares no leaf with this model, a pattern of
+        `fresh` matches none, nothing there lies below `prefix`, or positions cannot be resampled.
+    """
+    settings = config.read(InitFrom, spec, "init_from")
+    _, leaves = checkpoints.load(Path(settings.workdir), which=settings.which)
+    everything = model_leaves(leaves, ema=settings.ema)
+    given = _below(settings.prefix, everything)
+    model = {"params": state.params, **state.variables}
+    fit = _fitted(settings, given, trees.flatten(model), grids)
+
+    def choose(path: str, fresh: jax.Array) -> jax.Array:
+        if path not in fit.taken:
+            return fresh
+        found, how = jax.device_get(given[path]), fit.taken[path]
+        found = found if how is None else how.apply(found)
+        return jax.device_put(found.astype(fresh.dtype), fresh.sharding)
+
+    chosen = trees.map_with_path(choose, model)
+    _show(settings, fit, len(everything) - len(given), _has_averages(leaves), console)
+    params = chosen.pop("params")
+    ema = state.ema
+    if ema is not None:
+        averages = {"params": params, **chosen}
+        # Averages of params in half precision are kept in more.
+        ema = {
+            name: jax.tree.map(lambda mean, x: jnp.array(x, mean.dtype), ema[name], averages[name])
+            for name in ema
+        }
+    return state.replace(params=params, variables=chosen, ema=ema)
+
+
+def patch_grids(plan: Plan) -> dict[str, tuple[int, int]]:
+    """Returns rows and columns of a plan's grids of patches, by the paths of their positions.
+
+    Paths are within the model, as "encoder/positions/embedding". Traces the initialisation.
+    """
+    grids = {}
+
+    def note(call, arguments, options, context):
+        made = call(*arguments, **options)
+        *scope, name = context.module.path or ("",)
+        if name == "patches" and context.method_name == "__call__":
+            grids["/".join((*scope, "positions/embedding"))] = tuple(made.shape[1:3])
+        return made
+
+    batch = on_device.specification(plan.loader.padding(0), plan.dataset.batch_size)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    with nn.intercept_methods(note):
+        jax.eval_shape(functools.partial(initial_state, plan), batch, {"key": key, "resident": {}})
+    return grids
+
+
+def _fitted(
+    settings: InitFrom,
+    given: Mapping[str, Any],
+    model: Mapping[str, Any],
+    grids: Callable[[], Mapping[str, tuple[int, int]]],
+) -> _Fit:
+    """Finds a place for every leaf; only shapes and types count."""
+    for pattern in settings.fresh:
+        if not any(re.search(pattern, path) for path in model):
+            options = nearest(pattern, list(model))
+            raise ConfigError(f"init_from.fresh: {pattern!r} matches no parameter: {options}")
+    taken, fresh, refused, grids = {}, [], [], functools.cache(grids)
+    for path, here in model.items():
+        there = given.get(path)
+        if there is None or any(re.search(pattern, path) for pattern in settings.fresh):
+            fresh.append(f"{path} {here.shape}")
+            continue
+        try:
+            how = _resampling(path, settings.grid, given, model, grids)
+        except ValueError as error:
+            refused.append(f"{path} {tuple(there.shape)} for {here.shape}: {error}")
+            continue
+        same = there.shape == here.shape and _kind(there) == _kind(here)
+        if how is None and not same:
+            types = "" if _kind(there) == _kind(here) else f" {there.dtype}"
+            fresh.append(f"{path} {here.shape}, {tuple(there.shape)}{types} there")
+        else:
+            taken[path] = how
+    if refused:
+        hint = "init_from.grid says rows and columns there, init_from.fresh makes leaves anew"
+        raise ConfigError(f"init_from {settings.workdir}: {'; '.join(refused)}; {hint}")
+    if not taken:
+        total = len(model)
+        raise ConfigError(f"init_from {settings.workdir}: not one of {total} leaves fits the model")
+    types = [(given[path].dtype, model[path].dtype) for path in taken]
+    changed = collections.Counter(f"{there} made {here}" for there, here in types if there != here)
+    return _Fit(taken, fresh, [path for path in given if path not in model], changed)
+
+
+def _resampling(path, grid, given, model, grids) -> Resampling | None:
+    """Returns how a leaf is resampled, None if it is not to be; ValueError if it cannot be."""
+    there, here = given[path], model[path]
+    if not resampling.is_positions(path) or {_kind(there), _kind(here)} != {"real"}:
+        return None
+    if there.shape == here.shape and grid is None:
+        return None
+    known = [(key, sides) for key, sides in grids().items() if f"/{path}".endswith(f"/{key}")]
+    new = max(known, key=lambda each: len(each[0]))[1] if known else None
+    tokens = tuple(resampling.tokens_beside(path, paths) for paths in (given, model))
+    found = resampling.find(path, there.shape, here.shape, tokens=tokens, old=grid, new=new)
+    return None if found is None or found.old == found.new else found
+
+
+def _kind(leaf: Any) -> str:
+    return "real" if jnp.issubdtype(leaf.dtype, jnp.floating) else str(leaf.dtype)
+
+
+def _show(settings: InitFrom, fit: _Fit, outside: int, averages: bool, console: Console) -> None:
+    total = len(fit.taken) + len(fit.fresh)
+    console.print(f"started from {settings.workdir}: {len(fit.taken)} of {total} leaves")
+    if settings.ema:
+        console.print("  taken    the running averages")
+    elif averages:
+        console.print("  taken    the params; init_from.ema=True takes the running averages")
+    for line, count in fit.changed.items():
+        console.print(f"  taken    {count} leaves of {line}", highlight=False)
+    for path, how in fit.taken.items():
+        if how is not None:
+            console.print(f"  taken    {path} {how}", highlight=False)
+    for line in fit.fresh:
+        console.print(f"  fresh    {line}", highlight=False)
+    for path in fit.left:
+        console.print(f"  skipped  {path}", highlight=False)
+    if outside:
+        console.print(f"  skipped  {outside} leaves outside of {settings.prefix}", highlight=False)
+
+
+def _has_averages(leaves: Mapping[str, Any]) -> bool:
+    return any(path.startswith("state/ema/") for path in leaves)
+
+
+def model_leaves(leaves: Mapping[str, Any], *, ema: bool) -> dict[str, Any]:
+    """Returns a checkpoint's leaves that belong to the model, by paths as "params/head/kernel".
+
+    Raises:
+      ConfigError: averages are asked for, and the run kept none.
+    """
+    averaged = {
+        path.removeprefix("state/ema/"): x
+        for path, x in leaves.items()
+        if path.startswith("state/ema/")
+    }
+    if ema and not averaged:
+        raise ConfigError("init_from.ema: that run kept no running averages")
+    raw = {
+        re.sub(r"^state/(variables/)?", "", path): x
+        for path, x in leaves.items()
+        if path.startswith(("state/params/", "state/variables/"))
+    }
+    return {**raw, **averaged} if ema else raw
+
+
+def _below(prefix: str, leaves: dict[str, Any]) -> dict[str, Any]:
+    """Keeps the leaves of one submodule, "params/encoder/..." becoming "params/..."."""
+    if not prefix:
+        return leaves
+    split = {path: path.split(f"/{prefix}/", 1) for path in leaves}
+    # A collection's name alone comes before the submodule's.
+    found = {
+        "/".join(parts): leaves[path]
+        for path, parts in split.items()
+        if len(parts) == 2 and "/" not in parts[0]
+    }
+    if not found:
+        tops = sorted({path.split("/")[1] for path in leaves if "/" in path})
+        raise ConfigError(f"init_from.prefix={prefix!r} is no submodule: {nearest(prefix, tops)}")
+    return found

@@ -1,0 +1,90 @@
+"""metrics.jsonl and TensorBoard events: every logged step once, whatever happens in between."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from library import files
+from library.reporting import runs
+from library.run.tracking import Events
+
+DAMAGED = "metrics.damaged.jsonl"
+
+
+class Logger:
+    """Appends rows of metrics to a workdir; of several processes only the first writes.
+
+    Attributes:
+      reached: `wall_time` of the last row that was there before, 0 if there was none.
+      problem: what is wrong with the rows that were there before, or None.
+    """
+
+    def __init__(self, workdir: Path, *, resumed_at: int, warn: Callable[[str], None] = print):
+        """Opens the log, and drops the rows of steps that will be run again.
+
+        Lines that are no rows are moved to metrics.damaged.jsonl.
+
+        Args:
+          workdir: the run's directory.
+          resumed_at: updates done by the state that the run goes on from.
+          warn: is told where TensorBoard's events cannot be written.
+
+        Raises:
+          OSError: metrics.jsonl cannot be written; `write` and `sync` raise it, too.
+        """
+        self.path = Path(workdir) / "metrics.jsonl"
+        earlier, damaged = runs.read_rows(self.path)
+        self.rows = [row for row in earlier if row["step"] <= resumed_at]
+        times = [row.get("wall_time") for row in earlier]
+        self.reached = next((t for t in reversed(times) if isinstance(t, (int, float))), 0.0)
+        said = f"metrics.jsonl: {runs.said_of(damaged)} kept in {DAMAGED}"
+        self.problem = said if damaged else None
+        self._writes = jax.process_index() == 0
+        if not self._writes:
+            return
+        if damaged:
+            _keep(self.path.with_name(DAMAGED), damaged.values())
+        files.write(self.path, "".join(files.to_json(row) + "\n" for row in self.rows))
+        self._file = self.path.open("a", encoding="utf-8")
+        self._events = Events(workdir, resumed_at=resumed_at, warn=warn)
+
+    def write(self, step: int, wall_time: float, metrics: Mapping[str, float]) -> None:
+        """Writes one row: step, wall_time in seconds, and metrics named "split/metric"."""
+        row = {"step": step, "wall_time": round(wall_time, 3), **metrics}
+        self.rows.append(row)
+        if not self._writes:
+            return
+        self._file.write(files.to_json(row) + "\n")
+        self._file.flush()
+        self._events.write(step, metrics)
+
+    def sync(self) -> None:
+        """Brings all rows to the disk: a checkpoint must not be newer than its rows."""
+        if self._writes:
+            os.fsync(self._file.fileno())
+
+    def last(self, metric: str) -> float | None:
+        """Returns the newest value of a metric."""
+        return next((row[metric] for row in reversed(self.rows) if metric in row), None)
+
+    def close(self) -> None:
+        """Closes both files."""
+        if self._writes:
+            self._file.close()
+            self._events.close()
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Reads the rows of metrics.jsonl, see `runs.read_rows`."""
+    return runs.read_rows(path).rows
+
+
+def _keep(path: Path, lines: Iterable[bytes]) -> None:
+    with path.open("ab") as file:
+        file.writelines(line + b"\n" for line in lines)
+        file.flush()
+        # The lines leave metrics.jsonl next.
+        os.fsync(file.fileno())

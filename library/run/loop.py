@@ -1,0 +1,439 @@
+"""The one loop. It trains every task, and knows nothing about any."""
+
+import contextlib
+import dataclasses
+import functools
+import json
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from library import config, task, trees
+from library.parallel.watchdog import STEP, WATCHDOG
+from library.reporting import notation, runs
+from library.run import artifacts, calls, evaluating, fine_tuning, preemption, skipped, stepping
+from library.run.checkpoints import CheckpointError, Checkpoints
+from library.run.clock import Clock
+from library.run.evaluating import Evaluation
+from library.run.feed import Feed
+from library.run.logger import Logger
+from library.run.profiling import Profiler, Span
+from library.run.progress import Display, Pace, Timing
+from library.run.recipe import Plan
+from library.run.sections import Checkpointing, Recipe, Reported
+from library.run.stepping import Carry
+from library.run.tracking import Tracker
+from library.summaries import summarize
+from library.task import TrainState
+
+
+class NonFiniteError(RuntimeError):
+    """A step's loss, gradient or state was not finite; the last good state is saved."""
+
+
+class Preempted(Exception):  # noqa: N818 - the run was asked to stop, and has; nothing failed
+    """The run was asked to stop; its state is saved."""
+
+
+def train(
+    plan: Plan, workdir: Path, clock: Clock, console: Console, traced: Span | None = None
+) -> dict[str, Any]:
+    """Trains a plan in a workdir to its end, going on from the newest checkpoint.
+
+    Args:
+      plan: the run.
+      workdir: its directory, opened.
+      clock: started; the phases are charged to it.
+      console: where progress is shown.
+      traced: the steps to profile, if any.
+
+    Returns:
+      What summary.json takes from the loop: metrics, best, steps, phases, the state's digest, ...
+
+    Raises:
+      Preempted: a signal asked the run to stop; it is saved.
+      NonFiniteError: a step was not finite.
+      CheckpointError: a checkpoint could not be written, or none could be read.
+    """
+    with preemption.watch() as stop_asked:
+        return _train(plan, workdir, clock, console, traced, stop_asked)
+
+
+def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
+    with clock.phase("data"):
+        feed = Feed(plan, workdir / skipped.FILE)
+    keep = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint").keep
+    checkpoints = Checkpoints(workdir, keep=keep)
+    profiler = Profiler(traced, workdir)
+    run = _Run(plan, workdir, feed, checkpoints, clock, console, profiler, stop_asked)
+    with clock.phase("compile"):
+        carry = stepping.initial_carry(plan, feed)
+    with clock.phase("checkpoint"):
+        restored = checkpoints.restore(stepping.saved(carry))
+    start = 0
+    if restored:
+        carry, start = carry._replace(**restored.carry), restored.step
+        run.recall(restored.progress)
+        run.before = restored.progress.get("timed_steps", start)
+        console.print(f"resuming at step {start}")
+    elif plan.recipe.init_from:
+        grids = functools.partial(fine_tuning.patch_grids, plan)
+        state = fine_tuning.initialise(plan.recipe.init_from, carry.state, console, grids)
+        carry = carry._replace(state=state)
+    run.reached = start
+    # What was due at the step and is not done is done again, and its row is written anew.
+    log = Logger(workdir, resumed_at=start - run.due, warn=run._warn)
+    if log.problem:
+        run._warn(log.problem)
+    run.tracker = Tracker(plan.recipe.wandb, workdir, dataclasses.asdict(plan.recipe), run._warn)
+    clock.resume(restored.progress["phases"] if restored else {}, reached=log.reached)
+    try:
+        return run.to_the_end(carry, start, log)
+    except Exception:
+        # What is being written is whole before the program ends, unless others are gone.
+        if jax.process_count() == 1:
+            with contextlib.suppress(CheckpointError):
+                checkpoints.close()
+        raise
+    finally:
+        # On a full disk closing fails, too; the error before it is the one to show.
+        with contextlib.suppress(OSError):
+            run.profiler.close()
+            run.tracker.close()
+            log.close()
+
+
+class _Run:
+    """The loop itself, and what it does at steps that are due."""
+
+    def __init__(self, plan, workdir, feed, checkpoints, clock, console, profiler, stop_asked):
+        self.plan, self.workdir, self.feed = plan, workdir, feed
+        self.checkpoints, self.clock, self.console = checkpoints, clock, console
+        self.profiler, self.tracker = profiler, None
+        self.stop_asked, self.stopping = stop_asked, False
+        self.best: float | None = None
+        # Whether what is due at the last step, `reached`, has yet to be done.
+        self.due = False
+        self.checkpointing = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint")
+        self.direction = self.checkpointing.direction()
+        self.judged = _judged(plan.recipe, self.checkpointing)
+        self.log_every = plan.steps(plan.recipe.log_every)
+        self.save_every = plan.steps(self.checkpointing.every)
+        self.arrays: dict[str, np.ndarray] = {}
+        self.warnings: list[dict[str, Any]] = []
+        self.reached = 0
+        self.evaluated: set[str] = set()
+        # Steps that count for rates: those of earlier starts, and the step this one begins after.
+        self.before, self.first = 0, 0
+        self.began = self.logged = Timing(0, 0.0, 0.0)
+        self.took: dict[str, float] = {}
+        self.pace: Pace | None = None
+        self.startup: float | None = None
+        self.evaluations = evaluating.evaluations(plan, feed, warn=self._warn, pause=self._pause)
+
+    def recall(self, progress: Mapping[str, Any]) -> None:
+        """Takes up what a checkpoint holds beside the carry; its warnings come first."""
+        warnings = progress.get("warnings", [])
+        told = {each["text"] for each in warnings}
+        self.warnings = [*warnings, *(each for each in self.warnings if each["text"] not in told)]
+        self.best, self.due = progress["best"], progress.get("due", False)
+        if self.best is not None and progress.get("judged", self.judged) != self.judged:
+            self._warn(f"the best so far, {self.best:.6g}, was judged otherwise and counts no more")
+            self.best = None
+
+    def to_the_end(self, carry, start, log) -> dict[str, Any]:
+        self.start = self.first = self.reached = start
+        self.carry, self.log = carry, log
+        try:
+            compiled = self._steps(start)
+            return self._finish(self.carry, compiled)
+        except (NonFiniteError, CheckpointError):
+            raise
+        except Preempted:
+            self._save(self.reached, self.carry, best=False)
+            self.close()
+            raise Preempted(
+                f"asked to stop: saved at step {self.reached}; run the same command again"
+            ) from None
+        except Exception:
+            self._keep()
+            raise
+
+    def _steps(self, start: int) -> int | None:
+        """Makes the steps that are left; returns how often the step was compiled."""
+        plan, clock, carry = self.plan, self.clock, self.carry
+        several = plan.recipe.steps_per_call > 1
+        compiled = functools.partial(stepping.steps if several else stepping.step, plan)
+        update = plan.strategy.update(compiled, carry)
+        batches = self.feed.train(start, self._calls(start) if several else None)
+        in_flight, reached = deque(), start
+        # Without compilation every operation may bring its constants from the host.
+        guard = "allow" if jax.config.jax_disable_jit else "disallow"
+        display = Display(self.console, total=plan.total_steps, start=start)
+        with display, clock.phase("loop"):
+            if self.due:
+                carry = self._at(start, carry, display)
+            for count, done in enumerate(self._calls(start), 1):
+                self.profiler.before(reached + 1)
+                reached = done
+                with clock.phase("data" if count == 1 else "wait"):
+                    batch = next(batches)
+                phase = "compile" if count == 1 else "train"
+                with clock.phase(phase), jax.transfer_guard(guard):
+                    carry, ticket = update(carry, batch, self.feed.constants)
+                    in_flight.append(ticket)
+                    if count == 1 or len(in_flight) > 2:
+                        # The host stays two calls ahead, no more, so that a signal is answered.
+                        with WATCHDOG.limit(f"step {done}", STEP):
+                            jax.block_until_ready(in_flight.popleft())
+                self.reached, self.carry, self.due = done, carry, True
+                if count == 1:
+                    self.first = self.reached = done
+                    self.began = self.logged = self._timing()
+                    self._note_startup()
+                self.profiler.after(done, carry)
+                carry = self._at(done, carry, display)
+        if jax.config.jax_disable_jit:
+            return None
+        return update._cache_size() if start < plan.total_steps else 0
+
+    def _calls(self, start: int) -> Iterator[int]:
+        """Yields the steps done after each call: all that is due is due at the end of one."""
+        every = {self.log_every, self.save_every, *(e.every for e in self.evaluations.values())}
+        return calls.ends(
+            start,
+            self.plan.total_steps,
+            self.plan.recipe.steps_per_call,
+            every=every,
+            after=self.profiler.bounds,
+        )
+
+    def _at(self, done: int, carry: Carry, display: Display) -> Carry:
+        """Does what is due after a step: log, evaluate, save; stops where asked to."""
+        row, last = {}, done == self.plan.total_steps
+        if done % self.log_every == 0 or last:
+            carry, row = self._train_row(done, carry)
+        for name, evaluation in self.evaluations.items():
+            if done % evaluation.every == 0 or last:
+                self._check(carry)
+                row |= self._evaluate(done, name, evaluation, carry.state)
+        if row:
+            self.log.write(done, self.clock.total(), row)
+            self.tracker.write(done, row)
+            display.show(done, row, self.pace)
+        else:
+            display.advance(done)
+        self.carry, self.due = carry, False
+        self._note_loss()
+        stopping, best = self._stop_asked(), self._is_best(row)
+        if done % self.save_every == 0 or last or stopping or best:
+            self._save(done, carry, best)
+        if stopping and not last:
+            raise Preempted
+        return carry
+
+    def _note_loss(self) -> None:
+        lost = getattr(self.console.file, "lost", None)
+        if lost is not None:
+            self._warn(f"what the run prints can no longer be written: {lost.strerror or lost}")
+
+    def _stop_asked(self) -> bool:
+        self.stopping = self.stopping or self.stop_asked()
+        return self.stopping
+
+    def _pause(self) -> None:
+        """Leaves an evaluation where the run is asked to stop; it is made again, as a whole."""
+        if self._stop_asked():
+            raise Preempted
+
+    def _keep(self) -> None:
+        """Saves the state of the last step, if it can, before an error ends the run."""
+        # A process that fails alone would wait for the others, and they for it.
+        if self.reached == self.start or jax.process_count() > 1:
+            return
+        # What failed may have taken the state with it, or the disk.
+        with contextlib.suppress(Exception):
+            self._save(self.reached, self.carry, best=False)
+            self.checkpoints.wait()
+            self.console.print(f"the state after step {self.reached} is saved")
+
+    def _note_startup(self) -> None:
+        phases, self.startup = self.clock.read(), round(self.clock.total(), 3)
+        named = ("import", "build", "data", "compile")
+        shown = [f"{name} {phases[name]:.1f} s" for name in named if name in phases]
+        self.console.print(f"first step done: {', '.join(shown)}", highlight=False)
+
+    def _train_row(self, done: int, carry: Carry) -> tuple[Carry, dict[str, float]]:
+        with self.clock.phase("train"):
+            totals, skipped = jax.device_get((carry.totals, carry.skipped))
+        self._check(carry)
+        self.feed.tell(self._warn)
+        trained = self._timing()
+        since, self.logged = trained.since(self.logged), trained
+        left = self.plan.total_steps - done, self._evaluating_left(done)
+        self.pace = Pace.of(since, trained.since(self.began), *left)
+        row = {f"train/{k}": float(v) for k, v in summarize(totals).items() if np.ndim(v) == 0}
+        row |= {f"train/{k}": float(f(done - 1)) for k, f in self.plan.learning_rates.items()}
+        count = self.plan.loader.source.examples_per_epoch
+        row["train/epoch"] = round(done * self.plan.dataset.batch_size / count, 4)
+        rate = since.per_second(self.plan.dataset.batch_size)
+        row |= {} if rate is None else {"train/examples_per_second": rate}
+        row |= {f"train/skipped_{k}": int(v) for k, v in skipped.items() if v}
+        zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), totals)
+        return carry._replace(totals=self.plan.strategy.replicate(zeros)), row
+
+    def _timing(self) -> Timing:
+        return Timing(self.before + self.reached - self.first, *self.clock.training())
+
+    def _evaluating_left(self, done: int) -> float:
+        """Returns the seconds of the evaluations after this step, each as long as its last one."""
+        last = self.plan.total_steps
+        left = {k: -(-last // e.every) - done // e.every for k, e in self.evaluations.items()}
+        return sum(left[name] * took for name, took in self.took.items()) if done < last else 0.0
+
+    def _evaluate(
+        self, done: int, name: str, evaluation: Evaluation, state: TrainState
+    ) -> dict[str, float]:
+        before = self.clock.read().get("evaluate", 0.0)
+        with self.clock.phase("evaluate"):
+            self._pause()
+            found = evaluating.measured(name, evaluation, state)
+            arrays = {k: v for k, v in found.items() if np.ndim(v)}
+            self.arrays |= artifacts.keep_samples(arrays, done, self.workdir, self._warn)
+        self.evaluated.add(name)
+        self.took[name] = self.clock.seconds["evaluate"] - before
+        return {k: float(v) for k, v in found.items() if not np.ndim(v)}
+
+    def _warn(self, message: str) -> None:
+        self.console.print(f"[yellow]warning:[/] {escape(message)}", highlight=False)
+        # An evaluator of a resumed run does not know what it has said before.
+        if all(each["text"] != message for each in self.warnings):
+            self.warnings.append({"step": self.reached, "text": message})
+
+    def _is_best(self, row: Mapping[str, float]) -> bool:
+        """Tells whether a row has the best value so far of the metric that the config names."""
+        value = row.get(self.checkpointing.best)
+        if value is None or not notation.is_better(value, self.best, self.direction):
+            return False
+        self.best = value
+        return True
+
+    def _save(self, done: int, carry: Carry, best: bool) -> None:
+        self._check(carry)
+        self.feed.tell(self._warn)
+        with self.clock.phase("checkpoint"):
+            self.log.sync()
+            self.checkpoints.save(done, stepping.saved(carry), self._progress(self.due), best=best)
+
+    def _progress(self, due: bool) -> dict[str, Any]:
+        # It is written while the run goes on, and may warn of more.
+        warnings = [*self.warnings]
+        return {
+            "best": self.best,
+            "judged": self.judged,
+            "phases": self.clock.read(),
+            "timed_steps": self._timing().steps,
+            "warnings": warnings,
+            "due": due,
+        }
+
+    def _check(self, carry: Carry) -> None:
+        """Raises NonFiniteError, with the last good state saved, if a step was not finite."""
+        broken = jax.device_get(carry.broken)
+        if not broken.any():
+            return
+        good = int(jax.device_get(carry.state.step))
+        names = task.nonfinite_names(carry.state)
+        named = [n for n, flag in zip(names, broken) if flag] if len(names) == len(broken) else []
+        shown = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
+        if good:
+            self.checkpoints.save(good, stepping.saved(carry), self._progress(False), best=False)
+        self.close()
+        saved = f"; the state after step {good} is saved" if good else ""
+        raise NonFiniteError(
+            f"step {good + 1} is not finite in {shown or 'its metrics'}{saved}. "
+            "on_nonfinite='skip' leaves such steps out and counts them"
+        )
+
+    def _finish(self, carry: Carry, compiled: int | None) -> dict[str, Any]:
+        self.reached = self.plan.total_steps
+        for name, evaluation in self.evaluations.items():
+            # A run that lacked nothing but its summary has not measured anything in this start.
+            if name not in self.evaluated:
+                self._evaluate(self.plan.total_steps, name, evaluation, carry.state)
+        with self.clock.phase("evaluate"):
+            artifacts.write(
+                self.plan, self.feed, carry.state, self.arrays, self.workdir, self._warn
+            )
+        with self.clock.phase("checkpoint"):
+            self.checkpoints.wait()
+        summary = self._summary(carry, compiled)
+        self.close()
+        return summary
+
+    def _summary(self, carry: Carry, compiled: int | None) -> dict[str, Any]:
+        rows = self.log.rows
+        final = {k: self.log.last(k) for row in rows for k in row if k not in ("step", "wall_time")}
+        trained = self._timing()
+        return {
+            "status": "finished",
+            "steps": self.plan.total_steps,
+            "metrics": final,
+            "best": _best(rows, self.plan.recipe),
+            "result": _result(final, self.plan.recipe.reported),
+            "seed": self.plan.recipe.seed,
+            "parameters": sum(x.size for x in jax.tree.leaves(carry.state.params)),
+            "examples_per_second": trained.per_second(self.plan.dataset.batch_size),
+            "waiting_for_data": trained.waiting(),
+            "skipped": {k: int(v) for k, v in jax.device_get(carry.skipped).items()},
+            "skipped_by_split": skipped.counts(self.feed.skipped.tallies()),
+            "warnings": self.warnings,
+            "train_step_compilations": compiled,
+            "seconds_to_first_step": self.startup,
+            "state_sha256": trees.digest(carry.state),
+        }
+
+    def close(self) -> None:
+        """Waits for the last save and closes the files."""
+        with self.clock.phase("checkpoint"):
+            self.checkpoints.close()
+        self.log.close()
+
+
+def _judged(recipe: Recipe, checkpointing: Checkpointing) -> list[Any]:
+    """Returns what the best checkpoint is chosen by, as JSON has it."""
+    name = (checkpointing.best or "").rpartition("/")[0].removesuffix("_ema")
+    spec = {k: v for k, v in recipe.evaluate.get(name, {}).items() if k != "every"}
+    split = recipe.splits.get(spec.get("split"))
+    judged = config.plain([checkpointing.best, checkpointing.direction(), spec, split])
+    return json.loads(json.dumps(judged))
+
+
+def _best(rows: list[dict[str, Any]], recipe: Recipe) -> dict[str, float]:
+    if not recipe.reported:
+        return {}
+    metric = recipe.reported["metric"]
+    mode = runs.direction({"checkpoint": recipe.checkpoint}, metric)
+    values = [row[metric] for row in rows if metric in row]
+    return {metric: notation.best_of(metric, values, mode)} if values and mode else {}
+
+
+def _result(final: Mapping[str, float], reported: Mapping[str, Any] | None) -> dict | None:
+    if not reported:
+        return None
+    claim = config.read(Reported, reported, "reported")
+    value = final.get(claim.metric)
+    gap = None if value is None else value - claim.value
+    return {
+        "metric": claim.metric,
+        "value": value,
+        "reported": claim.value,
+        "source": claim.source,
+        "gap": gap,
+    }

@@ -1,0 +1,486 @@
+"""From a config to the objects that its names become: everything of a run, built and checked."""
+
+import contextlib
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from library import config, rng, task
+from library.config import ConfigError, nearest
+from library.data import augmentation, on_device, pipeline, preprocessing, sources
+from library.evaluation.context import Context
+from library.optim import optimizers
+from library.parallel import sharding, strategies
+from library.run import data, data_record, restoring, tracking
+from library.run.data_record import DataRecord
+from library.run.sections import (
+    Checkpointing,
+    Dataset,
+    InitFrom,
+    Parallel,
+    Recipe,
+    Reported,
+    evaluator,
+)
+
+# The step augments an image for each of them, one after the other.
+MOST_VIEWS = 64
+# A signal is answered after the calls that are under way.
+MOST_STEPS_PER_CALL = 1000
+
+
+class Plan(NamedTuple):
+    """The objects of a run, built and checked; nothing is compiled or allocated yet.
+
+    Attributes:
+      recipe: the values it was built from.
+      dataset: its `dataset` section.
+      strategy: how steps run over the devices.
+      task: the system.
+      learning_rates: by name, "learning_rate" or one for each player, as functions of the step.
+      loader: how training examples are loaded.
+      label_names: names of the classes, or None.
+      augment: `(batch, key) -> batch`, on the device, training only.
+      normalize: `batch -> batch`, on the device.
+      preprocess: host preprocessing by "train" and "test".
+      total_steps: updates of the run.
+      steps: duration -> number of updates.
+      state: shapes of the TrainState.
+      metrics: shapes of what an update measures.
+      measured: names of all numbers that the run logs, "train/loss", "test/accuracy", ...
+      context_length: the most tokens that a language model sees at a time; None is no bound.
+      recorded: what the run took from its data when it was started, if it was.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    strategy: strategies.Strategy
+    task: task.Task
+    learning_rates: Mapping[str, optax.Schedule]
+    loader: pipeline.Loader
+    label_names: tuple[str, ...] | None
+    augment: Callable
+    normalize: Callable
+    preprocess: Mapping[str, Callable]
+    total_steps: int
+    steps: Callable[[str], int]
+    state: task.TrainState
+    metrics: Mapping[str, Any]
+    measured: frozenset[str]
+    context_length: int | None = None
+    recorded: DataRecord | None = None
+
+
+def read(values: Mapping[str, Any]) -> tuple[Recipe, Dataset]:
+    """Reads a config strictly, as far as that needs neither its data nor devices.
+
+    Raises:
+      ConfigError: a key that nothing reads, one that is missing, or a value of the wrong kind.
+    """
+    recipe = config.read(Recipe, values, "config")
+    dataset = config.read(Dataset, recipe.dataset, "dataset")
+    _check_sections(recipe)
+    return recipe, dataset
+
+
+def make_plan(
+    values: Mapping[str, Any], devices: Any = None, recorded: DataRecord | None = None
+) -> Plan:
+    """Reads a config strictly and builds what it names.
+
+    Args:
+      values: the config.
+      devices: the devices to run on, by default all.
+      recorded: what the run took from its data when it was started, if it was.
+
+    Raises:
+      ConfigError: something in the config was not understood or does not fit together, or the data
+        are not those that are recorded.
+    """
+    recipe, dataset = read(values)
+    preprocess = data.preprocess(recipe)
+    source = data.training_source(dataset, recorded)
+    loader = pipeline.make_loader(
+        source, preprocess["train"], seed=recipe.seed, on_corrupt=dataset.on_corrupt
+    )
+    data_record.check_features(recorded, loader.blank)
+    num_examples = source.examples_per_epoch
+    if recorded is not None and recorded.num_examples is not None:
+        num_examples = recorded.num_examples
+    total_steps, steps = _durations(recipe, dataset, num_examples)
+    strategy = _strategy(recipe, dataset, devices)
+    learners, learning_rates = _learners(
+        recipe,
+        axis_name=strategy.axis_name,
+        total_steps=total_steps,
+        steps=steps,
+        batch_size=dataset.batch_size,
+    )
+    normalize = on_device.normalizer(recipe.normalize)
+    known = {
+        **_known_sizes(recipe, source, loader),
+        "axis_name": strategy.axis_name,
+        "num_examples": num_examples,
+        "batch_size": dataset.batch_size,
+        "total_steps": total_steps,
+        "order": dataset.order,
+        "teaching": functools.partial(restoring.teacher, make_plan),
+        **_of_images(recipe),
+    }
+    model = _model(recipe.model, known)
+    system = config.build(
+        recipe.task,
+        "library.tasks",
+        "task",
+        model=model,
+        **learners,
+        **known,
+    )
+    augment = augmentation.compose(
+        [
+            config.build(spec, "library.data.augmentation", "augmentation", **known)
+            for spec in recipe.augment
+        ]
+    )
+    plan = Plan(
+        recipe=recipe,
+        dataset=dataset,
+        strategy=strategy,
+        task=system,
+        learning_rates=learning_rates,
+        loader=loader,
+        label_names=source.label_names,
+        augment=augment,
+        normalize=normalize,
+        preprocess=preprocess,
+        total_steps=total_steps,
+        steps=steps,
+        state=None,
+        metrics={},
+        measured=frozenset(),
+        context_length=getattr(model, "context", None),
+        recorded=recorded,
+    )
+    state, metrics = _shapes(plan)
+    plan = plan._replace(state=state, metrics=metrics)
+    return plan._replace(measured=_check_what_comes_later(plan))
+
+
+def train_input(plan: Plan, batch: Mapping, constants: Mapping, key: Any) -> dict:
+    """Completes, augments and normalizes a training batch, on the device."""
+    batch = on_device.to_float(on_device.gather(batch, constants["resident"]))
+    key = rng.purpose(key, "augment")
+    if plan.recipe.views == 1:
+        return plan.normalize(plan.augment(batch, key))
+    keys = [rng.at_step(key, view) for view in range(plan.recipe.views)]
+    views = [plan.normalize(plan.augment(batch, key))["image"] for key in keys]
+    return {**batch, "image": jnp.stack(views, axis=1)}
+
+
+def eval_input(plan: Plan, batch: Mapping, constants: Mapping) -> dict:
+    """Completes and normalizes a batch of an evaluation, on the device."""
+    return plan.normalize(on_device.to_float(on_device.gather(batch, constants["resident"])))
+
+
+def initial_state(plan: Plan, batch: Mapping, constants: Mapping) -> task.TrainState:
+    """Initialises the state from the first training batch, not augmented."""
+    return plan.task.init(rng.purpose(constants["key"], "init"), eval_input(plan, batch, constants))
+
+
+def open_split(plan: Plan, split: str) -> pipeline.Loader:
+    """Opens a split for evaluation, see `data.open_split`."""
+    return data.open_split(
+        plan.recipe, plan.dataset, plan.loader, plan.preprocess["test"], split, plan.recorded
+    )
+
+
+def _check_sections(recipe: Recipe) -> None:
+    """Reads the sections that are used later, so that a mistake in them shows now."""
+    if not 0 <= recipe.seed < 2**32:
+        raise ConfigError(f"seed={recipe.seed}: valid are 0 to {2**32 - 1}")
+    if not 1 <= recipe.views <= MOST_VIEWS:
+        raise ConfigError(
+            f"views={recipe.views}: an image is augmented once or more, {MOST_VIEWS} times at most"
+        )
+    _check_steps_per_call(recipe.steps_per_call, recipe.dataset.get("cache", "none"))
+    tokenizer, context = recipe.dataset.get("tokenizer"), recipe.dataset.get("context")
+    if (tokenizer is None) != (context is None):
+        raise ConfigError(
+            f"dataset has context={context!r} and tokenizer={tokenizer!r}: text needs both, such "
+            "as context=64, tokenizer=dict(name='character'), and other data neither"
+        )
+    if recipe.dataset.get("workers", 0) < 0:
+        raise ConfigError(f"dataset, workers={recipe.dataset['workers']}: 0 decodes in threads")
+    config.read(Checkpointing, recipe.checkpoint, "checkpoint")
+    data.named_splits(recipe)
+    tracking.read(recipe.wandb or {})
+    for cls, values, where in (
+        (Reported, recipe.reported, "reported"),
+        (InitFrom, recipe.init_from, "init_from"),
+        (task.Average, recipe.ema, "ema"),
+    ):
+        if values is not None:
+            config.read(cls, values, where)
+
+
+def _check_steps_per_call(steps: int, cache: str) -> None:
+    if not 1 <= steps <= MOST_STEPS_PER_CALL:
+        raise ConfigError(f"steps_per_call={steps}: valid are 1 to {MOST_STEPS_PER_CALL}")
+    if steps > 1 and cache != "device":
+        raise ConfigError(
+            f"steps_per_call={steps} needs examples that lie on the device: set "
+            f"dataset.cache='device', which is {cache!r}, or leave it out"
+        )
+
+
+def _check_what_comes_later(plan: Plan) -> frozenset[str]:
+    """Finds now what the loop would stumble over when it saves, logs or evaluates.
+
+    Returns:
+      The names of all numbers that will be logged.
+    """
+    recipe = plan.recipe
+    checkpointing = config.read(Checkpointing, recipe.checkpoint, "checkpoint")
+    rules = config.read(Parallel, recipe.parallel, "parallel").rules
+    sharding.shardings(plan.state, plan.strategy.mesh, rules)
+    measured = {f"train/{name}" for name in plan.metrics if name != "nonfinite"}
+    for name, section in recipe.evaluate.items():
+        found, only = _rehearse(plan, name, section), evaluator(name, section).ema == "only"
+        if only and plan.state.ema is None:
+            raise ConfigError(
+                f"evaluate.{name}, ema='only': the run keeps no running averages; "
+                "leave it out, or set config.ema"
+            )
+        measured |= {f"{name}/{key}" for key in found if not only}
+        measured |= {f"{name}_ema/{key}" for key in found if plan.state.ema is not None}
+    wanted = {"checkpoint.best": checkpointing.best}
+    if recipe.reported and recipe.evaluate:
+        wanted["reported.metric"] = recipe.reported["metric"]
+    intervals = {"log_every": recipe.log_every, "checkpoint.every": checkpointing.every}
+    intervals |= {f"evaluate.{k}.every": evaluator(k, v).every for k, v in recipe.evaluate.items()}
+    for where, every in intervals.items():
+        if plan.steps(every) < 1:
+            raise ConfigError(f"{where}={every!r} is less than one step")
+    for where, metric in wanted.items():
+        if metric is not None and metric not in measured:
+            raise ConfigError(
+                f"{where}={metric!r} is measured nowhere: {nearest(metric, sorted(measured))}"
+            )
+    checkpointing.direction()
+    return frozenset(measured)
+
+
+def _rehearse(plan: Plan, name: str, section: Mapping[str, Any]) -> list[str]:
+    """Runs an evaluator on one blank batch, zeros in place of what a device would compute.
+
+    Returns:
+      The names of the numbers that it measures.
+    """
+    spec = evaluator(name, section).spec
+
+    def size_of(batch_size):
+        size = batch_size or plan.dataset.eval_batch_size or plan.dataset.batch_size
+        _check_batch_size(f"evaluate.{name}.batch_size", size, plan.strategy.batch_shards)
+        return size
+
+    def batches(split, batch_size):
+        blank = open_split(plan, split).padding(0)
+        size = size_of(batch_size)
+        yield {k: np.broadcast_to(v, (size, *np.shape(v))) for k, v in blank.items()}
+
+    def draws(num, batch_size=None, features=None):
+        size = size_of(batch_size)
+        place = np.arange(size, dtype=np.uint32)
+        batch = {"index": place, "row": place, "mask": np.float32(place < num)}
+        given = {**drawn(plan, num), **(features or {})}
+        yield {**batch, **{k: x[np.minimum(place, num - 1)] for k, x in given.items()}}
+
+    def computed(f):
+        def on_inputs(state, batch):
+            key = jax.eval_shape(lambda: jax.random.key(0))
+            inputs = functools.partial(eval_input, plan, constants={"resident": {}})
+            shapes = jax.eval_shape(lambda s, b, k: f(s, inputs(b), k), state, batch, key)
+            return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+
+        return on_inputs
+
+    context = Context(
+        plan.task,
+        batches,
+        measure=computed,
+        collect=computed,
+        draws=draws,
+        num_examples=lambda split: len(open_split(plan, split).source.records),
+        warn=lambda message: None,
+        **described(plan),
+    )
+    with _fitting(f"evaluate.{name}: "), warnings.catch_warnings(action="ignore"):
+        measure = config.build(spec, "library.evaluation", "evaluator", context=context)
+        return [key for key, value in measure(plan.state).items() if not np.ndim(value)]
+
+
+def drawn(plan: Plan, num: int) -> dict[str, np.ndarray]:
+    """Returns what `num` examples without data have beside their place: labels, if the set has."""
+    names, label = plan.label_names, plan.loader.blank.get("label")
+    if not names or label is None or label.ndim:
+        return {}
+    return {"label": (np.arange(num) % len(names)).astype(label.dtype)}
+
+
+def described(plan: Plan) -> dict[str, Any]:
+    """Returns the parts of a `Context` that need no device."""
+    return {
+        "judge": functools.partial(restoring.judge, make_plan),
+        "pixels": functools.partial(on_device.pixels, plan.recipe.normalize),
+        **_of_images(plan.recipe),
+        "features": tuple(plan.loader.blank),
+        "label_names": plan.label_names,
+        "tokenizer": plan.loader.source.tokenizer,
+        "context_length": plan.context_length,
+    }
+
+
+def _of_images(recipe: Recipe) -> dict[str, Callable]:
+    """Returns the functions from images in [0, 1] to those of a batch, and back."""
+    normalize = on_device.normalizer(recipe.normalize)
+    return {
+        "normalize": lambda image: normalize({"image": image})["image"],
+        "unnormalize": on_device.unnormalizer(recipe.normalize),
+    }
+
+
+def _durations(recipe: Recipe, dataset: Dataset, num_examples: int) -> tuple[int, Callable]:
+    sizes = {"batch_size": dataset.batch_size, "num_examples": num_examples}
+    total = config.duration(recipe.total, **sizes)
+    if total < 1:
+        raise ConfigError(f"total={recipe.total!r} is less than one step")
+    if total * dataset.batch_size >= 2**32:
+        # An example's `index`, from which its keys derive, is a uint32.
+        raise ConfigError(
+            f"total={recipe.total!r} is {total * dataset.batch_size:,} examples: at most "
+            f"{2**32 - 1:,} can be told apart"
+        )
+    return total, functools.partial(config.duration, **sizes, total=total)
+
+
+def _strategy(recipe: Recipe, dataset: Dataset, devices: Any) -> strategies.Strategy:
+    parallel = config.read(Parallel, recipe.parallel, "parallel")
+    made = strategies.make_strategy(
+        parallel.strategy, parallel.mesh, parallel.rules, devices, parallel.activations
+    )
+    _check_batch_size(
+        "dataset.batch_size", dataset.batch_size, made.batch_shards, recipe.accumulate
+    )
+    _check_batch_size("dataset.eval_batch_size", dataset.eval_batch_size, made.batch_shards)
+    return made
+
+
+def _check_batch_size(where: str, size: int | None, shards: int, accumulate: int = 1) -> None:
+    parts = shards * accumulate
+    if size is None or size % parts == 0:
+        return
+    below = size - size % parts
+    near = f"{below} or {below + parts}" if below else f"{parts}"
+    accumulated = f" x accumulate={accumulate}" if accumulate > 1 else ""
+    raise ConfigError(
+        f"{where}={size} does not divide over {shards} devices{accumulated}: try {near}"
+    )
+
+
+def _learners(
+    recipe: Recipe, *, axis_name: str | None, **sizes: Any
+) -> tuple[dict[str, Callable], dict[str, optax.Schedule]]:
+    """Returns what writes a task's update, `minimize` or `alternate`, and the learning rates."""
+    shared = dict(
+        average=config.read(task.Average, recipe.ema, "ema") if recipe.ema else None,
+        accumulate=recipe.accumulate,
+        on_nonfinite=recipe.on_nonfinite,
+        axis_name=axis_name,
+    )
+    players = optimizers.by_player(recipe.optimizer)
+    if players is None:
+        made, schedule = optimizers.make_optimizer(recipe.optimizer, **sizes)
+        hold = optimizers.make_hold(recipe.optimizer)
+        minimize = functools.partial(task.minimize, optimizer=made, hold=hold, **shared)
+        alternate = functools.partial(task.alternate, optimizers=made, **shared)
+        return {"minimize": minimize, "alternate": alternate}, {"learning_rate": schedule}
+    made = optimizers.make_optimizers(players, **sizes)
+    alternate = functools.partial(
+        task.alternate,
+        optimizers={name: player.optimizer for name, player in made.items()},
+        updates={name: player.updates for name, player in made.items()},
+        **shared,
+    )
+    rates = {f"{name}_learning_rate": player.learning_rate for name, player in made.items()}
+    return {"alternate": alternate}, rates
+
+
+def _model(spec: Mapping[str, Any], known: Mapping[str, int]) -> Any:
+    spec = config.plain(spec)
+    parts = spec.values() if isinstance(spec, dict) else ()
+    if parts and all(isinstance(part, dict) and "name" in part for part in parts):
+        return {name: _model(part, known) for name, part in spec.items()}
+    return config.build(spec, "library.models", "model", **known)
+
+
+def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader) -> dict[str, Any]:
+    """Returns what the data say of sizes, by the names of the arguments that take them.
+
+    Raises:
+      ConfigError: the task has fewer classes than the labels.
+    """
+    label, target = loader.blank.get("label"), loader.blank.get("target")
+    sizes = {}
+    if "image" in loader.blank:
+        sizes["image_shape"] = tuple(loader.blank["image"].shape)
+    if source.tokenizer is not None:
+        sizes["vocab_size"] = source.tokenizer.vocab_size
+    if label is None or source.label_names is None:
+        found = None if target is None else target.size
+        outputs = {} if found is None else {"num_classes": found, "num_outputs": found}
+        return {**sizes, **outputs}
+    found, stated = len(source.label_names), recipe.task.get("num_classes")
+    relabelled = "to_label" in str(recipe.preprocess)
+    if isinstance(stated, int) and stated < found and label.ndim == 0 and not relabelled:
+        name = recipe.dataset["name"]
+        raise ConfigError(f"task has num_classes={stated}, but labels of {name} are of {found}")
+    return {**sizes, "num_classes": found, "num_outputs": found}
+
+
+def _shapes(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any]]:
+    """Traces the start of the run, which finds what does not fit before anything is compiled."""
+    batch = on_device.specification(plan.loader.padding(0), plan.dataset.batch_size)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    constants = {"key": key, "resident": {}}
+
+    def first_step(state, batch, key):
+        return plan.task.update(state, train_input(plan, batch, constants, key), key)[1]
+
+    # One device of an axis named as the strategy's, so that sums over it have a meaning.
+    part = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), batch)
+    first_step = jax.vmap(first_step, (None, 0, None), axis_name=plan.strategy.axis_name or "all")
+    with _fitting():
+        state = jax.eval_shape(functools.partial(initial_state, plan), batch, constants)
+        players = optimizers.by_player(plan.recipe.optimizer)
+        for name, spec in (players or {None: plan.recipe.optimizer}).items():
+            optimizers.check_patterns(spec, state.params if name is None else state.params[name])
+        metrics = jax.eval_shape(plan.strategy.within(first_step), state, part, key)
+    return state, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), metrics)
+
+
+@contextlib.contextmanager
+def _fitting(where: str = "") -> Iterator[None]:
+    """Turns what tracing raises into a ConfigError."""
+    try:
+        yield
+    except (ConfigError, preprocessing.CorruptExample):
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"{where}the config does not fit together: {reason}") from error

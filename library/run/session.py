@@ -1,0 +1,261 @@
+"""A run from its config to its report: what surrounds the loop."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from library.config import ConfigError
+from library.data.preprocessing import CorruptExample, UnfitExample
+from library.files import read_json
+from library.parallel.processes import STOPPED
+from library.reporting import claims, report
+from library.run import (
+    data,
+    data_record,
+    environment,
+    evaluating,
+    fine_tuning,
+    loop,
+    ownership,
+    restoring,
+    skipped,
+)
+from library.run.checkpoints import CheckpointError
+from library.run.clock import Clock
+from library.run.data_record import DataRecord
+from library.run.feed import Feed
+from library.run.profiling import Span
+from library.run.recipe import Plan, make_plan
+from library.run.workdir import check_same_run, open_workdir, write_json
+from library.streams import Lasting
+from library.task import TrainState
+
+_FAILURES = (loop.NonFiniteError, CheckpointError, CorruptExample, UnfitExample, OSError)
+
+
+def train(
+    values: Mapping[str, Any],
+    identity: Mapping[str, Any],
+    workdir: Path,
+    clock: Clock,
+    console: Console,
+    traced: Span | None = None,
+) -> int:
+    """Trains a config in a workdir and reports; returns the program's exit code.
+
+    Args:
+      values: the config.
+      identity: where it came from, kept in config.json.
+      workdir: the directory, which may hold an unfinished run of the same config.
+      clock: started with the program.
+      console: where everything is shown.
+      traced: the steps to profile, if any.
+
+    Raises:
+      ConfigError: the config or the workdir was not understood, another run owns the workdir, or
+        the data are not those that the run in it was started with.
+    """
+    console.file = Lasting(console.file)
+    environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
+    with clock.phase("build"):
+        recorded = _recorded(workdir, values)
+        try:
+            plan = make_plan(values, recorded=recorded)
+        except (CorruptExample, UnfitExample) as error:
+            raise ConfigError(str(error)) from error
+        if traced and traced.stop > plan.total_steps + 1:
+            raise ConfigError(
+                f"--profile={traced.start}:{traced.stop}: the run has {plan.total_steps} steps"
+            )
+        if plan.recipe.init_from and not (workdir / "checkpoints").is_dir():
+            fine_tuning.check(plan.recipe.init_from, plan)
+        record = recorded or data.found(plan.dataset, plan.loader)
+        data_record.check_processes(record)
+    # Of several processes all show errors, and only the first all else.
+    shown = console if jax.process_index() == 0 else Console(quiet=True)
+    with ownership.owning(workdir, shown.print):
+        workdir = open_workdir(workdir, values, identity)
+        kept = data_record.read(workdir)
+        if kept is not None and recorded is None and jax.process_count() == 1:
+            raise ConfigError(
+                f"another run was started in {workdir} meanwhile; run the same command again"
+            )
+        if kept is None:
+            if (workdir / "checkpoints").is_dir():
+                shown.print(data_record.unknown(workdir), highlight=False)
+            data_record.write(workdir, record)
+        return _train(plan, identity, workdir, clock, console, shown, traced)
+
+
+def _train(plan, identity, workdir, clock, console, shown, traced) -> int:
+    finished = workdir / "summary.json"
+    if finished.is_file():
+        shown.print(f"{workdir} holds a finished run of this config; nothing to do")
+        if not (workdir / "report.html").is_file():
+            _report(workdir, shown)
+        summary = read_json(finished)
+        result = claims.judged(summary.get("result"), identity.get("overrides", ()))
+        show_result({**summary, "result": result}, workdir, shown)
+        return 0
+    parameters = sum(x.size for x in jax.tree.leaves(plan.state.params))
+    name = ":".join(filter(None, (identity.get("path", "config"), identity.get("variant"))))
+    shown.print(
+        f"{name}: "
+        f"{parameters:,} parameters, {plan.loader.source.examples_per_epoch:,} examples an epoch, "
+        f"{plan.total_steps:,} steps of {plan.dataset.batch_size} on {jax.device_count()} "
+        f"{jax.default_backend()} device(s); workdir {workdir}",
+        highlight=False,
+    )
+    for note in plan.loader.source.notes:
+        shown.print(f"note: {note}", highlight=False, markup=False)
+    try:
+        outcome = loop.train(plan, workdir, clock, shown, traced)
+    except loop.Preempted as stop:
+        shown.print(str(stop))
+        return STOPPED
+    except _FAILURES as error:
+        console.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+        return 1
+    phases, wall_time = clock.read(), clock.total()
+    summary = {
+        **outcome,
+        **environment.describe(),
+        "result": claims.judged(outcome["result"], identity.get("overrides", ())),
+        "phases": phases,
+        "wall_time": wall_time,
+        "goodput": phases.get("train", 0.0) / wall_time,
+        "command": identity.get("command"),
+    }
+    write_json(finished, summary)
+    _report(workdir, shown)
+    show_result(summary, workdir, shown)
+    return 0
+
+
+def _report(workdir: Path, console: Console) -> None:
+    # The run is finished, and whole; its pictures can be drawn at any time.
+    try:
+        if jax.process_index() == 0:
+            report.write_report(workdir)
+    except Exception as error:
+        console.print(
+            f"[yellow]warning:[/] the report could not be drawn: {type(error).__name__}: {error}. "
+            f"python -m experiments.report --workdir={workdir} draws it again",
+            highlight=False,
+        )
+
+
+def _recorded(workdir: Path, values: Mapping[str, Any]) -> DataRecord | None:
+    """Reads what the run in a workdir took from its data, if it is of this config."""
+    try:
+        check_same_run(workdir, values)
+    except ConfigError:
+        # It is refused when it is opened; what the config itself has wrong is shown before.
+        return None
+    return data_record.of_run(workdir, values)
+
+
+class Trained(NamedTuple):
+    """A run brought back: its plan, its data, the step and the state of a checkpoint."""
+
+    plan: Plan
+    feed: Feed
+    step: int
+    state: TrainState
+
+
+def restore(
+    values: Mapping[str, Any],
+    workdir: Path,
+    *,
+    which: str = "latest",
+    check: Callable[[Plan], None] = lambda plan: None,
+    listed: Path | None = None,
+) -> Trained:
+    """Brings back a run from its workdir.
+
+    Args:
+      values: its config; what concerns only the running (devices, batch sizes) may differ.
+      workdir: its directory.
+      which: the "latest" or the "best" checkpoint.
+      check: raises ConfigError where the plan is not what it is wanted for, before anything is
+        read or compiled.
+      listed: the file to list examples in that are skipped from now on.
+
+    Raises:
+      ConfigError: there is no such checkpoint, the config builds another model than it holds, or
+        the run's data are not those that it was trained on.
+    """
+    environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
+    recorded = data_record.of_run(workdir, values)
+    opened = {**values, "dataset": {**values["dataset"], "cache": "none"}}
+    plan = make_plan(opened, recorded=recorded)
+    check(plan)
+    step, state = restoring.state_like(plan.state, workdir, which=which)
+    if recorded is None:
+        print(data_record.unknown(workdir), file=sys.stderr)
+    return Trained(plan, Feed(plan, listed), step, plan.strategy.init(lambda x: x, state))
+
+
+def evaluate(
+    values: Mapping[str, Any], workdir: Path, *, which: str = "latest"
+) -> tuple[int, dict[str, float]]:
+    """Runs a config's evaluators on a checkpoint of its run.
+
+    Examples that it skips are printed, and listed in evaluation-skipped.json of the workdir if that
+    can be written.
+
+    Returns:
+      The checkpoint's step, and every number measured, as "evaluator/metric".
+
+    Raises:
+      ConfigError: as `restore`, or the config names no evaluators.
+    """
+    listed = None
+    # The workdir may lie on a file system that is mounted to be read alone.
+    if os.access(workdir, os.W_OK):
+        listed = workdir / f"evaluation-{skipped.FILE}"
+        # What an earlier evaluation could not read may be readable now.
+        listed.unlink(missing_ok=True)
+    trained = restore(values, workdir, which=which, listed=listed)
+    evaluations = evaluating.evaluations(trained.plan, trained.feed)
+    if not evaluations:
+        raise ConfigError(f"the config of {workdir} names no evaluators")
+    found = {}
+    for name, evaluation in evaluations.items():
+        found |= evaluating.measured(name, evaluation, trained.state)
+    return trained.step, {k: float(v) for k, v in found.items() if not np.ndim(v)}
+
+
+def show_result(summary: Mapping[str, Any], workdir: Path, console: Console) -> None:
+    """Prints the final metrics, the result beside the claim, and where the report lies."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in summary["metrics"].items():
+        if not name.startswith("train/"):
+            table.add_row(name, _written(value))
+    console.print(table)
+    for line in skipped.lines(summary.get("skipped_by_split", {})):
+        console.print(f"[yellow]{line}[/]; {skipped.FILE} names them", highlight=False)
+    result = summary.get("result")
+    if result and result["metric"] in summary["metrics"]:
+        said = f"[bold]{result['metric']} {_written(result['value'])}[/], reported "
+        said += f"{result['reported']:.4f} ({result['source']})"
+        if changed := result.get("changed"):
+            said += f" of the unchanged recipe, of which this run overrides {', '.join(changed)}"
+        elif result["gap"] is not None:
+            said += f", gap {result['gap']:+.4f}"
+        console.print(said, highlight=False)
+    console.print(f"report: {workdir / 'report.html'}", highlight=False)
+
+
+def _written(value: float | None) -> str:
+    # A file has null for what is not finite.
+    return "nan" if value is None else f"{value:.4f}"

@@ -1,1 +1,0 @@
-"""The one loop, its checkpoints, its clock and its log."""

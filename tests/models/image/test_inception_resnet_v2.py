@@ -1,0 +1,125 @@
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from library.config import ConfigError, build
+from library.models.image.inception_resnet_v2 import Block, inception_resnet_v2
+from library.models.image.inception_v3 import Conv
+
+IMAGE = jax.ShapeDtypeStruct((2, 299, 299, 3), jnp.float32)
+# Side of the grid and channels, of the authors' code.
+MODULES = {
+    "inception_a": (35, 320),
+    **{f"block_a{i}": (35, 320) for i in range(1, 11)},
+    "reduction_a": (17, 1088),
+    **{f"block_b{i}": (17, 1088) for i in range(1, 21)},
+    "reduction_b": (8, 2080),
+    **{f"block_c{i}": (8, 2080) for i in range(1, 11)},
+    "conv2d_7b": (8, 1536),
+}
+STAGES = {
+    "stage1": (2, 147, 147, 64),
+    "stage2": (2, 71, 71, 192),
+    "stage3": (2, 35, 35, 320),
+    "stage4": (2, 17, 17, 1088),
+    "stage5": (2, 8, 8, 1536),
+    "features": (2, 1536),
+}
+
+
+def test_params_and_outputs_of_the_modules_are_the_authors():
+    model = inception_resnet_v2()
+
+    def init(image):
+        options = dict(mutable=True, capture_intermediates=True)
+        return model.init_with_output(jax.random.key(0), image, **options)
+
+    logits, variables = jax.eval_shape(init, IMAGE)
+    assert logits.shape == (2, 1000)
+    params = jax.tree.leaves(variables["params"])
+    assert sum(math.prod(leaf.shape) for leaf in params) == 55_843_464
+    recorded = variables["intermediates"]
+    made = {name: recorded[name]["__call__"][0].shape for name in MODULES}
+    assert made == {name: (2, side, side, c) for name, (side, c) in MODULES.items()}
+    assert {name: recorded[name].shape for name in STAGES} == STAGES
+    width = {"a1": 128, "b1": 384, "c1": 448}
+    for name, channels in width.items():
+        branches = recorded[f"block_{name}"]["branches"]["__call__"][0]
+        assert branches.shape[-1] == channels
+
+
+@pytest.mark.parametrize("activate", [True, False])
+def test_a_block_adds_scaled_branches(activate):
+    branches = ((Conv("branch1", 3, (1, 1)),), (Conv("branch2_1", 2, (1, 1)),))
+    block = Block(branches, 0.25, activate)
+    random = np.random.default_rng(0)
+    x = np.float32(random.standard_normal((2, 3, 3, 4)))
+    shapes = jax.eval_shape(lambda: block.init(jax.random.key(0), jnp.asarray(x), False))
+    variables = jax.tree.map(lambda s: np.float32(random.uniform(0.5, 1.5, s.shape) - 0.3), shapes)
+    params, stats = variables["params"], variables["batch_stats"]["branches"]
+    ends = []
+    for name in ("branch1", "branch2_1"):
+        own, moments = params["branches"][name], stats[name]["norm"]
+        y = np.float64(x) @ own["conv"]["kernel"][0, 0]
+        y = (y - moments["mean"]) / np.sqrt(moments["var"] + 1e-3)
+        ends.append(np.maximum(y * own["norm"]["scale"] + own["norm"]["bias"], 0))
+    y = np.concatenate(ends, -1) @ params["conv"]["kernel"][0, 0] + params["conv"]["bias"]
+    expected = np.maximum(x + 0.25 * y, 0) if activate else x + 0.25 * y
+    got = jax.jit(block.apply, static_argnums=2)(variables, x, False)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+    assert (np.asarray(got).min() >= 0) == activate
+
+
+def test_the_last_block_is_neither_scaled_nor_rectified():
+    seen = {}
+
+    def note(next_function, arguments, options, context):
+        module = context.module
+        if isinstance(module, Block):
+            seen[module.name] = (module.scale, module.activate)
+        return next_function(*arguments, **options)
+
+    with nn.intercept_methods(note):
+        jax.eval_shape(inception_resnet_v2().init, jax.random.key(0), jnp.zeros((1, 75, 75, 3)))
+    scales = {"a": 0.17, "b": 0.1, "c": 0.2}
+    assert seen.pop("block_c10") == (1.0, False)
+    assert seen == {name: (scales[name[6]], True) for name in seen}
+    assert len(seen) == 39
+
+
+def test_types_in_training():
+    spec = dict(name="inception_resnet_v2", num_classes=5, dtype="bfloat16")
+    model = build(spec, "library.models", "model")
+
+    def train(image):
+        keys = {name: jax.random.key(0) for name in ("params", "dropout")}
+        return model.init_with_output(keys, image, train=True, mutable=True)
+
+    image = jax.ShapeDtypeStruct((2, 75, 75, 3), jnp.float32)
+    logits, variables = jax.eval_shape(train, image)
+    recorded = variables.pop("intermediates")
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    assert recorded["features"].dtype == jnp.bfloat16
+    assert (logits.shape, logits.dtype) == ((2, 5), jnp.float32)
+
+
+def test_an_image_that_is_too_small():
+    with pytest.raises(ValueError, match="images of 75x75 or larger, not 80x74"):
+        jax.eval_shape(inception_resnet_v2().init, jax.random.key(0), jnp.zeros((1, 80, 74, 3)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(num_classes=0), "num_classes=0"),
+        (dict(dropout=-0.1), "dropout=-0.1"),
+        (dict(dtype="f16"), "dtype 'f16'"),
+    ],
+)
+def test_a_misunderstood_argument_builds_nothing(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        build(dict(name="inception_resnet_v2", **arguments), "library.models", "model")

@@ -1,0 +1,38 @@
+"""What a run prints of its result."""
+
+import io
+
+from rich.console import Console
+
+from library.reporting import claims
+from library.run import session
+
+RESULT = {"metric": "test/accuracy", "value": 0.5, "reported": 0.9, "source": "a table"}
+RESULT["gap"] = RESULT["value"] - RESULT["reported"]
+
+
+def shown(tmp_path, result, **metrics):
+    text = io.StringIO()
+    summary = {"metrics": {"test/accuracy": 0.5, **metrics}, "result": result}
+    session.show_result(summary, tmp_path, Console(file=text, width=300))
+    return text.getvalue()
+
+
+def test_a_result_beside_the_claim(tmp_path):
+    said = "test/accuracy 0.5000, reported 0.9000 (a table), gap -0.4000\n"
+    assert said in shown(tmp_path, RESULT)
+
+
+def test_a_result_of_another_recipe_has_no_gap(tmp_path):
+    text = shown(tmp_path, claims.judged(RESULT, ["total", "dataset.name", "seed"]))
+    assert "gap" not in text
+    said = "(a table) of the unchanged recipe, of which this run overrides total, dataset.name\n"
+    assert said in text
+
+
+def test_what_is_not_finite_is_shown_however_it_was_kept(tmp_path):
+    for value in (None, float("nan")):
+        result = {**RESULT, "value": value, "gap": value}
+        text = shown(tmp_path, result, **{"test/accuracy": value, "test/loss": value})
+        assert "test/accuracy nan, reported 0.9000" in text
+        assert "test/loss      nan" in text
