@@ -21,12 +21,12 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
-from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 from orbax.checkpoint.options import MultiprocessingOptions
 
 from library import files, trees
 from library.config import ConfigError
+from library.parallel.agreement import everywhere
 from library.parallel.watchdog import BARRIER, WATCHDOG
 
 
@@ -120,10 +120,11 @@ class Checkpoints:
             if restored is None:
                 logging.warning("checkpoint of step %d is damaged: %s", step, reason)
                 continue
-            for damaged in steps[:tried]:
-                self._set_aside(damaged)
-            self._forget_after(step)
-            self._complete()
+            with WATCHDOG.limit("the checkpoints that are left to be put in order", BARRIER):
+                for damaged in steps[:tried]:
+                    self._set_aside(damaged)
+                self._forget_after(step)
+                self._complete()
             return restored
         if steps:
             raise CheckpointError(
@@ -150,13 +151,13 @@ class Checkpoints:
             sound = True
         except OSError as error:
             sound, reason = False, _first_line(error)
-        if not _everywhere(sound):
+        if not everywhere(sound):
             return None, reason
         try:
             restored = self._read(step, like)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = _first_line(error)
-        return (restored if _everywhere(restored is not None) else None), reason
+        return (restored if everywhere(restored is not None) else None), reason
 
     def _read(self, step: int, like: PyTree) -> Restored:
         abstract = {
@@ -185,7 +186,7 @@ class Checkpoints:
             # It would condemn the checkpoint that the run makes anew at this step.
             self._signature(source).unlink(missing_ok=True)
         # The others look once it is gone.
-        _everywhere(True)
+        everywhere(True)
         self._latest.reload()
 
     def _forget_after(self, step: int) -> None:
@@ -280,13 +281,6 @@ def newest(workdir: Path, *, which: str = "latest") -> Path:
         hint = ": config.checkpoint.best names the metric to judge by" if which == "best" else ""
         raise ConfigError(f"{workdir} holds no {which} checkpoint (looked in {root}){hint}")
     return root / str(max(steps))
-
-
-def _everywhere(true: bool) -> bool:
-    """Tells whether all processes say so, once all have."""
-    if jax.process_count() == 1:
-        return true
-    return bool(np.all(multihost_utils.process_allgather(np.array(true))))
 
 
 def _manager(directory: Path, keep: int) -> ocp.CheckpointManager:

@@ -144,7 +144,8 @@ class _Owner:
 
     def _seconds_left(self, found: dict[str, Any], changed: int) -> float | None:
         """Returns the seconds until an owner counts as dead; None of one that certainly lives."""
-        if found.get("place") == self._record["place"]:
+        known = isinstance(found.get("pid"), int) and "started" in found
+        if known and found.get("place") == self._record["place"]:
             return None if _lives(found["pid"], found["started"]) else 0
         if self._seen is None:
             # What was before is measured by the file system's clock. That may have been set anew,

@@ -15,6 +15,7 @@ from rich.table import Table
 from library.config import ConfigError
 from library.data.preprocessing import CorruptExample, UnfitExample
 from library.files import read_json
+from library.parallel.agreement import as_first
 from library.parallel.processes import STOPPED
 from library.reporting import claims, report
 from library.run import (
@@ -97,7 +98,9 @@ def train(
 
 def _train(plan, identity, workdir, clock, console, shown, traced) -> int:
     finished = workdir / "summary.json"
-    if finished.is_file():
+    if as_first(finished.is_file()):
+        if jax.process_index():
+            return 0
         shown.print(f"{workdir} holds a finished run of this config; nothing to do")
         if not (workdir / "report.html").is_file():
             _report(workdir, shown)

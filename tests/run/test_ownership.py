@@ -130,8 +130,10 @@ def test_an_owner_elsewhere_whose_heart_beats_is_not_followed(tmp_path, quick, m
     assert owner(tmp_path)["host"] == "elsewhere"
 
 
-def test_an_owner_that_was_cut_short_is_followed_after_a_while(tmp_path, quick):
-    (tmp_path / ownership.NAME).write_text('{"host": "els')
+@pytest.mark.parametrize("cut", [True, False])
+def test_an_owner_that_is_not_whole_is_followed_after_a_while(tmp_path, quick, cut):
+    place = ownership._this_process()["place"]
+    (tmp_path / ownership.NAME).write_text('{"host": "els' if cut else json.dumps({"place": place}))
     with ownership.owning(tmp_path, lambda line: None):
         assert owner(tmp_path)["pid"] == os.getpid()
 
