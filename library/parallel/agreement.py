@@ -1,0 +1,23 @@
+"""What the processes of a run agree on before they act, so that all of them take the same way."""
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from library.parallel.watchdog import BARRIER, WATCHDOG
+
+
+def everywhere(true: bool) -> bool:
+    """Tells whether it is true in all processes, once each has said so."""
+    if jax.process_count() == 1:
+        return true
+    with WATCHDOG.limit("what the other processes found", BARRIER):
+        return bool(np.all(multihost_utils.process_allgather(np.array(true))))
+
+
+def as_first(true: bool) -> bool:
+    """Returns what the first process found: a shared file system may show others less."""
+    if jax.process_count() == 1:
+        return true
+    with WATCHDOG.limit("what the first process found", BARRIER):
+        return bool(multihost_utils.broadcast_one_to_all(np.array(true)))
