@@ -164,6 +164,8 @@ class Checkpoints:
             path: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
             for path, x in trees.flatten(like).items()
         }
+        # Orbax leaves reads that nobody waits for behind when one of many fails.
+        _check_same(_described(self._latest, step), abstract)
         found = self._latest.restore(
             step,
             args=ocp.args.Composite(
@@ -234,8 +236,7 @@ def load(workdir: Path, *, which: str = "latest") -> tuple[int, dict[str, Any]]:
             item_handlers={"state": ocp.StandardCheckpointHandler()},
             options=ocp.CheckpointManagerOptions(read_only=True),
         ) as manager:
-            described = manager.item_metadata(step)["state"]
-            tree = getattr(described, "tree", described)
+            tree = _described(manager, step)
             if not tree:
                 raise ValueError("it describes no arrays")
             like = {path: np.empty(v.shape, v.dtype) for path, v in tree.items()}
@@ -261,8 +262,7 @@ def shapes(workdir: Path, *, which: str = "latest") -> dict[str, jax.ShapeDtypeS
             item_handlers={"state": ocp.StandardCheckpointHandler()},
             options=ocp.CheckpointManagerOptions(read_only=True),
         ) as manager:
-            described = manager.item_metadata(int(directory.name))["state"]
-            tree = getattr(described, "tree", described) or {}
+            tree = _described(manager, int(directory.name))
             return {path: jax.ShapeDtypeStruct(v.shape, v.dtype) for path, v in tree.items()}
     # Damage shows in many ways; `load` is there to name it.
     except Exception:
@@ -283,6 +283,23 @@ def newest(workdir: Path, *, which: str = "latest") -> Path:
     return root / str(max(steps))
 
 
+def _described(manager: ocp.CheckpointManager, step: int) -> dict[str, Any]:
+    """Returns what a checkpoint says of its arrays, by path; nothing where it says nothing."""
+    found = manager.item_metadata(step)["state"]
+    return getattr(found, "tree", found) or {}
+
+
+def _check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raises ValueError unless a checkpoint holds arrays of these paths, shapes and dtypes."""
+    for path in sorted({*stored, *wanted}):
+        there, here = (
+            f"{x.dtype}{list(x.shape)}" if (x := held.get(path)) is not None else "missing"
+            for held in (stored, wanted)
+        )
+        if there != here:
+            raise ValueError(f"{path} is {there} in the checkpoint, and {here} in this run")
+
+
 def _manager(directory: Path, keep: int) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep,
@@ -291,7 +308,8 @@ def _manager(directory: Path, keep: int) -> ocp.CheckpointManager:
         # Two managers that save at once would wait for one another at barriers of one name.
         multiprocessing_options=MultiprocessingOptions(barrier_sync_key_prefix=directory.name),
     )
-    return ocp.CheckpointManager(directory, options=options)
+    handlers = {"state": ocp.StandardCheckpointHandler(), "progress": ocp.JsonCheckpointHandler()}
+    return ocp.CheckpointManager(directory, item_handlers=handlers, options=options)
 
 
 def _detached(leaves: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
