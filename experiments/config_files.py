@@ -59,6 +59,17 @@ def load_config(
     return _settled(values), str(shown), variant
 
 
+def described(config: str) -> tuple[str, tuple[str, ...]]:
+    """Returns the docstring of a config file and the names of its variants.
+
+    Raises:
+      ConfigError: there is no such file, or it fails.
+    """
+    path, name, _ = _find(config)
+    module = _execute(path, name)
+    return module.__doc__ or "", tuple(getattr(module, "VARIANTS", ()))
+
+
 def override(values: dict[str, Any], key: str, text: str) -> None:
     """Sets a dotted key of a config, `optimizer.learning_rate` or `augment.0.padding`.
 

@@ -1,5 +1,7 @@
 """Adversarial training on MNIST: a network that keeps its answers when each pixel moves by 0.3.
 
+System:    Adversarial training (Madry et al. 2017, arXiv 1706.06083): classify images that an
+           adversary has changed
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/adversarial_training/mnist.py:cpu
            python -m experiments.train --config=configs/adversarial_training/mnist.py:pgd

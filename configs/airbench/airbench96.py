@@ -1,5 +1,6 @@
 r"""airbench96: 96 % on CIFAR-10 in 37 epochs.
 
+System:    airbench (Jordan 2024, arXiv 2404.00498): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/airbench/airbench96.py:cifar10
 Hardware:  one GPU, where the original trains in 34.7 s (A100); not run here. `:smoke` is seven

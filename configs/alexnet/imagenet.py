@@ -1,5 +1,7 @@
 """AlexNet on ImageNet-1k: torchvision's single tower, Caffe's two, and those of the paper.
 
+System:    AlexNet (Krizhevsky et al. 2012, "ImageNet classification with deep convolutional neural
+           networks"): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/alexnet/imagenet.py:torchvision
 Hardware:  not run here. `:smoke` is the narrow network on noise, on two CPU cores. The originals:

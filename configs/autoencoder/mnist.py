@@ -1,5 +1,7 @@
 """Autoencoders on MNIST: plain, deep, layer by layer, convolutional, denoising, sparse, anomalies.
 
+System:    Autoencoder (Hinton & Salakhutdinov 2006, "Reducing the dimensionality of data with
+           neural networks"): compress images, find anomalies
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/autoencoder/mnist.py:cpu
            python -m experiments.train --config=configs/autoencoder/mnist.py:pretrain

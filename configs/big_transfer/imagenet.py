@@ -1,5 +1,6 @@
 """Big Transfer (BiT-S) on ImageNet-1k: trained at 224x224, then fine-tuned at 480x480.
 
+System:    BiT (Kolesnikov et al. 2019, arXiv 1912.11370): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/big_transfer/imagenet.py:r50x1
            python -m experiments.train --config=configs/big_transfer/imagenet.py:finetune

@@ -1,5 +1,7 @@
 """Character-level recurrent networks on El gaucho Martin Fierro: what 60,000 characters can teach.
 
+System:    Character-level LSTM and GRU (Karpathy 2015, "The unreasonable effectiveness of recurrent
+           neural networks"): write text
 Command:   python -m experiments.prepare --dataset=martin_fierro
            python -m experiments.train --config=configs/char_rnn/martin_fierro.py:cpu
 Hardware:  one CPU core: 2 minutes for :cpu, an LSTM, and for :gru_cpu

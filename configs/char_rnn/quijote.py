@@ -1,5 +1,7 @@
 """Character-level recurrent networks on Don Quijote, in Spanish: LSTM and GRU.
 
+System:    Character-level LSTM and GRU (Karpathy 2015, "The unreasonable effectiveness of recurrent
+           neural networks"): write text
 Command:   python -m experiments.prepare --dataset=quijote
            python -m experiments.train --config=configs/char_rnn/quijote.py:cpu
 Hardware:  one CPU core: 4 minutes for :cpu, an LSTM, and for :gru_cpu; a GPU for :large

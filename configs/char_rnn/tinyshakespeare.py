@@ -1,5 +1,7 @@
 """Character-level recurrent networks on Tiny Shakespeare: LSTM and GRU.
 
+System:    Character-level LSTM and GRU (Karpathy 2015, "The unreasonable effectiveness of recurrent
+           neural networks"): write text
 Command:   python -m experiments.prepare --dataset=tinyshakespeare
            python -m experiments.train --config=configs/char_rnn/tinyshakespeare.py:lstm_cpu
 Hardware:  two CPU cores: about 7 minutes for the two of :cpu size; a GPU for the others

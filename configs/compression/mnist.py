@@ -1,5 +1,6 @@
 """LeNet-300-100 on MNIST with a twelfth of its weights, and by kernels of low rank.
 
+System:    Pruning and low rank (Han et al. 2015, arXiv 1506.02626): make networks smaller
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/compression/mnist.py:dense
            python -m experiments.train --config=configs/compression/mnist.py:one_shot

@@ -1,5 +1,6 @@
 """ConvNeXt on ImageNet-1k, by its authors' recipe and by torchvision's.
 
+System:    ConvNeXt (Liu et al. 2022, arXiv 2201.03545): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/convnext/imagenet.py:t
 Hardware:  32 devices; not run here. `:smoke` is a small network on noise, on two CPU cores.

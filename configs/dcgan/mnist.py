@@ -1,5 +1,6 @@
 """Generative adversarial networks on MNIST: DCGAN, and told the digit; penalties; perceptrons.
 
+System:    DCGAN (Radford et al. 2015, arXiv 1511.06434): make images
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/lenet5/mnist.py:linear --workdir=runs/lenet5
            python -m experiments.train --config=configs/dcgan/mnist.py:conditional_cpu

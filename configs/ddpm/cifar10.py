@@ -1,5 +1,6 @@
 """DDPM on CIFAR-10, and improved DDPM.
 
+System:    DDPM (Ho et al. 2020, arXiv 2006.11239): make images
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/ddpm/cifar10.py:ddpm
 Hardware:  one GPU or more, days (not run here)

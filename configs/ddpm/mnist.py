@@ -1,5 +1,6 @@
 """Denoising diffusion of MNIST digits, each of the class that is asked for.
 
+System:    DDPM (Ho et al. 2020, arXiv 2006.11239): make images
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/lenet5/mnist.py:linear --workdir=runs/lenet5
            python -m experiments.train --config=configs/ddpm/mnist.py:cpu

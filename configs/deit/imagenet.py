@@ -1,5 +1,6 @@
 """DeiT on ImageNet-1k: a ViT that needs no more data, and one that learns from a teacher's choices.
 
+System:    DeiT (Touvron et al. 2020, arXiv 2012.12877): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/deit/imagenet.py:s
            python -m experiments.zoo import convnext_tiny --weights=FILE

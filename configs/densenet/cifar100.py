@@ -1,5 +1,6 @@
 """DenseNet-BC on CIFAR-100: 100 layers that add 12 channels each, and 250 that add 24.
 
+System:    DenseNet (Huang et al. 2016, arXiv 1608.06993): classify images
 Command:   python -m experiments.prepare --dataset=cifar100
            python -m experiments.train --config=configs/densenet/cifar100.py:densenet_bc100
 Hardware:  one GPU; not run here. `:smoke` is a small network on noise, on two CPU cores.

@@ -1,5 +1,6 @@
 """DenseNet-121, 169 and 201 on ImageNet-1k, by the recipe of the paper.
 
+System:    DenseNet (Huang et al. 2016, arXiv 1608.06993): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/densenet/imagenet.py:densenet121
 Hardware:  eight devices; not run here. `:smoke` is a small network on noise, on two CPU cores.

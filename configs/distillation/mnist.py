@@ -1,5 +1,6 @@
 """Distillation on MNIST: a small network learns from a large one; alone it does worse.
 
+System:    Distillation (Hinton et al. 2015, arXiv 1503.02531): make networks smaller
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/distillation/mnist.py:teacher
            python -m experiments.train --config=configs/distillation/mnist.py:student

@@ -1,5 +1,6 @@
 """EfficientNet on ImageNet-1k, by its authors' recipe and by timm's; and what Noisy Student adds.
 
+System:    EfficientNet (Tan & Le 2019, arXiv 1905.11946): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/efficientnet/imagenet.py:b0
 Hardware:  sixteen devices or more; not run here. `:smoke` is a small network on noise, on two CPU

@@ -1,5 +1,6 @@
 """GoogLeNet (Inception-v1) on ImageNet-1k, with its auxiliary classifiers, by Caffe's recipe.
 
+System:    GoogLeNet (Szegedy et al. 2014, arXiv 1409.4842): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/googlenet/imagenet.py:caffe
 Hardware:  not run here. `:smoke` is the network on small images of noise, on two CPU cores.

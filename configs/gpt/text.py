@@ -1,5 +1,7 @@
 """GPT-2 (124 million params) on text of one's own, by nanoGPT's recipe.
 
+System:    GPT (Radford et al. 2019, "Language models are unsupervised multitask learners"): write
+           text
 Command:   python -m experiments.train --config=configs/gpt/text.py:gpt2 \\
              --config.dataset.data_dir=~/texts --config.total="20_000 steps"
 Hardware:  eight GPUs of 40 GB for :gpt2; one for :small, 30 million params on a few MB of text

@@ -1,5 +1,7 @@
 """Character-level Transformers on Tiny Shakespeare, after nanoGPT's recipes.
 
+System:    GPT (Radford et al. 2019, "Language models are unsupervised multitask learners"): write
+           text
 Command:   python -m experiments.prepare --dataset=tinyshakespeare
            python -m experiments.train --config=configs/gpt/tinyshakespeare.py:cpu
 Hardware:  one CPU core: 7 minutes for :cpu, 10 for :nanogpt_cpu; a GPU for :full

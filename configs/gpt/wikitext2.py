@@ -1,5 +1,7 @@
 """A small GPT of today's parts on WikiText-2's articles: byte pairs, rotary positions, shared keys.
 
+System:    GPT (Radford et al. 2019, "Language models are unsupervised multitask learners"): write
+           text
 Command:   python -m experiments.prepare --dataset=wikitext2
            python -m experiments.train --config=configs/gpt/wikitext2.py:cpu
 Hardware:  one CPU core: 6 minutes

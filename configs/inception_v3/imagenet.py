@@ -1,5 +1,6 @@
 """Inception-v3 on ImageNet-1k, with its auxiliary classifier, by the recipe of the paper.
 
+System:    Inception v3 (Szegedy et al. 2015, arXiv 1512.00567): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/inception_v3/imagenet.py:paper
 Hardware:  not run here. `:smoke` is the network on small images of noise, on two CPU cores. The

@@ -1,5 +1,7 @@
 """Inception-v4 and Inception-ResNet-v2 on ImageNet-1k, by the recipe of the paper.
 
+System:    Inception v4 and Inception-ResNet (Szegedy et al. 2016, arXiv 1602.07261): classify
+           images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/inception_v4/imagenet.py:inception_v4
 Hardware:  not run here. `:smoke` is Inception-v4 on small images of noise, on two CPU cores. The

@@ -1,5 +1,7 @@
 """Five landmarks of image classification, small enough for minutes on two CPU cores, side by side.
 
+System:    Landmarks of ImageNet side by side (Russakovsky et al. 2014, arXiv 1409.0575): classify
+           images
 Command:   python -m experiments.prepare --dataset=cifar10_jpeg --manual_dir=DIR
            python -m experiments.train --config=configs/landmarks/cifar10.py:alexnet \\
                --workdir=runs/landmarks/alexnet

@@ -1,5 +1,7 @@
 """LeNet-5 on MNIST.
 
+System:    LeNet-5 (LeCun et al. 1998, "Gradient-based learning applied to document recognition"):
+           classify images
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/lenet5/mnist.py
 Hardware:  two CPU cores, 6 minutes

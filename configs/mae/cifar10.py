@@ -1,5 +1,6 @@
 """Masked autoencoders on CIFAR-10: what a small ViT gains from pretraining without labels.
 
+System:    MAE (He et al. 2021, arXiv 2111.06377): learn features without labels
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/mae/cifar10.py:full
            python -m experiments.train --config=configs/mae/cifar10.py:finetune

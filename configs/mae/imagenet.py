@@ -1,5 +1,6 @@
 """Masked autoencoders on ImageNet-1k: pretraining without labels, then fine-tuning.
 
+System:    MAE (He et al. 2021, arXiv 2111.06377): learn features without labels
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/mae/imagenet.py:b16
            python -m experiments.train --config=configs/mae/imagenet.py:b16_finetune

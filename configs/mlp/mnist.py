@@ -1,5 +1,7 @@
 """Multi-layer perceptrons on MNIST, without and with dropout.
 
+System:    MLP with dropout (Srivastava et al. 2014, "Dropout: a simple way to prevent neural
+           networks from overfitting"): classify images
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/mlp/mnist.py:mlp
 Hardware:  two CPU cores: 5 minutes for :mlp, 15 for :dropout

@@ -1,5 +1,6 @@
 """MLP-Mixer-B/16 on ImageNet-1k, by big_vision's recipe.
 
+System:    MLP-Mixer (Tolstikhin et al. 2021, arXiv 2105.01601): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/mlp_mixer/imagenet.py:b16
 Hardware:  many devices; not run here. The original takes 2 h 11 min on TPU v3-128 (:b16), 27 min

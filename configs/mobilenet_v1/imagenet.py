@@ -1,5 +1,6 @@
 """MobileNet on ImageNet-1k, as its authors trained it.
 
+System:    MobileNet v1 (Howard et al. 2017, arXiv 1704.04861): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/mobilenet_v1/imagenet.py:paper
 Hardware:  eight devices; not run here. `:smoke` is a narrow network on noise, on two CPU cores.

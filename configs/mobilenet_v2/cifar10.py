@@ -1,5 +1,6 @@
 """MobileNetV2 on CIFAR-10, in which the first convolution and the second group do not stride.
 
+System:    MobileNet v2 (Sandler et al. 2018, arXiv 1801.04381): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/mobilenet_v2/cifar10.py:x1_0
 Hardware:  one GPU; not run here. `:smoke` is a narrow network on noise, on two CPU cores.

@@ -1,5 +1,6 @@
 """MobileNetV2 on ImageNet-1k, by torchvision's two recipes and by its authors'.
 
+System:    MobileNet v2 (Sandler et al. 2018, arXiv 1801.04381): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/mobilenet_v2/imagenet.py:torchvision
 Hardware:  eight devices; not run here. `:smoke` is a narrow network on noise, on two CPU cores.

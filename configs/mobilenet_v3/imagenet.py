@@ -1,5 +1,6 @@
 """MobileNetV3 on ImageNet-1k, by torchvision's recipe.
 
+System:    MobileNet v3 (Howard et al. 2019, arXiv 1905.02244): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/mobilenet_v3/imagenet.py:large
 Hardware:  eight devices; not run here. `:smoke` is a narrow network on noise, on two CPU cores.

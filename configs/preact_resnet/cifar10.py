@@ -1,5 +1,6 @@
 """Pre-activation ResNets on CIFAR-10: 164 layers of bottlenecks, and ResNet-18.
 
+System:    Pre-activation ResNet (He et al. 2016, arXiv 1603.05027): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/preact_resnet/cifar10.py:resnet164
 Hardware:  one GPU; not run here. `:smoke` is a narrow network on noise, on two CPU cores.

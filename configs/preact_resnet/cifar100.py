@@ -1,5 +1,6 @@
 """The pre-activation ResNet of 164 layers on CIFAR-100.
 
+System:    Pre-activation ResNet (He et al. 2016, arXiv 1603.05027): classify images
 Command:   python -m experiments.prepare --dataset=cifar100
            python -m experiments.train --config=configs/preact_resnet/cifar100.py:resnet164
 Hardware:  one GPU; not run here. `:smoke` is a narrow network on noise, on two CPU cores.

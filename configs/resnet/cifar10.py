@@ -1,5 +1,6 @@
 """ResNets for CIFAR-10: He et al. 2016's own, and ResNet-18 with a 3x3 stem.
 
+System:    ResNet (He et al. 2015, arXiv 1512.03385): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/resnet/cifar10.py:resnet20
 Hardware:  one GPU (not run here), or two CPU cores for :resnet20_jpeg_hour; `:smoke` is a narrow

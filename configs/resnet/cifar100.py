@@ -1,5 +1,6 @@
 """ResNets on CIFAR-100: those of He et al. for small images, and ResNet-18 with a 3x3 stem.
 
+System:    ResNet (He et al. 2015, arXiv 1512.03385): classify images
 Command:   python -m experiments.prepare --dataset=cifar100
            python -m experiments.train --config=configs/resnet/cifar100.py:resnet20
 Hardware:  one GPU; not run here. `:smoke` is a narrow network on noise, on two CPU cores.

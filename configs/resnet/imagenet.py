@@ -1,5 +1,6 @@
 """ResNet-18 to 152 on ImageNet-1k: six recipes for one family, from 2015 to 2021.
 
+System:    ResNet (He et al. 2015, arXiv 1512.03385): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/resnet/imagenet.py:resnet18
 Hardware:  eight devices; not run here. `:smoke` is a narrow network on noise, on two CPU cores. The

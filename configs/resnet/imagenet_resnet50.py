@@ -1,5 +1,6 @@
 """ResNet-50 on ImageNet-1k, by torchvision's classic recipe and by Flax's.
 
+System:    ResNet (He et al. 2015, arXiv 1512.03385): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/resnet/imagenet_resnet50.py:torchvision
 Hardware:  eight devices; not run here. `:smoke` is a small network on noise, on two CPU cores.

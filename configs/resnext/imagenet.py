@@ -1,5 +1,6 @@
 """ResNeXt-50 (32x4d) and ResNeXt-101 (32x8d) on ImageNet-1k: torchvision's recipe and the paper's.
 
+System:    ResNeXt (Xie et al. 2016, arXiv 1611.05431): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/resnext/imagenet.py:resnext50_32x4d
 Hardware:  not run here. `:smoke` is ResNeXt-50 on small images of noise, on two CPU cores. The

@@ -1,5 +1,6 @@
 """SE-ResNet-50 on ImageNet-1k, by the recipe of the paper.
 
+System:    SENet (Hu et al. 2017, arXiv 1709.01507): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/senet/imagenet.py:paper
 Hardware:  not run here. `:smoke` is the network on small images of noise, on two CPU cores. The

@@ -1,5 +1,6 @@
 """Shake-Shake on CIFAR-10: a ResNet of two branches, 26 layers deep and 96, 64 or 32 wide.
 
+System:    Shake-Shake (Gastaldi 2017, arXiv 1705.07485): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/shake_shake/cifar10.py:d96
 Hardware:  two GPUs in the original; not run here. `:smoke` is a narrow network on noise, on two CPU

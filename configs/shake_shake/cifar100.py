@@ -1,5 +1,6 @@
 """Shake-Shake on CIFAR-100: a ResNeXt of two branches, 29 layers, four groups of 64 channels.
 
+System:    Shake-Shake (Gastaldi 2017, arXiv 1705.07485): classify images
 Command:   python -m experiments.prepare --dataset=cifar100
            python -m experiments.train --config=configs/shake_shake/cifar100.py:even
 Hardware:  two GPUs in the original; not run here. `:smoke` is a narrow network on noise, on two CPU

@@ -1,5 +1,6 @@
 """ShuffleNet on ImageNet-1k, by its authors' recipe.
 
+System:    ShuffleNet v1 (Zhang et al. 2017, arXiv 1707.01083): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/shufflenet_v1/imagenet.py:g3
 Hardware:  four devices or more; not run here. `:smoke` is a narrow network on noise, on two CPU

@@ -1,5 +1,6 @@
 """ShuffleNetV2 on CIFAR-10, with a stem that neither strides nor pools.
 
+System:    ShuffleNet v2 (Ma et al. 2018, arXiv 1807.11164): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/shufflenet_v2/cifar10.py:x1_0
 Hardware:  one GPU; not run here. `:smoke` is four steps on noise, on two CPU cores.

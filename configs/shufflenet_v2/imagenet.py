@@ -1,5 +1,6 @@
 """ShuffleNetV2 on ImageNet-1k, by its authors' recipe (x0.5, x1.0) and torchvision's (x1.5, x2.0).
 
+System:    ShuffleNet v2 (Ma et al. 2018, arXiv 1807.11164): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/shufflenet_v2/imagenet.py:x1_0
 Hardware:  eight devices; not run here. `:smoke` is the smallest network on noise, on two CPU cores.

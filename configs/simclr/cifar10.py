@@ -1,5 +1,6 @@
 """SimCLR on CIFAR-10: two recipes for ResNet-18, and a small residual network for two cores.
 
+System:    SimCLR (Chen et al. 2020, arXiv 2002.05709): learn features without labels
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/simclr/cifar10.py:resnet18
 Hardware:  one GPU (not run here) for :resnet18 and :resnet18_official; two CPU cores: 35 minutes

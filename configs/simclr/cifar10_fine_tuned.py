@@ -1,5 +1,6 @@
 """What SimCLR's features are worth: fine-tuning them on few labels, and labels without them.
 
+System:    SimCLR (Chen et al. 2020, arXiv 2002.05709): learn features without labels
 Command:   python -m experiments.train --config=configs/simclr/cifar10.py:hour
            python -m experiments.train --config=configs/simclr/cifar10_fine_tuned.py:labels1
 Hardware:  two CPU cores: 1 minute for :labels1, 3 for :labels10, 10 for :labels100 and its

@@ -1,5 +1,6 @@
 """SimCLR on ImageNet-1k: ResNet-50 by the paper's recipe.
 
+System:    SimCLR (Chen et al. 2020, arXiv 2002.05709): learn features without labels
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/simclr/imagenet.py:1000ep
 Hardware:  many devices; not run here. The authors train 100 epochs in 6 hours on 32 TPU v3.

@@ -1,5 +1,6 @@
 """SNGAN on CIFAR-10: residual players, spectral normalization, hinge loss; told the class; WGAN-GP.
 
+System:    SNGAN (Miyato et al. 2018, arXiv 1802.05957): make images
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/resnet/cifar10.py:resnet18 \\
                --workdir=runs/cifar10_resnet18

@@ -1,5 +1,6 @@
 """SqueezeNet 1.0 and 1.1 on ImageNet-1k, by the recipe of their authors.
 
+System:    SqueezeNet (Iandola et al. 2016, arXiv 1602.07360): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/squeezenet/imagenet.py:squeezenet1_0
 Hardware:  not run here. `:smoke` is version 1.1 on small images of noise, on two CPU cores.

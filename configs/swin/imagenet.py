@@ -1,5 +1,6 @@
 """Swin Transformer on ImageNet-1k, by torchvision's recipe and by its authors'.
 
+System:    Swin Transformer (Liu et al. 2021, arXiv 2103.14030): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/swin/imagenet.py:t
 Hardware:  eight devices; not run here. `:smoke` is a small network on noise, on two CPU cores.

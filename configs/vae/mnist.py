@@ -1,5 +1,6 @@
 """Variational autoencoders on MNIST, and their likelihood.
 
+System:    VAE (Kingma & Welling 2013, arXiv 1312.6114): make images
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/vae/mnist.py:cpu
 Hardware:  one CPU core: 15 minutes for :cpu, 80 for :hour; two, 4 to 8 minutes for :manifold,

@@ -1,5 +1,6 @@
 """VGG-16 and VGG-19 with batch normalization on CIFAR-10.
 
+System:    VGG (Simonyan & Zisserman 2014, arXiv 1409.1556): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/vgg/cifar10.py:vgg16_bn
 Hardware:  one GPU; not run here. `:smoke` is a narrow network on noise, on two CPU cores.

@@ -1,5 +1,6 @@
 """VGG on ImageNet-1k: torchvision's eight networks, and VGG-16 by the recipe of the paper.
 
+System:    VGG (Simonyan & Zisserman 2014, arXiv 1409.1556): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/vgg/imagenet.py:vgg16
 Hardware:  eight devices; not run here. `:smoke` is a narrow VGG-11 on noise, on two CPU cores. The

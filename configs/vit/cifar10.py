@@ -1,5 +1,6 @@
 """Vision Transformers of 5 to 6 million params on CIFAR-10, patches of 4x4 pixels.
 
+System:    ViT (Dosovitskiy et al. 2020, arXiv 2010.11929): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/vit/cifar10.py:vit_cifar
 Hardware:  one GPU, where the original takes 2 h 14 min (V100); not run here. `:smoke` is eight

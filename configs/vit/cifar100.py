@@ -1,5 +1,6 @@
 """A Vision Transformer of 6 million params on CIFAR-100, patches of 4x4 pixels.
 
+System:    ViT (Dosovitskiy et al. 2020, arXiv 2010.11929): classify images
 Command:   python -m experiments.prepare --dataset=cifar100
            python -m experiments.train --config=configs/vit/cifar100.py:vit_cifar
 Hardware:  one GPU, where the original takes 2 h 14 min (V100); not run here. `:smoke` is a small

@@ -1,5 +1,6 @@
 """ViT-B on ImageNet-1k alone, by torchvision's recipe and by Scenic's, plain and with AugReg.
 
+System:    ViT (Dosovitskiy et al. 2020, arXiv 2010.11929): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/vit/imagenet.py:b16
 Hardware:  64 devices; not run here. `:smoke` is a small network on noise, on two CPU cores.

@@ -1,5 +1,6 @@
 """Plain ViT-S/16 on ImageNet-1k.
 
+System:    ViT (Dosovitskiy et al. 2020, arXiv 2010.11929): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/vit/imagenet_s16.py:90ep
 Hardware:  eight devices; not run here. The original takes 6 to 7 hours on TPU v3-8 (:90ep).

@@ -1,5 +1,6 @@
 """WRN-28-10 on CIFAR-10, without and with dropout.
 
+System:    Wide ResNet (Zagoruyko & Komodakis 2016, arXiv 1605.07146): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/wide_resnet/cifar10.py:wrn28_10
 Hardware:  one GPU; not run here. On CPU a step takes minutes; `:smoke` is WRN-10-1 on noise.

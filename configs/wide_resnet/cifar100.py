@@ -1,5 +1,6 @@
 """WRN-28-10 on CIFAR-100, without and with dropout.
 
+System:    Wide ResNet (Zagoruyko & Komodakis 2016, arXiv 1605.07146): classify images
 Command:   python -m experiments.prepare --dataset=cifar100
            python -m experiments.train --config=configs/wide_resnet/cifar100.py:wrn28_10
 Hardware:  one GPU; not run here. `:smoke` is a narrow network on noise, on two CPU cores.

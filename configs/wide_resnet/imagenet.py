@@ -1,5 +1,6 @@
 """Wide ResNet-50-2 on ImageNet-1k, by the recipe of the paper.
 
+System:    Wide ResNet (Zagoruyko & Komodakis 2016, arXiv 1605.07146): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/wide_resnet/imagenet.py:paper
 Hardware:  eight devices; not run here. `:smoke` is the network on small images of noise, on two CPU

@@ -1,5 +1,6 @@
 """Xception on ImageNet-1k, by the recipe of the paper.
 
+System:    Xception (Chollet 2016, arXiv 1610.02357): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/xception/imagenet.py:paper
 Hardware:  not run here. `:smoke` is the network on small images of noise, on two CPU cores. The
