@@ -31,6 +31,8 @@ less their mean, as the size of their first kernels wants. Weight decay is coupl
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {
     "torchvision": (0.56522, "torchvision, AlexNet_Weights.IMAGENET1K_V1"),
     "caffe": (0.571, "BVLC/caffe, models/bvlc_alexnet/readme.md, center crop"),
@@ -40,15 +42,7 @@ VARIANTS = {
 
 
 def get_config(variant: str = "torchvision") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=256,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(batch_size=256)
     config.preprocess = dict(
         train=[dict(name="decode"), dict(name="inception_crop", size=224)],
         test=[
@@ -58,7 +52,7 @@ def get_config(variant: str = "torchvision") -> ConfigDict:
         ],
     )
     config.augment = [dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name="alexnet.alexnet", num_classes=1000, dropout=0.5)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -70,10 +64,6 @@ def get_config(variant: str = "torchvision") -> ConfigDict:
         schedule=dict(name="step", boundaries=["30 epochs", "60 epochs"], factor=0.1),
     )
     config.total = "90 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant in ("caffe", "paper"):
         _two_towers(config)
     if variant == "caffe":

@@ -27,22 +27,16 @@ the paper does not say whether of other params. Tests of what is not fine-tuned 
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {"r50x1": None, "r152x4": None, "finetune": 0.8130, "smoke": None}
 
 
 def get_config(variant: str = "r50x1") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=4096,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(batch_size=4096)
     config.preprocess = _preprocess()
     config.augment = [dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+    config.normalize = presets.SIGNED
     network = "bit_r50x1" if variant in ("r50x1", "smoke") else "bit_r152x4"
     config.model = dict(name=f"big_transfer.{network}", num_classes=1000)
     config.task = dict(name="classification")
@@ -61,10 +55,6 @@ def get_config(variant: str = "r50x1") -> ConfigDict:
         ),
     )
     config.total = "90 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "finetune":
         _finetune(config)
     if variant == "smoke":

@@ -26,6 +26,8 @@ epoch. Whether its weights are averages it does not say: the claim takes them to
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model, reported accuracy.
 VARIANTS = {
     "t": ("tiny", 0.821),
@@ -39,16 +41,7 @@ VARIANTS = {
 
 def get_config(variant: str = "t") -> ConfigDict:
     size, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=4096,
-        eval_batch_size=1024,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(batch_size=4096, eval_batch_size=1024)
     config.preprocess = _preprocess(train=224, crop=224, short=256, method="bicubic")
     config.augment = [
         dict(name="flip_lr"),
@@ -56,7 +49,7 @@ def get_config(variant: str = "t") -> ConfigDict:
         dict(name="random_erasing", probability=0.25, area=[0.02, 1 / 3], fill="normal"),
         dict(name="mixup_cutmix", mixup_alpha=0.8, cutmix_alpha=1.0),
     ]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name=f"convnext.convnext_{size}", num_classes=1000)
     config.task = dict(name="classification", label_smoothing=0.1)
     config.optimizer = dict(
@@ -69,10 +62,8 @@ def get_config(variant: str = "t") -> ConfigDict:
     )
     config.total = "300 epochs"
     config.ema = dict(decay=0.9999)
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
     config.checkpoint = dict(every="1 epoch", best="test_ema/accuracy")
     config.log_every = "50 steps"
-    config.seed = 0
     if variant == "t_torchvision":
         _as_in_torchvision(config)
     if variant == "smoke":

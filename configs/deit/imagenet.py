@@ -31,6 +31,8 @@ this one at its end.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Size, whether there is a teacher, reported accuracy.
 VARIANTS = {
     "s": ("s", False, 0.79854),
@@ -46,16 +48,7 @@ VARIANTS = {
 
 def get_config(variant: str = "s") -> ConfigDict:
     size, distilled, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=1008,
-        repeats=3,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(batch_size=1008, repeats=3)
     config.preprocess = _preprocess(crop=224, short=256)
     config.augment = [
         dict(name="flip_lr"),
@@ -63,7 +56,7 @@ def get_config(variant: str = "s") -> ConfigDict:
         dict(name="random_erasing", probability=0.25, area=[0.02, 1 / 3], fill="normal"),
         dict(name="mixup_cutmix", mixup_alpha=0.8, cutmix_alpha=1.0),
     ]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     if distilled:
         config.model = dict(name=f"deit.deit_{size}16", num_classes=1000, drop_path=0.1)
         config.task = dict(
@@ -86,10 +79,7 @@ def get_config(variant: str = "s") -> ConfigDict:
         schedule=dict(name="cosine", warmup="5 epochs", warmup_from=1e-3, final=0.01),
     )
     config.total = "300 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
     config.log_every = "50 steps"
-    config.seed = 0
     if reported is None:
         _shrink(config, distilled)
     else:

@@ -21,26 +21,20 @@ own. Weight decay is coupled and on all params.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {"densenet121": 0.7498, "densenet169": 0.7620, "densenet201": 0.7742, "smoke": None}
 
 
 def get_config(variant: str = "densenet121") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=256,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(batch_size=256)
     config.preprocess = _preprocess()
     config.augment = [
         dict(name="color_jitter", brightness=0.4, contrast=0.4, saturation=0.4),
         dict(name="pca_noise", std=0.1),
         dict(name="flip_lr"),
     ]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name=f"densenet.{variant}", num_classes=1000)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -54,10 +48,6 @@ def get_config(variant: str = "densenet121") -> ConfigDict:
     )
     config.total = "90 epochs"
     config.parallel = dict(strategy="pmap")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:

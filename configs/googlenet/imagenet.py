@@ -23,6 +23,8 @@ the initial kernels want. Weight decay is coupled.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {
     "caffe": (0.687, "BVLC/caffe, models/bvlc_googlenet/readme.md, center crop"),
     "smoke": None,
@@ -30,16 +32,7 @@ VARIANTS = {
 
 
 def get_config(variant: str = "caffe") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=32,
-        eval_batch_size=200,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(batch_size=32, eval_batch_size=200)
     square = [dict(name="decode"), dict(name="resize", size=256)]
     config.preprocess = dict(
         train=[*square, dict(name="random_crop", size=224)],
@@ -61,10 +54,7 @@ def get_config(variant: str = "caffe") -> ConfigDict:
         schedule=dict(name="polynomial", power=0.5),
     )
     config.total = "2400000 steps"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
     config.log_every = "500 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:

@@ -23,6 +23,8 @@ train one behind a BatchNorm layer by LARS, on augmented images.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model, epochs, reported accuracy of the linear probe.
 PRETRAINING = {"b16": ("mae.mae_b16", 1600, 0.680), "l16": ("mae.mae_l16", 1600, 0.758)}
 # Model, epochs, rate, layer decay, drop path, reported accuracy.
@@ -34,19 +36,9 @@ VARIANTS = {**PRETRAINING, **FINE_TUNING, "smoke": None}
 
 
 def get_config(variant: str = "b16") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=4096,
-        eval_batch_size=1024,
-        workers=16,
-        threads=2,
-    )
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config = presets.imagenet(batch_size=4096, eval_batch_size=1024)
+    config.normalize = presets.IMAGENET_COLOURS
     config.log_every = "50 steps"
-    config.seed = 0
     if variant in FINE_TUNING:
         _fine_tune(config, variant)
     else:

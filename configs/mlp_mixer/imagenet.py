@@ -24,6 +24,8 @@ antialiased.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model, epochs, reported accuracy.
 VARIANTS = {
     "b16": ("mixer_b16", 300, 0.763),
@@ -34,23 +36,14 @@ VARIANTS = {
 
 def get_config(variant: str = "b16") -> ConfigDict:
     model, epochs, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train[:99%]",
-        test="validation",
-        batch_size=4096,
-        eval_batch_size=1024,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(train="train[:99%]", batch_size=4096, eval_batch_size=1024)
     config.preprocess = _preprocess(crop=224, short=256)
     config.augment = [
         dict(name="flip_lr"),
         dict(name="rand_augment", num_layers=2, magnitude=10.0),
         dict(name="mixup", alpha=0.5),
     ]
-    config.normalize = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+    config.normalize = presets.SIGNED
     config.model = dict(name=f"mlp_mixer.{model}", num_classes=1000, drop_path=0.1)
     config.task = dict(name="classification", loss="sigmoid")
     config.optimizer = dict(
@@ -69,7 +62,6 @@ def get_config(variant: str = "b16") -> ConfigDict:
     )
     config.checkpoint = dict(every="2 epochs", best="minival/accuracy")
     config.log_every = "50 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:

@@ -23,25 +23,19 @@ crops and does not say to what.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {"paper": 0.706, "smoke": None}
 
 
 def get_config(variant: str = "paper") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=512,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(batch_size=512)
     config.preprocess = _preprocess(crop=224)
     config.augment = [
         dict(name="flip_lr"),
         dict(name="color_jitter", brightness=32 / 255, contrast=0.5, saturation=0.5, hue=0.2),
     ]
-    config.normalize = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+    config.normalize = presets.SIGNED
     config.model = dict(name="mobilenet_v1", num_classes=1000, dropout=0.001)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -58,10 +52,6 @@ def get_config(variant: str = "paper") -> ConfigDict:
     )
     config.total = "150 epochs"
     config.parallel = dict(strategy="pmap")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:

@@ -30,6 +30,8 @@ the claim takes them to be.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {
     "torchvision": ("test/accuracy", 0.71878, "torchvision, MobileNet_V2_Weights.IMAGENET1K_V1"),
     "torchvision_v2": (
@@ -43,18 +45,10 @@ VARIANTS = {
 
 
 def get_config(variant: str = "torchvision") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=256,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(batch_size=256)
     config.preprocess = _preprocess(train=224, crop=224, short=256)
     config.augment = [dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name="mobilenet_v2", num_classes=1000, dropout=0.2)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -67,10 +61,6 @@ def get_config(variant: str = "torchvision") -> ConfigDict:
     )
     config.total = "300 epochs"
     config.parallel = dict(strategy="pmap")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "torchvision_v2":
         _as_in_torchvision_v2(config)
     elif variant == "paper":
@@ -123,7 +113,7 @@ def _as_in_slim(config: ConfigDict) -> None:
         dict(name="flip_lr"),
         dict(name="color_jitter", brightness=32 / 255, contrast=0.5, saturation=0.5, hue=0.2),
     ]
-    config.normalize = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+    config.normalize = presets.SIGNED
     config.task.label_smoothing = 0.1
     config.optimizer = dict(
         name="rmsprop",

@@ -41,6 +41,8 @@ grey. An image comes in a batch and not again until all others have.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Network, accuracy, and who reports it.
 VARIANTS = {
     "resnet18": ("resnet18", 0.69758, "torchvision, IMAGENET1K_V1"),
@@ -65,18 +67,10 @@ STRIKES_BACK = {
 
 def get_config(variant: str = "resnet18") -> ConfigDict:
     network, value, source = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=256,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(batch_size=256)
     config.preprocess = _preprocess([dict(name="inception_crop", size=224)])
     config.augment = [dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name=f"resnet.{network}", num_classes=1000, zero_init=False)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -89,10 +83,6 @@ def get_config(variant: str = "resnet18") -> ConfigDict:
     )
     config.total = "90 epochs"
     config.parallel = dict(strategy="pmap")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "v2":
         _v2(config)
     if variant in STRIKES_BACK:

@@ -23,31 +23,21 @@ uses, is not antialiased; the one here is.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {"torchvision": 0.7613, "flax": 0.7637, "smoke": None}
 
 
 def get_config(variant: str = "torchvision") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=256,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(batch_size=256)
     config.preprocess = _preprocess("bicubic" if variant == "flax" else "bilinear")
     config.augment = [dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name="resnet.resnet50", num_classes=1000, zero_init=False)
     config.task = dict(name="classification")
     config.optimizer = dict(name="sgd", learning_rate=0.1, momentum=0.9, weight_decay=1e-4)
     config.total = "90 epochs"
     config.parallel = dict(strategy="pmap")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "flax":
         config.dataset.batch_size = 1024
         config.model.update(zero_init=True, dtype="bfloat16")

@@ -24,6 +24,8 @@ images a device: batch statistics are each device's own. Weight decay is coupled
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {
     "resnext50_32x4d": (0.77618, "torchvision, ResNeXt50_32X4D_Weights.IMAGENET1K_V1"),
     "resnext101_32x8d": (0.79312, "torchvision, ResNeXt101_32X8D_Weights.IMAGENET1K_V1"),
@@ -33,18 +35,10 @@ VARIANTS = {
 
 
 def get_config(variant: str = "resnext50_32x4d") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=1024,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(batch_size=1024)
     config.preprocess = _preprocess()
     config.augment = [dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     network = variant if variant.startswith("resnext") else "resnext50_32x4d"
     config.model = dict(name=f"resnext.{network}", num_classes=1000, zero_init=False)
     config.task = dict(name="classification")
@@ -58,10 +52,6 @@ def get_config(variant: str = "resnext50_32x4d") -> ConfigDict:
     )
     config.total = "100 epochs"
     config.parallel = dict(strategy="pmap")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "paper":
         config.dataset.batch_size = 256
         config.optimizer.learning_rate = 0.1

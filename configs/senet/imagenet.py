@@ -21,22 +21,16 @@ deviation. Keep 32 images a device: batch statistics are each device's own.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {"paper": 0.7671, "smoke": None}
 
 
 def get_config(variant: str = "paper") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=1024,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(batch_size=1024)
     config.preprocess = _preprocess()
     config.augment = [dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name="senet.seresnet50", num_classes=1000, reduction=16, zero_init=False)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -49,10 +43,6 @@ def get_config(variant: str = "paper") -> ConfigDict:
     )
     config.total = "100 epochs"
     config.parallel = dict(strategy="pmap")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:

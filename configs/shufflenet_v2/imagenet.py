@@ -26,6 +26,8 @@ weights are averages it does not say: the claim takes them to be.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Metric, reported accuracy, source.
 _AUTHORS = "megvii-model/ShuffleNet-Series, README"
 _TORCHVISION = "torchvision, ShuffleNet_V2_{}_Weights.IMAGENET1K_V1"
@@ -39,16 +41,8 @@ VARIANTS = {
 
 
 def get_config(variant: str = "x1_0") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=1024,
-        workers=16,
-        threads=2,
-    )
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config = presets.imagenet(batch_size=1024)
+    config.normalize = presets.IMAGENET_COLOURS
     size = "x0_5" if variant == "smoke" else variant
     config.model = dict(name=f"shufflenet_v2.shufflenet_v2_{size}", num_classes=1000)
     config.task = dict(name="classification", label_smoothing=0.1)
@@ -58,8 +52,6 @@ def get_config(variant: str = "x1_0") -> ConfigDict:
         _as_in_torchvision(config)
     else:
         _as_by_the_authors(config)
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:

@@ -28,6 +28,8 @@ decay it does not say: not here. Weight decay is coupled.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Top-1 of torchvision's weights, and of the authors'.
 VARIANTS = {
     "vgg16": 0.71592,
@@ -44,18 +46,10 @@ VARIANTS = {
 
 
 def get_config(variant: str = "vgg16") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=256,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(batch_size=256)
     config.preprocess = _preprocess([dict(name="inception_crop", size=224)])
     config.augment = [dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name=f"vgg.{variant}", num_classes=1000, dropout=0.5)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -68,10 +62,6 @@ def get_config(variant: str = "vgg16") -> ConfigDict:
     )
     config.total = "90 epochs"
     config.parallel = dict(strategy="pmap")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "paper":
         crops = [
             dict(name="random_resize_short", sizes=[256, 512]),

@@ -21,6 +21,8 @@ big_vision's 16; GELU is exact, not its tanh approximation; resizing is antialia
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Length, reported accuracy.
 VARIANTS = {
     "90ep": ("90 epochs", 0.765),
@@ -31,22 +33,14 @@ VARIANTS = {
 
 def get_config(variant: str = "90ep") -> ConfigDict:
     total, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train[:99%]",
-        test="validation",
-        batch_size=1024,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(train="train[:99%]", batch_size=1024)
     config.preprocess = _preprocess(crop=224, short=256)
     config.augment = [
         dict(name="flip_lr"),
         dict(name="rand_augment", num_layers=2, magnitude=10.0),
         dict(name="mixup", alpha=0.2),
     ]
-    config.normalize = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+    config.normalize = presets.SIGNED
     config.model = dict(name="vit.vit_s16", num_classes=1000, pool="gap", positions="sincos2d")
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -66,7 +60,6 @@ def get_config(variant: str = "90ep") -> ConfigDict:
     )
     config.checkpoint = dict(every="2 epochs", best="minival/accuracy")
     config.log_every = "50 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:
