@@ -43,14 +43,7 @@ VARIANTS = {
 
 def get_config(variant: str = "torchvision") -> ConfigDict:
     config = presets.imagenet(batch_size=256)
-    config.preprocess = dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=224)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=256),
-            dict(name="center_crop", size=224),
-        ],
-    )
+    config.preprocess = presets.crops()
     config.augment = [dict(name="flip_lr")]
     config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name="alexnet.alexnet", num_classes=1000, dropout=0.5)
@@ -67,11 +60,7 @@ def get_config(variant: str = "torchvision") -> ConfigDict:
     if variant in ("caffe", "paper"):
         _two_towers(config)
     if variant == "caffe":
-        square = [dict(name="decode"), dict(name="resize", size=256)]
-        config.preprocess = dict(
-            train=[*square, dict(name="random_crop", size=227)],
-            test=[*square, dict(name="center_crop", size=227)],
-        )
+        config.preprocess = presets.caffe_crops(227)
         config.optimizer.rates = [["bias$", 2.0]]
         config.optimizer.schedule.boundaries = ["100000 steps", "200000 steps", "300000 steps"]
         config.total = "360000 steps"
@@ -103,15 +92,6 @@ def _two_towers(config: ConfigDict) -> None:
 
 
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=64)],
-        test=[dict(name="decode"), dict(name="center_crop", size=64)],
-    )
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72)
     config.model.update(num_classes=10, hidden_size=32)
-    config.total = "6 steps"
-    config.optimizer.schedule.boundaries = ["2 steps", "4 steps"]
-    config.evaluate = dict(test=dict(kind="metrics", every="100%"))
-    config.checkpoint = dict(every="100%", best="test/accuracy")

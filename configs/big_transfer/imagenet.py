@@ -34,7 +34,7 @@ VARIANTS = {"r50x1": None, "r152x4": None, "finetune": 0.8130, "smoke": None}
 
 def get_config(variant: str = "r50x1") -> ConfigDict:
     config = presets.imagenet(batch_size=4096)
-    config.preprocess = _preprocess()
+    config.preprocess = presets.crops()
     config.augment = [dict(name="flip_lr")]
     config.normalize = presets.SIGNED
     network = "bit_r50x1" if variant in ("r50x1", "smoke") else "bit_r152x4"
@@ -65,17 +65,6 @@ def get_config(variant: str = "r50x1") -> ConfigDict:
     return config
 
 
-def _preprocess(crop: int = 224, short: int = 256) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _finetune(config: ConfigDict) -> None:
     config.dataset.batch_size = 512
     config.preprocess = dict(
@@ -102,13 +91,6 @@ def _finetune(config: ConfigDict) -> None:
 
 
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:64]", test="test[:16]", batch_size=8
-    )
-    config.preprocess = _preprocess(crop=32, short=36)
+    presets.shrink(config)
+    config.preprocess = presets.crops(32, short=36)
     config.model.num_classes = 10
-    config.optimizer.schedule.update(boundaries=["2 steps"], warmup="1 step")
-    config.total = "3 steps"
-    config.log_every = "1 step"
-    config.evaluate = dict(test=dict(kind="metrics", every="100%"))
-    config.checkpoint = dict(every="100%", best="test/accuracy")

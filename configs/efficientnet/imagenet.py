@@ -56,7 +56,7 @@ VARIANTS = {**SIZES, "b0_timm": (224, 0.777), "smoke": (224, None)}
 def get_config(variant: str = "b0") -> ConfigDict:
     size, reported = VARIANTS[variant]
     config = presets.imagenet(batch_size=2048, eval_batch_size=1024)
-    config.preprocess = _preprocess(crop=size, short=size + 32)
+    config.preprocess = presets.crops(size, short=size + 32, method="bicubic")
     config.augment = [dict(name="flip_lr"), dict(name="auto_augment", policy="imagenet")]
     config.normalize = presets.IMAGENET_COLOURS
     network = variant if variant in SIZES else "b0"
@@ -115,24 +115,7 @@ def _as_in_timm(config: ConfigDict) -> None:
     config.ema = dict(decay=0.9999)
 
 
-def _preprocess(crop: int, short: int) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop, method="bicubic")],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short, method="bicubic"),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72, method="bicubic")
     config.model.update(name="efficientnet", num_classes=10, width=0.25, depth=0.25)
-    config.optimizer.schedule.update(every="2 steps", warmup="2 steps")
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"

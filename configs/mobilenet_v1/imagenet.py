@@ -30,11 +30,8 @@ VARIANTS = {"paper": 0.706, "smoke": None}
 
 def get_config(variant: str = "paper") -> ConfigDict:
     config = presets.imagenet(batch_size=512)
-    config.preprocess = _preprocess(crop=224)
-    config.augment = [
-        dict(name="flip_lr"),
-        dict(name="color_jitter", brightness=32 / 255, contrast=0.5, saturation=0.5, hue=0.2),
-    ]
+    config.preprocess = presets.inception_crops(224)
+    config.augment = presets.inception_colours()
     config.normalize = presets.SIGNED
     config.model = dict(name="mobilenet_v1", num_classes=1000, dropout=0.001)
     config.task = dict(name="classification")
@@ -61,25 +58,7 @@ def get_config(variant: str = "paper") -> ConfigDict:
     return config
 
 
-def _preprocess(crop: int) -> dict:
-    box = dict(area=[0.05, 1.0], ratio=[0.75, 1.33])
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop, **box)],
-        test=[
-            dict(name="decode"),
-            dict(name="central_crop", fraction=0.875),
-            dict(name="resize", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(crop=64)
+    presets.shrink(config)
+    config.preprocess = presets.inception_crops(64)
     config.model.update(num_classes=10, width_multiplier=0.25)
-    config.optimizer.schedule.every = "2 steps"
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"

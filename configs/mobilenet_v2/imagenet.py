@@ -46,7 +46,7 @@ VARIANTS = {
 
 def get_config(variant: str = "torchvision") -> ConfigDict:
     config = presets.imagenet(batch_size=256)
-    config.preprocess = _preprocess(train=224, crop=224, short=256)
+    config.preprocess = presets.crops()
     config.augment = [dict(name="flip_lr")]
     config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name="mobilenet_v2", num_classes=1000, dropout=0.2)
@@ -77,13 +77,8 @@ def get_config(variant: str = "torchvision") -> ConfigDict:
 def _as_in_torchvision_v2(config: ConfigDict) -> None:
     epochs, batch_size = 600, 1024
     config.dataset.update(batch_size=batch_size, repeats=4)
-    config.preprocess = _preprocess(train=176, crop=224, short=232)
-    config.augment = [
-        dict(name="flip_lr"),
-        dict(name="trivial_augment"),
-        dict(name="random_erasing", probability=0.1, area=[0.02, 0.33], fill=0.45),
-        dict(name="mixup_cutmix", mixup_alpha=0.2, cutmix_alpha=1.0),
-    ]
+    config.preprocess = presets.crops(short=232, train=176)
+    config.augment = presets.trivial_mixed()
     config.task.label_smoothing = 0.1
     config.optimizer = dict(
         name="sgd",
@@ -99,20 +94,9 @@ def _as_in_torchvision_v2(config: ConfigDict) -> None:
 
 
 def _as_in_slim(config: ConfigDict) -> None:
-    box = dict(area=[0.05, 1.0], ratio=[0.75, 1.33])
     config.dataset.batch_size = 768
-    config.preprocess = dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=224, **box)],
-        test=[
-            dict(name="decode"),
-            dict(name="central_crop", fraction=0.875),
-            dict(name="resize", size=224),
-        ],
-    )
-    config.augment = [
-        dict(name="flip_lr"),
-        dict(name="color_jitter", brightness=32 / 255, contrast=0.5, saturation=0.5, hue=0.2),
-    ]
+    config.preprocess = presets.inception_crops(224)
+    config.augment = presets.inception_colours()
     config.normalize = presets.SIGNED
     config.task.label_smoothing = 0.1
     config.optimizer = dict(
@@ -131,23 +115,7 @@ def _as_in_slim(config: ConfigDict) -> None:
     config.ema = dict(decay=0.9999)
 
 
-def _preprocess(train: int, crop: int, short: int) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=train)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(train=64, crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72)
     config.model.update(num_classes=10, width_multiplier=0.25)
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"

@@ -29,7 +29,7 @@ VARIANTS = {"large": 0.74042, "small": 0.67668, "smoke": None}
 
 def get_config(variant: str = "large") -> ConfigDict:
     config = presets.imagenet(batch_size=1024)
-    config.preprocess = _preprocess(crop=224, short=256)
+    config.preprocess = presets.crops()
     config.augment = [
         dict(name="flip_lr"),
         dict(name="auto_augment", policy="imagenet", fill=0.0),
@@ -63,24 +63,7 @@ def get_config(variant: str = "large") -> ConfigDict:
     return config
 
 
-def _preprocess(crop: int, short: int) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72)
     config.model.update(num_classes=10, width_multiplier=0.25)
-    config.optimizer.schedule.every = "2 steps"
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"

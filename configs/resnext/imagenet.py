@@ -36,7 +36,7 @@ VARIANTS = {
 
 def get_config(variant: str = "resnext50_32x4d") -> ConfigDict:
     config = presets.imagenet(batch_size=1024)
-    config.preprocess = _preprocess()
+    config.preprocess = presets.crops()
     config.augment = [dict(name="flip_lr")]
     config.normalize = presets.IMAGENET_COLOURS
     network = variant if variant.startswith("resnext") else "resnext50_32x4d"
@@ -55,11 +55,7 @@ def get_config(variant: str = "resnext50_32x4d") -> ConfigDict:
     if variant == "paper":
         config.dataset.batch_size = 256
         config.optimizer.learning_rate = 0.1
-        config.augment = [
-            dict(name="color_jitter", brightness=0.4, contrast=0.4, saturation=0.4),
-            dict(name="pca_noise", std=0.1),
-            dict(name="flip_lr"),
-        ]
+        config.augment = presets.facebook_colours()
     if variant == "smoke":
         _shrink(config)
     else:
@@ -68,26 +64,8 @@ def get_config(variant: str = "resnext50_32x4d") -> ConfigDict:
     return config
 
 
-def _preprocess(crop: int = 224, short: int = 256) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:64]", test="test[:16]", batch_size=8
-    )
-    config.preprocess = _preprocess(crop=32, short=36)
-    config.model.update(num_classes=10)
+    presets.shrink(config)
+    config.preprocess = presets.crops(32, short=36)
+    config.model.num_classes = 10
     config.optimizer.learning_rate = 0.01
-    config.optimizer.schedule.boundaries = ["1 step", "2 steps"]
-    config.total = "3 steps"
-    config.log_every = "1 step"
-    config.evaluate = dict(test=dict(kind="metrics", every="100%"))
-    config.checkpoint = dict(every="100%", best="test/accuracy")

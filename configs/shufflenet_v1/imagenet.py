@@ -26,7 +26,7 @@ VARIANTS = {"g3": (3, 0.678), "g8": (8, 0.680), "smoke": (3, None)}
 def get_config(variant: str = "g3") -> ConfigDict:
     groups, reported = VARIANTS[variant]
     config = presets.imagenet(batch_size=1024)
-    config.preprocess = _preprocess(crop=224, short=256)
+    config.preprocess = presets.crops()
     config.augment = [
         dict(name="color_jitter", brightness=0.4, contrast=0.4, saturation=0.4),
         dict(name="flip_lr"),
@@ -54,23 +54,7 @@ def get_config(variant: str = "g3") -> ConfigDict:
     return config
 
 
-def _preprocess(crop: int, short: int) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72)
     config.model.update(num_classes=10, scale=0.25)
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"

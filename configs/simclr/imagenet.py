@@ -94,15 +94,9 @@ def _augment(size: int) -> list[dict]:
 
 
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:240]", test="test[:64]", batch_size=16
-    )
+    presets.shrink(config)
     config.preprocess = _preprocess(square=72, short=36, crop=32)
     config.augment = _augment(size=32)
     config.model = dict(
         name="simclr", encoder=dict(name="resnet.resnet18", width=8), hidden=16, width=8
     )
-    config.optimizer.schedule.warmup = "2 steps"
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint = dict(every="100%")

@@ -44,7 +44,7 @@ def get_config(variant: str = "t") -> ConfigDict:
     model, short, metric, reported, source = VARIANTS[variant]
     epochs, batch_size = 300, 1024
     config = presets.imagenet(batch_size=batch_size, repeats=1 if variant == "t_authors" else 4)
-    config.preprocess = _preprocess(crop=224, short=short)
+    config.preprocess = presets.crops(short=short, method="bicubic")
     config.augment = [
         dict(name="flip_lr"),
         dict(name="trivial_augment"),
@@ -84,25 +84,8 @@ def get_config(variant: str = "t") -> ConfigDict:
     return config
 
 
-def _preprocess(crop: int, short: int) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop, method="bicubic")],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short, method="bicubic"),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72, method="bicubic")
     config.model = dict(name="swin", num_classes=10, width=32, depths=[2, 2], drop_path=0.1)
-    config.optimizer.schedule.warmup = "2 steps"
     config.ema = dict(decay=0.9, every=2)
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"

@@ -71,7 +71,7 @@ def _as_in_torchvision(config: ConfigDict, policy: str) -> None:
         "auto": dict(name="auto_augment", policy="imagenet", fill=0.0),
     }
     config.dataset.update(batch_size=batch_size, repeats=3)
-    config.preprocess = _preprocess(crop=224, short=256)
+    config.preprocess = presets.crops(method="bilinear")
     config.augment = [
         dict(name="flip_lr"),
         policies[policy],
@@ -102,7 +102,7 @@ def _as_in_scenic(config: ConfigDict, augreg: bool) -> None:
         schedule=dict(name="linear", warmup="10_000 steps", final=1e-5 / 3e-3),
     )
     if augreg:
-        config.preprocess = _preprocess(crop=224, short=256, area=[0.05, 1.0], ratio=[0.75, 1.33])
+        config.preprocess = presets.crops(method="bilinear", **presets.TENSORFLOW_BOX)
         config.augment += [
             dict(name="rand_augment", num_layers=2, magnitude=10.0),
             dict(name="mixup", alpha=0.5),
@@ -113,30 +113,13 @@ def _as_in_scenic(config: ConfigDict, augreg: bool) -> None:
         config.optimizer.schedule = dict(name="cosine", warmup="10_000 steps")
         config.total = "300 epochs"
     else:
-        config.preprocess = _preprocess(crop=224, short=256, method="bicubic")
+        config.preprocess = presets.crops(method="bicubic")
         config.normalize = presets.IMAGENET_COLOURS
         config.total = "90 epochs"
 
 
-def _preprocess(crop: int, short: int, method: str = "bilinear", **box: list[float]) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop, method=method, **box)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short, method=method),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72, method="bilinear")
     config.model = dict(name="vit", num_classes=10, width=32, depth=2, num_heads=2)
-    config.optimizer.schedule.warmup = "2 steps"
     config.ema = dict(decay=0.9, every=2)
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"
