@@ -147,8 +147,9 @@ def deit_mixed() -> list[dict]:
 def shrink(config: ConfigDict, data: str = "synthetic/80x10") -> None:
     """Makes a recipe one of three steps on noise; what is left for it to do is a smaller model.
 
-    What a schedule does every so often or at its start it does every step or at the first, its
-    boundaries become one after two steps, and whatever is measured or saved is so at the end.
+    What a schedule does every so often, or to begin with, it does every step or at the first, its
+    boundaries come a step apart, and whatever is measured or saved is so at the end. Shares of the
+    run, in percent, stay.
 
     Args:
       config: the recipe, changed in place.
@@ -157,10 +158,11 @@ def shrink(config: ConfigDict, data: str = "synthetic/80x10") -> None:
     kept = {key: config.dataset[key] for key in ("cache", "repeats") if key in config.dataset}
     config.dataset = dict(name=data, train="train[:64]", test="test[:16]", batch_size=8, **kept)
     schedule = config.optimizer.get("schedule", {})
-    for key in {"warmup", "every"} & set(schedule):
-        schedule[key] = "1 step"
+    for key in ("warmup", "peak", "every"):
+        if not schedule.get(key, "0%").endswith("%"):
+            schedule[key] = "1 step"
     if not all(each.endswith("%") for each in schedule.get("boundaries", [])):
-        schedule.boundaries = ["2 steps"]
+        schedule.boundaries = [f"{1 + i} steps" for i in range(len(schedule.boundaries))]
     config.total = "3 steps"
     config.log_every = "1 step"
     for section in (*config.evaluate.values(), config.checkpoint):

@@ -49,10 +49,6 @@ def get_config(variant: str = "densenet_bc100") -> ConfigDict:
             metric="test/accuracy", value=reported, source="liuzhuang13/DenseNet"
         )
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
+        presets.shrink(config, "synthetic/32x100")
         config.model = dict(name="densenet", num_classes=100, block_sizes=[2, 2], growth=4)
-        config.total = "4 steps"
     return config

@@ -59,11 +59,5 @@ def get_config(variant: str = "alexnet") -> ConfigDict:
     config.checkpoint = dict(every="50%")
     config.log_every = "50 steps"
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x10", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
-        config.optimizer.schedule.peak = "2 steps"
-        config.total = "4 steps"
-        config.evaluate = dict(test=dict(kind="metrics", every="100%"))
+        presets.shrink(config, "synthetic/32x10")
     return config

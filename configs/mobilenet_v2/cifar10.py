@@ -57,9 +57,5 @@ def get_config(variant: str = "x1_0") -> ConfigDict:
     if reported is not None:
         config.reported = dict(metric="test/accuracy", value=reported, source=source)
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x10", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
-        config.total = "4 steps"
+        presets.shrink(config, "synthetic/32x10")
     return config

@@ -54,11 +54,6 @@ def get_config(variant: str = "resnet164") -> ConfigDict:
     if reported is not None:
         config.reported = dict(metric="test/accuracy", value=reported, source=source)
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
+        presets.shrink(config, "synthetic/32x100")
         config.model.width = 4
-        config.optimizer.schedule.boundaries = ["1 steps", "2 steps", "3 steps"]
-        config.total = "4 steps"
     return config

@@ -38,7 +38,7 @@ VARIANTS = {
     "resnet20_jpeg": ("resnet20", "cifar10_jpeg", "64000 steps", None),
     "resnet18_jpeg": ("resnet18", "cifar10_jpeg", "200 epochs", None),
     "resnet20_jpeg_hour": ("resnet20", "cifar10_jpeg", "10 epochs", None),
-    "smoke": ("resnet20", "synthetic/32x10", "4 steps", None),
+    "smoke": ("resnet20", "synthetic/32x10", "3 steps", None),
 }
 
 
@@ -76,8 +76,6 @@ def get_config(variant: str = "resnet20") -> ConfigDict:
             source="kuangliu/pytorch-cifar" if model == "resnet18" else "He et al. 2016, table 6",
         )
     if variant == "smoke":
-        config.dataset.update(
-            train="train[:256]", test="test[:64]", batch_size=16, eval_batch_size=32
-        )
+        presets.shrink(config, dataset)
         config.model.width = 4
     return config

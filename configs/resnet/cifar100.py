@@ -66,10 +66,6 @@ def get_config(variant: str = "resnet20") -> ConfigDict:
     if reported is not None:
         config.reported = dict(metric="test/accuracy", value=reported, source=source)
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
+        presets.shrink(config, "synthetic/32x100")
         config.model.update(name="resnet.resnet20", width=4)
-        config.total = "4 steps"
     return config

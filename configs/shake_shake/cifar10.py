@@ -50,10 +50,5 @@ def get_config(variant: str = "d96") -> ConfigDict:
             metric="test/accuracy", value=reported, source="Gastaldi 2017, table 1"
         )
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x10", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
-        config.total = "4 steps"
-        config.evaluate = dict(test=dict(kind="metrics", every="100%"))
+        presets.shrink(config, "synthetic/32x10")
     return config

@@ -45,11 +45,6 @@ def get_config(variant: str = "even") -> ConfigDict:
     if reported is not None:
         config.reported = dict(metric="test/accuracy", value=reported, source="Gastaldi 2017")
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
+        presets.shrink(config, "synthetic/32x100")
         config.model.update(width=8, cardinality=2)
-        config.total = "4 steps"
-        config.evaluate = dict(test=dict(kind="metrics", every="100%"))
     return config

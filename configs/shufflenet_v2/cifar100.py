@@ -47,9 +47,5 @@ def get_config(variant: str = "x1_0") -> ConfigDict:
             metric="test/accuracy", value=reported, source="chenyaofo/pytorch-cifar-models"
         )
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
-        config.total = "4 steps"
+        presets.shrink(config, "synthetic/32x100")
     return config

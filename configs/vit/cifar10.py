@@ -56,10 +56,6 @@ def get_config(variant: str = "vit_cifar") -> ConfigDict:
     if reported is not None:
         config.reported = dict(metric="test/accuracy", value=reported, source="omihub777/ViT-CIFAR")
     if variant == "smoke":
-        config.dataset.update(
-            train="train[:512]", test="test[:256]", batch_size=64, eval_batch_size=128
-        )
+        presets.shrink(config, dataset)
         config.model.update(width=32, hidden=32, depth=2, num_heads=4)
-        config.optimizer.schedule.warmup = "2 steps"
-        config.total = "8 steps"
     return config

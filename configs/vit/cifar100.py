@@ -53,11 +53,6 @@ def get_config(variant: str = "vit_cifar") -> ConfigDict:
     if reported is not None:
         config.reported = dict(metric="test/accuracy", value=reported, source="omihub777/ViT-CIFAR")
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
+        presets.shrink(config, "synthetic/32x100")
         config.model.update(width=32, hidden=32, depth=2, num_heads=4)
-        config.optimizer.schedule.warmup = "2 steps"
-        config.total = "4 steps"
     return config

@@ -56,9 +56,6 @@ def get_config(variant: str = "wrn28_10") -> ConfigDict:
             metric="test/accuracy", value=reported, source="szagoruyko/wide-residual-networks"
         )
     if variant == "smoke":
-        config.dataset.update(
-            train="train[:256]", test="test[:64]", batch_size=16, eval_batch_size=32
-        )
+        presets.shrink(config, dataset)
         config.model.update(depth=10, widen_factor=1)
-        config.total = "4 steps"
     return config

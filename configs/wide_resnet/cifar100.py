@@ -51,11 +51,6 @@ def get_config(variant: str = "wrn28_10") -> ConfigDict:
             metric="test/accuracy", value=reported, source="szagoruyko/wide-residual-networks"
         )
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
+        presets.shrink(config, "synthetic/32x100")
         config.model.update(depth=10, widen_factor=1)
-        config.optimizer.schedule.boundaries = ["1 steps", "2 steps", "3 steps"]
-        config.total = "4 steps"
     return config
