@@ -81,7 +81,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     if variant == "anomaly":
         config.evaluate.anomaly = dict(kind="anomaly", held_out=task["held_out"], every="10%")
     if variant == "finetune":
-        config.init_from = dict(workdir="runs/mnist-autoencoder-pretrain")
+        config.init_from = dict(workdir="runs/autoencoder-mnist-pretrain")
         config.reported = dict(
             metric="test/squared_error",
             value=3.00,

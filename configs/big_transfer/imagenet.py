@@ -84,7 +84,7 @@ def _finetune(config: ConfigDict) -> None:
             name="step", boundaries=["30%", "60%", "90%"], factor=0.1, warmup="500 steps"
         ),
     )
-    config.init_from = dict(workdir="runs/imagenet-big_transfer-r152x4", fresh=["^head/"])
+    config.init_from = dict(workdir="runs/big_transfer-imagenet-r152x4", fresh=["^head/"])
     config.total = "20000 steps"
     config.evaluate = dict(test=dict(kind="metrics", every="10%"))
     config.checkpoint = dict(every="10%", best="test/accuracy")

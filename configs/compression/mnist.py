@@ -5,7 +5,7 @@ Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/compression/mnist.py:one_shot
            python -m experiments.train --config=configs/compression/mnist.py:gradual
            python -m experiments.train --config=configs/compression/mnist.py:low_rank
-           python -m experiments.compress --workdir=runs/mnist-compression-dense --beside=A,B,C
+           python -m experiments.compress --workdir=runs/compression-mnist-dense --beside=A,B,C
            (A, B and C: the directories of the three runs after the first)
 Hardware:  two CPU cores, a minute each; :smoke is a few hundred steps of :gradual
 Expected:  test/accuracy 0.9836 (:dense), 0.9841 (:one_shot, :gradual); reached 0.9834 (:dense),
@@ -30,7 +30,7 @@ from ml_collections import ConfigDict
 
 from library import presets
 
-DENSE = "runs/mnist-compression-dense"
+DENSE = "runs/compression-mnist-dense"
 SHARED = dict(name="pruning", sparsity=0.9181)
 GRADUAL = dict(SHARED, schedule="cubic", begin="2 epochs", end="12 epochs", every="100 steps")
 # Task, learning rate, length, whether it starts from :dense, reported accuracy.

@@ -89,6 +89,6 @@ def _shrink(config: ConfigDict, distilled: bool) -> None:
     config.preprocess = presets.crops(64, short=72, method="bicubic")
     if distilled:
         config.model.num_classes = 10
-        config.task.teacher = "runs/imagenet-deit-smoke"
+        config.task.teacher = "runs/deit-imagenet-smoke"
     else:
         config.model = dict(name="vit", num_classes=10, width=32, depth=2, num_heads=2)

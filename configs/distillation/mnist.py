@@ -51,7 +51,7 @@ def get_config(variant: str = "student") -> ConfigDict:
     if weight is not None:
         config.task = dict(
             name="distillation",
-            teacher="runs/mnist-distillation-teacher",
+            teacher="runs/distillation-mnist-teacher",
             temperature=20.0,
             weight=weight,
         )

@@ -33,10 +33,10 @@ _SMALL_DECODER = dict(decoder_width=64, decoder_depth=1, decoder_heads=4)
 # Whether on CPU; what the classifier starts from, None for pretraining; reported accuracy.
 VARIANTS = {
     "cpu": (True, None, None),
-    "finetune_cpu": (True, "runs/cifar10-mae-cpu", None),
+    "finetune_cpu": (True, "runs/mae-cifar10-cpu", None),
     "scratch_cpu": (True, "scratch", None),
     "full": (False, None, None),
-    "finetune": (False, "runs/cifar10-mae-full", 0.8977),
+    "finetune": (False, "runs/mae-cifar10-full", 0.8977),
     "scratch": (False, "scratch", 0.7413),
 }
 

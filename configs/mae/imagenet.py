@@ -89,7 +89,7 @@ def _fine_tune(config: ConfigDict, variant: str) -> None:
     )
     config.task = dict(name="classification", label_smoothing=0.1)
     config.init_from = dict(
-        workdir=f"runs/imagenet-mae-{variant.removesuffix('_finetune')}", prefix="encoder"
+        workdir=f"runs/mae-imagenet-{variant.removesuffix('_finetune')}", prefix="encoder"
     )
     config.optimizer = dict(
         name="adamw",
