@@ -8,6 +8,8 @@ Without the token, DeiT is a `vit`. It is timm's network; params at 224 pixels a
   deit_ti16  5,910,800    deit_s16  22,436,432    deit_b16  87,338,192
 """
 
+from functools import partial
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -37,8 +39,6 @@ class DistilledVisionTransformer(nn.Module):
     distillation): the task `distillation` reads them. Without a teacher, as in transfer to other
     classes, the mean of both that the network returns is trained.
 
-    The rate of stochastic depth is the paper's (table 9).
-
     Attributes:
       num_classes: size of the logits.
       dropout: rate after the positions, the attention and both feed-forward layers.
@@ -57,7 +57,7 @@ class DistilledVisionTransformer(nn.Module):
 
     num_classes: int = 1000
     dropout: float = 0.0
-    drop_path: float = 0.1
+    drop_path: float = 0.0
     remat: bool | str = False
     dtype: str = "float32"
     param_dtype: str = "float32"
@@ -115,6 +115,8 @@ class DistilledVisionTransformer(nn.Module):
         return LearnedPositions(name="positions", **types)(x)
 
 
-deit_ti16 = variant(DistilledVisionTransformer, "deit_ti16", **VARIANTS["ti"], patch_size=16)
-deit_s16 = variant(DistilledVisionTransformer, "deit_s16", **VARIANTS["s"], patch_size=16)
-deit_b16 = variant(DistilledVisionTransformer, "deit_b16", **VARIANTS["b"], patch_size=16)
+# The rate of stochastic depth is the paper's (table 9).
+_deit = partial(variant, DistilledVisionTransformer, defaults=dict(drop_path=0.1))
+deit_ti16 = _deit("deit_ti16", **VARIANTS["ti"], patch_size=16)
+deit_s16 = _deit("deit_s16", **VARIANTS["s"], patch_size=16)
+deit_b16 = _deit("deit_b16", **VARIANTS["b"], patch_size=16)
