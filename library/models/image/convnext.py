@@ -10,6 +10,7 @@ Kernels start with a standard deviation of 0.02, biases at zero, the factors of 
 at `layer_scale` (appendix A.1).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -150,32 +151,14 @@ class ConvNeXt(nn.Module):
 convnext = variant(ConvNeXt, "convnext")
 
 
-# Blocks and width of each stage, rate of stochastic depth on ImageNet-1k (section 2.2, table 5).
-convnext_tiny = variant(
-    ConvNeXt,
-    "convnext_tiny",
-    stage_sizes=(3, 3, 9, 3),
-    widths=(96, 192, 384, 768),
-    defaults=dict(drop_path=0.1),
-)
-convnext_small = variant(
-    ConvNeXt,
-    "convnext_small",
-    stage_sizes=(3, 3, 27, 3),
-    widths=(96, 192, 384, 768),
-    defaults=dict(drop_path=0.4),
-)
-convnext_base = variant(
-    ConvNeXt,
-    "convnext_base",
-    stage_sizes=(3, 3, 27, 3),
-    widths=(128, 256, 512, 1024),
-    defaults=dict(drop_path=0.5),
-)
-convnext_large = variant(
-    ConvNeXt,
-    "convnext_large",
-    stage_sizes=(3, 3, 27, 3),
-    widths=(192, 384, 768, 1536),
-    defaults=dict(drop_path=0.5),
-)
+def _size(name: str, stage_sizes: tuple[int, ...], width: int, drop_path: float) -> Callable:
+    widths = tuple(width * 2**stage for stage in range(4))
+    defaults = dict(drop_path=drop_path)
+    return variant(ConvNeXt, name, stage_sizes=stage_sizes, widths=widths, defaults=defaults)
+
+
+# Blocks and first width, rate of stochastic depth on ImageNet-1k (section 2.2, table 5).
+convnext_tiny = _size("convnext_tiny", (3, 3, 9, 3), 96, 0.1)
+convnext_small = _size("convnext_small", (3, 3, 27, 3), 96, 0.4)
+convnext_base = _size("convnext_base", (3, 3, 27, 3), 128, 0.5)
+convnext_large = _size("convnext_large", (3, 3, 27, 3), 192, 0.5)
