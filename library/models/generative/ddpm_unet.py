@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from library.config import ConfigError
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_heads, check_rates, check_sizes
 from library.layers.intermediates import record
 from library.layers.normalization import num_groups
 from library.variants import variant
@@ -145,13 +145,7 @@ class UNet(nn.Module):
             raise ConfigError(
                 f"width={self.width}: half of it are sines of the time; nearest: {nearest}"
             )
-        if self.width % self.num_heads:
-            heads = [n for n in range(1, self.width + 1) if self.width % n == 0]
-            closest = min(heads, key=lambda n: abs(n - self.num_heads))
-            raise ConfigError(
-                f"width={self.width} cannot be divided among num_heads={self.num_heads}; "
-                f"nearest: {closest} heads"
-            )
+        check_heads(width=self.width, num_heads=self.num_heads)
         super().__post_init__()
 
     @nn.compact
