@@ -138,7 +138,7 @@ def _modules_below(package: str) -> list[str]:
     """Lists the modules of a package and of the packages in it, without its own name."""
     (root,) = map(Path, importlib.import_module(package).__path__)
     files = (path.relative_to(root) for path in sorted(root.rglob("*.py")))
-    return [".".join(f.with_suffix("").parts) for f in files if f.name != "__init__.py"]
+    return [".".join(f.with_suffix("").parts) for f in files if not f.name.startswith("_")]
 
 
 def _matching(head: str, paths: Iterable[str]) -> list[str]:

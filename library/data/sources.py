@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from library.config import ConfigError, nearest
-from library.data import builders, fingerprints, folder, splits, synthetic, text_files
+from library.data import builders, features, fingerprints, folder, splits, synthetic, text_files
 from library.data.builders import packed
 from library.data.fingerprints import Fingerprint
 from library.data.preprocessing import CorruptExample
@@ -48,6 +48,7 @@ class Source(NamedTuple):
         it open.
       notes: lines on how it is read, and what of it is not, for whoever opens it.
       fingerprint: what tells whether the split is still the same, see library/data/fingerprints.py.
+      kinds: of its features, by name, see library/data/features.py; what is left out is as usual.
     """
 
     records: Any
@@ -58,6 +59,7 @@ class Source(NamedTuple):
     exif_orientation: bool = False
     notes: tuple[str, ...] = ()
     fingerprint: Callable[[], Fingerprint] | None = None
+    kinds: Mapping[str, str] = features.USUAL
 
     @property
     def examples_per_epoch(self) -> int:
@@ -95,7 +97,8 @@ class TfdsRecords:
 
     Attributes:
       source: TFDS's data source.
-      renamed: the batch's key by feature, where they differ.
+      renamed: the batch's key by feature, where they differ; of what is inside a feature, by
+        "feature/inner".
       remedy: what to do about a record that is damaged.
     """
 
@@ -114,7 +117,7 @@ class TfdsRecords:
             raise CorruptExample(f"the record is damaged ({error}): {self.remedy}") from error
         example = {
             self.renamed.get(key, key): value
-            for key, value in found.items()
+            for key, value in _flat(found).items()
             if key not in _NAMES_OF_EXAMPLES
         }
         if isinstance(example.get("label"), int):
@@ -173,15 +176,16 @@ def open_source(
     builder = _open_builder(name, data_dir, manual_dir, classes, seed)
     sizes = {key: found.num_examples for key, found in builder.info.splits.items()}
     parts = splits.resolve(split, sizes, name)
+    kinds = _kinds(builder, name)
     source = _data_source(builder, name, parts)
     records = TfdsRecords(source, _renamed(builder.info), _remedy(builder, name, data_dir))
-    label_names = _label_names(builder.info)
+    label_names = _label_names(builder)
     _check_first_label(records, label_names, f"{name} {split}")
     describe = functools.partial(_describe_tfds, name, parts, source)
     size = sum(builder.info.splits[part.split].num_bytes for part in parts)
     known = f"{builder.info.full_name} {split}"
     fingerprint = functools.partial(fingerprints.of_records, known, records, size)
-    return Source(records, label_names, describe, fingerprint=fingerprint)
+    return Source(records, label_names, describe, fingerprint=fingerprint, kinds=kinds)
 
 
 def from_arrays(
@@ -189,12 +193,21 @@ def from_arrays(
     *,
     label_names: Sequence[str] | None = None,
     name: str = "arrays",
+    kinds: Mapping[str, str] | None = None,
 ) -> Source:
     """Makes a source of arrays in memory, `{feature: (n, ...)}`.
 
+    Args:
+      arrays: by feature; of examples that differ in shape, arrays of objects.
+      label_names: names of the classes by label.
+      name: for messages.
+      kinds: of the features whose names do not tell.
+
     Raises:
-      ConfigError: no examples, features of different lengths, or labels out of range.
+      ConfigError: no examples, features of different lengths, names that batches need, kinds that
+        there are not, or labels out of range.
     """
+    kinds = features.check(features.of(arrays, kinds or {}), name)
     arrays = {key: np.asarray(values) for key, values in arrays.items()}
     sizes = {key: len(values) for key, values in arrays.items()}
     if len(set(sizes.values())) != 1 or not all(sizes.values()):
@@ -208,7 +221,7 @@ def from_arrays(
     records = ArrayRecords(arrays)
     fingerprint = functools.partial(fingerprints.of_records, name, records)
     describe = functools.partial(_describe_array, name)
-    return Source(records, names, describe, fingerprint=fingerprint)
+    return Source(records, names, describe, fingerprint=fingerprint, kinds=kinds)
 
 
 def info(
@@ -304,6 +317,7 @@ def _open_folder(
         exif_orientation=True,
         notes=listed.notes,
         fingerprint=functools.partial(fingerprints.of_folder, records, listed.class_names),
+        kinds={"image": "image", "label": "label"},
     )
 
 
@@ -316,7 +330,14 @@ def _open_text_files(
     records = text_files.Documents(text_files.take(documents, parts))
     fingerprint = functools.partial(fingerprints.of_documents, records.documents, path)
     notes = text_files.notes(path)
-    return Source(records, None, records.describe, notes=notes, fingerprint=fingerprint)
+    return Source(
+        records,
+        None,
+        records.describe,
+        notes=notes,
+        fingerprint=fingerprint,
+        kinds={"text": "text"},
+    )
 
 
 def _text_path(data_dir: str | None, classes: Sequence[str] | None, seed: int) -> Path:
@@ -340,7 +361,8 @@ def _open_synthetic(name: str, split: str) -> Source:
     label_names = tuple(map(str, range(records.num_classes)))
     describe = functools.partial(_describe_part, name, records.parts)
     fingerprint = functools.partial(fingerprints.of_name, f"{name} {split}", len(records))
-    return Source(records, label_names, describe, fingerprint=fingerprint)
+    kinds = {"image": "image", "label": "label"}
+    return Source(records, label_names, describe, fingerprint=fingerprint, kinds=kinds)
 
 
 def _folder_root(data_dir: str | None) -> Path:
@@ -473,12 +495,9 @@ def _only_progress(progress: bool) -> Iterator[None]:
 
 def _data_source(builder: Any, name: str, parts: Sequence[splits.Part]) -> Any:
     """Opens parts of splits, images left encoded."""
-    features = builder.info.features
-    if not isinstance(features, tfds.features.FeaturesDict):
-        raise ConfigError(f"{name}: its examples are not dictionaries but {features}")
     encoded = {
         key: tfds.decode.SkipDecoding()
-        for key, feature in features.items()
+        for key, feature in builder.info.features.items()
         if isinstance(feature, tfds.features.Image)
     }
     spec = "+".join(f"{split}[{start}:{stop}]" for split, start, stop in parts)
@@ -492,33 +511,109 @@ def _data_source(builder: Any, name: str, parts: Sequence[splits.Part]) -> Any:
         ) from error
 
 
+def _kinds(builder: Any, name: str) -> dict[str, str]:
+    """Returns the kinds of a data set's features by the keys of a batch.
+
+    A builder of this project states in `KINDS` what TFDS's types do not tell.
+    """
+    description = builder.info
+    if not isinstance(description.features, tfds.features.FeaturesDict):
+        raise ConfigError(f"{name}: its examples are not dictionaries but {description.features}")
+    renamed, found = _renamed(description), {}
+    for key, feature in _flat_features(description.features).items():
+        kind = "id" if key in _NAMES_OF_EXAMPLES else _kind(feature)
+        found |= {renamed.get(key, key): kind} if kind else {}
+    names = (renamed.get(key, key) for key in _flat_features(description.features))
+    stated = {**found, **getattr(builder, "KINDS", {})}
+    return features.check(features.of(dict.fromkeys([*names, *stated]), stated), name)
+
+
+def _kind(feature: Any) -> str | None:
+    """Returns the kind of features of a type of TFDS, or None where it does not tell."""
+    for types, kind in _KINDS_OF_TYPES:
+        if isinstance(feature, types):
+            return kind
+    inner = getattr(feature, "feature", None)
+    return "boxes" if isinstance(inner, tfds.features.BBoxFeature) else None
+
+
+# LabeledImage is an Image, too.
+_KINDS_OF_TYPES = (
+    (tfds.features.LabeledImage, "map"),
+    (tfds.features.Image, "image"),
+    (tfds.features.ClassLabel, "label"),
+    (tfds.features.Audio, "audio"),
+    (tfds.features.Text, "text"),
+)
+
+
+def _flat(example: Mapping[str, Any]) -> dict[str, Any]:
+    """Lays out what is inside a feature, such as objects, beside the others: "objects/label"."""
+    flat = {}
+    for key, value in example.items():
+        inner = value.items() if isinstance(value, Mapping) else ()
+        flat |= {f"{key}/{name}": x for name, x in inner} or {key: value}
+    return flat
+
+
+def _flat_features(described: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for key, feature in described.items():
+        inner = getattr(feature, "feature", feature)
+        if isinstance(inner, tfds.features.FeaturesDict):
+            flat |= {f"{key}/{name}": x for name, x in inner.items()}
+        else:
+            flat[key] = feature
+    return flat
+
+
 def _renamed(description: tfds.core.DatasetInfo) -> dict[str, str]:
-    """Says which features of TFDS are a batch's `image` and `label` where named otherwise."""
-    features, renamed = description.features, {}
+    """Says which features of TFDS are a batch's `image` and `label` where named otherwise.
+
+    What TFDS nests under one name, such as the boxes and classes of "objects", is called `boxes`
+    and `boxes_label`.
+    """
+    described, renamed = description.features, {}
     kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
     supervised = dict(zip(kinds, description.supervised_keys or ()))
     for standard, kind in kinds.items():
-        if standard in features:
+        if standard in described:
             continue
-        candidates = [key for key, feature in features.items() if isinstance(feature, kind)]
+        candidates = [key for key, feature in described.items() if isinstance(feature, kind)]
         if supervised.get(standard) in candidates:
             renamed[supervised[standard]] = standard
         elif len(candidates) == 1:
             renamed[candidates[0]] = standard
+    for path, feature in _flat_features(described).items():
+        outer, _, inner = path.partition("/")
+        if inner and isinstance(feature, tfds.features.BBoxFeature):
+            renamed[path] = "boxes"
+        elif inner:
+            renamed[path] = (
+                f"boxes_{inner}" if _holds_boxes(described[outer]) else f"{outer}_{inner}"
+            )
     return renamed
+
+
+def _holds_boxes(feature: Any) -> bool:
+    inner = getattr(feature, "feature", feature)
+    return any(isinstance(each, tfds.features.BBoxFeature) for each in inner.values())
 
 
 def _feature(description: tfds.core.DatasetInfo, key: str) -> Any:
     """Returns the feature that becomes the batch's `key`, or None."""
     original = {new: old for old, new in _renamed(description).items()}
-    return dict(description.features.items()).get(original.get(key, key))
+    return _flat_features(description.features).get(original.get(key, key))
 
 
-def _label_names(description: tfds.core.DatasetInfo) -> tuple[str, ...] | None:
-    feature = _feature(description, "label")
-    if not isinstance(feature, tfds.features.ClassLabel) or not feature.num_classes:
-        return None
-    return tuple(feature.names)
+def _label_names(builder: Any) -> tuple[str, ...] | None:
+    """Returns the names of the classes: of labels, of boxes, or that a builder states of a map."""
+    for key in ("label", "boxes_label"):
+        feature = _feature(builder.info, key)
+        feature = getattr(feature, "feature", feature)
+        if isinstance(feature, tfds.features.ClassLabel) and feature.num_classes:
+            return tuple(feature.names)
+    return tuple(getattr(builder, "LABEL_NAMES", ())) or None
 
 
 def _info(name: str, builder: Any) -> Info:
@@ -527,7 +622,7 @@ def _info(name: str, builder: Any) -> Info:
         name=name,
         path=str(builder.data_dir),
         splits={key: split.num_examples for key, split in builder.info.splits.items()},
-        label_names=_label_names(builder.info),
+        label_names=_label_names(builder),
         image_shape=tuple(shape) if shape and None not in shape else None,
     )
 

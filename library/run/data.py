@@ -7,7 +7,8 @@ from typing import Any
 
 from library import config
 from library.config import ConfigError
-from library.data import fingerprints, pipeline, preprocessing, sources, text
+from library.data import features, fingerprints, pipeline, preprocessing, sources, text
+from library.data.features import Kinds
 from library.run import data_record
 from library.run.data_record import DataRecord
 from library.run.sections import Dataset, Recipe, Split
@@ -15,8 +16,12 @@ from library.run.sections import Dataset, Recipe, Split
 STAGES = ("train", "test")
 
 
-def preprocess(recipe: Recipe) -> dict[str, Callable]:
+def preprocess(recipe: Recipe, kinds: Kinds = features.USUAL) -> dict[str, Callable]:
     """Builds the host preprocessing by stage, "train" and "test".
+
+    Args:
+      recipe: the run's values.
+      kinds: of the features of the source.
 
     Raises:
       ConfigError: other stages, or operations that there are not.
@@ -27,7 +32,7 @@ def preprocess(recipe: Recipe) -> dict[str, Callable]:
         config.check_choice("preprocess stage", key, STAGES)
     if len(stages) < len(STAGES):
         raise ConfigError(f"preprocess by stage needs train and test, got {list(stages)}")
-    return {stage: _chain(specs) for stage, specs in stages.items()}
+    return {stage: _chain(specs, kinds) for stage, specs in stages.items()}
 
 
 def named_splits(recipe: Recipe) -> dict[str, Split]:
@@ -128,10 +133,16 @@ def open_split(
             context=dataset.eval_context or dataset.context,
             windows="disjoint",
         )
-    first = test if split.preprocess is None else _chain(split.preprocess)
+    if split.preprocess is not None:
+        first = _chain(split.preprocess, source.kinds)
+    elif source.kinds == training.source.kinds:
+        first = test
+    else:
+        first = preprocess(recipe, source.kinds)["test"]
+    then = _chain(split.then, features.after(first, source.kinds))
     return pipeline.make_loader(
         source,
-        preprocessing.chain([first, _chain(split.then)]),
+        preprocessing.chain([first, then]),
         seed=recipe.seed,
         on_corrupt=dataset.on_corrupt,
     )
@@ -165,7 +176,10 @@ def _check_classes(trained: Sequence[str] | None, found: Sequence[str] | None, n
         )
 
 
-def _chain(specs: Sequence[Mapping[str, Any]]) -> Callable:
-    return preprocessing.chain(
-        [config.build(spec, "library.data.preprocessing", "preprocessing") for spec in specs]
-    )
+def _chain(specs: Sequence[Mapping[str, Any]], kinds: Kinds = features.USUAL) -> Callable:
+    operations = []
+    for spec in specs:
+        made = config.build(spec, "library.data.preprocessing", "preprocessing", kinds=kinds)
+        operations.append(made)
+        kinds = features.after(made, kinds)
+    return preprocessing.chain(operations)

@@ -104,8 +104,8 @@ def make_plan(
         are not those that are recorded.
     """
     recipe, dataset = read(values)
-    preprocess = data.preprocess(recipe)
     source = data.training_source(dataset, recorded)
+    preprocess = data.preprocess(recipe, source.kinds)
     loader = pipeline.make_loader(
         source, preprocess["train"], seed=recipe.seed, on_corrupt=dataset.on_corrupt
     )
