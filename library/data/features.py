@@ -35,6 +35,8 @@ STRINGS = ("text", "id")
 PLACE = ("index", "row", "mask")
 # A pixel of a map that has no class, such as one from outside of the image.
 UNKNOWN = 255
+# A box that is narrower, as a share of the image, is what rounding has left of one outside of it.
+SLIVER = 1e-5
 # What a feature is where nobody says: one that is named after a kind is of that kind.
 USUAL: Kinds = dict(zip(KINDS, KINDS))
 

@@ -13,7 +13,8 @@ from library import rng
 from library.data import pipeline
 from library.evaluation.context import Context
 from library.run import recipe
-from library.run.recipe import Plan, eval_input, open_split
+from library.run.inputs import eval_input
+from library.run.recipe import Plan, open_split
 from library.run.skipped import Skipped
 
 

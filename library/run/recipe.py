@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from library import config, rng, task
 from library.config import ConfigError, nearest
-from library.data import augmentation, on_device, pipeline, preprocessing, sources
+from library.data import on_device, pipeline, preprocessing, sources
 from library.evaluation.context import Context
 from library.optim import optimizers
 from library.parallel import sharding, strategies
-from library.run import data, data_record, restoring, tracking
+from library.run import data, data_record, inputs, restoring, tracking
 from library.run.data_record import DataRecord
+from library.run.inputs import eval_input, train_input
 from library.run.sections import (
     Checkpointing,
     Dataset,
@@ -29,8 +29,6 @@ from library.run.sections import (
     evaluator,
 )
 
-# The step augments an image for each of them, one after the other.
-MOST_VIEWS = 64
 # A signal is answered after the calls that are under way.
 MOST_STEPS_PER_CALL = 1000
 
@@ -47,6 +45,7 @@ class Plan(NamedTuple):
       loader: how training examples are loaded.
       label_names: names of the classes, or None.
       augment: `(batch, key) -> batch`, on the device, training only.
+      views: of each example, by name, see `inputs.View`.
       normalize: `batch -> batch`, on the device.
       preprocess: host preprocessing by "train" and "test".
       total_steps: updates of the run.
@@ -66,6 +65,7 @@ class Plan(NamedTuple):
     loader: pipeline.Loader
     label_names: tuple[str, ...] | None
     augment: Callable
+    views: Mapping[str, inputs.View]
     normalize: Callable
     preprocess: Mapping[str, Callable]
     total_steps: int
@@ -122,7 +122,7 @@ def make_plan(
         steps=steps,
         batch_size=dataset.batch_size,
     )
-    normalize = on_device.normalizer(recipe.normalize)
+    normalize = on_device.normalizer(recipe.normalize, loader.kinds)
     known = {
         **_known_sizes(recipe, source, loader),
         "axis_name": strategy.axis_name,
@@ -130,6 +130,7 @@ def make_plan(
         "batch_size": dataset.batch_size,
         "total_steps": total_steps,
         "order": dataset.order,
+        "kinds": loader.kinds,
         "teaching": functools.partial(restoring.teacher, make_plan),
         **_of_images(recipe),
     }
@@ -142,12 +143,6 @@ def make_plan(
         **learners,
         **known,
     )
-    augment = augmentation.compose(
-        [
-            config.build(spec, "library.data.augmentation", "augmentation", **known)
-            for spec in recipe.augment
-        ]
-    )
     plan = Plan(
         recipe=recipe,
         dataset=dataset,
@@ -156,7 +151,8 @@ def make_plan(
         learning_rates=learning_rates,
         loader=loader,
         label_names=source.label_names,
-        augment=augment,
+        augment=inputs.composed(recipe.augment, known),
+        views=inputs.built_views(recipe.views, known),
         normalize=normalize,
         preprocess=preprocess,
         total_steps=total_steps,
@@ -170,22 +166,6 @@ def make_plan(
     state, metrics = _shapes(plan)
     plan = plan._replace(state=state, metrics=metrics)
     return plan._replace(measured=_check_what_comes_later(plan))
-
-
-def train_input(plan: Plan, batch: Mapping, constants: Mapping, key: Any) -> dict:
-    """Completes, augments and normalizes a training batch, on the device."""
-    batch = on_device.to_float(on_device.gather(batch, constants["resident"]))
-    key = rng.purpose(key, "augment")
-    if plan.recipe.views == 1:
-        return plan.normalize(plan.augment(batch, key))
-    keys = [rng.at_step(key, view) for view in range(plan.recipe.views)]
-    views = [plan.normalize(plan.augment(batch, key))["image"] for key in keys]
-    return {**batch, "image": jnp.stack(views, axis=1)}
-
-
-def eval_input(plan: Plan, batch: Mapping, constants: Mapping) -> dict:
-    """Completes and normalizes a batch of an evaluation, on the device."""
-    return plan.normalize(on_device.to_float(on_device.gather(batch, constants["resident"])))
 
 
 def initial_state(plan: Plan, batch: Mapping, constants: Mapping) -> task.TrainState:
@@ -204,10 +184,7 @@ def _check_sections(recipe: Recipe) -> None:
     """Reads the sections that are used later, so that a mistake in them shows now."""
     if not 0 <= recipe.seed < 2**32:
         raise ConfigError(f"seed={recipe.seed}: valid are 0 to {2**32 - 1}")
-    if not 1 <= recipe.views <= MOST_VIEWS:
-        raise ConfigError(
-            f"views={recipe.views}: an image is augmented once or more, {MOST_VIEWS} times at most"
-        )
+    inputs.named_views(recipe.views)
     _check_steps_per_call(recipe.steps_per_call, recipe.dataset.get("cache", "none"))
     tokenizer, context = recipe.dataset.get("tokenizer"), recipe.dataset.get("context")
     if (tokenizer is None) != (context is None):

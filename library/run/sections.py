@@ -194,7 +194,9 @@ class Recipe:
       preprocess: host preprocessing, a list of specs, or lists by "train" and "test".
       augment: device augmentation of training batches, a list of specs.
       views: times that each training image is augmented, each time anew; with more than one,
-        `image` is (b, views, h, w, c) in training.
+        `image` is (b, views, h, w, c) in training. Or views by name, each a list of augmentations
+        that come after `augment`, or dict(augment=[...], count=8) of several: "local" makes
+        `local_image`, (b, h, w, c) or (b, count, h, w, c), beside `image`.
       normalize: mean and std by channel, of all batches, after augmentation.
       evaluate: evaluators by name: kind, every, ema, and the kind's own arguments, see
         `evaluator`.
@@ -228,7 +230,7 @@ class Recipe:
     total: Duration
     preprocess: dict | tuple[dict, ...] = ({"name": "decode"},)
     augment: tuple[dict, ...] = ()
-    views: int = 1
+    views: int | dict = 1
     normalize: dict | None = None
     evaluate: dict = dataclasses.field(default_factory=dict)
     splits: dict = dataclasses.field(default_factory=dict)

@@ -279,7 +279,7 @@ def _moved_objects(
         moved = (corners - np.float32(window[:2])) / np.float32(window[2:])
         clipped = np.clip(moved, 0, 1)
         if boxes:
-            inside = np.all(clipped[:, 1] > clipped[:, 0], axis=-1)
+            inside = np.all(clipped[:, 1] - clipped[:, 0] > features.SLIVER, axis=-1)
         else:
             inside = np.all(moved == clipped, axis=(1, 2))
         found |= _left(example, name, clipped.reshape(places.shape), inside)
