@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from library import rng
 from library.config import ConfigError, check_choice, nearest
+from library.forward import applied
 from library.task import (
     Batch,
     Learner,
@@ -109,24 +110,27 @@ def classification(
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
-        logits, moved = model.apply(
-            {"params": params, **variables},
-            batch["image"],
+        logits, variables = applied(
+            model,
+            params,
+            variables,
+            [batch["image"]],
+            key,
+            batch["index"],
             train=not frozen_statistics,
-            rngs={"dropout": rng.for_batch(key, batch["index"], "dropout")},
-            mutable=[*variables, *(["intermediates"] if aux_weight else [])],
+            recorded=["intermediates"] if aux_weight else [],
         )
         labels, mask = _dense_labels(batch["label"], batch["mask"], num_classes), batch["mask"]
         targets = optax.smooth_labels(labels, label_smoothing)
         each, weight = losses(logits, labels, targets)
         if aux_weight:
-            for aux in _auxiliary(moved.pop("intermediates", {})):
+            for aux in _auxiliary(variables.pop("intermediates", {})):
                 each = each + aux_weight * losses(aux, labels, targets)[0]
         metrics = {
             "loss": _summed(each, weight, mask),
             "accuracy": pair(_hit(logits, labels), mask),
         }
-        return metrics, {**variables, **moved}
+        return metrics, variables
 
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
         logits, mask = outputs["logits"](state, batch, key), batch["mask"]

@@ -26,6 +26,7 @@ from library.diffusion.process import (
     noised,
 )
 from library.diffusion.samplers import Table
+from library.forward import streams
 from library.layers.checks import check_rates
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
 
@@ -183,7 +184,7 @@ def diffusion(
             dropped = rng.per_example(rng.purpose(key, "label_dropout"), index)
             dropped = jax.vmap(lambda key: jax.random.bernoulli(key, label_dropout))(dropped)
             label = jnp.where(dropped, num_classes, label)
-        options = dict(train=True, rngs={"dropout": rng.for_batch(key, index, "dropout")})
+        options = dict(train=True, rngs=streams(key, index))
         everything = {"params": params, **variables}
         return losses(everything, batch, keys, label, **options), variables
 

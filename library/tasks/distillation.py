@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from library import rng
 from library.config import ConfigError, check_choice
+from library.forward import applied
 from library.task import Batch, Learner, Metrics, Task, TrainState, pair
 from library.tasks.classification import classification
 
@@ -93,13 +94,8 @@ def distillation(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
         own = {name: tree for name, tree in variables.items() if name != TEACHER}
-        logits, moved = model.apply(
-            {"params": params, **own},
-            batch["image"],
-            train=True,
-            rngs={"dropout": rng.for_batch(key, batch["index"], "dropout")},
-            mutable=[*own, "intermediates"],
-        )
+        inputs, kept = [batch["image"]], ["intermediates"]
+        logits, moved = applied(model, params, own, inputs, key, batch["index"], recorded=kept)
         recorded = moved.pop("intermediates", {})
         labelled, matched = (recorded.get(head, logits) for head in HEADS)
         taught = jax.lax.stop_gradient(teach(variables[TEACHER], unnormalize(batch["image"])))

@@ -30,6 +30,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from library import rng
 from library.config import ConfigError, check_choice
+from library.forward import applied
 from library.task import (
     Batch,
     Learner,
@@ -108,14 +109,9 @@ def regression(
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
-        z, moved = model.apply(
-            {"params": params, **variables},
-            batch["image"],
-            train=True,
-            rngs={"dropout": rng.for_batch(key, batch["index"], "dropout")},
-            mutable=list(variables),
-        )
-        return metrics(predicted(z), batch), {**variables, **moved}
+        inputs = [batch["image"]]
+        z, moved = applied(model, params, variables, inputs, key, batch["index"])
+        return metrics(predicted(z), batch), moved
 
     def prediction(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b d"]:
         variables = {"params": state.params, **state.variables}

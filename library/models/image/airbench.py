@@ -22,6 +22,7 @@ from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import NORMS, norm
 from library.layers.whitening import WhiteningConv
+from library.variants import variant
 
 # PyTorch's default for convolutions and dense layers: uniform within 1 / sqrt(fan-in).
 _torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
@@ -103,14 +104,17 @@ class Airbench(nn.Module):
         )
 
 
-def airbench94(
+def _airbench(
     num_classes: int = 10,
     widths: tuple[int, ...] = (64, 256, 256),
     norm: str = "batch",
     dtype: str = "float32",
     param_dtype: str = "float32",
+    *,
+    residual: bool,
+    momentum: float,
 ) -> Airbench:
-    """Builds the airbench94 network; the original computes in float16.
+    """Builds an airbench network; the original computes in float16.
 
     Args:
       num_classes: size of the logits.
@@ -118,25 +122,12 @@ def airbench94(
       norm: "batch" or "group".
       dtype: of the computation.
       param_dtype: of the params.
+      residual: whether groups have a third convolution, and a shortcut.
+      momentum: of the batch statistics.
 
     Raises:
       ConfigError: an unknown norm or dtype, a size below 1.
     """
-    return _build(False, num_classes, widths, norm, dtype, param_dtype)
-
-
-def airbench96(
-    num_classes: int = 10,
-    widths: tuple[int, ...] = (128, 384, 512),
-    norm: str = "batch",
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> Airbench:
-    """Builds the airbench96 network; see `airbench94` for arguments and errors."""
-    return _build(True, num_classes, widths, norm, dtype, param_dtype)
-
-
-def _build(residual, num_classes, widths, norm, dtype, param_dtype):
     check_sizes(num_classes=num_classes, widths=widths)
     check_choice("norm", norm, NORMS)
     check_dtypes(dtype, param_dtype)
@@ -145,10 +136,20 @@ def _build(residual, num_classes, widths, norm, dtype, param_dtype):
         widths,
         norm,
         residual=residual,
-        momentum=0.9 if residual else 0.6,
+        momentum=momentum,
         dtype=dtype,
         param_dtype=param_dtype,
     )
+
+
+airbench94 = variant(_airbench, "airbench94", residual=False, momentum=0.6)
+airbench96 = variant(
+    _airbench,
+    "airbench96",
+    residual=True,
+    momentum=0.9,
+    defaults=dict(widths=(128, 384, 512)),
+)
 
 
 def _partial_identity(

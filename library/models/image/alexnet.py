@@ -38,6 +38,7 @@ from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.pooling import adaptive_average_pool
 from library.layers.response_normalization import local_response_norm
+from library.variants import variant
 
 
 class Layer(NamedTuple):
@@ -174,7 +175,7 @@ class AlexNet(nn.Module):
         return nn.initializers.constant(value) if self.towers == 2 else _uniform(fan_in)
 
 
-def alexnet(
+def _alexnet(
     num_classes: int = 1000,
     hidden_size: int = 4096,
     dropout: float = 0.5,
@@ -182,17 +183,23 @@ def alexnet(
     width_multiplier: float = 1.0,
     dtype: str = "float32",
     param_dtype: str = "float32",
+    *,
+    towers: int,
 ) -> AlexNet:
-    """Builds AlexNet of one tower, as torchvision has it.
+    """Builds AlexNet, of one tower, as torchvision has it, or of two, as its paper has it.
+
+    Two towers have response normalization. Their images of 224x224 are padded to 227x227, which
+    strides of 4 cover exactly; those of 227x227 are not padded.
 
     Args:
       num_classes: size of the logits.
-      hidden_size: units of fc6 and fc7.
-      dropout: rate before fc6 and before fc7.
+      hidden_size: units of fc6 and fc7, of both towers together.
+      dropout: rate before fc6 and before fc7, of two towers after them.
       stem: "imagenet" (11x11 of stride 4), or "cifar" (5x5 of stride 2) for images of 32x32.
       width_multiplier: factor of the channels of all convolutions, rounded.
       dtype: of the computation.
       param_dtype: of the params.
+      towers: 1 or 2.
 
     Raises:
       ConfigError: an unknown stem or dtype, a rate outside [0, 1), a size below 1, a multiplier
@@ -201,40 +208,16 @@ def alexnet(
     check_choice("stem", stem, STEMS)
     if width_multiplier <= 0:
         raise ConfigError(f"width_multiplier={width_multiplier}: a factor is more than 0")
-    network = _build(1, num_classes, hidden_size, dropout, dtype, param_dtype)
-    return network.clone(stem=stem, width_multiplier=width_multiplier)
-
-
-def alexnet_2012(
-    num_classes: int = 1000,
-    hidden_size: int = 4096,
-    dropout: float = 0.5,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> AlexNet:
-    """Builds AlexNet of two towers, with response normalization, as its paper has it.
-
-    Images of 224x224 are padded to 227x227, which strides of 4 cover exactly; those of 227x227
-    are not padded.
-
-    Args:
-      num_classes: size of the logits.
-      hidden_size: units of fc6 and fc7, of both towers together.
-      dropout: rate after fc6 and after fc7.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
-    """
-    return _build(2, num_classes, hidden_size, dropout, dtype, param_dtype)
-
-
-def _build(towers, num_classes, hidden_size, dropout, dtype, param_dtype):
     check_sizes(num_classes=num_classes, hidden_size=hidden_size)
     check_rates(dropout=dropout)
     check_dtypes(dtype, param_dtype)
-    return AlexNet(num_classes, towers, hidden_size, dropout, dtype=dtype, param_dtype=param_dtype)
+    return AlexNet(
+        num_classes, towers, hidden_size, dropout, stem, width_multiplier, dtype, param_dtype
+    )
+
+
+alexnet = variant(_alexnet, "alexnet", towers=1)
+alexnet_2012 = variant(_alexnet, "alexnet_2012", towers=2, stem="imagenet", width_multiplier=1.0)
 
 
 def _margins(side: int, towers: int) -> tuple[int, int]:

@@ -10,7 +10,6 @@ Kernels start with a standard deviation of 0.02, biases at zero, the factors of 
 at `layer_scale` (appendix A.1).
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -24,14 +23,8 @@ from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.remat import rematted
 from library.layers.stochastic_depth import StochasticDepth, rates
+from library.variants import variant
 
-# Blocks and width of each stage, rate of stochastic depth on ImageNet-1k (section 2.2, table 5).
-VARIANTS = {
-    "tiny": ((3, 3, 9, 3), (96, 192, 384, 768), 0.1),
-    "small": ((3, 3, 27, 3), (96, 192, 384, 768), 0.4),
-    "base": ((3, 3, 27, 3), (128, 256, 512, 1024), 0.5),
-    "large": ((3, 3, 27, 3), (192, 384, 768, 1536), 0.5),
-}
 EPSILON = 1e-6
 # Of the stem and the three steps between stages together.
 STRIDE = 32
@@ -183,35 +176,32 @@ def convnext(
     )
 
 
-def _variant(name: str) -> Callable:
-    """Returns the factory of one of the variants."""
-    stage_sizes, widths, rate = VARIANTS[name]
-
-    def factory(
-        num_classes: int = 1000,
-        drop_path: float = rate,
-        layer_scale: float = 1e-6,
-        remat: bool | str = False,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> ConvNeXt:
-        """Builds a ConvNeXt of a published size; see `convnext` for arguments and errors."""
-        return convnext(
-            num_classes=num_classes,
-            stage_sizes=stage_sizes,
-            widths=widths,
-            layer_scale=layer_scale,
-            drop_path=drop_path,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = f"convnext_{name}"
-    return factory
-
-
-convnext_tiny = _variant("tiny")
-convnext_small = _variant("small")
-convnext_base = _variant("base")
-convnext_large = _variant("large")
+# Blocks and width of each stage, rate of stochastic depth on ImageNet-1k (section 2.2, table 5).
+convnext_tiny = variant(
+    convnext,
+    "convnext_tiny",
+    stage_sizes=(3, 3, 9, 3),
+    widths=(96, 192, 384, 768),
+    defaults=dict(drop_path=0.1),
+)
+convnext_small = variant(
+    convnext,
+    "convnext_small",
+    stage_sizes=(3, 3, 27, 3),
+    widths=(96, 192, 384, 768),
+    defaults=dict(drop_path=0.4),
+)
+convnext_base = variant(
+    convnext,
+    "convnext_base",
+    stage_sizes=(3, 3, 27, 3),
+    widths=(128, 256, 512, 1024),
+    defaults=dict(drop_path=0.5),
+)
+convnext_large = variant(
+    convnext,
+    "convnext_large",
+    stage_sizes=(3, 3, 27, 3),
+    widths=(192, 384, 768, 1536),
+    defaults=dict(drop_path=0.5),
+)

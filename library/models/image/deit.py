@@ -8,7 +8,6 @@ Without the token, DeiT is a `vit`. It is timm's network; params at 224 pixels a
   deit_ti16  5,910,800    deit_s16  22,436,432    deit_b16  87,338,192
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -23,6 +22,7 @@ from library.layers.positions import LearnedPositions
 from library.layers.remat import rematted
 from library.layers.stochastic_depth import rates
 from library.models.image.vit import VARIANTS, Block
+from library.variants import variant
 
 _init = nn.initializers.normal(stddev=0.02)
 
@@ -106,45 +106,43 @@ class DistilledVisionTransformer(nn.Module):
         return LearnedPositions(name="positions", **types)(x)
 
 
-def _variant(name: str, size: str, patch_size: int) -> Callable:
-    """Returns the factory of one of the sizes in the VARIANTS of `vit`."""
+def _deit(
+    num_classes: int = 1000,
+    dropout: float = 0.0,
+    drop_path: float = 0.1,
+    remat: bool | str = False,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+    *,
+    width: int,
+    depth: int,
+    num_heads: int,
+    patch_size: int,
+) -> DistilledVisionTransformer:
+    """Builds a distilled Vision Transformer; see the class for arguments.
 
-    def factory(
-        num_classes: int = 1000,
-        dropout: float = 0.0,
-        drop_path: float = 0.1,
-        remat: bool | str = False,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> DistilledVisionTransformer:
-        """Builds a distilled Vision Transformer; see the class for arguments.
+    The rate of stochastic depth is the paper's (table 9).
 
-        The rate of stochastic depth is the paper's (table 9).
-
-        Raises:
-          ConfigError: an unknown dtype, a rate outside [0, 1), less than one class.
-        """
-        check_sizes(num_classes=num_classes)
-        check_rates(dropout=dropout, drop_path=drop_path)
-        check_dtypes(dtype, param_dtype)
-        width, depth, num_heads = VARIANTS[size]
-        return DistilledVisionTransformer(
-            num_classes=num_classes,
-            width=width,
-            depth=depth,
-            num_heads=num_heads,
-            patch_size=patch_size,
-            dropout=dropout,
-            drop_path=drop_path,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), less than one class.
+    """
+    check_sizes(num_classes=num_classes)
+    check_rates(dropout=dropout, drop_path=drop_path)
+    check_dtypes(dtype, param_dtype)
+    return DistilledVisionTransformer(
+        num_classes=num_classes,
+        width=width,
+        depth=depth,
+        num_heads=num_heads,
+        patch_size=patch_size,
+        dropout=dropout,
+        drop_path=drop_path,
+        remat=remat,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
 
 
-deit_ti16 = _variant("deit_ti16", "ti", 16)
-deit_s16 = _variant("deit_s16", "s", 16)
-deit_b16 = _variant("deit_b16", "b", 16)
+deit_ti16 = variant(_deit, "deit_ti16", **VARIANTS["ti"], patch_size=16)
+deit_s16 = variant(_deit, "deit_s16", **VARIANTS["s"], patch_size=16)
+deit_b16 = variant(_deit, "deit_b16", **VARIANTS["b"], patch_size=16)

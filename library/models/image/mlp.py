@@ -15,6 +15,7 @@ from library.config import check_choice
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
+from library.variants import variant
 
 # The gain: the variance of a weight, times its fan-in, that keeps activations of one size.
 _ACTIVATIONS = {
@@ -63,11 +64,6 @@ class MLP(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 
-def perceptron(num_classes: int = 10, dtype: str = "float32", param_dtype: str = "float32") -> MLP:
-    """Builds a linear classifier: no hidden layer (7,850 params on 28x28 images, 10 classes)."""
-    return mlp(num_classes, hidden=(), dtype=dtype, param_dtype=param_dtype)
-
-
 def mlp(
     num_classes: int = 10,
     hidden: tuple[int, ...] = (800, 800),
@@ -96,3 +92,9 @@ def mlp(
     check_choice("activation", activation, _ACTIVATIONS)
     check_dtypes(dtype, param_dtype)
     return MLP(num_classes, hidden, dropout, input_dropout, activation, dtype, param_dtype)
+
+
+# A linear classifier: no hidden layer (7,850 params on 28x28 images, 10 classes).
+perceptron = variant(
+    mlp, "perceptron", hidden=(), dropout=0.0, input_dropout=0.0, activation="relu"
+)

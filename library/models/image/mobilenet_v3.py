@@ -8,7 +8,6 @@ torchvision's, params and millions of multiply-adds at 224x224:
 """
 
 import functools
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from library.layers.intermediates import record
 from library.layers.normalization import norm
 from library.layers.squeeze_excite import SqueezeExcite
 from library.models.image.mobilenet_v2 import rounded
+from library.variants import variant
 
 
 class Row(NamedTuple):
@@ -71,8 +71,6 @@ SMALL = (
     Row(5, 576, 96, True, "HS", 1),
     Row(5, 576, 96, True, "HS", 1),
 )
-# Blocks, and the width of the layer before the head.
-VARIANTS = {"mobilenet_v3_large": (LARGE, 1280), "mobilenet_v3_small": (SMALL, 1024)}
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 _conv = functools.partial(convolution, kernel_init=_he_normal)
@@ -159,48 +157,45 @@ class MobileNetV3(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 
-def _variant(name: str) -> Callable:
-    """Returns the factory of one of VARIANTS."""
+def _mobilenet_v3(
+    num_classes: int = 1000,
+    width_multiplier: float = 1.0,
+    dropout: float = 0.2,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+    *,
+    rows: tuple[Row, ...],
+    hidden: int,
+) -> MobileNetV3:
+    """Builds MobileNetV3, large or small.
 
-    def factory(
-        num_classes: int = 1000,
-        width_multiplier: float = 1.0,
-        dropout: float = 0.2,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> MobileNetV3:
-        """Builds MobileNetV3, large or small.
+    Args:
+      num_classes: size of the logits.
+      width_multiplier: factor of all widths; a width times it is rounded to a multiple of 8.
+      dropout: rate before the head.
+      dtype: of the computation.
+      param_dtype: of the params.
 
-        Args:
-          num_classes: size of the logits.
-          width_multiplier: factor of all widths; a width times it is rounded to a multiple of 8.
-          dropout: rate before the head.
-          dtype: of the computation.
-          param_dtype: of the params.
-
-        Raises:
-          ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that
-            is not positive.
-        """
-        check_sizes(num_classes=num_classes)
-        if width_multiplier <= 0:
-            raise ConfigError(f"width_multiplier={width_multiplier}: a factor is more than 0")
-        check_rates(dropout=dropout)
-        check_dtypes(dtype, param_dtype)
-        rows, hidden = VARIANTS[name]
-        return MobileNetV3(
-            num_classes=num_classes,
-            rows=rows,
-            hidden=hidden,
-            width_multiplier=width_multiplier,
-            dropout=dropout,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that
+        is not positive.
+    """
+    check_sizes(num_classes=num_classes)
+    if width_multiplier <= 0:
+        raise ConfigError(f"width_multiplier={width_multiplier}: a factor is more than 0")
+    check_rates(dropout=dropout)
+    check_dtypes(dtype, param_dtype)
+    return MobileNetV3(
+        num_classes=num_classes,
+        rows=rows,
+        hidden=hidden,
+        width_multiplier=width_multiplier,
+        dropout=dropout,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
 
 
-mobilenet_v3_large = _variant("mobilenet_v3_large")
-mobilenet_v3_small = _variant("mobilenet_v3_small")
+# Blocks, and the width of the layer before the head.
+mobilenet_v3_large = variant(_mobilenet_v3, "mobilenet_v3_large", rows=LARGE, hidden=1280)
+mobilenet_v3_small = variant(_mobilenet_v3, "mobilenet_v3_small", rows=SMALL, hidden=1024)

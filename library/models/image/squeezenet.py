@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.intermediates import record
 from library.layers.pooling import max_pool_to_the_edge
+from library.variants import variant
 
 
 class Version(NamedTuple):
@@ -127,38 +128,31 @@ class SqueezeNet(nn.Module):
         return nn.relu(x).astype(jnp.float32).mean(axis=(1, 2))
 
 
-def squeezenet1_0(
+def _squeezenet(
     num_classes: int = 1000,
     dropout: float = 0.5,
     dtype: str = "float32",
     param_dtype: str = "float32",
+    *,
+    version: str,
 ) -> SqueezeNet:
-    """Builds version 1.0, the paper's; see `squeezenet1_1` for the arguments."""
-    return _build("1.0", num_classes, dropout, dtype, param_dtype)
-
-
-def squeezenet1_1(
-    num_classes: int = 1000,
-    dropout: float = 0.5,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> SqueezeNet:
-    """Builds version 1.1, which pools earlier.
+    """Builds SqueezeNet: version 1.0, the paper's, or 1.1, which pools earlier.
 
     Args:
       num_classes: size of the logits.
       dropout: rate before the head.
       dtype: of the computation.
       param_dtype: of the params.
+      version: a key of VERSIONS.
 
     Raises:
       ConfigError: an unknown dtype, a rate outside [0, 1), no classes.
     """
-    return _build("1.1", num_classes, dropout, dtype, param_dtype)
-
-
-def _build(version, num_classes, dropout, dtype, param_dtype):
     check_sizes(num_classes=num_classes)
     check_rates(dropout=dropout)
     check_dtypes(dtype, param_dtype)
     return SqueezeNet(num_classes, version, dropout, dtype, param_dtype)
+
+
+squeezenet1_0 = variant(_squeezenet, "squeezenet1_0", version="1.0")
+squeezenet1_1 = variant(_squeezenet, "squeezenet1_1", version="1.1")

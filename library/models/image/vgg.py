@@ -14,7 +14,6 @@ On 32x32 images, of which a single pixel is left, `pool_size=1` leaves out the a
 the VGG-16 that is usual on CIFAR.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -26,6 +25,7 @@ from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
 from library.layers.pooling import adaptive_average_pool
+from library.variants import variant
 
 # Convolutions of each stage.
 STAGES = {
@@ -107,59 +107,56 @@ class VGG(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 
-def _factory(name: str, stage_sizes: tuple[int, ...], batch_norm: bool) -> Callable:
-    """Returns the factory of one of the networks (Simonyan & Zisserman 2014, table 1)."""
+def _vgg(
+    num_classes: int = 1000,
+    width: int = 64,
+    pool_size: int = 7,
+    hidden_sizes: tuple[int, ...] = (4096, 4096),
+    dropout: float = 0.5,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+    *,
+    stage_sizes: tuple[int, ...],
+    batch_norm: bool,
+) -> VGG:
+    """Builds a VGG network (Simonyan & Zisserman 2014, table 1).
 
-    def factory(
-        num_classes: int = 1000,
-        width: int = 64,
-        pool_size: int = 7,
-        hidden_sizes: tuple[int, ...] = (4096, 4096),
-        dropout: float = 0.5,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> VGG:
-        """Builds a VGG network.
+    Args:
+      num_classes: size of the logits.
+      width: channels of the first stage; the others have 2, 4, 8 and 8 times as many.
+      pool_size: rows and columns that the last features are averaged to: 7, of 224x224
+        images without effect; 1 for 32x32 images.
+      hidden_sizes: units of the hidden layers; none of them for 32x32 images.
+      dropout: rate after each hidden layer.
+      dtype: of the computation.
+      param_dtype: of the params.
 
-        Args:
-          num_classes: size of the logits.
-          width: channels of the first stage; the others have 2, 4, 8 and 8 times as many.
-          pool_size: rows and columns that the last features are averaged to: 7, of 224x224
-            images without effect; 1 for 32x32 images.
-          hidden_sizes: units of the hidden layers; none of them for 32x32 images.
-          dropout: rate after each hidden layer.
-          dtype: of the computation.
-          param_dtype: of the params.
-
-        Raises:
-          ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
-        """
-        check_sizes(
-            num_classes=num_classes, width=width, pool_size=pool_size, hidden_sizes=hidden_sizes
-        )
-        check_rates(dropout=dropout)
-        check_dtypes(dtype, param_dtype)
-        return VGG(
-            num_classes=num_classes,
-            stage_sizes=stage_sizes,
-            widths=tuple(width * factor for factor in WIDTHS),
-            batch_norm=batch_norm,
-            pool_size=pool_size,
-            hidden_sizes=hidden_sizes,
-            dropout=dropout,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
+    """
+    check_sizes(
+        num_classes=num_classes, width=width, pool_size=pool_size, hidden_sizes=hidden_sizes
+    )
+    check_rates(dropout=dropout)
+    check_dtypes(dtype, param_dtype)
+    return VGG(
+        num_classes=num_classes,
+        stage_sizes=stage_sizes,
+        widths=tuple(width * factor for factor in WIDTHS),
+        batch_norm=batch_norm,
+        pool_size=pool_size,
+        hidden_sizes=hidden_sizes,
+        dropout=dropout,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
 
 
-vgg11 = _factory("vgg11", STAGES["vgg11"], False)
-vgg13 = _factory("vgg13", STAGES["vgg13"], False)
-vgg16 = _factory("vgg16", STAGES["vgg16"], False)
-vgg19 = _factory("vgg19", STAGES["vgg19"], False)
-vgg11_bn = _factory("vgg11_bn", STAGES["vgg11"], True)
-vgg13_bn = _factory("vgg13_bn", STAGES["vgg13"], True)
-vgg16_bn = _factory("vgg16_bn", STAGES["vgg16"], True)
-vgg19_bn = _factory("vgg19_bn", STAGES["vgg19"], True)
+vgg11 = variant(_vgg, "vgg11", stage_sizes=STAGES["vgg11"], batch_norm=False)
+vgg13 = variant(_vgg, "vgg13", stage_sizes=STAGES["vgg13"], batch_norm=False)
+vgg16 = variant(_vgg, "vgg16", stage_sizes=STAGES["vgg16"], batch_norm=False)
+vgg19 = variant(_vgg, "vgg19", stage_sizes=STAGES["vgg19"], batch_norm=False)
+vgg11_bn = variant(_vgg, "vgg11_bn", stage_sizes=STAGES["vgg11"], batch_norm=True)
+vgg13_bn = variant(_vgg, "vgg13_bn", stage_sizes=STAGES["vgg13"], batch_norm=True)
+vgg16_bn = variant(_vgg, "vgg16_bn", stage_sizes=STAGES["vgg16"], batch_norm=True)
+vgg19_bn = variant(_vgg, "vgg19_bn", stage_sizes=STAGES["vgg19"], batch_norm=True)

@@ -11,7 +11,6 @@ ViT baselines for ImageNet-1k" (arXiv 2205.01580).
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -28,13 +27,14 @@ from library.layers.placement import constrain
 from library.layers.positions import POSITIONS, LearnedPositions, sincos2d
 from library.layers.remat import rematted
 from library.layers.stochastic_depth import StochasticDepth, rates
+from library.variants import variant
 
 # Width, depth, heads; the feed-forward layer is four times as wide (table 1; Ti and S of DeiT).
 VARIANTS = {
-    "ti": (192, 12, 3),
-    "s": (384, 12, 6),
-    "b": (768, 12, 12),
-    "l": (1024, 24, 16),
+    "ti": dict(width=192, depth=12, num_heads=3),
+    "s": dict(width=384, depth=12, num_heads=6),
+    "b": dict(width=768, depth=12, num_heads=12),
+    "l": dict(width=1024, depth=24, num_heads=16),
 }
 # Of the tokens between the halves of a block.
 PLACES = ("batch", "sequence", "width")
@@ -267,50 +267,16 @@ def vit(
     )
 
 
-def _variant(name: str, size: str, patch_size: int) -> Callable:
-    """Returns the factory of one of the sizes in VARIANTS."""
-
-    def factory(
-        num_classes: int = 1000,
-        pool: str = "cls",
-        positions: str = "learned",
-        dropout: float = 0.0,
-        drop_path: float = 0.0,
-        remat: bool | str = False,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> VisionTransformer:
-        """Builds a Vision Transformer of a published size; see `vit` for arguments and errors."""
-        width, depth, num_heads = VARIANTS[size]
-        return vit(
-            num_classes=num_classes,
-            width=width,
-            depth=depth,
-            num_heads=num_heads,
-            patch_size=patch_size,
-            pool=pool,
-            positions=positions,
-            dropout=dropout,
-            drop_path=drop_path,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
-
-
-vit_ti16 = _variant("vit_ti16", "ti", 16)
-vit_s16 = _variant("vit_s16", "s", 16)
-vit_b16 = _variant("vit_b16", "b", 16)
-vit_l16 = _variant("vit_l16", "l", 16)
-vit_ti32 = _variant("vit_ti32", "ti", 32)
-vit_s32 = _variant("vit_s32", "s", 32)
-vit_b32 = _variant("vit_b32", "b", 32)
-vit_l32 = _variant("vit_l32", "l", 32)
+vit_ti16 = variant(vit, "vit_ti16", **VARIANTS["ti"], hidden=None, patch_size=16)
+vit_s16 = variant(vit, "vit_s16", **VARIANTS["s"], hidden=None, patch_size=16)
+vit_b16 = variant(vit, "vit_b16", **VARIANTS["b"], hidden=None, patch_size=16)
+vit_l16 = variant(vit, "vit_l16", **VARIANTS["l"], hidden=None, patch_size=16)
+vit_ti32 = variant(vit, "vit_ti32", **VARIANTS["ti"], hidden=None, patch_size=32)
+vit_s32 = variant(vit, "vit_s32", **VARIANTS["s"], hidden=None, patch_size=32)
+vit_b32 = variant(vit, "vit_b32", **VARIANTS["b"], hidden=None, patch_size=32)
+vit_l32 = variant(vit, "vit_l32", **VARIANTS["l"], hidden=None, patch_size=32)
 # For images of 32 to 64 pixels.
-vit_ti4 = _variant("vit_ti4", "ti", 4)
-vit_s4 = _variant("vit_s4", "s", 4)
-vit_ti8 = _variant("vit_ti8", "ti", 8)
-vit_s8 = _variant("vit_s8", "s", 8)
+vit_ti4 = variant(vit, "vit_ti4", **VARIANTS["ti"], hidden=None, patch_size=4)
+vit_s4 = variant(vit, "vit_s4", **VARIANTS["s"], hidden=None, patch_size=4)
+vit_ti8 = variant(vit, "vit_ti8", **VARIANTS["ti"], hidden=None, patch_size=8)
+vit_s8 = variant(vit, "vit_s8", **VARIANTS["s"], hidden=None, patch_size=8)

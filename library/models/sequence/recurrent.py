@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 from library.layers import vocabulary_loss
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.intermediates import record
+from library.variants import variant
 
 State = dict[str, Float[Array, "b w"]]
 
@@ -245,7 +246,7 @@ class RecurrentLM(nn.Module):
         return jax.nn.one_hot(tokens, self.vocab_size, dtype=self.dtype)
 
 
-def lstm(
+def _recurrent(
     vocab_size: int,
     width: int = 128,
     depth: int = 2,
@@ -253,8 +254,12 @@ def lstm(
     dropout: float = 0.0,
     dtype: str = "float32",
     param_dtype: str = "float32",
+    *,
+    cell: str,
 ) -> RecurrentLM:
-    """Builds an LSTM language model (239,297 params on the 65 characters of Tiny Shakespeare).
+    """Builds a recurrent language model.
+
+    An LSTM has 239,297 params on the 65 characters of Tiny Shakespeare.
 
     Args:
       vocab_size: tokens of the data.
@@ -264,32 +269,20 @@ def lstm(
       dropout: rate on what goes from layer to layer and to the head.
       dtype: of the products.
       param_dtype: of the params.
+      cell: "lstm" or "gru".
 
     Raises:
       ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
     """
-    return _model("lstm", vocab_size, width, depth, embedding, dropout, dtype, param_dtype)
-
-
-def gru(
-    vocab_size: int,
-    width: int = 128,
-    depth: int = 2,
-    embedding: int | None = None,
-    dropout: float = 0.0,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> RecurrentLM:
-    """Builds a GRU language model; arguments and errors are those of `lstm`."""
-    return _model("gru", vocab_size, width, depth, embedding, dropout, dtype, param_dtype)
-
-
-def _model(cell, vocab_size, width, depth, embedding, dropout, dtype, param_dtype):
     check_sizes(vocab_size=vocab_size, width=width, depth=depth)
     check_sizes(**({} if embedding is None else {"embedding": embedding}))
     check_rates(dropout=dropout)
     check_dtypes(dtype, param_dtype)
     return RecurrentLM(vocab_size, width, depth, cell, embedding, dropout, dtype, param_dtype)
+
+
+lstm = variant(_recurrent, "lstm", cell="lstm")
+gru = variant(_recurrent, "gru", cell="gru")
 
 
 def _run(step, state, gates, keep):

@@ -18,7 +18,7 @@ PARAMETERS = {
 }
 
 
-@pytest.mark.parametrize("name", big_transfer.VARIANTS)
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_params(name):
     assert sizes.parameters(getattr(big_transfer, name)()) == PARAMETERS[name]
     if name in PUBLISHED:

@@ -19,8 +19,9 @@ def test_params_and_multiply_adds(name):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_layers_of_table_5(name):
-    *widths, last = shufflenet_v2.VARIANTS[name]
-    assert sizes.shapes(getattr(shufflenet_v2, name)()) == {
+    model = getattr(shufflenet_v2, name)()
+    widths, last = model.widths, model.last
+    assert sizes.shapes(model) == {
         "stage1": (56, 56, 24),
         "stage2": (28, 28, widths[0]),
         "stage3": (14, 14, widths[1]),
