@@ -16,7 +16,7 @@ from library.data import on_device, pipeline, preprocessing, sources
 from library.evaluation.context import Context
 from library.optim import optimizers
 from library.parallel import sharding, strategies
-from library.run import data, data_record, inputs, restoring, tracking
+from library.run import data, data_record, inputs, learning, restoring, tracking
 from library.run.data_record import DataRecord
 from library.run.inputs import eval_input, train_input
 from library.run.sections import (
@@ -28,6 +28,7 @@ from library.run.sections import (
     Reported,
     evaluator,
 )
+from library.summaries import summarize
 
 # A signal is answered after the calls that are under way.
 MOST_STEPS_PER_CALL = 1000
@@ -113,9 +114,9 @@ def make_plan(
     num_examples = source.examples_per_epoch
     if recorded is not None and recorded.num_examples is not None:
         num_examples = recorded.num_examples
-    total_steps, steps = _durations(recipe, dataset, num_examples)
+    total_steps, steps = learning.durations(recipe, dataset, num_examples)
     strategy = _strategy(recipe, dataset, devices)
-    learners, learning_rates = _learners(
+    learners, learning_rates = learning.learners(
         recipe,
         axis_name=strategy.axis_name,
         total_steps=total_steps,
@@ -134,6 +135,8 @@ def make_plan(
         "teaching": functools.partial(restoring.teacher, make_plan),
         **_of_images(recipe),
     }
+    for name in recipe.task.get("inputs", ()):
+        config.check_choice("feature in task.inputs", name, loader.blank)
     model = _model(recipe.model, known)
     system = config.build(
         recipe.task,
@@ -226,7 +229,12 @@ def _check_what_comes_later(plan: Plan) -> frozenset[str]:
     checkpointing = config.read(Checkpointing, recipe.checkpoint, "checkpoint")
     rules = config.read(Parallel, recipe.parallel, "parallel").rules
     sharding.shardings(plan.state, plan.strategy.mesh, rules)
-    measured = {f"train/{name}" for name in plan.metrics if name != "nonfinite"}
+    zeros = {k: [np.zeros(x.shape) for x in v] for k, v in plan.metrics.items() if k != "nonfinite"}
+    measured = {
+        f"train/{name}"
+        for name, value in summarize(zeros, plan.task.summaries).items()
+        if not np.ndim(value)
+    }
     for name, section in recipe.evaluate.items():
         found, only = _rehearse(plan, name, section), evaluator(name, section).ema == "only"
         if only and plan.state.ema is None:
@@ -332,20 +340,6 @@ def _of_images(recipe: Recipe) -> dict[str, Callable]:
     }
 
 
-def _durations(recipe: Recipe, dataset: Dataset, num_examples: int) -> tuple[int, Callable]:
-    sizes = {"batch_size": dataset.batch_size, "num_examples": num_examples}
-    total = config.duration(recipe.total, **sizes)
-    if total < 1:
-        raise ConfigError(f"total={recipe.total!r} is less than one step")
-    if total * dataset.batch_size >= 2**32:
-        # An example's `index`, from which its keys derive, is a uint32.
-        raise ConfigError(
-            f"total={recipe.total!r} is {total * dataset.batch_size:,} examples: at most "
-            f"{2**32 - 1:,} can be told apart"
-        )
-    return total, functools.partial(config.duration, **sizes, total=total)
-
-
 def _strategy(recipe: Recipe, dataset: Dataset, devices: Any) -> strategies.Strategy:
     parallel = config.read(Parallel, recipe.parallel, "parallel")
     made = strategies.make_strategy(
@@ -370,34 +364,6 @@ def _check_batch_size(where: str, size: int | None, shards: int, accumulate: int
     )
 
 
-def _learners(
-    recipe: Recipe, *, axis_name: str | None, **sizes: Any
-) -> tuple[dict[str, Callable], dict[str, optax.Schedule]]:
-    """Returns what writes a task's update, `minimize` or `alternate`, and the learning rates."""
-    shared = dict(
-        average=config.read(task.Average, recipe.ema, "ema") if recipe.ema else None,
-        accumulate=recipe.accumulate,
-        on_nonfinite=recipe.on_nonfinite,
-        axis_name=axis_name,
-    )
-    players = optimizers.by_player(recipe.optimizer)
-    if players is None:
-        made, schedule = optimizers.make_optimizer(recipe.optimizer, **sizes)
-        hold = optimizers.make_hold(recipe.optimizer)
-        minimize = functools.partial(task.minimize, optimizer=made, hold=hold, **shared)
-        alternate = functools.partial(task.alternate, optimizers=made, **shared)
-        return {"minimize": minimize, "alternate": alternate}, {"learning_rate": schedule}
-    made = optimizers.make_optimizers(players, **sizes)
-    alternate = functools.partial(
-        task.alternate,
-        optimizers={name: player.optimizer for name, player in made.items()},
-        updates={name: player.updates for name, player in made.items()},
-        **shared,
-    )
-    rates = {f"{name}_learning_rate": player.learning_rate for name, player in made.items()}
-    return {"alternate": alternate}, rates
-
-
 def _model(spec: Mapping[str, Any], known: Mapping[str, int]) -> Any:
     spec = config.plain(spec)
     parts = spec.values() if isinstance(spec, dict) else ()
@@ -414,6 +380,7 @@ def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader
     """
     label, target = loader.blank.get("label"), loader.blank.get("target")
     sizes = {}
+    sizes["feature_shapes"] = {name: tuple(x.shape) for name, x in loader.blank.items()}
     if "image" in loader.blank:
         sizes["image_shape"] = tuple(loader.blank["image"].shape)
     if source.tokenizer is not None:
@@ -444,8 +411,7 @@ def _shapes(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any]]:
     first_step = jax.vmap(first_step, (None, 0, None), axis_name=plan.strategy.axis_name or "all")
     with _fitting():
         state = jax.eval_shape(functools.partial(initial_state, plan), batch, constants)
-        players = optimizers.by_player(plan.recipe.optimizer)
-        for name, spec in (players or {None: plan.recipe.optimizer}).items():
+        for name, spec in learning.by_player(plan.recipe).items():
             optimizers.check_patterns(spec, state.params if name is None else state.params[name])
         metrics = jax.eval_shape(plan.strategy.within(first_step), state, part, key)
     return state, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), metrics)

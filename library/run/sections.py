@@ -189,7 +189,7 @@ class Recipe:
       model: name and arguments of a function under library/models, or a dict of such by player.
       task: name and arguments of a function under library/tasks.
       optimizer: see library/optim/optimizers.py; or a dict of such by player, with `updates`, the
-        player's moves a step.
+        player's moves a step; none where the task moves its params itself.
       total: the length of the run, a duration.
       preprocess: host preprocessing, a list of specs, or lists by "train" and "test".
       augment: device augmentation of training batches, a list of specs.
@@ -226,8 +226,8 @@ class Recipe:
     dataset: dict
     model: dict
     task: dict
-    optimizer: dict
     total: Duration
+    optimizer: dict | None = None
     preprocess: dict | tuple[dict, ...] = ({"name": "decode"},)
     augment: tuple[dict, ...] = ()
     views: int | dict = 1

@@ -125,7 +125,7 @@ def distillation(
         return run
 
     outputs = {name: alone(output) for name, output in student.outputs.items()}
-    return Task(init, learner.update, alone(student.evaluate), outputs)
+    return Task(init, learner.update, alone(student.evaluate), outputs, student.summaries)
 
 
 def _divergence(targets: str, temperature: float | None) -> Callable[[Array, Array], Array]:

@@ -137,7 +137,7 @@ def pruning(
         return {**alone(inner.evaluate)(state, batch, key), **measured}
 
     outputs = {name: alone(output) for name, output in inner.outputs.items()}
-    return Task(inner.init, inner.update, evaluate, outputs)
+    return Task(inner.init, inner.update, evaluate, outputs, inner.summaries)
 
 
 def _times(
