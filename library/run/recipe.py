@@ -385,10 +385,13 @@ def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader
         sizes["image_shape"] = tuple(loader.blank["image"].shape)
     if source.tokenizer is not None:
         sizes["vocab_size"] = source.tokenizer.vocab_size
-    if label is None or source.label_names is None:
+    if source.label_names is None or (label is None and target is not None):
         found = None if target is None else target.size
         outputs = {} if found is None else {"num_classes": found, "num_outputs": found}
         return {**sizes, **outputs}
+    if label is None:
+        # The names are those of a map, or of objects.
+        return {**sizes, "num_classes": len(source.label_names)}
     found, stated = len(source.label_names), recipe.task.get("num_classes")
     relabelled = "to_label" in str(recipe.preprocess)
     if isinstance(stated, int) and stated < found and label.ndim == 0 and not relabelled:
