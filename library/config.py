@@ -14,7 +14,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,18 @@ def check_choice(what: str, value: Any, options: Iterable[Any]) -> None:
     options = list(options)
     if value not in options:
         raise ConfigError(f"unknown {what} {value!r}: {nearest(value, options)}")
+
+
+def class_number(text: str, names: Sequence[str], where: str) -> int:
+    """Returns the number of a class that is given by number or name.
+
+    Raises:
+      ConfigError: there is no such class; the message starts with `where`.
+    """
+    numbers = {str(i): i for i in range(len(names))} | {n: i for i, n in enumerate(names)}
+    if text not in numbers:
+        raise ConfigError(f"{where}: valid are 0 to {len(names) - 1}; {nearest(text, names)}")
+    return numbers[text]
 
 
 def available(package: str) -> list[str]:

@@ -1,7 +1,9 @@
-"""Published sizes of a network: one function that builds any, and a line for each with a name.
+"""Published sizes of a network: its arguments stand once, and each size is a line with a name.
 
-A model file states the arguments of its network once, in one function. Each published size is that
-function with some arguments fixed, and so no longer a config's to set, and others of new defaults.
+A model file states the arguments of its network as the attributes of the module, which checks them
+in `__post_init__`, or, where attributes are made of them first, as those of one function. What a
+config may name is a variant of either: some arguments are fixed, and so no longer a config's to
+set, and others have new defaults.
 """
 
 import inspect
@@ -24,7 +26,7 @@ def variant(
     fixed, and belongs to the same module: configs are checked by its signature.
 
     Args:
-      build: a function of the module that the variant is for.
+      build: the function, or the class of a Flax module, in the file that the variant is for.
       name: what the variant is called there.
       defaults: what some arguments are by default, in place of what `build` says.
       **fixed: the arguments that make the variant, by name.
@@ -32,7 +34,7 @@ def variant(
     Raises:
       TypeError: an argument that `build` does not have.
     """
-    known = inspect.signature(build)
+    known = _signature(build)
     if strange := {*defaults, *fixed} - set(known.parameters):
         raise TypeError(f"{name}: {build.__name__} takes no {', '.join(sorted(strange))}")
     left = [
@@ -48,9 +50,18 @@ def variant(
 
     hints = typing.get_type_hints(build)
     built.__signature__ = signature
-    built.__annotations__ = {key: hint for key, hint in hints.items() if key not in fixed}
+    built.__annotations__ = {key: hints[key] for key in signature.parameters if key in hints}
+    built.__annotations__["return"] = build if isinstance(build, type) else hints.get("return")
     built.__name__ = built.__qualname__ = name
     built.__module__ = build.__module__
     told = ", ".join(f"{key}={value!r}" for key, value in {**fixed, **defaults}.items())
-    built.__doc__ = f"{build.__doc__.rstrip()}\n\n    `{name}` is this with {told}.\n    "
+    said = f"`{name}` is this with {told}." if told else f"`{name}` is this."
+    built.__doc__ = f"{build.__doc__.rstrip()}\n\n    {said}\n    "
     return built
+
+
+def _signature(build: Callable[..., Any]) -> inspect.Signature:
+    """Returns the arguments of a function, or of a module's class without those that Flax adds."""
+    known = inspect.signature(build)
+    added = ("parent", "name") if isinstance(build, type) else ()
+    return known.replace(parameters=[p for k, p in known.parameters.items() if k not in added])

@@ -3,6 +3,7 @@
 import inspect
 import typing
 
+import flax.linen as nn
 import pytest
 
 from library import config
@@ -41,6 +42,28 @@ def test_configs_are_checked_by_what_is_left():
         config.check_arguments(double, dict(x=1, factor=2.0), "here")
     with pytest.raises(config.ConfigError, match="steps='many' is of type str"):
         config.check_arguments(double, dict(x=1, steps="many"), "here")
+
+
+class Scaled(nn.Module):
+    """Scales, too."""
+
+    factor: float = 1.0
+    steps: int | None = None
+
+    def __post_init__(self):
+        if self.factor <= 0:
+            raise config.ConfigError(f"factor={self.factor}")
+        super().__post_init__()
+
+
+def test_of_a_module_it_takes_the_attributes_alone_and_is_checked_as_the_module_is():
+    scaled = variant(Scaled, "scaled", defaults=dict(factor=2.0))
+    assert str(inspect.signature(scaled)) == "(factor: float = 2.0, steps: int | None = None)"
+    hints = {"factor": float, "steps": int | None, "return": Scaled}
+    assert typing.get_type_hints(scaled) == hints
+    assert (scaled(steps=3).factor, scaled(steps=3).steps) == (2.0, 3)
+    with pytest.raises(config.ConfigError, match="factor=-1"):
+        scaled(factor=-1.0)
 
 
 @pytest.mark.parametrize("wrong", [dict(speed=1), dict(defaults=dict(speed=1))])

@@ -35,16 +35,35 @@ class Airbench(nn.Module):
     "stage1" to "stage3" and "features". `init` computes the whitening from the images it is given,
     which should be a real, normalized batch. If `residual`, groups have a third convolution, and
     what its normalization leaves is added to what the first one's activation does.
+
+    Attributes:
+      num_classes: size of the logits.
+      widths: channels of each group.
+      norm: "batch" or "group".
+      dtype: of the computation.
+      param_dtype: of the params.
+      residual: whether groups have a third convolution, and a shortcut.
+      momentum: of the batch statistics.
+      logit_scale: factor of the logits.
+
+    Raises:
+      ConfigError: an unknown norm or dtype, a size below 1.
     """
 
-    num_classes: int
-    widths: tuple[int, ...]
+    num_classes: int = 10
+    widths: tuple[int, ...] = (64, 256, 256)
     norm: str = "batch"
-    logit_scale: float = 1 / 9
+    dtype: str = "float32"
+    param_dtype: str = "float32"
     residual: bool = False
     momentum: float = 0.6
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    logit_scale: float = 1 / 9
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes, widths=self.widths)
+        check_choice("norm", self.norm, NORMS)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -104,50 +123,13 @@ class Airbench(nn.Module):
         )
 
 
-def _airbench(
-    num_classes: int = 10,
-    widths: tuple[int, ...] = (64, 256, 256),
-    norm: str = "batch",
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-    *,
-    residual: bool,
-    momentum: float,
-) -> Airbench:
-    """Builds an airbench network; the original computes in float16.
-
-    Args:
-      num_classes: size of the logits.
-      widths: channels of each group.
-      norm: "batch" or "group".
-      dtype: of the computation.
-      param_dtype: of the params.
-      residual: whether groups have a third convolution, and a shortcut.
-      momentum: of the batch statistics.
-
-    Raises:
-      ConfigError: an unknown norm or dtype, a size below 1.
-    """
-    check_sizes(num_classes=num_classes, widths=widths)
-    check_choice("norm", norm, NORMS)
-    check_dtypes(dtype, param_dtype)
-    return Airbench(
-        num_classes,
-        widths,
-        norm,
-        residual=residual,
-        momentum=momentum,
-        dtype=dtype,
-        param_dtype=param_dtype,
-    )
-
-
-airbench94 = variant(_airbench, "airbench94", residual=False, momentum=0.6)
+airbench94 = variant(Airbench, "airbench94", residual=False, momentum=0.6, logit_scale=1 / 9)
 airbench96 = variant(
-    _airbench,
+    Airbench,
     "airbench96",
     residual=True,
     momentum=0.9,
+    logit_scale=1 / 9,
     defaults=dict(widths=(128, 384, 512)),
 )
 

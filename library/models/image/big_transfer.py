@@ -127,20 +127,28 @@ class BigTransfer(nn.Module):
     Records "stage1", ..., "stage4" and "features" (b, d).
 
     Attributes:
-      num_classes: size of the logits.
-      stage_sizes: blocks of each stage; all but the first halve the height and width.
-      width_factor: of all widths.
-      remat: what of each block the backward pass computes again, see `layers.remat`.
+      num_classes: size of the logits; the paper's on ImageNet-21k has 21,843.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
       dtype: of the computation; kernels are standardized, and the head computed, in float32.
       param_dtype: of the params.
+      stage_sizes: blocks of each stage; all but the first halve the height and width.
+      width_factor: of all widths.
+
+    Raises:
+      ConfigError: an unknown dtype, a size below 1.
     """
 
-    num_classes: int
-    stage_sizes: tuple[int, ...]
-    width_factor: int = 1
+    num_classes: int = 1000
     remat: bool | str = False
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+    stage_sizes: tuple[int, ...] = (3, 4, 6, 3)
+    width_factor: int = 1
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -165,42 +173,10 @@ class BigTransfer(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 
-def _big_transfer(
-    num_classes: int = 1000,
-    remat: bool | str = False,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-    *,
-    stage_sizes: tuple[int, ...],
-    width_factor: int,
-) -> BigTransfer:
-    """Builds a network of Big Transfer.
-
-    Args:
-      num_classes: size of the logits; the paper's on ImageNet-21k has 21,843.
-      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown dtype, a size below 1.
-    """
-    check_sizes(num_classes=num_classes)
-    check_dtypes(dtype, param_dtype)
-    return BigTransfer(
-        num_classes=num_classes,
-        stage_sizes=stage_sizes,
-        width_factor=width_factor,
-        remat=remat,
-        dtype=dtype,
-        param_dtype=param_dtype,
-    )
-
-
 # Blocks of each stage, and the factor of all widths.
-bit_r50x1 = variant(_big_transfer, "bit_r50x1", stage_sizes=(3, 4, 6, 3), width_factor=1)
-bit_r101x1 = variant(_big_transfer, "bit_r101x1", stage_sizes=(3, 4, 23, 3), width_factor=1)
-bit_r50x3 = variant(_big_transfer, "bit_r50x3", stage_sizes=(3, 4, 6, 3), width_factor=3)
-bit_r101x3 = variant(_big_transfer, "bit_r101x3", stage_sizes=(3, 4, 23, 3), width_factor=3)
-bit_r152x2 = variant(_big_transfer, "bit_r152x2", stage_sizes=(3, 8, 36, 3), width_factor=2)
-bit_r152x4 = variant(_big_transfer, "bit_r152x4", stage_sizes=(3, 8, 36, 3), width_factor=4)
+bit_r50x1 = variant(BigTransfer, "bit_r50x1", stage_sizes=(3, 4, 6, 3), width_factor=1)
+bit_r101x1 = variant(BigTransfer, "bit_r101x1", stage_sizes=(3, 4, 23, 3), width_factor=1)
+bit_r50x3 = variant(BigTransfer, "bit_r50x3", stage_sizes=(3, 4, 6, 3), width_factor=3)
+bit_r101x3 = variant(BigTransfer, "bit_r101x3", stage_sizes=(3, 4, 23, 3), width_factor=3)
+bit_r152x2 = variant(BigTransfer, "bit_r152x2", stage_sizes=(3, 8, 36, 3), width_factor=2)
+bit_r152x4 = variant(BigTransfer, "bit_r152x4", stage_sizes=(3, 8, 36, 3), width_factor=4)

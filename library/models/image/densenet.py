@@ -95,28 +95,46 @@ class DenseNet(nn.Module):
       num_classes: size of the logits.
       block_sizes: layers of each block.
       growth: channels that a layer adds.
-      stem_width: channels of the first convolution.
-      stem: a key of `resnet.STEMS`.
+      stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of stride 2)
+        for small images.
       bottleneck: whether a 1x1 convolution precedes each 3x3 one.
       compression: share of the channels that a transition keeps.
-      dropout: rate after each convolution but the first.
-      remat: recomputes each layer in the backward pass instead of keeping its activations, of
-        which there are quadratically many (Pleiss et al. 2017, arXiv 1707.06990).
+      dropout: rate after each convolution but the first; 0.2 in the paper where images are not
+        augmented.
+      remat: recomputes layers in the backward pass to save memory, see `layers.remat`.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+      stem_width: channels of the stem, by default twice as many as a layer.
+
+    Raises:
+      ConfigError: an unknown stem or dtype, a rate outside [0, 1), a compression outside (0, 1], a
+        size below 1, no blocks.
     """
 
-    num_classes: int
-    block_sizes: tuple[int, ...]
-    growth: int
-    stem_width: int
-    stem: str
+    num_classes: int = 10
+    block_sizes: tuple[int, ...] = (16, 16, 16)
+    growth: int = 12
+    stem: str = "cifar"
     bottleneck: bool = True
     compression: float = 0.5
     dropout: float = 0.0
     remat: bool | str = False
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+    stem_width: int | None = None
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes, block_sizes=self.block_sizes, growth=self.growth)
+        if not self.block_sizes:
+            raise ConfigError("block_sizes=(): a DenseNet has at least one block")
+        if not 0 < self.compression <= 1:
+            raise ConfigError(
+                f"compression={self.compression}: a share above 0, 1 without compression"
+            )
+        check_choice("stem", self.stem, STEMS)
+        check_rates(dropout=self.dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -124,7 +142,8 @@ class DenseNet(nn.Module):
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = partial(norm, kind="batch", train=train, **types)
         size, stride, pool = STEMS[self.stem]
-        x = _conv(image, self.stem_width, size, stride, name="stem_conv", **types)
+        width = self.stem_width or 2 * self.growth
+        x = _conv(image, width, size, stride, name="stem_conv", **types)
         if pool:
             x = nn.relu(normalize(x, name="stem_norm"))
             x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
@@ -146,68 +165,10 @@ class DenseNet(nn.Module):
         )
 
 
-def _densenet(
-    num_classes: int = 10,
-    block_sizes: tuple[int, ...] = (16, 16, 16),
-    growth: int = 12,
-    stem: str = "cifar",
-    bottleneck: bool = True,
-    compression: float = 0.5,
-    dropout: float = 0.0,
-    remat: bool | str = False,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-    *,
-    stem_width: int | None,
-) -> DenseNet:
-    """Builds a DenseNet of any size.
-
-    Args:
-      num_classes: size of the logits.
-      block_sizes: layers of each block.
-      growth: channels that a layer adds.
-      stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of stride 2)
-        for small images.
-      bottleneck: whether a 1x1 convolution precedes each 3x3 one.
-      compression: share of the channels that a transition keeps.
-      dropout: rate after each convolution but the first; 0.2 in the paper where images are not
-        augmented.
-      remat: recomputes layers in the backward pass to save memory, see `layers.remat`.
-      dtype: of the computation.
-      param_dtype: of the params.
-      stem_width: channels of the stem, by default twice as many as a layer.
-
-    Raises:
-      ConfigError: an unknown stem or dtype, a rate outside [0, 1), a compression outside (0, 1], a
-        size below 1, no blocks.
-    """
-    check_sizes(num_classes=num_classes, block_sizes=block_sizes, growth=growth)
-    if not block_sizes:
-        raise ConfigError("block_sizes=(): a DenseNet has at least one block")
-    if not 0 < compression <= 1:
-        raise ConfigError(f"compression={compression}: a share above 0, 1 without compression")
-    check_choice("stem", stem, STEMS)
-    check_rates(dropout=dropout)
-    check_dtypes(dtype, param_dtype)
-    return DenseNet(
-        num_classes=num_classes,
-        block_sizes=block_sizes,
-        growth=growth,
-        stem_width=2 * growth if stem_width is None else stem_width,
-        stem=stem,
-        bottleneck=bottleneck,
-        compression=compression,
-        dropout=dropout,
-        remat=remat,
-        dtype=dtype,
-        param_dtype=param_dtype,
-    )
-
-
-densenet = variant(_densenet, "densenet", stem_width=None)
+densenet = variant(DenseNet, "densenet", stem_width=None)
 
 # Table 1; all are DenseNets-BC.
-_imagenet = partial(variant, _densenet, bottleneck=True, compression=0.5, stem_width=None)
+_imagenet = partial(variant, DenseNet, bottleneck=True, compression=0.5, stem_width=None)
 _LARGE = dict(num_classes=1000, stem="imagenet")
 densenet121 = _imagenet(
     "densenet121", block_sizes=(6, 12, 24, 16), defaults=_LARGE | dict(growth=32)
@@ -223,7 +184,7 @@ densenet201 = _imagenet(
 )
 
 # Section 4.2: the stem of one without a bottleneck has 16 channels.
-_cifar = partial(variant, _densenet, stem="cifar")
+_cifar = partial(variant, DenseNet, stem="cifar")
 _bc = partial(_cifar, bottleneck=True, compression=0.5, stem_width=None)
 densenet40 = _cifar(
     "densenet40", block_sizes=(12, 12, 12), bottleneck=False, compression=1.0, stem_width=16

@@ -156,27 +156,46 @@ class GoogLeNet(nn.Module):
     torchvision; the original's uniform with variance 1 / fan-in, and biases at 0.2, as in Caffe:
     the paper does not say.
 
+    torchvision's published weights take images in [-1, 1].
+
     Attributes:
       num_classes: size of the logits.
-      original: whether this is the paper's network, without batch normalization.
-      aux: whether there are the auxiliary classifiers.
+      aux: whether there are the auxiliary classifiers, whose logits are recorded in training as
+        "aux1_logits" and "aux2_logits". A loss that leaves them out does not train them; the
+        paper's adds 0.3 times each of theirs. The original's need images that leave a 5x5 grid at
+        stage 4; without them, little reaches its lower layers at first.
       dropout: rate before the head.
       aux_dropout: rate in the auxiliary classifiers.
-      stem: a key of `resnet.STEMS`.
-      width_multiplier: factor of all channels but those of the auxiliary classifiers.
+      stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of stride 2)
+        for small images.
+      width_multiplier: factor of all channels but those of the auxiliary classifiers, rounded.
       dtype: of the computation; the heads are computed in float32.
       param_dtype: of the params.
+      original: whether it is the paper's.
+
+    Raises:
+      ConfigError: an unknown stem or dtype, a rate outside [0, 1), no classes, a multiplier that is
+        not positive.
     """
 
-    num_classes: int
-    original: bool
+    num_classes: int = 1000
     aux: bool = False
     dropout: float = 0.2
     aux_dropout: float = 0.7
     stem: str = "imagenet"
     width_multiplier: float = 1.0
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+    original: bool = False
+
+    def __post_init__(self):
+        check_choice("stem", self.stem, STEMS)
+        if self.width_multiplier <= 0:
+            raise ConfigError(f"width_multiplier={self.width_multiplier}: a factor is more than 0")
+        check_sizes(num_classes=self.num_classes)
+        check_rates(dropout=self.dropout, aux_dropout=self.aux_dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -234,63 +253,9 @@ class GoogLeNet(nn.Module):
             record(self, f"{name}_logits", classifier(x, train))
 
 
-def _googlenet(
-    num_classes: int = 1000,
-    aux: bool = False,
-    dropout: float = 0.2,
-    aux_dropout: float = 0.7,
-    stem: str = "imagenet",
-    width_multiplier: float = 1.0,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-    *,
-    original: bool,
-) -> GoogLeNet:
-    """Builds GoogLeNet with batch normalization, as torchvision has it, or without, as its paper.
-
-    torchvision's published weights take images in [-1, 1].
-
-    Args:
-      num_classes: size of the logits.
-      aux: whether there are the auxiliary classifiers, whose logits are recorded in training as
-        "aux1_logits" and "aux2_logits". A loss that leaves them out does not train them; the
-        paper's adds 0.3 times each of theirs. The original's need images that leave a 5x5 grid at
-        stage 4; without them, little reaches its lower layers at first.
-      dropout: rate before the head.
-      aux_dropout: rate in the auxiliary classifiers.
-      stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of stride 2)
-        for small images.
-      width_multiplier: factor of all channels but those of the auxiliary classifiers, rounded.
-      dtype: of the computation.
-      param_dtype: of the params.
-      original: whether it is the paper's.
-
-    Raises:
-      ConfigError: an unknown stem or dtype, a rate outside [0, 1), no classes, a multiplier that is
-        not positive.
-    """
-    check_choice("stem", stem, STEMS)
-    if width_multiplier <= 0:
-        raise ConfigError(f"width_multiplier={width_multiplier}: a factor is more than 0")
-    check_sizes(num_classes=num_classes)
-    check_rates(dropout=dropout, aux_dropout=aux_dropout)
-    check_dtypes(dtype, param_dtype)
-    return GoogLeNet(
-        num_classes=num_classes,
-        original=original,
-        aux=aux,
-        dropout=dropout,
-        aux_dropout=aux_dropout,
-        stem=stem,
-        width_multiplier=width_multiplier,
-        dtype=dtype,
-        param_dtype=param_dtype,
-    )
-
-
-googlenet = variant(_googlenet, "googlenet", original=False)
+googlenet = variant(GoogLeNet, "googlenet", original=False)
 googlenet_2014 = variant(
-    _googlenet,
+    GoogLeNet,
     "googlenet_2014",
     original=True,
     stem="imagenet",

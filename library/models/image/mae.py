@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from library.config import ConfigError
-from library.layers.checks import check_sizes
+from library.layers.checks import check_heads, check_sizes
 from library.layers.patches import in_place
 from library.layers.positions import sincos2d
 from library.layers.remat import rematted
@@ -188,13 +188,7 @@ def _with_decoder(
     check_sizes(decoder_width=width, decoder_depth=depth, decoder_heads=num_heads)
     if width % 4 or width < 8:
         raise ConfigError(f"decoder_width={width}: its positions need a multiple of 4, at least 8")
-    if width % num_heads:
-        heads = [n for n in range(1, width + 1) if width % n == 0]
-        closest = min(heads, key=lambda n: abs(n - num_heads))
-        raise ConfigError(
-            f"decoder_width={width} cannot be divided among decoder_heads={num_heads}; "
-            f"nearest: {closest} heads"
-        )
+    check_heads(decoder_width=width, decoder_heads=num_heads)
     decoder = Decoder(
         width=width,
         depth=depth,

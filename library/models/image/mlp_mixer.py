@@ -92,19 +92,35 @@ class MlpMixer(nn.Module):
       remat: what of each block the backward pass computes again, see `layers.remat`.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
     """
 
-    num_classes: int
-    width: int
-    depth: int
-    tokens_hidden: int
-    channels_hidden: int
-    patch_size: int
+    num_classes: int = 1000
+    width: int = 768
+    depth: int = 12
+    tokens_hidden: int = 384
+    channels_hidden: int = 3072
+    patch_size: int = 16
     dropout: float = 0.0
     drop_path: float = 0.0
     remat: bool | str = False
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(
+            num_classes=self.num_classes,
+            width=self.width,
+            depth=self.depth,
+            tokens_hidden=self.tokens_hidden,
+            channels_hidden=self.channels_hidden,
+            patch_size=self.patch_size,
+        )
+        check_rates(dropout=self.dropout, drop_path=self.drop_path)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -131,53 +147,13 @@ class MlpMixer(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 
-def mlp_mixer(
-    num_classes: int = 1000,
-    width: int = 768,
-    depth: int = 12,
-    tokens_hidden: int = 384,
-    channels_hidden: int = 3072,
-    patch_size: int = 16,
-    dropout: float = 0.0,
-    drop_path: float = 0.0,
-    remat: bool | str = False,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> MlpMixer:
-    """Builds an MLP-Mixer of any size; see the class for arguments.
-
-    Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
-    """
-    check_sizes(
-        num_classes=num_classes,
-        width=width,
-        depth=depth,
-        tokens_hidden=tokens_hidden,
-        channels_hidden=channels_hidden,
-        patch_size=patch_size,
-    )
-    check_rates(dropout=dropout, drop_path=drop_path)
-    check_dtypes(dtype, param_dtype)
-    return MlpMixer(
-        num_classes=num_classes,
-        width=width,
-        depth=depth,
-        tokens_hidden=tokens_hidden,
-        channels_hidden=channels_hidden,
-        patch_size=patch_size,
-        dropout=dropout,
-        drop_path=drop_path,
-        remat=remat,
-        dtype=dtype,
-        param_dtype=param_dtype,
-    )
+mlp_mixer = variant(MlpMixer, "mlp_mixer")
 
 
-mixer_s32 = variant(mlp_mixer, "mixer_s32", **VARIANTS["s"], patch_size=32)
-mixer_s16 = variant(mlp_mixer, "mixer_s16", **VARIANTS["s"], patch_size=16)
-mixer_b32 = variant(mlp_mixer, "mixer_b32", **VARIANTS["b"], patch_size=32)
-mixer_b16 = variant(mlp_mixer, "mixer_b16", **VARIANTS["b"], patch_size=16)
-mixer_l32 = variant(mlp_mixer, "mixer_l32", **VARIANTS["l"], patch_size=32)
-mixer_l16 = variant(mlp_mixer, "mixer_l16", **VARIANTS["l"], patch_size=16)
-mixer_h14 = variant(mlp_mixer, "mixer_h14", **VARIANTS["h"], patch_size=14)
+mixer_s32 = variant(MlpMixer, "mixer_s32", **VARIANTS["s"], patch_size=32)
+mixer_s16 = variant(MlpMixer, "mixer_s16", **VARIANTS["s"], patch_size=16)
+mixer_b32 = variant(MlpMixer, "mixer_b32", **VARIANTS["b"], patch_size=32)
+mixer_b16 = variant(MlpMixer, "mixer_b16", **VARIANTS["b"], patch_size=16)
+mixer_l32 = variant(MlpMixer, "mixer_l32", **VARIANTS["l"], patch_size=32)
+mixer_l16 = variant(MlpMixer, "mixer_l16", **VARIANTS["l"], patch_size=16)
+mixer_h14 = variant(MlpMixer, "mixer_h14", **VARIANTS["h"], patch_size=14)

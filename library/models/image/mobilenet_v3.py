@@ -118,21 +118,33 @@ class MobileNetV3(nn.Module):
 
     Attributes:
       num_classes: size of the logits.
-      rows: the blocks.
-      hidden: width of the layer before the head.
-      width_multiplier: factor of all widths.
+      width_multiplier: factor of all widths; a width times it is rounded to a multiple of 8.
       dropout: rate before the head.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+      rows: the blocks.
+      hidden: width of the layer before the head.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that
+        is not positive.
     """
 
-    num_classes: int
-    rows: tuple[Row, ...]
-    hidden: int
+    num_classes: int = 1000
     width_multiplier: float = 1.0
     dropout: float = 0.2
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+    rows: tuple[Row, ...] = LARGE
+    hidden: int = 1280
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes)
+        if self.width_multiplier <= 0:
+            raise ConfigError(f"width_multiplier={self.width_multiplier}: a factor is more than 0")
+        check_rates(dropout=self.dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -157,45 +169,6 @@ class MobileNetV3(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 
-def _mobilenet_v3(
-    num_classes: int = 1000,
-    width_multiplier: float = 1.0,
-    dropout: float = 0.2,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-    *,
-    rows: tuple[Row, ...],
-    hidden: int,
-) -> MobileNetV3:
-    """Builds MobileNetV3, large or small.
-
-    Args:
-      num_classes: size of the logits.
-      width_multiplier: factor of all widths; a width times it is rounded to a multiple of 8.
-      dropout: rate before the head.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that
-        is not positive.
-    """
-    check_sizes(num_classes=num_classes)
-    if width_multiplier <= 0:
-        raise ConfigError(f"width_multiplier={width_multiplier}: a factor is more than 0")
-    check_rates(dropout=dropout)
-    check_dtypes(dtype, param_dtype)
-    return MobileNetV3(
-        num_classes=num_classes,
-        rows=rows,
-        hidden=hidden,
-        width_multiplier=width_multiplier,
-        dropout=dropout,
-        dtype=dtype,
-        param_dtype=param_dtype,
-    )
-
-
 # Blocks, and the width of the layer before the head.
-mobilenet_v3_large = variant(_mobilenet_v3, "mobilenet_v3_large", rows=LARGE, hidden=1280)
-mobilenet_v3_small = variant(_mobilenet_v3, "mobilenet_v3_small", rows=SMALL, hidden=1024)
+mobilenet_v3_large = variant(MobileNetV3, "mobilenet_v3_large", rows=LARGE, hidden=1280)
+mobilenet_v3_small = variant(MobileNetV3, "mobilenet_v3_small", rows=SMALL, hidden=1024)

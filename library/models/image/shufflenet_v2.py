@@ -81,19 +81,28 @@ class ShuffleNetV2(nn.Module):
 
     Attributes:
       num_classes: size of the logits.
-      widths: of stages 2, 3 and 4, even numbers.
-      last: channels of the last convolution.
-      stem: a key of STEMS.
+      stem: "imagenet" (stride 2, max pooling) or "cifar" (neither) for small images.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+      widths: of stages 2, 3 and 4, even numbers.
+      last: channels of the last convolution.
+
+    Raises:
+      ConfigError: an unknown stem or dtype, a size below 1.
     """
 
-    num_classes: int
-    widths: tuple[int, ...]
-    last: int
+    num_classes: int = 1000
     stem: str = "imagenet"
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+    widths: tuple[int, ...] = (116, 232, 464)
+    last: int = 1024
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes)
+        check_choice("stem", self.stem, STEMS)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -116,41 +125,8 @@ class ShuffleNetV2(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=_init, param_dtype=self.param_dtype)
 
 
-def _shufflenet(
-    num_classes: int = 1000,
-    stem: str = "imagenet",
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-    *,
-    widths: tuple[int, ...],
-    last: int,
-) -> ShuffleNetV2:
-    """Builds ShuffleNetV2 of one of the paper's four sizes.
-
-    Args:
-      num_classes: size of the logits.
-      stem: "imagenet" (stride 2, max pooling) or "cifar" (neither) for small images.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown stem or dtype, a size below 1.
-    """
-    check_sizes(num_classes=num_classes)
-    check_choice("stem", stem, STEMS)
-    check_dtypes(dtype, param_dtype)
-    return ShuffleNetV2(
-        num_classes=num_classes,
-        widths=widths,
-        last=last,
-        stem=stem,
-        dtype=dtype,
-        param_dtype=param_dtype,
-    )
-
-
 # Widths of stages 2, 3 and 4, and of the last convolution.
-shufflenet_v2_x0_5 = variant(_shufflenet, "shufflenet_v2_x0_5", widths=(48, 96, 192), last=1024)
-shufflenet_v2_x1_0 = variant(_shufflenet, "shufflenet_v2_x1_0", widths=(116, 232, 464), last=1024)
-shufflenet_v2_x1_5 = variant(_shufflenet, "shufflenet_v2_x1_5", widths=(176, 352, 704), last=1024)
-shufflenet_v2_x2_0 = variant(_shufflenet, "shufflenet_v2_x2_0", widths=(244, 488, 976), last=2048)
+shufflenet_v2_x0_5 = variant(ShuffleNetV2, "shufflenet_v2_x0_5", widths=(48, 96, 192), last=1024)
+shufflenet_v2_x1_0 = variant(ShuffleNetV2, "shufflenet_v2_x1_0", widths=(116, 232, 464), last=1024)
+shufflenet_v2_x1_5 = variant(ShuffleNetV2, "shufflenet_v2_x1_5", widths=(176, 352, 704), last=1024)
+shufflenet_v2_x2_0 = variant(ShuffleNetV2, "shufflenet_v2_x2_0", widths=(244, 488, 976), last=2048)

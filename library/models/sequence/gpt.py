@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from library.config import ConfigError, check_choice
 from library.layers import vocabulary_loss
 from library.layers.attention import CAUSAL, causal_attention
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_heads, check_rates, check_sizes, divisors
 from library.layers.intermediates import record
 from library.layers.placement import constrain
 from library.layers.remat import POLICIES, rematted
@@ -401,13 +401,9 @@ def gpt(
 
 def _check_heads(width: int, num_heads: int, kv_heads: int, positions: str) -> None:
     """Raises ConfigError where width, heads and positions do not go together."""
-    if width % num_heads:
-        heads = _nearest_divisor(width, num_heads)
-        raise ConfigError(
-            f"width={width} cannot be divided among num_heads={num_heads}; nearest: {heads} heads"
-        )
+    check_heads(width=width, num_heads=num_heads)
     if num_heads % kv_heads:
-        valid = ", ".join(map(str, _divisors(num_heads)))
+        valid = ", ".join(map(str, divisors(num_heads)))
         raise ConfigError(
             f"num_kv_heads={kv_heads} does not divide num_heads={num_heads}; valid: {valid}"
         )
@@ -453,11 +449,3 @@ def _positions_within(segments):
     index = jnp.arange(segments.shape[1])[None]
     starts = jnp.pad(segments[:, 1:] != segments[:, :-1], ((0, 0), (1, 0)))
     return index - jax.lax.cummax(jnp.where(starts, index, 0), axis=1)
-
-
-def _divisors(n):
-    return [d for d in range(1, n + 1) if n % d == 0]
-
-
-def _nearest_divisor(n, wanted):
-    return min(_divisors(n), key=lambda d: abs(d - wanted))

@@ -123,7 +123,7 @@ def test_remat_changes_neither_params_nor_gradients():
     image = jax.random.normal(jax.random.key(0), (2, 4, 4, 3))
     results = []
     for remat in (False, True):
-        model = densenet.DenseNet(3, (1,), 2, 2, "cifar", remat=remat)
+        model = densenet.DenseNet(3, (1,), 2, "cifar", stem_width=2, remat=remat)
         variables = variables_of(model, image)
 
         def loss(params, model=model, stats=variables["batch_stats"]):
@@ -143,7 +143,7 @@ def test_types_in_training():
 
 
 def test_the_stem_for_small_images_keeps_their_size():
-    model = densenet.DenseNet(5, (1, 1), 2, 4, "cifar")
+    model = densenet.DenseNet(5, (1, 1), 2, "cifar")
     _, variables = made(model, 8)
     assert variables["intermediates"]["stage1"].shape == (2, 8, 8, 6)
     assert variables["params"]["stem_conv"]["kernel"].shape == (3, 3, 3, 4)
@@ -161,7 +161,7 @@ def test_one_of_any_size_and_the_strided_stem():
 
 
 def test_names_of_torchvision_and_of_its_files():
-    model = densenet.DenseNet(5, (1, 2), 2, 4, "imagenet")
+    model = densenet.DenseNet(5, (1, 2), 2, "imagenet")
     variables = zeros(made(model, 16)[1])
     variables.pop("intermediates")
     names, in_files = (
