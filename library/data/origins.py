@@ -23,7 +23,7 @@ from library.config import ConfigError
 TIMEOUT = (15.0, 60.0)
 # How often a download that broke off is taken up again by itself.
 ATTEMPTS = 3
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 # Above this many bytes a file that was brought by hand is known by its size alone.
 _HASHED_BELOW = 10 << 30
 # Answers that say that the server is busy, not that the file is absent.
