@@ -134,10 +134,16 @@ def unzipped(path: Path) -> bytes:
     Raises:
       ConfigError: it is damaged.
     """
-    data = path.read_bytes()
-    if data[:2] != b"\x1f\x8b":
-        return data
-    return checked(path, lambda: gzip.decompress(data))
+    return gunzip(path, path.read_bytes())
+
+
+def gunzip(path: Path, data: bytes) -> bytes:
+    """Decompresses what was read of a file, if it is gzipped.
+
+    Raises:
+      ConfigError: it is damaged.
+    """
+    return checked(path, lambda: gzip.decompress(data)) if data[:2] == b"\x1f\x8b" else data
 
 
 def checked(path: Path, read: Callable[[], Any]) -> Any:
