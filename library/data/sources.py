@@ -26,11 +26,12 @@ import tensorflow_datasets as tfds
 
 from library.config import ConfigError, nearest
 from library.data import builders, features, fingerprints, folder, splits, synthetic, text_files
-from library.data.builders import packed
+from library.data.builders import making, packed
 from library.data.fingerprints import Fingerprint
 from library.data.preprocessing import CorruptExample
 
-DEFAULT_MANUAL_DIR = Path(__file__).resolve().parents[3] / "shared" / "data"
+# Where files brought by hand lie.
+DEFAULT_MANUAL_DIR = Path(os.environ.get("COMPENDIUM_DATA") or "data").expanduser().absolute()
 # Strings that name an example: for messages, as they cannot be batched.
 _NAMES_OF_EXAMPLES = ("id", "file_name", "filename", "image/filename")
 
@@ -253,6 +254,7 @@ def prepare(
     *,
     data_dir: str | None = None,
     manual_dir: str | None = None,
+    mirror: str | None = None,
     progress: bool = True,
     say: Callable[[str], None] = print,
 ) -> Info:
@@ -262,17 +264,19 @@ def prepare(
     directory beside, and several processes may prepare the same one at once.
 
     Args:
-      name: a builder of this project, or a data set of TFDS, which may download.
-      data_dir: where to put it, by default $TFDS_DATA_DIR or ~/tensorflow_datasets.
-      manual_dir: where the files lie that are not downloaded: for this project's builders by
-        default ../shared/data beside the repository, for TFDS's own as TFDS has it.
+      name: a builder of this project, or a data set of TFDS; both may download.
+      data_dir: where to put it, by default $TFDS_DATA_DIR or ~/tensorflow_datasets. Downloads of
+        this project's builders go to its `downloads/NAME`.
+      manual_dir: where files brought by hand lie: for this project's builders by default
+        $COMPENDIUM_DATA or ./data, for TFDS's own as TFDS has it.
+      mirror: a base address that this project's downloads are asked of, as MIRROR/FILE.
       progress: whether to show progress bars.
       say: called with one line on what was done.
 
     Raises:
-      ConfigError: an unknown name, a file missing in `manual_dir` or malformed, a package missing
-        that preparing needs, or a copy prepared in a format without random access.
-      OSError: a download, or writing, failed.
+      ConfigError: an unknown name, a file that cannot be had or is not the published one, a
+        package missing that preparing needs, or a copy in a format without random access.
+      OSError: a download of TFDS, or writing, failed.
     """
     if name == "folder":
         raise ConfigError("a folder of images is read as it is: there is nothing to prepare")
@@ -289,12 +293,18 @@ def prepare(
         return _info(name, builder)
     if _project_builder(name) is None:
         _check_known(name)
+        if mirror is not None:
+            raise ConfigError(f"{name!r} is TFDS's own: it takes no mirror")
         if importlib.util.find_spec("tensorflow") is None:
             say("TensorFlow is not installed; some of TFDS's data sets need it to be prepared")
     started = time.monotonic()
-    _download_and_prepare(name, root, manual_dir, progress)
-    prepared = _info(name, _find_prepared(name, root))
+    _download_and_prepare(name, root, manual_dir, progress, mirror, say)
+    builder = _find_prepared(name, root)
+    prepared = _info(name, builder)
     say(f"prepared in {time.monotonic() - started:.1f} s: {prepared}")
+    published = making.splits(builder) if _project_builder(name) else {}
+    if published not in ({}, dict(prepared.splits)):
+        say(f"warning: {name} as published has {published} examples")
     return prepared
 
 
@@ -381,14 +391,26 @@ def _project_builders() -> list[str]:
     return [name for name in names if _project_builder(name) is not None]
 
 
-def _project_builder(name: str) -> type | None:
-    """Returns the builder that a file of library/data/builders defines, or None."""
+def _project_builder(name: str) -> Callable[..., Any] | None:
+    """Returns the builder that a file of library/data/builders defines, or None.
+
+    Raises:
+      ConfigError: it has no such variant.
+    """
+    name, slash, variant = name.partition("/")
     if not re.fullmatch(r"[a-z]\w*", name):
         return None
     path = f"{builders.__name__}.{name}"
     if importlib.util.find_spec(path) is None:
         return None
-    return getattr(importlib.import_module(path), "Builder", None)
+    found = getattr(importlib.import_module(path), "Builder", None)
+    if not slash or found is None:
+        return found
+    variants = found.builder_configs
+    if variant not in variants:
+        known = f"{nearest(variant, variants)}" if variants else "it has none"
+        raise ConfigError(f"unknown variant {variant!r} of {name}: {known}")
+    return functools.partial(found, config=variant)
 
 
 def _find_prepared(name: str, root: str) -> Any | None:
@@ -398,7 +420,11 @@ def _find_prepared(name: str, root: str) -> Any | None:
     builder_class = _project_builder(name)
     if builder_class is not None:
         builder = builder_class(data_dir=root)
-        return builder if (builder.data_path / "dataset_info.json").exists() else None
+        if (builder.data_path / "dataset_info.json").exists():
+            return builder
+        # One that TFDS has prepared under this name is as good.
+        if name.partition("/")[0] not in tfds.list_builders(with_community_datasets=False):
+            return None
     try:
         return tfds.core.read_only_builder.builder_from_files(name, data_dir=root)
     except (tfds.core.DatasetNotFoundError, ValueError):
@@ -416,7 +442,7 @@ def _open_builder(
     root = _data_dir(data_dir)
     builder = _find_prepared(name, root)
     if builder is None and name == "digits":
-        _download_and_prepare(name, root, None, progress=False)
+        _download_and_prepare(name, root, None, False, None, lambda _: None)
         builder = _find_prepared(name, root)
     if builder is None:
         _check_known(name)
@@ -429,11 +455,9 @@ def _open_builder(
 def _command(name: str, data_dir: str | None, manual_dir: str | None) -> str:
     """Renders the command after which `open_source` finds the data set."""
     builder_class = _project_builder(name)
-    if manual_dir is None and hasattr(builder_class, "FILES"):
-        try:
-            packed.find(DEFAULT_MANUAL_DIR, builder_class.FOLDER, builder_class.FILES)
-        except ConfigError:
-            manual_dir = f"<the directory of {' and '.join(builder_class.FILES)}>"
+    if manual_dir is None and builder_class is not None:
+        absent = making.to_bring(builder_class(data_dir=_data_dir(data_dir)), DEFAULT_MANUAL_DIR)
+        manual_dir = f"<the directory of {' and '.join(absent)}>" if absent else None
     flags = {"dataset": name, "data_dir": data_dir, "manual_dir": manual_dir}
     given = [f"--{key}={value}" for key, value in flags.items() if value]
     return " ".join(["python -m experiments.prepare", *given])
@@ -450,16 +474,26 @@ def _check_known(name: str) -> None:
         raise ConfigError(f"unknown dataset {name!r}: {nearest(name.lower(), options)}")
 
 
-def _download_and_prepare(name: str, root: str, manual_dir: str | None, progress: bool) -> None:
-    make = _project_builder(name)
-    if make is None:
-        make = functools.partial(tfds.builder, name)
-    elif hasattr(make, "FILES"):
-        manual_dir = packed.find(manual_dir or DEFAULT_MANUAL_DIR, make.FOLDER, make.FILES)
+def _download_and_prepare(
+    name: str,
+    root: str,
+    manual_dir: str | None,
+    progress: bool,
+    mirror: str | None,
+    say: Callable[[str], None],
+) -> None:
+    make = _project_builder(name) or functools.partial(tfds.builder, name)
+    builder = None if _project_builder(name) is None else make(data_dir=root)
+    if builder is not None and (making.files(builder) or making.origin(builder)):
+        brought = Path(manual_dir or DEFAULT_MANUAL_DIR).expanduser()
+        target = Path(root) / "downloads" / name
+        options = dict(mirror=mirror, progress=progress, say=say)
+        builder.paths = making.obtain(builder, brought, target, **options)
+        manual_dir = next(iter(builder.paths.values())).parent
     settings = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
     try:
         with _only_progress(progress):
-            builder = make(data_dir=root)
+            builder = builder or make(data_dir=root)
             builder.download_and_prepare(file_format="array_record", download_config=settings)
     except ImportError as error:
         missing = _missing_package(error)
