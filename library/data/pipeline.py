@@ -111,7 +111,10 @@ class Loader(NamedTuple):
 
     def _preprocessed(self, position: int, row: int) -> Example:
         generator = rng.host_generator(self.seed, "preprocess", position)
-        example = self.preprocess(dict(self.source.records[row]), generator)
+        records = self.source.records
+        # Of several sources each may stand at another row.
+        record = records.at(position, row) if hasattr(records, "at") else dict(records[row])
+        example = self.preprocess(record, generator)
         kept = {k: np.asarray(x) for k, x in example.items() if self.kinds.get(k) != "id"}
         for name, value in kept.items():
             if name in PLACE:
@@ -221,13 +224,6 @@ def _spread(batch_size: int, repeats: int) -> np.ndarray:
     return np.concatenate([np.arange(first, batch_size, repeats) for first in range(repeats)])
 
 
-def order(name: Literal["shuffle", "streams"], seed: int, repeats: int = 1) -> Order:
-    """Returns the order that a config names; `repeats` is of "shuffle", see `repeated_rows`."""
-    if name == "streams":
-        return stream_rows
-    return functools.partial(repeated_rows, seed, repeats)
-
-
 def train_indices(
     num_examples: int,
     batch_size: int,
@@ -320,7 +316,7 @@ def train_batches(
     Args:
       loader: how examples are loaded.
       batch_size: examples a step over all processes.
-      order: see `order`.
+      order: see `library.data.orders`.
       start: the first step to yield.
       places: in every batch, that this process loads, `(n,)`; by default all.
       workers: processes that decode; 0 decodes in threads of this one.

@@ -1,9 +1,9 @@
 """Sources: data sets as random access to examples by row, images still encoded.
 
 A name is one of this project's builders (a file of library/data/builders), "folder" for a
-directory of one's own images, "text" for text of one's own, "synthetic/224x1000" for noise, or any
-data set of TFDS that was prepared as ArrayRecord. Reading needs no TensorFlow, touches only the
-records asked for, and works from any thread or process.
+directory of one's own images, "text" for text of one's own, "synthetic/224x1000" for noise, "none"
+for no data, or any data set of TFDS that was prepared as ArrayRecord. Reading needs no TensorFlow,
+touches only the records asked for, and works from any thread or process.
 """
 
 import contextlib
@@ -63,8 +63,10 @@ class Source(NamedTuple):
     kinds: Mapping[str, str] = features.USUAL
 
     @property
-    def examples_per_epoch(self) -> int:
-        """The examples of an epoch, by which durations and logged epochs count."""
+    def examples_per_epoch(self) -> int | None:
+        """The examples of an epoch, by which durations and logged epochs count; None of no data."""
+        if isinstance(self.records, NoRecords):
+            return None
         return len(self.records) if self.epoch is None else self.epoch
 
 
@@ -140,6 +142,20 @@ class ArrayRecords:
         return {key: values[row] for key, values in self.arrays.items()}
 
 
+@dataclasses.dataclass(frozen=True)
+class NoRecords:
+    """Examples of nothing, for systems that make their own data; as many as are asked for."""
+
+    count: int = 2**32 - 1
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, row: int) -> dict:
+        _checked(row, self.count)
+        return {}
+
+
 def open_source(
     name: str,
     split: str,
@@ -174,6 +190,8 @@ def open_source(
         return _open_text_files(split, data_dir, classes, seed)
     if _is_synthetic(name):
         return _open_synthetic(name, split)
+    if name == "none":
+        return without_data()
     builder = _open_builder(name, data_dir, manual_dir, classes, seed)
     sizes = {key: found.num_examples for key, found in builder.info.splits.items()}
     parts = splits.resolve(split, sizes, name)
@@ -187,6 +205,12 @@ def open_source(
     known = f"{builder.info.full_name} {split}"
     fingerprint = functools.partial(fingerprints.of_records, known, records, size)
     return Source(records, label_names, describe, fingerprint=fingerprint, kinds=kinds)
+
+
+def without_data(count: int = 2**32 - 1) -> Source:
+    """Makes the source "none": examples that have a place in the run, and no features."""
+    known = functools.partial(fingerprints.of_name, "none", 0)
+    return Source(NoRecords(count), None, "none[{}]".format, fingerprint=known, kinds={})
 
 
 def from_arrays(

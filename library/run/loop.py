@@ -282,7 +282,8 @@ class _Run:
         row = {f"train/{k}": float(v) for k, v in found.items() if np.ndim(v) == 0}
         row |= {f"train/{k}": float(f(done - 1)) for k, f in self.plan.learning_rates.items()}
         count = self.plan.loader.source.examples_per_epoch
-        row["train/epoch"] = round(done * self.plan.dataset.batch_size / count, 4)
+        if count is not None:
+            row["train/epoch"] = round(done * self.plan.dataset.batch_size / count, 4)
         rate = since.per_second(self.plan.dataset.batch_size)
         row |= {} if rate is None else {"train/examples_per_second": rate}
         row |= {f"train/skipped_{k}": int(v) for k, v in skipped.items() if v}

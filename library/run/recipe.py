@@ -44,6 +44,7 @@ class Plan(NamedTuple):
       task: the system.
       learning_rates: by name, "learning_rate" or one for each player, as functions of the step.
       loader: how training examples are loaded.
+      order: and in which order.
       label_names: names of the classes, or None.
       augment: `(batch, key) -> batch`, on the device, training only.
       views: of each example, by name, see `inputs.View`.
@@ -64,6 +65,7 @@ class Plan(NamedTuple):
     task: task.Task
     learning_rates: Mapping[str, optax.Schedule]
     loader: pipeline.Loader
+    order: pipeline.Order
     label_names: tuple[str, ...] | None
     augment: Callable
     views: Mapping[str, inputs.View]
@@ -105,7 +107,8 @@ def make_plan(
         are not those that are recorded.
     """
     recipe, dataset = read(values)
-    source = data.training_source(dataset, recorded)
+    source = data.training_source(dataset, recorded, recipe.seed)
+    order = data.order(dataset, source, recipe.seed)
     preprocess = data.preprocess(recipe, source.kinds)
     loader = pipeline.make_loader(
         source, preprocess["train"], seed=recipe.seed, on_corrupt=dataset.on_corrupt
@@ -130,7 +133,7 @@ def make_plan(
         "num_examples": num_examples,
         "batch_size": dataset.batch_size,
         "total_steps": total_steps,
-        "order": dataset.order,
+        "order": dataset.order_name,
         "kinds": loader.kinds,
         "teaching": functools.partial(restoring.teacher, make_plan),
         **_of_images(recipe),
@@ -153,6 +156,7 @@ def make_plan(
         task=system,
         learning_rates=learning_rates,
         loader=loader,
+        order=order,
         label_names=source.label_names,
         augment=inputs.composed(recipe.augment, known),
         views=inputs.built_views(recipe.views, known),
@@ -395,7 +399,7 @@ def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader
     found, stated = len(source.label_names), recipe.task.get("num_classes")
     relabelled = "to_label" in str(recipe.preprocess)
     if isinstance(stated, int) and stated < found and label.ndim == 0 and not relabelled:
-        name = recipe.dataset["name"]
+        name = recipe.dataset.get("name")
         raise ConfigError(f"task has num_classes={stated}, but labels of {name} are of {found}")
     return {**sizes, "num_classes": found, "num_outputs": found}
 

@@ -37,14 +37,33 @@ def mean_image(model, *, batch_size: int, rate: float = 0.5) -> Task:
 
 
 mean_image.units = lambda rate, **_: {"frames": 4 if rate == 0.5 else 8}
+
+
+def walk(model, *, batch_size: int) -> Task:
+    """Makes its own data: the sum of the places that it has been handed."""
+
+    def init(key, batch):
+        return TrainState(jnp.zeros((), jnp.int32), {"sum": jnp.zeros(())}, {}, (), None)
+
+    def measured(state, batch):
+        return {"place": pair(batch["index"].astype(jnp.float32), batch["mask"])}
+
+    def update(state, batch, key):
+        moved = {"sum": state.params["sum"] + batch["index"].sum()}
+        return state.replace(step=state.step + 1, params=moved), measured(state, batch)
+
+    return Task(init, update, lambda s, b, k: measured(s, b), {})
+
+
 CONFIG = dict(task=dict(name="regression.mean_image"), optimizer=None, total="48 frames")
 
 
 @pytest.fixture(autouse=True)
 def served(monkeypatch):
     tiny.serve(monkeypatch, train=tiny.arrays(32), test=tiny.arrays(8, seed=1))
-    monkeypatch.setattr(mean_image, "__module__", regression.__name__)
-    monkeypatch.setattr(regression, "mean_image", mean_image, raising=False)
+    for task in (mean_image, walk):
+        monkeypatch.setattr(task, "__module__", regression.__name__)
+        monkeypatch.setattr(regression, task.__name__, task, raising=False)
     assert "minimize" not in inspect.signature(mean_image).parameters
 
 
@@ -88,3 +107,23 @@ def test_units_follow_the_arguments_of_the_task():
 def test_what_does_not_fit_is_refused(changes, said):
     with pytest.raises(ConfigError, match=said):
         make_plan(tiny.config(**{**CONFIG, **changes}))
+
+
+def without_data(devices=1, **changes):
+    own = dict(task=dict(name="regression.walk"), optimizer=None, preprocess=[], normalize=None)
+    return tiny.plan_on(devices, **{**own, "dataset": dict(name="none"), **changes})
+
+
+def test_a_system_without_data_counts_steps(tmp_path):
+    evaluate = dict(test=dict(kind="metrics", every="6 steps"))
+    plan = without_data(evaluate=evaluate)
+    summary = tiny.run(plan, tmp_path / "run")
+    # An evaluation is one batch, of the places 0 to 15.
+    assert summary["metrics"]["test/place"] == 7.5
+    assert "train/epoch" not in summary["metrics"]
+    taken = tiny.take_steps(without_data(8), 12)
+    assert float(taken.carry.state.params["sum"]) == sum(range(12 * 16))
+    with pytest.raises(ConfigError, match="has no data, and so no epochs"):
+        without_data(total="3 epochs")
+    with pytest.raises(ConfigError, match="there are no data"):
+        without_data(dataset=dict(name="none", cache="device"))
