@@ -114,7 +114,7 @@ def distillation(
 
     learner = minimize(objective, spread={TEACHER: "constant"})
     outputs = {name: _alone(output) for name, output in student.outputs.items()}
-    return Task(init, learner.update, _alone(student.evaluate), outputs)
+    return Task(init, learner.update, _alone(student.evaluate), outputs, student.summaries)
 
 
 def _without_teacher(variables: Mapping[str, PyTree]) -> dict[str, PyTree]:

@@ -95,7 +95,7 @@ def pruning(
         return {**_masked(inner.evaluate)(state, batch, key), **measured}
 
     outputs = {name: _masked(output) for name, output in inner.outputs.items()}
-    return Task(inner.init, inner.update, evaluate, outputs)
+    return Task(inner.init, inner.update, evaluate, outputs, inner.summaries)
 
 
 def _schedule(

@@ -197,7 +197,7 @@ def evaluated(plan, state):
         sums = measure(state, batch)
         totals = sums if totals is None else trees.add(totals, sums)
         parts.append(collect(state, batch))
-    return summarize(jax.device_get(totals)), parts
+    return summarize(jax.device_get(totals), plan.task.summaries), parts
 
 
 def test_evaluation_under_pmap_equals_that_under_jit(normalized_steps):
