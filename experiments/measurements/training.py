@@ -51,7 +51,7 @@ def _quiet(values: dict[str, Any], steps: int) -> dict[str, Any]:
 def calls(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
     """Times the whole loop with many steps a call against one: a recipe, and a tiny network on it.
 
-    Calling takes most of the tiny one's time. Convolutions on CPU are slower within a call.
+    Calling takes most of the tiny one's time.
     """
     tiny = {"model": dict(name="mlp", hidden=[32]), "optimizer": _PLAIN_SGD, "augment": []}
     figures = {}

@@ -258,9 +258,7 @@ class Recipe:
         batch, but for BatchNorm, which normalizes each part by its own statistics.
       steps_per_call: steps that the device makes at each call of the compiled step, at the most; a
         call ends where a row, an evaluation or a save is due. For models so small that calling
-        takes longer than computing, with `dataset.cache="device"`. The results are the same bits,
-        but for convolutions on CPU: XLA rounds them otherwise inside a loop, and takes several
-        times as long.
+        takes longer than computing, with `dataset.cache="device"`. The results are the same bits.
       on_nonfinite: "stop" at a step that is not finite, or "skip" and count it; schedules count it,
         too.
       init_from: see `InitFrom`.

@@ -73,6 +73,17 @@ def test_runs_of_many_steps_a_call_are_those_of_one(tmp_path, devices, parallel)
     assert [row["step"] for row in rows(tmp_path / "4")] == [5, 8, 10, 15, 16, 20, 23]
 
 
+def test_runs_of_convolutions_are_those_of_one_step_a_call(tmp_path):
+    changes = dict(model={**tiny.CONV, "norm": "batch"}, dataset=ON_DEVICE, total="7 steps")
+    digests = {
+        tiny.run(tiny.plan_on(1, steps_per_call=most, **changes), tmp_path / str(most))[
+            "state_sha256"
+        ]
+        for most in (1, 3)
+    }
+    assert len(digests) == 1
+
+
 def test_the_calls_of_a_run_are_few(tmp_path, monkeypatch):
     made = []
     real = calls.ends
