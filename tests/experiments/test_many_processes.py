@@ -7,10 +7,10 @@ import time
 
 import numpy as np
 import pytest
-from tests.training.test_skipped import config as small_config
-from tests.training.test_skipped import damaged
 
 from library.run import checkpoints
+from tests.run.test_skipped import config as small_config
+from tests.run.test_skipped import damaged
 from tests.runs import TINY, check_same, finished, outcome, rows, saved_steps
 from tests.trust import AS_IF_LEFT_ALONE, RESUMED
 

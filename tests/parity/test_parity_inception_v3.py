@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.models.test_inception_v3 import GOLDEN, PLACES, golden_image
 
 from library.evaluation.embedding import Embedding
 from library.models.image.inception_v3 import Auxiliary, inception_v3
 from library.weights import inception_v3 as published
 from library.weights.drawn import drawn
 from library.weights.mapping import assign
+from tests.models.image.test_inception_v3 import GOLDEN, PLACES, golden_image
 
 
 def patched(inception, torch, network):

@@ -4,13 +4,13 @@ import io
 
 import pytest
 from rich.console import Console
-from tests.training.test_loop import column
 
 from library.run import clock, evaluating, loop
 from library.run.clock import Clock
 from library.run.feed import Feed
 from library.run.progress import Timing
 from tests import tiny
+from tests.run.test_loop import column
 
 LOADING, WAIT, STEP, EVALUATION = 100.0, 3.0, 1.0, 20.0
 

@@ -3,13 +3,13 @@
 import jax
 import numpy as np
 import pytest
-from tests.models.test_alexnet import pool, towers
 
 from library.models.image import alexnet
 from library.weights import catalogue
 from library.weights.alexnet import TWO_TOWERS
 from library.weights.drawn import drawn, zeros
 from library.weights.mapping import assign, published_as
+from tests.models.image.test_alexnet import pool, towers
 
 
 def lrn(x):
