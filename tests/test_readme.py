@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import often
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 EXAMPLES = {
@@ -117,7 +119,10 @@ def test_a_command_has_the_flags_that_it_is_given(program, arguments):
 LAUNCHES = [arguments for program, arguments in COMMANDS if program == "launch"]
 
 
-@pytest.mark.parametrize("arguments", LAUNCHES)
+PLACES = {re.search(r"--on=(\w+)", arguments)[1]: arguments for arguments in LAUNCHES}
+
+
+@pytest.mark.parametrize("arguments", often.only(PLACES.values(), LAUNCHES))
 def test_what_it_says_of_launching_is_understood(arguments):
     words = shlex.split(arguments.replace("--config=...", f"--config={CONFIG}"), comments=True)
     at = words.index("--")
@@ -129,5 +134,4 @@ def test_what_it_says_of_launching_is_understood(arguments):
 
 
 def test_it_says_how_to_launch_everywhere():
-    places = {re.search(r"--on=(\w+)", arguments)[1] for arguments in LAUNCHES}
-    assert places == {"local", "slurm", "kubernetes", "tpu"}
+    assert set(PLACES) == {"local", "slurm", "kubernetes", "tpu"}

@@ -413,15 +413,16 @@ def _shapes(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any]]:
     def first_step(state, batch, key):
         return plan.task.update(state, train_input(plan, batch, constants, key), key)[1]
 
+    axis = plan.strategy.axis_name
     # One device of an axis named as the strategy's, so that sums over it have a meaning.
-    part = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), batch)
-    first_step = jax.vmap(first_step, (None, 0, None), axis_name=plan.strategy.axis_name or "all")
+    axes = None if axis is None else [(axis, 1)]
     with _fitting():
         state = jax.eval_shape(functools.partial(initial_state, plan), batch, constants)
         for name, spec in learning.by_player(plan.recipe).items():
             optimizers.check_patterns(spec, state.params if name is None else state.params[name])
-        metrics = jax.eval_shape(plan.strategy.within(first_step), state, part, key)
-    return state, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), metrics)
+        step = plan.strategy.within(first_step)
+        _, metrics = jax.make_jaxpr(step, axis_env=axes, return_shape=True)(state, batch, key)
+    return state, metrics
 
 
 @contextlib.contextmanager

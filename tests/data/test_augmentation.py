@@ -17,7 +17,7 @@ from library.config import ConfigError, available, build
 from library.data import augmentation, on_device
 from library.data.augmentation import _draws, colour, mixing
 from library.run.recipe import make_plan
-from tests import tiny
+from tests import often, tiny
 
 NUM_CLASSES = 16
 KEY = jax.random.key(3)
@@ -100,7 +100,13 @@ def on_eight_devices(name: str, batch: dict):
 COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute")
 
 
-@pytest.mark.parametrize("name", PER_EXAMPLE)
+@pytest.mark.parametrize(
+    "name",
+    often.but(
+        ["auto_augment", "trivial_augment", "random_resized_crop_bicubic", "random_crop_reflect"],
+        PER_EXAMPLE,
+    ),
+)
 def test_an_example_depends_on_its_key_alone(name):
     """Not on its place, its company, the batch's size (2 a device, of 16) or the device."""
     batch = batch_of(16)

@@ -67,6 +67,7 @@ def split(**mesh):
     return dict(mesh=mesh, rules="transformer")
 
 
+@pytest.mark.full
 def test_two_processes_load_the_rows_that_their_devices_hold(check):
     check(
         2,

@@ -54,8 +54,8 @@ def test_calls_end_where_something_is_due(arguments, expected):
 @pytest.mark.parametrize(
     ("devices", "parallel"),
     [
-        pytest.param(1, {}, marks=pytest.mark.full),
-        (8, dict(mesh=dict(data=4, fsdp=2))),
+        (1, {}),
+        pytest.param(8, dict(mesh=dict(data=4, fsdp=2)), marks=pytest.mark.full),
         pytest.param(4, dict(strategy="pmap"), marks=pytest.mark.full),
     ],
     ids=["one device", "jit", "pmap"],
