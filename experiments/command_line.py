@@ -41,7 +41,7 @@ MOST_SEED = 2**32 - 1
 DEFAULT_CONFIG = "configs/cnn/digits.py"
 CONFIG_HELP = (
     "Config file, PATH[:VARIANT]; see configs/. --config.KEY=VALUE changes a value; "
-    "library/run/sections.py documents every key."
+    "docs/config.md lists every key."
 )
 # Numbers of mallopt(3): M_TRIM_THRESHOLD, M_MMAP_MAX and M_ARENA_MAX.
 _KEEP = {-1: 2**31 - 1, -4: 0, -8: 1}

@@ -11,8 +11,7 @@ inputs that are such, too. Nothing is trained: the tasks `pruning` and `low_rank
 `--beside=DIR,DIR` shows runs of theirs, as they are, in the same table.
 
 A table, accuracy against bytes and FLOPs, goes to `DIR/compressed/`: compressed.json, a figure and
-a page. `--config.KEY=VALUE` changes a value of the run's config; library/run/sections.py
-documents every key.
+a page. `--config.KEY=VALUE` changes a value of the run's config; docs/config.md lists every key.
 """
 
 import shlex

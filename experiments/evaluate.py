@@ -2,7 +2,7 @@
 
 The evaluators are those of the run's config, on its final params and on their running averages
 where it has them. `--config.key=value` overrides what the evaluation reads, such as
-`--config.dataset.eval_batch_size=256`; library/run/sections.py documents every key.
+`--config.dataset.eval_batch_size=256`; docs/config.md lists every key.
 """
 
 import re

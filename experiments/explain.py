@@ -19,9 +19,9 @@ Or a patch to print, which is seen as a class wherever it lies; its sides are sh
 
     python -m experiments.explain --workdir=DIR --attack=patch --target=3 --patch_size=0.3,0.5
 
-Pictures and one page, explained.html or adversarial.html, go to `DIR/explained/`. A flag
-that what is asked for does not read is refused. `--config.KEY=VALUE` changes a value of the run's
-config; library/run/sections.py documents every key.
+It writes pictures and one page, explained.html or adversarial.html, to `DIR/explained/`. It refuses
+a flag that the request does not read. `--config.KEY=VALUE` changes a value of the run's config;
+docs/config.md lists every key.
 """
 
 from collections.abc import Callable

@@ -8,12 +8,13 @@ classifier predicts, on image files or a split:
     python -m experiments.generate --workdir=DIR --images=a.png --images=b.jpg
     python -m experiments.generate --workdir=DIR --split=test --num=16
 
-`--output` asks for another of the task's outputs, such as "reconstruct" with `--split=test`. What
-was made is written to `DIR/generated/`, and the same seed makes the same again on any number of
-devices. `--config.task.sampler.steps=20` changes a setting of the recorded config, whose keys
-library/run/sections.py documents. A flag that what is made does not read is refused.
+`--output` asks for another of the task's outputs, such as "reconstruct" with `--split=test`. The
+program writes to `DIR/generated/`. The same seed makes the same output on any number of devices.
+`--config.task.sampler.steps=20` changes a value of the run's config; docs/config.md lists every
+key. The program refuses a flag that the output does not read.
 
-Where the run kept running averages of its params, all of this uses them; `--noema` uses the params.
+The program uses the running averages of the params where the run kept them; `--noema` uses the
+params themselves.
 """
 
 from collections.abc import Callable

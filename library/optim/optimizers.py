@@ -119,8 +119,8 @@ class Settings:
       base_batch: if given, `learning_rate` is for this many examples a step and is scaled
         linearly to the batch size (Goyal et al. 2017, section 2.1).
       schedule: of the learning rate, see `make_schedule`; constant if left out.
-      weight_decay: see the module's docstring for the convention.
-      decayed: "kernels", "all", or patterns; see the module's docstring.
+      weight_decay: 0 is none; the convention is above.
+      decayed: "kernels", "all", or patterns; see above.
       l1: adds l1 * sum |p| to the loss.
       l2: adds l2 / 2 * sum p^2 to the loss.
       clip: a dict of `Clip`.
@@ -400,6 +400,12 @@ def optimizers() -> dict[str, Callable]:
         and not name.startswith(("_", "scale_by_"))
         and name not in _OUT_OF_REACH
     }
+
+
+def own_arguments(function: Callable) -> dict[str, Any]:
+    """Returns the arguments that a config may give one of `optimizers`, with their defaults."""
+    parameters = inspect.signature(function).parameters
+    return {name: parameters[name].default for name in _plain_arguments(function)}
 
 
 def _read(spec: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from library import files, former_names
-from library.config import ConfigError, differing
+from library.config import ConfigError, check_choice, differing
 from library.reporting import claims, gallery, notation, runs, trust
 from library.reporting.runs import Claim, Run
 
@@ -20,6 +20,8 @@ RECORD_VERSION = 1
 COMMAND = "python -m experiments.report --results"
 # In the folder of the records: what the tests marked `trust` found.
 TRUST = "trust/record.json"
+# There, too: names of the records that the README shows, one a line.
+HEADLINES = "headlines.txt"
 OPENING, CLOSING = "<!-- results -->", "<!-- /results -->"
 _NEEDED = ("name", "system", "dataset", "reported", "ours", "gap", "command", "record_version")
 _HEADER = (
@@ -243,7 +245,7 @@ def results_page(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def systems_table(records: Sequence[Mapping[str, Any]]) -> str:
-    """Returns the README's table: what there is, what it reaches and the config that makes it."""
+    """Returns the README's table of records: system, result and config."""
     rows = []
     for made in sorted(records, key=_order):
         metric = made["reported"]["metric"]
@@ -255,6 +257,23 @@ def systems_table(records: Sequence[Mapping[str, Any]]) -> str:
         rows.append((*names, _inline(metric), reported, ours, _gap(made), config))
     header = ("System", "Dataset", "Metric", "Reported", "Ours", "Gap", "Config")
     return _markdown_table(header, rows)
+
+
+def headlines(
+    records: Sequence[Mapping[str, Any]], results_dir: str | os.PathLike
+) -> list[Mapping[str, Any]]:
+    """Returns the records that the folder's headlines.txt names; all where there is no such file.
+
+    Raises:
+      ConfigError: it names a record that is not there.
+    """
+    chosen = _text(Path(results_dir) / HEADLINES)
+    if chosen is None:
+        return list(records)
+    known = {made["name"]: made for made in records}
+    for name in chosen.split():
+        check_choice(f"record in {HEADLINES}", name, known)
+    return [known[name] for name in chosen.split()]
 
 
 def _full_row(made: Mapping[str, Any], note: int | None) -> tuple[str, ...]:
@@ -341,7 +360,8 @@ def _wanted(results_dir, path, readme) -> dict[Path, str]:
         page += "\n" + trust.section(files.read_json(tested))
     wanted = {Path(path): page, Path(results_dir) / "README.md": samples}
     if readme is not None:
-        wanted[Path(readme)] = with_systems_table(_text(Path(readme)) or "", records)
+        shown = headlines(records, results_dir)
+        wanted[Path(readme)] = with_systems_table(_text(Path(readme)) or "", shown)
     return wanted
 
 

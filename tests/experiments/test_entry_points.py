@@ -49,7 +49,7 @@ def test_help_is_answered_without_heavy_imports(name):
     assert f"python -m {name}" in ended.stdout
     assert "IMPORTED []" in ended.stdout
     if "configurable=False" not in (ROOT / f"{name.replace('.', '/')}.py").read_text():
-        assert "library/run/sections.py" in ended.stdout
+        assert "docs/config.md" in ended.stdout
 
 
 def test_an_installation_has_all_that_programs_need():

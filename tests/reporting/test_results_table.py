@@ -95,6 +95,17 @@ def test_the_readmes_table_comes_from_the_same_records():
     assert results.with_systems_table(new, records()) == new
 
 
+def test_the_readme_shows_the_records_that_a_list_names(tmp_path):
+    assert results.headlines(records(), tmp_path) == records()
+    (tmp_path / "headlines.txt").write_text("gcn\nlenet\n")
+    assert [made["name"] for made in results.headlines(records(), tmp_path)] == ["gcn", "lenet"]
+    (tmp_path / "headlines.txt").write_text("lenett\n")
+    with pytest.raises(
+        ConfigError, match=r"record in headlines.txt 'lenett': did you mean 'lenet'"
+    ):
+        results.headlines(records(), tmp_path)
+
+
 @pytest.mark.parametrize(
     "readme",
     [
