@@ -14,7 +14,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 from library import former_names
 
 UNITS = ("steps", "epochs", "examples", "%")
-_DURATION = re.compile(r"\s*(\d[\d_]*(?:\.\d+)?(?:e\d+)?)\s*(steps?|epochs?|examples?|%)\s*")
+_DURATION = re.compile(r"\s*(\d[\d_]*(?:\.\d+)?(?:e\d+)?)\s*([A-Za-z]\w*|%)\s*")
 _COUNTS = re.compile(
     r"(^|_)(num|size|sizes|width|widths|depth|features|groups|heads|workers|threads|channels"
     r"|accumulate|keep)($|_)"
@@ -73,6 +73,18 @@ def check_choice(what: str, value: Any, options: Iterable[Any]) -> None:
     options = list(options)
     if value not in options:
         raise ConfigError(f"unknown {what} {value!r}: {nearest(value, options)}")
+
+
+def class_number(text: str, names: Sequence[str], where: str) -> int:
+    """Returns the number of a class that is given by number or name.
+
+    Raises:
+      ConfigError: there is no such class; the message starts with `where`.
+    """
+    numbers = {str(i): i for i in range(len(names))} | {n: i for i, n in enumerate(names)}
+    if text not in numbers:
+        raise ConfigError(f"{where}: valid are 0 to {len(names) - 1}; {nearest(text, names)}")
+    return numbers[text]
 
 
 def available(package: str) -> list[str]:
@@ -138,7 +150,7 @@ def _modules_below(package: str) -> list[str]:
     """Lists the modules of a package and of the packages in it, without its own name."""
     (root,) = map(Path, importlib.import_module(package).__path__)
     files = (path.relative_to(root) for path in sorted(root.rglob("*.py")))
-    return [".".join(f.with_suffix("").parts) for f in files if f.name != "__init__.py"]
+    return [".".join(f.with_suffix("").parts) for f in files if not f.name.startswith("_")]
 
 
 def _matching(head: str, paths: Iterable[str]) -> list[str]:
@@ -216,7 +228,8 @@ def check_value(value: Any, annotation: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _check_union(value, arguments, where)
     if annotation is Duration:
-        _match_duration(value, f"{where}=")
+        # A unit of the task's own is known once the task is, to `duration`.
+        _match_duration(value, f"{where}=", strict=False)
         return value
     if origin is typing.Literal:
         if value not in arguments:
@@ -294,7 +307,14 @@ def _check_count(key: str, value: Any, where: str) -> None:
             raise ConfigError(f"{where}, {key}={value!r}: sizes and counts are 1 or more")
 
 
-def duration(text: Any, *, batch_size: int, num_examples: int, total: int | None = None) -> int:
+def duration(
+    text: Any,
+    *,
+    batch_size: int,
+    num_examples: int | None,
+    total: int | None = None,
+    units: Mapping[str, float] = {},
+) -> int:
     """Converts "N steps|epochs|examples" or "N%" (of the run) into a number of whole steps.
 
     An epoch passes the data once: each example, and of text each token.
@@ -304,22 +324,27 @@ def duration(text: Any, *, batch_size: int, num_examples: int, total: int | None
     Args:
       text: the duration.
       batch_size: examples a step, over all devices.
-      num_examples: examples an epoch.
+      num_examples: examples an epoch; None where there are no data.
       total: steps of the whole run, which percentages refer to.
+      units: of the task's own, such as "frames": how many of them a step is.
 
     Raises:
-      ConfigError: no unit, two units, or a percentage where there is no whole.
+      ConfigError: no unit, two units, one that there is not, a percentage where there is no whole,
+        or epochs where there are no data.
     """
-    match = _match_duration(text)
+    match = _match_duration(text, units=units)
     # Fractions: in floats, 2.3 epochs of 100 examples are 229.99999999999997.
     number, unit = Fraction(match[1].replace("_", "")), match[2].rstrip("s")
+    if unit == "epoch" and num_examples is None:
+        raise ConfigError(f"{text!r}: the run has no data, and so no epochs; write steps here")
     if unit == "%" and total is None:
         raise ConfigError(f"{text!r}: a percentage of what? Write steps, epochs or examples here")
     steps_a_unit = {
         "step": Fraction(1),
-        "epoch": Fraction(num_examples, batch_size),
+        "epoch": Fraction(num_examples or 0, batch_size),
         "example": Fraction(1, batch_size),
         "%": Fraction(total or 0, 100),
+        **{own.rstrip("s"): 1 / Fraction(many) for own, many in units.items()},
     }
     steps = number * steps_a_unit[unit]
     return max(int(steps), 1) if number else 0
@@ -335,12 +360,19 @@ def check_finite(value: Any, where: str) -> None:
         check_finite(inner, f"{where}.{key}")
 
 
-def _match_duration(text: Any, where: str = "") -> re.Match:
+def _match_duration(
+    text: Any, where: str = "", units: Iterable[str] = (), strict: bool = True
+) -> re.Match:
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
+    known = (*UNITS, *units)
+    if match is not None and match[2].rstrip("s") in {unit.rstrip("s") for unit in known}:
+        return match
+    # What is no misspelt unit of every run's may be a unit of the task's.
+    own = match is not None and not difflib.get_close_matches(match[2], UNITS)
+    if strict or not own:
         raise ConfigError(
             f"{where}{text!r} is not a duration: write one number and one unit of "
-            f"{', '.join(UNITS)}, as in {_suggest_duration(text)}"
+            f"{', '.join(known)}, as in {_suggest_duration(text)}"
         )
     return match
 

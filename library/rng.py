@@ -44,11 +44,13 @@ def for_batch(key: PRNGKeyArray, index: UInt32[Array, " b"], name: str) -> PRNGK
 
 
 # The purposes of the host, each a part of its keys. A number is never given away again.
-HOST = {"permutation": 0, "preprocess": 1, "noise": 2}
+HOST = {"permutation": 0, "preprocess": 1, "noise": 2, "group": 3, "source": 4}
 
 
 def host_generator(
-    seed: int, purpose: Literal["permutation", "preprocess", "noise"], *counters: int
+    seed: int,
+    purpose: Literal["permutation", "preprocess", "noise", "group", "source"],
+    *counters: int,
 ) -> np.random.Generator:
     """Returns the host's generator of one use: the order of an epoch, an example's crops, ...
 

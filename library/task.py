@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
 from library import finite, gradients, rng, spreading, trees
 from library.config import ConfigError, check_choice, nearest
+from library.summaries import Meaning
 
 Batch = Mapping[str, Array]
 Metrics = Mapping[str, tuple[Array, Array]]
@@ -55,12 +56,14 @@ class Task(NamedTuple):
         `batch[HALTED]` is true; those of `minimize` and `alternate` do.
       evaluate: `(state, batch, key) -> metrics`, each metric a pair (sum, count).
       outputs: what the system is for, by name: `(state, batch, key) -> arrays`.
+      summaries: of the metrics that are more than a mean, by name, see `library.summaries`.
     """
 
     init: Callable[[PRNGKeyArray, Batch], TrainState]
     update: Callable[[TrainState, Batch, PRNGKeyArray], tuple[TrainState, Metrics]]
     evaluate: Callable[[TrainState, Batch, PRNGKeyArray], Metrics]
     outputs: Mapping[str, Callable[..., Any]]
+    summaries: Mapping[str, Meaning] = {}
 
 
 class Learner(NamedTuple):
@@ -335,8 +338,10 @@ def without_padding(batch: Batch) -> dict[str, Array]:
     return {name: x if name == "mask" else cleared(x) for name, x in batch.items()}
 
 
-def recorded_outputs(model: nn.Module) -> dict[str, Callable[..., Any]]:
-    """Returns the outputs that any model of images has by its records.
+def recorded_outputs(
+    model: nn.Module, inputs: tuple[str, ...] = ("image",)
+) -> dict[str, Callable[..., Any]]:
+    """Returns the outputs that any model of such inputs has by its records.
 
     They are "intermediates", all that the model records, nested as its submodules are, and
     "features" (b, d), by convention the input of its head.
@@ -344,7 +349,8 @@ def recorded_outputs(model: nn.Module) -> dict[str, Callable[..., Any]]:
 
     def intermediates(state: TrainState, batch: Batch, key: PRNGKeyArray) -> PyTree:
         variables = {"params": state.params, **state.variables}
-        _, recorded = model.apply(variables, batch["image"], train=False, mutable=["intermediates"])
+        given = [batch[name] for name in inputs]
+        _, recorded = model.apply(variables, *given, train=False, mutable=["intermediates"])
         return recorded.get("intermediates", {})
 
     def features(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Array:

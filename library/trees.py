@@ -5,7 +5,7 @@ dict keys, attributes of dataclasses and named tuples, and positions of sequence
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -37,6 +37,17 @@ def add(a: PyTree, b: PyTree) -> PyTree:
 def flatten(tree: PyTree) -> dict[str, Any]:
     """Returns the leaves of a tree by path."""
     return {join(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def parts(tree: PyTree, size: int) -> Iterator[PyTree]:
+    """Yields a tree of arrays (n, ...) in parts (size, ...), for a function that is compiled once.
+
+    The last one is filled up with its last example.
+    """
+    count = len(jax.tree.leaves(tree)[0])
+    for start in range(0, count, size):
+        places = np.minimum(np.arange(start, start + size), count - 1)
+        yield jax.tree.map(lambda x, places=places: x[places], tree)
 
 
 def digest(tree: PyTree) -> str:

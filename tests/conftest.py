@@ -39,7 +39,6 @@ install_import_hook(
         "library.tasks",
         "library.diffusion",
         "library.data.augmentation",
-        "library.data.autoaugment",
         "library.evaluation",
         "library.apps.explain",
         "library.adversarial_examples",

@@ -21,6 +21,9 @@ TEXT = dict(
 IMAGES = dict(samples=dict(kind="samples", num=8))
 LANGUAGE = dict(samples=dict(kind="samples.text", prompt="ab", num=2, length=8))
 
+SCENES = dict(name="tiny_scenes")
+OVERLAY = dict(kind="samples", output="overlay", split="test", num=4)
+
 # What each config changes of `tiny.config`; only the generator of "gan" normalizes by batch.
 FAMILIES: dict[str, dict[str, Any]] = {
     "autoencoder": dict(
@@ -73,6 +76,15 @@ FAMILIES: dict[str, dict[str, Any]] = {
             samples=dict(kind="samples", output="masked_reconstruct", split="test", num=8)
         ),
     ),
+    # Maps move with their images, by the host and on the device.
+    "unet": dict(
+        dataset=SCENES,
+        preprocess=[dict(name="select", keys=["image", "map"])],
+        model=dict(name="unet", widths=(4, 8), dropout=0.0),
+        task=dict(name="segmentation"),
+        augment=[dict(name="flip_lr"), dict(name="random_crop", padding=2)],
+        evaluate=dict(test=dict(kind="metrics"), shown=OVERLAY),
+    ),
     "gpt": dict(
         dataset=TEXT,
         model=dict(name="gpt", context=8, width=8, depth=1, num_heads=2),
@@ -106,8 +118,28 @@ def stirred(state: TrainState) -> TrainState:
     return state.replace(params=noisy(state.params), ema=ema)
 
 
+def scenes(num: int, seed: int) -> sources.Source:
+    """Returns images with a map of four classes, and a box about the pixels of two of them."""
+    random = np.random.default_rng(seed)
+    corners = random.integers(0, SIZE - 3, (num, 2, 2))
+    boxes = np.concatenate([corners, corners + random.integers(2, 4, (num, 2, 2))], axis=-1)
+    number, place = random.integers(1, 4, (num, 2)), np.arange(SIZE)
+    classes = np.zeros((num, SIZE, SIZE), np.uint8)
+    for each in range(2):
+        top, left, bottom, right = boxes[:, each].T[..., None]
+        rows, columns = (
+            (low <= place) & (place < high) for low, high in ((top, bottom), (left, right))
+        )
+        inside = rows[:, :, None] & columns[:, None, :]
+        classes = np.where(inside, number[:, each, None, None], classes).astype(np.uint8)
+    image = random.integers(0, 50, (num, SIZE, SIZE, 1)) + 60 * classes[..., None]
+    found = {"image": image.astype(np.uint8), "map": classes, "boxes": np.float32(boxes / SIZE)}
+    found["boxes_label"] = number.astype(np.int32)
+    return sources.from_arrays(found, label_names=tiny.CLASSES, name="tiny_scenes")
+
+
 def serve(patch: pytest.MonkeyPatch) -> None:
-    """Makes "tiny" images, and "tiny_text" a text."""
+    """Makes "tiny" images, "tiny_scenes" images with maps and boxes, and "tiny_text" a text."""
     tiny.serve(patch, train=tiny.arrays(50, size=SIZE), test=tiny.arrays(21, seed=1, size=SIZE))
     images = sources.open_source
     random = np.random.default_rng(0)
@@ -115,6 +147,8 @@ def serve(patch: pytest.MonkeyPatch) -> None:
     texts["foreign"] = "abé\n" * 10
 
     def open_source(name, split, **options):
+        if name == "tiny_scenes":
+            return scenes(50, 0) if split == "train" else scenes(21, 1)
         if name != "tiny_text":
             return images(name, split, **options)
         return sources.Source([{"text": texts[split]}], None, str)

@@ -60,6 +60,22 @@ def sums(features) -> list[float]:
     return [float(wide.sum()), float(np.abs(wide).sum())]
 
 
+# Those that take longest to trace; what traces a network only to count it leaves them to the full
+# tests.
+LONG = (
+    "inception_v3",
+    "inception_v4",
+    "inception_resnet_v2",
+    "densenet121",
+    "efficientnet_b0",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "convnext_tiny",
+    "googlenet",
+    "xception",
+)
+
+
 def read() -> dict[str, dict]:
     """Returns what the file holds, by the name of the network."""
     return json.loads(FILE.read_text())

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, r2_score, recall_score
 
+from library import summaries
 from library.summaries import summarize
+
+OF_TASKS = {
+    "confusion": summaries.confusion,
+    "calibration": summaries.calibration,
+    "regression": summaries.regression,
+}
 
 
 def test_plain_metrics_are_sums_over_counts():
@@ -23,10 +30,12 @@ def test_plain_metrics_are_sums_over_counts():
 def test_nothing_counted_is_nan_without_a_warning(recwarn):
     got = summarize({"loss": (np.float32(0), np.float32(0))})
     assert np.isnan(got["loss"])
-    empty = summarize({"confusion": (np.zeros((2, 2)), 0), "calibration": (np.zeros((3, 15)), 0)})
+    empty = summarize(
+        {"confusion": (np.zeros((2, 2)), 0), "calibration": (np.zeros((3, 15)), 0)}, OF_TASKS
+    )
     assert np.isnan(empty["balanced_accuracy"])
     assert np.isnan(empty["expected_calibration_error"])
-    assert np.isnan(summarize({"regression": (np.zeros((4, 2)), 0)})["r2"])
+    assert np.isnan(summarize({"regression": (np.zeros((4, 2)), 0)}, OF_TASKS)["r2"])
     assert not recwarn.list
 
 
@@ -35,7 +44,7 @@ def test_confusion_gives_recall_by_class_and_its_mean():
     label, predicted = random.integers(0, 4, 50), random.integers(0, 4, 50)
     matrix = np.zeros((5, 5), np.float32)
     np.add.at(matrix, (label, predicted), 1)
-    got = summarize({"confusion": (matrix, np.float32(50))})
+    got = summarize({"confusion": (matrix, np.float32(50))}, OF_TASKS)
     np.testing.assert_array_equal(got["confusion"], matrix)
     recall = recall_score(label, predicted, average=None)
     np.testing.assert_allclose(got["per_class_accuracy"], [*recall, np.nan])
@@ -48,7 +57,7 @@ def test_expected_calibration_error_by_hand():
     # 3 of confidence 0.9, 2 right; 1 of confidence 0.5, right: 3/4 |2/3 - 0.9| + 1/4 |1 - 0.5|.
     sums = np.zeros((3, 15))
     sums[:, 13], sums[:, 7] = (2.7, 2, 3), (0.5, 1, 1)
-    got = summarize({"calibration": (sums, 4.0)})
+    got = summarize({"calibration": (sums, 4.0)}, OF_TASKS)
     np.testing.assert_array_equal(got["calibration"], sums)
     assert got["expected_calibration_error"] == pytest.approx(0.175 + 0.125, rel=1e-12)
 
@@ -58,7 +67,7 @@ def test_regression_sums_give_the_scores_of_scikit_learn():
     target, prediction = random.normal(size=(30, 3)) + 2, random.normal(size=(30, 3)) + 2
     error = prediction - target
     sums = np.stack([error**2, np.abs(error), target - 2, (target - 2) ** 2]).sum(1)
-    got = summarize({"regression": (sums, np.float32(30))})
+    got = summarize({"regression": (sums, np.float32(30))}, OF_TASKS)
     assert set(got) == {"mse", "rmse", "mae", "r2"}
     assert got["mse"] == pytest.approx(np.mean(error**2), rel=1e-12)
     assert got["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-12)
@@ -67,6 +76,20 @@ def test_regression_sums_give_the_scores_of_scikit_learn():
 
 
 def test_r2_of_a_constant_target_is_nan():
-    got = summarize({"regression": (np.array([[1.0], [1.0], [4.0], [8.0]]), 2.0)})
+    got = summarize({"regression": (np.array([[1.0], [1.0], [4.0], [8.0]]), 2.0)}, OF_TASKS)
     assert np.isnan(got["r2"])
     assert got["mse"] == 0.5
+
+
+def test_intersection_over_union_by_hand():
+    # Of three classes the last neither occurs nor is predicted.
+    matrix = np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
+    got = summarize({"pixels": (matrix, 12)}, {"pixels": summaries.intersection_over_union})
+    assert got["pixel_accuracy"] == 9 / 12
+    np.testing.assert_array_equal(got["per_class_iou"], [6 / 9, 3 / 6, np.nan])
+    assert got["mean_iou"] == (6 / 9 + 3 / 6) / 2
+
+
+def test_precision_and_recall_by_hand():
+    got = summarize({"found": ([3, 4, 6], 2)}, {"found": summaries.precision_and_recall})
+    assert got == {"precision": 3 / 4, "recall": 3 / 6, "f1": 6 / 10}

@@ -74,3 +74,12 @@ def test_digest_reads_typed_keys_and_bfloat16():
     assert trees.digest(state(0, "bfloat16")) != trees.digest(state(0, "bfloat16", "rbg"))
     raw = {"key": jax.random.key_data(jax.random.key(0)), "w": jnp.ones(3, "bfloat16")}
     assert trees.digest(raw) != trees.digest(state(0, "bfloat16"))
+
+
+def test_parts_have_one_size_and_the_last_is_filled_up_with_its_last_example():
+    tree = {"x": np.arange(5), "y": np.arange(10).reshape(5, 2)}
+    first, second = trees.parts(tree, 3)
+    np.testing.assert_array_equal(first["x"], [0, 1, 2])
+    np.testing.assert_array_equal(second["x"], [3, 4, 4])
+    np.testing.assert_array_equal(second["y"], [[6, 7], [8, 9], [8, 9]])
+    np.testing.assert_array_equal(next(trees.parts(tree, 8))["x"], [0, 1, 2, 3, 4, 4, 4, 4])

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import often
+
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = """
 import pytest
@@ -36,7 +38,7 @@ def test_another():
 """
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("workers", often.only(["0"], ["0", "2"]))
 def test_what_was_found_is_written(tmp_path, workers):
     (tmp_path / "conftest.py").write_text("from tests.trust import *\n")
     (tmp_path / "test_small.py").write_text(TESTS)

@@ -27,6 +27,8 @@ these. Both are tested by the same 40 steps.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 SMALL = dict(widths=[16, 32], hidden=128)
 TESTED = dict(name="pgd", epsilon=0.3, steps=40, step_size=0.01)
 FEW = dict(name="pgd", epsilon=0.3, steps=5, step_size=0.1)
@@ -58,15 +60,7 @@ VARIANTS = {
 
 def get_config(variant: str = "pgd") -> ConfigDict:
     network, adversary, training, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="mnist_npz",
-        train="train",
-        test="test",
-        batch_size=training["batch_size"],
-        eval_batch_size=500,
-        cache="device",
-    )
+    config = presets.in_memory("mnist_npz", batch_size=training["batch_size"], eval_batch_size=500)
     config.preprocess = [dict(name="decode", channels=1)]
     config.model = dict(name="madry", num_classes=10, **network)
     config.task = dict(name="classification")
@@ -92,7 +86,6 @@ def get_config(variant: str = "pgd") -> ConfigDict:
         pgd=dict(kind="robust_accuracy", adversary=TESTED, every="100%"),
     )
     config.checkpoint = dict(every=training["every"])
-    config.log_every = "100 steps"
     if reported is not None:
         metric, value, place = reported
         config.reported = dict(metric=metric, value=value, source=f"Madry et al. 2018, {place}")
@@ -101,5 +94,4 @@ def get_config(variant: str = "pgd") -> ConfigDict:
         config.dataset.eval_batch_size = 40
         config.evaluate.pgd.adversary.steps = 2
         config.checkpoint = dict(every="100%")
-    config.seed = 0
     return config

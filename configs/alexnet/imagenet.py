@@ -33,6 +33,8 @@ less their mean, as the size of their first kernels wants. Weight decay is coupl
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {
     "torchvision": (0.56522, "torchvision, AlexNet_Weights.IMAGENET1K_V1"),
     "caffe": (0.571, "BVLC/caffe, models/bvlc_alexnet/readme.md, center crop"),
@@ -42,25 +44,10 @@ VARIANTS = {
 
 
 def get_config(variant: str = "torchvision") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=256,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=224)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=256),
-            dict(name="center_crop", size=224),
-        ],
-    )
+    config = presets.imagenet(batch_size=256)
+    config.preprocess = presets.crops()
     config.augment = [dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name="alexnet.alexnet", num_classes=1000, dropout=0.5)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -72,18 +59,10 @@ def get_config(variant: str = "torchvision") -> ConfigDict:
         schedule=dict(name="step", boundaries=["30 epochs", "60 epochs"], factor=0.1),
     )
     config.total = "90 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant in ("caffe", "paper"):
         _two_towers(config)
     if variant == "caffe":
-        square = [dict(name="decode"), dict(name="resize", size=256)]
-        config.preprocess = dict(
-            train=[*square, dict(name="random_crop", size=227)],
-            test=[*square, dict(name="center_crop", size=227)],
-        )
+        config.preprocess = presets.caffe_crops(227)
         config.optimizer.rates = [["bias$", 2.0]]
         config.optimizer.schedule.boundaries = ["100000 steps", "200000 steps", "300000 steps"]
         config.total = "360000 steps"
@@ -115,15 +94,6 @@ def _two_towers(config: ConfigDict) -> None:
 
 
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=64)],
-        test=[dict(name="decode"), dict(name="center_crop", size=64)],
-    )
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72)
     config.model.update(num_classes=10, hidden_size=32)
-    config.total = "6 steps"
-    config.optimizer.schedule.boundaries = ["2 steps", "4 steps"]
-    config.evaluate = dict(test=dict(kind="metrics", every="100%"))
-    config.checkpoint = dict(every="100%", best="test/accuracy")

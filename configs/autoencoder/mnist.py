@@ -34,6 +34,8 @@ Squared errors in place of cross-entropies: --config.task.loss=squared_error.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 DEEP = dict(name="autoencoder.deep")
 PLAIN = dict(name="autoencoder.dense", hidden=[256], latent_dim=64, code_activation="linear")
 UNITS_500 = dict(name="autoencoder.dense", latent_dim=500, code_activation="sigmoid")
@@ -64,15 +66,7 @@ PROBED = ("cpu", "denoising")
 
 def get_config(variant: str = "cpu") -> ConfigDict:
     model, task, epochs = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="mnist_npz",
-        train="train",
-        test="test",
-        batch_size=128,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("mnist_npz", batch_size=128)
     config.preprocess = [dict(name="decode", channels=1)]
     config.model = dict(model)
     config.task = dict(name="autoencoding", **task)
@@ -89,7 +83,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     if variant == "anomaly":
         config.evaluate.anomaly = dict(kind="anomaly", held_out=task["held_out"], every="10%")
     if variant == "finetune":
-        config.init_from = dict(workdir="runs/mnist-autoencoder-pretrain")
+        config.init_from = dict(workdir="runs/autoencoder-mnist-pretrain")
         config.reported = dict(
             metric="test/squared_error",
             value=3.00,
@@ -97,5 +91,4 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         )
     config.checkpoint = dict(every="20%")
     config.log_every = "200 steps"
-    config.seed = 0
     return config

@@ -28,22 +28,16 @@ the paper does not say whether of other params. Tests of what is not fine-tuned 
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {"r50x1": None, "r152x4": None, "finetune": 0.8130, "smoke": None}
 
 
 def get_config(variant: str = "r50x1") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=4096,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess()
+    config = presets.imagenet(batch_size=4096)
+    config.preprocess = presets.crops()
     config.augment = [dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+    config.normalize = presets.SIGNED
     network = "bit_r50x1" if variant in ("r50x1", "smoke") else "bit_r152x4"
     config.model = dict(name=f"big_transfer.{network}", num_classes=1000)
     config.task = dict(name="classification")
@@ -62,10 +56,6 @@ def get_config(variant: str = "r50x1") -> ConfigDict:
         ),
     )
     config.total = "90 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "finetune":
         _finetune(config)
     if variant == "smoke":
@@ -74,17 +64,6 @@ def get_config(variant: str = "r50x1") -> ConfigDict:
         source = "Kolesnikov et al. 2020, arXiv 1912.11370, table 2"
         config.reported = dict(metric="test/accuracy", value=VARIANTS[variant], source=source)
     return config
-
-
-def _preprocess(crop: int = 224, short: int = 256) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short),
-            dict(name="center_crop", size=crop),
-        ],
-    )
 
 
 def _finetune(config: ConfigDict) -> None:
@@ -106,20 +85,13 @@ def _finetune(config: ConfigDict) -> None:
             name="step", boundaries=["30%", "60%", "90%"], factor=0.1, warmup="500 steps"
         ),
     )
-    config.init_from = dict(workdir="runs/imagenet-big_transfer-r152x4", fresh=["^head/"])
+    config.init_from = dict(workdir="runs/big_transfer-imagenet-r152x4", fresh=["^head/"])
     config.total = "20000 steps"
     config.evaluate = dict(test=dict(kind="metrics", every="10%"))
     config.checkpoint = dict(every="10%", best="test/accuracy")
 
 
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:64]", test="test[:16]", batch_size=8
-    )
-    config.preprocess = _preprocess(crop=32, short=36)
+    presets.shrink(config)
+    config.preprocess = presets.crops(32, short=36)
     config.model.num_classes = 10
-    config.optimizer.schedule.update(boundaries=["2 steps"], warmup="1 step")
-    config.total = "3 steps"
-    config.log_every = "1 step"
-    config.evaluate = dict(test=dict(kind="metrics", every="100%"))
-    config.checkpoint = dict(every="100%", best="test/accuracy")

@@ -6,7 +6,7 @@ Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/compression/mnist.py:one_shot
            python -m experiments.train --config=configs/compression/mnist.py:gradual
            python -m experiments.train --config=configs/compression/mnist.py:low_rank
-           python -m experiments.compress --workdir=runs/mnist-compression-dense --beside=A,B,C
+           python -m experiments.compress --workdir=runs/compression-mnist-dense --beside=A,B,C
            (A, B and C: the directories of the three runs after the first)
 Hardware:  two CPU cores, a minute each; :smoke is a few hundred steps of :gradual
 Expected:  test/accuracy 0.9836 (:dense), 0.9841 (:one_shot, :gradual); reached 0.9834 (:dense),
@@ -29,7 +29,9 @@ and it prunes in rounds (section 3.4); what it leaves open of the training: Adam
 
 from ml_collections import ConfigDict
 
-DENSE = "runs/mnist-compression-dense"
+from library import presets
+
+DENSE = "runs/compression-mnist-dense"
 SHARED = dict(name="pruning", sparsity=0.9181)
 GRADUAL = dict(SHARED, schedule="cubic", begin="2 epochs", end="12 epochs", every="100 steps")
 # Task, learning rate, length, whether it starts from :dense, reported accuracy.
@@ -47,15 +49,7 @@ VARIANTS = {
 
 def get_config(variant: str = "dense") -> ConfigDict:
     task, learning_rate, total, started, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="mnist_npz",
-        train="train",
-        test="test",
-        batch_size=128,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("mnist_npz", batch_size=128)
     config.preprocess = [dict(name="decode", channels=1)]
     config.model = dict(name="mlp", num_classes=10, hidden=[300, 100])
     config.task = task
@@ -65,10 +59,8 @@ def get_config(variant: str = "dense") -> ConfigDict:
         config.init_from = dict(workdir=DENSE)
     config.evaluate = dict(test=dict(kind="metrics", every="5%"))
     config.checkpoint = dict(every="25%")
-    config.log_every = "100 steps"
     if reported is not None:
         config.reported = dict(
             metric="test/accuracy", value=reported, source="Han et al. 2015, table 1"
         )
-    config.seed = 0
     return config

@@ -27,6 +27,8 @@ epoch. Whether its weights are averages it does not say: the claim takes them to
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model, reported accuracy.
 VARIANTS = {
     "t": ("tiny", 0.821),
@@ -40,24 +42,10 @@ VARIANTS = {
 
 def get_config(variant: str = "t") -> ConfigDict:
     size, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=4096,
-        eval_batch_size=1024,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess(train=224, crop=224, short=256, method="bicubic")
-    config.augment = [
-        dict(name="flip_lr"),
-        dict(name="rand_augment", num_layers=2, magnitude=9.0, magnitude_std=0.5, probability=0.5),
-        dict(name="random_erasing", probability=0.25, area=[0.02, 1 / 3], fill="normal"),
-        dict(name="mixup_cutmix", mixup_alpha=0.8, cutmix_alpha=1.0),
-    ]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config = presets.imagenet(batch_size=4096, eval_batch_size=1024)
+    config.preprocess = presets.crops(method="bicubic")
+    config.augment = presets.deit_mixed()
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name=f"convnext.convnext_{size}", num_classes=1000)
     config.task = dict(name="classification", label_smoothing=0.1)
     config.optimizer = dict(
@@ -70,10 +58,8 @@ def get_config(variant: str = "t") -> ConfigDict:
     )
     config.total = "300 epochs"
     config.ema = dict(decay=0.9999)
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
     config.checkpoint = dict(every="1 epoch", best="test_ema/accuracy")
     config.log_every = "50 steps"
-    config.seed = 0
     if variant == "t_torchvision":
         _as_in_torchvision(config)
     if variant == "smoke":
@@ -89,13 +75,8 @@ def get_config(variant: str = "t") -> ConfigDict:
 def _as_in_torchvision(config: ConfigDict) -> None:
     epochs, batch_size = 600, 1024
     config.dataset.update(batch_size=batch_size, repeats=4)
-    config.preprocess = _preprocess(train=176, crop=224, short=236, method="bilinear")
-    config.augment = [
-        dict(name="flip_lr"),
-        dict(name="trivial_augment"),
-        dict(name="random_erasing", probability=0.1, area=[0.02, 0.33], fill=0.45),
-        dict(name="mixup_cutmix", mixup_alpha=0.2, cutmix_alpha=1.0),
-    ]
+    config.preprocess = presets.crops(short=236, train=176, method="bilinear")
+    config.augment = presets.trivial_mixed()
     config.optimizer.update(learning_rate=1e-3, decayed=["^(?!.*norm)"])
     config.optimizer.schedule = dict(name="cosine", warmup="5 epochs", warmup_from=0.01)
     config.total = f"{epochs} epochs"
@@ -103,26 +84,9 @@ def _as_in_torchvision(config: ConfigDict) -> None:
     config.ema = dict(decay=1 - 2e-5 * batch_size * 32 / epochs, every=32)
 
 
-def _preprocess(train: int, crop: int, short: int, method: str) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=train, method=method)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short, method=method),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(train=64, crop=64, short=72, method="bicubic")
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72, method="bicubic")
     config.model = dict(
         name="convnext", num_classes=10, stage_sizes=[1, 1], widths=[8, 16], drop_path=0.1
     )
-    config.optimizer.schedule.warmup = "2 steps"
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"

@@ -33,6 +33,8 @@ and of the running averages where there are any. Another judge is named in both 
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 DCGAN = dict(generator=dict(name="dcgan.generator"), discriminator=dict(name="dcgan.discriminator"))
 UNNORMALIZED = dict(DCGAN, discriminator=dict(name="dcgan.discriminator", norm="none"))
 SMALL = {player: dict(spec, width=32) for player, spec in DCGAN.items()}
@@ -86,15 +88,7 @@ VARIANTS = {
 
 def get_config(variant: str = "cpu") -> ConfigDict:
     chosen = BASE | VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="mnist_npz",
-        train="train",
-        test="test",
-        batch_size=chosen["batch_size"],
-        eval_batch_size=500,
-        cache="device",
-    )
+    config = presets.in_memory("mnist_npz", batch_size=chosen["batch_size"], eval_batch_size=500)
     config.preprocess = [dict(name="decode", channels=1)]
     config.model = chosen["model"]
     config.task = dict(name="gan", latent_size=100, **chosen["task"])
@@ -124,6 +118,4 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     if chosen["reported"]:
         config.reported = chosen["reported"]
     config.checkpoint = dict(every="25%")
-    config.log_every = "100 steps"
-    config.seed = 0
     return config

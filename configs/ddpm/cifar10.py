@@ -30,6 +30,8 @@ place): pt_inception-2015-12-05-6726825d.pth.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 WEIGHTS = "weights/pt_inception-2015-12-05-6726825d.pth"
 HO = "Ho et al. 2020, table 1"
 PLAIN = dict(
@@ -68,15 +70,7 @@ VARIANTS = {
 
 def get_config(variant: str = "ddpm") -> ConfigDict:
     dataset, recipe, fid = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name=dataset,
-        train="train",
-        test="test",
-        batch_size=128,
-        eval_batch_size=500,
-        cache="device",
-    )
+    config = presets.in_memory(dataset, batch_size=128, eval_batch_size=500)
     config.augment = recipe["augment"]
     config.model = dict(name="ddpm_unet", **recipe["model"])
     config.task = dict(
@@ -106,5 +100,4 @@ def get_config(variant: str = "ddpm") -> ConfigDict:
             kind="inception_score", weights=WEIGHTS, num=50_000, every="100%"
         )
         config.reported = dict(metric="fid_ema/fid", value=3.17, source=HO)
-    config.seed = 0
     return config

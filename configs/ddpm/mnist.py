@@ -24,6 +24,8 @@ likelihood is estimated by 50 of its 1000 terms an image, each standing for a st
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 SMALL = dict(width=32, multipliers=(1, 2), num_blocks=1, patch_size=2, dropout=0.0)
 LARGE = dict(width=64, multipliers=(1, 2, 2), num_blocks=2, dropout=0.1)
 # Model, (batch, rate), total, decay of the running averages.
@@ -35,15 +37,7 @@ VARIANTS = {
 
 def get_config(variant: str = "cpu") -> ConfigDict:
     model, (batch_size, rate), total, decay = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="mnist_npz",
-        train="train",
-        test="test",
-        batch_size=batch_size,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("mnist_npz", batch_size=batch_size)
     config.preprocess = [dict(name="decode", channels=1)]
     config.model = dict(name="ddpm_unet", attention=(7,), scale_shift=True, **model)
     config.task = dict(
@@ -97,6 +91,4 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         metric="judged_ema/accuracy", value=0.97, source="the bar this recipe is held to"
     )
     config.checkpoint = dict(every="25%")
-    config.log_every = "100 steps"
-    config.seed = 0
     return config

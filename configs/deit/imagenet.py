@@ -32,6 +32,8 @@ this one at its end.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Size, whether there is a teacher, reported accuracy.
 VARIANTS = {
     "s": ("s", False, 0.79854),
@@ -47,24 +49,10 @@ VARIANTS = {
 
 def get_config(variant: str = "s") -> ConfigDict:
     size, distilled, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=1008,
-        repeats=3,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess(crop=224, short=256)
-    config.augment = [
-        dict(name="flip_lr"),
-        dict(name="rand_augment", num_layers=2, magnitude=9.0, magnitude_std=0.5, probability=0.5),
-        dict(name="random_erasing", probability=0.25, area=[0.02, 1 / 3], fill="normal"),
-        dict(name="mixup_cutmix", mixup_alpha=0.8, cutmix_alpha=1.0),
-    ]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config = presets.imagenet(batch_size=1008, repeats=3)
+    config.preprocess = presets.crops(method="bicubic")
+    config.augment = presets.deit_mixed()
+    config.normalize = presets.IMAGENET_COLOURS
     if distilled:
         config.model = dict(name=f"deit.deit_{size}16", num_classes=1000, drop_path=0.1)
         config.task = dict(
@@ -87,10 +75,7 @@ def get_config(variant: str = "s") -> ConfigDict:
         schedule=dict(name="cosine", warmup="5 epochs", warmup_from=1e-3, final=0.01),
     )
     config.total = "300 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
     config.log_every = "50 steps"
-    config.seed = 0
     if reported is None:
         _shrink(config, distilled)
     else:
@@ -100,28 +85,11 @@ def get_config(variant: str = "s") -> ConfigDict:
     return config
 
 
-def _preprocess(crop: int, short: int) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop, method="bicubic")],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short, method="bicubic"),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict, distilled: bool) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72, method="bicubic")
     if distilled:
         config.model.num_classes = 10
-        config.task.teacher = "runs/imagenet-deit-smoke"
+        config.task.teacher = "runs/deit-imagenet-smoke"
     else:
         config.model = dict(name="vit", num_classes=10, width=32, depth=2, num_heads=2)
-    config.optimizer.schedule.warmup = "2 steps"
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"

@@ -19,6 +19,8 @@ published for them.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model, data set, reported accuracy.
 VARIANTS = {
     "densenet_bc100": ("densenet_bc100", "cifar10", 0.9549),
@@ -31,17 +33,9 @@ VARIANTS = {
 
 def get_config(variant: str = "densenet_bc100") -> ConfigDict:
     model, dataset, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name=dataset,
-        train="train",
-        test="test",
-        batch_size=64,
-        eval_batch_size=500,
-        cache="device",
-    )
+    config = presets.in_memory(dataset, batch_size=64, eval_batch_size=500)
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
+    config.normalize = presets.CIFAR10_COLOURS
     config.model = dict(name=f"densenet.{model}", num_classes=10)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -54,17 +48,11 @@ def get_config(variant: str = "densenet_bc100") -> ConfigDict:
         schedule=dict(name="step", boundaries=["50%", "75%"], factor=0.1),
     )
     config.total = "300 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if reported is not None:
         config.reported = dict(
             metric="test/accuracy", value=reported, source="liuzhuang13/DenseNet"
         )
     if variant == "smoke":
-        config.dataset.update(train="train[:256]", test="test[:64]", batch_size=16)
-        config.dataset.eval_batch_size = 32
+        presets.shrink(config, dataset)
         config.model.update(block_sizes=[2, 2], growth=4)
-        config.total = "4 steps"
     return config

@@ -17,6 +17,8 @@ In little memory, `--config.model.remat=true` keeps fewer activations for somewh
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Reported accuracy.
 VARIANTS = {
     "densenet_bc100": 0.7773,
@@ -28,17 +30,9 @@ VARIANTS = {
 
 def get_config(variant: str = "densenet_bc100") -> ConfigDict:
     reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="cifar100",
-        train="train",
-        test="test",
-        batch_size=64,
-        eval_batch_size=500,
-        cache="device",
-    )
+    config = presets.in_memory("cifar100", batch_size=64, eval_batch_size=500)
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.5071, 0.4865, 0.4409], std=[0.2673, 0.2564, 0.2762])
+    config.normalize = presets.CIFAR100_COLOURS
     config.model = dict(name=f"densenet.{variant}", num_classes=100)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -51,19 +45,11 @@ def get_config(variant: str = "densenet_bc100") -> ConfigDict:
         schedule=dict(name="step", boundaries=["50%", "75%"], factor=0.1),
     )
     config.total = "300 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if reported is not None:
         config.reported = dict(
             metric="test/accuracy", value=reported, source="liuzhuang13/DenseNet"
         )
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
+        presets.shrink(config, "synthetic/32x100")
         config.model = dict(name="densenet", num_classes=100, block_sizes=[2, 2], growth=4)
-        config.total = "4 steps"
     return config

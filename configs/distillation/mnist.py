@@ -25,6 +25,8 @@ constraint on the weights of a unit. As in the paper the student sees the images
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 MOVED = [dict(name="random_crop", padding=2)]
 MIXED = [*MOVED, dict(name="mixup", alpha=1.0)]
 # Hidden units, dropout of units and of pixels, augmentation, weight of the teacher's predictions,
@@ -39,15 +41,7 @@ VARIANTS = {
 
 def get_config(variant: str = "student") -> ConfigDict:
     hidden, dropout, input_dropout, augment, weight, epochs, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="mnist_npz",
-        train="train",
-        test="test",
-        batch_size=128,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("mnist_npz", batch_size=128)
     config.preprocess = [dict(name="decode", channels=1)]
     if augment:
         config.augment = augment
@@ -58,18 +52,15 @@ def get_config(variant: str = "student") -> ConfigDict:
     if weight is not None:
         config.task = dict(
             name="distillation",
-            teacher="runs/mnist-distillation-teacher",
+            teacher="runs/distillation-mnist-teacher",
             temperature=20.0,
             weight=weight,
         )
     config.optimizer = dict(name="adam", learning_rate=1e-3, schedule=dict(name="cosine"))
     config.total = f"{epochs} epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
     config.checkpoint = dict(every="5 epochs")
-    config.log_every = "100 steps"
     if reported is not None:
         config.reported = dict(
             metric="test/accuracy", value=reported, source="Hinton et al. 2015, section 3"
         )
-    config.seed = 0
     return config

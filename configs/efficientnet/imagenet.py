@@ -38,6 +38,8 @@ changes its rate between epochs only.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Size of the images, reported accuracy.
 SIZES = {
     "b0": (224, 0.771),
@@ -54,19 +56,10 @@ VARIANTS = {**SIZES, "b0_timm": (224, 0.777), "smoke": (224, None)}
 
 def get_config(variant: str = "b0") -> ConfigDict:
     size, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=2048,
-        eval_batch_size=1024,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess(crop=size, short=size + 32)
+    config = presets.imagenet(batch_size=2048, eval_batch_size=1024)
+    config.preprocess = presets.crops(size, short=size + 32, method="bicubic")
     config.augment = [dict(name="flip_lr"), dict(name="auto_augment", policy="imagenet")]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     network = variant if variant in SIZES else "b0"
     config.model = dict(
         name=f"efficientnet.efficientnet_{network}",
@@ -99,8 +92,6 @@ def get_config(variant: str = "b0") -> ConfigDict:
     config.parallel = dict(strategy="pmap")
     config.evaluate = dict(test=dict(kind="metrics", every="5 epochs"))
     config.checkpoint = dict(every="5 epochs", best="test_ema/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "b0_timm":
         _as_in_timm(config)
     if variant == "smoke":
@@ -125,24 +116,7 @@ def _as_in_timm(config: ConfigDict) -> None:
     config.ema = dict(decay=0.9999)
 
 
-def _preprocess(crop: int, short: int) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop, method="bicubic")],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short, method="bicubic"),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72, method="bicubic")
     config.model.update(name="efficientnet", num_classes=10, width=0.25, depth=0.25)
-    config.optimizer.schedule.update(every="2 steps", warmup="2 steps")
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"

@@ -33,13 +33,13 @@ from ml_collections import ConfigDict
 
 # Where the params come from, whether all but the head stays, peak rate, length.
 VARIANTS = {
-    "features": ("runs/tinyimagenet20-fine_tune-pretrain", True, 3e-3, "20 epochs"),
-    "fine_tune": ("runs/tinyimagenet20-fine_tune-features", False, 1e-3, "20 epochs"),
+    "features": ("runs/fine_tuning-tinyimagenet20-pretrain", True, 3e-3, "20 epochs"),
+    "fine_tune": ("runs/fine_tuning-tinyimagenet20-features", False, 1e-3, "20 epochs"),
     "scratch": (None, False, 3e-3, "40 epochs"),
     "pretrain": (None, False, 3e-3, "10 epochs"),
     "resnet18_features": ("runs/resnet18", True, 1e-3, "5 epochs"),
     "resnet18_fine_tune": (
-        "runs/tinyimagenet20-fine_tune-resnet18_features",
+        "runs/fine_tuning-tinyimagenet20-resnet18_features",
         False,
         1e-4,
         "10 epochs",

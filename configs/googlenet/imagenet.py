@@ -24,6 +24,8 @@ the initial kernels want. Weight decay is coupled.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {
     "caffe": (0.687, "BVLC/caffe, models/bvlc_googlenet/readme.md, center crop"),
     "smoke": None,
@@ -31,21 +33,8 @@ VARIANTS = {
 
 
 def get_config(variant: str = "caffe") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=32,
-        eval_batch_size=200,
-        workers=16,
-        threads=2,
-    )
-    square = [dict(name="decode"), dict(name="resize", size=256)]
-    config.preprocess = dict(
-        train=[*square, dict(name="random_crop", size=224)],
-        test=[*square, dict(name="center_crop", size=224)],
-    )
+    config = presets.imagenet(batch_size=32, eval_batch_size=200)
+    config.preprocess = presets.caffe_crops(224)
     config.augment = [dict(name="flip_lr")]
     config.normalize = dict(mean=[123 / 255, 117 / 255, 104 / 255], std=[1 / 255] * 3)
     config.model = dict(
@@ -62,10 +51,7 @@ def get_config(variant: str = "caffe") -> ConfigDict:
         schedule=dict(name="polynomial", power=0.5),
     )
     config.total = "2400000 steps"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
     config.log_every = "500 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:
@@ -75,14 +61,8 @@ def get_config(variant: str = "caffe") -> ConfigDict:
 
 
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:64]", test="test[:16]", batch_size=8
-    )
+    presets.shrink(config)
     crop = [dict(name="decode"), dict(name="center_crop", size=80)]
     config.preprocess = dict(train=crop, test=crop)
     config.normalize.std = [1.0] * 3
-    config.model.update(num_classes=10)
-    config.total = "3 steps"
-    config.log_every = "1 step"
-    config.evaluate = dict(test=dict(kind="metrics", every="100%"))
-    config.checkpoint = dict(every="100%", best="test/accuracy")
+    config.model.num_classes = 10

@@ -29,25 +29,16 @@ each device's own.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {"inception_v4": 0.800, "inception_resnet_v2": 0.801, "smoke": None}
 
 
 def get_config(variant: str = "inception_v4") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=640,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess(299)
-    config.augment = [
-        dict(name="flip_lr"),
-        dict(name="color_jitter", brightness=32 / 255, contrast=0.5, saturation=0.5, hue=0.2),
-    ]
-    config.normalize = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+    config = presets.imagenet(batch_size=640)
+    config.preprocess = presets.inception_crops(299)
+    config.augment = presets.inception_colours()
+    config.normalize = presets.SIGNED
     config.model = dict(name=variant, num_classes=1000, dropout=0.2)
     config.task = dict(name="classification", label_smoothing=0.1)
     # Of TensorFlow: epsilon within the root, squares that start at one, the rate within momentum.
@@ -66,10 +57,7 @@ def get_config(variant: str = "inception_v4") -> ConfigDict:
     config.ema = dict(decay=0.9999, warmup=True)
     config.total = "100 epochs"
     config.parallel = dict(strategy="pmap")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
     config.checkpoint = dict(every="1 epoch", best="test_ema/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:
@@ -78,27 +66,8 @@ def get_config(variant: str = "inception_v4") -> ConfigDict:
     return config
 
 
-def _preprocess(size: int) -> dict:
-    crop = dict(name="inception_crop", size=size, area=[0.05, 1.0], ratio=[0.75, 1.33])
-    return dict(
-        train=[dict(name="decode"), crop],
-        test=[
-            dict(name="decode"),
-            dict(name="central_crop", fraction=0.875),
-            dict(name="resize", size=size),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:64]", test="test[:16]", batch_size=8
-    )
-    config.preprocess = _preprocess(75)
+    presets.shrink(config)
+    config.preprocess = presets.inception_crops(75)
     config.augment = [dict(name="flip_lr")]
     config.model.update(name="inception_v4", num_classes=10)
-    config.total = "3 steps"
-    config.optimizer.schedule.every = "1 step"
-    config.log_every = "1 step"
-    config.evaluate = dict(test=dict(kind="metrics", every="100%"))
-    config.checkpoint = dict(every="100%", best="test_ema/accuracy")

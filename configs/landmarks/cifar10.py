@@ -20,6 +20,8 @@ all have minutes. Each halves the image early, since most of its work lies in it
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Epochs, model.
 VARIANTS = {
     "alexnet": (
@@ -44,17 +46,9 @@ VARIANTS = {
 
 def get_config(variant: str = "alexnet") -> ConfigDict:
     epochs, model = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="cifar10_jpeg",
-        train="train",
-        test="test",
-        batch_size=128,
-        eval_batch_size=500,
-        cache="device",
-    )
+    config = presets.in_memory("cifar10_jpeg", batch_size=128, eval_batch_size=500)
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
+    config.normalize = presets.CIFAR10_COLOURS
     config.model = dict(num_classes=10, **model)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -64,16 +58,8 @@ def get_config(variant: str = "alexnet") -> ConfigDict:
         schedule=dict(name="one_cycle", peak="20%", start=0.1, final=0.0),
     )
     config.total = f"{epochs} epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
     config.checkpoint = dict(every="50%")
     config.log_every = "50 steps"
-    config.seed = 0
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x10", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
-        config.optimizer.schedule.peak = "2 steps"
-        config.total = "4 steps"
-        config.evaluate = dict(test=dict(kind="metrics", every="100%"))
+        presets.shrink(config, "synthetic/32x10")
     return config

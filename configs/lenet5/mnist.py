@@ -18,19 +18,13 @@ paper's was stochastic diagonal Levenberg-Marquardt.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {"linear": "linear", "rbf": "rbf"}
 
 
 def get_config(variant: str = "linear") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="mnist_npz",
-        train="train",
-        test="test",
-        batch_size=64,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("mnist_npz", batch_size=64)
     config.preprocess = [dict(name="decode", channels=1)]
     # (x - 0.1 / 1.275) * 1.275 = 1.275 x - 0.1.
     config.normalize = dict(mean=[0.1 / 1.275], std=[1 / 1.275])
@@ -40,11 +34,9 @@ def get_config(variant: str = "linear") -> ConfigDict:
         name="adamw", learning_rate=1e-3, weight_decay=0.1, schedule=dict(name="cosine")
     )
     config.total = "20 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
     config.checkpoint = dict(every="5 epochs")
     config.log_every = "200 steps"
     config.reported = dict(
         metric="test/accuracy", value=0.9905, source="LeCun et al. 1998, section III.C"
     )
-    config.seed = 0
     return config

@@ -23,6 +23,8 @@ figure is published for them. Two runs that differ only in where they start are 
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Encoder and, of a masked autoencoder, its decoder.
 _TINY = dict(width=192, depth=12, num_heads=3, patch_size=2, positions="learned")
 _TINY_DECODER = dict(decoder_width=192, decoder_depth=4, decoder_heads=3)
@@ -32,29 +34,20 @@ _SMALL_DECODER = dict(decoder_width=64, decoder_depth=1, decoder_heads=4)
 # Whether on CPU; what the classifier starts from, None for pretraining; reported accuracy.
 VARIANTS = {
     "cpu": (True, None, None),
-    "finetune_cpu": (True, "runs/cifar10-mae-cpu", None),
+    "finetune_cpu": (True, "runs/mae-cifar10-cpu", None),
     "scratch_cpu": (True, "scratch", None),
     "full": (False, None, None),
-    "finetune": (False, "runs/cifar10-mae-full", 0.8977),
+    "finetune": (False, "runs/mae-cifar10-full", 0.8977),
     "scratch": (False, "scratch", 0.7413),
 }
 
 
 def get_config(variant: str = "cpu") -> ConfigDict:
     on_cpu, start, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="cifar10_jpeg" if on_cpu else "cifar10",
-        train="train",
-        test="test",
-        batch_size=256,
-        eval_batch_size=1000,
-        cache="device",
-    )
-    config.normalize = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+    config = presets.in_memory("cifar10_jpeg" if on_cpu else "cifar10", batch_size=256)
+    config.normalize = presets.SIGNED
     config.checkpoint = dict(every="10%")
     config.log_every = "20 steps"
-    config.seed = 0
     if on_cpu:
         config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
     if start is None:

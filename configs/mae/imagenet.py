@@ -24,6 +24,8 @@ train one behind a BatchNorm layer by LARS, on augmented images.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model, epochs, reported accuracy of the linear probe.
 PRETRAINING = {"b16": ("mae.mae_b16", 1600, 0.680), "l16": ("mae.mae_l16", 1600, 0.758)}
 # Model, epochs, rate, layer decay, drop path, reported accuracy.
@@ -35,19 +37,9 @@ VARIANTS = {**PRETRAINING, **FINE_TUNING, "smoke": None}
 
 
 def get_config(variant: str = "b16") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=4096,
-        eval_batch_size=1024,
-        workers=16,
-        threads=2,
-    )
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config = presets.imagenet(batch_size=4096, eval_batch_size=1024)
+    config.normalize = presets.IMAGENET_COLOURS
     config.log_every = "50 steps"
-    config.seed = 0
     if variant in FINE_TUNING:
         _fine_tune(config, variant)
     else:
@@ -59,7 +51,7 @@ def get_config(variant: str = "b16") -> ConfigDict:
 
 def _pretrain(config: ConfigDict, variant: str) -> None:
     model, epochs, reported = PRETRAINING[variant]
-    config.preprocess = _preprocess(crop=224, short=256, area=[0.2, 1.0])
+    config.preprocess = presets.crops(area=[0.2, 1.0], method="bicubic")
     config.augment = [dict(name="flip_lr")]
     config.model = dict(name=model)
     config.task = dict(name="mae", mask_ratio=0.75, norm_pix=True)
@@ -91,19 +83,14 @@ def _pretrain(config: ConfigDict, variant: str) -> None:
 def _fine_tune(config: ConfigDict, variant: str) -> None:
     model, epochs, rate, layer_decay, drop_path, reported = FINE_TUNING[variant]
     config.dataset.batch_size = 1024
-    config.preprocess = _preprocess(crop=224, short=256, area=[0.08, 1.0])
-    config.augment = [
-        dict(name="flip_lr"),
-        dict(name="rand_augment", num_layers=2, magnitude=9.0, magnitude_std=0.5, probability=0.5),
-        dict(name="random_erasing", probability=0.25, area=[0.02, 1 / 3], fill="normal"),
-        dict(name="mixup_cutmix", mixup_alpha=0.8, cutmix_alpha=1.0),
-    ]
+    config.preprocess = presets.crops(area=[0.08, 1.0], method="bicubic")
+    config.augment = presets.deit_mixed()
     config.model = dict(
         name=model, num_classes=1000, pool="cls", positions="sincos2d", drop_path=drop_path
     )
     config.task = dict(name="classification", label_smoothing=0.1)
     config.init_from = dict(
-        workdir=f"runs/imagenet-mae-{variant.removesuffix('_finetune')}", prefix="encoder"
+        workdir=f"runs/mae-imagenet-{variant.removesuffix('_finetune')}", prefix="encoder"
     )
     config.optimizer = dict(
         name="adamw",
@@ -123,25 +110,9 @@ def _fine_tune(config: ConfigDict, variant: str) -> None:
     )
 
 
-def _preprocess(crop: int, short: int, area: list[float]) -> dict:
-    return dict(
-        train=[
-            dict(name="decode"),
-            dict(name="inception_crop", size=crop, area=area, method="bicubic"),
-        ],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short, method="bicubic"),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:240]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(crop=64, short=72, area=[0.2, 1.0])
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72, area=[0.2, 1.0], method="bicubic")
     config.model = dict(
         name="mae",
         width=32,
@@ -152,9 +123,3 @@ def _shrink(config: ConfigDict) -> None:
         decoder_depth=1,
         decoder_heads=2,
     )
-    config.optimizer.schedule.warmup = "2 steps"
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.evaluate.samples.every = "100%"
-    config.checkpoint = dict(every="100%")
-    del config.reported

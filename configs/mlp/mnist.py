@@ -14,6 +14,8 @@ The set is the original MNIST, read from its numpy file; `dataset.name=mnist` ta
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model, epochs, reported accuracy.
 VARIANTS = {
     "mlp": (dict(hidden=[800, 800]), 20, 0.9840),
@@ -23,25 +25,14 @@ VARIANTS = {
 
 def get_config(variant: str = "mlp") -> ConfigDict:
     model, epochs, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="mnist_npz",
-        train="train",
-        test="test",
-        batch_size=128,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("mnist_npz", batch_size=128)
     config.preprocess = [dict(name="decode", channels=1)]
     config.model = dict(name="mlp", num_classes=10, **model)
     config.task = dict(name="classification")
     config.optimizer = dict(name="adam", learning_rate=1e-3, schedule=dict(name="cosine"))
     config.total = f"{epochs} epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
     config.checkpoint = dict(every="5 epochs")
-    config.log_every = "100 steps"
     config.reported = dict(
         metric="test/accuracy", value=reported, source="Srivastava et al. 2014, table 2"
     )
-    config.seed = 0
     return config

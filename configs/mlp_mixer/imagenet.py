@@ -25,6 +25,8 @@ antialiased.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model, epochs, reported accuracy.
 VARIANTS = {
     "b16": ("mixer_b16", 300, 0.763),
@@ -35,23 +37,14 @@ VARIANTS = {
 
 def get_config(variant: str = "b16") -> ConfigDict:
     model, epochs, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train[:99%]",
-        test="validation",
-        batch_size=4096,
-        eval_batch_size=1024,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess(crop=224, short=256)
+    config = presets.imagenet(train="train[:99%]", batch_size=4096, eval_batch_size=1024)
+    config.preprocess = presets.crops(**presets.TENSORFLOW_BOX)
     config.augment = [
         dict(name="flip_lr"),
         dict(name="rand_augment", num_layers=2, magnitude=10.0),
         dict(name="mixup", alpha=0.5),
     ]
-    config.normalize = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+    config.normalize = presets.SIGNED
     config.model = dict(name=f"mlp_mixer.{model}", num_classes=1000, drop_path=0.1)
     config.task = dict(name="classification", loss="sigmoid")
     config.optimizer = dict(
@@ -70,7 +63,6 @@ def get_config(variant: str = "b16") -> ConfigDict:
     )
     config.checkpoint = dict(every="2 epochs", best="minival/accuracy")
     config.log_every = "50 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:
@@ -82,24 +74,9 @@ def get_config(variant: str = "b16") -> ConfigDict:
     return config
 
 
-def _preprocess(crop: int, short: int) -> dict:
-    # The range of ratios of TensorFlow's distorted bounding box, not quite 3/4 to 4/3.
-    box = dict(area=[0.05, 1.0], ratio=[0.75, 1.33])
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop, **box)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:240]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72, **presets.TENSORFLOW_BOX)
     config.model = dict(
         name="mlp_mixer",
         num_classes=10,
@@ -109,10 +86,5 @@ def _shrink(config: ConfigDict) -> None:
         channels_hidden=64,
         drop_path=0.1,
     )
-    config.optimizer.schedule.warmup = "2 steps"
-    config.total = "6 steps"
-    config.evaluate = dict(
-        minival=dict(kind="metrics", split="train[240:256]", every="100%"),
-        test=dict(kind="metrics", every="100%"),
-    )
-    config.checkpoint.every = "100%"
+    config.dataset.train = "train[:48]"
+    config.evaluate.minival.split = "train[48:64]"

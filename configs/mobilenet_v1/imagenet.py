@@ -24,25 +24,16 @@ crops and does not say to what.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {"paper": 0.706, "smoke": None}
 
 
 def get_config(variant: str = "paper") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=512,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess(crop=224)
-    config.augment = [
-        dict(name="flip_lr"),
-        dict(name="color_jitter", brightness=32 / 255, contrast=0.5, saturation=0.5, hue=0.2),
-    ]
-    config.normalize = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+    config = presets.imagenet(batch_size=512)
+    config.preprocess = presets.inception_crops(224)
+    config.augment = presets.inception_colours()
+    config.normalize = presets.SIGNED
     config.model = dict(name="mobilenet_v1", num_classes=1000, dropout=0.001)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -59,10 +50,6 @@ def get_config(variant: str = "paper") -> ConfigDict:
     )
     config.total = "150 epochs"
     config.parallel = dict(strategy="pmap")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:
@@ -72,25 +59,7 @@ def get_config(variant: str = "paper") -> ConfigDict:
     return config
 
 
-def _preprocess(crop: int) -> dict:
-    box = dict(area=[0.05, 1.0], ratio=[0.75, 1.33])
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop, **box)],
-        test=[
-            dict(name="decode"),
-            dict(name="central_crop", fraction=0.875),
-            dict(name="resize", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(crop=64)
+    presets.shrink(config)
+    config.preprocess = presets.inception_crops(64)
     config.model.update(num_classes=10, width_multiplier=0.25)
-    config.optimizer.schedule.every = "2 steps"
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"

@@ -19,6 +19,8 @@ without a limit at 6 and normalizes by smaller deviations, 0.2023, 0.1994 and 0.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Width multiplier, whether shortcuts are projected, reported accuracy, source.
 VARIANTS = {
     "x1_0": (1.0, False, 0.9379, "chenyaofo/pytorch-cifar-models"),
@@ -31,17 +33,9 @@ VARIANTS = {
 
 def get_config(variant: str = "x1_0") -> ConfigDict:
     width, projected, reported, source = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="cifar10",
-        train="train",
-        test="test",
-        batch_size=128 if projected else 256,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("cifar10", batch_size=128 if projected else 256)
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
+    config.normalize = presets.CIFAR10_COLOURS
     config.model = dict(
         name="mobilenet_v2",
         num_classes=10,
@@ -61,16 +55,8 @@ def get_config(variant: str = "x1_0") -> ConfigDict:
         schedule=dict(name="cosine"),
     )
     config.total = "200 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if reported is not None:
         config.reported = dict(metric="test/accuracy", value=reported, source=source)
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x10", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
-        config.total = "4 steps"
+        presets.shrink(config, "synthetic/32x10")
     return config

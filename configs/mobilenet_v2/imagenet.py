@@ -31,6 +31,8 @@ the claim takes them to be.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {
     "torchvision": ("test/accuracy", 0.71878, "torchvision, MobileNet_V2_Weights.IMAGENET1K_V1"),
     "torchvision_v2": (
@@ -44,18 +46,10 @@ VARIANTS = {
 
 
 def get_config(variant: str = "torchvision") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=256,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess(train=224, crop=224, short=256)
+    config = presets.imagenet(batch_size=256)
+    config.preprocess = presets.crops()
     config.augment = [dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name="mobilenet_v2", num_classes=1000, dropout=0.2)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -68,10 +62,6 @@ def get_config(variant: str = "torchvision") -> ConfigDict:
     )
     config.total = "300 epochs"
     config.parallel = dict(strategy="pmap")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "torchvision_v2":
         _as_in_torchvision_v2(config)
     elif variant == "paper":
@@ -88,13 +78,8 @@ def get_config(variant: str = "torchvision") -> ConfigDict:
 def _as_in_torchvision_v2(config: ConfigDict) -> None:
     epochs, batch_size = 600, 1024
     config.dataset.update(batch_size=batch_size, repeats=4)
-    config.preprocess = _preprocess(train=176, crop=224, short=232)
-    config.augment = [
-        dict(name="flip_lr"),
-        dict(name="trivial_augment"),
-        dict(name="random_erasing", probability=0.1, area=[0.02, 0.33], fill=0.45),
-        dict(name="mixup_cutmix", mixup_alpha=0.2, cutmix_alpha=1.0),
-    ]
+    config.preprocess = presets.crops(short=232, train=176)
+    config.augment = presets.trivial_mixed()
     config.task.label_smoothing = 0.1
     config.optimizer = dict(
         name="sgd",
@@ -110,21 +95,10 @@ def _as_in_torchvision_v2(config: ConfigDict) -> None:
 
 
 def _as_in_slim(config: ConfigDict) -> None:
-    box = dict(area=[0.05, 1.0], ratio=[0.75, 1.33])
     config.dataset.batch_size = 768
-    config.preprocess = dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=224, **box)],
-        test=[
-            dict(name="decode"),
-            dict(name="central_crop", fraction=0.875),
-            dict(name="resize", size=224),
-        ],
-    )
-    config.augment = [
-        dict(name="flip_lr"),
-        dict(name="color_jitter", brightness=32 / 255, contrast=0.5, saturation=0.5, hue=0.2),
-    ]
-    config.normalize = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+    config.preprocess = presets.inception_crops(224)
+    config.augment = presets.inception_colours()
+    config.normalize = presets.SIGNED
     config.task.label_smoothing = 0.1
     config.optimizer = dict(
         name="rmsprop",
@@ -142,23 +116,7 @@ def _as_in_slim(config: ConfigDict) -> None:
     config.ema = dict(decay=0.9999)
 
 
-def _preprocess(train: int, crop: int, short: int) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=train)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(train=64, crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72)
     config.model.update(num_classes=10, width_multiplier=0.25)
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"

@@ -23,26 +23,20 @@ each channel's mean; warps take the nearest pixel.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {"large": 0.74042, "small": 0.67668, "smoke": None}
 
 
 def get_config(variant: str = "large") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=1024,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess(crop=224, short=256)
+    config = presets.imagenet(batch_size=1024)
+    config.preprocess = presets.crops()
     config.augment = [
         dict(name="flip_lr"),
         dict(name="auto_augment", policy="imagenet", fill=0.0),
         dict(name="random_erasing", probability=0.2, area=[0.02, 0.33], fill=0.45),
     ]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     size = "small" if variant == "smoke" else variant
     config.model = dict(name=f"mobilenet_v3.mobilenet_v3_{size}", num_classes=1000, dropout=0.2)
     config.task = dict(name="classification")
@@ -59,10 +53,6 @@ def get_config(variant: str = "large") -> ConfigDict:
     )
     config.total = "600 epochs"
     config.parallel = dict(strategy="pmap")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:
@@ -74,24 +64,7 @@ def get_config(variant: str = "large") -> ConfigDict:
     return config
 
 
-def _preprocess(crop: int, short: int) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72)
     config.model.update(num_classes=10, width_multiplier=0.25)
-    config.optimizer.schedule.every = "2 steps"
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"

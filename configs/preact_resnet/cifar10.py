@@ -21,6 +21,8 @@ kuangliu's network nothing normalizes and rectifies the last features, which is 
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model, reported accuracy, source.
 VARIANTS = {
     "resnet164": ("resnet164_v2", 0.9454, "He et al. 2016, in szagoruyko/wide-residual-networks"),
@@ -32,17 +34,9 @@ VARIANTS = {
 
 def get_config(variant: str = "resnet164") -> ConfigDict:
     model, reported, source = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="cifar10",
-        train="train",
-        test="test",
-        batch_size=128,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("cifar10", batch_size=128)
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
+    config.normalize = presets.CIFAR10_COLOURS
     config.model = dict(name=f"resnet.{model}", num_classes=10, zero_init=False)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -58,10 +52,6 @@ def get_config(variant: str = "resnet164") -> ConfigDict:
         ),
     )
     config.total = "64000 steps"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "resnet164_bearpaw":
         boundaries = ["81 epochs", "122 epochs"]
         config.optimizer.schedule = dict(name="step", boundaries=boundaries, factor=0.1)
@@ -74,11 +64,6 @@ def get_config(variant: str = "resnet164") -> ConfigDict:
     if reported is not None:
         config.reported = dict(metric="test/accuracy", value=reported, source=source)
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x10", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
+        presets.shrink(config, "synthetic/32x10")
         config.model.width = 4
-        config.optimizer.schedule.boundaries = ["1 steps", "2 steps", "3 steps"]
-        config.total = "4 steps"
     return config

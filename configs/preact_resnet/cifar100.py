@@ -18,6 +18,8 @@ The paper subtracts the mean of each pixel and does not scale; here channels are
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model, reported accuracy, source.
 VARIANTS = {
     "resnet164": ("resnet164_v2", 0.7567, "He et al. 2016, in szagoruyko/wide-residual-networks"),
@@ -28,17 +30,9 @@ VARIANTS = {
 
 def get_config(variant: str = "resnet164") -> ConfigDict:
     model, reported, source = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="cifar100",
-        train="train",
-        test="test",
-        batch_size=128,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("cifar100", batch_size=128)
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.5071, 0.4865, 0.4409], std=[0.2673, 0.2564, 0.2762])
+    config.normalize = presets.CIFAR100_COLOURS
     config.model = dict(name=f"resnet.{model}", num_classes=100)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -54,10 +48,6 @@ def get_config(variant: str = "resnet164") -> ConfigDict:
         ),
     )
     config.total = "64000 steps"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "resnet164_bearpaw":
         boundaries = ["81 epochs", "122 epochs"]
         config.optimizer.schedule = dict(name="step", boundaries=boundaries, factor=0.1)
@@ -65,11 +55,6 @@ def get_config(variant: str = "resnet164") -> ConfigDict:
     if reported is not None:
         config.reported = dict(metric="test/accuracy", value=reported, source=source)
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
+        presets.shrink(config, "synthetic/32x100")
         config.model.width = 4
-        config.optimizer.schedule.boundaries = ["1 steps", "2 steps", "3 steps"]
-        config.total = "4 steps"
     return config

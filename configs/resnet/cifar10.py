@@ -26,6 +26,8 @@ figure is published for them.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model, dataset, length, reported accuracy.
 VARIANTS = {
     "resnet20": ("resnet20", "cifar10", "64000 steps", 0.9125),
@@ -37,23 +39,15 @@ VARIANTS = {
     "resnet20_jpeg": ("resnet20", "cifar10_jpeg", "64000 steps", None),
     "resnet18_jpeg": ("resnet18", "cifar10_jpeg", "200 epochs", None),
     "resnet20_jpeg_hour": ("resnet20", "cifar10_jpeg", "10 epochs", None),
-    "smoke": ("resnet20", "synthetic/32x10", "4 steps", None),
+    "smoke": ("resnet20", "synthetic/32x10", "3 steps", None),
 }
 
 
 def get_config(variant: str = "resnet20") -> ConfigDict:
     model, dataset, total, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name=dataset,
-        train="train",
-        test="test",
-        batch_size=128,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory(dataset, batch_size=128)
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
+    config.normalize = presets.CIFAR10_COLOURS
     config.model = dict(name=f"resnet.{model}", num_classes=10)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -76,19 +70,13 @@ def get_config(variant: str = "resnet20") -> ConfigDict:
     else:
         config.optimizer.schedule = dict(name="step", boundaries=["50%", "75%"], factor=0.1)
     config.total = total
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
     if reported is not None:
         config.reported = dict(
             metric="test/accuracy",
             value=reported,
             source="kuangliu/pytorch-cifar" if model == "resnet18" else "He et al. 2016, table 6",
         )
-    config.seed = 0
     if variant == "smoke":
-        config.dataset.update(
-            train="train[:256]", test="test[:64]", batch_size=16, eval_batch_size=32
-        )
+        presets.shrink(config, dataset)
         config.model.width = 4
     return config

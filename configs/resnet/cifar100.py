@@ -23,6 +23,8 @@ chenyaofo's networks the identity is projected where a block changes the shape (
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Reported accuracy.
 VARIANTS = {
     "resnet20": 0.6883,
@@ -37,17 +39,9 @@ VARIANTS = {
 
 def get_config(variant: str = "resnet20") -> ConfigDict:
     reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="cifar100",
-        train="train",
-        test="test",
-        batch_size=256,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("cifar100", batch_size=256)
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.5071, 0.4865, 0.4409], std=[0.2673, 0.2564, 0.2762])
+    config.normalize = presets.CIFAR100_COLOURS
     config.model = dict(name=f"resnet.{variant}", num_classes=100, shortcut="projection")
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -60,10 +54,6 @@ def get_config(variant: str = "resnet20") -> ConfigDict:
         schedule=dict(name="cosine"),
     )
     config.total = "200 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     source = "chenyaofo/pytorch-cifar-models"
     if variant == "resnet18":
         source = "weiaicunzai/pytorch-cifar100"
@@ -77,10 +67,6 @@ def get_config(variant: str = "resnet20") -> ConfigDict:
     if reported is not None:
         config.reported = dict(metric="test/accuracy", value=reported, source=source)
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
+        presets.shrink(config, "synthetic/32x100")
         config.model.update(name="resnet.resnet20", width=4)
-        config.total = "4 steps"
     return config

@@ -42,6 +42,8 @@ grey. An image comes in a batch and not again until all others have.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Network, accuracy, and who reports it.
 VARIANTS = {
     "resnet18": ("resnet18", 0.69758, "torchvision, IMAGENET1K_V1"),
@@ -66,18 +68,10 @@ STRIKES_BACK = {
 
 def get_config(variant: str = "resnet18") -> ConfigDict:
     network, value, source = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=256,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess([dict(name="inception_crop", size=224)])
+    config = presets.imagenet(batch_size=256)
+    config.preprocess = presets.crops()
     config.augment = [dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name=f"resnet.{network}", num_classes=1000, zero_init=False)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -90,10 +84,6 @@ def get_config(variant: str = "resnet18") -> ConfigDict:
     )
     config.total = "90 epochs"
     config.parallel = dict(strategy="pmap")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "v2":
         _v2(config)
     if variant in STRIKES_BACK:
@@ -103,7 +93,7 @@ def get_config(variant: str = "resnet18") -> ConfigDict:
             dict(name="random_resize_short", sizes=[256, 480]),
             dict(name="random_crop", size=224),
         ]
-        config.preprocess = _preprocess(crops)
+        config.preprocess.train = [dict(name="decode"), *crops]
         config.augment = [dict(name="flip_lr"), dict(name="pca_noise", std=0.1)]
         config.optimizer.schedule.boundaries = ["150000 steps", "300000 steps", "450000 steps"]
         config.total = "600000 steps"
@@ -115,20 +105,9 @@ def get_config(variant: str = "resnet18") -> ConfigDict:
     return config
 
 
-def _preprocess(crops: list[dict], short: int = 256, size: int = 224, **resizing) -> dict:
-    return dict(
-        train=[dict(name="decode"), *crops],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short, **resizing),
-            dict(name="center_crop", size=size),
-        ],
-    )
-
-
 def _v2(config: ConfigDict) -> None:
     config.dataset.update(batch_size=1024, repeats=4)
-    config.preprocess = _preprocess([dict(name="inception_crop", size=176)], short=232)
+    config.preprocess = presets.crops(short=232, train=176)
     config.augment = [
         dict(name="flip_lr"),
         dict(name="trivial_augment"),
@@ -164,8 +143,7 @@ def _strike_back(
     repeats: int,
 ) -> None:
     config.dataset.update(batch_size=2048, repeats=repeats)
-    crops = [dict(name="inception_crop", size=crop, method="bicubic")]
-    config.preprocess = _preprocess(crops, short=235, method="bicubic")
+    config.preprocess = presets.crops(short=235, train=crop, method="bicubic")
     config.augment = [
         dict(name="flip_lr"),
         dict(name="rand_augment", magnitude=magnitude, magnitude_std=0.5, probability=0.5),
@@ -187,12 +165,7 @@ def _strike_back(
 def _shrink(config: ConfigDict) -> None:
     """Leaves a narrow network that has all that the others have but one optimizer."""
     _strike_back(config, "6 steps", 5e-3, 0.02, 64, 7.0, 0.1, 0.1, 0.05, 3)
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16, repeats=3
-    )
-    config.preprocess = _preprocess(config.preprocess.train[1:], short=72, size=64)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72, method="bicubic")
     config.augment[1]["num_layers"] = 1
     config.model.update(num_classes=10, width=8)
-    config.optimizer.schedule.warmup = "2 steps"
-    config.evaluate = dict(test=dict(kind="metrics", every="100%"))
-    config.checkpoint = dict(every="100%", best="test/accuracy")

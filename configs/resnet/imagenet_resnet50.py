@@ -24,31 +24,21 @@ uses, is not antialiased; the one here is.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {"torchvision": 0.7613, "flax": 0.7637, "smoke": None}
 
 
 def get_config(variant: str = "torchvision") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=256,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess("bicubic" if variant == "flax" else "bilinear")
+    config = presets.imagenet(batch_size=256)
+    config.preprocess = presets.crops(method="bicubic" if variant == "flax" else "bilinear")
     config.augment = [dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name="resnet.resnet50", num_classes=1000, zero_init=False)
     config.task = dict(name="classification")
     config.optimizer = dict(name="sgd", learning_rate=0.1, momentum=0.9, weight_decay=1e-4)
     config.total = "90 epochs"
     config.parallel = dict(strategy="pmap")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "flax":
         config.dataset.batch_size = 1024
         config.model.update(zero_init=True, dtype="bfloat16")
@@ -74,24 +64,7 @@ def get_config(variant: str = "torchvision") -> ConfigDict:
     return config
 
 
-def _preprocess(method: str, crop: int = 224, short: int = 256) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop, method=method)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short, method=method),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess("bilinear", crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72, method="bilinear")
     config.model.update(name="resnet.resnet18", num_classes=10, width=8)
-    config.total = "6 steps"
-    config.optimizer.schedule.boundaries = ["2 steps", "4 steps"]
-    config.evaluate = dict(test=dict(kind="metrics", every="100%"))
-    config.checkpoint = dict(every="100%", best="test/accuracy")

@@ -19,23 +19,17 @@ whole epochs.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Width, reported accuracy.
 VARIANTS = {"d96": (96, 0.9714), "d64": (64, 0.9702), "d32": (32, 0.9645), "smoke": (8, None)}
 
 
 def get_config(variant: str = "d96") -> ConfigDict:
     width, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="cifar10",
-        train="train",
-        test="test",
-        batch_size=128,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("cifar10", batch_size=128)
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
+    config.normalize = presets.CIFAR10_COLOURS
     config.model = dict(
         name="shake_shake.shake_shake26", num_classes=10, width=width, backward="shake"
     )
@@ -52,17 +46,10 @@ def get_config(variant: str = "d96") -> ConfigDict:
     config.total = "1800 epochs"
     config.evaluate = dict(test=dict(kind="metrics", every="10 epochs"))
     config.checkpoint = dict(every="10 epochs", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if reported is not None:
         config.reported = dict(
             metric="test/accuracy", value=reported, source="Gastaldi 2017, table 1"
         )
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x10", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
-        config.total = "4 steps"
-        config.evaluate = dict(test=dict(kind="metrics", every="100%"))
+        presets.shrink(config, "synthetic/32x10")
     return config

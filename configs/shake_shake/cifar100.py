@@ -18,23 +18,17 @@ whole epochs. Where a block changes the width, its shortcut is taken to be ResNe
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Reported accuracy.
 VARIANTS = {"even": 0.8415, "smoke": None}
 
 
 def get_config(variant: str = "even") -> ConfigDict:
     reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="cifar100",
-        train="train",
-        test="test",
-        batch_size=32,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("cifar100", batch_size=32)
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.5071, 0.4865, 0.4409], std=[0.2673, 0.2564, 0.2762])
+    config.normalize = presets.CIFAR100_COLOURS
     config.model = dict(name="shake_shake.shake_shake29", num_classes=100, backward="even")
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -49,16 +43,9 @@ def get_config(variant: str = "even") -> ConfigDict:
     config.total = "1800 epochs"
     config.evaluate = dict(test=dict(kind="metrics", every="10 epochs"))
     config.checkpoint = dict(every="10 epochs", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if reported is not None:
         config.reported = dict(metric="test/accuracy", value=reported, source="Gastaldi 2017")
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
+        presets.shrink(config, "synthetic/32x100")
         config.model.update(width=8, cardinality=2)
-        config.total = "4 steps"
-        config.evaluate = dict(test=dict(kind="metrics", every="100%"))
     return config

@@ -18,27 +18,21 @@ ends with a pass over the training set that measures the batch statistics anew.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Groups, reported accuracy.
 VARIANTS = {"g3": (3, 0.678), "g8": (8, 0.680), "smoke": (3, None)}
 
 
 def get_config(variant: str = "g3") -> ConfigDict:
     groups, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=1024,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess(crop=224, short=256)
+    config = presets.imagenet(batch_size=1024)
+    config.preprocess = presets.crops()
     config.augment = [
         dict(name="color_jitter", brightness=0.4, contrast=0.4, saturation=0.4),
         dict(name="flip_lr"),
     ]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name="shufflenet_v1", num_classes=1000, groups=groups, scale=1.0)
     config.task = dict(name="classification", label_smoothing=0.1)
     config.optimizer = dict(
@@ -52,8 +46,6 @@ def get_config(variant: str = "g3") -> ConfigDict:
     config.parallel = dict(strategy="pmap")
     config.evaluate = dict(test=dict(kind="metrics", every="10_000 steps"))
     config.checkpoint = dict(every="10_000 steps", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:
@@ -63,23 +55,7 @@ def get_config(variant: str = "g3") -> ConfigDict:
     return config
 
 
-def _preprocess(crop: int, short: int) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72)
     config.model.update(num_classes=10, scale=0.25)
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"

@@ -13,6 +13,8 @@ Source:    Ma, Zhang, Zheng and Sun 2018, arXiv 1807.11164; chenyaofo/pytorch-ci
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model, reported accuracy.
 VARIANTS = {
     "x1_0": ("shufflenet_v2_x1_0", 0.9298),
@@ -24,17 +26,9 @@ VARIANTS = {
 
 def get_config(variant: str = "x1_0") -> ConfigDict:
     model, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="cifar10",
-        train="train",
-        test="test",
-        batch_size=256,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("cifar10", batch_size=256)
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
+    config.normalize = presets.CIFAR10_COLOURS
     config.model = dict(name=f"shufflenet_v2.{model}", num_classes=10, stem="cifar")
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -47,18 +41,10 @@ def get_config(variant: str = "x1_0") -> ConfigDict:
         schedule=dict(name="cosine"),
     )
     config.total = "200 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if reported is not None:
         config.reported = dict(
             metric="test/accuracy", value=reported, source="chenyaofo/pytorch-cifar-models"
         )
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x10", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
-        config.total = "4 steps"
+        presets.shrink(config, "synthetic/32x10")
     return config

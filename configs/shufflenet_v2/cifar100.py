@@ -15,6 +15,8 @@ weiaicunzai/pytorch-cifar100 reports 0.6951 for one of wider units without relu 
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model, reported accuracy.
 VARIANTS = {
     "x1_0": ("shufflenet_v2_x1_0", 0.7239),
@@ -26,17 +28,9 @@ VARIANTS = {
 
 def get_config(variant: str = "x1_0") -> ConfigDict:
     model, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="cifar100",
-        train="train",
-        test="test",
-        batch_size=256,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("cifar100", batch_size=256)
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.5071, 0.4865, 0.4409], std=[0.2673, 0.2564, 0.2762])
+    config.normalize = presets.CIFAR100_COLOURS
     config.model = dict(name=f"shufflenet_v2.{model}", num_classes=100, stem="cifar")
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -49,18 +43,10 @@ def get_config(variant: str = "x1_0") -> ConfigDict:
         schedule=dict(name="cosine"),
     )
     config.total = "200 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if reported is not None:
         config.reported = dict(
             metric="test/accuracy", value=reported, source="chenyaofo/pytorch-cifar-models"
         )
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
-        config.total = "4 steps"
+        presets.shrink(config, "synthetic/32x100")
     return config

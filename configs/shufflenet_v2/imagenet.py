@@ -27,6 +27,8 @@ weights are averages it does not say: the claim takes them to be.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Metric, reported accuracy, source.
 _AUTHORS = "megvii-model/ShuffleNet-Series, README"
 _TORCHVISION = "torchvision, ShuffleNet_V2_{}_Weights.IMAGENET1K_V1"
@@ -40,16 +42,8 @@ VARIANTS = {
 
 
 def get_config(variant: str = "x1_0") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=1024,
-        workers=16,
-        threads=2,
-    )
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config = presets.imagenet(batch_size=1024)
+    config.normalize = presets.IMAGENET_COLOURS
     size = "x0_5" if variant == "smoke" else variant
     config.model = dict(name=f"shufflenet_v2.shufflenet_v2_{size}", num_classes=1000)
     config.task = dict(name="classification", label_smoothing=0.1)
@@ -59,8 +53,6 @@ def get_config(variant: str = "x1_0") -> ConfigDict:
         _as_in_torchvision(config)
     else:
         _as_by_the_authors(config)
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:
@@ -71,7 +63,7 @@ def get_config(variant: str = "x1_0") -> ConfigDict:
 
 
 def _as_by_the_authors(config: ConfigDict) -> None:
-    config.preprocess = _preprocess(train=224, crop=224, short=256)
+    config.preprocess = presets.crops()
     config.augment = [
         dict(name="color_jitter", brightness=0.4, contrast=0.4, saturation=0.4),
         dict(name="flip_lr"),
@@ -85,13 +77,8 @@ def _as_by_the_authors(config: ConfigDict) -> None:
 def _as_in_torchvision(config: ConfigDict) -> None:
     epochs = 600
     config.dataset.repeats = 4
-    config.preprocess = _preprocess(train=176, crop=224, short=232)
-    config.augment = [
-        dict(name="flip_lr"),
-        dict(name="trivial_augment"),
-        dict(name="random_erasing", probability=0.1, area=[0.02, 0.33], fill=0.45),
-        dict(name="mixup_cutmix", mixup_alpha=0.2, cutmix_alpha=1.0),
-    ]
+    config.preprocess = presets.crops(short=232, train=176)
+    config.augment = presets.trivial_mixed()
     config.optimizer.update(
         weight_decay=2e-5,
         decayed=["^(?!.*norm)"],
@@ -104,23 +91,7 @@ def _as_in_torchvision(config: ConfigDict) -> None:
     config.checkpoint = dict(every="1 epoch")
 
 
-def _preprocess(train: int, crop: int, short: int) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=train)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(train=64, crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72)
     config.model.num_classes = 10
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"

@@ -25,6 +25,8 @@ epochs, on 8,000 images), the neighbours equally well.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Strength of the colour distortion, crop's least share of the image, batch, epochs, temperature.
 VARIANTS = {
     "resnet18": (1.0, 0.08, 256, 1000, 0.2),
@@ -38,15 +40,7 @@ SMALL = dict(name="wide_resnet", depth=10, widen_factor=2)
 
 def get_config(variant: str = "resnet18") -> ConfigDict:
     strength, area, batch_size, epochs, temperature = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="cifar10",
-        train="train",
-        test="test",
-        batch_size=batch_size,
-        eval_batch_size=500,
-        cache="device",
-    )
+    config = presets.in_memory("cifar10", batch_size=batch_size, eval_batch_size=500)
     config.views = 2
     config.augment = [
         dict(name="random_resized_crop", area=[area, 1.0], method="bicubic"),
@@ -61,7 +55,7 @@ def get_config(variant: str = "resnet18") -> ConfigDict:
         ),
         dict(name="grayscale", probability=0.2),
     ]
-    config.normalize = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
+    config.normalize = presets.CIFAR10_COLOURS
     encoder = dict(name="resnet.resnet18", stem="cifar", zero_init=False)
     config.model = dict(name="simclr", encoder=encoder)
     config.task = dict(name="contrastive", temperature=temperature)
@@ -74,7 +68,6 @@ def get_config(variant: str = "resnet18") -> ConfigDict:
     )
     config.checkpoint = dict(every="5%")
     config.log_every = "50 steps"
-    config.seed = 0
     if variant == "resnet18":
         config.model.update(hidden=2048, width=256, norm="none")
         config.optimizer.update(learning_rate=0.4, trust_coefficient=0.02, weight_decay=1e-5)

@@ -82,5 +82,5 @@ def get_config(variant: str = "labels1") -> ConfigDict:
         config.evaluate.knn = dict(kind="nearest_neighbours", every="100%")
         config.evaluate.probe = dict(kind="linear_probe", every="100%")
     if pretrained:
-        config.init_from = dict(workdir="runs/cifar10-simclr-hour", prefix="encoder")
+        config.init_from = dict(workdir="runs/simclr-cifar10-hour", prefix="encoder")
     return config

@@ -25,6 +25,8 @@ centre crops by L-BFGS, where the authors train one by Nesterov's momentum on au
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Epochs, reported accuracy, who reports it.
 VARIANTS = {
     "1000ep": (1000, 0.693, "Chen et al. 2020, table 6"),
@@ -35,16 +37,7 @@ VARIANTS = {
 
 def get_config(variant: str = "1000ep") -> ConfigDict:
     epochs, reported, source = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=4096,
-        eval_batch_size=1024,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(batch_size=4096, eval_batch_size=1024)
     config.preprocess = _preprocess(square=320, short=256, crop=224)
     config.views = 2
     config.augment = _augment(size=224)
@@ -65,7 +58,6 @@ def get_config(variant: str = "1000ep") -> ConfigDict:
     )
     config.checkpoint = dict(every="1%")
     config.log_every = "50 steps"
-    config.seed = 0
     if reported is None:
         _shrink(config)
     else:
@@ -103,15 +95,9 @@ def _augment(size: int) -> list[dict]:
 
 
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:240]", test="test[:64]", batch_size=16
-    )
+    presets.shrink(config)
     config.preprocess = _preprocess(square=72, short=36, crop=32)
     config.augment = _augment(size=32)
     config.model = dict(
         name="simclr", encoder=dict(name="resnet.resnet18", width=8), hidden=16, width=8
     )
-    config.optimizer.schedule.warmup = "2 steps"
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint = dict(every="100%")

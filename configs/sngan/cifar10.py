@@ -34,6 +34,8 @@ configs/resnet/cifar10.py:resnet18_jpeg, trained with --workdir=runs/cifar10_res
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 WEIGHTS = "weights/pt_inception-2015-12-05-6726825d.pth"
 SPECTRAL = dict(name="sngan.discriminator")
 CRITIC = dict(name="sngan.discriminator", spectral=False, pool="mean")
@@ -59,15 +61,7 @@ VARIANTS = {
 
 def get_config(variant: str = "sngan") -> ConfigDict:
     dataset, (discriminator, task, published), fid = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name=dataset,
-        train="train",
-        test="test",
-        batch_size=5 * 64,
-        eval_batch_size=500,
-        cache="device",
-    )
+    config = presets.in_memory(dataset, batch_size=5 * 64, eval_batch_size=500)
     generator = dict(name="sngan.generator", upsampling="bilinear")
     config.model = dict(generator=generator, discriminator=discriminator)
     config.task = dict(name="gan", latent_size=128, **task)
@@ -99,5 +93,4 @@ def get_config(variant: str = "sngan") -> ConfigDict:
         config.reported = dict(metric="fid/fid", value=published, source=source)
     config.checkpoint = dict(every="5%")
     config.log_every = "200 steps"
-    config.seed = 0
     return config

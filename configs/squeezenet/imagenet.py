@@ -21,22 +21,16 @@ coupled and on all params, as Caffe's is where nothing else is said.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {"squeezenet1_0": 0.575, "squeezenet1_1": None, "smoke": None}
 
 
 def get_config(variant: str = "squeezenet1_0") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=512,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess(227, 256)
+    config = presets.imagenet(batch_size=512)
+    config.preprocess = presets.caffe_crops(227)
     config.augment = []
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name=f"squeezenet.{variant}", num_classes=1000, dropout=0.5)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -48,10 +42,6 @@ def get_config(variant: str = "squeezenet1_0") -> ConfigDict:
         schedule=dict(name="linear"),
     )
     config.total = "170000 steps"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     if VARIANTS[variant]:
@@ -60,21 +50,7 @@ def get_config(variant: str = "squeezenet1_0") -> ConfigDict:
     return config
 
 
-def _preprocess(crop: int, side: int) -> dict:
-    square = [dict(name="decode"), dict(name="resize", size=side)]
-    return dict(
-        train=[*square, dict(name="random_crop", size=crop)],
-        test=[*square, dict(name="center_crop", size=crop)],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:64]", test="test[:16]", batch_size=8
-    )
-    config.preprocess = _preprocess(35, 40)
+    presets.shrink(config)
+    config.preprocess = presets.caffe_crops(35, square=40)
     config.model.update(name="squeezenet.squeezenet1_1", num_classes=10)
-    config.total = "3 steps"
-    config.log_every = "1 step"
-    config.evaluate = dict(test=dict(kind="metrics", every="100%"))
-    config.checkpoint = dict(every="100%", best="test/accuracy")

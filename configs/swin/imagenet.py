@@ -28,6 +28,8 @@ averages torchvision does not say: the claim takes them to be.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model, shorter side of test images, metric, reported accuracy, source.
 _TORCHVISION = "torchvision, Swin_{}_Weights.IMAGENET1K_V1"
 VARIANTS = {
@@ -42,24 +44,15 @@ VARIANTS = {
 def get_config(variant: str = "t") -> ConfigDict:
     model, short, metric, reported, source = VARIANTS[variant]
     epochs, batch_size = 300, 1024
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=batch_size,
-        repeats=1 if variant == "t_authors" else 4,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess(crop=224, short=short)
+    config = presets.imagenet(batch_size=batch_size, repeats=1 if variant == "t_authors" else 4)
+    config.preprocess = presets.crops(short=short, method="bicubic")
     config.augment = [
         dict(name="flip_lr"),
         dict(name="trivial_augment"),
         dict(name="random_erasing", probability=0.25, area=[0.02, 0.33], fill=0.45),
         dict(name="mixup_cutmix", mixup_alpha=0.8, cutmix_alpha=1.0),
     ]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name=f"swin.{model}", num_classes=1000)
     config.task = dict(name="classification", label_smoothing=0.1)
     config.optimizer = dict(
@@ -74,10 +67,8 @@ def get_config(variant: str = "t") -> ConfigDict:
     config.total = f"{epochs} epochs"
     # torchvision multiplies 1 - 0.99998 by the batch size and the interval, over the epochs.
     config.ema = dict(decay=1 - 2e-5 * batch_size * 32 / epochs, every=32)
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
     config.checkpoint = dict(every="1 epoch", best=metric)
     config.log_every = "50 steps"
-    config.seed = 0
     if variant == "t_authors":
         config.augment[1:3] = [
             dict(
@@ -94,25 +85,8 @@ def get_config(variant: str = "t") -> ConfigDict:
     return config
 
 
-def _preprocess(crop: int, short: int) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop, method="bicubic")],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short, method="bicubic"),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72, method="bicubic")
     config.model = dict(name="swin", num_classes=10, width=32, depths=[2, 2], drop_path=0.1)
-    config.optimizer.schedule.warmup = "2 steps"
     config.ema = dict(decay=0.9, every=2)
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"

@@ -25,6 +25,8 @@ Nats of each latent variable that cost nothing: --config.task.free_bits=0.1.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 BURDA_EPOCHS = [3**i for i in range(8)]
 BURDA_SCHEDULE = dict(
     name="piecewise",
@@ -65,15 +67,7 @@ VARIANTS = {
 
 def get_config(variant: str = "cpu") -> ConfigDict:
     model, task, (batch_size, rate, schedule, epochs), draws = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="mnist_npz",
-        train="train",
-        test="test",
-        batch_size=batch_size,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("mnist_npz", batch_size=batch_size)
     config.preprocess = [dict(name="decode", channels=1)]
     config.model = dict(model)
     config.task = dict(name="variational", **task)
@@ -95,5 +89,4 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         config.reported = dict(metric="likelihood/nll", value=value, source=source)
     config.checkpoint = dict(every="10%")
     config.log_every = "500 steps" if epochs < 1000 else "5000 steps"
-    config.seed = 0
     return config

@@ -25,6 +25,8 @@ published for them.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model, hidden layers, reported accuracy, source.
 VARIANTS = {
     "vgg16_bn": ("vgg16_bn", [], 0.9264, "kuangliu/pytorch-cifar"),
@@ -37,17 +39,11 @@ VARIANTS = {
 
 def get_config(variant: str = "vgg16_bn") -> ConfigDict:
     model, hidden, reported, source = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="cifar10_jpeg" if variant.endswith("_jpeg") else "cifar10",
-        train="train",
-        test="test",
-        batch_size=128,
-        eval_batch_size=1000,
-        cache="device",
+    config = presets.in_memory(
+        "cifar10_jpeg" if variant.endswith("_jpeg") else "cifar10", batch_size=128
     )
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
+    config.normalize = presets.CIFAR10_COLOURS
     config.model = dict(name=f"vgg.{model}", num_classes=10, pool_size=1, hidden_sizes=hidden)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -59,10 +55,6 @@ def get_config(variant: str = "vgg16_bn") -> ConfigDict:
         schedule=dict(name="cosine"),
     )
     config.total = "200 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if hidden:
         config.dataset.batch_size = 256
         config.optimizer.nesterov = True
@@ -73,10 +65,6 @@ def get_config(variant: str = "vgg16_bn") -> ConfigDict:
     if reported is not None:
         config.reported = dict(metric="test/accuracy", value=reported, source=source)
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x10", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
+        presets.shrink(config, "synthetic/32x10")
         config.model.width = 8
-        config.total = "4 steps"
     return config

@@ -17,6 +17,8 @@ that was best on the test images. bearpaw's normalizes by the numbers of CIFAR-1
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model, hidden layers, reported accuracy, source.
 VARIANTS = {
     "vgg16_bn": ("vgg16_bn", [512, 512], 0.7400, "chenyaofo/pytorch-cifar-models"),
@@ -27,17 +29,9 @@ VARIANTS = {
 
 def get_config(variant: str = "vgg16_bn") -> ConfigDict:
     model, hidden, reported, source = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="cifar100",
-        train="train",
-        test="test",
-        batch_size=256 if hidden else 128,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("cifar100", batch_size=256 if hidden else 128)
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.5071, 0.4865, 0.4409], std=[0.2673, 0.2564, 0.2762])
+    config.normalize = presets.CIFAR100_COLOURS
     config.model = dict(name=f"vgg.{model}", num_classes=100, pool_size=1, hidden_sizes=hidden)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -50,10 +44,6 @@ def get_config(variant: str = "vgg16_bn") -> ConfigDict:
         schedule=dict(name="cosine"),
     )
     config.total = "200 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "vgg19_bn":
         boundaries = ["81 epochs", "122 epochs"]
         config.optimizer.schedule = dict(name="step", boundaries=boundaries, factor=0.1)
@@ -61,10 +51,6 @@ def get_config(variant: str = "vgg16_bn") -> ConfigDict:
     if reported is not None:
         config.reported = dict(metric="test/accuracy", value=reported, source=source)
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
+        presets.shrink(config, "synthetic/32x100")
         config.model.width = 8
-        config.total = "4 steps"
     return config

@@ -29,6 +29,8 @@ decay it does not say: not here. Weight decay is coupled.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Top-1 of torchvision's weights, and of the authors'.
 VARIANTS = {
     "vgg16": 0.71592,
@@ -45,18 +47,10 @@ VARIANTS = {
 
 
 def get_config(variant: str = "vgg16") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=256,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess([dict(name="inception_crop", size=224)])
+    config = presets.imagenet(batch_size=256)
+    config.preprocess = presets.crops()
     config.augment = [dict(name="flip_lr")]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name=f"vgg.{variant}", num_classes=1000, dropout=0.5)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -69,16 +63,12 @@ def get_config(variant: str = "vgg16") -> ConfigDict:
     )
     config.total = "90 epochs"
     config.parallel = dict(strategy="pmap")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "paper":
         crops = [
             dict(name="random_resize_short", sizes=[256, 512]),
             dict(name="random_crop", size=224),
         ]
-        config.preprocess = _preprocess(crops)
+        config.preprocess.train = [dict(name="decode"), *crops]
         config.augment = [dict(name="flip_lr"), dict(name="pca_noise", std=0.1)]
         config.model.name = "vgg.vgg16"
         config.optimizer.update(weight_decay=5e-4, decayed="kernels")
@@ -94,26 +84,9 @@ def get_config(variant: str = "vgg16") -> ConfigDict:
     return config
 
 
-def _preprocess(crops: list[dict], crop: int = 224, short: int = 256) -> dict:
-    return dict(
-        train=[dict(name="decode"), *crops],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess([dict(name="inception_crop", size=64)], crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72)
     config.model = dict(
         name="vgg.vgg11_bn", num_classes=10, width=4, pool_size=2, hidden_sizes=[32, 32]
     )
-    config.total = "6 steps"
-    config.optimizer.schedule.boundaries = ["2 steps", "4 steps"]
-    config.evaluate = dict(test=dict(kind="metrics", every="100%"))
-    config.checkpoint = dict(every="100%", best="test/accuracy")

@@ -23,6 +23,8 @@ after JPEG compression: no figure is published for them.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 _VIT_CIFAR = dict(name="vit", patch_size=4, width=384, hidden=384, depth=7, num_heads=12)
 # Model, dataset, whether augmentation is strong, reported accuracy.
 VARIANTS = {
@@ -37,19 +39,11 @@ VARIANTS = {
 
 def get_config(variant: str = "vit_cifar") -> ConfigDict:
     model, dataset, strong, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name=dataset,
-        train="train",
-        test="test",
-        batch_size=128,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory(dataset, batch_size=128)
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
     if strong:
         config.augment.append(dict(name="auto_augment", policy="cifar"))
-    config.normalize = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
+    config.normalize = presets.CIFAR10_COLOURS
     config.model = dict(num_classes=10, pool="cls", positions="learned", **model)
     config.task = dict(name="classification", label_smoothing=0.1 if strong else 0.0)
     config.optimizer = dict(
@@ -60,17 +54,9 @@ def get_config(variant: str = "vit_cifar") -> ConfigDict:
         schedule=dict(name="cosine", warmup="5 epochs", final=0.01),
     )
     config.total = "200 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
     if reported is not None:
         config.reported = dict(metric="test/accuracy", value=reported, source="omihub777/ViT-CIFAR")
-    config.seed = 0
     if variant == "smoke":
-        config.dataset.update(
-            train="train[:512]", test="test[:256]", batch_size=64, eval_batch_size=128
-        )
+        presets.shrink(config, dataset)
         config.model.update(width=32, hidden=32, depth=2, num_heads=4)
-        config.optimizer.schedule.warmup = "2 steps"
-        config.total = "8 steps"
     return config

@@ -18,25 +18,19 @@ configs/vit/cifar10.py.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Whether augmentation is strong, reported accuracy.
 VARIANTS = {"vit_cifar": (True, 0.6654), "plain": (False, None), "smoke": (True, None)}
 
 
 def get_config(variant: str = "vit_cifar") -> ConfigDict:
     strong, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="cifar100",
-        train="train",
-        test="test",
-        batch_size=128,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("cifar100", batch_size=128)
     config.augment = [dict(name="random_crop", padding=4), dict(name="flip_lr")]
     if strong:
         config.augment.append(dict(name="auto_augment", policy="cifar"))
-    config.normalize = dict(mean=[0.5071, 0.4865, 0.4409], std=[0.2673, 0.2564, 0.2762])
+    config.normalize = presets.CIFAR100_COLOURS
     config.model = dict(
         name="vit",
         num_classes=100,
@@ -57,18 +51,9 @@ def get_config(variant: str = "vit_cifar") -> ConfigDict:
         schedule=dict(name="cosine", warmup="5 epochs", final=0.01),
     )
     config.total = "200 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if reported is not None:
         config.reported = dict(metric="test/accuracy", value=reported, source="omihub777/ViT-CIFAR")
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
+        presets.shrink(config, "synthetic/32x100")
         config.model.update(width=32, hidden=32, depth=2, num_heads=4)
-        config.optimizer.schedule.warmup = "2 steps"
-        config.total = "4 steps"
     return config

@@ -31,6 +31,8 @@ AutoAugment's ranges end at here, its heads' biases start at -6.9 (:b16_augreg) 
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 _TORCHVISION = "torchvision, ViT_{}_Weights.IMAGENET1K_V1"
 _SCENIC = "Scenic, projects/baselines, README"
 # Model, metric, reported accuracy, source.
@@ -45,26 +47,15 @@ VARIANTS = {
 
 def get_config(variant: str = "b16") -> ConfigDict:
     model, metric, reported, source = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=4096,
-        eval_batch_size=1024,
-        workers=16,
-        threads=2,
-    )
+    config = presets.imagenet(batch_size=4096, eval_batch_size=1024)
     config.model = dict(name=f"vit.{model}", num_classes=1000)
     config.optimizer = dict(name="adamw", b1=0.9, b2=0.999, clip=dict(global_norm=1.0))
     if source == _SCENIC:
         _as_in_scenic(config, augreg=variant == "b16_augreg")
     else:
         _as_in_torchvision(config, policy="auto" if variant == "b32" else "rand")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
     config.checkpoint = dict(every="1 epoch", best=metric)
     config.log_every = "50 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:
@@ -81,13 +72,13 @@ def _as_in_torchvision(config: ConfigDict, policy: str) -> None:
         "auto": dict(name="auto_augment", policy="imagenet", fill=0.0),
     }
     config.dataset.update(batch_size=batch_size, repeats=3)
-    config.preprocess = _preprocess(crop=224, short=256)
+    config.preprocess = presets.crops(method="bilinear")
     config.augment = [
         dict(name="flip_lr"),
         policies[policy],
         dict(name="mixup_cutmix", mixup_alpha=0.2, cutmix_alpha=1.0),
     ]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config.normalize = presets.IMAGENET_COLOURS
     config.task = dict(name="classification", label_smoothing=0.11)
     config.optimizer.update(
         learning_rate=3e-3,
@@ -112,41 +103,24 @@ def _as_in_scenic(config: ConfigDict, augreg: bool) -> None:
         schedule=dict(name="linear", warmup="10_000 steps", final=1e-5 / 3e-3),
     )
     if augreg:
-        config.preprocess = _preprocess(crop=224, short=256, area=[0.05, 1.0], ratio=[0.75, 1.33])
+        config.preprocess = presets.crops(method="bilinear", **presets.TENSORFLOW_BOX)
         config.augment += [
             dict(name="rand_augment", num_layers=2, magnitude=10.0),
             dict(name="mixup", alpha=0.5),
         ]
-        config.normalize = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+        config.normalize = presets.SIGNED
         config.model.drop_path = 0.1
         config.optimizer.update(learning_rate=1e-3, weight_decay=0.1)
         config.optimizer.schedule = dict(name="cosine", warmup="10_000 steps")
         config.total = "300 epochs"
     else:
-        config.preprocess = _preprocess(crop=224, short=256, method="bicubic")
-        config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+        config.preprocess = presets.crops(method="bicubic")
+        config.normalize = presets.IMAGENET_COLOURS
         config.total = "90 epochs"
 
 
-def _preprocess(crop: int, short: int, method: str = "bilinear", **box: list[float]) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop, method=method, **box)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short, method=method),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:256]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72, method="bilinear")
     config.model = dict(name="vit", num_classes=10, width=32, depth=2, num_heads=2)
-    config.optimizer.schedule.warmup = "2 steps"
     config.ema = dict(decay=0.9, every=2)
-    config.total = "6 steps"
-    config.evaluate.test.every = "100%"
-    config.checkpoint.every = "100%"

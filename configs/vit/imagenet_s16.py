@@ -22,6 +22,8 @@ big_vision's 16; GELU is exact, not its tanh approximation; resizing is antialia
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Length, reported accuracy.
 VARIANTS = {
     "90ep": ("90 epochs", 0.765),
@@ -32,22 +34,14 @@ VARIANTS = {
 
 def get_config(variant: str = "90ep") -> ConfigDict:
     total, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train[:99%]",
-        test="validation",
-        batch_size=1024,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess(crop=224, short=256)
+    config = presets.imagenet(train="train[:99%]", batch_size=1024)
+    config.preprocess = presets.crops(**presets.TENSORFLOW_BOX)
     config.augment = [
         dict(name="flip_lr"),
         dict(name="rand_augment", num_layers=2, magnitude=10.0),
         dict(name="mixup", alpha=0.2),
     ]
-    config.normalize = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+    config.normalize = presets.SIGNED
     config.model = dict(name="vit.vit_s16", num_classes=1000, pool="gap", positions="sincos2d")
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -67,7 +61,6 @@ def get_config(variant: str = "90ep") -> ConfigDict:
     )
     config.checkpoint = dict(every="2 epochs", best="minival/accuracy")
     config.log_every = "50 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:
@@ -77,24 +70,9 @@ def get_config(variant: str = "90ep") -> ConfigDict:
     return config
 
 
-def _preprocess(crop: int, short: int) -> dict:
-    # The range of ratios of TensorFlow's distorted bounding box, not quite 3/4 to 4/3.
-    box = dict(area=[0.05, 1.0], ratio=[0.75, 1.33])
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop, **box)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:240]", test="test[:64]", batch_size=16
-    )
-    config.preprocess = _preprocess(crop=64, short=72)
+    presets.shrink(config)
+    config.preprocess = presets.crops(64, short=72, **presets.TENSORFLOW_BOX)
     config.model = dict(
         name="vit",
         num_classes=10,
@@ -105,9 +83,5 @@ def _shrink(config: ConfigDict) -> None:
         pool="gap",
         positions="sincos2d",
     )
-    config.optimizer.schedule.warmup = "2 steps"
-    config.evaluate = dict(
-        minival=dict(kind="metrics", split="train[240:256]", every="100%"),
-        test=dict(kind="metrics", every="100%"),
-    )
-    config.checkpoint = dict(every="100%", best="minival/accuracy")
+    config.dataset.train = "train[:48]"
+    config.evaluate.minival.split = "train[48:64]"

@@ -17,6 +17,8 @@ the same images after JPEG compression: no figure is published for them.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Dropout, dataset, reported accuracy.
 VARIANTS = {
     "wrn28_10": (0.0, "cifar10", 0.9600),
@@ -29,15 +31,7 @@ VARIANTS = {
 
 def get_config(variant: str = "wrn28_10") -> ConfigDict:
     dropout, dataset, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name=dataset,
-        train="train",
-        test="test",
-        batch_size=128,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory(dataset, batch_size=128)
     config.augment = [dict(name="flip_lr"), dict(name="random_crop", padding=4, mode="reflect")]
     config.normalize = dict(
         mean=[125.3 / 255, 123.0 / 255, 113.9 / 255], std=[63.0 / 255, 62.1 / 255, 66.7 / 255]
@@ -58,18 +52,11 @@ def get_config(variant: str = "wrn28_10") -> ConfigDict:
         ),
     )
     config.total = "200 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
     if reported is not None:
         config.reported = dict(
             metric="test/accuracy", value=reported, source="szagoruyko/wide-residual-networks"
         )
-    config.seed = 0
     if variant == "smoke":
-        config.dataset.update(
-            train="train[:256]", test="test[:64]", batch_size=16, eval_batch_size=32
-        )
+        presets.shrink(config, dataset)
         config.model.update(depth=10, widen_factor=1)
-        config.total = "4 steps"
     return config

@@ -16,6 +16,8 @@ The original leaves out each epoch's last, smaller batch.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Dropout, reported accuracy.
 VARIANTS = {
     "wrn28_10": (0.0, 0.8075),
@@ -26,17 +28,9 @@ VARIANTS = {
 
 def get_config(variant: str = "wrn28_10") -> ConfigDict:
     dropout, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="cifar100",
-        train="train",
-        test="test",
-        batch_size=128,
-        eval_batch_size=1000,
-        cache="device",
-    )
+    config = presets.in_memory("cifar100", batch_size=128)
     config.augment = [dict(name="flip_lr"), dict(name="random_crop", padding=4, mode="reflect")]
-    config.normalize = dict(mean=[0.5071, 0.4865, 0.4409], std=[0.2673, 0.2564, 0.2762])
+    config.normalize = presets.CIFAR100_COLOURS
     config.model = dict(
         name="wide_resnet", num_classes=100, depth=28, widen_factor=10, dropout=dropout
     )
@@ -53,20 +47,11 @@ def get_config(variant: str = "wrn28_10") -> ConfigDict:
         ),
     )
     config.total = "200 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if reported is not None:
         config.reported = dict(
             metric="test/accuracy", value=reported, source="szagoruyko/wide-residual-networks"
         )
     if variant == "smoke":
-        config.dataset.update(
-            name="synthetic/32x100", train="train[:256]", test="test[:64]", batch_size=16
-        )
-        config.dataset.eval_batch_size = 32
+        presets.shrink(config, "synthetic/32x100")
         config.model.update(depth=10, widen_factor=1)
-        config.optimizer.schedule.boundaries = ["1 steps", "2 steps", "3 steps"]
-        config.total = "4 steps"
     return config

@@ -23,26 +23,16 @@ own. Weight decay is coupled and on all params.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {"paper": 0.781, "smoke": None}
 
 
 def get_config(variant: str = "paper") -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = dict(
-        name="imagenet2012",
-        train="train",
-        test="validation",
-        batch_size=256,
-        workers=16,
-        threads=2,
-    )
-    config.preprocess = _preprocess()
-    config.augment = [
-        dict(name="color_jitter", brightness=0.4, contrast=0.4, saturation=0.4),
-        dict(name="pca_noise", std=0.1),
-        dict(name="flip_lr"),
-    ]
-    config.normalize = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    config = presets.imagenet(batch_size=256)
+    config.preprocess = presets.crops()
+    config.augment = presets.facebook_colours()
+    config.normalize = presets.IMAGENET_COLOURS
     config.model = dict(name="wide_resnet.wide_resnet50_2", num_classes=1000, zero_init=False)
     config.task = dict(name="classification")
     config.optimizer = dict(
@@ -56,10 +46,6 @@ def get_config(variant: str = "paper") -> ConfigDict:
     )
     config.total = "90 epochs"
     config.parallel = dict(strategy="pmap")
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
-    config.log_every = "100 steps"
-    config.seed = 0
     if variant == "smoke":
         _shrink(config)
     else:
@@ -68,26 +54,8 @@ def get_config(variant: str = "paper") -> ConfigDict:
     return config
 
 
-def _preprocess(crop: int = 224, short: int = 256) -> dict:
-    return dict(
-        train=[dict(name="decode"), dict(name="inception_crop", size=crop)],
-        test=[
-            dict(name="decode"),
-            dict(name="resize_short", size=short),
-            dict(name="center_crop", size=crop),
-        ],
-    )
-
-
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = dict(
-        name="synthetic/80x10", train="train[:64]", test="test[:16]", batch_size=8
-    )
-    config.preprocess = _preprocess(crop=32, short=36)
-    config.model.update(num_classes=10)
+    presets.shrink(config)
+    config.preprocess = presets.crops(32, short=36)
+    config.model.num_classes = 10
     config.optimizer.learning_rate = 0.01
-    config.optimizer.schedule.boundaries = ["1 step", "2 steps"]
-    config.total = "3 steps"
-    config.log_every = "1 step"
-    config.evaluate = dict(test=dict(kind="metrics", every="100%"))
-    config.checkpoint = dict(every="100%", best="test/accuracy")

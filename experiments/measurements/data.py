@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from experiments.measurements.timing import Budget, in_turn, ratio, seconds_each
-from library.data import augmentation, on_device, pipeline, preprocessing, sources
+from library.data import augmentation, on_device, orders, pipeline, preprocessing, sources
 
 # Height and width as ImageNet's are on average, and as telephones take them.
 _USUAL, _LARGE = (375, 500), (1125, 1500)
@@ -107,7 +107,7 @@ def _ours(folder: str, setting: _Setting) -> Iterator[Any]:
     decode = preprocessing.decode(min_size=setting.min_size)
     crop = [decode, preprocessing.inception_crop(_SIZE)]
     loader = pipeline.make_loader(source, preprocessing.chain(crop), seed=0)
-    order = pipeline.order("shuffle", 0)
+    order = orders.shuffle(0)
     return pipeline.train_batches(loader, _BATCH, order=order, workers=setting.workers, threads=1)
 
 
@@ -156,5 +156,5 @@ def _seeking() -> float:
     source = sources.from_arrays({"image": images}, label_names=None, name="far")
     loader = pipeline.make_loader(source, preprocessing.chain([]), seed=0)
     begun = time.perf_counter()
-    next(pipeline.train_batches(loader, 1024, order=pipeline.order("shuffle", 0), start=_FAR))
+    next(pipeline.train_batches(loader, 1024, order=orders.shuffle(0), start=_FAR))
     return time.perf_counter() - begun

@@ -27,7 +27,7 @@ _SAMPLES = 16
 # The GPT that decoding and the comparison with PyTorch measure, a character model's size.
 GPT = dict(vocab_size=65, context=256, width=128, depth=4, num_heads=4)
 # GPT-2's smallest, its vocabulary filled up to a multiple of 128 (Karpathy's nanoGPT).
-GPT2 = dict(zip(("width", "depth", "num_heads"), gpt.GPT2["gpt2"]), vocab_size=50_304, context=1024)
+GPT2 = dict(width=768, depth=12, num_heads=12, vocab_size=50_304, context=1024)
 # The masked autoencoders on CPU and elsewhere, their batches and the side of an image.
 MAE = {
     "cpu": (dict(width=192, depth=12, num_heads=3), 8, 224),

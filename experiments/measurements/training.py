@@ -2,7 +2,6 @@
 
 import functools
 import io
-import json
 import statistics
 import subprocess
 import sys
@@ -18,13 +17,14 @@ import jax.numpy as jnp
 from rich.console import Console
 
 from experiments.measurements.timing import Budget, Step, pairs, seconds_each
+from library import files
 from library import finite as finite_moves
 from library import task as task_module
+from library.reporting import runs
 from library.run import loop as training_loop
 from library.run import stepping
 from library.run.clock import Clock
 from library.run.feed import Feed
-from library.run.logger import read_rows
 from library.run.recipe import Plan, make_plan
 
 # Steps a call, of an epoch of the smallest sets.
@@ -51,7 +51,7 @@ def _quiet(values: dict[str, Any], steps: int) -> dict[str, Any]:
 def calls(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
     """Times the whole loop with many steps a call against one: a recipe, and a tiny network on it.
 
-    Calling takes most of the tiny one's time. Convolutions on CPU are slower within a call.
+    Calling takes most of the tiny one's time.
     """
     tiny = {"model": dict(name="mlp", hidden=[32]), "optimizer": _PLAIN_SGD, "augment": []}
     figures = {}
@@ -215,7 +215,7 @@ def _loop_seconds(plan: Plan) -> float:
 
 def seconds_a_step(workdir: Path) -> float:
     """Returns the seconds a step of a run, from the first logged row to the last."""
-    rows = read_rows(workdir / "metrics.jsonl")
+    rows = runs.read_rows(workdir / "metrics.jsonl").rows
     return (rows[-1]["wall_time"] - rows[0]["wall_time"]) / (rows[-1]["step"] - rows[0]["step"])
 
 
@@ -227,7 +227,7 @@ def _first_step(config: str, cache: str) -> dict[str, float]:
             f"--config.compile_cache={cache}",
         ]
         subprocess.run(run, check=True, capture_output=True)
-        summary = json.loads(Path(folder, "run", "summary.json").read_text())
+        summary = files.read_json(Path(folder, "run", "summary.json"))
     return {
         "first step": summary["seconds_to_first_step"],
         "compile": summary["phases"]["compile"],

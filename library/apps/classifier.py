@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from library import rng, task
-from library.config import ConfigError, nearest
+from library import rng, task, trees
+from library.config import ConfigError, class_number
 from library.data import on_device
 from library.reporting import notation
 from library.run import recipe
@@ -48,13 +48,10 @@ class Network(NamedTuple):
     def run(self, function: Callable, *arrays: Any) -> np.ndarray:
         """Runs `(network, *arrays)` compiled, some examples at a time; arrays are (n, ...)."""
         compiled = jax.jit(lambda variables, *x: function(self._replace(variables=variables), *x))
-        size, found = min(_SIZE, len(arrays[0])), []
-        for start in range(0, len(arrays[0]), size):
-            part = [jnp.asarray(x[start : start + size]) for x in arrays]
-            # The last part is filled up, for one compilation.
-            filled = [jnp.concatenate([x] + [x[-1:]] * (size - len(x))) for x in part]
-            found.append(np.asarray(compiled(self.variables, *filled))[: len(part[0])])
-        return np.concatenate(found)
+        count = len(arrays[0])
+        parts = trees.parts([jnp.asarray(x) for x in arrays], min(_SIZE, count))
+        found = [np.asarray(compiled(self.variables, *part)) for part in parts]
+        return np.concatenate(found)[:count]
 
     def class_of(self, text: str) -> int:
         """Returns the number of a class that is given by number or name.
@@ -62,12 +59,7 @@ class Network(NamedTuple):
         Raises:
           ConfigError: there is no such class.
         """
-        names = self.label_names
-        numbers = {str(i): i for i in range(len(names))} | {n: i for i, n in enumerate(names)}
-        if text not in numbers:
-            valid = f"valid are 0 to {len(names) - 1}"
-            raise ConfigError(f"no class {text!r}: {valid}; {nearest(text, names)}")
-        return numbers[text]
+        return class_number(text, self.label_names, f"no class {text!r}")
 
     def name_of(self, number: int | np.integer) -> str:
         """Returns the name of a class, short enough to stand beside an image."""

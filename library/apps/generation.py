@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from library import files, task
-from library.config import ConfigError, nearest
+from library.config import ConfigError, class_number
 from library.data import on_device
 from library.evaluation import samples
 from library.evaluation.context import Context
@@ -115,15 +115,11 @@ def _class(trained: Trained, label: str, output: str) -> int:
     plan, names = trained.plan, trained.plan.label_names
     if names is None:
         raise ConfigError(f"--class={label}: {plan.dataset.name} has no classes")
-    numbers = {str(i): i for i in range(len(names))} | {n: i for i, n in enumerate(names)}
-    if label not in numbers:
-        raise ConfigError(
-            f"--class={label}: valid are 0 to {len(names) - 1}; {nearest(label, names)}"
-        )
+    number = class_number(label, names, f"--class={label}")
     make = plan.task.outputs.get(output)
     # An output that there is not is refused where it is made, with the names of those there are.
     if make is None or _lacking(trained, make) == "label":
-        return numbers[label]
+        return number
     raise ConfigError(f"--class={label}: this system's {output!r} knows no classes")
 
 

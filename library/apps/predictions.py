@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from library import task
+from library import task, trees
 from library.config import ConfigError
 from library.data import folder, pipeline, preprocessing
 from library.data.preprocessing import CorruptExample, UnfitExample
@@ -148,11 +148,15 @@ def predict(trained: Trained, examples: Examples, *, ema: bool = True) -> Predic
 
     state = task.learnt(trained.state, averages=ema)
     collect, strategy = trained.feed.context().collect(run), trained.plan.strategy
+    count, shards = len(examples.loaded), strategy.batch_shards
+    # One size for all, a multiple of the devices: one compilation.
+    size = shards * max(1, min(64, -(-count // shards)))
+    stacked = jax.tree.map(lambda *x: np.stack(x), *examples.loaded)
     found = [
         collect(state, strategy.put(_of_this_process(batch, strategy)))["probabilities"]
-        for batch in _batches(examples.loaded, strategy.batch_shards)
+        for batch in trees.parts(stacked, size)
     ]
-    probabilities = np.concatenate(found)[: len(examples.loaded)]
+    probabilities = np.concatenate(found)[:count]
     names = trained.plan.label_names or [str(i) for i in range(probabilities.shape[-1])]
     images = np.stack([example["image"] for example in examples.loaded])
     return Predictions(images, examples.names, examples.labels, probabilities, list(names))
@@ -203,12 +207,3 @@ def _top5(predictions: Predictions) -> list[list[tuple[str, float]]]:
 def _of_this_process(batch: dict, strategy: Strategy) -> dict[str, np.ndarray]:
     places = strategy.places(len(batch["index"]))
     return {name: values[places] for name, values in batch.items()}
-
-
-def _batches(examples: list[dict], shards: int) -> Iterator[dict[str, np.ndarray]]:
-    # One size for all, a multiple of the devices: one compilation.
-    size = shards * max(1, min(64, -(-len(examples) // shards)))
-    for start in range(0, len(examples), size):
-        part = examples[start : start + size]
-        part = part + [part[-1]] * (size - len(part))
-        yield jax.tree.map(lambda *x: np.stack(x), *part)

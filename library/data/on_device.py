@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from library.config import check_arguments
-from library.data import augmentation
+from library.data import augmentation, features
+from library.data.features import Kinds
 
 Batch = dict[str, jax.Array]
 
@@ -26,31 +27,42 @@ def gather(batch: Mapping[str, jax.Array], resident: Mapping[str, jax.Array]) ->
     return {**batch, **found, "mask": batch["mask"] * found["mask"]}
 
 
-def to_float(batch: Mapping[str, jax.Array]) -> Batch:
-    """Scales uint8 images to float32 in [0, 1]."""
+def to_float(batch: Mapping[str, jax.Array], kinds: Kinds = features.USUAL) -> Batch:
+    """Scales uint8 images to float32 in [0, 1]; maps become int32, and all else stays as it is."""
 
-    def scaled(x):
-        return x.astype(jnp.float32) / 255 if x.dtype == jnp.uint8 else x
+    def converted(name: str, x: jax.Array) -> jax.Array:
+        kind = kinds.get(name)
+        if kind == "image" and x.dtype == jnp.uint8:
+            return x.astype(jnp.float32) / 255
+        return x.astype(jnp.int32) if kind == "map" else x
 
-    return {name: scaled(x) for name, x in batch.items()}
+    return {name: converted(name, x) for name, x in batch.items()}
 
 
-def normalizer(normalize: Mapping[str, tuple[float, ...]] | None) -> Callable[[Batch], Batch]:
-    """Returns the function that subtracts a mean and divides by a deviation, by channel.
+def normalizer(
+    normalize: Mapping[str, tuple[float, ...]] | None, kinds: Kinds = features.USUAL
+) -> Callable[[Batch], Batch]:
+    """Returns the function that subtracts a mean and divides by a deviation, by channel of images.
 
     Batches without images are left as they are.
 
     Args:
       normalize: `dict(mean=..., std=...)` in units of [0, 1] images, or None to leave them.
+      kinds: of the features.
 
     Raises:
       ConfigError: other keys, or deviations that are not above 0.
     """
     if normalize is None:
         return dict
-    arguments = check_arguments(augmentation.normalize, normalize, "normalize")
+    given = {"kinds": kinds}
+    arguments = check_arguments(augmentation.normalize, normalize, "normalize", given)
     operation = augmentation.normalize(**arguments)
-    return lambda batch: dict(operation(batch) if "image" in batch else batch)
+
+    def normalized(batch: Batch) -> Batch:
+        return dict(operation(batch) if features.named(kinds, "image", among=batch) else batch)
+
+    return normalized
 
 
 def unnormalizer(

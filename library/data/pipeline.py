@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import grain
@@ -21,13 +21,22 @@ from absl import flags
 
 from library import rng
 from library.config import ConfigError
-from library.data import preprocessing
+from library.data import features, preprocessing
+from library.data.features import PLACE
 from library.data.preprocessing import CorruptExample, UnfitExample
 from library.data.sources import Source
 from library.parallel import processes
 
 Example = dict[str, np.ndarray]
-PLACE = ("index", "row", "mask")
+# What makes features of one shape of those that vary, by kind.
+_TO_ONE_SHAPE = {
+    **dict.fromkeys(features.OBJECTS, "pad_objects"),
+    **dict.fromkeys(("tokens", "audio", "series"), "pad_series"),
+}
+_STRINGS = {
+    "text": "text, and a batch holds numbers: make tokens of it, or leave it out with 'select'",
+    **dict.fromkeys(features.RASTERS, "still encoded: 'decode' is missing in the preprocessing"),
+}
 # Seconds between looks whether a worker's parent lives, where its death is not told by itself.
 _PARENT_SEEN_EVERY = 1.0
 # (positions, batch size, number of examples) -> the row of the source at each.
@@ -45,6 +54,7 @@ class Loader(NamedTuple):
       on_corrupt: "stop" at an example that cannot be read or decoded, or "skip" it: it then enters
         its batch as zeros with mask 0.
       blank: an example of zeros, which stands in for padding and for skipped examples.
+      kinds: of the features of an example, by name.
     """
 
     source: Source
@@ -52,6 +62,7 @@ class Loader(NamedTuple):
     seed: int
     on_corrupt: Literal["stop", "skip"]
     blank: Example
+    kinds: Mapping[str, str] = features.USUAL
 
     def load(self, position: int, row: int) -> Example:
         """Loads the record `row` for the place `position` of the run's order.
@@ -87,10 +98,10 @@ class Loader(NamedTuple):
             raise UnfitExample(f"{self.source.describe(row)}: {error}") from error
         for name, usual in self.blank.items():
             if name in example and example[name].shape != usual.shape:
+                missing = _TO_ONE_SHAPE.get(self.kinds.get(name), "a crop or a resize to one size")
                 raise UnfitExample(
                     f"{self.source.describe(row)}: {name} is {example[name].shape} after the "
-                    f"preprocessing, and {usual.shape} of the first example: a crop or a resize "
-                    "to one size is missing"
+                    f"preprocessing, and {usual.shape} of the first example: {missing} is missing"
                 )
         return example
 
@@ -100,8 +111,21 @@ class Loader(NamedTuple):
 
     def _preprocessed(self, position: int, row: int) -> Example:
         generator = rng.host_generator(self.seed, "preprocess", position)
-        example = self.preprocess(dict(self.source.records[row]), generator)
-        return {name: np.asarray(value) for name, value in example.items()}
+        records = self.source.records
+        # Of several sources each may stand at another row.
+        record = records.at(position, row) if hasattr(records, "at") else dict(records[row])
+        example = self.preprocess(record, generator)
+        kept = {k: np.asarray(x) for k, x in example.items() if self.kinds.get(k) != "id"}
+        for name, value in kept.items():
+            if name in PLACE:
+                raise ValueError(
+                    f"the preprocessing makes a feature {name!r}, which every batch has of its own"
+                )
+            if value.dtype.kind in "OSU":
+                raise ValueError(
+                    f"{name} is {_STRINGS.get(self.kinds.get(name), 'no array of numbers')}"
+                )
+        return kept
 
 
 def make_loader(
@@ -114,7 +138,9 @@ def make_loader(
       UnfitExample: the preprocessing does not fit it.
     """
     preprocess = preprocessing.turning(preprocess, source.exif_orientation)
-    loader, tried = Loader(source, preprocess, seed, "stop", {}), min(100, len(source.records))
+    kinds = features.after(preprocess, source.kinds)
+    loader = Loader(source, preprocess, seed, "stop", {}, kinds)
+    tried = min(100, len(source.records))
     for row in range(tried):
         try:
             example = loader.load(0, row) if on_corrupt == "stop" else loader.read(0, row)
@@ -124,7 +150,8 @@ def make_loader(
                 raise
             continue
         blank = {k: np.zeros_like(v) for k, v in example.items() if k not in PLACE}
-        return loader._replace(on_corrupt=on_corrupt, blank=blank)
+        kinds = features.of(blank, kinds)
+        return loader._replace(on_corrupt=on_corrupt, blank=blank, kinds=kinds)
     raise CorruptExample(
         f"none of the first {tried} examples could be read, so none is left; the last: {problem}"
     )
@@ -195,13 +222,6 @@ def repeated_rows(
 def _spread(batch_size: int, repeats: int) -> np.ndarray:
     """Returns 0, r, 2r, ..., 1, r + 1, ...: the numbers below `batch_size`, r being `repeats`."""
     return np.concatenate([np.arange(first, batch_size, repeats) for first in range(repeats)])
-
-
-def order(name: Literal["shuffle", "streams"], seed: int, repeats: int = 1) -> Order:
-    """Returns the order that a config names; `repeats` is of "shuffle", see `repeated_rows`."""
-    if name == "streams":
-        return stream_rows
-    return functools.partial(repeated_rows, seed, repeats)
 
 
 def train_indices(
@@ -296,7 +316,7 @@ def train_batches(
     Args:
       loader: how examples are loaded.
       batch_size: examples a step over all processes.
-      order: see `order`.
+      order: see `library.data.orders`.
       start: the first step to yield.
       places: in every batch, that this process loads, `(n,)`; by default all.
       workers: processes that decode; 0 decodes in threads of this one.

@@ -1,9 +1,9 @@
 """Sources: data sets as random access to examples by row, images still encoded.
 
 A name is one of this project's builders (a file of library/data/builders), "folder" for a
-directory of one's own images, "text" for text of one's own, "synthetic/224x1000" for noise, or any
-data set of TFDS that was prepared as ArrayRecord. Reading needs no TensorFlow, touches only the
-records asked for, and works from any thread or process.
+directory of one's own images, "text" for text of one's own, "synthetic/224x1000" for noise, "none"
+for no data, or any data set of TFDS that was prepared as ArrayRecord. Reading needs no TensorFlow,
+touches only the records asked for, and works from any thread or process.
 """
 
 import contextlib
@@ -25,12 +25,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from library.config import ConfigError, nearest
-from library.data import builders, fingerprints, folder, splits, synthetic, text_files
-from library.data.builders import packed
+from library.data import builders, features, fingerprints, folder, splits, synthetic, text_files
+from library.data.builders import making, packed
 from library.data.fingerprints import Fingerprint
 from library.data.preprocessing import CorruptExample
 
-DEFAULT_MANUAL_DIR = Path(__file__).resolve().parents[3] / "shared" / "data"
+# Where files brought by hand lie.
+DEFAULT_MANUAL_DIR = Path(os.environ.get("COMPENDIUM_DATA") or "data").expanduser().absolute()
 # Strings that name an example: for messages, as they cannot be batched.
 _NAMES_OF_EXAMPLES = ("id", "file_name", "filename", "image/filename")
 
@@ -48,6 +49,7 @@ class Source(NamedTuple):
         it open.
       notes: lines on how it is read, and what of it is not, for whoever opens it.
       fingerprint: what tells whether the split is still the same, see library/data/fingerprints.py.
+      kinds: of its features, by name, see library/data/features.py; what is left out is as usual.
     """
 
     records: Any
@@ -58,10 +60,13 @@ class Source(NamedTuple):
     exif_orientation: bool = False
     notes: tuple[str, ...] = ()
     fingerprint: Callable[[], Fingerprint] | None = None
+    kinds: Mapping[str, str] = features.USUAL
 
     @property
-    def examples_per_epoch(self) -> int:
-        """The examples of an epoch, by which durations and logged epochs count."""
+    def examples_per_epoch(self) -> int | None:
+        """The examples of an epoch, by which durations and logged epochs count; None of no data."""
+        if isinstance(self.records, NoRecords):
+            return None
         return len(self.records) if self.epoch is None else self.epoch
 
 
@@ -95,7 +100,8 @@ class TfdsRecords:
 
     Attributes:
       source: TFDS's data source.
-      renamed: the batch's key by feature, where they differ.
+      renamed: the batch's key by feature, where they differ; of what is inside a feature, by
+        "feature/inner".
       remedy: what to do about a record that is damaged.
     """
 
@@ -114,7 +120,7 @@ class TfdsRecords:
             raise CorruptExample(f"the record is damaged ({error}): {self.remedy}") from error
         example = {
             self.renamed.get(key, key): value
-            for key, value in found.items()
+            for key, value in _flat(found).items()
             if key not in _NAMES_OF_EXAMPLES
         }
         if isinstance(example.get("label"), int):
@@ -134,6 +140,20 @@ class ArrayRecords:
     def __getitem__(self, row: int) -> dict:
         row = _checked(row, len(self))
         return {key: values[row] for key, values in self.arrays.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class NoRecords:
+    """Examples of nothing, for systems that make their own data; as many as are asked for."""
+
+    count: int = 2**32 - 1
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, row: int) -> dict:
+        _checked(row, self.count)
+        return {}
 
 
 def open_source(
@@ -170,18 +190,27 @@ def open_source(
         return _open_text_files(split, data_dir, classes, seed)
     if _is_synthetic(name):
         return _open_synthetic(name, split)
+    if name == "none":
+        return without_data()
     builder = _open_builder(name, data_dir, manual_dir, classes, seed)
     sizes = {key: found.num_examples for key, found in builder.info.splits.items()}
     parts = splits.resolve(split, sizes, name)
+    kinds = _kinds(builder, name)
     source = _data_source(builder, name, parts)
     records = TfdsRecords(source, _renamed(builder.info), _remedy(builder, name, data_dir))
-    label_names = _label_names(builder.info)
+    label_names = _label_names(builder)
     _check_first_label(records, label_names, f"{name} {split}")
     describe = functools.partial(_describe_tfds, name, parts, source)
     size = sum(builder.info.splits[part.split].num_bytes for part in parts)
     known = f"{builder.info.full_name} {split}"
     fingerprint = functools.partial(fingerprints.of_records, known, records, size)
-    return Source(records, label_names, describe, fingerprint=fingerprint)
+    return Source(records, label_names, describe, fingerprint=fingerprint, kinds=kinds)
+
+
+def without_data(count: int = 2**32 - 1) -> Source:
+    """Makes the source "none": examples that have a place in the run, and no features."""
+    known = functools.partial(fingerprints.of_name, "none", 0)
+    return Source(NoRecords(count), None, "none[{}]".format, fingerprint=known, kinds={})
 
 
 def from_arrays(
@@ -189,12 +218,21 @@ def from_arrays(
     *,
     label_names: Sequence[str] | None = None,
     name: str = "arrays",
+    kinds: Mapping[str, str] | None = None,
 ) -> Source:
     """Makes a source of arrays in memory, `{feature: (n, ...)}`.
 
+    Args:
+      arrays: by feature; of examples that differ in shape, arrays of objects.
+      label_names: names of the classes by label.
+      name: for messages.
+      kinds: of the features whose names do not tell.
+
     Raises:
-      ConfigError: no examples, features of different lengths, or labels out of range.
+      ConfigError: no examples, features of different lengths, names that batches need, kinds that
+        there are not, or labels out of range.
     """
+    kinds = features.check(features.of(arrays, kinds or {}), name)
     arrays = {key: np.asarray(values) for key, values in arrays.items()}
     sizes = {key: len(values) for key, values in arrays.items()}
     if len(set(sizes.values())) != 1 or not all(sizes.values()):
@@ -208,7 +246,7 @@ def from_arrays(
     records = ArrayRecords(arrays)
     fingerprint = functools.partial(fingerprints.of_records, name, records)
     describe = functools.partial(_describe_array, name)
-    return Source(records, names, describe, fingerprint=fingerprint)
+    return Source(records, names, describe, fingerprint=fingerprint, kinds=kinds)
 
 
 def info(
@@ -240,6 +278,7 @@ def prepare(
     *,
     data_dir: str | None = None,
     manual_dir: str | None = None,
+    mirror: str | None = None,
     progress: bool = True,
     say: Callable[[str], None] = print,
 ) -> Info:
@@ -249,17 +288,19 @@ def prepare(
     directory beside, and several processes may prepare the same one at once.
 
     Args:
-      name: a builder of this project, or a data set of TFDS, which may download.
-      data_dir: where to put it, by default $TFDS_DATA_DIR or ~/tensorflow_datasets.
-      manual_dir: where the files lie that are not downloaded: for this project's builders by
-        default ../shared/data beside the repository, for TFDS's own as TFDS has it.
+      name: a builder of this project, or a data set of TFDS; both may download.
+      data_dir: where to put it, by default $TFDS_DATA_DIR or ~/tensorflow_datasets. Downloads of
+        this project's builders go to its `downloads/NAME`.
+      manual_dir: where files brought by hand lie: for this project's builders by default
+        $COMPENDIUM_DATA or ./data, for TFDS's own as TFDS has it.
+      mirror: a base address that this project's downloads are asked of, as MIRROR/FILE.
       progress: whether to show progress bars.
       say: called with one line on what was done.
 
     Raises:
-      ConfigError: an unknown name, a file missing in `manual_dir` or malformed, a package missing
-        that preparing needs, or a copy prepared in a format without random access.
-      OSError: a download, or writing, failed.
+      ConfigError: an unknown name, a file that cannot be had or is not the published one, a
+        package missing that preparing needs, or a copy in a format without random access.
+      OSError: a download of TFDS, or writing, failed.
     """
     if name == "folder":
         raise ConfigError("a folder of images is read as it is: there is nothing to prepare")
@@ -276,12 +317,18 @@ def prepare(
         return _info(name, builder)
     if _project_builder(name) is None:
         _check_known(name)
+        if mirror is not None:
+            raise ConfigError(f"{name!r} is TFDS's own: it takes no mirror")
         if importlib.util.find_spec("tensorflow") is None:
             say("TensorFlow is not installed; some of TFDS's data sets need it to be prepared")
     started = time.monotonic()
-    _download_and_prepare(name, root, manual_dir, progress)
-    prepared = _info(name, _find_prepared(name, root))
+    _download_and_prepare(name, root, manual_dir, progress, mirror, say)
+    builder = _find_prepared(name, root)
+    prepared = _info(name, builder)
     say(f"prepared in {time.monotonic() - started:.1f} s: {prepared}")
+    published = making.splits(builder) if _project_builder(name) else {}
+    if published not in ({}, dict(prepared.splits)):
+        say(f"warning: {name} as published has {published} examples")
     return prepared
 
 
@@ -304,6 +351,7 @@ def _open_folder(
         exif_orientation=True,
         notes=listed.notes,
         fingerprint=functools.partial(fingerprints.of_folder, records, listed.class_names),
+        kinds={"image": "image", "label": "label"},
     )
 
 
@@ -316,7 +364,14 @@ def _open_text_files(
     records = text_files.Documents(text_files.take(documents, parts))
     fingerprint = functools.partial(fingerprints.of_documents, records.documents, path)
     notes = text_files.notes(path)
-    return Source(records, None, records.describe, notes=notes, fingerprint=fingerprint)
+    return Source(
+        records,
+        None,
+        records.describe,
+        notes=notes,
+        fingerprint=fingerprint,
+        kinds={"text": "text"},
+    )
 
 
 def _text_path(data_dir: str | None, classes: Sequence[str] | None, seed: int) -> Path:
@@ -340,7 +395,8 @@ def _open_synthetic(name: str, split: str) -> Source:
     label_names = tuple(map(str, range(records.num_classes)))
     describe = functools.partial(_describe_part, name, records.parts)
     fingerprint = functools.partial(fingerprints.of_name, f"{name} {split}", len(records))
-    return Source(records, label_names, describe, fingerprint=fingerprint)
+    kinds = {"image": "image", "label": "label"}
+    return Source(records, label_names, describe, fingerprint=fingerprint, kinds=kinds)
 
 
 def _folder_root(data_dir: str | None) -> Path:
@@ -359,14 +415,26 @@ def _project_builders() -> list[str]:
     return [name for name in names if _project_builder(name) is not None]
 
 
-def _project_builder(name: str) -> type | None:
-    """Returns the builder that a file of library/data/builders defines, or None."""
+def _project_builder(name: str) -> Callable[..., Any] | None:
+    """Returns the builder that a file of library/data/builders defines, or None.
+
+    Raises:
+      ConfigError: it has no such variant.
+    """
+    name, slash, variant = name.partition("/")
     if not re.fullmatch(r"[a-z]\w*", name):
         return None
     path = f"{builders.__name__}.{name}"
     if importlib.util.find_spec(path) is None:
         return None
-    return getattr(importlib.import_module(path), "Builder", None)
+    found = getattr(importlib.import_module(path), "Builder", None)
+    if not slash or found is None:
+        return found
+    variants = found.builder_configs
+    if variant not in variants:
+        known = f"{nearest(variant, variants)}" if variants else "it has none"
+        raise ConfigError(f"unknown variant {variant!r} of {name}: {known}")
+    return functools.partial(found, config=variant)
 
 
 def _find_prepared(name: str, root: str) -> Any | None:
@@ -376,7 +444,11 @@ def _find_prepared(name: str, root: str) -> Any | None:
     builder_class = _project_builder(name)
     if builder_class is not None:
         builder = builder_class(data_dir=root)
-        return builder if (builder.data_path / "dataset_info.json").exists() else None
+        if (builder.data_path / "dataset_info.json").exists():
+            return builder
+        # One that TFDS has prepared under this name is as good.
+        if name.partition("/")[0] not in tfds.list_builders(with_community_datasets=False):
+            return None
     try:
         return tfds.core.read_only_builder.builder_from_files(name, data_dir=root)
     except (tfds.core.DatasetNotFoundError, ValueError):
@@ -394,7 +466,7 @@ def _open_builder(
     root = _data_dir(data_dir)
     builder = _find_prepared(name, root)
     if builder is None and name == "digits":
-        _download_and_prepare(name, root, None, progress=False)
+        _download_and_prepare(name, root, None, False, None, lambda _: None)
         builder = _find_prepared(name, root)
     if builder is None:
         _check_known(name)
@@ -407,11 +479,9 @@ def _open_builder(
 def _command(name: str, data_dir: str | None, manual_dir: str | None) -> str:
     """Renders the command after which `open_source` finds the data set."""
     builder_class = _project_builder(name)
-    if manual_dir is None and hasattr(builder_class, "FILES"):
-        try:
-            packed.find(DEFAULT_MANUAL_DIR, builder_class.FOLDER, builder_class.FILES)
-        except ConfigError:
-            manual_dir = f"<the directory of {' and '.join(builder_class.FILES)}>"
+    if manual_dir is None and builder_class is not None:
+        absent = making.to_bring(builder_class(data_dir=_data_dir(data_dir)), DEFAULT_MANUAL_DIR)
+        manual_dir = f"<the directory of {' and '.join(absent)}>" if absent else None
     flags = {"dataset": name, "data_dir": data_dir, "manual_dir": manual_dir}
     given = [f"--{key}={value}" for key, value in flags.items() if value]
     return " ".join(["python -m experiments.prepare", *given])
@@ -428,16 +498,26 @@ def _check_known(name: str) -> None:
         raise ConfigError(f"unknown dataset {name!r}: {nearest(name.lower(), options)}")
 
 
-def _download_and_prepare(name: str, root: str, manual_dir: str | None, progress: bool) -> None:
-    make = _project_builder(name)
-    if make is None:
-        make = functools.partial(tfds.builder, name)
-    elif hasattr(make, "FILES"):
-        manual_dir = packed.find(manual_dir or DEFAULT_MANUAL_DIR, make.FOLDER, make.FILES)
+def _download_and_prepare(
+    name: str,
+    root: str,
+    manual_dir: str | None,
+    progress: bool,
+    mirror: str | None,
+    say: Callable[[str], None],
+) -> None:
+    make = _project_builder(name) or functools.partial(tfds.builder, name)
+    builder = None if _project_builder(name) is None else make(data_dir=root)
+    if builder is not None and (making.files(builder) or making.origin(builder)):
+        brought = Path(manual_dir or DEFAULT_MANUAL_DIR).expanduser()
+        target = Path(root) / "downloads" / name
+        options = dict(mirror=mirror, progress=progress, say=say)
+        builder.paths = making.obtain(builder, brought, target, **options)
+        manual_dir = next(iter(builder.paths.values())).parent
     settings = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
     try:
         with _only_progress(progress):
-            builder = make(data_dir=root)
+            builder = builder or make(data_dir=root)
             builder.download_and_prepare(file_format="array_record", download_config=settings)
     except ImportError as error:
         missing = _missing_package(error)
@@ -473,12 +553,9 @@ def _only_progress(progress: bool) -> Iterator[None]:
 
 def _data_source(builder: Any, name: str, parts: Sequence[splits.Part]) -> Any:
     """Opens parts of splits, images left encoded."""
-    features = builder.info.features
-    if not isinstance(features, tfds.features.FeaturesDict):
-        raise ConfigError(f"{name}: its examples are not dictionaries but {features}")
     encoded = {
         key: tfds.decode.SkipDecoding()
-        for key, feature in features.items()
+        for key, feature in builder.info.features.items()
         if isinstance(feature, tfds.features.Image)
     }
     spec = "+".join(f"{split}[{start}:{stop}]" for split, start, stop in parts)
@@ -492,33 +569,109 @@ def _data_source(builder: Any, name: str, parts: Sequence[splits.Part]) -> Any:
         ) from error
 
 
+def _kinds(builder: Any, name: str) -> dict[str, str]:
+    """Returns the kinds of a data set's features by the keys of a batch.
+
+    A builder of this project states in `KINDS` what TFDS's types do not tell.
+    """
+    description = builder.info
+    if not isinstance(description.features, tfds.features.FeaturesDict):
+        raise ConfigError(f"{name}: its examples are not dictionaries but {description.features}")
+    renamed, found = _renamed(description), {}
+    for key, feature in _flat_features(description.features).items():
+        kind = "id" if key in _NAMES_OF_EXAMPLES else _kind(feature)
+        found |= {renamed.get(key, key): kind} if kind else {}
+    names = (renamed.get(key, key) for key in _flat_features(description.features))
+    stated = {**found, **getattr(builder, "KINDS", {})}
+    return features.check(features.of(dict.fromkeys([*names, *stated]), stated), name)
+
+
+def _kind(feature: Any) -> str | None:
+    """Returns the kind of features of a type of TFDS, or None where it does not tell."""
+    for types, kind in _KINDS_OF_TYPES:
+        if isinstance(feature, types):
+            return kind
+    inner = getattr(feature, "feature", None)
+    return "boxes" if isinstance(inner, tfds.features.BBoxFeature) else None
+
+
+# LabeledImage is an Image, too.
+_KINDS_OF_TYPES = (
+    (tfds.features.LabeledImage, "map"),
+    (tfds.features.Image, "image"),
+    (tfds.features.ClassLabel, "label"),
+    (tfds.features.Audio, "audio"),
+    (tfds.features.Text, "text"),
+)
+
+
+def _flat(example: Mapping[str, Any]) -> dict[str, Any]:
+    """Lays out what is inside a feature, such as objects, beside the others: "objects/label"."""
+    flat = {}
+    for key, value in example.items():
+        inner = value.items() if isinstance(value, Mapping) else ()
+        flat |= {f"{key}/{name}": x for name, x in inner} or {key: value}
+    return flat
+
+
+def _flat_features(described: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for key, feature in described.items():
+        inner = getattr(feature, "feature", feature)
+        if isinstance(inner, tfds.features.FeaturesDict):
+            flat |= {f"{key}/{name}": x for name, x in inner.items()}
+        else:
+            flat[key] = feature
+    return flat
+
+
 def _renamed(description: tfds.core.DatasetInfo) -> dict[str, str]:
-    """Says which features of TFDS are a batch's `image` and `label` where named otherwise."""
-    features, renamed = description.features, {}
+    """Says which features of TFDS are a batch's `image` and `label` where named otherwise.
+
+    What TFDS nests under one name, such as the boxes and classes of "objects", is called `boxes`
+    and `boxes_label`.
+    """
+    described, renamed = description.features, {}
     kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
     supervised = dict(zip(kinds, description.supervised_keys or ()))
     for standard, kind in kinds.items():
-        if standard in features:
+        if standard in described:
             continue
-        candidates = [key for key, feature in features.items() if isinstance(feature, kind)]
+        candidates = [key for key, feature in described.items() if isinstance(feature, kind)]
         if supervised.get(standard) in candidates:
             renamed[supervised[standard]] = standard
         elif len(candidates) == 1:
             renamed[candidates[0]] = standard
+    for path, feature in _flat_features(described).items():
+        outer, _, inner = path.partition("/")
+        if inner and isinstance(feature, tfds.features.BBoxFeature):
+            renamed[path] = "boxes"
+        elif inner:
+            renamed[path] = (
+                f"boxes_{inner}" if _holds_boxes(described[outer]) else f"{outer}_{inner}"
+            )
     return renamed
+
+
+def _holds_boxes(feature: Any) -> bool:
+    inner = getattr(feature, "feature", feature)
+    return any(isinstance(each, tfds.features.BBoxFeature) for each in inner.values())
 
 
 def _feature(description: tfds.core.DatasetInfo, key: str) -> Any:
     """Returns the feature that becomes the batch's `key`, or None."""
     original = {new: old for old, new in _renamed(description).items()}
-    return dict(description.features.items()).get(original.get(key, key))
+    return _flat_features(description.features).get(original.get(key, key))
 
 
-def _label_names(description: tfds.core.DatasetInfo) -> tuple[str, ...] | None:
-    feature = _feature(description, "label")
-    if not isinstance(feature, tfds.features.ClassLabel) or not feature.num_classes:
-        return None
-    return tuple(feature.names)
+def _label_names(builder: Any) -> tuple[str, ...] | None:
+    """Returns the names of the classes: of labels, of boxes, or that a builder states of a map."""
+    for key in ("label", "boxes_label"):
+        feature = _feature(builder.info, key)
+        feature = getattr(feature, "feature", feature)
+        if isinstance(feature, tfds.features.ClassLabel) and feature.num_classes:
+            return tuple(feature.names)
+    return tuple(getattr(builder, "LABEL_NAMES", ())) or None
 
 
 def _info(name: str, builder: Any) -> Info:
@@ -527,7 +680,7 @@ def _info(name: str, builder: Any) -> Info:
         name=name,
         path=str(builder.data_dir),
         splits={key: split.num_examples for key, split in builder.info.splits.items()},
-        label_names=_label_names(builder.info),
+        label_names=_label_names(builder),
         image_shape=tuple(shape) if shape and None not in shape else None,
     )
 

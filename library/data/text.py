@@ -129,6 +129,7 @@ def open_text(
         describe=describe,
         tokenizer=tokenizer,
         epoch=once if windows == "every" else None,
+        kinds={"tokens": "tokens", "segments": "array"},
     )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from library.evaluation.context import Context, Evaluator
+from library.evaluation.context import Context, Evaluator, collected
 from library.summaries import Summary
 from library.task import Batch, TrainState
 
@@ -33,15 +33,11 @@ def mean_average_precision(
         logits = context.task.outputs["logits"](state, batch, key)
         return {"score": logits, "label": batch["label"], "mask": batch["mask"]}
 
-    collected = context.collect(scores)
+    compiled = context.collect(scores)
 
     def evaluate(state: TrainState) -> Summary:
-        parts = [collected(state, batch) for batch in context.batches(split, batch_size)]
-        if not parts:
-            raise ValueError(f"split {split!r} has no examples to evaluate")
-        whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        real = whole["mask"] > 0
-        each = _average_precision(whole["score"][real], whole["label"][real])
+        found = collected(compiled, state, context.batches(split, batch_size))
+        each = _average_precision(found["score"], found["label"])
         mean = float(np.nanmean(each)) if not np.isnan(each).all() else float("nan")
         return {"mean_average_precision": mean, "average_precision": each}
 

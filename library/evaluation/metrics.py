@@ -22,6 +22,7 @@ def metrics(context: Context, *, split: str = "test", batch_size: int | None = N
     measured = context.measure(context.task.evaluate)
 
     def evaluate(state: TrainState) -> Summary:
-        return summarize(total(measured, state, context.batches(split, batch_size), split))
+        totals = total(measured, state, context.batches(split, batch_size), split)
+        return summarize(totals, context.task.summaries)
 
     return evaluate

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from library import trees
 from library.config import ConfigError
 from library.evaluation.context import Context, Evaluator
 from library.evaluation.frozen_features import count_classes, labelled_features
@@ -95,13 +96,10 @@ def votes(
     """
     bank, label = _on_sphere(jnp.asarray(features)), jnp.asarray(label)
     k = min(k, len(label))
-    shares = []
-    for start in range(0, len(queries), _CHUNK):
-        part = queries[start : start + _CHUNK]
-        padded = np.pad(part, ((0, _CHUNK - len(part)), (0, 0)))
-        share = _votes(bank, label, padded, temperature, k=k, num_classes=num_classes)
-        shares.append(np.asarray(share)[: len(part)])
-    return np.concatenate(shares)
+    votes = functools.partial(_votes, k=k, num_classes=num_classes)
+    parts = trees.parts(queries, _CHUNK)
+    shares = [np.asarray(votes(bank, label, part, temperature)) for part in parts]
+    return np.concatenate(shares)[: len(queries)]
 
 
 @functools.partial(jax.jit, static_argnames=("k", "num_classes"))

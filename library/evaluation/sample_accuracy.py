@@ -7,7 +7,7 @@ from jaxtyping import PRNGKeyArray
 from library import trees
 from library.config import ConfigError
 from library.evaluation.context import Context, Evaluator
-from library.summaries import Summary, summarize
+from library.summaries import Summary, confusion, summarize
 from library.task import Batch, Metrics, TrainState, pair, where_present
 
 _add = jax.jit(trees.add)
@@ -70,6 +70,6 @@ def sample_accuracy(
         for batch in context.draws(num, batch_size):
             sums = measured(state, batch)
             totals = sums if totals is None else _add(totals, sums)
-        return summarize(jax.device_get(totals))
+        return summarize(jax.device_get(totals), {"confusion": confusion})
 
     return evaluate

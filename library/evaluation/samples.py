@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int32
 
-from library import decoding
+from library import decoding, painting
 from library.config import ConfigError, nearest
 from library.evaluation.context import Context, Evaluator, collected
 from library.task import TrainState
@@ -25,7 +26,9 @@ def samples(
 
     Args:
       context: the task, the data and ways to run functions over it.
-      output: one of the task's, which returns images (b, h, w, c), or rows (b, k, h, w, c).
+      output: one of the task's, which returns images (b, h, w, c), or rows (b, k, h, w, c): as the
+        model has them, normalized, or uint8 to be shown as they are. Or maps, whole numbers
+        (b, h, w), which are painted.
       num: images, or rows.
       split: where the output takes its examples from, such as reconstructions; None for outputs
         that need none.
@@ -57,6 +60,9 @@ def samples(
                 "it is for programs, which hand it a batch of their own"
             ) from missing
         shape = getattr(image, "shape", None)
+        if shape is not None and len(shape) == 3 and jnp.issubdtype(image.dtype, jnp.integer):
+            num_classes = context.num_classes or 256
+            return {"image": painting.painted(image, num_classes), "mask": batch["mask"]}
         if shape is None or len(shape) not in (4, 5):
             what = "several arrays" if shape is None else f"its shape is {shape}"
             raise ConfigError(f"samples, output={output!r} is no image: {what}")
@@ -77,7 +83,7 @@ def samples(
 
     def evaluate(state: TrainState) -> dict[str, np.ndarray]:
         image = collected(function, state, batches())["image"][:num]
-        return {output: context.pixels(image)}
+        return {output: image if image.dtype == np.uint8 else context.pixels(image)}
 
     return evaluate
 

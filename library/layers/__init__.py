@@ -1,1 +1,3 @@
-"""What several models share."""
+"""What several models share; `canonical_convolution` is in force once any of it is imported."""
+
+from library.layers import canonical_convolution as canonical_convolution

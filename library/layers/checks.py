@@ -26,3 +26,22 @@ def check_sizes(**sizes: int | Iterable[int]) -> None:
         for value in (size,) if isinstance(size, int) else size:
             if value < 1:
                 raise ConfigError(f"{name}={size}: sizes and counts are 1 or more")
+
+
+def check_heads(**sizes: int) -> None:
+    """Raises ConfigError unless heads share a width evenly: `width=64, num_heads=4`, by any names.
+
+    Args:
+      **sizes: the width, then the number of heads.
+    """
+    (name, width), (heads, count) = sizes.items()
+    if width % count:
+        nearest = min(divisors(width), key=lambda n: abs(n - count))
+        raise ConfigError(
+            f"{name}={width} cannot be divided among {heads}={count}; nearest: {nearest} heads"
+        )
+
+
+def divisors(n: int) -> list[int]:
+    """Lists what divides a number."""
+    return [d for d in range(1, n + 1) if n % d == 0]

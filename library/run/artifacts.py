@@ -127,7 +127,9 @@ def augmented(plan: Plan, feed: Feed, num_images: int = 6, num_views: int = 7) -
     """Returns images beside their augmented views, `(n, 1 + views, h, w, c)` uint8."""
     batch = {k: np.asarray(v)[:num_images] for k, v in jax.device_get(feed.first).items()}
     key = rng.root(plan.recipe.seed)
-    augment = jax.jit(lambda batch, key: plan.augment(on_device.to_float(batch), key)["image"])
+    augment = jax.jit(
+        lambda batch, key: plan.augment(on_device.to_float(batch, plan.loader.kinds), key)["image"]
+    )
     keys = [rng.purpose(rng.at_step(key, view), "augment") for view in range(num_views)]
     views = [on_device.pixels(None, augment(batch, key)) for key in keys]
     # Augmentation may change an image's size.

@@ -27,7 +27,7 @@ from library.run.workdir import read_config, write_json
 FILE = "data.json"
 _SHOWN = 6
 # What of a config's `dataset` says which examples a stage has, and what of it makes features.
-_CHOOSING = ("name", "classes")
+_CHOOSING = ("name", "classes", "sources", "pairing")
 _MAKING = ("train", "tokenizer", "context")
 
 

@@ -13,7 +13,8 @@ from library import rng
 from library.data import pipeline
 from library.evaluation.context import Context
 from library.run import recipe
-from library.run.recipe import Plan, eval_input, open_split
+from library.run.inputs import eval_input
+from library.run.recipe import Plan, open_split
 from library.run.skipped import Skipped
 
 
@@ -44,8 +45,7 @@ class Feed:
         if on_device:
             self.skipped.note("train", loader, resident["mask"])
         count = len(loader.source.records)
-        self._order = pipeline.order(plan.dataset.order, plan.recipe.seed, plan.dataset.repeats)
-        rows = self._order(np.arange(size), size, count)
+        rows = plan.order(np.arange(size), size, count)
         first = _stack([loader.load(i, int(row)) for i, row in enumerate(rows)])
         key = rng.root(plan.recipe.seed)
         self.first = plan.strategy.replicate(first)
@@ -63,8 +63,8 @@ class Feed:
         """
         dataset = self._plan.dataset
         places = self._plan.strategy.places(dataset.batch_size)
-        shared = {"order": self._order, "start": start, "places": places}
-        if dataset.cache == "device":
+        shared = {"order": self._plan.order, "start": start, "places": places}
+        if dataset.cache == "device" or not dataset.has_data:
             count = len(self._plan.loader.source.records)
             host = pipeline.train_indices(count, dataset.batch_size, **shared)
         else:

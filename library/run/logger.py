@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 
@@ -75,11 +74,6 @@ class Logger:
         if self._writes:
             self._file.close()
             self._events.close()
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Reads the rows of metrics.jsonl, see `runs.read_rows`."""
-    return runs.read_rows(path).rows
 
 
 def _keep(path: Path, lines: Iterable[bytes]) -> None:

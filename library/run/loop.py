@@ -278,10 +278,12 @@ class _Run:
         since, self.logged = trained.since(self.logged), trained
         left = self.plan.total_steps - done, self._evaluating_left(done)
         self.pace = Pace.of(since, trained.since(self.began), *left)
-        row = {f"train/{k}": float(v) for k, v in summarize(totals).items() if np.ndim(v) == 0}
+        found = summarize(totals, self.plan.task.summaries)
+        row = {f"train/{k}": float(v) for k, v in found.items() if np.ndim(v) == 0}
         row |= {f"train/{k}": float(f(done - 1)) for k, f in self.plan.learning_rates.items()}
         count = self.plan.loader.source.examples_per_epoch
-        row["train/epoch"] = round(done * self.plan.dataset.batch_size / count, 4)
+        if count is not None:
+            row["train/epoch"] = round(done * self.plan.dataset.batch_size / count, 4)
         rate = since.per_second(self.plan.dataset.batch_size)
         row |= {} if rate is None else {"train/examples_per_second": rate}
         row |= {f"train/skipped_{k}": int(v) for k, v in skipped.items() if v}

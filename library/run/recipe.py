@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from library import config, rng, task
 from library.config import ConfigError, nearest
-from library.data import augmentation, on_device, pipeline, preprocessing, sources
+from library.data import on_device, pipeline, preprocessing, sources
 from library.evaluation.context import Context
 from library.optim import optimizers
 from library.parallel import sharding, strategies
-from library.run import data, data_record, restoring, tracking
+from library.run import data, data_record, inputs, learning, restoring, tracking
 from library.run.data_record import DataRecord
+from library.run.inputs import eval_input, train_input
 from library.run.sections import (
     Checkpointing,
     Dataset,
@@ -28,9 +28,8 @@ from library.run.sections import (
     Reported,
     evaluator,
 )
+from library.summaries import summarize
 
-# The step augments an image for each of them, one after the other.
-MOST_VIEWS = 64
 # A signal is answered after the calls that are under way.
 MOST_STEPS_PER_CALL = 1000
 
@@ -45,8 +44,10 @@ class Plan(NamedTuple):
       task: the system.
       learning_rates: by name, "learning_rate" or one for each player, as functions of the step.
       loader: how training examples are loaded.
+      order: and in which order.
       label_names: names of the classes, or None.
       augment: `(batch, key) -> batch`, on the device, training only.
+      views: of each example, by name, see `inputs.View`.
       normalize: `batch -> batch`, on the device.
       preprocess: host preprocessing by "train" and "test".
       total_steps: updates of the run.
@@ -64,8 +65,10 @@ class Plan(NamedTuple):
     task: task.Task
     learning_rates: Mapping[str, optax.Schedule]
     loader: pipeline.Loader
+    order: pipeline.Order
     label_names: tuple[str, ...] | None
     augment: Callable
+    views: Mapping[str, inputs.View]
     normalize: Callable
     preprocess: Mapping[str, Callable]
     total_steps: int
@@ -104,8 +107,9 @@ def make_plan(
         are not those that are recorded.
     """
     recipe, dataset = read(values)
-    preprocess = data.preprocess(recipe)
-    source = data.training_source(dataset, recorded)
+    source = data.training_source(dataset, recorded, recipe.seed)
+    order = data.order(dataset, source, recipe.seed)
+    preprocess = data.preprocess(recipe, source.kinds)
     loader = pipeline.make_loader(
         source, preprocess["train"], seed=recipe.seed, on_corrupt=dataset.on_corrupt
     )
@@ -113,26 +117,29 @@ def make_plan(
     num_examples = source.examples_per_epoch
     if recorded is not None and recorded.num_examples is not None:
         num_examples = recorded.num_examples
-    total_steps, steps = _durations(recipe, dataset, num_examples)
+    total_steps, steps = learning.durations(recipe, dataset, num_examples)
     strategy = _strategy(recipe, dataset, devices)
-    learners, learning_rates = _learners(
+    learners, learning_rates = learning.learners(
         recipe,
         axis_name=strategy.axis_name,
         total_steps=total_steps,
         steps=steps,
         batch_size=dataset.batch_size,
     )
-    normalize = on_device.normalizer(recipe.normalize)
+    normalize = on_device.normalizer(recipe.normalize, loader.kinds)
     known = {
         **_known_sizes(recipe, source, loader),
         "axis_name": strategy.axis_name,
         "num_examples": num_examples,
         "batch_size": dataset.batch_size,
         "total_steps": total_steps,
-        "order": dataset.order,
+        "order": dataset.order_name,
+        "kinds": loader.kinds,
         "teaching": functools.partial(restoring.teacher, make_plan),
         **_of_images(recipe),
     }
+    for name in recipe.task.get("inputs", ()):
+        config.check_choice("feature in task.inputs", name, loader.blank)
     model = _model(recipe.model, known)
     system = config.build(
         recipe.task,
@@ -142,12 +149,6 @@ def make_plan(
         **learners,
         **known,
     )
-    augment = augmentation.compose(
-        [
-            config.build(spec, "library.data.augmentation", "augmentation", **known)
-            for spec in recipe.augment
-        ]
-    )
     plan = Plan(
         recipe=recipe,
         dataset=dataset,
@@ -155,8 +156,10 @@ def make_plan(
         task=system,
         learning_rates=learning_rates,
         loader=loader,
+        order=order,
         label_names=source.label_names,
-        augment=augment,
+        augment=inputs.composed(recipe.augment, known),
+        views=inputs.built_views(recipe.views, known),
         normalize=normalize,
         preprocess=preprocess,
         total_steps=total_steps,
@@ -170,22 +173,6 @@ def make_plan(
     state, metrics = _shapes(plan)
     plan = plan._replace(state=state, metrics=metrics)
     return plan._replace(measured=_check_what_comes_later(plan))
-
-
-def train_input(plan: Plan, batch: Mapping, constants: Mapping, key: Any) -> dict:
-    """Completes, augments and normalizes a training batch, on the device."""
-    batch = on_device.to_float(on_device.gather(batch, constants["resident"]))
-    key = rng.purpose(key, "augment")
-    if plan.recipe.views == 1:
-        return plan.normalize(plan.augment(batch, key))
-    keys = [rng.at_step(key, view) for view in range(plan.recipe.views)]
-    views = [plan.normalize(plan.augment(batch, key))["image"] for key in keys]
-    return {**batch, "image": jnp.stack(views, axis=1)}
-
-
-def eval_input(plan: Plan, batch: Mapping, constants: Mapping) -> dict:
-    """Completes and normalizes a batch of an evaluation, on the device."""
-    return plan.normalize(on_device.to_float(on_device.gather(batch, constants["resident"])))
 
 
 def initial_state(plan: Plan, batch: Mapping, constants: Mapping) -> task.TrainState:
@@ -204,10 +191,7 @@ def _check_sections(recipe: Recipe) -> None:
     """Reads the sections that are used later, so that a mistake in them shows now."""
     if not 0 <= recipe.seed < 2**32:
         raise ConfigError(f"seed={recipe.seed}: valid are 0 to {2**32 - 1}")
-    if not 1 <= recipe.views <= MOST_VIEWS:
-        raise ConfigError(
-            f"views={recipe.views}: an image is augmented once or more, {MOST_VIEWS} times at most"
-        )
+    inputs.named_views(recipe.views)
     _check_steps_per_call(recipe.steps_per_call, recipe.dataset.get("cache", "none"))
     tokenizer, context = recipe.dataset.get("tokenizer"), recipe.dataset.get("context")
     if (tokenizer is None) != (context is None):
@@ -249,7 +233,12 @@ def _check_what_comes_later(plan: Plan) -> frozenset[str]:
     checkpointing = config.read(Checkpointing, recipe.checkpoint, "checkpoint")
     rules = config.read(Parallel, recipe.parallel, "parallel").rules
     sharding.shardings(plan.state, plan.strategy.mesh, rules)
-    measured = {f"train/{name}" for name in plan.metrics if name != "nonfinite"}
+    zeros = {k: [np.zeros(x.shape) for x in v] for k, v in plan.metrics.items() if k != "nonfinite"}
+    measured = {
+        f"train/{name}"
+        for name, value in summarize(zeros, plan.task.summaries).items()
+        if not np.ndim(value)
+    }
     for name, section in recipe.evaluate.items():
         found, only = _rehearse(plan, name, section), evaluator(name, section).ema == "only"
         if only and plan.state.ema is None:
@@ -355,20 +344,6 @@ def _of_images(recipe: Recipe) -> dict[str, Callable]:
     }
 
 
-def _durations(recipe: Recipe, dataset: Dataset, num_examples: int) -> tuple[int, Callable]:
-    sizes = {"batch_size": dataset.batch_size, "num_examples": num_examples}
-    total = config.duration(recipe.total, **sizes)
-    if total < 1:
-        raise ConfigError(f"total={recipe.total!r} is less than one step")
-    if total * dataset.batch_size >= 2**32:
-        # An example's `index`, from which its keys derive, is a uint32.
-        raise ConfigError(
-            f"total={recipe.total!r} is {total * dataset.batch_size:,} examples: at most "
-            f"{2**32 - 1:,} can be told apart"
-        )
-    return total, functools.partial(config.duration, **sizes, total=total)
-
-
 def _strategy(recipe: Recipe, dataset: Dataset, devices: Any) -> strategies.Strategy:
     parallel = config.read(Parallel, recipe.parallel, "parallel")
     made = strategies.make_strategy(
@@ -393,34 +368,6 @@ def _check_batch_size(where: str, size: int | None, shards: int, accumulate: int
     )
 
 
-def _learners(
-    recipe: Recipe, *, axis_name: str | None, **sizes: Any
-) -> tuple[dict[str, Callable], dict[str, optax.Schedule]]:
-    """Returns what writes a task's update, `minimize` or `alternate`, and the learning rates."""
-    shared = dict(
-        average=config.read(task.Average, recipe.ema, "ema") if recipe.ema else None,
-        accumulate=recipe.accumulate,
-        on_nonfinite=recipe.on_nonfinite,
-        axis_name=axis_name,
-    )
-    players = optimizers.by_player(recipe.optimizer)
-    if players is None:
-        made, schedule = optimizers.make_optimizer(recipe.optimizer, **sizes)
-        hold = optimizers.make_hold(recipe.optimizer)
-        minimize = functools.partial(task.minimize, optimizer=made, hold=hold, **shared)
-        alternate = functools.partial(task.alternate, optimizers=made, **shared)
-        return {"minimize": minimize, "alternate": alternate}, {"learning_rate": schedule}
-    made = optimizers.make_optimizers(players, **sizes)
-    alternate = functools.partial(
-        task.alternate,
-        optimizers={name: player.optimizer for name, player in made.items()},
-        updates={name: player.updates for name, player in made.items()},
-        **shared,
-    )
-    rates = {f"{name}_learning_rate": player.learning_rate for name, player in made.items()}
-    return {"alternate": alternate}, rates
-
-
 def _model(spec: Mapping[str, Any], known: Mapping[str, int]) -> Any:
     spec = config.plain(spec)
     parts = spec.values() if isinstance(spec, dict) else ()
@@ -437,18 +384,22 @@ def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader
     """
     label, target = loader.blank.get("label"), loader.blank.get("target")
     sizes = {}
+    sizes["feature_shapes"] = {name: tuple(x.shape) for name, x in loader.blank.items()}
     if "image" in loader.blank:
         sizes["image_shape"] = tuple(loader.blank["image"].shape)
     if source.tokenizer is not None:
         sizes["vocab_size"] = source.tokenizer.vocab_size
-    if label is None or source.label_names is None:
+    if source.label_names is None or (label is None and target is not None):
         found = None if target is None else target.size
         outputs = {} if found is None else {"num_classes": found, "num_outputs": found}
         return {**sizes, **outputs}
+    if label is None:
+        # The names are those of a map, or of objects.
+        return {**sizes, "num_classes": len(source.label_names)}
     found, stated = len(source.label_names), recipe.task.get("num_classes")
     relabelled = "to_label" in str(recipe.preprocess)
     if isinstance(stated, int) and stated < found and label.ndim == 0 and not relabelled:
-        name = recipe.dataset["name"]
+        name = recipe.dataset.get("name")
         raise ConfigError(f"task has num_classes={stated}, but labels of {name} are of {found}")
     return {**sizes, "num_classes": found, "num_outputs": found}
 
@@ -462,16 +413,16 @@ def _shapes(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any]]:
     def first_step(state, batch, key):
         return plan.task.update(state, train_input(plan, batch, constants, key), key)[1]
 
+    axis = plan.strategy.axis_name
     # One device of an axis named as the strategy's, so that sums over it have a meaning.
-    part = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), batch)
-    first_step = jax.vmap(first_step, (None, 0, None), axis_name=plan.strategy.axis_name or "all")
+    axes = None if axis is None else [(axis, 1)]
     with _fitting():
         state = jax.eval_shape(functools.partial(initial_state, plan), batch, constants)
-        players = optimizers.by_player(plan.recipe.optimizer)
-        for name, spec in (players or {None: plan.recipe.optimizer}).items():
+        for name, spec in learning.by_player(plan.recipe).items():
             optimizers.check_patterns(spec, state.params if name is None else state.params[name])
-        metrics = jax.eval_shape(plan.strategy.within(first_step), state, part, key)
-    return state, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), metrics)
+        step = plan.strategy.within(first_step)
+        _, metrics = jax.make_jaxpr(step, axis_env=axes, return_shape=True)(state, batch, key)
+    return state, metrics
 
 
 @contextlib.contextmanager

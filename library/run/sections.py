@@ -15,7 +15,11 @@ class Dataset:
     """Where examples come from and how they are loaded.
 
     Attributes:
-      name: a builder of the project, "folder", or a name of TFDS.
+      name: a builder of the project, "folder", or a name of TFDS; "none" for systems that make
+        their own data.
+      sources: in place of a name, several by name, see `SourceOf`: the features of "photos" are
+        called `photos_image`, ... The first leads: an epoch passes it once.
+      pairing: of several sources, by "row", or each in its "own" order.
       batch_size: examples a step, over all devices.
       train: the split to train on, such as "train[:90%]".
       test: the split that evaluators call "test".
@@ -31,14 +35,17 @@ class Dataset:
       tokenizer: of text: name and arguments of a function of library/data/tokenizers.py.
       context: of text: tokens an example, beside the one that follows them.
       eval_context: of text: tokens an example of an evaluation; by default `context`.
-      order: "shuffle", or "streams": example i of a batch goes on where example i of the batch
-        before it ended, for models that carry a state from batch to batch.
+      order: the name of a function of library/data/orders.py, or name and arguments: "shuffle", or
+        "streams": example i of a batch goes on where example i of the batch before it ended, for
+        models that carry a state from batch to batch.
       repeats: times that each example comes in its batch, each time augmented anew (repeated
         augmentation, Hoffer et al. 2020); `batch_size` counts all of them.
     """
 
-    name: str
     batch_size: int
+    name: str | None = None
+    sources: dict | None = None
+    pairing: Literal["row", "own"] = "row"
     train: str = "train"
     test: str = "test"
     eval_batch_size: int | None = None
@@ -52,7 +59,7 @@ class Dataset:
     tokenizer: dict | None = None
     context: int | None = None
     eval_context: int | None = None
-    order: Literal["shuffle", "streams"] = "shuffle"
+    order: str | dict = "shuffle"
     repeats: int = 1
 
     def __post_init__(self):
@@ -60,11 +67,53 @@ class Dataset:
             raise ConfigError(
                 f"dataset, repeats={self.repeats}: valid are 1 to batch_size={self.batch_size}"
             )
-        if self.repeats > 1 and self.order != "shuffle":
+        self._check_sources()
+        if self.repeats > 1 and self.order_name != "shuffle":
             raise ConfigError(
                 f"dataset, repeats={self.repeats} with order={self.order!r}: examples are repeated "
                 "in the order 'shuffle' only"
             )
+
+    @property
+    def order_name(self) -> str:
+        """The name of the order, without its arguments."""
+        return self.order if isinstance(self.order, str) else self.order.get("name", "")
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there are examples; a system without any makes its own."""
+        return self.name != "none"
+
+    def _check_sources(self) -> None:
+        if (self.name is None) == (not self.sources):
+            raise ConfigError("dataset needs 'name', or several sources by name, and not both")
+        apart = bool(self.sources) and self.pairing == "own"
+        if self.cache == "device" and (apart or not self.has_data):
+            what = "sources in their own order" if apart else "no data"
+            raise ConfigError(f"dataset.cache='device' keeps one split, and there are {what}")
+        if self.sources and self.tokenizer is not None:
+            raise ConfigError("dataset.tokenizer is of one source of text, not of several sources")
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceOf:
+    """One of several sources.
+
+    Attributes:
+      name: as that of a single source.
+      train: the split to train on.
+      test: the split that evaluators call "test".
+      data_dir: where it lies; by default where the others do.
+      classes: of "folder".
+      preprocess: host preprocessing of its own examples, before they are joined to the others.
+    """
+
+    name: str
+    train: str = "train"
+    test: str = "test"
+    data_dir: str | None = None
+    classes: tuple[str, ...] | None = None
+    preprocess: tuple[dict, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,12 +238,14 @@ class Recipe:
       model: name and arguments of a function under library/models, or a dict of such by player.
       task: name and arguments of a function under library/tasks.
       optimizer: see library/optim/optimizers.py; or a dict of such by player, with `updates`, the
-        player's moves a step.
+        player's moves a step; none where the task moves its params itself.
       total: the length of the run, a duration.
       preprocess: host preprocessing, a list of specs, or lists by "train" and "test".
       augment: device augmentation of training batches, a list of specs.
       views: times that each training image is augmented, each time anew; with more than one,
-        `image` is (b, views, h, w, c) in training.
+        `image` is (b, views, h, w, c) in training. Or views by name, each a list of augmentations
+        that come after `augment`, or dict(augment=[...], count=8) of several: "local" makes
+        `local_image`, (b, h, w, c) or (b, count, h, w, c), beside `image`.
       normalize: mean and std by channel, of all batches, after augmentation.
       evaluate: evaluators by name: kind, every, ema, and the kind's own arguments, see
         `evaluator`.
@@ -207,9 +258,7 @@ class Recipe:
         batch, but for BatchNorm, which normalizes each part by its own statistics.
       steps_per_call: steps that the device makes at each call of the compiled step, at the most; a
         call ends where a row, an evaluation or a save is due. For models so small that calling
-        takes longer than computing, with `dataset.cache="device"`. The results are the same bits,
-        but for convolutions on CPU: XLA rounds them otherwise inside a loop, and takes several
-        times as long.
+        takes longer than computing, with `dataset.cache="device"`. The results are the same bits.
       on_nonfinite: "stop" at a step that is not finite, or "skip" and count it; schedules count it,
         too.
       init_from: see `InitFrom`.
@@ -224,11 +273,11 @@ class Recipe:
     dataset: dict
     model: dict
     task: dict
-    optimizer: dict
     total: Duration
+    optimizer: dict | None = None
     preprocess: dict | tuple[dict, ...] = ({"name": "decode"},)
     augment: tuple[dict, ...] = ()
-    views: int = 1
+    views: int | dict = 1
     normalize: dict | None = None
     evaluate: dict = dataclasses.field(default_factory=dict)
     splits: dict = dataclasses.field(default_factory=dict)

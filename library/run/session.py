@@ -112,7 +112,7 @@ def _train(plan, identity, workdir, clock, console, shown, traced) -> int:
     name = ":".join(filter(None, (identity.get("path", "config"), identity.get("variant"))))
     shown.print(
         f"{name}: "
-        f"{parameters:,} parameters, {plan.loader.source.examples_per_epoch:,} examples an epoch, "
+        f"{parameters:,} parameters, {_epoch(plan)}"
         f"{plan.total_steps:,} steps of {plan.dataset.batch_size} on {jax.device_count()} "
         f"{jax.default_backend()} device(s); workdir {workdir}",
         highlight=False,
@@ -141,6 +141,11 @@ def _train(plan, identity, workdir, clock, console, shown, traced) -> int:
     _report(workdir, shown)
     show_result(summary, workdir, shown)
     return 0
+
+
+def _epoch(plan: Plan) -> str:
+    count = plan.loader.source.examples_per_epoch
+    return "no data, " if count is None else f"{count:,} examples an epoch, "
 
 
 def _report(workdir: Path, console: Console) -> None:

@@ -11,7 +11,8 @@ from jaxtyping import PyTree
 
 from library import rng, task, trees
 from library.run.feed import Feed
-from library.run.recipe import Plan, initial_state, train_input
+from library.run.inputs import train_input
+from library.run.recipe import Plan, initial_state
 from library.task import Metrics, TrainState
 
 

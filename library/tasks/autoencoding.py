@@ -19,7 +19,7 @@ error of reconstruction, and, poorly, generation from noise.
 import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -104,37 +104,80 @@ def autoencoding(
         lacks what an argument needs.
     """
     check_choice("loss", loss, _LOSSES)
-    corrupt = _corruption(corruption, corruption_level)
     penalty = _sparsity(model, sparsity, sparsity_weight, sparsity_target, axis_name)
     first = _phases(model, objective, loss, sparsity, total_steps)
     if held_out is not None and not 0 <= held_out < (num_classes or held_out + 1):
         valid = "0 and more" if num_classes is None else f"0 to {num_classes - 1}"
         raise ConfigError(f"held_out={held_out}: labels are {valid}")
-    outputs = _outputs(model, corrupt)
-
-    def weights(batch: Batch) -> Float[Array, " b"]:
-        return batch["mask"] if held_out is None else batch["mask"] * (batch["label"] != held_out)
+    corrupt = _corruption(corruption, corruption_level)
+    losses = _Losses(model, _LOSSES[loss], corrupt, penalty, held_out)
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         variables = model.init(rng.purpose(key, "params"), batch["image"])
         statistics = {"mean": jnp.zeros(model.latent_dim), "square": jnp.ones(model.latent_dim)}
         return learner.init({"params": variables["params"], "code_statistics": statistics})
 
-    def reconstruction(
-        params: PyTree, batch: Batch, image: Array, weight: Array
-    ) -> tuple[Metrics, Array]:
+    def greedy_update(
+        state: TrainState, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[TrainState, Metrics]:
+        layer = phases.current(state.step, first)
+        one = minimize(functools.partial(losses.training, layer=layer), spread=SPREAD)
+        moved, metrics = one.update(state, batch, key)
+        return _moved_in(model, layer, state, moved), metrics
+
+    def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
+        params, image = state.params, batch["image"]
+        if first:
+            layer = phases.current(jnp.maximum(state.step - 1, 0), first)
+            metrics, _ = losses.layerwise(params, batch, lambda place, x: x, layer)
+        else:
+            metrics, _ = losses.reconstruction(params, batch, image)
+        if corruption == "none":
+            return metrics
+        noisy = corrupt(_corruption_keys(batch, key), image)
+        denoised, _ = losses.reconstruction(params, batch, noisy)
+        return {**metrics, "denoised_error": denoised["squared_error"]}
+
+    learner = minimize(losses.training, spread=SPREAD)
+    update = greedy_update if first else learner.update
+    return Task(init, update, evaluate, _outputs(model, corrupt))
+
+
+class _Losses(NamedTuple):
+    """The losses of the task, and what they are made of.
+
+    Attributes:
+      model: with `encode`, `decode` and, for the layerwise one, `layerwise`.
+      measure: `(logits, target) -> losses (b,)`.
+      corrupt: `(keys (b,), x (b, ...)) -> x`.
+      penalty: `(codes (b, d), weights (b,)) -> penalty`, or None.
+      held_out: a label whose images have no weight, or None.
+    """
+
+    model: nn.Module
+    measure: Callable[[Array, Array], Array]
+    corrupt: Callable[[Key[Array, " b"], Array], Array]
+    penalty: Callable[[Array, Array], Array] | None
+    held_out: int | None
+
+    def weights(self, batch: Batch) -> Float[Array, " b"]:
+        """Returns the weight of each example."""
+        held_out = self.held_out
+        return batch["mask"] if held_out is None else batch["mask"] * (batch["label"] != held_out)
+
+    def reconstruction(self, params: PyTree, batch: Batch, image: Array) -> tuple[Metrics, Array]:
         """Returns the metrics of reconstructing a batch from the code of `image`, and the code."""
-        code = model.apply({"params": params}, image, method="encode")
-        logits = model.apply({"params": params}, code, method="decode")
-        losses = _LOSSES[loss](logits, batch["image"])
-        error = _squared_error(logits, batch["image"])
-        return {"loss": pair(losses, weight), "squared_error": pair(error, weight)}, code
+        code = self.model.apply({"params": params}, image, method="encode")
+        logits = self.model.apply({"params": params}, code, method="decode")
+        weight, target = self.weights(batch), batch["image"]
+        loss = pair(self.measure(logits, target), weight)
+        return {"loss": loss, "squared_error": pair(_squared_error(logits, target), weight)}, code
 
     def layerwise(
+        self,
         params: PyTree,
         batch: Batch,
         noise: Callable[[int, Array], Array],
-        weight: Array,
         layer: Int[Array, ""],
     ) -> tuple[Metrics, Array]:
         """Returns metrics, of which only the loss has a gradient, and the code of the clean image.
@@ -143,61 +186,42 @@ def autoencoding(
         """
 
         def losses(params: PyTree) -> list[Array]:
-            pairs = model.apply({"params": params}, batch["image"], noise, method="layerwise")
+            image = batch["image"]
+            pairs = self.model.apply({"params": params}, image, noise, method="layerwise")
             return [_cross_entropy(logits, target) for target, logits in pairs]
 
-        branches = [lambda params, i=i: losses(params)[i] for i in range(len(first))]
+        layers = range(len(self.model.layer_names()))
+        branches = [lambda params, i=i: losses(params)[i] for i in layers]
         chosen = jax.lax.switch(layer, branches, params)
-        fixed = jax.lax.stop_gradient(params)
-        metrics, code = reconstruction(fixed, batch, batch["image"], weight)
+        fixed, weight = jax.lax.stop_gradient(params), self.weights(batch)
+        metrics, code = self.reconstruction(fixed, batch, batch["image"])
         each = {f"loss_layer{i}": pair(x, weight) for i, x in enumerate(losses(fixed), 1)}
         return {**metrics, "loss": pair(chosen, weight), **each}, code
 
-    def training_loss(
+    def training(
+        self,
         params: PyTree,
         variables: PyTree,
         batch: Batch,
         key: PRNGKeyArray,
         layer: Int[Array, ""] | None = None,
     ) -> tuple[Metrics, PyTree]:
-        keys, weight = _corruption_keys(batch, key), weights(batch)
+        """Returns the metrics of a training step, the layerwise one of `layer`, and variables."""
+        keys, weight = _corruption_keys(batch, key), self.weights(batch)
         if layer is None:
-            metrics, code = reconstruction(params, batch, corrupt(keys, batch["image"]), weight)
+            image = self.corrupt(keys, batch["image"])
+            metrics, code = self.reconstruction(params, batch, image)
         else:
 
             def noise(place, x):
-                return corrupt(jax.vmap(rng.at_step, (0, None))(keys, place), x)
+                return self.corrupt(jax.vmap(rng.at_step, (0, None))(keys, place), x)
 
-            metrics, code = layerwise(params, batch, noise, weight, layer)
-        if sparsity != "none":
-            (total, count), extra = metrics["loss"], penalty(code, weight)
+            metrics, code = self.layerwise(params, batch, noise, layer)
+        if self.penalty is not None:
+            (total, count), extra = metrics["loss"], self.penalty(code, weight)
             metrics = {**metrics, "loss": (total + extra, count), "sparsity": (extra, count)}
         moved = _moved_statistics(variables["code_statistics"], code, weight)
         return metrics, {**variables, "code_statistics": moved}
-
-    def greedy_update(
-        state: TrainState, batch: Batch, key: PRNGKeyArray
-    ) -> tuple[TrainState, Metrics]:
-        layer = phases.current(state.step, first)
-        one = minimize(functools.partial(training_loss, layer=layer), spread=SPREAD)
-        moved, metrics = one.update(state, batch, key)
-        return _moved_in(model, layer, state, moved), metrics
-
-    def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
-        params, image, weight = state.params, batch["image"], weights(batch)
-        if first:
-            layer = phases.current(jnp.maximum(state.step - 1, 0), first)
-            metrics, _ = layerwise(params, batch, lambda place, x: x, weight, layer)
-        else:
-            metrics, _ = reconstruction(params, batch, image, weight)
-        if corruption == "none":
-            return metrics
-        noisy = corrupt(_corruption_keys(batch, key), image)
-        denoised, _ = reconstruction(params, batch, noisy, weight)
-        return {**metrics, "denoised_error": denoised["squared_error"]}
-
-    learner = minimize(training_loss, spread=SPREAD)
-    return Task(init, greedy_update if first else learner.update, evaluate, outputs)
 
 
 def _outputs(
@@ -312,8 +336,8 @@ _CORRUPTIONS = {"masking": _mask, "salt_and_pepper": _salt_and_pepper, "gaussian
 
 def _sparsity(
     model: nn.Module, kind: str, weight: float, target: float | None, axis_name: str | None
-) -> Callable[[Array, Array], Array]:
-    """Returns `(codes (b, d), weights (b,)) -> penalty`, summed over the examples."""
+) -> Callable[[Array, Array], Array] | None:
+    """Returns `(codes (b, d), weights (b,)) -> penalty`, summed over the examples, or None."""
     check_choice("sparsity", kind, ("none", "l1", "kl"))
     if kind == "none" and weight:
         raise ConfigError(f"sparsity_weight={weight} is read with a sparsity only, not 'none'")
@@ -338,7 +362,7 @@ def _sparsity(
         total, count = sums if axis_name is None else jax.lax.psum(sums, axis_name)
         return weight * jnp.sum(mask) * _bernoulli_divergence(target, total / jnp.maximum(count, 1))
 
-    return divergence if kind == "kl" else absolute
+    return {"none": None, "l1": absolute, "kl": divergence}[kind]
 
 
 def _phases(

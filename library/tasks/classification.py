@@ -16,8 +16,9 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from library import rng
+from library import rng, summaries
 from library.config import ConfigError, check_choice, nearest
+from library.forward import applied
 from library.task import (
     Batch,
     Learner,
@@ -51,8 +52,9 @@ def classification(
     aux_weight: float = 0.0,
     frozen_statistics: bool = False,
     test_time_augmentation: Literal["none", "mirror", "mirror_translate"] = "none",
+    inputs: tuple[str, ...] = ("image",),
 ) -> Task:
-    """Builds the task of predicting `batch["label"]` from `batch["image"]`.
+    """Builds the task of predicting `batch["label"]` from the image, or from other `inputs`.
 
     Labels are the numbers of classes, int (b,), or float (b, c): mixed labels, which sum to one,
     or, with `loss="sigmoid"`, yes (1) or no (0) for each class.
@@ -68,7 +70,7 @@ def classification(
     the input of the model's head; "intermediates", all that the model records.
 
     Args:
-      model: `(image (b, h, w, c), train) -> logits (b, num_classes)`.
+      model: `(image (b, h, w, c), train) -> logits (b, num_classes)`, or of the other `inputs`.
       minimize: turns a loss into the training step.
       num_classes: classes of the data set.
       loss: "softmax", one class an example, or "sigmoid", each class by itself.
@@ -85,10 +87,12 @@ def classification(
         "mirror_translate" gives that half of the weight, and the other half to the same of the
         image moved one pixel down and right, and up and left, its border reflected (Jordan 2024,
         arXiv 2404.00498, multi-crop evaluation).
+      inputs: the features that the model takes, in order.
 
     Raises:
       ConfigError: the model has another number of classes, the weights do not fit the classes,
-        a smoothing outside [0, 1), or a reduction that nothing reads.
+        a smoothing outside [0, 1), a reduction that nothing reads, or test-time augmentation of
+        several inputs.
     """
     check_outputs(model, num_classes, "num_classes")
     check_choice("test_time_augmentation", test_time_augmentation, _AUGMENTATIONS)
@@ -101,32 +105,40 @@ def classification(
             f"aux_weight={aux_weight} with frozen_statistics: auxiliary classifiers are read while "
             "statistics move only"
         )
-    outputs = _outputs(model, loss, test_time_augmentation)
+    if test_time_augmentation != "none" and len(inputs) != 1:
+        raise ConfigError(
+            f"test_time_augmentation={test_time_augmentation!r} is of one image, not of {inputs}"
+        )
+    outputs = _outputs(model, loss, test_time_augmentation, inputs)
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
-        return learner.init(model.init(rng.purpose(key, "params"), batch["image"], train=False))
+        given = [batch[name] for name in inputs]
+        return learner.init(model.init(rng.purpose(key, "params"), *given, train=False))
 
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
-        logits, moved = model.apply(
-            {"params": params, **variables},
-            batch["image"],
+        logits, variables = applied(
+            model,
+            params,
+            variables,
+            [batch[name] for name in inputs],
+            key,
+            batch["index"],
             train=not frozen_statistics,
-            rngs={"dropout": rng.for_batch(key, batch["index"], "dropout")},
-            mutable=[*variables, *(["intermediates"] if aux_weight else [])],
+            recorded=["intermediates"] if aux_weight else [],
         )
         labels, mask = _dense_labels(batch["label"], batch["mask"], num_classes), batch["mask"]
         targets = optax.smooth_labels(labels, label_smoothing)
         each, weight = losses(logits, labels, targets)
         if aux_weight:
-            for aux in _auxiliary(moved.pop("intermediates", {})):
+            for aux in _auxiliary(variables.pop("intermediates", {})):
                 each = each + aux_weight * losses(aux, labels, targets)[0]
         metrics = {
             "loss": _summed(each, weight, mask),
             "accuracy": pair(_hit(logits, labels), mask),
         }
-        return metrics, {**variables, **moved}
+        return metrics, variables
 
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
         logits, mask = outputs["logits"](state, batch, key), batch["mask"]
@@ -139,7 +151,8 @@ def classification(
         return {**metrics, **_single_label_metrics(logits, probabilities, label, mask)}
 
     learner = minimize(objective)
-    return Task(init, learner.update, evaluate, outputs)
+    summarized = {"confusion": summaries.confusion, "calibration": summaries.calibration}
+    return Task(init, learner.update, evaluate, outputs, summarized)
 
 
 def _auxiliary(recorded: Mapping[str, Any]) -> list[Float[Array, "b c"]]:
@@ -252,25 +265,23 @@ def _probabilities(logits: Float[Array, "b c"], loss: str) -> Float[Array, "b c"
     return jax.nn.softmax(logits) if loss == "softmax" else jax.nn.sigmoid(logits)
 
 
-def _outputs(model: nn.Module, loss: str, augmentation: str) -> Mapping[str, Callable[..., Any]]:
+def _outputs(
+    model: nn.Module, loss: str, augmentation: str, inputs: tuple[str, ...]
+) -> Mapping[str, Callable[..., Any]]:
     views = _AUGMENTATIONS[augmentation]
 
     def logits(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b c"]:
         variables = {"params": state.params, **state.variables}
-        weights, images = views(batch["image"])
-        if len(images) == 1:
-            return model.apply(variables, images[0], train=False)
+        if augmentation == "none":
+            return model.apply(variables, *(batch[name] for name in inputs), train=False)
+        weights, images = views(batch[inputs[0]])
         each = jax.lax.map(lambda x: model.apply(variables, x, train=False), jnp.stack(images))
         return jnp.sum(each * np.float32(weights)[:, None, None], axis=0)
 
     def probabilities(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b c"]:
         return _probabilities(logits(state, batch, key), loss)
 
-    return {"logits": logits, "probabilities": probabilities, **recorded_outputs(model)}
-
-
-def _as_is(image: Float[Array, "b h w c"]) -> tuple[tuple[float, ...], list[Array]]:
-    return (1.0,), [image]
+    return {"logits": logits, "probabilities": probabilities, **recorded_outputs(model, inputs)}
 
 
 def _mirror(image: Float[Array, "b h w c"]) -> tuple[tuple[float, ...], list[Array]]:
@@ -285,4 +296,4 @@ def _mirror_translate(image: Float[Array, "b h w c"]) -> tuple[tuple[float, ...]
     return (0.25, 0.25, 0.125, 0.125, 0.125, 0.125), images
 
 
-_AUGMENTATIONS = {"none": _as_is, "mirror": _mirror, "mirror_translate": _mirror_translate}
+_AUGMENTATIONS = {"none": None, "mirror": _mirror, "mirror_translate": _mirror_translate}

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from library import rng
 from library.config import ConfigError, nearest
+from library.forward import applied
 from library.task import (
     Batch,
     Learner,
@@ -73,15 +74,10 @@ def contrastive(
         if image.ndim != 5 or image.shape[1] != 2:
             raise ConfigError(f"images have shape {image.shape}: config.views=2 makes (b, 2, ...)")
         # Merged this way, the views of an image stay on its device.
-        views, moved = model.apply(
-            {"params": params, **variables},
-            image.reshape(-1, *image.shape[2:]),
-            train=True,
-            rngs={"dropout": rng.for_batch(key, batch["index"], "dropout")},
-            mutable=list(variables),
-        )
+        merged = [image.reshape(-1, *image.shape[2:])]
+        views, moved = applied(model, params, variables, merged, key, batch["index"])
         z = _on_sphere(views).reshape(*image.shape[:2], -1)
-        return _metrics(z, batch["mask"], temperature, axis_name), {**variables, **moved}
+        return _metrics(z, batch["mask"], temperature, axis_name), moved
 
     def projections(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b p"]:
         variables = {"params": state.params, **state.variables}

@@ -4,6 +4,7 @@ Ho et al. 2020, arXiv 2006.11239 (DDPM); learned variances and the cosine schedu
 Dhariwal 2021, arXiv 2102.09672; guidance by Ho & Salimans 2022, arXiv 2207.12598.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree, UInt32
 
 from library import config, rng
 from library.config import ConfigError, check_choice
@@ -26,6 +27,7 @@ from library.diffusion.process import (
     noised,
 )
 from library.diffusion.samplers import Table
+from library.forward import streams
 from library.layers.checks import check_rates
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
 
@@ -67,6 +69,37 @@ class Denoiser(NamedTuple):
                 f"{x.shape[-1]} where variances {variance} learned"
             )
         return tuple(jnp.split(out, 2, axis=-1)) if self.learned else (out, None)
+
+    def losses(
+        self,
+        variables: PyTree,
+        image: Float[Array, "b h w c"],
+        keys: Key[Array, " b"],
+        label: Int[Array, " b"] | None,
+        weights: Float[np.ndarray, " t"],
+        **options: Any,
+    ) -> dict[str, Float[Array, " b"]]:
+        """Returns the losses of each example, at a time and with noise that its key gives it.
+
+        Variances that are learned have the bound's gradient alone.
+        """
+        process, x0 = self.process, to_signed(image)
+        draw = functools.partial(
+            _time_and_noise, timesteps=process.timesteps, shape=image.shape[1:]
+        )
+        time, noise = jax.vmap(draw)(keys)
+        x = noised(process, x0, time, noise)
+        output, raw = self.ask(variables, x, time, label, **options)
+        alpha, sigma = at(process.alpha, time), at(process.sigma, time)
+        target = PREDICTIONS[self.prediction][1](x0, noise, alpha, sigma)
+        squared = jnp.mean(jnp.square(output - target), axis=(1, 2, 3))
+        total = squared * at(weights, time, ndim=1)
+        found = {"loss": total, "squared_error": squared}
+        if raw is None:
+            return found
+        predicted = jax.lax.stop_gradient(self.to_x0(x, output, time))
+        bits = process.timesteps * step_bits(process, "learned", x0, x, time, predicted, raw)
+        return {**found, "loss": total + BOUND_WEIGHT * bits, "bits_per_dim": bits}
 
     def to_x0(
         self, x: Float[Array, "b h w c"], output: Float[Array, "b h w c"], time: Int[Array, " b"]
@@ -157,21 +190,8 @@ def diffusion(
         return learner.init(variables)
 
     def losses(variables, batch, keys, label, **options):
-        x0 = to_signed(batch["image"])
-        time, noise = jax.vmap(lambda key: _time_and_noise(key, timesteps, x0.shape[1:]))(keys)
-        x = noised(process, x0, time, noise)
-        output, raw = denoiser.ask(variables, x, time, label, **options)
-        target = PREDICTIONS[prediction][1](
-            x0, noise, at(process.alpha, time), at(process.sigma, time)
-        )
-        squared = jnp.mean(jnp.square(output - target), axis=(1, 2, 3))
-        total = squared * at(weights, time, ndim=1)
-        found = {"loss": total, "squared_error": squared}
-        if raw is not None:
-            predicted = jax.lax.stop_gradient(denoiser.to_x0(x, output, time))
-            bits = timesteps * step_bits(process, variance, x0, x, time, predicted, raw)
-            found = {**found, "loss": total + BOUND_WEIGHT * bits, "bits_per_dim": bits}
-        return {name: pair(value, batch["mask"]) for name, value in found.items()}
+        each = denoiser.losses(variables, batch["image"], keys, label, weights, **options)
+        return {name: pair(value, batch["mask"]) for name, value in each.items()}
 
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
@@ -180,10 +200,8 @@ def diffusion(
         keys = rng.per_example(rng.purpose(key, "diffusion"), index)
         label = batch["label"] if conditional else None
         if label_dropout:
-            dropped = rng.per_example(rng.purpose(key, "label_dropout"), index)
-            dropped = jax.vmap(lambda key: jax.random.bernoulli(key, label_dropout))(dropped)
-            label = jnp.where(dropped, num_classes, label)
-        options = dict(train=True, rngs={"dropout": rng.for_batch(key, index, "dropout")})
+            label = jnp.where(_dropped(key, index, label_dropout), num_classes, label)
+        options = dict(train=True, rngs=streams(key, index))
         everything = {"params": params, **variables}
         return losses(everything, batch, keys, label, **options), variables
 
@@ -233,6 +251,11 @@ def _check_range(name, value, least, most):
 
 def _variables(state: TrainState) -> PyTree:
     return {"params": state.params, **state.variables}
+
+
+def _dropped(key: PRNGKeyArray, index: UInt32[Array, " b"], share: float) -> Bool[Array, " b"]:
+    keys = rng.per_example(rng.purpose(key, "label_dropout"), index)
+    return jax.vmap(lambda key: jax.random.bernoulli(key, share))(keys)
 
 
 def _time_and_noise(key: PRNGKeyArray, timesteps: int, shape: tuple[int, ...]):

@@ -10,7 +10,7 @@ through attention" (arXiv 2012.12877), section 4, whose network keeps a head of 
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import jax
@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from library import rng
 from library.config import ConfigError, check_choice
+from library.forward import applied
 from library.task import Batch, Learner, Metrics, Task, TrainState, pair
 from library.tasks.classification import classification
 
@@ -92,24 +93,16 @@ def distillation(
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
-        own = {name: tree for name, tree in variables.items() if name != TEACHER}
-        logits, moved = model.apply(
-            {"params": params, **own},
-            batch["image"],
-            train=True,
-            rngs={"dropout": rng.for_batch(key, batch["index"], "dropout")},
-            mutable=[*own, "intermediates"],
-        )
+        own = _without_teacher(variables)
+        inputs, kept = [batch["image"]], ["intermediates"]
+        logits, moved = applied(model, params, own, inputs, key, batch["index"], recorded=kept)
         recorded = moved.pop("intermediates", {})
         labelled, matched = (recorded.get(head, logits) for head in HEADS)
         taught = jax.lax.stop_gradient(teach(variables[TEACHER], unnormalize(batch["image"])))
         divergence = diverge(taught, matched)
-        labels, mask = batch["label"], batch["mask"]
-        if not jnp.issubdtype(labels.dtype, jnp.floating):
-            labels = jax.nn.one_hot(labels, num_classes)
-        smoothed = optax.softmax_cross_entropy(
-            labelled, optax.smooth_labels(labels, label_smoothing)
-        )
+        labels, mask = _dense(batch["label"], num_classes), batch["mask"]
+        smooth = optax.smooth_labels(labels, label_smoothing)
+        smoothed = optax.softmax_cross_entropy(labelled, smooth)
         metrics = {
             "loss": pair(weight * divergence + (1 - weight) * smoothed, mask),
             "divergence": pair(divergence, mask),
@@ -120,16 +113,26 @@ def distillation(
         return metrics, {**variables, **moved}
 
     learner = minimize(objective, spread={TEACHER: "constant"})
+    outputs = {name: _alone(output) for name, output in student.outputs.items()}
+    return Task(init, learner.update, _alone(student.evaluate), outputs, student.summaries)
 
-    def alone(call: Callable) -> Callable:
-        def run(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Any:
-            own = {name: tree for name, tree in state.variables.items() if name != TEACHER}
-            return call(state.replace(variables=own), batch, key)
 
-        return run
+def _without_teacher(variables: Mapping[str, PyTree]) -> dict[str, PyTree]:
+    return {name: tree for name, tree in variables.items() if name != TEACHER}
 
-    outputs = {name: alone(output) for name, output in student.outputs.items()}
-    return Task(init, learner.update, alone(student.evaluate), outputs)
+
+def _alone(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function of the student's state as one of the state with its teacher."""
+
+    def run(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Any:
+        return call(state.replace(variables=_without_teacher(state.variables)), batch, key)
+
+    return run
+
+
+def _dense(label: Array, num_classes: int) -> Float[Array, "b k"]:
+    mixed = jnp.issubdtype(label.dtype, jnp.floating)
+    return label if mixed else jax.nn.one_hot(label, num_classes)
 
 
 def _divergence(targets: str, temperature: float | None) -> Callable[[Array, Array], Array]:

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from library import rng
 from library.config import ConfigError, check_choice, nearest
+from library.forward import applied
 from library.layers import spectral_normalization
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
 
@@ -228,12 +229,10 @@ class _Game(NamedTuple):
         return jnp.where(known.reshape(shape), values, jnp.nan)
 
     def _apply(self, player, params, variables, x, label, train, batch, key):
-        own = _own(variables, player)
-        held, model = {"params": params[player], **own}, self.players[player]
+        own, params, model = _own(variables, player), params[player], self.players[player]
         if not train:
-            return model.apply(held, x, label, train=False), variables
-        streams = {"dropout": rng.for_batch(key, batch["index"], "dropout")}
-        output, moved = model.apply(held, x, label, train=True, mutable=list(own), rngs=streams)
+            return model.apply({"params": params, **own}, x, label, train=False), variables
+        output, moved = applied(model, params, own, [x, label], key, batch["index"])
         moved = {name: {**variables[name], player: value} for name, value in moved.items()}
         return output, {**variables, **moved}
 

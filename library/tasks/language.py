@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from library import rng
 from library.config import ConfigError
 from library.decoding import sample
+from library.forward import streams
 from library.layers.vocabulary_loss import cross_entropy
 from library.task import Batch, Learner, Metrics, Task, TrainState, where_present
 
@@ -96,7 +97,7 @@ def language(
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
-        options = {"rngs": {"dropout": rng.for_batch(key, batch["index"], "dropout")}}
+        options = {"rngs": streams(key, batch["index"])}
         if carried:
             _check_lanes(variables["carry"], batch)
             options |= {"carry": variables["carry"], "reset": batch["row"] % lane == 0}

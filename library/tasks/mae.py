@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree, UInt32
 
 from library import rng
 from library.config import ConfigError
+from library.forward import streams
 from library.layers.patches import patchify, unpatchify
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
 
@@ -78,7 +79,7 @@ def mae(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
         keys = rng.per_example(rng.purpose(key, "mask"), batch["index"])
-        rngs = {"dropout": rng.for_batch(key, batch["index"], "dropout")}
+        rngs = streams(key, batch["index"])
         everything = {"params": params, **variables}
         found = predict(everything, batch["image"], keys, train=True, rngs=rngs)
         return measured(*found, batch), variables

@@ -75,31 +75,77 @@ def pruning(
         pattern that matches no kernel, or as `classification`.
     """
     check_choice("scope", scope, magnitude.SCOPES)
+    sizes = dict(num_examples=num_examples, batch_size=batch_size)
+    shares = initial_sparsity, sparsity
+    start, gap, targets = _schedule(schedule, shares, begin, end, every, sizes)
+    masking = _masking(minimize, _pruner(start, gap, targets, scope), kept)
+    injected = dict(model=model, minimize=masking, num_classes=num_classes)
+    arguments = config.check_arguments(
+        classification, classifier or {}, "task 'pruning', classifier", injected
+    )
+    inner = classification(**arguments)
+
+    def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
+        masks, _ = _split(state.variables)
+        held = jax.tree.leaves(magnitude.masked(state.params, masks))
+        nonzero = sum(jnp.sum(leaf != 0) for leaf in held).astype(jnp.float32)
+        measured = {"nonzero": (nonzero, jnp.ones(()))}
+        if masks:
+            measured["sparsity"] = _share(masks)
+        return {**_masked(inner.evaluate)(state, batch, key), **measured}
+
+    outputs = {name: _masked(output) for name, output in inner.outputs.items()}
+    return Task(inner.init, inner.update, evaluate, outputs, inner.summaries)
+
+
+def _schedule(
+    schedule: str,
+    shares: tuple[float, float],
+    begin: str,
+    end: str | None,
+    every: str | None,
+    sizes: Mapping[str, int],
+) -> tuple[int, int, list[float]]:
+    """Returns the step of the first pruning, the steps between two, and the share of zeros of each.
+
+    Args:
+      schedule: "cubic" or "one_shot".
+      shares: of zeros at first and in the end.
+      begin: a duration, as the next two.
+      end: None with "one_shot".
+      every: None for the usual.
+      sizes: what durations refer to.
+    """
+    initial_sparsity, sparsity = shares
     if not 0 <= initial_sparsity < sparsity < 1:
         raise ConfigError(
             f"initial_sparsity={initial_sparsity}, sparsity={sparsity}: valid are shares of zeros "
             "from 0 to below 1, the first below the second"
         )
-    sizes = dict(num_examples=num_examples, batch_size=batch_size)
-    if schedule == "one_shot":
-        unread = dict(initial_sparsity=initial_sparsity or None, end=end, every=every)
-        for name, value in unread.items():
-            if value is not None:
-                raise ConfigError(f"{name}={value!r} is read with schedule='cubic' only")
-        start, gap, targets = _steps("begin", begin, sizes), 1, [sparsity]
-    else:
+    if schedule != "one_shot":
         start, gap, pieces = _times(begin, end, every, sizes)
-        targets = magnitude.cubic(initial_sparsity, sparsity, pieces)
-    prune = _pruner(start, gap, targets, scope)
+        return start, gap, magnitude.cubic(initial_sparsity, sparsity, pieces)
+    unread = dict(initial_sparsity=initial_sparsity or None, end=end, every=every)
+    for name, value in unread.items():
+        if value is not None:
+            raise ConfigError(f"{name}={value!r} is read with schedule='cubic' only")
+    return _steps("begin", begin, sizes), 1, [sparsity]
 
-    def masked_minimize(loss: Loss) -> Learner:
+
+def _masking(
+    minimize: Callable[..., Learner],
+    prune: Callable[[TrainState], TrainState],
+    kept: tuple[str, ...],
+) -> Callable[[Loss], Learner]:
+    """Returns `minimize` with masks, which `prune` closes before its step."""
+
+    def masking(loss: Loss) -> Learner:
         # All devices find the same masks, for they see the same params.
         learner = minimize(_with_masks(loss), spread={MASKS: "replicated"})
 
         def init(variables: PyTree) -> TrainState:
-            return learner.init(
-                {**variables, MASKS: magnitude.open_masks(variables["params"], kept)}
-            )
+            masks = magnitude.open_masks(variables["params"], kept)
+            return learner.init({**variables, MASKS: masks})
 
         def update(
             state: TrainState, batch: Batch, key: PRNGKeyArray
@@ -110,34 +156,18 @@ def pruning(
 
         return Learner(init, update)
 
-    injected = dict(model=model, minimize=masked_minimize, num_classes=num_classes)
-    arguments = config.check_arguments(
-        classification, classifier or {}, "task 'pruning', classifier", injected
-    )
-    inner = classification(**arguments)
+    return masking
 
-    def alone(call: Callable) -> Callable:
-        def run(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Any:
-            masks, rest = _split(state.variables)
-            return call(
-                state.replace(params=magnitude.masked(state.params, masks), variables=rest),
-                batch,
-                key,
-            )
 
-        return run
+def _masked(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function of the classifier's state as one of the state with masks."""
 
-    def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
-        masks, _ = _split(state.variables)
-        held = jax.tree.leaves(magnitude.masked(state.params, masks))
-        nonzero = sum(jnp.sum(leaf != 0) for leaf in held).astype(jnp.float32)
-        measured = {"nonzero": (nonzero, jnp.ones(()))}
-        if masks:
-            measured["sparsity"] = _share(masks)
-        return {**alone(inner.evaluate)(state, batch, key), **measured}
+    def run(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Any:
+        masks, rest = _split(state.variables)
+        params = magnitude.masked(state.params, masks)
+        return call(state.replace(params=params, variables=rest), batch, key)
 
-    outputs = {name: alone(output) for name, output in inner.outputs.items()}
-    return Task(inner.init, inner.update, evaluate, outputs)
+    return run
 
 
 def _times(

@@ -28,8 +28,9 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from library import rng
+from library import rng, summaries
 from library.config import ConfigError, check_choice
+from library.forward import applied
 from library.task import (
     Batch,
     Learner,
@@ -53,8 +54,9 @@ def regression(
     bounds: tuple[float, float] | None = None,
     target_mean: tuple[float, ...] | None = None,
     target_scale: tuple[float, ...] | None = None,
+    inputs: tuple[str, ...] = ("image",),
 ) -> Task:
-    """Builds the task of predicting `batch["target"]`, float (b, d), from `batch["image"]`.
+    """Builds the task of predicting `batch["target"]`, float (b, d), from the image or `inputs`.
 
     With y the target's mean and s its scale, the model's output z becomes the prediction
     y + s z, or low + (high - low) sigmoid(z) between bounds, and the loss is the mean over the d
@@ -78,6 +80,7 @@ def regression(
       target_mean: y, one an output; zeros if left out. A target far from zero (a year) needs it,
         to be learned quickly and for r2 to be exact in float32.
       target_scale: s, one an output; ones if left out.
+      inputs: the features that the model takes, in order.
 
     Raises:
       ConfigError: the model has another number of outputs, bounds in the wrong order, a delta
@@ -90,7 +93,8 @@ def regression(
         raise ConfigError(f"bounds={bounds}: the first is the lower one")
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
-        return learner.init(model.init(rng.purpose(key, "params"), batch["image"], train=False))
+        given = [batch[name] for name in inputs]
+        return learner.init(model.init(rng.purpose(key, "params"), *given, train=False))
 
     def predicted(z: Float[Array, "b d"]) -> Float[Array, "b d"]:
         if bounds is None:
@@ -108,25 +112,21 @@ def regression(
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
-        z, moved = model.apply(
-            {"params": params, **variables},
-            batch["image"],
-            train=True,
-            rngs={"dropout": rng.for_batch(key, batch["index"], "dropout")},
-            mutable=list(variables),
-        )
-        return metrics(predicted(z), batch), {**variables, **moved}
+        given = [batch[name] for name in inputs]
+        z, moved = applied(model, params, variables, given, key, batch["index"])
+        return metrics(predicted(z), batch), moved
 
     def prediction(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b d"]:
         variables = {"params": state.params, **state.variables}
-        return predicted(model.apply(variables, batch["image"], train=False))
+        given = [batch[name] for name in inputs]
+        return predicted(model.apply(variables, *given, train=False))
 
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
         return metrics(prediction(state, batch, key), batch)
 
     learner = minimize(objective)
-    outputs = {"prediction": prediction, **recorded_outputs(model)}
-    return Task(init, learner.update, evaluate, outputs)
+    outputs = {"prediction": prediction, **recorded_outputs(model, inputs)}
+    return Task(init, learner.update, evaluate, outputs, {"regression": summaries.regression})
 
 
 def _loss_of_errors(loss: str, delta: float) -> Callable[[Array], Array]:

@@ -6,7 +6,6 @@ noise, by which its float32 differs from its float64, whichever is more.
 """
 
 import importlib.metadata
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,7 +65,7 @@ def passed(found: Mapping[str, Any]) -> bool:
 
 def read() -> dict[str, dict[str, Any]]:
     """Returns the records, by the names of the networks."""
-    return json.loads(FILE.read_text()) if FILE.is_file() else {}
+    return files.read_json(FILE) if FILE.is_file() else {}
 
 
 def keep(name: str, *, gflops: float, **found: Any) -> None:

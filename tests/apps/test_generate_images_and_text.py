@@ -1,5 +1,8 @@
 """What `generate` and the samples of a run make, and how they refuse what cannot be made."""
 
+import functools
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -22,7 +25,13 @@ def data(monkeypatch):
 
 
 def trained(family, **changes):
-    plan = make_plan(families.config(family, **changes), devices=jax.devices()[:1])
+    return _trained(family, json.dumps(changes))
+
+
+@functools.cache
+def _trained(family, changes):
+    config = families.config(family, **json.loads(changes))
+    plan = make_plan(config, devices=jax.devices()[:1])
     feed = Feed(plan)
     state = plan.strategy.init(
         lambda x: x, jax.device_get(stepping.initial_carry(plan, feed).state)

@@ -81,6 +81,7 @@ def test_flops_of_training_a_published_network(name):
     assert found == pytest.approx(3 * BATCH * NETWORKS[name], rel=0.05)
 
 
+@pytest.mark.full
 def test_flops_of_training_gpt2(tmp_path):
     width, depth, context, vocabulary = 768, 12, 1024, 50_257
     # As many different characters.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from library.data import autoaugment
+from library.data.augmentation import _autoaugment as autoaugment
 
 # More than 2 * 255 pixels, or equalization does nothing.
 HEIGHT, WIDTH = 32, 25

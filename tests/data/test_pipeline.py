@@ -8,7 +8,7 @@ import pytest
 
 from library import config, trees
 from library.config import ConfigError
-from library.data import pipeline, preprocessing, sources
+from library.data import orders, pipeline, preprocessing, sources
 from library.data.preprocessing import CorruptExample
 from library.run.feed import Feed
 from library.run.sections import Dataset
@@ -51,7 +51,7 @@ def assert_same(got, expected):
 
 def test_every_epoch_is_a_permutation_although_batches_straddle_epochs():
     loader = make_loader(10)
-    batches = take(pipeline.train_batches(loader, 4, order=pipeline.order("shuffle", SEED)), 15)
+    batches = take(pipeline.train_batches(loader, 4, order=orders.shuffle(SEED)), 15)
     rows = joined(batches, "row").reshape(6, 10)
     for epoch in rows:
         assert sorted(epoch) == list(range(10))
@@ -64,7 +64,7 @@ def test_every_epoch_is_a_permutation_although_batches_straddle_epochs():
 def test_batches_hold_the_examples_of_their_rows():
     data = tiny.arrays(10)
     loader = make_loader(10)
-    for batch in take(pipeline.train_batches(loader, 4, order=pipeline.order("shuffle", SEED)), 5):
+    for batch in take(pipeline.train_batches(loader, 4, order=orders.shuffle(SEED)), 5):
         for name in ("image", "label"):
             np.testing.assert_array_equal(batch[name], data[name][batch["row"]])
         types = {name: batch[name].dtype for name in batch}
@@ -82,7 +82,7 @@ def test_the_order_depends_on_the_seed_alone():
 
     def rows(seed):
         return joined(
-            take(pipeline.train_batches(loader, 5, order=pipeline.order("shuffle", seed)), 2), "row"
+            take(pipeline.train_batches(loader, 5, order=orders.shuffle(seed)), 2), "row"
         ).tolist()
 
     assert rows(3) == rows(3)
@@ -92,12 +92,8 @@ def test_the_order_depends_on_the_seed_alone():
 @pytest.mark.parametrize("start", [1, 2, 5, 13])
 def test_seeking_equals_iterating(start):
     loader = make_loader(10, ops=[jitter])
-    whole = take(
-        pipeline.train_batches(loader, 4, order=pipeline.order("shuffle", SEED)), start + 3
-    )
-    sought = take(
-        pipeline.train_batches(loader, 4, order=pipeline.order("shuffle", SEED), start=start), 3
-    )
+    whole = take(pipeline.train_batches(loader, 4, order=orders.shuffle(SEED)), start + 3)
+    sought = take(pipeline.train_batches(loader, 4, order=orders.shuffle(SEED), start=start), 3)
     assert_same(sought, whole[start:])
 
 
@@ -110,7 +106,7 @@ def test_slices_of_processes_concatenate_to_the_global_batch(count, epochs):
         if epochs == "train":
             return take(
                 pipeline.train_batches(
-                    loader, 8, order=pipeline.order("shuffle", SEED), start=1, places=places
+                    loader, 8, order=orders.shuffle(SEED), start=1, places=places
                 ),
                 4,
             )
@@ -131,7 +127,7 @@ def test_indices_without_examples_are_those_of_the_batches(count):
     loader = make_loader(10)
     for index in range(count):
         places = part(index, count, 4)
-        shared = dict(order=pipeline.order("shuffle", SEED), start=2, places=places)
+        shared = dict(order=orders.shuffle(SEED), start=2, places=places)
         whole = take(pipeline.train_batches(loader, 4, **shared), 5)
         expected = [{k: batch[k] for k in pipeline.PLACE} for batch in whole]
         assert_same(take(pipeline.train_indices(10, 4, **shared), 5), expected)
@@ -163,32 +159,24 @@ def test_random_preprocessing_depends_on_the_position_not_on_the_batch():
     loader = make_loader(10, ops=[jitter])
     draws = {}
     for size in (1, 4, 5):
-        batches = take(
-            pipeline.train_batches(loader, size, order=pipeline.order("shuffle", SEED)), 20 // size
-        )
+        batches = take(pipeline.train_batches(loader, size, order=orders.shuffle(SEED)), 20 // size)
         draws[size] = joined(batches, "draw")
     np.testing.assert_array_equal(draws[1], draws[4])
     np.testing.assert_array_equal(draws[1], draws[5])
     # Another position, another draw: also of the same example in its next epoch.
     assert len(set(draws[1].tolist())) == 20
     other = make_loader(10, ops=[jitter])._replace(seed=SEED + 1)
-    got = joined(
-        take(pipeline.train_batches(other, 4, order=pipeline.order("shuffle", SEED)), 5), "draw"
-    )
+    got = joined(take(pipeline.train_batches(other, 4, order=orders.shuffle(SEED)), 5), "draw")
     assert not set(got.tolist()) & set(draws[1].tolist())
 
 
 @pytest.mark.parametrize("threads", [1, 3, 8])
 def test_threads_change_nothing(threads):
     loader = make_loader(10, ops=[jitter])
-    expected = take(
-        pipeline.train_batches(loader, 4, order=pipeline.order("shuffle", SEED), threads=8), 4
-    )
+    expected = take(pipeline.train_batches(loader, 4, order=orders.shuffle(SEED), threads=8), 4)
     assert_same(
         take(
-            pipeline.train_batches(
-                loader, 4, order=pipeline.order("shuffle", SEED), threads=threads
-            ),
+            pipeline.train_batches(loader, 4, order=orders.shuffle(SEED), threads=threads),
             4,
         ),
         expected,
@@ -199,11 +187,9 @@ def test_worker_processes_change_nothing():
     # What workers hold is pickled: operations of the library, not of this file.
     ops = [preprocessing.decode(channels=1), preprocessing.inception_crop(size=4)]
     loader = make_loader(10, ops=ops)
-    expected = take(
-        pipeline.train_batches(loader, 4, order=pipeline.order("shuffle", SEED), start=1), 5
-    )
+    expected = take(pipeline.train_batches(loader, 4, order=orders.shuffle(SEED), start=1), 5)
     batches = pipeline.train_batches(
-        loader, 4, order=pipeline.order("shuffle", SEED), start=1, workers=2, threads=2
+        loader, 4, order=orders.shuffle(SEED), start=1, workers=2, threads=2
     )
     assert_same(take(batches, 5), expected)
     assert len({image.tobytes() for batch in expected for image in batch["image"]}) == 20
@@ -213,7 +199,7 @@ def hashed(count, workers):
     """Returns the hash of 200 batches, put together from the parts of so many processes."""
     ops = [preprocessing.decode(channels=1), preprocessing.inception_crop(size=4)]
     loader = make_loader(50, ops=ops)
-    shared = dict(order=pipeline.order("shuffle", SEED), workers=workers, threads=2)
+    shared = dict(order=orders.shuffle(SEED), workers=workers, threads=2)
     parts = [
         take(pipeline.train_batches(loader, 8, places=part(i, count, 8), **shared), 200)
         for i in range(count)
@@ -236,7 +222,7 @@ def test_a_corrupt_example_stops_the_run_and_is_named():
         source=tiny.encoded(10, broken=[6]), ops=[preprocessing.decode(channels=1)]
     )
     with pytest.raises(CorruptExample) as caught:
-        take(pipeline.train_batches(loader, 4, order=pipeline.order("shuffle", SEED)), 3)
+        take(pipeline.train_batches(loader, 4, order=orders.shuffle(SEED)), 3)
     assert "tiny[6]: image of 40 bytes cannot be decoded" in str(caught.value)
     assert "on_corrupt='skip'" in str(caught.value)
     with pytest.raises(CorruptExample, match=r"tiny\[6\]"):
@@ -247,8 +233,8 @@ def test_a_corrupt_example_that_is_skipped_is_zeros_with_mask_0():
     ops = [preprocessing.decode(channels=1)]
     whole = make_loader(source=tiny.encoded(10), ops=ops)
     loader = make_loader(source=tiny.encoded(10, broken=[0, 6]), ops=ops, on_corrupt="skip")
-    expected = take(pipeline.train_batches(whole, 4, order=pipeline.order("shuffle", SEED)), 5)
-    got = take(pipeline.train_batches(loader, 4, order=pipeline.order("shuffle", SEED)), 5)
+    expected = take(pipeline.train_batches(whole, 4, order=orders.shuffle(SEED)), 5)
+    got = take(pipeline.train_batches(loader, 4, order=orders.shuffle(SEED)), 5)
     lost = np.isin(joined(expected, "row"), [0, 6])
     assert lost.sum() == 4
     np.testing.assert_array_equal(joined(got, "mask"), 1 - lost)
@@ -318,7 +304,7 @@ def test_an_evaluation_from_memory_has_the_batches_of_the_streamed_one(monkeypat
 
 def test_streams_read_on_from_batch_to_batch():
     # 14 examples in batches of 4: each place reads 3 of them, then begins again.
-    order = pipeline.order("streams", SEED)
+    order = orders.streams()
     found = order(np.arange(16), 4, 14).reshape(4, 4)
     np.testing.assert_array_equal(found[0], [0, 3, 6, 9])
     np.testing.assert_array_equal(found[1], found[0] + 1)
@@ -333,13 +319,13 @@ def test_streams_read_on_from_batch_to_batch():
 
 def test_repeated_examples_come_in_blocks_each_with_its_own_position():
     # 10 examples in batches of 6, of which 2 are different: 5 batches are an epoch of rows.
-    order = pipeline.order("shuffle", SEED, repeats=3)
+    order = orders.shuffle(SEED, repeats=3)
     loader = make_loader(10, ops=[jitter])
     batches = take(pipeline.train_batches(loader, 6, order=order), 10)
     np.testing.assert_array_equal(joined(batches, "index"), np.arange(60))
     blocks = joined(batches, "row").reshape(10, 3, 2)
     np.testing.assert_array_equal(blocks, np.broadcast_to(blocks[:, :1], blocks.shape))
-    once = take(pipeline.train_batches(loader, 2, order=pipeline.order("shuffle", SEED)), 10)
+    once = take(pipeline.train_batches(loader, 2, order=orders.shuffle(SEED)), 10)
     np.testing.assert_array_equal(blocks[:, 0].reshape(-1), joined(once, "row"))
     # What the host draws for an example, it draws anew for each of its places.
     assert len(set(joined(batches, "draw"))) == 60
@@ -347,7 +333,7 @@ def test_repeated_examples_come_in_blocks_each_with_its_own_position():
 
 
 def test_repeats_that_do_not_divide_the_batch_go_on_in_the_next():
-    order = pipeline.order("shuffle", SEED, repeats=3)
+    order = orders.shuffle(SEED, repeats=3)
     found = order(np.arange(16), 8, 10).reshape(2, 8)
     a, b, c, d, e, f = pipeline.rows(np.arange(6), SEED, 10)
     np.testing.assert_array_equal(found[0], [a, b, c, a, b, c, a, b])
@@ -356,7 +342,7 @@ def test_repeats_that_do_not_divide_the_batch_go_on_in_the_next():
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_repeated_examples_are_shared_out_among_processes(count):
-    order = pipeline.order("shuffle", SEED, repeats=3)
+    order = orders.shuffle(SEED, repeats=3)
     loader = make_loader(10)
     (whole,) = take(pipeline.train_batches(loader, 6, order=order), 1)
     shares = [dict(order=order, places=part(i, count, 6)) for i in range(count)]
@@ -389,7 +375,7 @@ def test_a_run_with_repeats_trains_on_what_the_order_says(monkeypatch):
 
     streamed, plan = rows("none")
     size, count = plan.dataset.batch_size, len(plan.loader.source.records)
-    order = pipeline.order("shuffle", plan.recipe.seed, 4)
+    order = orders.shuffle(plan.recipe.seed, 4)
     np.testing.assert_array_equal(streamed, order(3 * size + np.arange(size), size, count))
     np.testing.assert_array_equal(rows("device")[0], streamed)
     assert len(set(streamed)) == size // 4

@@ -15,7 +15,7 @@ from PIL import Image
 from library import config
 from library.config import ConfigError
 from library.data import preprocessing
-from library.data.preprocessing import CorruptExample
+from library.data.preprocessing import CorruptExample, geometry
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -369,7 +369,7 @@ def boxes(shape, count, **options):
     """Samples the boxes of inception crops of an image of this shape."""
     given = dict(area=(0.08, 1.0), ratio=(3 / 4, 4 / 3), attempts=10) | options
     rng = np.random.default_rng(0)
-    return np.array([preprocessing._sample_box(*shape, rng, **given) for _ in range(count)])
+    return np.array([geometry._sample_box(*shape, rng, **given) for _ in range(count)])
 
 
 @pytest.mark.parametrize("shape", [(200, 300), (300, 200), (64, 64)])
@@ -434,7 +434,7 @@ def test_inception_crop_resizes_its_part_alone(photo):
     for seed in range(20):
         out = apply(operation, photo, np.random.default_rng(seed))
         rng = np.random.default_rng(seed)
-        top, left, height, width = preprocessing._sample_box(
+        top, left, height, width = geometry._sample_box(
             48, 64, rng, (0.08, 1.0), (3 / 4, 4 / 3), 10
         )
         part = np.ascontiguousarray(photo[top : top + height, left : left + width])

@@ -67,7 +67,7 @@ class Shapes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _info(self):
         features = {
             "photo": tfds.features.Image(shape=(None, None, 3)),
-            "mask": tfds.features.Image(shape=(None, None, 1)),
+            "outline": tfds.features.Image(shape=(None, None, 1)),
             "species": tfds.features.ClassLabel(names=["circle", "square"]),
             "colour": tfds.features.ClassLabel(num_classes=5),
             "file_name": tfds.features.Text(),
@@ -91,7 +91,7 @@ class Shapes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 row,
                 {
                     "photo": io.BytesIO(b"photo %d" % row),
-                    "mask": io.BytesIO(b"mask %d" % row),
+                    "outline": io.BytesIO(b"outline %d" % row),
                     "species": label or row % 2,
                     "colour": row % 5,
                     "file_name": f"{row}.png",
@@ -237,13 +237,15 @@ def test_opening_reads_one_record_and_not_all(digits_dir, monkeypatch):
 def test_features_get_the_names_of_the_batch(shapes_dir):
     source = sources.open_source("shapes", "train", data_dir=shapes_dir)
     assert source.label_names == ("circle", "square")
+    kinds = dict(image="image", outline="image", label="label", colour="label", file_name="id")
+    assert source.kinds == kinds | dict(caption="text", area="array")
     seen = set()
     for row in range(8):
         example = source.records[row]
-        assert set(example) == {"image", "label", "mask", "colour", "caption", "area"}
+        assert set(example) == {"image", "label", "outline", "colour", "caption", "area"}
         number = int(example["image"].split()[1])
         seen.add(number)
-        assert example["mask"] == b"mask %d" % number
+        assert example["outline"] == b"outline %d" % number
         assert example["label"] == number % 2
         assert example["colour"] == number % 5
         assert example["area"] == number / 2

@@ -11,12 +11,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
-from library.data import pipeline, sources
+from library.data import orders, pipeline, sources
 
 if __name__ == "__main__":
     source = sources.open_source("synthetic/8x4x1", "train[:64]")
     loader = pipeline.make_loader(source, lambda example, generator: example, seed=0)
-    order = pipeline.order("shuffle", 0)
+    order = orders.shuffle(0)
     batches = pipeline.train_batches(loader, 16, order=order, workers=1, threads=1)
     held = next(batches)
     print("begun", flush=True)

@@ -7,9 +7,9 @@ import pytest
 from library.config import ConfigError
 from library.evaluation.frechet import frechet_classifier_distance
 from library.evaluation.precision_recall import precision_recall
+from library.reporting.runs import read_rows
 from library.run import stepping
 from library.run.feed import Feed
-from library.run.logger import read_rows
 from library.run.recipe import make_plan
 from library.run.workdir import open_workdir
 from tests import families, tiny
@@ -48,7 +48,7 @@ def test_a_run_is_compared_with_its_data_by_the_features_of_another(judge, tmp_p
         "vae", total="2 steps", ema=dict(decay=0.5), evaluate=evaluators(judge, ema="only")
     )
     tiny.run(make_plan(values, devices=jax.devices()[:1]), tmp_path)
-    rows = read_rows(tmp_path / "metrics.jsonl")
+    rows = read_rows(tmp_path / "metrics.jsonl").rows
     assert [row["step"] for row in rows] == [1, 2]
     for row in rows:
         assert {name for name in row if name.startswith("likeness")} == {

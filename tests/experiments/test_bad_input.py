@@ -66,9 +66,9 @@ BAD = {
     ),
     "augmentation": (
         ["--config.augment.0.name=random_corp"],
-        "unknown augmentation 'random_corp': did you mean 'random_crop'?",
+        "unknown augmentation 'random_corp': did you mean 'geometry.random_crop'?",
     ),
-    "preprocessing": (["--config.preprocess.0.name=decod"], "did you mean 'decode'?"),
+    "preprocessing": (["--config.preprocess.0.name=decod"], "did you mean 'decoding.decode'?"),
     "evaluator": (
         ["--config.evaluate.test.kind=metric"],
         "unknown evaluator 'metric': did you mean 'metrics'?",

@@ -10,7 +10,7 @@ import pytest
 from jax._src import xla_bridge
 
 from library.run import environment, session
-from tests import tiny
+from tests import often, tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 PRINTS = """
@@ -134,7 +134,7 @@ def test_what_is_no_run(program, tmp_path, program_):
             assert "perhaps of a newer version: dataset takes no 'flavour'" in ended.err, ended
 
 
-@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("devices", often.first(1, [1, 8]))
 def test_a_run_without_compilation(monkeypatch, tmp_path, devices):
     tiny.serve(monkeypatch, train=tiny.arrays(48), test=tiny.arrays(24, seed=1))
     changes = dict(total="2 steps", log_every="1 steps")

@@ -13,6 +13,7 @@ import PIL.Image
 import pytest
 
 from library.run import checkpoints
+from tests import often
 from tests.runs import TINY, check_same, outcome, rows, saved_steps
 from tests.trust import AS_IF_LEFT_ALONE, RESUMED
 
@@ -133,7 +134,7 @@ def test_a_second_interrupt_ends_the_run_at_once(start, tmp_path):
     assert 20 not in saved_steps(tmp_path / "run")
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 75), ("SIGINT", 130)])
+@pytest.mark.parametrize(("name", "code"), often.first(1, [("SIGTERM", 75), ("SIGINT", 130)]))
 def test_a_signal_before_the_first_step_leaves_nothing_to_save(start, tmp_path, name, code):
     strike = ("library.run.recipe:open_split", 1, 0, name)
     ended = start("train", f"--workdir={tmp_path}/run", *TINY, strike=strike).ended()
@@ -196,6 +197,7 @@ def test_a_finished_run_is_not_run_again(program, undisturbed, monkeypatch):
     assert changed <= {"config.json"}
 
 
+@pytest.mark.full
 def test_pmap_over_eight_devices(start, tmp_path):
     command = [f"--workdir={tmp_path}/run", *TINY, "--config.parallel.strategy=pmap"]
     ended = start("train", *command, devices=8).ended()

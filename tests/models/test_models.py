@@ -8,6 +8,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from library import config
+from tests import often
 
 # A spec of each kind small enough to run, and the shape of its images.
 TINY = {
@@ -32,6 +33,14 @@ TINY = {
     ),
     "airbench94": (dict(name="airbench.airbench94", widths=[26, 32]), (9, 9, 3)),
 }
+
+# Those of `FACTORIES` that are deeper or wider forms of others.
+LARGE = (
+    *("resnet.resnet101", "resnet.resnet152", "resnet.resnet101_v2", "resnet.resnet152_v2"),
+    *("resnet.resnet110", "resnet.resnet110_v2", "resnet.resnet164_v2", "resnet.resnet56_v2"),
+    *("vit.vit_b16", "vit.vit_l16", "vit.vit_s32", "vit.vit_b32", "vit.vit_s8", "vit.vit_ti8"),
+    "inception_v3",
+)
 
 # Image size, classes by default, and params: those published, or of the same layout.
 FACTORIES = {
@@ -79,7 +88,7 @@ def build(spec):
     return config.build(spec, "library.models", "model", num_classes=5)
 
 
-@pytest.mark.parametrize("name", FACTORIES)
+@pytest.mark.parametrize("name", often.but(LARGE, FACTORIES))
 def test_the_name_alone_builds_the_network_of_the_paper(name):
     size, num_classes, expected = FACTORIES[name]
     model = config.build(dict(name=name), "library.models", "model")

@@ -39,6 +39,17 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     "resident": dict(
         dataset=dict(cache="device"), model={**tiny.CONV, "norm": "batch"}, steps_per_call=2
     ),
+    # A map is cropped with its image.
+    "scenes": dict(
+        dataset=families.SCENES,
+        preprocess=[
+            dict(name="select", keys=["image", "map"]),
+            dict(name="random_crop", size=6),
+        ],
+        model=dict(name="unet", widths=(4, 8), dropout=0.0),
+        task=dict(name="segmentation"),
+        augment=[dict(name="flip_lr"), dict(name="quarter_turns")],
+    ),
     "streams": dict(
         dataset={**families.TEXT, "order": "streams", "cache": "none"},
         model=dict(name="recurrent.gru", width=8, depth=1),

@@ -67,6 +67,7 @@ def split(**mesh):
     return dict(mesh=mesh, rules="transformer")
 
 
+@pytest.mark.full
 def test_two_processes_load_the_rows_that_their_devices_hold(check):
     check(
         2,
@@ -75,6 +76,7 @@ def test_two_processes_load_the_rows_that_their_devices_hold(check):
             ["streamed", split(tensor=4), None],
             ["resident", split(data=2, fsdp=2), CROSSED],
             ["streams", split(data=2, tensor=2), CROSSED],
+            ["scenes", split(data=4), None],
         ],
     )
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import catalogue
+from experiments import recipes
 from library.config import ConfigError
 from library.reporting import systems
 from library.reporting.systems import Recipe
@@ -70,6 +70,6 @@ def test_a_recipe_that_tells_otherwise_is_refused(doc, message):
 
 
 def test_the_page_is_generated_from_the_recipes():
-    known = catalogue.all_systems()
+    known = recipes.all_systems()
     assert (ROOT / "SYSTEMS.md").read_text() == systems.page(known), f"run `{systems.COMMAND}`"
     assert len(known) > 40

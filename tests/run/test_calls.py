@@ -54,8 +54,8 @@ def test_calls_end_where_something_is_due(arguments, expected):
 @pytest.mark.parametrize(
     ("devices", "parallel"),
     [
-        pytest.param(1, {}, marks=pytest.mark.full),
-        (8, dict(mesh=dict(data=4, fsdp=2))),
+        (1, {}),
+        pytest.param(8, dict(mesh=dict(data=4, fsdp=2)), marks=pytest.mark.full),
         pytest.param(4, dict(strategy="pmap"), marks=pytest.mark.full),
     ],
     ids=["one device", "jit", "pmap"],
@@ -71,6 +71,17 @@ def test_runs_of_many_steps_a_call_are_those_of_one(tmp_path, devices, parallel)
     assert whole[4]["state_sha256"] == whole[1]["state_sha256"]
     assert rows(tmp_path / "4") == rows(tmp_path / "1")
     assert [row["step"] for row in rows(tmp_path / "4")] == [5, 8, 10, 15, 16, 20, 23]
+
+
+def test_runs_of_convolutions_are_those_of_one_step_a_call(tmp_path):
+    changes = dict(model={**tiny.CONV, "norm": "batch"}, dataset=ON_DEVICE, total="7 steps")
+    digests = {
+        tiny.run(tiny.plan_on(1, steps_per_call=most, **changes), tmp_path / str(most))[
+            "state_sha256"
+        ]
+        for most in (1, 3)
+    }
+    assert len(digests) == 1
 
 
 def test_the_calls_of_a_run_are_few(tmp_path, monkeypatch):

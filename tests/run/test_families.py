@@ -12,7 +12,7 @@ from library.run.logger import read_rows
 from library.run.recipe import make_plan
 from library.run.session import Trained
 from library.summaries import summarize
-from tests import families, tiny
+from tests import families, often, tiny
 
 EIGHT, ONE = jax.devices(), jax.devices()[:1]
 # Under pmap a state that is carried from batch to batch would be averaged over the devices, and a
@@ -37,7 +37,7 @@ def losses(plan, count=4):
     return np.array([[row[name] for name in sorted(row)] for row in rows]), taken
 
 
-@pytest.mark.parametrize("family", SOME)
+@pytest.mark.parametrize("family", often.only(["gpt"], SOME))
 def test_eight_devices_are_one(family):
     mesh = dict(mesh=dict(data=4, fsdp=2))
     whole, taken = losses(make_plan(families.config(family), devices=ONE))
@@ -58,7 +58,7 @@ def test_pmap_is_jit_without_batch_statistics(family):
     np.testing.assert_allclose(split, whole, rtol=2e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("family", SOME)
+@pytest.mark.parametrize("family", often.only(["gan", "lstm"], SOME))
 def test_a_run_cut_short_ends_with_the_same_bits_and_the_same_samples(
     family, tmp_path, monkeypatch
 ):

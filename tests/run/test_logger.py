@@ -7,8 +7,9 @@ import struct
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from library.reporting.runs import read_rows
 from library.run import logger
-from library.run.logger import Logger, read_rows
+from library.run.logger import Logger
 
 
 def write(workdir, steps, resumed_at=0, value=lambda step: step / 2):
@@ -47,7 +48,7 @@ def test_a_row_a_step(tmp_path):
         {"step": 2, "wall_time": 2.123, "train/loss": 1.0},
     ]
     # Rows can be read while the run goes on.
-    assert lines(tmp_path) == read_rows(tmp_path / "metrics.jsonl") == expected == log.rows
+    assert lines(tmp_path) == read_rows(tmp_path / "metrics.jsonl").rows == expected == log.rows
     log.close()
     assert lines(tmp_path) == expected
     assert events(tmp_path) == {1: 0.5, 2: 1.0}
@@ -86,7 +87,7 @@ def test_a_line_cut_short_by_a_kill_is_left_out(tmp_path, cut):
     path.write_text(path.read_text()[:-cut])
     # Only the last newline is missing where one character is cut.
     whole = 3 if cut == 1 else 2
-    assert [row["step"] for row in read_rows(path)] == [1, 2, 3][:whole]
+    assert [row["step"] for row in read_rows(path).rows] == [1, 2, 3][:whole]
     log = write(tmp_path, [4], resumed_at=3)
     log.close()
     assert [row["step"] for row in lines(tmp_path)] == [*[1, 2, 3][:whole], 4]
@@ -116,13 +117,13 @@ def test_lines_that_are_no_rows_are_kept_and_cost_no_others(tmp_path):
 
 
 def test_no_log_is_no_rows(tmp_path):
-    assert read_rows(tmp_path / "metrics.jsonl") == []
+    assert read_rows(tmp_path / "metrics.jsonl").rows == []
 
 
 def test_values_that_are_not_finite_can_be_read_again(tmp_path):
     log = write(tmp_path, [1], value=lambda step: math.nan)
     log.close()
-    (row,) = read_rows(tmp_path / "metrics.jsonl")
+    (row,) = read_rows(tmp_path / "metrics.jsonl").rows
     assert math.isnan(row["train/loss"])
     # Other programs refuse the NaN that Python would write.
     assert lines(tmp_path) == [{"step": 1, "wall_time": 1.123, "train/loss": None}]

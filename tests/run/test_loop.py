@@ -18,7 +18,7 @@ from library.run import checkpoints, evaluating, loop, preemption
 from library.run.feed import Feed
 from library.run.logger import read_rows
 from library.summaries import summarize
-from tests import tiny
+from tests import often, tiny
 
 SKIPPING = dict(preprocess=[dict(name="decode", channels=1)], dataset=dict(on_corrupt="skip"))
 TEST = dict(test=dict(kind="metrics", every="4 steps"))
@@ -295,7 +295,7 @@ def interrupted(monkeypatch, number, at):
     monkeypatch.setattr(Feed, "train", batches)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", often.only(["jit"], STRATEGIES))
 def test_a_run_that_was_stopped_ends_as_the_one_that_was_not(tmp_path, monkeypatch, strategy):
     plan = tiny.plan_on(4, **EVERYTHING, parallel=STRATEGIES[strategy])
     assert {"batch_stats"} == set(plan.state.variables) == set(plan.state.ema) - {"params"}

@@ -14,9 +14,9 @@ import pytest
 from rich.console import Console
 
 from library.config import ConfigError
+from library.reporting.runs import read_rows
 from library.run import ownership, session
 from library.run.clock import Clock
-from library.run.logger import read_rows
 from tests import tiny
 
 
@@ -87,7 +87,7 @@ def test_a_second_start_is_refused_and_touches_nothing(tmp_path, monkeypatch):
         assert [path.name for path in tmp_path.iterdir()] == [ownership.NAME]
         assert (tmp_path / ownership.NAME).read_bytes() == content
     assert session.train(tiny.config(), {}, tmp_path, Clock(), console) == 0
-    assert len(read_rows(tmp_path / "metrics.jsonl")) == 4
+    assert len(read_rows(tmp_path / "metrics.jsonl").rows) == 4
     assert not (tmp_path / ownership.NAME).exists()
 
 

@@ -75,11 +75,11 @@ UNKNOWN = {
     ),
     "augmentation": (
         dict(augment=[dict(name="flip_rl")]),
-        ["unknown augmentation 'flip_rl'", "did you mean 'flip_lr'"],
+        ["unknown augmentation 'flip_rl'", "did you mean 'geometry.flip_lr'"],
     ),
     "preprocessing": (
         dict(preprocess=[dict(name="decoed")]),
-        ["unknown preprocessing 'decoed'", "did you mean 'decode'"],
+        ["unknown preprocessing 'decoed'", "did you mean 'decoding.decode'"],
     ),
     "stage": (
         dict(preprocess=dict(tain=[], test=[])),

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import pytest
 from rich.console import Console
 
+from library.reporting.runs import read_rows
 from library.run import loop
 from library.run.clock import Clock
-from library.run.logger import read_rows
 from library.run.recipe import make_plan
 from library.run.workdir import open_workdir
 from tests import families
@@ -70,7 +70,7 @@ def run(plan, tmp_path_factory):
 
 def test_a_collapsed_generator_is_told_and_flagged(run):
     workdir, summary, shown = run
-    rows = [row for row in read_rows(workdir / "metrics.jsonl") if "coverage/collapsed" in row]
+    rows = [row for row in read_rows(workdir / "metrics.jsonl").rows if "coverage/collapsed" in row]
     assert [row["step"] for row in rows] == [2, 4, 6]
     assert [row["coverage/collapsed"] for row in rows] == [1, 1, 1]
     assert [row["coverage/pairwise_distance"] for row in rows] == [0, 0, 0]

@@ -33,9 +33,33 @@ def test_a_new_directory_is_made_and_records_the_config(tmp_path):
     path = open_workdir(tmp_path / "deep" / "run", VALUES, identity)
     assert path == tmp_path / "deep" / "run"
     assert read_config(path) == VALUES
-    assert read_identity(path) == identity
-    assert json.loads((path / "config.json").read_text()) == {**VALUES, "_config": identity}
+    kept = {**identity, "format": workdir.FORMAT}
+    assert read_identity(path) == kept
+    assert json.loads((path / "config.json").read_text()) == {**VALUES, "_config": kept}
     assert [p.name for p in path.iterdir()] == ["config.json"]
+
+
+def test_an_old_run_is_read_under_the_names_of_today(tmp_path):
+    def sections(network, encoder, task):
+        inner = dict(name="simclr", encoder=dict(name=encoder, width=8))
+        return dict(
+            model=dict(g=dict(name=network), d=inner), task=dict(name=task, temperature=1.0)
+        )
+
+    old = {**VALUES, **sections("unet", "transformer.gpt2", "adversarial")}
+    (tmp_path / "config.json").write_text(json.dumps({**old, "_config": {"path": "a.py"}}))
+    today = {**VALUES, **sections("ddpm_unet", "gpt.gpt2", "gan")}
+    assert read_config(tmp_path) == today
+    open_workdir(tmp_path, today, {})
+    assert read_config(tmp_path) == today
+
+
+def test_what_a_later_version_wrote_is_refused(tmp_path):
+    later = {**VALUES, "_config": {"format": workdir.FORMAT + 1}}
+    (tmp_path / "config.json").write_text(json.dumps(later))
+    with pytest.raises(ConfigError, match=r"has format 3, and this version reads formats up to 2"):
+        open_workdir(tmp_path, VALUES, {})
+    assert json.loads((tmp_path / "config.json").read_text()) == later
 
 
 def test_the_same_config_opens_it_again(tmp_path):
@@ -45,7 +69,7 @@ def test_the_same_config_opens_it_again(tmp_path):
     again = ConfigDict({**VALUES, "augment": ({"name": "flip_lr"},)})
     open_workdir(tmp_path, again, {"command": "second"})
     assert read_config(tmp_path) == VALUES
-    assert read_identity(tmp_path) == {"command": "second"}
+    assert read_identity(tmp_path)["command"] == "second"
     assert (tmp_path / "metrics.jsonl").read_text() == "kept"
 
 

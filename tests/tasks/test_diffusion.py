@@ -18,7 +18,7 @@ from library.diffusion.samplers import ancestral, ddim, dpm_solver
 from library.run.feed import Feed
 from library.task import minimize
 from library.tasks.diffusion import diffusion
-from tests import tiny
+from tests import often, tiny
 
 KEY = jax.random.key(0)
 SGD = functools.partial(minimize, optimizer=optax.sgd(0.1))
@@ -230,14 +230,17 @@ def test_samples_follow_the_table(sampler):
 
 @pytest.mark.parametrize(
     ("prediction", "sampler"),
-    [
-        ("epsilon", dict(name="ancestral")),
-        ("epsilon", dict(name="ddim", steps=1000)),
-        ("v", dict(name="ddim", steps=1000, eta=1.0)),
-        ("epsilon", dict(name="dpm_solver", steps=20)),
-        ("x0", dict(name="dpm_solver", steps=20)),
-        ("v", dict(name="dpm_solver", steps=20)),
-    ],
+    often.but(
+        [("v", dict(name="ddim", steps=1000, eta=1.0)), ("x0", dict(name="dpm_solver", steps=20))],
+        [
+            ("epsilon", dict(name="ancestral")),
+            ("epsilon", dict(name="ddim", steps=1000)),
+            ("v", dict(name="ddim", steps=1000, eta=1.0)),
+            ("epsilon", dict(name="dpm_solver", steps=20)),
+            ("x0", dict(name="dpm_solver", steps=20)),
+            ("v", dict(name="dpm_solver", steps=20)),
+        ],
+    ),
     ids=str,
 )
 def test_samples_have_the_moments_of_the_data(prediction, sampler):

@@ -8,7 +8,7 @@ import optax
 import pytest
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-from library import config
+from library import config, summaries
 from library.config import ConfigError
 from library.summaries import summarize
 from library.task import minimize
@@ -33,6 +33,9 @@ class Echo(nn.Module):
         x = image[:, 0, 0]
         self.sow("intermediates", "features", x, init_fn=lambda: None, reduce_fn=lambda _, new: new)
         return x + bias
+
+
+SUMMARIES = {"regression": summaries.regression}
 
 
 def make_batch(outputs, target, mask):
@@ -98,7 +101,7 @@ def test_bounds_hold_the_prediction():
 
 def test_metrics_agree_with_scikit_learn():
     _, _, _, metrics = run(make_batch(OUTPUTS, TARGET, MASK))
-    got = summarize(metrics)
+    got = summarize(metrics, SUMMARIES)
     truth, prediction = TARGET[MASK > 0], OUTPUTS[MASK > 0]
     assert set(got) == {"loss", "mse", "rmse", "mae", "r2"}
     mse = mean_squared_error(truth, prediction)
@@ -114,7 +117,7 @@ def test_the_mean_keeps_r2_exact_far_from_zero():
     outputs = (years - 1990 + np.round(RANDOM.normal(size=(4096, 1)) * 5)) / 10
     batch = make_batch(outputs, years, np.ones(4096))
     task = regression(Echo(1), SGD, num_outputs=1, target_mean=(1990.0,), target_scale=(10.0,))
-    got = summarize(jax.device_get(task.evaluate(task.init(KEY, batch), batch, KEY)))
+    got = summarize(jax.device_get(task.evaluate(task.init(KEY, batch), batch, KEY)), SUMMARIES)
     np.testing.assert_allclose(got["r2"], r2_score(years, outputs * 10 + 1990), atol=1e-5)
 
 

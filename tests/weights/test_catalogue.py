@@ -10,10 +10,10 @@ from library.config import ConfigError
 from library.weights import catalogue
 from library.weights.drawn import drawn, zeros
 from library.weights.mapping import assign, published_as
-from tests import goldens
+from tests import goldens, often
 
 
-@pytest.mark.parametrize("name", goldens.one_a_family())
+@pytest.mark.parametrize("name", often.but(goldens.LONG, goldens.one_a_family()))
 def test_params_are_as_many_as_published_and_each_has_one_name(name):
     published = catalogue.find(name)
     shapes = published.shapes(published.build())

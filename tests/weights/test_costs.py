@@ -4,7 +4,7 @@ import pytest
 
 from library.weights import catalogue, costs
 from library.weights.published import Published, Transform
-from tests import goldens
+from tests import goldens, often
 
 
 def own(model, size):
@@ -31,7 +31,7 @@ def test_products_of_attention_are_counted():
     assert costs.flops(published) == sum(row.flops for row in rows.values())
 
 
-@pytest.mark.parametrize("name", goldens.one_a_family())
+@pytest.mark.parametrize("name", often.but(goldens.LONG, goldens.one_a_family()))
 def test_flops_are_the_published_ones(name):
     published = catalogue.find(name)
     if published.gflops is None:

@@ -1,8 +1,7 @@
 """MNIST from one npz file: 70,000 grey images of 28x28, ten classes.
 
 LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition",
-Proceedings of the IEEE 86, 1998. Differs from TFDS's own `mnist` only in how it is prepared: from
-a file at hand and without TensorFlow.
+Proceedings of the IEEE 86, 1998. The same images as `mnist`, in another order of rows.
 """
 
 import io
@@ -16,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from library.config import ConfigError
-from library.data.builders import packed
+from library.data.builders import mnist, packed
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -27,6 +26,13 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     url_infos: ClassVar[dict] = {}  # nothing is downloaded; TFDS would look for checksums
     FOLDER = "mnist"
     FILES = ("mnist.npz",)
+    HOMEPAGE = mnist.Builder.HOMEPAGE
+    LICENCE = mnist.Builder.LICENCE
+    CITATION = mnist.Builder.CITATION
+    SPLITS: ClassVar[dict[str, int]] = mnist.Builder.SPLITS
+    KINDS: ClassVar[dict[str, str]] = {}
+    ORIGIN = mnist.Builder.ORIGIN
+    pack = staticmethod(mnist.Builder.pack)
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "mnist/mnist.npz with x_train, x_test: uint8 (n, 28, 28); y_train, y_test: uint8 (n,)."
     )

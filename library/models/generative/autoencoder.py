@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_sizes
 from library.layers.intermediates import record
+from library.variants import variant
 
 # The gain: the variance of a weight, times its mean fan, that keeps activations of one size.
 ACTIVATIONS = {
@@ -243,17 +244,14 @@ def dense(
     return Autoencoder(encoder, decoder, latent_dim, image_shape, activation, code_activation)
 
 
-def deep(
-    image_shape: tuple[int, int, int],
-    hidden: tuple[int, ...] = (1000, 500, 250),
-    latent_dim: int = 30,
-    activation: str = "sigmoid",
-    code_activation: str = "linear",
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> Autoencoder:
-    """Builds the deep autoencoder of Hinton & Salakhutdinov 2006; arguments as for `dense`."""
-    return dense(image_shape, hidden, latent_dim, activation, code_activation, dtype, param_dtype)
+# Hinton & Salakhutdinov 2006.
+deep = variant(
+    dense,
+    "deep",
+    defaults=dict(
+        hidden=(1000, 500, 250), latent_dim=30, activation="sigmoid", code_activation="linear"
+    ),
+)
 
 
 def convolutional(

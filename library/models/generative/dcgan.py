@@ -16,8 +16,6 @@ whose players are perceptrons). An embedding of unit variance as long as the lat
 former, drowned the latent on MNIST: images of one class came out almost the same.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -27,6 +25,7 @@ from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
+from library.variants import variant
 
 NORMS = ("batch", "layer", "none")
 
@@ -40,17 +39,26 @@ class Generator(nn.Module):
 
     Attributes:
       image_shape: height, width, channels.
-      width: channels of the last hidden layer; each layer before it has twice as many.
-      num_classes: of labels, where there are any.
+      num_classes: of labels; without meaning where there are none.
+      width: channels of the last hidden layer, half of the one before it.
       dtype: of the computation; the image is float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: images that cannot be halved, an unknown dtype, a size below 1.
     """
 
     image_shape: tuple[int, int, int]
-    width: int
-    num_classes: int
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    num_classes: int = 10
+    width: int = 64
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(width=self.width, num_classes=self.num_classes)
+        check_dtypes(self.dtype, self.param_dtype)
+        coarsest_grid(self.image_shape)
+        super().__post_init__()
 
     @nn.compact
     def __call__(
@@ -91,18 +99,27 @@ class Discriminator(nn.Module):
     Submodules "conv1", "conv2", "norm2", ..., "head". Records "stage1", ... and "features" (b, d).
 
     Attributes:
-      width: channels of the first layer; each layer after it has twice as many.
-      norm: one of NORMS, of all layers but the first.
-      num_classes: of labels, where there are any.
+      num_classes: of labels; without meaning where there are none.
+      width: channels of the first layer, half of the one after it.
+      norm: "batch"; "layer" or "none" for penalties on the gradient.
       dtype: of the computation; the score is float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown norm or dtype, a size below 1.
     """
 
-    width: int
-    norm: str
-    num_classes: int
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    num_classes: int = 10
+    width: int = 64
+    norm: str = "batch"
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(width=self.width, num_classes=self.num_classes)
+        check_choice("norm", self.norm, NORMS)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(
@@ -138,54 +155,10 @@ class Discriminator(nn.Module):
         return linear_head(x, 1, **types)[:, 0]
 
 
-def generator(
-    image_shape: tuple[int, int, int],
-    num_classes: int = 10,
-    width: int = 64,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> Generator:
-    """Builds the generator.
-
-    Args:
-      image_shape: height, width, channels.
-      num_classes: of labels; without meaning where there are none.
-      width: channels of the last hidden layer, half of the one before it.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: images that cannot be halved, an unknown dtype, a size below 1.
-    """
-    check_sizes(width=width, num_classes=num_classes)
-    check_dtypes(dtype, param_dtype)
-    coarsest_grid(image_shape)
-    return Generator(tuple(image_shape), width, num_classes, dtype, param_dtype)
+generator = variant(Generator, "generator")
 
 
-def discriminator(
-    num_classes: int = 10,
-    width: int = 64,
-    norm: str = "batch",
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> Discriminator:
-    """Builds the discriminator.
-
-    Args:
-      num_classes: of labels; without meaning where there are none.
-      width: channels of the first layer, half of the one after it.
-      norm: "batch"; "layer" or "none" for penalties on the gradient.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown norm or dtype, a size below 1.
-    """
-    check_sizes(width=width, num_classes=num_classes)
-    check_choice("norm", norm, NORMS)
-    check_dtypes(dtype, param_dtype)
-    return Discriminator(width, norm, num_classes, dtype, param_dtype)
+discriminator = variant(Discriminator, "discriminator")
 
 
 def coarsest_grid(image_shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -19,9 +19,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from library.config import ConfigError
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_heads, check_rates, check_sizes
 from library.layers.intermediates import record
 from library.layers.normalization import num_groups
+from library.variants import variant
 
 _fan_average = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 
@@ -105,6 +106,10 @@ class UNet(nn.Module):
       num_out: channels of the output, by default the image's; twice that for learned variances.
       dtype: of the computation; what is returned is float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, no levels, an odd or
+        too small width, or a width that cannot be divided among the heads.
     """
 
     width: int = 128
@@ -117,8 +122,31 @@ class UNet(nn.Module):
     patch_size: int = 1
     num_classes: int | None = None
     num_out: int | None = None
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(
+            width=self.width,
+            multipliers=self.multipliers,
+            num_blocks=self.num_blocks,
+            attention=self.attention,
+            num_heads=self.num_heads,
+            patch_size=self.patch_size,
+            num_classes=1 if self.num_classes is None else self.num_classes,
+            num_out=1 if self.num_out is None else self.num_out,
+        )
+        check_rates(dropout=self.dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        if not self.multipliers:
+            raise ConfigError("multipliers=(): a U-Net has one level or more")
+        if self.width % 2 or self.width < 4:
+            nearest = _even(self.width)
+            raise ConfigError(
+                f"width={self.width}: half of it are sines of the time; nearest: {nearest}"
+            )
+        check_heads(width=self.width, num_heads=self.num_heads)
+        super().__post_init__()
 
     @nn.compact
     def __call__(
@@ -212,64 +240,7 @@ class UNet(nn.Module):
             )
 
 
-def ddpm_unet(
-    width: int = 128,
-    multipliers: tuple[int, ...] = (1, 2, 2, 2),
-    num_blocks: int = 2,
-    attention: tuple[int, ...] = (16,),
-    num_heads: int = 1,
-    dropout: float = 0.1,
-    scale_shift: bool = False,
-    patch_size: int = 1,
-    num_classes: int | None = None,
-    num_out: int | None = None,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> UNet:
-    """Builds a U-Net; see the class for the arguments. The defaults are DDPM's for CIFAR-10.
-
-    Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, no levels, an odd or
-        too small width, or a width that cannot be divided among the heads.
-    """
-    check_sizes(
-        width=width,
-        multipliers=multipliers,
-        num_blocks=num_blocks,
-        attention=attention,
-        num_heads=num_heads,
-        patch_size=patch_size,
-        num_classes=1 if num_classes is None else num_classes,
-        num_out=1 if num_out is None else num_out,
-    )
-    check_rates(dropout=dropout)
-    check_dtypes(dtype, param_dtype)
-    if not multipliers:
-        raise ConfigError("multipliers=(): a U-Net has one level or more")
-    if width % 2 or width < 4:
-        raise ConfigError(
-            f"width={width}: half of it are sines of the time; nearest: {_even(width)}"
-        )
-    if width % num_heads:
-        heads = [n for n in range(1, width + 1) if width % n == 0]
-        closest = min(heads, key=lambda n: abs(n - num_heads))
-        raise ConfigError(
-            f"width={width} cannot be divided among num_heads={num_heads}; nearest: {closest} heads"
-        )
-    return UNet(
-        width=width,
-        multipliers=tuple(multipliers),
-        num_blocks=num_blocks,
-        attention=tuple(attention),
-        num_heads=num_heads,
-        dropout=dropout,
-        scale_shift=scale_shift,
-        patch_size=patch_size,
-        num_classes=num_classes,
-        num_out=num_out,
-        dtype=dtype,
-        param_dtype=param_dtype,
-    )
+ddpm_unet = variant(UNet, "ddpm_unet")
 
 
 def sinusoids(time: Float[Array, " b"], size: int) -> Float[Array, "b d"]:

@@ -10,7 +10,6 @@ Told a label, both see it beside their input (Mirza & Osindero 2014, arXiv 1411.
 """
 
 import math
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -19,6 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.intermediates import record
+from library.variants import variant
 
 
 class Generator(nn.Module):
@@ -28,17 +28,25 @@ class Generator(nn.Module):
 
     Attributes:
       image_shape: height, width, channels.
+      num_classes: of labels; without meaning where there are none.
       hidden: units of each hidden layer.
-      num_classes: of labels, where there are any.
       dtype: of the computation; the image is float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a size below 1.
     """
 
     image_shape: tuple[int, int, int]
-    hidden: tuple[int, ...]
-    num_classes: int
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    num_classes: int = 10
+    hidden: tuple[int, ...] = (1200, 1200)
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(hidden=self.hidden, num_classes=self.num_classes)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(
@@ -63,22 +71,31 @@ class Discriminator(nn.Module):
     Submodules "hidden1", ..., "head". Records "stage1", ... and "features" (b, d).
 
     Attributes:
+      num_classes: of labels; without meaning where there are none.
       hidden: units of each maxout layer.
       pieces: linear functions that a unit takes the greatest of.
       dropout: rate, of what each layer but the first sees.
       input_dropout: rate, of the image.
-      num_classes: of labels, where there are any.
       dtype: of the computation; the score is float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: a rate outside [0, 1), an unknown dtype, a size below 1.
     """
 
-    hidden: tuple[int, ...]
-    pieces: int
-    dropout: float
-    input_dropout: float
-    num_classes: int
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    num_classes: int = 10
+    hidden: tuple[int, ...] = (240, 240)
+    pieces: int = 5
+    dropout: float = 0.5
+    input_dropout: float = 0.2
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(hidden=self.hidden, pieces=self.pieces, num_classes=self.num_classes)
+        check_rates(dropout=self.dropout, input_dropout=self.input_dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(
@@ -101,58 +118,10 @@ class Discriminator(nn.Module):
         return nn.Dense(1, dtype=jnp.float32, name="head", **types)(x)[:, 0]
 
 
-def generator(
-    image_shape: tuple[int, int, int],
-    num_classes: int = 10,
-    hidden: tuple[int, ...] = (1200, 1200),
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> Generator:
-    """Builds the generator.
-
-    Args:
-      image_shape: height, width, channels.
-      num_classes: of labels; without meaning where there are none.
-      hidden: units of each hidden layer.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown dtype, a size below 1.
-    """
-    check_sizes(hidden=hidden, num_classes=num_classes)
-    check_dtypes(dtype, param_dtype)
-    return Generator(tuple(image_shape), tuple(hidden), num_classes, dtype, param_dtype)
+generator = variant(Generator, "generator")
 
 
-def discriminator(
-    num_classes: int = 10,
-    hidden: tuple[int, ...] = (240, 240),
-    pieces: int = 5,
-    dropout: float = 0.5,
-    input_dropout: float = 0.2,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> Discriminator:
-    """Builds the discriminator.
-
-    Args:
-      num_classes: of labels; without meaning where there are none.
-      hidden: units of each maxout layer.
-      pieces: linear functions that a unit takes the greatest of.
-      dropout: rate, of what each layer but the first sees.
-      input_dropout: rate, of the image.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: a rate outside [0, 1), an unknown dtype, a size below 1.
-    """
-    check_sizes(hidden=hidden, pieces=pieces, num_classes=num_classes)
-    check_rates(dropout=dropout, input_dropout=input_dropout)
-    check_dtypes(dtype, param_dtype)
-    hidden = tuple(hidden)
-    return Discriminator(hidden, pieces, dropout, input_dropout, num_classes, dtype, param_dtype)
+discriminator = variant(Discriminator, "discriminator")
 
 
 def _beside(x, label, num_classes):

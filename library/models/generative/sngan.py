@@ -22,6 +22,7 @@ from library.layers.checks import check_dtypes, check_sizes
 from library.layers.intermediates import record
 from library.layers.spectral_normalization import spectrally_normalized
 from library.models.generative.dcgan import coarsest_grid
+from library.variants import variant
 
 POOLS = ("sum", "mean")
 UPSAMPLINGS = ("nearest", "bilinear")
@@ -93,19 +94,29 @@ class Generator(nn.Module):
 
     Attributes:
       image_shape: height, width, channels.
+      num_classes: of labels; without meaning where there are none.
       width: channels of all layers.
-      num_classes: of labels, where there are any.
-      upsampling: one of UPSAMPLINGS.
+      upsampling: "nearest", as the authors' program, or "bilinear", as mimicry's.
       dtype: of the computation; the image is float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: images that cannot be halved, an unknown upsampling or dtype, a size below 1.
     """
 
     image_shape: tuple[int, int, int]
-    width: int
-    num_classes: int
-    upsampling: str
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    num_classes: int = 10
+    width: int = 256
+    upsampling: str = "nearest"
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(width=self.width, num_classes=self.num_classes)
+        check_choice("upsampling", self.upsampling, UPSAMPLINGS)
+        check_dtypes(self.dtype, self.param_dtype)
+        coarsest_grid(self.image_shape)
+        super().__post_init__()
 
     @nn.compact
     def __call__(
@@ -173,20 +184,29 @@ class Discriminator(nn.Module):
     "classes". Records "stage1", ... and "features" (b, width).
 
     Attributes:
+      num_classes: of labels; without meaning where there are none.
       width: channels of all layers.
-      num_classes: of labels, where there are any.
-      spectral: whether all layers are spectrally normalized.
-      pool: over space, one of POOLS.
+      spectral: whether all layers are spectrally normalized; without, it is the critic of WGAN-GP.
+      pool: over space, "sum" or "mean".
       dtype: of the computation; the score is float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown pool or dtype, a size below 1.
     """
 
-    width: int
-    num_classes: int
-    spectral: bool
-    pool: str
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    num_classes: int = 10
+    width: int = 128
+    spectral: bool = True
+    pool: str = "sum"
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(width=self.width, num_classes=self.num_classes)
+        check_choice("pool", self.pool, POOLS)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(
@@ -221,59 +241,10 @@ class Discriminator(nn.Module):
         return score + jnp.sum(apply(classes, label) * x, axis=-1)
 
 
-def generator(
-    image_shape: tuple[int, int, int],
-    num_classes: int = 10,
-    width: int = 256,
-    upsampling: str = "nearest",
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> Generator:
-    """Builds the generator, as many blocks as the image can be halved down to 4 pixels or more.
-
-    Args:
-      image_shape: height, width, channels.
-      num_classes: of labels; without meaning where there are none.
-      width: channels of all layers.
-      upsampling: "nearest", as the authors' program, or "bilinear", as mimicry's.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: images that cannot be halved, an unknown upsampling or dtype, a size below 1.
-    """
-    check_sizes(width=width, num_classes=num_classes)
-    check_choice("upsampling", upsampling, UPSAMPLINGS)
-    check_dtypes(dtype, param_dtype)
-    coarsest_grid(image_shape)
-    return Generator(tuple(image_shape), width, num_classes, upsampling, dtype, param_dtype)
+generator = variant(Generator, "generator")
 
 
-def discriminator(
-    num_classes: int = 10,
-    width: int = 128,
-    spectral: bool = True,
-    pool: str = "sum",
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> Discriminator:
-    """Builds the discriminator.
-
-    Args:
-      num_classes: of labels; without meaning where there are none.
-      width: channels of all layers.
-      spectral: whether all layers are spectrally normalized; without, it is the critic of WGAN-GP.
-      pool: over space, "sum" or "mean".
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown pool or dtype, a size below 1.
-    """
-    check_sizes(width=width, num_classes=num_classes)
-    check_choice("pool", pool, POOLS)
-    check_dtypes(dtype, param_dtype)
-    return Discriminator(width, num_classes, spectral, pool, dtype, param_dtype)
+discriminator = variant(Discriminator, "discriminator")
 
 
 def _conv(width, size, *, name, dtype, param_dtype):

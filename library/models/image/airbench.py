@@ -22,6 +22,7 @@ from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import NORMS, norm
 from library.layers.whitening import WhiteningConv
+from library.variants import variant
 
 # PyTorch's default for convolutions and dense layers: uniform within 1 / sqrt(fan-in).
 _torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
@@ -34,16 +35,35 @@ class Airbench(nn.Module):
     "stage1" to "stage3" and "features". `init` computes the whitening from the images it is given,
     which should be a real, normalized batch. If `residual`, groups have a third convolution, and
     what its normalization leaves is added to what the first one's activation does.
+
+    Attributes:
+      num_classes: size of the logits.
+      widths: channels of each group.
+      norm: "batch" or "group".
+      dtype: of the computation.
+      param_dtype: of the params.
+      residual: whether groups have a third convolution, and a shortcut.
+      momentum: of the batch statistics.
+      logit_scale: factor of the logits.
+
+    Raises:
+      ConfigError: an unknown norm or dtype, a size below 1.
     """
 
-    num_classes: int
-    widths: tuple[int, ...]
+    num_classes: int = 10
+    widths: tuple[int, ...] = (64, 256, 256)
     norm: str = "batch"
-    logit_scale: float = 1 / 9
+    dtype: str = "float32"
+    param_dtype: str = "float32"
     residual: bool = False
     momentum: float = 0.6
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    logit_scale: float = 1 / 9
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes, widths=self.widths)
+        check_choice("norm", self.norm, NORMS)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -103,52 +123,15 @@ class Airbench(nn.Module):
         )
 
 
-def airbench94(
-    num_classes: int = 10,
-    widths: tuple[int, ...] = (64, 256, 256),
-    norm: str = "batch",
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> Airbench:
-    """Builds the airbench94 network; the original computes in float16.
-
-    Args:
-      num_classes: size of the logits.
-      widths: channels of each group.
-      norm: "batch" or "group".
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown norm or dtype, a size below 1.
-    """
-    return _build(False, num_classes, widths, norm, dtype, param_dtype)
-
-
-def airbench96(
-    num_classes: int = 10,
-    widths: tuple[int, ...] = (128, 384, 512),
-    norm: str = "batch",
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> Airbench:
-    """Builds the airbench96 network; see `airbench94` for arguments and errors."""
-    return _build(True, num_classes, widths, norm, dtype, param_dtype)
-
-
-def _build(residual, num_classes, widths, norm, dtype, param_dtype):
-    check_sizes(num_classes=num_classes, widths=widths)
-    check_choice("norm", norm, NORMS)
-    check_dtypes(dtype, param_dtype)
-    return Airbench(
-        num_classes,
-        widths,
-        norm,
-        residual=residual,
-        momentum=0.9 if residual else 0.6,
-        dtype=dtype,
-        param_dtype=param_dtype,
-    )
+airbench94 = variant(Airbench, "airbench94", residual=False, momentum=0.6, logit_scale=1 / 9)
+airbench96 = variant(
+    Airbench,
+    "airbench96",
+    residual=True,
+    momentum=0.9,
+    logit_scale=1 / 9,
+    defaults=dict(widths=(128, 384, 512)),
+)
 
 
 def _partial_identity(

@@ -25,11 +25,10 @@ another first convolution, `stem="cifar"`: 5x5 of stride 2.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.config import ConfigError, check_choice
@@ -38,6 +37,7 @@ from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.pooling import adaptive_average_pool
 from library.layers.response_normalization import local_response_norm
+from library.variants import variant
 
 
 class Layer(NamedTuple):
@@ -83,25 +83,41 @@ class AlexNet(nn.Module):
     Kernels of two towers start from a normal distribution of deviation 0.01 (section 5), those of
     one, and the biases but the head's, as in PyTorch: uniform within 1 / sqrt(fan-in).
 
+    Two towers have response normalization. Their images of 224x224 are padded to 227x227, which
+    strides of 4 cover exactly; those of 227x227 are not padded.
+
     Attributes:
       num_classes: size of the logits.
-      towers: a key of LAYERS.
-      hidden_size: units of fc6 and fc7.
-      dropout: rate, in both hidden layers.
-      stem: a key of STEMS.
-      width_multiplier: factor of the channels of all convolutions.
+      hidden_size: units of fc6 and fc7, of both towers together.
+      dropout: rate before fc6 and before fc7, of two towers after them.
+      stem: "imagenet" (11x11 of stride 4), or "cifar" (5x5 of stride 2) for images of 32x32.
+      width_multiplier: factor of the channels of all convolutions, rounded.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+      towers: 1 or 2.
+
+    Raises:
+      ConfigError: an unknown stem or dtype, a rate outside [0, 1), a size below 1, a multiplier
+        that is not positive.
     """
 
-    num_classes: int
-    towers: int
+    num_classes: int = 1000
     hidden_size: int = 4096
     dropout: float = 0.5
     stem: str = "imagenet"
     width_multiplier: float = 1.0
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+    towers: int = 1
+
+    def __post_init__(self):
+        check_choice("stem", self.stem, STEMS)
+        if self.width_multiplier <= 0:
+            raise ConfigError(f"width_multiplier={self.width_multiplier}: a factor is more than 0")
+        check_sizes(num_classes=self.num_classes, hidden_size=self.hidden_size)
+        check_rates(dropout=self.dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -174,67 +190,8 @@ class AlexNet(nn.Module):
         return nn.initializers.constant(value) if self.towers == 2 else _uniform(fan_in)
 
 
-def alexnet(
-    num_classes: int = 1000,
-    hidden_size: int = 4096,
-    dropout: float = 0.5,
-    stem: str = "imagenet",
-    width_multiplier: float = 1.0,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> AlexNet:
-    """Builds AlexNet of one tower, as torchvision has it.
-
-    Args:
-      num_classes: size of the logits.
-      hidden_size: units of fc6 and fc7.
-      dropout: rate before fc6 and before fc7.
-      stem: "imagenet" (11x11 of stride 4), or "cifar" (5x5 of stride 2) for images of 32x32.
-      width_multiplier: factor of the channels of all convolutions, rounded.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown stem or dtype, a rate outside [0, 1), a size below 1, a multiplier
-        that is not positive.
-    """
-    check_choice("stem", stem, STEMS)
-    if width_multiplier <= 0:
-        raise ConfigError(f"width_multiplier={width_multiplier}: a factor is more than 0")
-    network = _build(1, num_classes, hidden_size, dropout, dtype, param_dtype)
-    return network.clone(stem=stem, width_multiplier=width_multiplier)
-
-
-def alexnet_2012(
-    num_classes: int = 1000,
-    hidden_size: int = 4096,
-    dropout: float = 0.5,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> AlexNet:
-    """Builds AlexNet of two towers, with response normalization, as its paper has it.
-
-    Images of 224x224 are padded to 227x227, which strides of 4 cover exactly; those of 227x227
-    are not padded.
-
-    Args:
-      num_classes: size of the logits.
-      hidden_size: units of fc6 and fc7, of both towers together.
-      dropout: rate after fc6 and after fc7.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
-    """
-    return _build(2, num_classes, hidden_size, dropout, dtype, param_dtype)
-
-
-def _build(towers, num_classes, hidden_size, dropout, dtype, param_dtype):
-    check_sizes(num_classes=num_classes, hidden_size=hidden_size)
-    check_rates(dropout=dropout)
-    check_dtypes(dtype, param_dtype)
-    return AlexNet(num_classes, towers, hidden_size, dropout, dtype=dtype, param_dtype=param_dtype)
+alexnet = variant(AlexNet, "alexnet", towers=1)
+alexnet_2012 = variant(AlexNet, "alexnet_2012", towers=2, stem="imagenet", width_multiplier=1.0)
 
 
 def _margins(side: int, towers: int) -> tuple[int, int]:

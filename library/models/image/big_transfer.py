@@ -10,7 +10,6 @@ times a factor. Numerically timm's resnetv2_50x1_bit and its kin. Params with 10
   bit_r152x2  236,335,208  bit_r152x4  936,533,224
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -22,16 +21,8 @@ from library.layers.checks import check_dtypes, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.remat import rematted
+from library.variants import variant
 
-# Blocks of each stage, and the factor of all widths.
-VARIANTS = {
-    "bit_r50x1": ((3, 4, 6, 3), 1),
-    "bit_r101x1": ((3, 4, 23, 3), 1),
-    "bit_r50x3": ((3, 4, 6, 3), 3),
-    "bit_r101x3": ((3, 4, 23, 3), 3),
-    "bit_r152x2": ((3, 8, 36, 3), 2),
-    "bit_r152x4": ((3, 8, 36, 3), 4),
-}
 # Width of the first stage's bottlenecks; that of the others doubles.
 WIDTH = 64
 GROUPS = 32
@@ -136,20 +127,28 @@ class BigTransfer(nn.Module):
     Records "stage1", ..., "stage4" and "features" (b, d).
 
     Attributes:
-      num_classes: size of the logits.
-      stage_sizes: blocks of each stage; all but the first halve the height and width.
-      width_factor: of all widths.
-      remat: what of each block the backward pass computes again, see `layers.remat`.
+      num_classes: size of the logits; the paper's on ImageNet-21k has 21,843.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
       dtype: of the computation; kernels are standardized, and the head computed, in float32.
       param_dtype: of the params.
+      stage_sizes: blocks of each stage; all but the first halve the height and width.
+      width_factor: of all widths.
+
+    Raises:
+      ConfigError: an unknown dtype, a size below 1.
     """
 
-    num_classes: int
-    stage_sizes: tuple[int, ...]
-    width_factor: int = 1
+    num_classes: int = 1000
     remat: bool | str = False
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+    stage_sizes: tuple[int, ...] = (3, 4, 6, 3)
+    width_factor: int = 1
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -174,45 +173,10 @@ class BigTransfer(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 
-def _variant(name: str) -> Callable:
-    """Returns the factory of one of VARIANTS."""
-
-    def factory(
-        num_classes: int = 1000,
-        remat: bool | str = False,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> BigTransfer:
-        """Builds a network of Big Transfer.
-
-        Args:
-          num_classes: size of the logits; the paper's on ImageNet-21k has 21,843.
-          remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
-          dtype: of the computation.
-          param_dtype: of the params.
-
-        Raises:
-          ConfigError: an unknown dtype, a size below 1.
-        """
-        check_sizes(num_classes=num_classes)
-        check_dtypes(dtype, param_dtype)
-        stage_sizes, width_factor = VARIANTS[name]
-        return BigTransfer(
-            num_classes=num_classes,
-            stage_sizes=stage_sizes,
-            width_factor=width_factor,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
-
-
-bit_r50x1 = _variant("bit_r50x1")
-bit_r101x1 = _variant("bit_r101x1")
-bit_r50x3 = _variant("bit_r50x3")
-bit_r101x3 = _variant("bit_r101x3")
-bit_r152x2 = _variant("bit_r152x2")
-bit_r152x4 = _variant("bit_r152x4")
+# Blocks of each stage, and the factor of all widths.
+bit_r50x1 = variant(BigTransfer, "bit_r50x1", stage_sizes=(3, 4, 6, 3), width_factor=1)
+bit_r101x1 = variant(BigTransfer, "bit_r101x1", stage_sizes=(3, 4, 23, 3), width_factor=1)
+bit_r50x3 = variant(BigTransfer, "bit_r50x3", stage_sizes=(3, 4, 6, 3), width_factor=3)
+bit_r101x3 = variant(BigTransfer, "bit_r101x3", stage_sizes=(3, 4, 23, 3), width_factor=3)
+bit_r152x2 = variant(BigTransfer, "bit_r152x2", stage_sizes=(3, 8, 36, 3), width_factor=2)
+bit_r152x4 = variant(BigTransfer, "bit_r152x4", stage_sizes=(3, 8, 36, 3), width_factor=4)

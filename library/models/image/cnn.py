@@ -28,6 +28,7 @@ from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import NORMS, norm
+from library.variants import variant
 
 # The paper's table I: the maps of s2 that each of the sixteen maps of c3 sees.
 C3_TABLE = (
@@ -59,12 +60,30 @@ class LeNet5(nn.Module):
 
     Submodules "c1", "s2", "c3", "s4", "c5", "f6" and, if linear, "head". Records "stage1" (s2),
     "stage2" (s4), "stage3" (c5) and "features" (f6, 84).
+
+    Attributes:
+      num_classes: size of the logits.
+      output: "rbf", the paper's: minus the squared distance of f6 to fixed codes of -1 and +1,
+        drawings of the digits for ten classes, random for another number. With softmax
+        cross-entropy this is the paper's eq. 9 without its constant. "linear" is a dense layer,
+        as most later versions have (60,850 params).
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown output or dtype, no classes.
     """
 
-    num_classes: int
-    output: str
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    num_classes: int = 10
+    output: str = "rbf"
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes)
+        check_choice("output", self.output, ("rbf", "linear"))
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -142,14 +161,32 @@ class ConvNet(nn.Module):
     """Stages of two 3x3 convolutions, each normalized and rectified, with 2x2 max pooling between.
 
     Records "stage1", "stage2", ... before pooling, and "features", the mean over space.
+
+    Attributes:
+      num_classes: size of the logits.
+      widths: channels of each stage.
+      dropout: rate before the head.
+      norm: "batch" or "group".
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown norm or dtype, a rate outside [0, 1), a size below 1.
     """
 
-    num_classes: int
-    widths: tuple[int, ...]
+    num_classes: int = 10
+    widths: tuple[int, ...] = (16, 32, 64)
     dropout: float = 0.0
     norm: str = "batch"
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes, widths=self.widths)
+        check_rates(dropout=self.dropout)
+        check_choice("norm", self.norm, NORMS)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -182,58 +219,10 @@ class ConvNet(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 
-def lenet5(
-    num_classes: int = 10,
-    output: str = "rbf",
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> LeNet5:
-    """Builds LeNet-5 for 28x28 images, whose border is continued to 32x32, or 32x32 ones.
-
-    Args:
-      num_classes: size of the logits.
-      output: "rbf", the paper's: minus the squared distance of f6 to fixed codes of -1 and +1,
-        drawings of the digits for ten classes, random for another number. With softmax
-        cross-entropy this is the paper's eq. 9 without its constant. "linear" is a dense layer,
-        as most later versions have (60,850 params).
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown output or dtype, no classes.
-    """
-    check_sizes(num_classes=num_classes)
-    check_choice("output", output, ("rbf", "linear"))
-    check_dtypes(dtype, param_dtype)
-    return LeNet5(num_classes, output, dtype, param_dtype)
+lenet5 = variant(LeNet5, "lenet5")
 
 
-def small(
-    num_classes: int = 10,
-    widths: tuple[int, ...] = (16, 32, 64),
-    dropout: float = 0.0,
-    norm: str = "batch",
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> ConvNet:
-    """Builds a small convolutional network for images of 8x8 to 32x32 pixels (73,000 params).
-
-    Args:
-      num_classes: size of the logits.
-      widths: channels of each stage.
-      dropout: rate before the head.
-      norm: "batch" or "group".
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown norm or dtype, a rate outside [0, 1), a size below 1.
-    """
-    check_sizes(num_classes=num_classes, widths=widths)
-    check_rates(dropout=dropout)
-    check_choice("norm", norm, NORMS)
-    check_dtypes(dtype, param_dtype)
-    return ConvNet(num_classes, widths, dropout, norm, dtype, param_dtype)
+small = variant(ConvNet, "small")
 
 
 def _squash(x):

@@ -24,14 +24,8 @@ from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.remat import rematted
 from library.layers.stochastic_depth import StochasticDepth, rates
+from library.variants import variant
 
-# Blocks and width of each stage, rate of stochastic depth on ImageNet-1k (section 2.2, table 5).
-VARIANTS = {
-    "tiny": ((3, 3, 9, 3), (96, 192, 384, 768), 0.1),
-    "small": ((3, 3, 27, 3), (96, 192, 384, 768), 0.4),
-    "base": ((3, 3, 27, 3), (128, 256, 512, 1024), 0.5),
-    "large": ((3, 3, 27, 3), (192, 384, 768, 1536), 0.5),
-}
 EPSILON = 1e-6
 # Of the stem and the three steps between stages together.
 STRIDE = 32
@@ -77,22 +71,38 @@ class ConvNeXt(nn.Module):
     Attributes:
       num_classes: size of the logits.
       stage_sizes: blocks of each stage.
-      widths: of each stage.
-      layer_scale: what the factors of a block's channels start at.
-      drop_path: rate of stochastic depth in the last block; it grows linearly from the first's 0.
-      remat: what of each block the backward pass computes again, see `layers.remat`.
+      widths: of the stages, as many.
+      drop_path: rate of stochastic depth in the last block; of a published size that of the paper.
+      layer_scale: what the factors of a block's channels start at, above 0.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: a rate outside [0, 1), a `layer_scale` of 0 or less, an unknown dtype, a size
+        below 1, stages of other numbers than widths.
     """
 
-    num_classes: int
-    stage_sizes: tuple[int, ...]
-    widths: tuple[int, ...]
-    layer_scale: float = 1e-6
+    num_classes: int = 1000
+    stage_sizes: tuple[int, ...] = (3, 3, 9, 3)
+    widths: tuple[int, ...] = (96, 192, 384, 768)
     drop_path: float = 0.0
+    layer_scale: float = 1e-6
     remat: bool | str = False
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes, stage_sizes=self.stage_sizes, widths=self.widths)
+        if len(self.stage_sizes) != len(self.widths):
+            raise ConfigError(
+                f"stage_sizes={self.stage_sizes}, widths={self.widths}: one of each a stage"
+            )
+        check_rates(drop_path=self.drop_path)
+        if self.layer_scale <= 0:
+            raise ConfigError(f"layer_scale={self.layer_scale}: it is above 0, in the paper 1e-6")
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -138,80 +148,17 @@ class ConvNeXt(nn.Module):
         )(x)
 
 
-def convnext(
-    num_classes: int = 1000,
-    stage_sizes: tuple[int, ...] = (3, 3, 9, 3),
-    widths: tuple[int, ...] = (96, 192, 384, 768),
-    drop_path: float = 0.0,
-    layer_scale: float = 1e-6,
-    remat: bool | str = False,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> ConvNeXt:
-    """Builds a ConvNeXt of any size, for images of 32x32 or more; the paper's have 224x224.
-
-    Args:
-      num_classes: size of the logits.
-      stage_sizes: blocks of each stage.
-      widths: of the stages, as many.
-      drop_path: rate of stochastic depth in the last block; of a published size that of the paper.
-      layer_scale: what the factors of a block's channels start at, above 0.
-      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: a rate outside [0, 1), a `layer_scale` of 0 or less, an unknown dtype, a size
-        below 1, stages of other numbers than widths.
-    """
-    check_sizes(num_classes=num_classes, stage_sizes=stage_sizes, widths=widths)
-    if len(stage_sizes) != len(widths):
-        raise ConfigError(f"stage_sizes={stage_sizes}, widths={widths}: one of each a stage")
-    check_rates(drop_path=drop_path)
-    if layer_scale <= 0:
-        raise ConfigError(f"layer_scale={layer_scale}: it is above 0, in the paper 1e-6")
-    check_dtypes(dtype, param_dtype)
-    return ConvNeXt(
-        num_classes=num_classes,
-        stage_sizes=stage_sizes,
-        widths=widths,
-        layer_scale=layer_scale,
-        drop_path=drop_path,
-        remat=remat,
-        dtype=dtype,
-        param_dtype=param_dtype,
-    )
+convnext = variant(ConvNeXt, "convnext")
 
 
-def _variant(name: str) -> Callable:
-    """Returns the factory of one of the variants."""
-    stage_sizes, widths, rate = VARIANTS[name]
-
-    def factory(
-        num_classes: int = 1000,
-        drop_path: float = rate,
-        layer_scale: float = 1e-6,
-        remat: bool | str = False,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> ConvNeXt:
-        """Builds a ConvNeXt of a published size; see `convnext` for arguments and errors."""
-        return convnext(
-            num_classes=num_classes,
-            stage_sizes=stage_sizes,
-            widths=widths,
-            layer_scale=layer_scale,
-            drop_path=drop_path,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = f"convnext_{name}"
-    return factory
+def _size(name: str, stage_sizes: tuple[int, ...], width: int, drop_path: float) -> Callable:
+    widths = tuple(width * 2**stage for stage in range(4))
+    defaults = dict(drop_path=drop_path)
+    return variant(ConvNeXt, name, stage_sizes=stage_sizes, widths=widths, defaults=defaults)
 
 
-convnext_tiny = _variant("tiny")
-convnext_small = _variant("small")
-convnext_base = _variant("base")
-convnext_large = _variant("large")
+# Blocks and first width, rate of stochastic depth on ImageNet-1k (section 2.2, table 5).
+convnext_tiny = _size("convnext_tiny", (3, 3, 9, 3), 96, 0.1)
+convnext_small = _size("convnext_small", (3, 3, 27, 3), 96, 0.4)
+convnext_base = _size("convnext_base", (3, 3, 27, 3), 128, 0.5)
+convnext_large = _size("convnext_large", (3, 3, 27, 3), 192, 0.5)

@@ -8,8 +8,7 @@ Without the token, DeiT is a `vit`. It is timm's network; params at 224 pixels a
   deit_ti16  5,910,800    deit_s16  22,436,432    deit_b16  87,338,192
 """
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -23,6 +22,7 @@ from library.layers.positions import LearnedPositions
 from library.layers.remat import rematted
 from library.layers.stochastic_depth import rates
 from library.models.image.vit import VARIANTS, Block
+from library.variants import variant
 
 _init = nn.initializers.normal(stddev=0.02)
 
@@ -41,27 +41,36 @@ class DistilledVisionTransformer(nn.Module):
 
     Attributes:
       num_classes: size of the logits.
-      width: d, the size of a token.
-      depth: number of blocks.
-      num_heads: of each attention layer.
-      patch_size: side of a patch in pixels.
       dropout: rate after the positions, the attention and both feed-forward layers.
       drop_path: rate of stochastic depth in the last block; it grows linearly from the first's 0.
       remat: what of each block the backward pass computes again, see `layers.remat`.
       dtype: of the computation; the heads are computed in float32.
       param_dtype: of the params.
+      width: d, the size of a token.
+      depth: number of blocks.
+      num_heads: of each attention layer.
+      patch_size: side of a patch in pixels.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), less than one class.
     """
 
-    num_classes: int
-    width: int
-    depth: int
-    num_heads: int
-    patch_size: int
+    num_classes: int = 1000
     dropout: float = 0.0
     drop_path: float = 0.0
     remat: bool | str = False
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+    width: int = 384
+    depth: int = 12
+    num_heads: int = 6
+    patch_size: int = 16
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes)
+        check_rates(dropout=self.dropout, drop_path=self.drop_path)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -106,45 +115,8 @@ class DistilledVisionTransformer(nn.Module):
         return LearnedPositions(name="positions", **types)(x)
 
 
-def _variant(name: str, size: str, patch_size: int) -> Callable:
-    """Returns the factory of one of the sizes in the VARIANTS of `vit`."""
-
-    def factory(
-        num_classes: int = 1000,
-        dropout: float = 0.0,
-        drop_path: float = 0.1,
-        remat: bool | str = False,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> DistilledVisionTransformer:
-        """Builds a distilled Vision Transformer; see the class for arguments.
-
-        The rate of stochastic depth is the paper's (table 9).
-
-        Raises:
-          ConfigError: an unknown dtype, a rate outside [0, 1), less than one class.
-        """
-        check_sizes(num_classes=num_classes)
-        check_rates(dropout=dropout, drop_path=drop_path)
-        check_dtypes(dtype, param_dtype)
-        width, depth, num_heads = VARIANTS[size]
-        return DistilledVisionTransformer(
-            num_classes=num_classes,
-            width=width,
-            depth=depth,
-            num_heads=num_heads,
-            patch_size=patch_size,
-            dropout=dropout,
-            drop_path=drop_path,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
-
-
-deit_ti16 = _variant("deit_ti16", "ti", 16)
-deit_s16 = _variant("deit_s16", "s", 16)
-deit_b16 = _variant("deit_b16", "b", 16)
+# The rate of stochastic depth is the paper's (table 9).
+_deit = partial(variant, DistilledVisionTransformer, defaults=dict(drop_path=0.1))
+deit_ti16 = _deit("deit_ti16", **VARIANTS["ti"], patch_size=16)
+deit_s16 = _deit("deit_s16", **VARIANTS["s"], patch_size=16)
+deit_b16 = _deit("deit_b16", **VARIANTS["b"], patch_size=16)

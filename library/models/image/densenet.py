@@ -13,7 +13,6 @@ Params with 1000 classes (10 for CIFAR), depth and growth, the channels that a l
 """
 
 import functools
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,6 +28,7 @@ from library.layers.intermediates import record
 from library.layers.normalization import norm
 from library.layers.remat import rematted
 from library.models.image.resnet import STEMS
+from library.variants import variant
 
 # Channels of a bottleneck, in units of the growth.
 BOTTLENECK = 4
@@ -95,28 +95,46 @@ class DenseNet(nn.Module):
       num_classes: size of the logits.
       block_sizes: layers of each block.
       growth: channels that a layer adds.
-      stem_width: channels of the first convolution.
-      stem: a key of `resnet.STEMS`.
+      stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of stride 2)
+        for small images.
       bottleneck: whether a 1x1 convolution precedes each 3x3 one.
       compression: share of the channels that a transition keeps.
-      dropout: rate after each convolution but the first.
-      remat: recomputes each layer in the backward pass instead of keeping its activations, of
-        which there are quadratically many (Pleiss et al. 2017, arXiv 1707.06990).
+      dropout: rate after each convolution but the first; 0.2 in the paper where images are not
+        augmented.
+      remat: recomputes layers in the backward pass to save memory, see `layers.remat`.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+      stem_width: channels of the stem, by default twice as many as a layer.
+
+    Raises:
+      ConfigError: an unknown stem or dtype, a rate outside [0, 1), a compression outside (0, 1], a
+        size below 1, no blocks.
     """
 
-    num_classes: int
-    block_sizes: tuple[int, ...]
-    growth: int
-    stem_width: int
-    stem: str
+    num_classes: int = 10
+    block_sizes: tuple[int, ...] = (16, 16, 16)
+    growth: int = 12
+    stem: str = "cifar"
     bottleneck: bool = True
     compression: float = 0.5
     dropout: float = 0.0
     remat: bool | str = False
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+    stem_width: int | None = None
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes, block_sizes=self.block_sizes, growth=self.growth)
+        if not self.block_sizes:
+            raise ConfigError("block_sizes=(): a DenseNet has at least one block")
+        if not 0 < self.compression <= 1:
+            raise ConfigError(
+                f"compression={self.compression}: a share above 0, 1 without compression"
+            )
+        check_choice("stem", self.stem, STEMS)
+        check_rates(dropout=self.dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -124,7 +142,8 @@ class DenseNet(nn.Module):
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = partial(norm, kind="batch", train=train, **types)
         size, stride, pool = STEMS[self.stem]
-        x = _conv(image, self.stem_width, size, stride, name="stem_conv", **types)
+        width = self.stem_width or 2 * self.growth
+        x = _conv(image, width, size, stride, name="stem_conv", **types)
         if pool:
             x = nn.relu(normalize(x, name="stem_norm"))
             x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
@@ -146,161 +165,30 @@ class DenseNet(nn.Module):
         )
 
 
-def densenet(
-    num_classes: int = 10,
-    block_sizes: tuple[int, ...] = (16, 16, 16),
-    growth: int = 12,
-    stem: str = "cifar",
-    bottleneck: bool = True,
-    compression: float = 0.5,
-    dropout: float = 0.0,
-    remat: bool | str = False,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> DenseNet:
-    """Builds a DenseNet of any size, whose stem has twice as many channels as a layer.
+densenet = variant(DenseNet, "densenet", stem_width=None)
 
-    Args:
-      num_classes: size of the logits.
-      block_sizes: layers of each block.
-      growth: channels that a layer adds.
-      stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of stride 2)
-        for small images.
-      bottleneck: whether a 1x1 convolution precedes each 3x3 one.
-      compression: share of the channels that a transition keeps.
-      dropout: rate after each convolution but the first.
-      remat: recomputes layers in the backward pass to save memory, see `layers.remat`.
-      dtype: of the computation.
-      param_dtype: of the params.
+# Table 1; all are DenseNets-BC.
+_imagenet = partial(variant, DenseNet, bottleneck=True, compression=0.5, stem_width=None)
+_LARGE = dict(num_classes=1000, stem="imagenet")
+densenet121 = _imagenet(
+    "densenet121", block_sizes=(6, 12, 24, 16), defaults=_LARGE | dict(growth=32)
+)
+densenet161 = _imagenet(
+    "densenet161", block_sizes=(6, 12, 36, 24), defaults=_LARGE | dict(growth=48)
+)
+densenet169 = _imagenet(
+    "densenet169", block_sizes=(6, 12, 32, 32), defaults=_LARGE | dict(growth=32)
+)
+densenet201 = _imagenet(
+    "densenet201", block_sizes=(6, 12, 48, 32), defaults=_LARGE | dict(growth=32)
+)
 
-    Raises:
-      ConfigError: an unknown stem or dtype, a rate outside [0, 1), a compression outside (0, 1], a
-        size below 1, no blocks.
-    """
-    check_sizes(num_classes=num_classes, block_sizes=block_sizes, growth=growth)
-    if not block_sizes:
-        raise ConfigError("block_sizes=(): a DenseNet has at least one block")
-    if not 0 < compression <= 1:
-        raise ConfigError(f"compression={compression}: a share above 0, 1 without compression")
-    check_choice("stem", stem, STEMS)
-    check_rates(dropout=dropout)
-    check_dtypes(dtype, param_dtype)
-    return DenseNet(
-        num_classes=num_classes,
-        block_sizes=block_sizes,
-        growth=growth,
-        stem_width=2 * growth,
-        stem=stem,
-        bottleneck=bottleneck,
-        compression=compression,
-        dropout=dropout,
-        remat=remat,
-        dtype=dtype,
-        param_dtype=param_dtype,
-    )
-
-
-def _imagenet(name: str, block_sizes: tuple[int, ...], growth: int) -> Callable:
-    """Returns the factory of one of the ImageNet networks (table 1)."""
-
-    def factory(
-        num_classes: int = 1000,
-        growth: int = growth,
-        stem: str = "imagenet",
-        dropout: float = 0.0,
-        remat: bool | str = False,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> DenseNet:
-        """Builds a DenseNet-BC of four blocks, whose stem has twice as many channels as a layer.
-
-        Args:
-          num_classes: size of the logits.
-          growth: channels that a layer adds.
-          stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of
-            stride 2) for small images.
-          dropout: rate after each convolution but the first.
-          remat: recomputes layers in the backward pass to save memory, see `layers.remat`.
-          dtype: of the computation.
-          param_dtype: of the params.
-
-        Raises:
-          ConfigError: an unknown stem or dtype, a rate outside [0, 1), a size below 1.
-        """
-        check_sizes(num_classes=num_classes, growth=growth)
-        check_choice("stem", stem, STEMS)
-        check_rates(dropout=dropout)
-        check_dtypes(dtype, param_dtype)
-        return DenseNet(
-            num_classes=num_classes,
-            block_sizes=block_sizes,
-            growth=growth,
-            stem_width=2 * growth,
-            stem=stem,
-            dropout=dropout,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
-
-
-def _cifar(name: str, layers: int, growth: int, bc: bool) -> Callable:
-    """Returns the factory of one of the CIFAR networks (section 4.2)."""
-
-    def factory(
-        num_classes: int = 10,
-        growth: int = growth,
-        dropout: float = 0.0,
-        remat: bool | str = False,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> DenseNet:
-        """Builds a DenseNet of three blocks of equally many layers, for small images.
-
-        Its stem has 16 channels, that of a DenseNet-BC twice as many as a layer.
-
-        Args:
-          num_classes: size of the logits.
-          growth: channels that a layer adds.
-          dropout: rate after each convolution but the first; 0.2 in the paper where images are
-            not augmented.
-          remat: recomputes layers in the backward pass to save memory, see `layers.remat`.
-          dtype: of the computation.
-          param_dtype: of the params.
-
-        Raises:
-          ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
-        """
-        check_sizes(num_classes=num_classes, growth=growth)
-        check_rates(dropout=dropout)
-        check_dtypes(dtype, param_dtype)
-        return DenseNet(
-            num_classes=num_classes,
-            block_sizes=(layers,) * 3,
-            growth=growth,
-            stem_width=2 * growth if bc else 16,
-            stem="cifar",
-            bottleneck=bc,
-            compression=0.5 if bc else 1.0,
-            dropout=dropout,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
-
-
-densenet121 = _imagenet("densenet121", (6, 12, 24, 16), 32)
-densenet161 = _imagenet("densenet161", (6, 12, 36, 24), 48)
-densenet169 = _imagenet("densenet169", (6, 12, 32, 32), 32)
-densenet201 = _imagenet("densenet201", (6, 12, 48, 32), 32)
-
-densenet40 = _cifar("densenet40", 12, 12, False)
-densenet_bc100 = _cifar("densenet_bc100", 16, 12, True)
-densenet_bc190 = _cifar("densenet_bc190", 31, 40, True)
-densenet_bc250 = _cifar("densenet_bc250", 41, 24, True)
+# Section 4.2: the stem of one without a bottleneck has 16 channels.
+_cifar = partial(variant, DenseNet, stem="cifar")
+_bc = partial(_cifar, bottleneck=True, compression=0.5, stem_width=None)
+densenet40 = _cifar(
+    "densenet40", block_sizes=(12, 12, 12), bottleneck=False, compression=1.0, stem_width=16
+)
+densenet_bc100 = _bc("densenet_bc100", block_sizes=(16, 16, 16))
+densenet_bc190 = _bc("densenet_bc190", block_sizes=(31, 31, 31), defaults=dict(growth=40))
+densenet_bc250 = _bc("densenet_bc250", block_sizes=(41, 41, 41), defaults=dict(growth=24))

@@ -15,7 +15,6 @@ fan-out of a depthwise one is the area of its window, those of the head uniforml
 """
 
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -33,6 +32,7 @@ from library.layers.remat import rematted
 from library.layers.squeeze_excite import SqueezeExcite
 from library.layers.stochastic_depth import StochasticDepth, rates
 from library.models.image.mobilenet_v2 import rounded
+from library.variants import variant
 
 
 class Stage(NamedTuple):
@@ -69,20 +69,7 @@ TENSORFLOW = Convention("SAME", 1e-3, 0.99)
 TORCHVISION = Convention("symmetric", 1e-5, 0.9)
 # What torchvision does where it has weights that come from TensorFlow.
 TORCHVISION_LARGE = Convention("symmetric", 1e-3, 0.99)
-# What width and depth are multiplied by and the dropout, as in the authors' code, and the
-# convention of torchvision, which has no L2.
-SIZES = {
-    "b0": (1.0, 1.0, 0.2, TORCHVISION),
-    "b1": (1.0, 1.1, 0.2, TORCHVISION),
-    "b2": (1.1, 1.2, 0.3, TORCHVISION),
-    "b3": (1.2, 1.4, 0.3, TORCHVISION),
-    "b4": (1.4, 1.8, 0.4, TORCHVISION),
-    "b5": (1.6, 2.2, 0.4, TORCHVISION_LARGE),
-    "b6": (1.8, 2.6, 0.5, TORCHVISION_LARGE),
-    "b7": (2.0, 3.1, 0.5, TORCHVISION_LARGE),
-    "l2": (4.3, 5.3, 0.5, TORCHVISION_LARGE),
-}
-VARIANTS = {"torchvision": TORCHVISION, "tensorflow": TENSORFLOW}
+VARIANTS = ("torchvision", "tensorflow")
 
 _fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 # The fan-in of a depthwise kernel is the area of its window.
@@ -195,7 +182,7 @@ class EfficientNet(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=_uniform, param_dtype=self.param_dtype)
 
 
-def efficientnet(
+def _efficientnet(
     num_classes: int = 1000,
     width: float = 1.0,
     depth: float = 1.0,
@@ -205,8 +192,10 @@ def efficientnet(
     remat: bool | str = False,
     dtype: str = "float32",
     param_dtype: str = "float32",
+    *,
+    torchvision: Convention,
 ) -> EfficientNet:
-    """Builds an EfficientNet of any size.
+    """Builds an EfficientNet.
 
     Args:
       num_classes: size of the logits.
@@ -220,6 +209,8 @@ def efficientnet(
       remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
       dtype: of the computation.
       param_dtype: of the params.
+      torchvision: what the variant "torchvision" is of this size: from B5 on it normalizes as
+        TensorFlow, where its weights come from.
 
     Raises:
       ConfigError: an unknown variant or dtype, a rate outside [0, 1), a size below 1, a factor that
@@ -238,7 +229,7 @@ def efficientnet(
             stage._replace(width=scaled(stage.width, width), blocks=math.ceil(stage.blocks * depth))
             for stage in STAGES
         ),
-        convention=VARIANTS[variant],
+        convention=torchvision if variant == "torchvision" else TENSORFLOW,
         dropout=dropout,
         drop_path=drop_path,
         remat=remat,
@@ -247,49 +238,22 @@ def efficientnet(
     )
 
 
-def _size(name: str, usual: str = "torchvision") -> Callable:
-    """Returns the factory of one of the sizes, of the usual variant by default."""
-    width, depth, rate, torchvision = SIZES[name]
-
-    def factory(
-        num_classes: int = 1000,
-        variant: str = usual,
-        dropout: float = rate,
-        drop_path: float = 0.2,
-        remat: bool | str = False,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> EfficientNet:
-        """Builds an EfficientNet of a published size; see `efficientnet` for arguments and errors.
-
-        The variant "torchvision" normalizes as TensorFlow from B5 on, where its weights come from.
-        """
-        network = efficientnet(
-            num_classes=num_classes,
-            width=width,
-            depth=depth,
-            variant=variant,
-            dropout=dropout,
-            drop_path=drop_path,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-        return network.clone(convention=torchvision) if variant == "torchvision" else network
-
-    factory.__name__ = factory.__qualname__ = f"efficientnet_{name}"
-    return factory
-
-
-efficientnet_b0 = _size("b0")
-efficientnet_b1 = _size("b1")
-efficientnet_b2 = _size("b2")
-efficientnet_b3 = _size("b3")
-efficientnet_b4 = _size("b4")
-efficientnet_b5 = _size("b5")
-efficientnet_b6 = _size("b6")
-efficientnet_b7 = _size("b7")
-efficientnet_l2 = _size("l2", "tensorflow")
+efficientnet = variant(_efficientnet, "efficientnet", torchvision=TORCHVISION)
+# What width and depth are multiplied by and the dropout, as in the authors' code; torchvision has
+# no L2.
+_small = partial(variant, _efficientnet, torchvision=TORCHVISION)
+_large = partial(variant, _efficientnet, torchvision=TORCHVISION_LARGE)
+efficientnet_b0 = _small("efficientnet_b0", width=1.0, depth=1.0)
+efficientnet_b1 = _small("efficientnet_b1", width=1.0, depth=1.1)
+efficientnet_b2 = _small("efficientnet_b2", width=1.1, depth=1.2, defaults=dict(dropout=0.3))
+efficientnet_b3 = _small("efficientnet_b3", width=1.2, depth=1.4, defaults=dict(dropout=0.3))
+efficientnet_b4 = _small("efficientnet_b4", width=1.4, depth=1.8, defaults=dict(dropout=0.4))
+efficientnet_b5 = _large("efficientnet_b5", width=1.6, depth=2.2, defaults=dict(dropout=0.4))
+efficientnet_b6 = _large("efficientnet_b6", width=1.8, depth=2.6, defaults=dict(dropout=0.5))
+efficientnet_b7 = _large("efficientnet_b7", width=2.0, depth=3.1, defaults=dict(dropout=0.5))
+efficientnet_l2 = _large(
+    "efficientnet_l2", width=4.3, depth=5.3, defaults=dict(variant="tensorflow", dropout=0.5)
+)
 
 
 def scaled(width: int, factor: float) -> int:

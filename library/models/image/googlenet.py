@@ -29,6 +29,7 @@ from library.layers.normalization import norm
 from library.layers.pooling import adaptive_average_pool, max_pool_to_the_edge
 from library.layers.response_normalization import local_response_norm
 from library.models.image.resnet import STEMS
+from library.variants import variant
 
 # Channels of 1x1; of 3x3 and of 5x5, each after those of the 1x1 that reduces its input; of the
 # projection of what is pooled. Table 1. A stage is what lies between two poolings.
@@ -155,27 +156,46 @@ class GoogLeNet(nn.Module):
     torchvision; the original's uniform with variance 1 / fan-in, and biases at 0.2, as in Caffe:
     the paper does not say.
 
+    torchvision's published weights take images in [-1, 1].
+
     Attributes:
       num_classes: size of the logits.
-      original: whether this is the paper's network, without batch normalization.
-      aux: whether there are the auxiliary classifiers.
+      aux: whether there are the auxiliary classifiers, whose logits are recorded in training as
+        "aux1_logits" and "aux2_logits". A loss that leaves them out does not train them; the
+        paper's adds 0.3 times each of theirs. The original's need images that leave a 5x5 grid at
+        stage 4; without them, little reaches its lower layers at first.
       dropout: rate before the head.
       aux_dropout: rate in the auxiliary classifiers.
-      stem: a key of `resnet.STEMS`.
-      width_multiplier: factor of all channels but those of the auxiliary classifiers.
+      stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of stride 2)
+        for small images.
+      width_multiplier: factor of all channels but those of the auxiliary classifiers, rounded.
       dtype: of the computation; the heads are computed in float32.
       param_dtype: of the params.
+      original: whether it is the paper's.
+
+    Raises:
+      ConfigError: an unknown stem or dtype, a rate outside [0, 1), no classes, a multiplier that is
+        not positive.
     """
 
-    num_classes: int
-    original: bool
+    num_classes: int = 1000
     aux: bool = False
     dropout: float = 0.2
     aux_dropout: float = 0.7
     stem: str = "imagenet"
     width_multiplier: float = 1.0
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+    original: bool = False
+
+    def __post_init__(self):
+        check_choice("stem", self.stem, STEMS)
+        if self.width_multiplier <= 0:
+            raise ConfigError(f"width_multiplier={self.width_multiplier}: a factor is more than 0")
+        check_sizes(num_classes=self.num_classes)
+        check_rates(dropout=self.dropout, aux_dropout=self.aux_dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -233,73 +253,12 @@ class GoogLeNet(nn.Module):
             record(self, f"{name}_logits", classifier(x, train))
 
 
-def googlenet(
-    num_classes: int = 1000,
-    aux: bool = False,
-    dropout: float = 0.2,
-    aux_dropout: float = 0.7,
-    stem: str = "imagenet",
-    width_multiplier: float = 1.0,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> GoogLeNet:
-    """Builds GoogLeNet with batch normalization, as torchvision has it.
-
-    torchvision's published weights take images in [-1, 1].
-
-    Args:
-      num_classes: size of the logits.
-      aux: whether there are the auxiliary classifiers, whose logits are recorded in training as
-        "aux1_logits" and "aux2_logits". A loss that leaves them out does not train them; the
-        paper's adds 0.3 times each of theirs.
-      dropout: rate before the head.
-      aux_dropout: rate in the auxiliary classifiers.
-      stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of stride 2)
-        for small images.
-      width_multiplier: factor of all channels but those of the auxiliary classifiers, rounded.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown stem or dtype, a rate outside [0, 1), no classes, a multiplier that is
-        not positive.
-    """
-    check_choice("stem", stem, STEMS)
-    if width_multiplier <= 0:
-        raise ConfigError(f"width_multiplier={width_multiplier}: a factor is more than 0")
-    network = _build(False, num_classes, aux, dropout, aux_dropout, dtype, param_dtype)
-    return network.clone(stem=stem, width_multiplier=width_multiplier)
-
-
-def googlenet_2014(
-    num_classes: int = 1000,
-    aux: bool = False,
-    dropout: float = 0.4,
-    aux_dropout: float = 0.7,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> GoogLeNet:
-    """Builds GoogLeNet without batch normalization, as its paper has it.
-
-    Args:
-      num_classes: size of the logits.
-      aux: as of `googlenet`; images are then large enough to leave a 5x5 grid at stage 4. Without
-        the classifiers, little reaches the lower layers at first.
-      dropout: rate before the head.
-      aux_dropout: rate in the auxiliary classifiers.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), no classes.
-    """
-    return _build(True, num_classes, aux, dropout, aux_dropout, dtype, param_dtype)
-
-
-def _build(original, num_classes, aux, dropout, aux_dropout, dtype, param_dtype):
-    check_sizes(num_classes=num_classes)
-    check_rates(dropout=dropout, aux_dropout=aux_dropout)
-    check_dtypes(dtype, param_dtype)
-    return GoogLeNet(
-        num_classes, original, aux, dropout, aux_dropout, dtype=dtype, param_dtype=param_dtype
-    )
+googlenet = variant(GoogLeNet, "googlenet", original=False)
+googlenet_2014 = variant(
+    GoogLeNet,
+    "googlenet_2014",
+    original=True,
+    stem="imagenet",
+    width_multiplier=1.0,
+    defaults=dict(dropout=0.4),
+)

@@ -19,6 +19,7 @@ from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.models.image.inception_v3 import HALVE, POOL, STEM, Conv, ConvNorm, Mixed
+from library.variants import variant
 
 # Names count branches and their steps: branch4_2 is what follows the pooling of the fourth.
 _INCEPTION_A = (
@@ -125,15 +126,24 @@ class InceptionResNetV2(nn.Module):
 
     Attributes:
       num_classes: size of the logits.
-      dropout: rate before the head.
+      dropout: rate before the head, 0.2 in the paper.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
     """
 
-    num_classes: int
+    num_classes: int = 1000
     dropout: float = 0.2
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes)
+        check_rates(dropout=self.dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -172,26 +182,4 @@ class InceptionResNetV2(nn.Module):
         )
 
 
-def inception_resnet_v2(
-    num_classes: int = 1000,
-    dropout: float = 0.2,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> InceptionResNetV2:
-    """Builds Inception-ResNet-v2; the published weights take images in [-1, 1].
-
-    Args:
-      num_classes: size of the logits.
-      dropout: rate before the head, 0.2 in the paper.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
-    """
-    check_sizes(num_classes=num_classes)
-    check_rates(dropout=dropout)
-    check_dtypes(dtype, param_dtype)
-    return InceptionResNetV2(
-        num_classes=num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype
-    )
+inception_resnet_v2 = variant(InceptionResNetV2, "inception_resnet_v2")

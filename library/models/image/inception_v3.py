@@ -22,6 +22,7 @@ from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
+from library.variants import variant
 
 
 class Conv(NamedTuple):
@@ -241,20 +242,32 @@ class InceptionV3(nn.Module):
     and, in training with `aux`, "aux_logits" (b, k).
 
     Attributes:
-      num_classes: size of the logits.
-      variant: a key of VARIANTS.
-      aux: whether there is the auxiliary classifier, "auxlogits".
+      num_classes: size of the logits; 1008 in the published weights of the variant "fid".
+      variant: "torchvision" or "fid". torchvision's published weights take images in [-1, 1],
+        and so do those of "fid".
+      aux: whether there is the auxiliary classifier, whose logits are recorded as "aux_logits" in
+        training; images are then 299x299 or larger. A loss that leaves them out does not train it.
       dropout: rate before the head.
       dtype: of the computation; the heads are computed in float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown variant or dtype, a rate outside [0, 1), a size below 1.
     """
 
-    num_classes: int
+    num_classes: int = 1000
     variant: str = "torchvision"
     aux: bool = False
     dropout: float = 0.5
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes)
+        check_choice("variant", self.variant, VARIANTS)
+        check_rates(dropout=self.dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -289,38 +302,4 @@ class InceptionV3(nn.Module):
             record(self, "aux_logits", logits)
 
 
-def inception_v3(
-    num_classes: int = 1000,
-    variant: str = "torchvision",
-    aux: bool = False,
-    dropout: float = 0.5,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> InceptionV3:
-    """Builds Inception-v3.
-
-    Args:
-      num_classes: size of the logits; 1008 in the published weights of the variant "fid".
-      variant: "torchvision" or "fid". torchvision's published weights take images in [-1, 1],
-        and so do those of "fid".
-      aux: whether there is the auxiliary classifier, whose logits are recorded as "aux_logits" in
-        training; images are then 299x299 or larger. A loss that leaves them out does not train it.
-      dropout: rate before the head.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown variant or dtype, a rate outside [0, 1), a size below 1.
-    """
-    check_sizes(num_classes=num_classes)
-    check_choice("variant", variant, VARIANTS)
-    check_rates(dropout=dropout)
-    check_dtypes(dtype, param_dtype)
-    return InceptionV3(
-        num_classes=num_classes,
-        variant=variant,
-        aux=aux,
-        dropout=dropout,
-        dtype=dtype,
-        param_dtype=param_dtype,
-    )
+inception_v3 = variant(InceptionV3, "inception_v3")

@@ -5,16 +5,14 @@ connections on learning" (arXiv 1602.07261), section 3.1 and figures 3 to 9. Num
 inception_v4, which is the authors' own code: 42,679,816 params with a thousand classes.
 """
 
-from typing import Any
-
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.models.image.inception_v3 import HALVE, POOL, Conv, ConvNorm, Mixed
+from library.variants import variant
 
 # Names count branches and their steps: branch4_2 is what follows the pooling of the fourth.
 STEM = (
@@ -127,15 +125,24 @@ class InceptionV4(nn.Module):
 
     Attributes:
       num_classes: size of the logits.
-      dropout: rate before the head.
+      dropout: rate before the head, 0.2 in the paper.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
     """
 
-    num_classes: int
+    num_classes: int = 1000
     dropout: float = 0.2
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes)
+        check_rates(dropout=self.dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -167,26 +174,4 @@ class InceptionV4(nn.Module):
         )
 
 
-def inception_v4(
-    num_classes: int = 1000,
-    dropout: float = 0.2,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> InceptionV4:
-    """Builds Inception-v4; the published weights take images in [-1, 1].
-
-    Args:
-      num_classes: size of the logits.
-      dropout: rate before the head, 0.2 in the paper.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
-    """
-    check_sizes(num_classes=num_classes)
-    check_rates(dropout=dropout)
-    check_dtypes(dtype, param_dtype)
-    return InceptionV4(
-        num_classes=num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype
-    )
+inception_v4 = variant(InceptionV4, "inception_v4")

@@ -6,15 +6,13 @@ max pooling, and 1024 hidden units. Windows of 5x5 and the initial values are th
 MadryLab/mnist_challenge, model.py. On 28x28x1 images it has 3,274,634 params.
 """
 
-from typing import Any
-
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.layers.checks import check_dtypes, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
+from library.variants import variant
 
 
 class Madry(nn.Module):
@@ -22,13 +20,28 @@ class Madry(nn.Module):
 
     Submodules "conv1", "conv2", ..., "hidden" and "head". Records "stage1", "stage2", ... before
     pooling, and "features", the activation of the hidden layer.
+
+    Attributes:
+      num_classes: size of the logits.
+      widths: filters of each convolution.
+      hidden: units of the hidden layer.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, or a size below 1.
     """
 
-    num_classes: int
-    widths: tuple[int, ...]
-    hidden: int
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    num_classes: int = 10
+    widths: tuple[int, ...] = (32, 64)
+    hidden: int = 1024
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes, widths=self.widths, hidden=self.hidden)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -47,25 +60,4 @@ class Madry(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=kernel, param_dtype=self.param_dtype)
 
 
-def madry(
-    num_classes: int = 10,
-    widths: tuple[int, ...] = (32, 64),
-    hidden: int = 1024,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> Madry:
-    """Builds the network.
-
-    Args:
-      num_classes: size of the logits.
-      widths: filters of each convolution.
-      hidden: units of the hidden layer.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown dtype, or a size below 1.
-    """
-    check_sizes(num_classes=num_classes, widths=widths, hidden=hidden)
-    check_dtypes(dtype, param_dtype)
-    return Madry(num_classes, widths, hidden, dtype, param_dtype)
+madry = variant(Madry, "madry")

@@ -6,7 +6,6 @@ predicts pixels (section 3, figure 1). The encoder is a `vit`, without its head:
 under "encoder" in the paths and shapes that they have there.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -14,15 +13,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from library.config import ConfigError
-from library.layers.checks import check_sizes
+from library.layers.checks import check_heads, check_sizes
 from library.layers.patches import in_place
 from library.layers.positions import sincos2d
 from library.layers.remat import rematted
 from library.models.image import vit
 from library.models.image.vit import Block, VisionTransformer
+from library.variants import variant
 
-# Width, depth and heads of the decoder of every published size (table 1, default settings).
-DECODER = (512, 8, 16)
+# The decoder of every published size (table 1, default settings).
+DECODER = dict(decoder_width=512, decoder_depth=8, decoder_heads=16)
 
 
 class Decoder(nn.Module):
@@ -188,13 +188,7 @@ def _with_decoder(
     check_sizes(decoder_width=width, decoder_depth=depth, decoder_heads=num_heads)
     if width % 4 or width < 8:
         raise ConfigError(f"decoder_width={width}: its positions need a multiple of 4, at least 8")
-    if width % num_heads:
-        heads = [n for n in range(1, width + 1) if width % n == 0]
-        closest = min(heads, key=lambda n: abs(n - num_heads))
-        raise ConfigError(
-            f"decoder_width={width} cannot be divided among decoder_heads={num_heads}; "
-            f"nearest: {closest} heads"
-        )
+    check_heads(decoder_width=width, decoder_heads=num_heads)
     decoder = Decoder(
         width=width,
         depth=depth,
@@ -206,31 +200,5 @@ def _with_decoder(
     return MaskedAutoencoder(encoder=encoder, decoder=decoder)
 
 
-def _variant(name: str, make_encoder: Callable[..., VisionTransformer]) -> Callable:
-    """Returns the factory of a published size."""
-
-    def factory(
-        pool: str = "cls",
-        positions: str = "sincos2d",
-        drop_path: float = 0.0,
-        remat: bool | str = False,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> MaskedAutoencoder:
-        """Builds the masked autoencoder of a published size; see `mae` for arguments and errors."""
-        encoder = make_encoder(
-            pool=pool,
-            positions=positions,
-            drop_path=drop_path,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-        return _with_decoder(encoder, *DECODER)
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
-
-
-mae_b16 = _variant("mae_b16", vit.vit_b16)
-mae_l16 = _variant("mae_l16", vit.vit_l16)
+mae_b16 = variant(mae, "mae_b16", **vit.VARIANTS["b"], patch_size=16, **DECODER)
+mae_l16 = variant(mae, "mae_l16", **vit.VARIANTS["l"], patch_size=16, **DECODER)

@@ -5,16 +5,14 @@ back-propagation. The defaults are the 784-800-800-10 network of Simard, Steinkr
 dropout as in Srivastava et al. 2014 (0.2 of the inputs, 0.5 of the hidden units).
 """
 
-from typing import Any
-
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.config import check_choice
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
+from library.variants import variant
 
 # The gain: the variance of a weight, times its fan-in, that keeps activations of one size.
 _ACTIVATIONS = {
@@ -30,15 +28,34 @@ class MLP(nn.Module):
 
     Submodules "hidden1", "hidden2", ..., "head". Records each hidden layer's activation as
     "stage1", "stage2", ... and the head's input as "features".
+
+    Attributes:
+      num_classes: size of the logits.
+      hidden: width of each hidden layer.
+      dropout: rate after each hidden layer.
+      input_dropout: rate on the pixels.
+      activation: "relu", "gelu" (erf), "tanh" or "sigmoid".
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown activation or dtype, a rate outside [0, 1), a size below 1.
     """
 
-    num_classes: int
-    hidden: tuple[int, ...]
+    num_classes: int = 10
+    hidden: tuple[int, ...] = (800, 800)
     dropout: float = 0.0
     input_dropout: float = 0.0
     activation: str = "relu"
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes, hidden=self.hidden)
+        check_rates(dropout=self.dropout, input_dropout=self.input_dropout)
+        check_choice("activation", self.activation, _ACTIVATIONS)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -63,36 +80,10 @@ class MLP(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 
-def perceptron(num_classes: int = 10, dtype: str = "float32", param_dtype: str = "float32") -> MLP:
-    """Builds a linear classifier: no hidden layer (7,850 params on 28x28 images, 10 classes)."""
-    return mlp(num_classes, hidden=(), dtype=dtype, param_dtype=param_dtype)
+mlp = variant(MLP, "mlp")
 
 
-def mlp(
-    num_classes: int = 10,
-    hidden: tuple[int, ...] = (800, 800),
-    dropout: float = 0.0,
-    input_dropout: float = 0.0,
-    activation: str = "relu",
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> MLP:
-    """Builds a multi-layer perceptron.
-
-    Args:
-      num_classes: size of the logits.
-      hidden: width of each hidden layer.
-      dropout: rate after each hidden layer.
-      input_dropout: rate on the pixels.
-      activation: "relu", "gelu" (erf), "tanh" or "sigmoid".
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown activation or dtype, a rate outside [0, 1), a size below 1.
-    """
-    check_sizes(num_classes=num_classes, hidden=hidden)
-    check_rates(dropout=dropout, input_dropout=input_dropout)
-    check_choice("activation", activation, _ACTIVATIONS)
-    check_dtypes(dtype, param_dtype)
-    return MLP(num_classes, hidden, dropout, input_dropout, activation, dtype, param_dtype)
+# A linear classifier: no hidden layer (7,850 params on 28x28 images, 10 classes).
+perceptron = variant(
+    MLP, "perceptron", hidden=(), dropout=0.0, input_dropout=0.0, activation="relu"
+)

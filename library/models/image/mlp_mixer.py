@@ -9,7 +9,6 @@ code has the tanh approximation of the GELU); params at 224 pixels and 1000 clas
   mixer_s16  18,528,264    mixer_b16  59,880,472    mixer_l16  208,196,168    mixer_h14  432,350,952
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -22,13 +21,14 @@ from library.layers.intermediates import record
 from library.layers.patches import check_sides
 from library.layers.remat import rematted
 from library.layers.stochastic_depth import StochasticDepth, rates
+from library.variants import variant
 
 # Width, blocks, and the widths of the token- and channel-mixing MLPs (table 1).
 VARIANTS = {
-    "s": (512, 8, 256, 2048),
-    "b": (768, 12, 384, 3072),
-    "l": (1024, 24, 512, 4096),
-    "h": (1280, 32, 640, 5120),
+    "s": dict(width=512, depth=8, tokens_hidden=256, channels_hidden=2048),
+    "b": dict(width=768, depth=12, tokens_hidden=384, channels_hidden=3072),
+    "l": dict(width=1024, depth=24, tokens_hidden=512, channels_hidden=4096),
+    "h": dict(width=1280, depth=32, tokens_hidden=640, channels_hidden=5120),
 }
 
 
@@ -92,19 +92,35 @@ class MlpMixer(nn.Module):
       remat: what of each block the backward pass computes again, see `layers.remat`.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
     """
 
-    num_classes: int
-    width: int
-    depth: int
-    tokens_hidden: int
-    channels_hidden: int
-    patch_size: int
+    num_classes: int = 1000
+    width: int = 768
+    depth: int = 12
+    tokens_hidden: int = 384
+    channels_hidden: int = 3072
+    patch_size: int = 16
     dropout: float = 0.0
     drop_path: float = 0.0
     remat: bool | str = False
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(
+            num_classes=self.num_classes,
+            width=self.width,
+            depth=self.depth,
+            tokens_hidden=self.tokens_hidden,
+            channels_hidden=self.channels_hidden,
+            patch_size=self.patch_size,
+        )
+        check_rates(dropout=self.dropout, drop_path=self.drop_path)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -131,84 +147,13 @@ class MlpMixer(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 
-def mlp_mixer(
-    num_classes: int = 1000,
-    width: int = 768,
-    depth: int = 12,
-    tokens_hidden: int = 384,
-    channels_hidden: int = 3072,
-    patch_size: int = 16,
-    dropout: float = 0.0,
-    drop_path: float = 0.0,
-    remat: bool | str = False,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> MlpMixer:
-    """Builds an MLP-Mixer of any size; see the class for arguments.
-
-    Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
-    """
-    check_sizes(
-        num_classes=num_classes,
-        width=width,
-        depth=depth,
-        tokens_hidden=tokens_hidden,
-        channels_hidden=channels_hidden,
-        patch_size=patch_size,
-    )
-    check_rates(dropout=dropout, drop_path=drop_path)
-    check_dtypes(dtype, param_dtype)
-    return MlpMixer(
-        num_classes=num_classes,
-        width=width,
-        depth=depth,
-        tokens_hidden=tokens_hidden,
-        channels_hidden=channels_hidden,
-        patch_size=patch_size,
-        dropout=dropout,
-        drop_path=drop_path,
-        remat=remat,
-        dtype=dtype,
-        param_dtype=param_dtype,
-    )
+mlp_mixer = variant(MlpMixer, "mlp_mixer")
 
 
-def _variant(name: str, size: str, patch_size: int) -> Callable:
-    """Returns the factory of one of the sizes in VARIANTS."""
-
-    def factory(
-        num_classes: int = 1000,
-        dropout: float = 0.0,
-        drop_path: float = 0.0,
-        remat: bool | str = False,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> MlpMixer:
-        """Builds an MLP-Mixer of a published size; see `mlp_mixer` for arguments and errors."""
-        width, depth, tokens_hidden, channels_hidden = VARIANTS[size]
-        return mlp_mixer(
-            num_classes=num_classes,
-            width=width,
-            depth=depth,
-            tokens_hidden=tokens_hidden,
-            channels_hidden=channels_hidden,
-            patch_size=patch_size,
-            dropout=dropout,
-            drop_path=drop_path,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
-
-
-mixer_s32 = _variant("mixer_s32", "s", 32)
-mixer_s16 = _variant("mixer_s16", "s", 16)
-mixer_b32 = _variant("mixer_b32", "b", 32)
-mixer_b16 = _variant("mixer_b16", "b", 16)
-mixer_l32 = _variant("mixer_l32", "l", 32)
-mixer_l16 = _variant("mixer_l16", "l", 16)
-mixer_h14 = _variant("mixer_h14", "h", 14)
+mixer_s32 = variant(MlpMixer, "mixer_s32", **VARIANTS["s"], patch_size=32)
+mixer_s16 = variant(MlpMixer, "mixer_s16", **VARIANTS["s"], patch_size=16)
+mixer_b32 = variant(MlpMixer, "mixer_b32", **VARIANTS["b"], patch_size=32)
+mixer_b16 = variant(MlpMixer, "mixer_b16", **VARIANTS["b"], patch_size=16)
+mixer_l32 = variant(MlpMixer, "mixer_l32", **VARIANTS["l"], patch_size=32)
+mixer_l16 = variant(MlpMixer, "mixer_l16", **VARIANTS["l"], patch_size=16)
+mixer_h14 = variant(MlpMixer, "mixer_h14", **VARIANTS["h"], patch_size=14)

@@ -25,6 +25,7 @@ from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
+from library.variants import variant
 
 STEM = 32
 # Blocks and width of each stage; the first block of all but the first is strided.
@@ -65,17 +66,32 @@ class MobileNetV1(nn.Module):
 
     Attributes:
       num_classes: size of the logits.
-      width_multiplier: factor of all widths, the paper's alpha.
+      width_multiplier: factor of all widths, 1, 0.75, 0.5 or 0.25 in the paper; a width times it
+        is rounded down.
       dropout: rate before the head.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that
+        leaves no channel.
     """
 
-    num_classes: int
+    num_classes: int = 1000
     width_multiplier: float = 1.0
     dropout: float = 0.0
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes)
+        if int(STEM * self.width_multiplier) < 1:
+            raise ConfigError(
+                f"width_multiplier={self.width_multiplier} leaves no channel; least: {1 / STEM}"
+            )
+        check_rates(dropout=self.dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -109,38 +125,4 @@ class MobileNetV1(nn.Module):
         )
 
 
-def mobilenet_v1(
-    num_classes: int = 1000,
-    width_multiplier: float = 1.0,
-    dropout: float = 0.0,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> MobileNetV1:
-    """Builds a MobileNet.
-
-    Args:
-      num_classes: size of the logits.
-      width_multiplier: factor of all widths, 1, 0.75, 0.5 or 0.25 in the paper; a width times it
-        is rounded down.
-      dropout: rate before the head.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that
-        leaves no channel.
-    """
-    check_sizes(num_classes=num_classes)
-    if int(STEM * width_multiplier) < 1:
-        raise ConfigError(
-            f"width_multiplier={width_multiplier} leaves no channel; least: {1 / STEM}"
-        )
-    check_rates(dropout=dropout)
-    check_dtypes(dtype, param_dtype)
-    return MobileNetV1(
-        num_classes=num_classes,
-        width_multiplier=width_multiplier,
-        dropout=dropout,
-        dtype=dtype,
-        param_dtype=param_dtype,
-    )
+mobilenet_v1 = variant(MobileNetV1, "mobilenet_v1")

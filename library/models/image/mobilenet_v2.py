@@ -25,6 +25,7 @@ from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
+from library.variants import variant
 
 STEM, LAST = 32, 1280
 # Expansion, width, blocks: t, c, n of table 2.
@@ -93,21 +94,40 @@ class MobileNetV2(nn.Module):
 
     Attributes:
       num_classes: size of the logits.
-      width_multiplier: factor of all widths; that of the last convolution never shrinks.
-      strides: of the first convolution and of the first block of each row of BOTTLENECKS.
-      projected: whether all blocks that do not stride have shortcuts, see `InvertedResidual`.
+      width_multiplier: factor of all widths, 0.35 to 1.4 in the paper; a width times it is rounded
+        to a multiple of 8.
+      strides: of the first convolution and of the seven groups of blocks, each 1 or 2: fewer 2s
+        for small images.
+      projected: whether blocks that change only the width have a shortcut, too, a 1x1 convolution,
+        and the first block an expansion, as in kuangliu/pytorch-cifar.
       dropout: rate before the head.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that is
+        not positive, strides that are not eight of 1 and 2.
     """
 
-    num_classes: int
+    num_classes: int = 1000
     width_multiplier: float = 1.0
     strides: tuple[int, ...] = STRIDES
     projected: bool = False
     dropout: float = 0.2
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes)
+        if len(self.strides) != len(STRIDES) or not {1, 2}.issuperset(self.strides):
+            raise ConfigError(
+                f"strides={self.strides}: {len(STRIDES)} of 1 and 2, by default {STRIDES}"
+            )
+        if self.width_multiplier <= 0:
+            raise ConfigError(f"width_multiplier={self.width_multiplier}: a factor is more than 0")
+        check_rates(dropout=self.dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -140,46 +160,4 @@ class MobileNetV2(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 
-def mobilenet_v2(
-    num_classes: int = 1000,
-    width_multiplier: float = 1.0,
-    strides: tuple[int, ...] = STRIDES,
-    projected: bool = False,
-    dropout: float = 0.2,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> MobileNetV2:
-    """Builds MobileNetV2.
-
-    Args:
-      num_classes: size of the logits.
-      width_multiplier: factor of all widths, 0.35 to 1.4 in the paper; a width times it is rounded
-        to a multiple of 8.
-      strides: of the first convolution and of the seven groups of blocks, each 1 or 2: fewer 2s
-        for small images.
-      projected: whether blocks that change only the width have a shortcut, too, a 1x1 convolution,
-        and the first block an expansion, as in kuangliu/pytorch-cifar.
-      dropout: rate before the head.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that is
-        not positive, strides that are not eight of 1 and 2.
-    """
-    check_sizes(num_classes=num_classes)
-    if len(strides) != len(STRIDES) or not {1, 2}.issuperset(strides):
-        raise ConfigError(f"strides={strides}: {len(STRIDES)} of 1 and 2, by default {STRIDES}")
-    if width_multiplier <= 0:
-        raise ConfigError(f"width_multiplier={width_multiplier}: a factor is more than 0")
-    check_rates(dropout=dropout)
-    check_dtypes(dtype, param_dtype)
-    return MobileNetV2(
-        num_classes=num_classes,
-        width_multiplier=width_multiplier,
-        strides=strides,
-        projected=projected,
-        dropout=dropout,
-        dtype=dtype,
-        param_dtype=param_dtype,
-    )
+mobilenet_v2 = variant(MobileNetV2, "mobilenet_v2")

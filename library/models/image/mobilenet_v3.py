@@ -8,7 +8,6 @@ torchvision's, params and millions of multiply-adds at 224x224:
 """
 
 import functools
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from library.layers.intermediates import record
 from library.layers.normalization import norm
 from library.layers.squeeze_excite import SqueezeExcite
 from library.models.image.mobilenet_v2 import rounded
+from library.variants import variant
 
 
 class Row(NamedTuple):
@@ -71,8 +71,6 @@ SMALL = (
     Row(5, 576, 96, True, "HS", 1),
     Row(5, 576, 96, True, "HS", 1),
 )
-# Blocks, and the width of the layer before the head.
-VARIANTS = {"mobilenet_v3_large": (LARGE, 1280), "mobilenet_v3_small": (SMALL, 1024)}
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 _conv = functools.partial(convolution, kernel_init=_he_normal)
@@ -120,21 +118,33 @@ class MobileNetV3(nn.Module):
 
     Attributes:
       num_classes: size of the logits.
-      rows: the blocks.
-      hidden: width of the layer before the head.
-      width_multiplier: factor of all widths.
+      width_multiplier: factor of all widths; a width times it is rounded to a multiple of 8.
       dropout: rate before the head.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+      rows: the blocks.
+      hidden: width of the layer before the head.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that
+        is not positive.
     """
 
-    num_classes: int
-    rows: tuple[Row, ...]
-    hidden: int
+    num_classes: int = 1000
     width_multiplier: float = 1.0
     dropout: float = 0.2
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+    rows: tuple[Row, ...] = LARGE
+    hidden: int = 1280
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes)
+        if self.width_multiplier <= 0:
+            raise ConfigError(f"width_multiplier={self.width_multiplier}: a factor is more than 0")
+        check_rates(dropout=self.dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -159,48 +169,6 @@ class MobileNetV3(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 
-def _variant(name: str) -> Callable:
-    """Returns the factory of one of VARIANTS."""
-
-    def factory(
-        num_classes: int = 1000,
-        width_multiplier: float = 1.0,
-        dropout: float = 0.2,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> MobileNetV3:
-        """Builds MobileNetV3, large or small.
-
-        Args:
-          num_classes: size of the logits.
-          width_multiplier: factor of all widths; a width times it is rounded to a multiple of 8.
-          dropout: rate before the head.
-          dtype: of the computation.
-          param_dtype: of the params.
-
-        Raises:
-          ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that
-            is not positive.
-        """
-        check_sizes(num_classes=num_classes)
-        if width_multiplier <= 0:
-            raise ConfigError(f"width_multiplier={width_multiplier}: a factor is more than 0")
-        check_rates(dropout=dropout)
-        check_dtypes(dtype, param_dtype)
-        rows, hidden = VARIANTS[name]
-        return MobileNetV3(
-            num_classes=num_classes,
-            rows=rows,
-            hidden=hidden,
-            width_multiplier=width_multiplier,
-            dropout=dropout,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
-
-
-mobilenet_v3_large = _variant("mobilenet_v3_large")
-mobilenet_v3_small = _variant("mobilenet_v3_small")
+# Blocks, and the width of the layer before the head.
+mobilenet_v3_large = variant(MobileNetV3, "mobilenet_v3_large", rows=LARGE, hidden=1280)
+mobilenet_v3_small = variant(MobileNetV3, "mobilenet_v3_small", rows=SMALL, hidden=1024)

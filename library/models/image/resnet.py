@@ -20,7 +20,6 @@ Params with batch normalization, 1000 classes (10 for the CIFAR networks, with o
 """
 
 import functools
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -37,6 +36,7 @@ from library.layers.normalization import NORMS, norm
 from library.layers.remat import rematted
 from library.layers.squeeze_excite import SqueezeExcite
 from library.layers.stochastic_depth import StochasticDepth, rates
+from library.variants import variant
 
 # The convolutions of a block: kernel size, width in units of the block's, whether it is strided.
 BLOCKS = {
@@ -230,137 +230,96 @@ class ResNet(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 
-def _imagenet(name: str, kind: str, stages: tuple[int, ...], version: int) -> Callable:
-    """Returns the factory of one of the ImageNet networks (He et al. 2015, table 1)."""
+def _resnet(
+    num_classes: int = 1000,
+    stem: str = "imagenet",
+    shortcut: str = "projection",
+    norm: str = "batch",
+    width: int = 64,
+    zero_init: bool = True,
+    drop_path: float = 0.0,
+    remat: bool | str = False,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+    *,
+    kind: str,
+    stage_sizes: tuple[int, ...],
+    version: int,
+) -> ResNet:
+    """Builds a residual network whose stages are 1, 2, 4, ... times `width` wide.
 
-    def factory(
-        num_classes: int = 1000,
-        stem: str = "imagenet",
-        norm: str = "batch",
-        width: int = 64,
-        zero_init: bool = True,
-        drop_path: float = 0.0,
-        remat: bool | str = False,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> ResNet:
-        """Builds a residual network whose stages are 1, 2, 4 and 8 times `width` wide.
+    Args:
+      num_classes: size of the logits.
+      stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) for small images, or
+        "strided" (3x3 of stride 2) for a quarter of its computation.
+      shortcut: "pad", option A of the paper: every second pixel, and zeros for the channels
+        that are new, half of them on either side; or "projection", option B.
+      norm: "batch" or "group".
+      width: channels of the stem; four times as many leave a first stage of bottlenecks.
+      zero_init: whether each block starts as its shortcut; not so in the papers.
+      drop_path: rate at which the last block's residual is dropped (Huang et al. 2016); it grows
+        linearly from 0 at the first.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
+      dtype: of the computation.
+      param_dtype: of the params.
+      kind: a key of BLOCKS.
+      stage_sizes: blocks of each stage.
+      version: 1 or 2.
 
-        Args:
-          num_classes: size of the logits.
-          stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) for small images, or
-            "strided" (3x3 of stride 2) for a quarter of its computation.
-          norm: "batch" or "group".
-          width: channels of the stem; four times as many leave a first stage of bottlenecks.
-          zero_init: whether each block starts as its shortcut.
-          drop_path: rate at which the last block's residual is dropped (Huang et al. 2016);
-            it grows linearly from 0 at the first.
-          remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
-          dtype: of the computation.
-          param_dtype: of the params.
-
-        Raises:
-          ConfigError: an unknown stem, norm or dtype, a size below 1, a rate outside [0, 1).
-        """
-        check_sizes(num_classes=num_classes, width=width)
-        check_rates(drop_path=drop_path)
-        check_choice("stem", stem, STEMS)
-        check_choice("norm", norm, NORMS)
-        check_dtypes(dtype, param_dtype)
-        return ResNet(
-            num_classes=num_classes,
-            stage_sizes=stages,
-            widths=tuple(width * 2**stage for stage in range(len(stages))),
-            stem_width=width,
-            kind=kind,
-            preactivation=version == 2,
-            stem=stem,
-            shortcut="projection",
-            norm=norm,
-            zero_init=zero_init,
-            drop_path=drop_path,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
-
-
-def _cifar(name: str, kind: str, stage_size: int, version: int) -> Callable:
-    """Returns the factory of one of the CIFAR networks (He et al. 2015, section 4.2)."""
-
-    def factory(
-        num_classes: int = 10,
-        shortcut: str = "pad" if version == 1 else "projection",
-        norm: str = "batch",
-        width: int = 16,
-        zero_init: bool = False,
-        remat: bool | str = False,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> ResNet:
-        """Builds a residual network of three stages, 1, 2 and 4 times `width` wide.
-
-        Args:
-          num_classes: size of the logits.
-          shortcut: "pad", option A of the paper: every second pixel, and zeros for the channels
-            that are new, half of them on either side; or "projection", option B.
-          norm: "batch" or "group".
-          width: channels of the stem and the first stage.
-          zero_init: whether each block starts as its shortcut; not so in the papers.
-          remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
-          dtype: of the computation.
-          param_dtype: of the params.
-
-        Raises:
-          ConfigError: an unknown shortcut, norm or dtype, a size below 1.
-        """
-        check_sizes(num_classes=num_classes, width=width)
-        check_choice("shortcut", shortcut, SHORTCUTS)
-        check_choice("norm", norm, NORMS)
-        check_dtypes(dtype, param_dtype)
-        return ResNet(
-            num_classes=num_classes,
-            stage_sizes=(stage_size,) * 3,
-            widths=(width, 2 * width, 4 * width),
-            stem_width=width,
-            kind=kind,
-            preactivation=version == 2,
-            stem="cifar",
-            shortcut=shortcut,
-            norm=norm,
-            zero_init=zero_init,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
+    Raises:
+      ConfigError: an unknown stem, shortcut, norm or dtype, a size below 1, a rate outside [0, 1).
+    """
+    check_sizes(num_classes=num_classes, width=width)
+    check_rates(drop_path=drop_path)
+    check_choice("stem", stem, STEMS)
+    check_choice("shortcut", shortcut, SHORTCUTS)
+    check_choice("norm", norm, NORMS)
+    check_dtypes(dtype, param_dtype)
+    return ResNet(
+        num_classes=num_classes,
+        stage_sizes=stage_sizes,
+        widths=tuple(width * 2**stage for stage in range(len(stage_sizes))),
+        stem_width=width,
+        kind=kind,
+        preactivation=version == 2,
+        stem=stem,
+        shortcut=shortcut,
+        norm=norm,
+        zero_init=zero_init,
+        drop_path=drop_path,
+        remat=remat,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
 
 
-resnet18 = _imagenet("resnet18", "basic", (2, 2, 2, 2), 1)
-resnet34 = _imagenet("resnet34", "basic", (3, 4, 6, 3), 1)
-resnet50 = _imagenet("resnet50", "bottleneck", (3, 4, 6, 3), 1)
-resnet101 = _imagenet("resnet101", "bottleneck", (3, 4, 23, 3), 1)
-resnet152 = _imagenet("resnet152", "bottleneck", (3, 8, 36, 3), 1)
-resnet18_v2 = _imagenet("resnet18_v2", "basic", (2, 2, 2, 2), 2)
-resnet34_v2 = _imagenet("resnet34_v2", "basic", (3, 4, 6, 3), 2)
-resnet50_v2 = _imagenet("resnet50_v2", "bottleneck", (3, 4, 6, 3), 2)
-resnet101_v2 = _imagenet("resnet101_v2", "bottleneck", (3, 4, 23, 3), 2)
-resnet152_v2 = _imagenet("resnet152_v2", "bottleneck", (3, 8, 36, 3), 2)
+# He et al. 2015, table 1.
+_imagenet = partial(variant, _resnet, shortcut="projection")
+resnet18 = _imagenet("resnet18", kind="basic", stage_sizes=(2, 2, 2, 2), version=1)
+resnet34 = _imagenet("resnet34", kind="basic", stage_sizes=(3, 4, 6, 3), version=1)
+resnet50 = _imagenet("resnet50", kind="bottleneck", stage_sizes=(3, 4, 6, 3), version=1)
+resnet101 = _imagenet("resnet101", kind="bottleneck", stage_sizes=(3, 4, 23, 3), version=1)
+resnet152 = _imagenet("resnet152", kind="bottleneck", stage_sizes=(3, 8, 36, 3), version=1)
+resnet18_v2 = _imagenet("resnet18_v2", kind="basic", stage_sizes=(2, 2, 2, 2), version=2)
+resnet34_v2 = _imagenet("resnet34_v2", kind="basic", stage_sizes=(3, 4, 6, 3), version=2)
+resnet50_v2 = _imagenet("resnet50_v2", kind="bottleneck", stage_sizes=(3, 4, 6, 3), version=2)
+resnet101_v2 = _imagenet("resnet101_v2", kind="bottleneck", stage_sizes=(3, 4, 23, 3), version=2)
+resnet152_v2 = _imagenet("resnet152_v2", kind="bottleneck", stage_sizes=(3, 8, 36, 3), version=2)
 
-resnet20 = _cifar("resnet20", "basic", 3, 1)
-resnet32 = _cifar("resnet32", "basic", 5, 1)
-resnet44 = _cifar("resnet44", "basic", 7, 1)
-resnet56 = _cifar("resnet56", "basic", 9, 1)
-resnet110 = _cifar("resnet110", "basic", 18, 1)
-resnet20_v2 = _cifar("resnet20_v2", "basic", 3, 2)
-resnet56_v2 = _cifar("resnet56_v2", "basic", 9, 2)
-resnet110_v2 = _cifar("resnet110_v2", "basic", 18, 2)
-resnet164_v2 = _cifar("resnet164_v2", "bottleneck", 18, 2)
+# He et al. 2015, section 4.2.
+_SMALL = dict(num_classes=10, width=16, zero_init=False)
+_cifar = partial(variant, _resnet, stem="cifar", drop_path=0.0)
+_cifar_v1 = partial(_cifar, version=1, kind="basic", defaults=_SMALL | dict(shortcut="pad"))
+_cifar_v2 = partial(_cifar, version=2, defaults=_SMALL)
+resnet20 = _cifar_v1("resnet20", stage_sizes=(3, 3, 3))
+resnet32 = _cifar_v1("resnet32", stage_sizes=(5, 5, 5))
+resnet44 = _cifar_v1("resnet44", stage_sizes=(7, 7, 7))
+resnet56 = _cifar_v1("resnet56", stage_sizes=(9, 9, 9))
+resnet110 = _cifar_v1("resnet110", stage_sizes=(18, 18, 18))
+resnet20_v2 = _cifar_v2("resnet20_v2", kind="basic", stage_sizes=(3, 3, 3))
+resnet56_v2 = _cifar_v2("resnet56_v2", kind="basic", stage_sizes=(9, 9, 9))
+resnet110_v2 = _cifar_v2("resnet110_v2", kind="basic", stage_sizes=(18, 18, 18))
+resnet164_v2 = _cifar_v2("resnet164_v2", kind="bottleneck", stage_sizes=(18, 18, 18))
 
 
 def _pad(x, stride, channels):

@@ -11,44 +11,36 @@ bottleneck of a ResNet, cardinality x d wide instead of 64. Numerically torchvis
 
 from collections.abc import Callable
 
-from library.models.image import resnet
-from library.models.image.resnet import ResNet
+from library.models.image.resnet import ResNet, resnet50, resnet101
+from library.variants import variant
+
+
+def _resnext(
+    num_classes: int = 1000,
+    stem: str = "imagenet",
+    norm: str = "batch",
+    zero_init: bool = True,
+    remat: bool | str = False,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+    *,
+    resnet: Callable[..., ResNet],
+    cardinality: int,
+    path: int,
+) -> ResNet:
+    """Builds a ResNeXt; see `library.models.image.resnet.resnet50` for arguments and errors."""
+    network = resnet(
+        num_classes=num_classes,
+        stem=stem,
+        norm=norm,
+        zero_init=zero_init,
+        remat=remat,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
+    return network.clone(groups=cardinality, widen=cardinality * path // network.widths[0])
+
 
 # The network whose blocks become aggregated ones, cardinality, and width d of a path.
-VARIANTS = {
-    "resnext50_32x4d": (resnet.resnet50, 32, 4),
-    "resnext101_32x8d": (resnet.resnet101, 32, 8),
-}
-
-
-def _variant(name: str) -> Callable:
-    """Returns the factory of one of VARIANTS."""
-
-    def factory(
-        num_classes: int = 1000,
-        stem: str = "imagenet",
-        norm: str = "batch",
-        zero_init: bool = True,
-        remat: bool | str = False,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> ResNet:
-        """Builds a ResNeXt; see `library.models.image.resnet.resnet50` for arguments and errors."""
-        build, cardinality, path = VARIANTS[name]
-        network = build(
-            num_classes=num_classes,
-            stem=stem,
-            norm=norm,
-            zero_init=zero_init,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-        return network.clone(groups=cardinality, widen=cardinality * path // network.widths[0])
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
-
-
-resnext50_32x4d = _variant("resnext50_32x4d")
-resnext101_32x8d = _variant("resnext101_32x8d")
+resnext50_32x4d = variant(_resnext, "resnext50_32x4d", resnet=resnet50, cardinality=32, path=4)
+resnext101_32x8d = variant(_resnext, "resnext101_32x8d", resnet=resnet101, cardinality=32, path=8)

@@ -26,6 +26,7 @@ from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
+from library.variants import variant
 
 STEM = 24
 # Width of the second stage, by groups; each later one is twice as wide.
@@ -84,17 +85,38 @@ class ShuffleNetV1(nn.Module):
 
     Attributes:
       num_classes: size of the logits.
-      groups: of 1x1 convolutions, a key of WIDTHS.
-      scale: factor of all widths, the paper's s.
+      groups: of 1x1 convolutions: 1, 2, 3, 4 or 8; it sets the widths, too.
+      scale: factor of all widths, 0.25 to 2 in the paper; a width times it is rounded down.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown number of groups or dtype, a size below 1, a scale whose widths
+        cannot be divided among the groups.
     """
 
-    num_classes: int
+    num_classes: int = 1000
     groups: int = 3
     scale: float = 1.0
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes)
+        check_choice("groups", self.groups, WIDTHS)
+        check_dtypes(self.dtype, self.param_dtype)
+        stem, *widths = (
+            int(w * self.scale) for w in (STEM, *(WIDTHS[self.groups] * 2**i for i in range(3)))
+        )
+        entering = (stem, *widths)
+        divided = [w // 4 for w in widths] + [new - old for old, new in zip(entering, widths)]
+        if stem < 1 or any(w < 1 or w % self.groups for w in divided):
+            raise ConfigError(
+                f"scale={self.scale} makes widths {stem} and {', '.join(map(str, widths))}, "
+                f"which {self.groups} groups cannot divide; the paper's scales are 0.25, 0.5, 1, "
+                "1.5 and 2"
+            )
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -121,37 +143,4 @@ class ShuffleNetV1(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 
-def shufflenet_v1(
-    num_classes: int = 1000,
-    groups: int = 3,
-    scale: float = 1.0,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> ShuffleNetV1:
-    """Builds ShuffleNet `scale`x (g=`groups`).
-
-    Args:
-      num_classes: size of the logits.
-      groups: of 1x1 convolutions: 1, 2, 3, 4 or 8; it sets the widths, too.
-      scale: factor of all widths, 0.25 to 2 in the paper; a width times it is rounded down.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown number of groups or dtype, a size below 1, a scale whose widths
-        cannot be divided among the groups.
-    """
-    check_sizes(num_classes=num_classes)
-    check_choice("groups", groups, WIDTHS)
-    check_dtypes(dtype, param_dtype)
-    stem, *widths = (int(w * scale) for w in (STEM, *(WIDTHS[groups] * 2**i for i in range(3))))
-    entering = (stem, *widths)
-    divided = [w // 4 for w in widths] + [new - old for old, new in zip(entering, widths)]
-    if stem < 1 or any(w < 1 or w % groups for w in divided):
-        raise ConfigError(
-            f"scale={scale} makes widths {stem} and {', '.join(map(str, widths))}, which "
-            f"{groups} groups cannot divide; the paper's scales are 0.25, 0.5, 1, 1.5 and 2"
-        )
-    return ShuffleNetV1(
-        num_classes=num_classes, groups=groups, scale=scale, dtype=dtype, param_dtype=param_dtype
-    )
+shufflenet_v1 = variant(ShuffleNetV1, "shufflenet_v1")

@@ -12,7 +12,6 @@ at 224x224:
 """
 
 import functools
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -28,17 +27,11 @@ from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
+from library.variants import variant
 
 STEM = 24
 # Stride of the first convolution, and whether max pooling follows it.
 STEMS = {"imagenet": (2, True), "cifar": (1, False)}
-# Widths of stages 2, 3 and 4, and of the last convolution.
-VARIANTS = {
-    "shufflenet_v2_x0_5": (48, 96, 192, 1024),
-    "shufflenet_v2_x1_0": (116, 232, 464, 1024),
-    "shufflenet_v2_x1_5": (176, 352, 704, 1024),
-    "shufflenet_v2_x2_0": (244, 488, 976, 2048),
-}
 # Units of stages 2, 3 and 4; the first of each is strided.
 UNITS = (4, 8, 4)
 
@@ -88,19 +81,28 @@ class ShuffleNetV2(nn.Module):
 
     Attributes:
       num_classes: size of the logits.
-      widths: of stages 2, 3 and 4, even numbers.
-      last: channels of the last convolution.
-      stem: a key of STEMS.
+      stem: "imagenet" (stride 2, max pooling) or "cifar" (neither) for small images.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+      widths: of stages 2, 3 and 4, even numbers.
+      last: channels of the last convolution.
+
+    Raises:
+      ConfigError: an unknown stem or dtype, a size below 1.
     """
 
-    num_classes: int
-    widths: tuple[int, ...]
-    last: int
+    num_classes: int = 1000
     stem: str = "imagenet"
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+    widths: tuple[int, ...] = (116, 232, 464)
+    last: int = 1024
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes)
+        check_choice("stem", self.stem, STEMS)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -123,44 +125,8 @@ class ShuffleNetV2(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=_init, param_dtype=self.param_dtype)
 
 
-def _variant(name: str) -> Callable:
-    """Returns the factory of one of VARIANTS."""
-
-    def factory(
-        num_classes: int = 1000,
-        stem: str = "imagenet",
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> ShuffleNetV2:
-        """Builds ShuffleNetV2 of one of the paper's four sizes.
-
-        Args:
-          num_classes: size of the logits.
-          stem: "imagenet" (stride 2, max pooling) or "cifar" (neither) for small images.
-          dtype: of the computation.
-          param_dtype: of the params.
-
-        Raises:
-          ConfigError: an unknown stem or dtype, a size below 1.
-        """
-        check_sizes(num_classes=num_classes)
-        check_choice("stem", stem, STEMS)
-        check_dtypes(dtype, param_dtype)
-        *widths, last = VARIANTS[name]
-        return ShuffleNetV2(
-            num_classes=num_classes,
-            widths=tuple(widths),
-            last=last,
-            stem=stem,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
-
-
-shufflenet_v2_x0_5 = _variant("shufflenet_v2_x0_5")
-shufflenet_v2_x1_0 = _variant("shufflenet_v2_x1_0")
-shufflenet_v2_x1_5 = _variant("shufflenet_v2_x1_5")
-shufflenet_v2_x2_0 = _variant("shufflenet_v2_x2_0")
+# Widths of stages 2, 3 and 4, and of the last convolution.
+shufflenet_v2_x0_5 = variant(ShuffleNetV2, "shufflenet_v2_x0_5", widths=(48, 96, 192), last=1024)
+shufflenet_v2_x1_0 = variant(ShuffleNetV2, "shufflenet_v2_x1_0", widths=(116, 232, 464), last=1024)
+shufflenet_v2_x1_5 = variant(ShuffleNetV2, "shufflenet_v2_x1_5", widths=(176, 352, 704), last=1024)
+shufflenet_v2_x2_0 = variant(ShuffleNetV2, "shufflenet_v2_x2_0", widths=(244, 488, 976), last=2048)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.intermediates import record
 from library.layers.pooling import max_pool_to_the_edge
+from library.variants import variant
 
 
 class Version(NamedTuple):
@@ -75,17 +76,26 @@ class SqueezeNet(nn.Module):
 
     Attributes:
       num_classes: size of the logits.
-      version: a key of VERSIONS.
       dropout: rate before the head.
       dtype: of the computation, the head's too.
       param_dtype: of the params.
+      version: a key of VERSIONS.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), no classes.
     """
 
-    num_classes: int
-    version: str
+    num_classes: int = 1000
     dropout: float = 0.5
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+    version: str = "1.0"
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes)
+        check_rates(dropout=self.dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -127,38 +137,5 @@ class SqueezeNet(nn.Module):
         return nn.relu(x).astype(jnp.float32).mean(axis=(1, 2))
 
 
-def squeezenet1_0(
-    num_classes: int = 1000,
-    dropout: float = 0.5,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> SqueezeNet:
-    """Builds version 1.0, the paper's; see `squeezenet1_1` for the arguments."""
-    return _build("1.0", num_classes, dropout, dtype, param_dtype)
-
-
-def squeezenet1_1(
-    num_classes: int = 1000,
-    dropout: float = 0.5,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> SqueezeNet:
-    """Builds version 1.1, which pools earlier.
-
-    Args:
-      num_classes: size of the logits.
-      dropout: rate before the head.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), no classes.
-    """
-    return _build("1.1", num_classes, dropout, dtype, param_dtype)
-
-
-def _build(version, num_classes, dropout, dtype, param_dtype):
-    check_sizes(num_classes=num_classes)
-    check_rates(dropout=dropout)
-    check_dtypes(dtype, param_dtype)
-    return SqueezeNet(num_classes, version, dropout, dtype, param_dtype)
+squeezenet1_0 = variant(SqueezeNet, "squeezenet1_0", version="1.0")
+squeezenet1_1 = variant(SqueezeNet, "squeezenet1_1", version="1.1")

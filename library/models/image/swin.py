@@ -8,7 +8,6 @@ torchvision's network; params with 1000 classes:
   swin_t  28,288,354    swin_s  49,606,258    swin_b  87,768,224
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -22,14 +21,8 @@ from library.layers.intermediates import record
 from library.layers.remat import rematted
 from library.layers.stochastic_depth import StochasticDepth, rates
 from library.layers.window_attention import WindowAttention
+from library.variants import variant
 
-# Features and blocks of the stages (section 3.3), rate of stochastic depth (appendix A2.1); a head
-# has 32 features.
-VARIANTS = {
-    "t": (96, (2, 2, 6, 2), 0.2),
-    "s": (96, (2, 2, 18, 2), 0.3),
-    "b": (128, (2, 2, 18, 2), 0.5),
-}
 HEAD_FEATURES = 32
 
 _init = nn.initializers.normal(stddev=0.02)
@@ -186,38 +179,7 @@ def swin(
     )
 
 
-def _variant(name: str, size: str) -> Callable:
-    """Returns the factory of one of the sizes in VARIANTS."""
-    width, depths, rate = VARIANTS[size]
-
-    def factory(
-        num_classes: int = 1000,
-        window: int = 7,
-        patch_size: int = 4,
-        dropout: float = 0.0,
-        drop_path: float = rate,
-        remat: bool | str = False,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> SwinTransformer:
-        """Builds a Swin Transformer of a published size; see `swin` for arguments and errors."""
-        return swin(
-            num_classes=num_classes,
-            width=width,
-            depths=depths,
-            window=window,
-            patch_size=patch_size,
-            dropout=dropout,
-            drop_path=drop_path,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
-
-
-swin_t = _variant("swin_t", "t")
-swin_s = _variant("swin_s", "s")
-swin_b = _variant("swin_b", "b")
+# Features and blocks of the stages (section 3.3), rate of stochastic depth (appendix A2.1).
+swin_t = variant(swin, "swin_t", width=96, depths=(2, 2, 6, 2), defaults=dict(drop_path=0.2))
+swin_s = variant(swin, "swin_s", width=96, depths=(2, 2, 18, 2), defaults=dict(drop_path=0.3))
+swin_b = variant(swin, "swin_b", width=128, depths=(2, 2, 18, 2), defaults=dict(drop_path=0.5))

@@ -14,11 +14,7 @@ On 32x32 images, of which a single pixel is left, `pool_size=1` leaves out the a
 the VGG-16 that is usual on CIFAR.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.layers.checks import check_dtypes, check_rates, check_sizes
@@ -26,6 +22,7 @@ from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
 from library.layers.pooling import adaptive_average_pool
+from library.variants import variant
 
 # Convolutions of each stage.
 STAGES = {
@@ -52,25 +49,40 @@ class VGG(nn.Module):
 
     Attributes:
       num_classes: size of the logits.
-      stage_sizes: convolutions of each stage.
-      widths: channels of each stage.
-      batch_norm: whether batch normalization follows each convolution.
-      pool_size: rows and columns that the last features are averaged to.
-      hidden_sizes: units of the hidden layers.
+      width: channels of the first stage; the others have 2, 4, 8 and 8 times as many.
+      pool_size: rows and columns that the last features are averaged to: 7, of 224x224
+        images without effect; 1 for 32x32 images.
+      hidden_sizes: units of the hidden layers; none of them for 32x32 images.
       dropout: rate after each hidden layer.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+      stage_sizes: convolutions of each stage.
+      batch_norm: whether batch normalization follows each convolution.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
     """
 
-    num_classes: int
-    stage_sizes: tuple[int, ...]
-    widths: tuple[int, ...]
-    batch_norm: bool
+    num_classes: int = 1000
+    width: int = 64
     pool_size: int = 7
     hidden_sizes: tuple[int, ...] = (4096, 4096)
     dropout: float = 0.5
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+    stage_sizes: tuple[int, ...] = STAGES["vgg16"]
+    batch_norm: bool = False
+
+    def __post_init__(self):
+        check_sizes(
+            num_classes=self.num_classes,
+            width=self.width,
+            pool_size=self.pool_size,
+            hidden_sizes=self.hidden_sizes,
+        )
+        check_rates(dropout=self.dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -86,7 +98,8 @@ class VGG(nn.Module):
             )
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = image
-        for stage, (layers, features) in enumerate(zip(self.stage_sizes, self.widths), 1):
+        widths = [self.width * factor for factor in WIDTHS]
+        for stage, (layers, features) in enumerate(zip(self.stage_sizes, widths), 1):
             for i in range(1, layers + 1):
                 name = f"stage{stage}_conv{i}"
                 x = nn.Conv(
@@ -107,59 +120,11 @@ class VGG(nn.Module):
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 
-def _factory(name: str, stage_sizes: tuple[int, ...], batch_norm: bool) -> Callable:
-    """Returns the factory of one of the networks (Simonyan & Zisserman 2014, table 1)."""
-
-    def factory(
-        num_classes: int = 1000,
-        width: int = 64,
-        pool_size: int = 7,
-        hidden_sizes: tuple[int, ...] = (4096, 4096),
-        dropout: float = 0.5,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> VGG:
-        """Builds a VGG network.
-
-        Args:
-          num_classes: size of the logits.
-          width: channels of the first stage; the others have 2, 4, 8 and 8 times as many.
-          pool_size: rows and columns that the last features are averaged to: 7, of 224x224
-            images without effect; 1 for 32x32 images.
-          hidden_sizes: units of the hidden layers; none of them for 32x32 images.
-          dropout: rate after each hidden layer.
-          dtype: of the computation.
-          param_dtype: of the params.
-
-        Raises:
-          ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
-        """
-        check_sizes(
-            num_classes=num_classes, width=width, pool_size=pool_size, hidden_sizes=hidden_sizes
-        )
-        check_rates(dropout=dropout)
-        check_dtypes(dtype, param_dtype)
-        return VGG(
-            num_classes=num_classes,
-            stage_sizes=stage_sizes,
-            widths=tuple(width * factor for factor in WIDTHS),
-            batch_norm=batch_norm,
-            pool_size=pool_size,
-            hidden_sizes=hidden_sizes,
-            dropout=dropout,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
-
-
-vgg11 = _factory("vgg11", STAGES["vgg11"], False)
-vgg13 = _factory("vgg13", STAGES["vgg13"], False)
-vgg16 = _factory("vgg16", STAGES["vgg16"], False)
-vgg19 = _factory("vgg19", STAGES["vgg19"], False)
-vgg11_bn = _factory("vgg11_bn", STAGES["vgg11"], True)
-vgg13_bn = _factory("vgg13_bn", STAGES["vgg13"], True)
-vgg16_bn = _factory("vgg16_bn", STAGES["vgg16"], True)
-vgg19_bn = _factory("vgg19_bn", STAGES["vgg19"], True)
+vgg11 = variant(VGG, "vgg11", stage_sizes=STAGES["vgg11"], batch_norm=False)
+vgg13 = variant(VGG, "vgg13", stage_sizes=STAGES["vgg13"], batch_norm=False)
+vgg16 = variant(VGG, "vgg16", stage_sizes=STAGES["vgg16"], batch_norm=False)
+vgg19 = variant(VGG, "vgg19", stage_sizes=STAGES["vgg19"], batch_norm=False)
+vgg11_bn = variant(VGG, "vgg11_bn", stage_sizes=STAGES["vgg11"], batch_norm=True)
+vgg13_bn = variant(VGG, "vgg13_bn", stage_sizes=STAGES["vgg13"], batch_norm=True)
+vgg16_bn = variant(VGG, "vgg16_bn", stage_sizes=STAGES["vgg16"], batch_norm=True)
+vgg19_bn = variant(VGG, "vgg19_bn", stage_sizes=STAGES["vgg19"], batch_norm=True)

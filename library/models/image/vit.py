@@ -11,7 +11,6 @@ ViT baselines for ImageNet-1k" (arXiv 2205.01580).
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -20,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from library.config import ConfigError, check_choice
 from library.layers.attention import Attention, FeedForward
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_heads, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.patches import check_sides, chosen
@@ -28,13 +27,14 @@ from library.layers.placement import constrain
 from library.layers.positions import POSITIONS, LearnedPositions, sincos2d
 from library.layers.remat import rematted
 from library.layers.stochastic_depth import StochasticDepth, rates
+from library.variants import variant
 
 # Width, depth, heads; the feed-forward layer is four times as wide (table 1; Ti and S of DeiT).
 VARIANTS = {
-    "ti": (192, 12, 3),
-    "s": (384, 12, 6),
-    "b": (768, 12, 12),
-    "l": (1024, 24, 16),
+    "ti": dict(width=192, depth=12, num_heads=3),
+    "s": dict(width=384, depth=12, num_heads=6),
+    "b": dict(width=768, depth=12, num_heads=12),
+    "l": dict(width=1024, depth=24, num_heads=16),
 }
 # Of the tokens between the halves of a block.
 PLACES = ("batch", "sequence", "width")
@@ -150,7 +150,7 @@ class VisionTransformer(nn.Module):
       depth: number of blocks.
       num_heads: of each attention layer.
       patch_size: side of a patch in pixels.
-      hidden: width of the feed-forward layers.
+      hidden: width of the feed-forward layers, by default four times that of a token.
       pool: "cls" (a class token) or "gap" (mean of all tokens, after the last LayerNorm).
       positions: "learned", the class token's included, or "sincos2d", fixed, of patches only.
       dropout: rate after the positions, the attention and both feed-forward layers.
@@ -158,26 +158,49 @@ class VisionTransformer(nn.Module):
       remat: what of each block the backward pass computes again, see `layers.remat`.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown pool, positions or dtype, a width that cannot be divided among the
+        heads or, for sincos2d, into quarters, a rate outside [0, 1), a size below 1.
     """
 
-    num_classes: int
-    width: int
-    depth: int
-    num_heads: int
-    patch_size: int
-    hidden: int
+    num_classes: int = 1000
+    width: int = 384
+    depth: int = 12
+    num_heads: int = 6
+    patch_size: int = 16
+    hidden: int | None = None
     pool: str = "cls"
     positions: str = "learned"
     dropout: float = 0.0
     drop_path: float = 0.0
     remat: bool | str = False
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(
+            num_classes=self.num_classes,
+            width=self.width,
+            depth=self.depth,
+            num_heads=self.num_heads,
+            patch_size=self.patch_size,
+        )
+        check_sizes(hidden=1 if self.hidden is None else self.hidden)
+        check_heads(width=self.width, num_heads=self.num_heads)
+        check_choice("pool", self.pool, POOLS)
+        check_choice("positions", self.positions, POSITIONS)
+        if self.positions == "sincos2d" and (self.width % 4 or self.width < 8):
+            raise ConfigError(f"width={self.width}: sincos2d needs a multiple of 4, at least 8")
+        check_rates(dropout=self.dropout, drop_path=self.drop_path)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     def setup(self):
         """Makes the encoder, whose leaves keep the paths of published weights and other runs."""
         shared = {f.name for f in dataclasses.fields(Encoder)} - {"parent", "name"}
-        self.encoder = Encoder(**{name: getattr(self, name) for name in sorted(shared)})
+        given = {name: getattr(self, name) for name in sorted(shared)}
+        self.encoder = Encoder(**given | dict(hidden=self.hidden or 4 * self.width))
         nn.share_scope(self, self.encoder)
 
     @nn.compact
@@ -206,111 +229,19 @@ class VisionTransformer(nn.Module):
         return tokens[:, 0] if self.pool == "cls" else tokens.mean(axis=1)
 
 
-def vit(
-    num_classes: int = 1000,
-    width: int = 384,
-    depth: int = 12,
-    num_heads: int = 6,
-    patch_size: int = 16,
-    hidden: int | None = None,
-    pool: str = "cls",
-    positions: str = "learned",
-    dropout: float = 0.0,
-    drop_path: float = 0.0,
-    remat: bool | str = False,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> VisionTransformer:
-    """Builds a Vision Transformer of any size; see the class for the arguments.
-
-    `hidden` is four times the width unless given.
-
-    Raises:
-      ConfigError: an unknown pool, positions or dtype, a width that cannot be divided among the
-        heads or, for sincos2d, into quarters, a rate outside [0, 1), a size below 1.
-    """
-    check_sizes(
-        num_classes=num_classes,
-        width=width,
-        depth=depth,
-        num_heads=num_heads,
-        patch_size=patch_size,
-    )
-    hidden = 4 * width if hidden is None else hidden
-    check_sizes(hidden=hidden)
-    if width % num_heads:
-        heads = [n for n in range(1, width + 1) if width % n == 0]
-        closest = min(heads, key=lambda n: abs(n - num_heads))
-        raise ConfigError(
-            f"width={width} cannot be divided among num_heads={num_heads}; nearest: {closest} heads"
-        )
-    check_choice("pool", pool, POOLS)
-    check_choice("positions", positions, POSITIONS)
-    if positions == "sincos2d" and (width % 4 or width < 8):
-        raise ConfigError(f"width={width}: sincos2d needs a multiple of 4, at least 8")
-    check_rates(dropout=dropout, drop_path=drop_path)
-    check_dtypes(dtype, param_dtype)
-    return VisionTransformer(
-        num_classes=num_classes,
-        width=width,
-        depth=depth,
-        num_heads=num_heads,
-        patch_size=patch_size,
-        hidden=hidden,
-        pool=pool,
-        positions=positions,
-        dropout=dropout,
-        drop_path=drop_path,
-        remat=remat,
-        dtype=dtype,
-        param_dtype=param_dtype,
-    )
+vit = variant(VisionTransformer, "vit")
 
 
-def _variant(name: str, size: str, patch_size: int) -> Callable:
-    """Returns the factory of one of the sizes in VARIANTS."""
-
-    def factory(
-        num_classes: int = 1000,
-        pool: str = "cls",
-        positions: str = "learned",
-        dropout: float = 0.0,
-        drop_path: float = 0.0,
-        remat: bool | str = False,
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> VisionTransformer:
-        """Builds a Vision Transformer of a published size; see `vit` for arguments and errors."""
-        width, depth, num_heads = VARIANTS[size]
-        return vit(
-            num_classes=num_classes,
-            width=width,
-            depth=depth,
-            num_heads=num_heads,
-            patch_size=patch_size,
-            pool=pool,
-            positions=positions,
-            dropout=dropout,
-            drop_path=drop_path,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
-
-
-vit_ti16 = _variant("vit_ti16", "ti", 16)
-vit_s16 = _variant("vit_s16", "s", 16)
-vit_b16 = _variant("vit_b16", "b", 16)
-vit_l16 = _variant("vit_l16", "l", 16)
-vit_ti32 = _variant("vit_ti32", "ti", 32)
-vit_s32 = _variant("vit_s32", "s", 32)
-vit_b32 = _variant("vit_b32", "b", 32)
-vit_l32 = _variant("vit_l32", "l", 32)
+vit_ti16 = variant(VisionTransformer, "vit_ti16", **VARIANTS["ti"], hidden=None, patch_size=16)
+vit_s16 = variant(VisionTransformer, "vit_s16", **VARIANTS["s"], hidden=None, patch_size=16)
+vit_b16 = variant(VisionTransformer, "vit_b16", **VARIANTS["b"], hidden=None, patch_size=16)
+vit_l16 = variant(VisionTransformer, "vit_l16", **VARIANTS["l"], hidden=None, patch_size=16)
+vit_ti32 = variant(VisionTransformer, "vit_ti32", **VARIANTS["ti"], hidden=None, patch_size=32)
+vit_s32 = variant(VisionTransformer, "vit_s32", **VARIANTS["s"], hidden=None, patch_size=32)
+vit_b32 = variant(VisionTransformer, "vit_b32", **VARIANTS["b"], hidden=None, patch_size=32)
+vit_l32 = variant(VisionTransformer, "vit_l32", **VARIANTS["l"], hidden=None, patch_size=32)
 # For images of 32 to 64 pixels.
-vit_ti4 = _variant("vit_ti4", "ti", 4)
-vit_s4 = _variant("vit_s4", "s", 4)
-vit_ti8 = _variant("vit_ti8", "ti", 8)
-vit_s8 = _variant("vit_s8", "s", 8)
+vit_ti4 = variant(VisionTransformer, "vit_ti4", **VARIANTS["ti"], hidden=None, patch_size=4)
+vit_s4 = variant(VisionTransformer, "vit_s4", **VARIANTS["s"], hidden=None, patch_size=4)
+vit_ti8 = variant(VisionTransformer, "vit_ti8", **VARIANTS["ti"], hidden=None, patch_size=8)
+vit_s8 = variant(VisionTransformer, "vit_s8", **VARIANTS["s"], hidden=None, patch_size=8)

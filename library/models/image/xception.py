@@ -17,6 +17,7 @@ from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
+from library.variants import variant
 
 # Widths of the separable convolutions of each block; its stride. The first has no relu before it.
 BLOCKS = (
@@ -107,15 +108,24 @@ class Xception(nn.Module):
 
     Attributes:
       num_classes: size of the logits.
-      dropout: rate before the head.
+      dropout: rate before the head, 0.5 in the paper.
       dtype: of the computation; the head is computed in float32.
       param_dtype: of the params.
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
     """
 
-    num_classes: int
+    num_classes: int = 1000
     dropout: float = 0.5
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_sizes(num_classes=self.num_classes)
+        check_rates(dropout=self.dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -152,24 +162,4 @@ class Xception(nn.Module):
         )
 
 
-def xception(
-    num_classes: int = 1000,
-    dropout: float = 0.5,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> Xception:
-    """Builds Xception; the published weights take images in [-1, 1].
-
-    Args:
-      num_classes: size of the logits.
-      dropout: rate before the head, 0.5 in the paper.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
-    """
-    check_sizes(num_classes=num_classes)
-    check_rates(dropout=dropout)
-    check_dtypes(dtype, param_dtype)
-    return Xception(num_classes=num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype)
+xception = variant(Xception, "xception")

@@ -7,7 +7,6 @@ approximation by tanh; nanoGPT's recipes have the exact one, and leave out all b
 arXiv 2305.13245) are those of Llama and its kin.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -18,11 +17,12 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from library.config import ConfigError, check_choice
 from library.layers import vocabulary_loss
 from library.layers.attention import CAUSAL, causal_attention
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_heads, check_rates, check_sizes, divisors
 from library.layers.intermediates import record
 from library.layers.placement import constrain
 from library.layers.remat import POLICIES, rematted
 from library.layers.rotary import rotate
+from library.variants import variant
 
 # Of the tokens between the halves of a block.
 PLACES = ("batch", "sequence", "width")
@@ -30,13 +30,16 @@ POSITIONS = ("learned", "rotary")
 # Hendrycks & Gimpel 2016, arXiv 1606.08415, section 2: x times the normal distribution function,
 # and an approximation of it.
 GELU = ("tanh", "exact")
-# Width, depth, heads (Radford et al. 2019, table 2, with heads of 64 features).
-GPT2 = {
-    "gpt2": (768, 12, 12),
-    "gpt2_medium": (1024, 24, 16),
-    "gpt2_large": (1280, 36, 20),
-    "gpt2_xl": (1600, 48, 25),
-}
+# What all sizes of GPT-2 share.
+_GPT2 = dict(
+    num_kv_heads=None,
+    feed_forward=None,
+    positions="learned",
+    gelu="tanh",
+    tied=True,
+    bias=True,
+    defaults=dict(vocab_size=50_257),
+)
 
 
 class CausalAttention(nn.Module):
@@ -398,13 +401,9 @@ def gpt(
 
 def _check_heads(width: int, num_heads: int, kv_heads: int, positions: str) -> None:
     """Raises ConfigError where width, heads and positions do not go together."""
-    if width % num_heads:
-        heads = _nearest_divisor(width, num_heads)
-        raise ConfigError(
-            f"width={width} cannot be divided among num_heads={num_heads}; nearest: {heads} heads"
-        )
+    check_heads(width=width, num_heads=num_heads)
     if num_heads % kv_heads:
-        valid = ", ".join(map(str, _divisors(num_heads)))
+        valid = ", ".join(map(str, divisors(num_heads)))
         raise ConfigError(
             f"num_kv_heads={kv_heads} does not divide num_heads={num_heads}; valid: {valid}"
         )
@@ -429,43 +428,11 @@ def _check_cudnn(features: int, dtype: str) -> None:
         )
 
 
-def _variant(name: str) -> Callable[..., GPT]:
-    """Returns the factory of one of the sizes in GPT2."""
-
-    def factory(
-        vocab_size: int = 50_257,
-        context: int = 1024,
-        attention: str = "xla",
-        dropout: float = 0.0,
-        scan_layers: bool = False,
-        remat: bool | str = "none",
-        dtype: str = "float32",
-        param_dtype: str = "float32",
-    ) -> GPT:
-        """Builds GPT-2 in a published size; see `gpt` for arguments and errors."""
-        width, depth, num_heads = GPT2[name]
-        return gpt(
-            vocab_size=vocab_size,
-            context=context,
-            width=width,
-            depth=depth,
-            num_heads=num_heads,
-            attention=attention,
-            dropout=dropout,
-            scan_layers=scan_layers,
-            remat=remat,
-            dtype=dtype,
-            param_dtype=param_dtype,
-        )
-
-    factory.__name__ = factory.__qualname__ = name
-    return factory
-
-
-gpt2 = _variant("gpt2")
-gpt2_medium = _variant("gpt2_medium")
-gpt2_large = _variant("gpt2_large")
-gpt2_xl = _variant("gpt2_xl")
+# Radford et al. 2019, table 2, with heads of 64 features.
+gpt2 = variant(gpt, "gpt2", width=768, depth=12, num_heads=12, **_GPT2)
+gpt2_medium = variant(gpt, "gpt2_medium", width=1024, depth=24, num_heads=16, **_GPT2)
+gpt2_large = variant(gpt, "gpt2_large", width=1280, depth=36, num_heads=20, **_GPT2)
+gpt2_xl = variant(gpt, "gpt2_xl", width=1600, depth=48, num_heads=25, **_GPT2)
 
 
 def _write(held, new, start):
@@ -482,11 +449,3 @@ def _positions_within(segments):
     index = jnp.arange(segments.shape[1])[None]
     starts = jnp.pad(segments[:, 1:] != segments[:, :-1], ((0, 0), (1, 0)))
     return index - jax.lax.cummax(jnp.where(starts, index, 0), axis=1)
-
-
-def _divisors(n):
-    return [d for d in range(1, n + 1) if n % d == 0]
-
-
-def _nearest_divisor(n, wanted):
-    return min(_divisors(n), key=lambda d: abs(d - wanted))

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 from library.layers import vocabulary_loss
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.intermediates import record
+from library.variants import variant
 
 State = dict[str, Float[Array, "b w"]]
 
@@ -127,26 +128,38 @@ class RecurrentLM(nn.Module):
 
     A carry, or cache, is the state of every layer, `{"layer1": {"h": (b, d), ...}, ...}`, float32.
 
+    An LSTM has 239,297 params on the 65 characters of Tiny Shakespeare.
+
     Attributes:
-      vocab_size: size of the logits.
-      width: d, units a layer.
-      depth: number of layers.
-      cell: "lstm" or "gru".
-      embedding: e, size of a token, or None.
-      dropout: rate.
+      vocab_size: tokens of the data.
+      width: units a layer.
+      depth: layers.
+      embedding: size of a token's embedding; by default tokens enter one-hot.
+      dropout: rate on what goes from layer to layer and to the head.
       dtype: of the products; gates and states are float32, and so are logits.
       param_dtype: of the params.
+      cell: "lstm" or "gru".
+
+    Raises:
+      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
     """
 
     vocab_size: int
-    width: int
-    depth: int
-    cell: str
+    width: int = 128
+    depth: int = 2
     embedding: int | None = None
     dropout: float = 0.0
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+    cell: str = "lstm"
     recurrent: ClassVar[bool] = True
+
+    def __post_init__(self):
+        check_sizes(vocab_size=self.vocab_size, width=self.width, depth=self.depth)
+        check_sizes(**({} if self.embedding is None else {"embedding": self.embedding}))
+        check_rates(dropout=self.dropout)
+        check_dtypes(self.dtype, self.param_dtype)
+        super().__post_init__()
 
     def setup(self):
         """Makes the submodules."""
@@ -245,51 +258,8 @@ class RecurrentLM(nn.Module):
         return jax.nn.one_hot(tokens, self.vocab_size, dtype=self.dtype)
 
 
-def lstm(
-    vocab_size: int,
-    width: int = 128,
-    depth: int = 2,
-    embedding: int | None = None,
-    dropout: float = 0.0,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> RecurrentLM:
-    """Builds an LSTM language model (239,297 params on the 65 characters of Tiny Shakespeare).
-
-    Args:
-      vocab_size: tokens of the data.
-      width: units a layer.
-      depth: layers.
-      embedding: size of a token's embedding; by default tokens enter one-hot.
-      dropout: rate on what goes from layer to layer and to the head.
-      dtype: of the products.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
-    """
-    return _model("lstm", vocab_size, width, depth, embedding, dropout, dtype, param_dtype)
-
-
-def gru(
-    vocab_size: int,
-    width: int = 128,
-    depth: int = 2,
-    embedding: int | None = None,
-    dropout: float = 0.0,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> RecurrentLM:
-    """Builds a GRU language model; arguments and errors are those of `lstm`."""
-    return _model("gru", vocab_size, width, depth, embedding, dropout, dtype, param_dtype)
-
-
-def _model(cell, vocab_size, width, depth, embedding, dropout, dtype, param_dtype):
-    check_sizes(vocab_size=vocab_size, width=width, depth=depth)
-    check_sizes(**({} if embedding is None else {"embedding": embedding}))
-    check_rates(dropout=dropout)
-    check_dtypes(dtype, param_dtype)
-    return RecurrentLM(vocab_size, width, depth, cell, embedding, dropout, dtype, param_dtype)
+lstm = variant(RecurrentLM, "lstm", cell="lstm")
+gru = variant(RecurrentLM, "gru", cell="gru")
 
 
 def _run(step, state, gates, keep):

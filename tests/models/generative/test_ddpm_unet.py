@@ -6,6 +6,7 @@ import pytest
 from library.config import ConfigError
 from library.models.generative import ddpm_unet as module
 from library.models.generative.ddpm_unet import ddpm_unet, depth_to_space, sinusoids, space_to_depth
+from tests import often
 
 KEY = jax.random.key(0)
 SMALL = dict(width=8, multipliers=(1, 2), num_blocks=1, attention=(4,), dropout=0.0)
@@ -128,7 +129,10 @@ def test_patches_become_channels_and_back():
 
 @pytest.mark.parametrize(
     ("changes", "shape"),
-    [(dict(), (8, 8, 3)), (dict(patch_size=2), (16, 8, 1)), (dict(num_out=2), (8, 8, 1))],
+    often.only(
+        [(dict(num_out=2), (8, 8, 1))],
+        [(dict(), (8, 8, 3)), (dict(patch_size=2), (16, 8, 1)), (dict(num_out=2), (8, 8, 1))],
+    ),
 )
 def test_it_starts_at_zero_then_depends_on_all_it_is_given(changes, shape):
     model = ddpm_unet(num_classes=3, **SMALL | changes)

@@ -92,7 +92,7 @@ def test_remat_recomputes_blocks_and_keeps_their_names(image):
 
 
 def test_types_and_names(image):
-    types = dict(dtype=jnp.bfloat16, param_dtype=jnp.bfloat16)
+    types = dict(dtype="bfloat16", param_dtype="bfloat16")
     model = deit.DistilledVisionTransformer(**TINY, **types)
     variables = jax.eval_shape(model.init, jax.random.key(0), image)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("bfloat16")}

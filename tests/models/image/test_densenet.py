@@ -11,6 +11,7 @@ from library.models.image import densenet
 from library.weights import densenet as tables
 from library.weights.drawn import zeros
 from library.weights.mapping import published_as
+from tests import often
 
 
 def made(model, size, **options):
@@ -22,16 +23,19 @@ def made(model, size, **options):
 # Depth, params, and the channels after each block (table 1; sides halve from 56, and from 32).
 @pytest.mark.parametrize(
     ("name", "depth", "params", "channels"),
-    [
-        ("densenet121", 121, 7_978_856, (256, 512, 1024, 1024)),
-        ("densenet161", 161, 28_681_000, (384, 768, 2112, 2208)),
-        ("densenet169", 169, 14_149_480, (256, 512, 1280, 1664)),
-        ("densenet201", 201, 20_013_928, (256, 512, 1792, 1920)),
-        ("densenet40", 40, 1_019_722, (160, 304, 448)),
-        ("densenet_bc100", 100, 769_162, (216, 300, 342)),
-        ("densenet_bc190", 190, 25_624_430, (1320, 1900, 2190)),
-        ("densenet_bc250", 250, 15_324_406, (1032, 1500, 1734)),
-    ],
+    often.first(
+        1,
+        [
+            ("densenet121", 121, 7_978_856, (256, 512, 1024, 1024)),
+            ("densenet161", 161, 28_681_000, (384, 768, 2112, 2208)),
+            ("densenet169", 169, 14_149_480, (256, 512, 1280, 1664)),
+            ("densenet201", 201, 20_013_928, (256, 512, 1792, 1920)),
+            ("densenet40", 40, 1_019_722, (160, 304, 448)),
+            ("densenet_bc100", 100, 769_162, (216, 300, 342)),
+            ("densenet_bc190", 190, 25_624_430, (1320, 1900, 2190)),
+            ("densenet_bc250", 250, 15_324_406, (1032, 1500, 1734)),
+        ],
+    ),
 )
 def test_params_and_outputs_of_the_blocks_are_the_papers(name, depth, params, channels):
     model = build(dict(name=f"densenet.{name}"), "library.models", "model")
@@ -123,7 +127,7 @@ def test_remat_changes_neither_params_nor_gradients():
     image = jax.random.normal(jax.random.key(0), (2, 4, 4, 3))
     results = []
     for remat in (False, True):
-        model = densenet.DenseNet(3, (1,), 2, 2, "cifar", remat=remat)
+        model = densenet.DenseNet(3, (1,), 2, "cifar", stem_width=2, remat=remat)
         variables = variables_of(model, image)
 
         def loss(params, model=model, stats=variables["batch_stats"]):
@@ -143,7 +147,7 @@ def test_types_in_training():
 
 
 def test_the_stem_for_small_images_keeps_their_size():
-    model = densenet.DenseNet(5, (1, 1), 2, 4, "cifar")
+    model = densenet.DenseNet(5, (1, 1), 2, "cifar")
     _, variables = made(model, 8)
     assert variables["intermediates"]["stage1"].shape == (2, 8, 8, 6)
     assert variables["params"]["stem_conv"]["kernel"].shape == (3, 3, 3, 4)
@@ -161,7 +165,7 @@ def test_one_of_any_size_and_the_strided_stem():
 
 
 def test_names_of_torchvision_and_of_its_files():
-    model = densenet.DenseNet(5, (1, 2), 2, 4, "imagenet")
+    model = densenet.DenseNet(5, (1, 2), 2, "imagenet")
     variables = zeros(made(model, 16)[1])
     variables.pop("intermediates")
     names, in_files = (

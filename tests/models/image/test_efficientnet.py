@@ -178,6 +178,7 @@ def test_the_stem_pads_as_its_convention_says(variant, weight):
     np.testing.assert_allclose(stem[0, 0, 0], 3 * weight)
 
 
+@pytest.mark.full
 def test_remat_changes_neither_params_nor_results():
     image = jnp.float32(np.random.default_rng(0).normal(size=(2, 8, 8, 3)))
     results = []

@@ -54,7 +54,7 @@ def test_params(name, aux, expected):
 
 @pytest.mark.parametrize("original", [False, True])
 def test_outputs_of_the_modules_are_the_papers(original):
-    model = googlenet.GoogLeNet(1000, original)
+    model = googlenet.GoogLeNet(original=original)
     image = jnp.zeros((2, 224, 224, 3))
     _, variables = jax.eval_shape(
         lambda: model.init_with_output(

@@ -8,6 +8,7 @@ from library import config
 from library.config import ConfigError
 from library.models.image import vit
 from library.models.image.mae import mae, mae_b16, mae_l16
+from tests import often
 
 SIZES = dict(width=16, depth=2, num_heads=2, patch_size=4)
 TINY = dict(**SIZES, decoder_width=8, decoder_depth=1, decoder_heads=2)
@@ -31,11 +32,14 @@ def shapes_of(params):
 
 @pytest.mark.parametrize(
     ("make", "twin", "positions"),
-    [
-        (mae_b16, vit.vit_b16, "sincos2d"),
-        (mae_l16, vit.vit_l16, "sincos2d"),
-        (mae_b16, vit.vit_b16, "learned"),
-    ],
+    often.first(
+        1,
+        [
+            (mae_b16, vit.vit_b16, "sincos2d"),
+            (mae_l16, vit.vit_l16, "sincos2d"),
+            (mae_b16, vit.vit_b16, "learned"),
+        ],
+    ),
 )
 def test_the_encoder_is_a_vit_without_its_head(make, twin, positions):
     image, order = jnp.zeros((1, 224, 224, 3)), jnp.zeros((1, 196), jnp.int32)
@@ -125,6 +129,7 @@ def test_hiding_patches_saves_the_encoder_their_cost():
     assert flops(16) < 0.3 * flops(64)
 
 
+@pytest.mark.full
 def test_remat_changes_nothing(image):
     results = []
     for remat in (False, True):

@@ -1,0 +1,141 @@
+"""What operations are made of: which features of a batch they change, and checks of arguments."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from library.config import ConfigError
+from library.data import features
+from library.data.features import Kinds
+
+Batch = dict[str, Array]
+Operation = Callable[[Batch, Key[Array, " b"]], Batch]
+
+
+class Motion(NamedTuple):
+    """How an operation moves one example. Each is handed the same key, and so draws the same.
+
+    Attributes:
+      image: `(image (h, w, c), key) -> (h2, w2, c)`, by interpolation.
+      nearest: the same of a map `(h, w, 1)`, by nearest neighbour.
+      places: `(points (n, 2), key, (h, w)) -> (n, 2)`, y and x as fractions of the image before,
+        and after.
+      field: as `image`, where values need not lie in [0, 1]; by default the same.
+    """
+
+    image: Callable[[Array, Any], Array]
+    nearest: Callable[[Array, Any], Array]
+    places: Callable[[Array, Any, tuple[int, int]], Array]
+    field: Callable[[Array, Any], Array] | None = None
+
+
+def images(batch: Batch, kinds: Kinds) -> list[str]:
+    """Lists the features of a batch that are images.
+
+    Raises:
+      ValueError: there is none.
+    """
+    names = features.named(kinds, "image", among=batch)
+    if not names:
+        raise ValueError(f"the batch has no image, but {', '.join(sorted(batch))}")
+    return names
+
+
+def per_image(change: Callable[[Array, Any], Array], kinds: Kinds) -> Operation:
+    """Makes an operation of `(image (h, w, c), key) -> image`, for images alone."""
+
+    def op(batch: Batch, keys: Key[Array, " b"]) -> Batch:
+        names = images(batch, kinds)
+        return {**batch, **{name: jax.vmap(change)(batch[name], keys) for name in names}}
+
+    return op
+
+
+def refuse(batch: Batch, kinds: Kinds, operation: str, *wanted: str) -> None:
+    """Raises ValueError where a batch has features of some kinds, which an operation cannot do."""
+    for name in features.named(kinds, *wanted, among=batch):
+        raise ValueError(
+            f"{operation} changes images alone, and cannot change {name!r}, of kind "
+            f"{kinds[name]!r}, with them"
+        )
+
+
+def spatial(motion: Motion, kinds: Kinds) -> Callable[[Batch, Array], Batch]:
+    """Makes an operation that moves all that has a place in an image, together.
+
+    A box becomes the smallest that holds its moved corners, cut off at the borders. What has left
+    the image is masked, see `library.data.features`.
+    """
+    field = motion.field or motion.image
+
+    def op(batch: Batch, keys: Array) -> Batch:
+        names = features.named(kinds, *features.RASTERS, among=batch)
+        if not names:
+            raise ValueError(f"the batch has no image, but {', '.join(sorted(batch))}")
+        found, sides = {}, batch[names[0]].shape[1:3]
+        for name in names:
+            x = batch[name]
+            if x.shape[1:3] != sides:
+                raise ValueError(
+                    f"{name} is of {x.shape[1:3]} beside {names[0]} of {sides}: what is moved "
+                    "together has one size"
+                )
+            move = {"image": motion.image, "field": field, "map": motion.nearest}[kinds[name]]
+            flat = x.ndim == 3
+            x = jax.vmap(move)(x[..., None] if flat else x, keys)
+            found[name] = x[..., 0] if flat else x
+        for name in features.named(kinds, *features.OBJECTS, among=batch):
+            found |= _moved_objects(batch, name, kinds[name], motion, keys, sides)
+        return {**batch, **found}
+
+    return op
+
+
+def _moved_objects(
+    batch: Batch, name: str, kind: str, motion: Motion, keys: Array, sides: tuple[int, int]
+) -> Batch:
+    x, mask = batch[name], batch.get(f"{name}_mask")
+    mask = jnp.ones(x.shape[:2], jnp.float32) if mask is None else mask
+    corners = _corners(x) if kind == "boxes" else x[:, :, None]
+    points = corners.reshape(len(x), -1, 2)
+    moved = jax.vmap(lambda p, key: motion.places(p, key, sides))(points, keys)
+    moved = moved.reshape(corners.shape)
+    if kind == "boxes":
+        low, high = (jnp.clip(f(moved, axis=2), 0, 1) for f in (jnp.min, jnp.max))
+        new, inside = (
+            jnp.concatenate([low, high], axis=-1),
+            jnp.all(high - low > features.SLIVER, axis=-1),
+        )
+    else:
+        new = jnp.clip(moved[:, :, 0], 0, 1)
+        inside = jnp.all(new == moved[:, :, 0], axis=-1)
+    return {name: new, f"{name}_mask": jnp.where(inside, mask, 0)}
+
+
+def _corners(boxes: Float[Array, "b n 4"]) -> Float[Array, "b n 4 2"]:
+    top, left, bottom, right = (boxes[..., i] for i in range(4))
+    pairs = ((top, left), (top, right), (bottom, left), (bottom, right))
+    return jnp.stack([jnp.stack(pair, axis=-1) for pair in pairs], axis=2)
+
+
+def check_within(
+    name: str, value: float | int, low: float | int, high: float | int = math.inf
+) -> None:
+    if not low <= value <= high:
+        closest = low if value < low else high
+        raise ConfigError(f"{name}={value!r} is not in [{low}, {high}]: the nearest is {closest}")
+
+
+def check_positive(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ConfigError(f"{name}={value!r}: a positive number")
+
+
+def check_interval(name: str, interval: tuple[float, float], most: float = math.inf) -> None:
+    low, high = interval
+    if not 0 < low <= high <= most:
+        raise ConfigError(f"{name}={interval!r}: (low, high) with 0 < low <= high <= {most}")

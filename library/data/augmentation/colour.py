@@ -1,0 +1,229 @@
+"""Colour: what changes the values of images, and leaves all else as it is."""
+
+import dm_pix as pix
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
+
+from library.config import ConfigError
+from library.data import features
+from library.data.augmentation._operations import (
+    Batch,
+    Operation,
+    check_interval,
+    check_positive,
+    check_within,
+    images,
+    per_image,
+)
+from library.data.features import Kinds
+
+
+def color_jitter(
+    brightness: float = 0.0,
+    contrast: float = 0.0,
+    saturation: float = 0.0,
+    hue: float = 0.0,
+    probability: float = 1.0,
+    kinds: Kinds = features.USUAL,
+) -> Operation:
+    """Changes brightness, contrast, saturation and hue in random order (ranges of torchvision).
+
+    Brightness, contrast and saturation move away from black, the mean luma and the luma by a factor
+    uniform in [max(0, 1 - s), 1 + s]; hue turns by a share of the circle uniform in [-hue, hue].
+    Values are clipped to [0, 1] after each. Under `vmap` the random order costs six blends and one
+    turn of the hue.
+
+    Raises:
+      ConfigError: a negative strength, hue above 0.5 (half of the circle), not a probability.
+      ValueError: images that do not have three channels (when traced).
+    """
+    strengths = dict(brightness=brightness, contrast=contrast, saturation=saturation)
+    for name, strength in strengths.items():
+        check_within(f"color_jitter, {name}", strength, 0)
+    check_within("color_jitter, hue", hue, 0, 0.5)
+    check_within("color_jitter, probability", probability, 0, 1)
+    used = np.flatnonzero([*strengths.values()])
+    spread = np.array([*strengths.values()], np.float32)
+
+    def change(image: Float[Array, "h w c"], key: PRNGKeyArray) -> Float[Array, "h w c"]:
+        k_factor, k_order, k_place, k_hue, k_apply = jax.random.split(key, 5)
+        factors = jax.random.uniform(
+            k_factor, (3,), minval=np.maximum(0, 1 - spread), maxval=1 + spread
+        )
+        order = jax.random.permutation(k_order, used)
+        if hue == 0:
+            jittered = _blend_in_order(image, factors, order, 0, len(used))
+        else:
+            place = jax.random.randint(k_place, (), 0, len(used) + 1)
+            turn = jax.random.uniform(k_hue, minval=-hue, maxval=hue)
+            jittered = _blend_in_order(image, factors, order, 0, place)
+            jittered = _turn_hue(jittered, turn)
+            jittered = _blend_in_order(jittered, factors, order, place, len(used))
+        return jnp.where(jax.random.bernoulli(k_apply, probability), jittered, image)
+
+    return per_image(change, kinds)
+
+
+def _blend_in_order(
+    image: Float[Array, "h w c"],
+    factors: Float[Array, " 3"],
+    order: Int[Array, " n"],
+    start: int | Int[Array, ""],
+    stop: int | Int[Array, ""],
+) -> Float[Array, "h w c"]:
+    """Blends with black (0), the mean luma (1) or the luma (2) for `order[start:stop]`."""
+    for position in range(order.shape[0]):
+        kind = order[position]
+        luma = _luma(image)
+        degenerate = jnp.select([kind == 0, kind == 1], [0.0, jnp.mean(luma)], luma)
+        blended = jnp.clip(degenerate + factors[kind] * (image - degenerate), 0, 1)
+        image = jnp.where((start <= position) & (position < stop), blended, image)
+    return image
+
+
+def _turn_hue(image: Float[Array, "h w c"], turn: Float[Array, ""]) -> Float[Array, "h w c"]:
+    _check_color(image)
+    return jnp.clip(pix.adjust_hue(image, turn), 0, 1)
+
+
+def _luma(image: Float[Array, "h w c"]) -> Float[Array, "h w 1"]:
+    """Returns ITU-R 601 luma by a sum, not a product of matrices, which a TPU would round."""
+    if image.shape[-1] == 1:
+        return image
+    _check_color(image)
+    red, green, blue = (image[..., i : i + 1] for i in range(3))
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def _check_color(image: Float[Array, "h w c"]) -> None:
+    if image.shape[-1] != 3:
+        raise ValueError(f"colour operations need 3 channels, got an image of shape {image.shape}")
+
+
+# Of the RGB values, in [0, 1], of ImageNet's training images: the eigenvalues of their covariance,
+# and its eigenvectors as columns, as fb.resnet.torch has them (datasets/imagenet.lua).
+_EIGENVALUES = np.array([0.2175, 0.0188, 0.0045], np.float32)
+_EIGENVECTORS = np.array(
+    [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]],
+    np.float32,
+)
+
+
+def pca_noise(std: float = 0.1, kinds: Kinds = features.USUAL) -> Operation:
+    """Adds one random colour to all pixels, along the principal components of ImageNet's colours.
+
+    Krizhevsky et al. 2012, section 4.1 ("fancy PCA", "lighting"): each component has its eigenvalue
+    times a normal draw of standard deviation `std`. As there, nothing is clipped, so that values
+    leave [0, 1]: it comes after operations that expect them within.
+
+    Raises:
+      ConfigError: a negative standard deviation.
+      ValueError: images that do not have three channels (when traced).
+    """
+    check_within("pca_noise, std", std, 0)
+
+    def change(image: Float[Array, "h w c"], key: PRNGKeyArray) -> Float[Array, "h w c"]:
+        _check_color(image)
+        amounts = std * _EIGENVALUES * jax.random.normal(key, (3,))
+        # Written out: a TPU would round a product of matrices, and XLA's compiler for CPUs (jaxlib
+        # 0.10.2) gets a reduction over the components of 512 examples or more wrong.
+        return image + sum(_EIGENVECTORS[:, i] * amounts[i] for i in range(3))
+
+    return per_image(change, kinds)
+
+
+def grayscale(probability: float = 0.2, kinds: Kinds = features.USUAL) -> Operation:
+    """Replaces all channels by the luma, with the given probability (0.2 in SimCLR).
+
+    Raises:
+      ConfigError: not a probability.
+      ValueError: images of neither one nor three channels (when traced).
+    """
+    check_within("grayscale, probability", probability, 0, 1)
+
+    def change(image: Float[Array, "h w c"], key: PRNGKeyArray) -> Float[Array, "h w c"]:
+        return jnp.where(jax.random.bernoulli(key, probability), _luma(image), image)
+
+    return per_image(change, kinds)
+
+
+def gaussian_blur(
+    probability: float = 0.5,
+    sigma: tuple[float, float] = (0.1, 2.0),
+    kernel_size: int | None = None,
+    kinds: Kinds = features.USUAL,
+) -> Operation:
+    """Blurs by a Gaussian with a standard deviation uniform in `sigma` (SimCLR, arXiv 2002.05709).
+
+    The kernel is separable, cut off at `kernel_size` pixels and normalized; borders are reflected.
+
+    Args:
+      probability: of blurring an example.
+      sigma: (low, high), in pixels.
+      kernel_size: rounded up to odd; None is a tenth of the height, as in SimCLR's Appendix A.
+
+    Raises:
+      ConfigError: not a probability, an interval that is empty or not positive.
+      ValueError: a kernel that reaches further than the image (when traced).
+    """
+    check_within("gaussian_blur, probability", probability, 0, 1)
+    check_interval("gaussian_blur, sigma", sigma)
+    if kernel_size is not None:
+        check_within("gaussian_blur, kernel_size", kernel_size, 1)
+
+    def change(image: Float[Array, "h w c"], key: PRNGKeyArray) -> Float[Array, "h w c"]:
+        k_sigma, k_apply = jax.random.split(key)
+        radius = (kernel_size or image.shape[0] // 10) // 2
+        if radius >= min(image.shape[:2]):
+            raise ValueError(f"kernel_size={kernel_size} does not fit an image of {image.shape}")
+        deviation = jax.random.uniform(k_sigma, minval=sigma[0], maxval=sigma[1])
+        blurred = _blur(image, deviation, radius)
+        return jnp.where(jax.random.bernoulli(k_apply, probability), blurred, image)
+
+    return per_image(change, kinds)
+
+
+def _blur(
+    image: Float[Array, "h w c"], sigma: Float[Array, ""], radius: int
+) -> Float[Array, "h w c"]:
+    # A sum of shifts: a convolution by a kernel of its own for each example is slow everywhere.
+    offsets = jnp.arange(-radius, radius + 1)
+    kernel = jnp.exp(-(offsets**2) / (2 * sigma**2))
+    kernel = kernel / jnp.sum(kernel)
+    height, width, _ = image.shape
+    padded = jnp.pad(image, ((radius, radius), (radius, radius), (0, 0)), mode="reflect")
+    rows = sum(kernel[i] * padded[i : i + height] for i in range(2 * radius + 1))
+    return sum(kernel[i] * rows[:, i : i + width] for i in range(2 * radius + 1))
+
+
+def normalize(
+    mean: tuple[float, ...], std: tuple[float, ...], kinds: Kinds = features.USUAL
+) -> Operation:
+    """Subtracts the mean and divides by the standard deviation of each channel.
+
+    Args:
+      mean: one value a channel, or one for all, of images in [0, 1].
+      std: as `mean`.
+
+    Raises:
+      ConfigError: different numbers of values, a standard deviation that is not positive.
+      ValueError: images of another number of channels (when traced).
+    """
+    if len(mean) != len(std) or not mean:
+        raise ConfigError(f"normalize has {len(mean)} means and {len(std)} standard deviations")
+    for value in std:
+        check_positive("normalize, std", value)
+
+    def op(batch: Batch, keys: Key[Array, " b"] | None = None) -> Batch:
+        found = {name: batch[name] for name in images(batch, kinds)}
+        for image in found.values():
+            if len(mean) not in (1, image.shape[-1]):
+                raise ValueError(
+                    f"{len(mean)} means cannot normalize images of shape {image.shape}"
+                )
+        mean_of, std_of = jnp.array(mean), jnp.array(std)
+        return {**batch, **{name: (image - mean_of) / std_of for name, image in found.items()}}
+
+    return op

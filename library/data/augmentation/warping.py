@@ -1,0 +1,200 @@
+"""Geometry between the pixels: turns, scalings, shears, shifts and elastic deformations.
+
+An image is read by bilinear interpolation at the place that each of its new pixels comes from, a
+map at the nearest pixel. Vectors in a field are moved, not turned.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.ndimage import map_coordinates
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from library.config import ConfigError
+from library.data import features
+from library.data.augmentation._operations import (
+    Motion,
+    Operation,
+    check_interval,
+    check_positive,
+    check_within,
+    spatial,
+)
+from library.data.features import Kinds
+
+# Places are in fixed point, of half a thousandth of a pixel and less: which pixels are read is
+# arithmetic of whole numbers, the same on every device.
+_BITS = 15
+_ONE = 1 << _BITS
+# Steps of the iteration that finds where a point lands; each gains a digit or more where the
+# deformation bends little from pixel to pixel.
+_ITERATIONS = 8
+
+
+def affine(
+    degrees: float = 0.0,
+    translate: float = 0.0,
+    scale: tuple[float, float] = (1.0, 1.0),
+    shear: float = 0.0,
+    probability: float = 1.0,
+    fill: float = 0.0,
+    map_fill: int = features.UNKNOWN,
+    kinds: Kinds = features.USUAL,
+) -> Operation:
+    """Turns, scales, shears and shifts about the centre, by draws that are uniform.
+
+    Args:
+      degrees: turns by up to so many, to either side.
+      translate: shifts by up to this share of the height, and of the width.
+      scale: (low, high) factor, uniform in its logarithm.
+      shear: leans columns over by an angle of up to so many degrees.
+      probability: of moving an example.
+      fill: the value of pixels from outside of an image.
+      map_fill: of a map.
+      kinds: of the features.
+
+    Raises:
+      ConfigError: an angle or share that is negative or too large, an interval that is empty, not a
+        probability.
+    """
+    check_within("affine, degrees", degrees, 0, 180)
+    check_within("affine, translate", translate, 0, 1)
+    check_within("affine, shear", shear, 0, 89)
+    check_interval("affine, scale", scale)
+    check_within("affine, probability", probability, 0, 1)
+
+    def drawn(key: PRNGKeyArray, shape: tuple[int, ...]) -> tuple[list[Array], Array]:
+        """Returns the matrix from the old to the new pixels, by rows, and the shift."""
+        k_values, k_apply = jax.random.split(key)
+        turn, size, lean, down, right = jax.random.uniform(k_values, (5,), minval=-1)
+        low, high = np.log(scale)
+        factor = jnp.exp((low + high) / 2 + (high - low) / 2 * size)
+        turn, lean = (jnp.deg2rad(x) for x in (turn * degrees, lean * shear))
+        cos, sin, tan = jnp.cos(turn), jnp.sin(turn), jnp.tan(lean)
+        # Rows are y and x; a positive turn is counterclockwise, as images are seen.
+        matrix = jnp.stack([cos - sin * tan, -sin, sin + cos * tan, cos]) * factor
+        shift = jnp.stack([down * shape[0], right * shape[1]]) * translate
+        moves = jax.random.bernoulli(k_apply, probability)
+        return [*jnp.where(moves, matrix, jnp.array([1.0, 0, 0, 1]))], jnp.where(moves, shift, 0)
+
+    def sources(key: PRNGKeyArray, shape: tuple[int, ...]) -> Int[Array, "2 h w"]:
+        (a, b, c, d), shift = drawn(key, shape)
+        # The inverse, written out: a TPU would round a product of matrices. It is in fixed point,
+        # because cosines have other last bits in a batch of another size.
+        inverse = jnp.stack([d, -b, -c, a]) / (a * d - b * c)
+        back = jnp.stack(
+            [
+                inverse[0] * shift[0] + inverse[1] * shift[1],
+                inverse[2] * shift[0] + inverse[3] * shift[1],
+            ]
+        )
+        e, f, g, h = _fixed(inverse / 2)
+        # Twice the distance of each pixel from the centre is a whole number.
+        y, x = jnp.meshgrid(*(2 * jnp.arange(n) - (n - 1) for n in shape[:2]), indexing="ij")
+        centre = (np.array(shape[:2]) - 1) * (_ONE // 2) - _fixed(back)
+        return jnp.stack([e * y + f * x, g * y + h * x]) + centre[:, None, None]
+
+    def places(points: Array, key: PRNGKeyArray, shape: tuple[int, int]) -> Array:
+        (a, b, c, d), shift = drawn(key, shape)
+        sides = np.float32(shape)
+        y, x = ((points - 0.5) * sides).T
+        moved = jnp.stack([a * y + b * x, c * y + d * x], axis=-1)
+        return (moved + shift) / sides + 0.5
+
+    image = partial(_interpolated, sources, fill=fill)
+    field = partial(_interpolated, sources, fill=0)
+    nearest = partial(_nearest, sources, fill=map_fill)
+    return spatial(Motion(image, nearest, places, field), kinds)
+
+
+def elastic(
+    std: float = 10.0,
+    grid: int = 3,
+    probability: float = 1.0,
+    kinds: Kinds = features.USUAL,
+) -> Operation:
+    """Deforms by random displacements on a coarse grid, interpolated by cubic splines between.
+
+    Ronneberger et al. 2015, "U-Net" (arXiv 1505.04597), section 3.1: normal displacements of a
+    standard deviation of 10 pixels on a grid of 3 by 3. Outside of the image lies its mirror image.
+    Of a box its corners move.
+
+    Args:
+      std: standard deviation of the displacements, in pixels.
+      grid: displacements along each side.
+      probability: of deforming an example.
+      kinds: of the features.
+
+    Raises:
+      ConfigError: a deviation that is not positive, a grid below 2, not a probability.
+    """
+    check_positive("elastic, std", std)
+    check_within("elastic, probability", probability, 0, 1)
+    if grid < 2:
+        raise ConfigError(f"elastic, grid={grid}: valid are 2 or more")
+
+    def displacement(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "2 h w"]:
+        k_values, k_apply = jax.random.split(key)
+        coarse = std * jax.random.normal(k_values, (2, grid, grid))
+        fine = jax.image.resize(coarse, (2, *shape[:2]), "cubic", antialias=False)
+        return jnp.where(jax.random.bernoulli(k_apply, probability), fine, 0)
+
+    def sources(key: PRNGKeyArray, shape: tuple[int, ...]) -> Int[Array, "2 h w"]:
+        y, x = (jnp.arange(side) for side in shape[:2])
+        own = jnp.stack(jnp.meshgrid(y, x, indexing="ij"))
+        return own * _ONE + _fixed(displacement(key, shape))
+
+    def places(points: Array, key: PRNGKeyArray, shape: tuple[int, int]) -> Array:
+        sides, moved = np.float32(shape), displacement(key, shape)
+        old = new = points * sides - 0.5
+        # A new pixel q shows what was at q + d(q), so a point p lands where q + d(q) = p.
+        for _ in range(_ITERATIONS):
+            new = old - jnp.stack([map_coordinates(d, [*new.T], 1, "nearest") for d in moved], -1)
+        return (new + 0.5) / sides
+
+    image, nearest = partial(_interpolated, sources), partial(_nearest, sources)
+    return spatial(Motion(image, nearest, places), kinds)
+
+
+def _fixed(values: Float[Array, "*s"]) -> Int[Array, "*s"]:
+    return jnp.round(values * _ONE).astype(jnp.int32)
+
+
+def _interpolated(
+    sources: Callable, values: Array, key: PRNGKeyArray, fill: int | float | None = None
+) -> Array:
+    """Reads `values` (h, w, c) at the places that each new pixel comes from, bilinearly.
+
+    Outside of them is `fill`, or, where that is None, their mirror image.
+    """
+    places = sources(key, values.shape)
+    y, x = places >> _BITS
+    down, right = ((places & (_ONE - 1)) / np.float32(_ONE))[..., None]
+    upper = (1 - right) * _read(values, y, x, fill) + right * _read(values, y, x + 1, fill)
+    lower = (1 - right) * _read(values, y + 1, x, fill) + right * _read(values, y + 1, x + 1, fill)
+    return (1 - down) * upper + down * lower
+
+
+def _nearest(sources: Callable, values: Array, key: PRNGKeyArray, fill: int | None = None) -> Array:
+    y, x = (sources(key, values.shape) + _ONE // 2) >> _BITS
+    return _read(values, y, x, fill)
+
+
+def _read(
+    values: Array, y: Int[Array, "h w"], x: Int[Array, "h w"], fill: int | float | None
+) -> Array:
+    height, width, _ = values.shape
+    if fill is None:
+        return values[_mirrored(y, height), _mirrored(x, width)]
+    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    found = values[jnp.clip(y, 0, height - 1), jnp.clip(x, 0, width - 1)]
+    return jnp.where(inside[..., None], found, fill)
+
+
+def _mirrored(place: Int[Array, "h w"], side: int) -> Int[Array, "h w"]:
+    """Mirrors places about the first and the last pixel."""
+    period = max(1, 2 * (side - 1))
+    return side - 1 - jnp.abs(side - 1 - place % period)

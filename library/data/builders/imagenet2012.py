@@ -1,0 +1,236 @@
+"""ImageNet of the challenge of 2012: 1,281,167 training and 50,000 validation photographs.
+
+Russakovsky et al., "ImageNet large scale visual recognition challenge", IJCV 2015. Made from the
+two official tars, which are given out to those who register. Labels (wnids by name), order and
+version are TFDS's; the validation labels are compared with those of the devkit where that is at
+hand. Files are the official ones, a PNG and 22 JPEGs in CMYK among them: `decode` reads them.
+
+The set is written shard by shard, straight from the tars. An interrupted preparation goes on with
+the first shard that is missing; memory holds the names of the images and one image.
+"""
+
+import io
+import os
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import scipy.io
+import tensorflow_datasets as tfds
+from array_record.python import array_record_module
+from jaxtyping import Int
+
+from library import files
+from library.config import ConfigError
+from library.data.builders import making
+from library.data.origins import Origin
+
+TRAIN, VALIDATION = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
+SHARDS = {"train": 1024, "validation": 64}
+
+
+class Index(NamedTuple):
+    """Where images lie in a tar that is not compressed.
+
+    Attributes:
+      names: of the images, (n,).
+      places: first byte and length, (n, 2).
+    """
+
+    names: np.ndarray
+    places: Int[np.ndarray, "n 2"]
+
+
+class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Photographs, their bytes untouched; train 1,281,167 and validation 50,000."""
+
+    name = "imagenet2012"
+    VERSION = tfds.core.Version("5.1.0")
+    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    FOLDER = "imagenet2012"
+    HOMEPAGE = "https://image-net.org/"
+    LICENCE = "ImageNet's terms of access: non-commercial research and education"
+    CITATION = "Russakovsky et al., ImageNet large scale visual recognition challenge, IJCV 2015"
+    SPLITS: ClassVar[dict[str, int]] = {"train": 1_281_167, "validation": 50_000}
+    KINDS: ClassVar[dict[str, str]] = {}
+    ORIGIN = (
+        Origin(
+            TRAIN,
+            None,
+            147_897_477_120,
+            "sha256:b08200a27a8e34218a0e58fde36b0fe8f73bc377f4acea2d91602057c3ca45bb",
+        ),
+        Origin(
+            VALIDATION,
+            None,
+            6_744_924_160,
+            "sha256:c7e06a6c0baccf06d8dbeb6577d71efff84673a5dbdd50633ab44f8ea0456ae0",
+        ),
+    )
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        f"{TRAIN} and {VALIDATION}, for those who register at https://image-net.org; "
+        f"{DEVKIT} beside them, to compare the labels with."
+    )
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        names_file = tfds.core.tfds_path("datasets/imagenet2012/labels.txt")
+        features = {
+            "image": tfds.features.Image(encoding_format="jpeg"),
+            "label": tfds.features.ClassLabel(names_file=names_file),
+            "file_name": tfds.features.Text(),
+        }
+        return making.info(self, features)
+
+    def download_and_prepare(self, *, file_format: str, **_: Any) -> None:
+        """Writes the shards that are missing, and then gives the whole its name."""
+        folder = Path(self.data_path)
+        unfinished = folder.with_name(f"{folder.name}.unfinished")
+        unfinished.mkdir(parents=True, exist_ok=True)
+        self.info.set_file_format(file_format, override=True)
+        made = []
+        for split, file in zip(SHARDS, (TRAIN, VALIDATION)):
+            path = self.paths[file]
+            found = _index(path, unfinished / f"{split}_index.npz", nested=split == "train")
+            labels = None if split == "train" else validation_labels(path, found.names)
+            made.append(self._write(split, path, found, labels, unfinished))
+        self.info.set_splits(tfds.core.splits.SplitDict(made))
+        self.info.write_to_directory(unfinished)
+        for split in SHARDS:
+            (unfinished / f"{split}_index.npz").unlink()
+        os.replace(unfinished, folder)
+
+    def _write(
+        self,
+        split: str,
+        path: Path,
+        found: Index,
+        labels: Mapping[str, str] | None,
+        folder: Path,
+    ) -> Any:
+        """Writes the shards of a split that are not there yet; returns what TFDS keeps of it."""
+        order = shuffled(split, found.names)
+        count = min(SHARDS[split], len(order))
+        bounds = np.round(np.linspace(0, len(order), count + 1)).astype(int)
+        template = tfds.core.ShardedFileTemplate(
+            data_dir=folder, dataset_name=self.name, split=split, filetype_suffix="array_record"
+        )
+        features = self.info.features
+        serializer = tfds.core.example_serializer.ExampleSerializer(features.get_serialized_info())
+        with open(path, "rb") as tar:
+            for shard in tfds.core.utils.tqdm(range(count), desc=split, unit=" shards"):
+                target = Path(template.sharded_filepath(shard_index=shard, num_shards=count))
+                if target.exists():
+                    continue
+                rows = order[bounds[shard] : bounds[shard + 1]]
+                with files.replacing(target) as partial:
+                    writer = array_record_module.ArrayRecordWriter(str(partial), "group_size:1")
+                    for example in _examples(tar, found, labels, rows):
+                        encoded = features.encode_example(example)
+                        writer.write(serializer.serialize_example(encoded))
+                    writer.close()
+        return tfds.core.SplitInfo(
+            name=split,
+            shard_lengths=np.diff(bounds).tolist(),
+            num_bytes=int(found.places[:, 1].sum()),
+            filename_template=template,
+        )
+
+    def _split_generators(self, dl_manager):
+        raise NotImplementedError("download_and_prepare writes the splits")
+
+    _generate_examples = making.examples
+
+
+def shuffled(split: str, names: np.ndarray) -> Int[np.ndarray, " n"]:
+    """Returns the rows of images in the order that TFDS gives a split: by a hash of their names."""
+    hasher = tfds.core.hashing.Hasher(split)
+    keys = [hasher.hash_key(name) for name in names.tolist()]
+    return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
+
+
+def validation_labels(path: Path, names: np.ndarray) -> dict[str, str]:
+    """Returns the wnid of each validation image by its name.
+
+    Raises:
+      ConfigError: there are not as many images as labels, or the devkit says otherwise.
+    """
+    listed = Path(tfds.core.tfds_path("datasets/imagenet2012/validation_labels.txt"))
+    wnids = listed.read_text().split()
+    if len(wnids) != len(names):
+        raise ConfigError(f"{path} holds {len(names):,} images, expected {len(wnids):,}")
+    devkit = path.with_name(DEVKIT)
+    if devkit.is_file() and (official := _devkit_labels(devkit)) != wnids:
+        at = next(i for i, pair in enumerate(zip(official, wnids)) if pair[0] != pair[1])
+        raise ConfigError(
+            f"{devkit}: the label of validation image {at + 1} is {official[at]}, not {wnids[at]}"
+        )
+    return dict(zip(sorted(names.tolist()), wnids))
+
+
+def _devkit_labels(path: Path) -> list[str]:
+    """Reads the wnids of the validation images, in the order of their numbers."""
+    truth, meta = (
+        next(iter(making.contents(path, (suffix,)).values()))
+        for suffix in ("data/ILSVRC2012_validation_ground_truth.txt", "data/meta.mat")
+    )
+    synsets = scipy.io.loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
+    wnids = dict(zip(synsets["ILSVRC2012_ID"].tolist(), synsets["WNID"].tolist()))
+    return [wnids[int(number)] for number in truth.split()]
+
+
+def _index(path: Path, kept: Path, nested: bool) -> Index:
+    """Lists the images of a tar, or of the tars within it; the list is kept in a file."""
+    if kept.exists():
+        arrays = np.load(kept)
+        return Index(arrays["names"], arrays["places"])
+    try:
+        members = list(_nested(path) if nested else _members(path))
+    except (OSError, EOFError, tarfile.TarError) as error:
+        raise ConfigError(f"{path} is not a readable tar: {error}") from error
+    names = np.array([name for name, *_ in members])
+    places = np.array([place for _, *place in members], np.int64).reshape(-1, 2)
+    if len(set(names.tolist())) != len(names) or not len(names):
+        raise ConfigError(f"{path} holds {len(names):,} images, some under the same name or none")
+    with files.replacing(kept) as partial, open(partial, "wb") as file:
+        np.savez(file, names=names, places=places)
+    return Index(names, places)
+
+
+def _members(path: Path) -> Iterator[tuple[str, int, int]]:
+    with tarfile.open(path, "r:") as tar:
+        for member in tar:
+            tar.members = []  # tarfile keeps all headers otherwise
+            if member.isfile():
+                yield PurePosixPath(member.name).name, member.offset_data, member.size
+
+
+def _nested(path: Path) -> Iterator[tuple[str, int, int]]:
+    with tarfile.open(path, "r:") as outer:
+        for of_class in outer:
+            outer.members = []
+            if not of_class.isfile():
+                continue
+            with tarfile.open(fileobj=outer.extractfile(of_class), mode="r:") as inner:
+                for member in inner:
+                    inner.members = []
+                    if member.isfile():
+                        start = of_class.offset_data + member.offset_data
+                        yield PurePosixPath(member.name).name, start, member.size
+
+
+def _examples(
+    tar: io.BufferedReader,
+    found: Index,
+    labels: Mapping[str, str] | None,
+    rows: Int[np.ndarray, " n"],
+) -> Iterator[dict[str, Any]]:
+    for row in rows.tolist():
+        name = str(found.names[row])
+        start, size = found.places[row].tolist()
+        tar.seek(start)
+        image = io.BytesIO(tar.read(size))
+        label = name.partition("_")[0] if labels is None else labels[name]
+        yield {"image": image, "label": label, "file_name": name}

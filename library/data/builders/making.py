@@ -1,0 +1,281 @@
+"""What the builders of published data sets share: how they describe themselves and read files.
+
+Such a builder states, without its data:
+
+- FOLDER: of the manual directory, where files brought by hand lie.
+- FILES: a packed or reduced form of the set, which is read where it is there; may be left out.
+- ORIGIN: the published files that it is otherwise made from, see library/data/origins.py. Where
+  FILES are stated too, `pack(paths, folder)` makes them from these.
+- SPLITS: published number of examples by split.
+- KINDS: kind of each feature whose TFDS type does not tell it.
+- HOMEPAGE, LICENCE, CITATION: for docs/data.md.
+
+`library/data/sources.py` finds or downloads the files and hands them to the builder as `paths`, by
+name. Variants of a set are `Variant`s in BUILDER_CONFIGS: "tu_graphs/mutag".
+"""
+
+import dataclasses
+import gzip
+import io
+import itertools
+import os
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import UInt8
+from PIL import Image
+
+from library.config import ConfigError
+from library.data import origins
+from library.data.builders import packed
+from library.data.origins import Origin
+
+# What the readers of archives and tables raise where a file is damaged.
+DAMAGED = (
+    *(OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError),
+    *(KeyError, IndexError, ValueError),
+)
+
+
+@dataclasses.dataclass(eq=False)
+class Variant(tfds.core.BuilderConfig):
+    """One of several data sets that a builder makes.
+
+    Attributes:
+      splits: number of examples by split.
+      origin: the files that it is made from.
+      files: the packed form.
+      details: what else tells it from the others.
+    """
+
+    splits: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    origin: tuple[Origin, ...] = ()
+    files: tuple[str, ...] = ()
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def info(builder: Any, features: Mapping[str, Any]) -> tfds.core.DatasetInfo:
+    """Describes a data set by its features and what its class states."""
+    supervised = ("image", "label") if {"image", "label"} <= set(features) else None
+    return tfds.core.DatasetInfo(
+        builder=builder,
+        description=type(builder).__doc__,
+        features=tfds.features.FeaturesDict(features),
+        supervised_keys=supervised,
+        homepage=builder.HOMEPAGE,
+        citation=builder.CITATION,
+    )
+
+
+def files(builder: Any) -> tuple[str, ...]:
+    """Returns the names of a builder's packed files; none where it has no such form."""
+    variant = getattr(builder, "builder_config", None)
+    return variant.files if variant else getattr(builder, "FILES", ())
+
+
+def origin(builder: Any) -> tuple[Origin, ...]:
+    """Returns the published files of a builder."""
+    variant = getattr(builder, "builder_config", None)
+    return variant.origin if variant else getattr(builder, "ORIGIN", ())
+
+
+def splits(builder: Any) -> dict[str, int]:
+    """Returns the published number of examples by split; empty where it is not stated."""
+    variant = getattr(builder, "builder_config", None)
+    return dict(variant.splits if variant else getattr(builder, "SPLITS", {}))
+
+
+def to_bring(builder: Any, manual_dir: Path) -> list[str]:
+    """Returns the names of the files that are not here and that nobody but a person can fetch."""
+    folders = (manual_dir / getattr(builder, "FOLDER", ""), manual_dir)
+    packed_files, published = files(builder), origin(builder)
+    whole = [all((folder / file).is_file() for file in packed_files) for folder in folders]
+    if packed_files and any(whole):
+        return []
+    wanted = [each.file for each in published if each.url is None] if published else packed_files
+    return [file for file in wanted if not any((folder / file).is_file() for folder in folders)]
+
+
+def examples(builder: Any, found: Iterable[tuple[Any, dict]]) -> Iterator[tuple[Any, dict]]:
+    """Yields examples of a split; the `_generate_examples` that TFDS asks a builder for."""
+    yield from found
+
+
+def png(pixels: UInt8[np.ndarray, "..."]) -> io.BytesIO:
+    """Encodes an image of shape (h, w), (h, w, 1) or (h, w, 3), without loss."""
+    file = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels).save(file, "PNG")
+    file.seek(0)
+    return file
+
+
+def jpeg(image: Image.Image, quality: int, **options: Any) -> bytes:
+    """Encodes an image with loss."""
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality, **options)
+    return file.getvalue()
+
+
+def encoded(data: bytes | np.ndarray) -> io.BytesIO:
+    """Hands TFDS the bytes of an encoded image."""
+    return io.BytesIO(data if isinstance(data, bytes) else data.tobytes())
+
+
+def unzipped(path: Path) -> bytes:
+    """Reads a gzipped file, or one that is not compressed.
+
+    Raises:
+      ConfigError: it is damaged.
+    """
+    return gunzip(path, path.read_bytes())
+
+
+def gunzip(path: Path, data: bytes) -> bytes:
+    """Decompresses what was read of a file, if it is gzipped.
+
+    Raises:
+      ConfigError: it is damaged.
+    """
+    return checked(path, lambda: gzip.decompress(data)) if data[:2] == b"\x1f\x8b" else data
+
+
+def checked(path: Path, read: Callable[[], Any]) -> Any:
+    """Calls a reader of a file.
+
+    Raises:
+      ConfigError: the file is damaged, or is of another format.
+    """
+    try:
+        return read()
+    except ConfigError:
+        raise
+    except DAMAGED as error:
+        what = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{path} is damaged or of another format ({what})") from error
+
+
+def members(path: Path, suffixes: Sequence[str] = ("",)) -> Iterator[tuple[str, bytes]]:
+    """Yields the files of a zip or tar, compressed or not, in the archive's order.
+
+    Args:
+      path: of the archive.
+      suffixes: endings of the names that are wanted.
+
+    Yields:
+      Pairs (name within the archive, contents).
+
+    Raises:
+      ConfigError: it is damaged.
+    """
+    wanted = tuple(suffixes)
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                for name in archive.namelist():
+                    if name.endswith(wanted) and not name.endswith("/"):
+                        yield name, archive.read(name)
+        else:
+            with tarfile.open(path, "r|*") as archive:
+                for member in archive:
+                    if member.isfile() and member.name.endswith(wanted):
+                        yield member.name.removeprefix("./"), archive.extractfile(member).read()
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
+        raise ConfigError(f"{path} is not a readable archive: {error}") from error
+
+
+def contents(path: Path, suffixes: Sequence[str] = ("",), top: bool = True) -> dict[str, bytes]:
+    """Reads the files of an archive into memory, by name.
+
+    Args:
+      path: of the archive.
+      suffixes: endings of the names that are wanted.
+      top: keeps the archive's uppermost folder in the names.
+
+    Raises:
+      ConfigError: it is damaged, or holds no such file.
+    """
+    found = dict(members(path, suffixes))
+    if not found:
+        raise ConfigError(f"{path} holds no file that ends in {' or '.join(suffixes)}")
+    if top:
+        return found
+    return {str(PurePosixPath(*PurePosixPath(name).parts[1:])): x for name, x in found.items()}
+
+
+def member(path: Path, held: Mapping[str, bytes], name: str) -> bytes:
+    """Returns a file of an archive.
+
+    Raises:
+      ConfigError: there is none of this name.
+    """
+    if name not in held:
+        raise ConfigError(f"{path} lacks {name}; it holds {', '.join(sorted(held)[:5])}, ...")
+    return held[name]
+
+
+def decoded(data: bytes, mode: str = "RGB") -> Image.Image:
+    """Decodes an image."""
+    return Image.open(io.BytesIO(data)).convert(mode)
+
+
+def pack_images(images: Sequence[bytes]) -> dict[str, np.ndarray]:
+    """Packs encoded images as `data` and `offsets`, see library/data/builders/packed.py."""
+    offsets = np.cumsum([0, *map(len, images)], dtype=np.int64)
+    return {"data": np.frombuffer(b"".join(images), np.uint8), "offsets": offsets}
+
+
+def unpack(arrays: Mapping[str, np.ndarray], prefix: str = "") -> list[bytes]:
+    """Returns the encoded images of a packed npz."""
+    data, offsets = arrays[f"{prefix}data"], arrays[f"{prefix}offsets"]
+    return [data[a:b].tobytes() for a, b in itertools.pairwise(offsets)]
+
+
+def obtain(
+    builder: Any,
+    manual_dir: Path,
+    target: Path,
+    *,
+    mirror: str | None = None,
+    progress: bool = True,
+    say: Callable[[str], None] = print,
+) -> dict[str, Path]:
+    """Returns the files that a builder reads, by name: its packed ones, or its published ones.
+
+    Args:
+      builder: of this project.
+      manual_dir: where files brought by hand lie, in the builder's FOLDER or beside it.
+      target: where downloads go, and what is packed from them.
+      mirror: see `origins.fetch`.
+      progress: whether to show progress bars.
+      say: called with one line on each download.
+
+    Raises:
+      ConfigError: a file is missing and cannot be had, or is not the published one.
+    """
+    packed_files, published = files(builder), origin(builder)
+    folders = (manual_dir / builder.FOLDER, manual_dir)
+    if packed_files:
+        for folder in (*folders, target):
+            if all((folder / file).is_file() for file in packed_files):
+                return {file: folder / file for file in packed_files}
+        if not published:
+            folder = packed.find(manual_dir, builder.FOLDER, packed_files)
+            return {file: folder / file for file in packed_files}
+    options = dict(mirror=mirror, progress=progress, say=say)
+    paths = origins.fetch(published, folders, target, **options)
+    if not packed_files:
+        return paths
+    target.mkdir(parents=True, exist_ok=True)
+    say(f"packing {' and '.join(packed_files)} in {target}")
+    with tempfile.TemporaryDirectory(dir=target, prefix=".packing-") as folder:
+        builder.pack(paths, Path(folder))
+        for file in packed_files:
+            os.replace(Path(folder) / file, target / file)
+    return {file: target / file for file in packed_files}

@@ -1,0 +1,120 @@
+"""Images on the host, as PIL or numpy holds them: sizes, parts, resizing.
+
+Within a chain an image stays as PIL holds it from where it is decoded to where pixels are needed.
+"""
+
+import math
+import warnings
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from library.config import ConfigError, nearest
+from library.data.preprocessing._examples import CorruptExample, positive, shown
+
+Method = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Size = int | tuple[int, int]
+Pixels = UInt8[np.ndarray, "h w c"] | Image.Image
+
+# What PIL warns of; a file of a few hundred bytes can hold as many pixels.
+MAX_PIXELS = 89_478_485
+# `decode` names the image and the limit itself, and PIL would say so once more for each of them.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+_METHODS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def height_width(image: np.ndarray | Image.Image) -> tuple[int, int]:
+    return image.size[::-1] if isinstance(image, Image.Image) else image.shape[:2]
+
+
+def cut(
+    image: np.ndarray | Image.Image, top: int, left: int, height: int, width: int
+) -> np.ndarray | Image.Image:
+    if isinstance(image, Image.Image):
+        return image.crop((left, top, left + width, top + height))
+    return image[top : top + height, left : left + width]
+
+
+def resized(image: Pixels, size: tuple[int, int], method: Image.Resampling) -> Pixels:
+    if height_width(image) == size:
+        return image
+    if not isinstance(image, Image.Image):
+        return pixels(resized(picture_of(image), size, method))
+    height, width = (max(1, side) for side in size)
+    _check_made(image, height, width)
+    return image.resize((width, height), method)
+
+
+def _check_made(image: Image.Image, height: int, width: int) -> None:
+    """Raises CorruptExample where resizing an image would take more pixels than is allowed."""
+    # PIL resizes the rows first: in between, the image has its new width and its old height.
+    pixels = width * max(height, image.height)
+    if pixels > MAX_PIXELS:
+        raise CorruptExample(
+            f"image of {image.width}x{image.height} would be resized to {width}x{height} by way of "
+            f"{pixels:,} pixels: the limit is {MAX_PIXELS:,}"
+        )
+
+
+def resized_map(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes a map (h, w) by nearest neighbour: the pixel under the centre of each new one."""
+    if values.shape == size:
+        return values
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(np.int64)
+        for new, old in zip(size, values.shape)
+    )
+    return values[rows[:, None], columns]
+
+
+def resized_field(
+    values: np.ndarray, size: tuple[int, int], method: Image.Resampling
+) -> np.ndarray:
+    """Resizes a field, float32 (h, w) or (h, w, c), a channel at a time."""
+    if values.ndim == 3:
+        each = [resized_field(values[..., i], size, method) for i in range(values.shape[2])]
+        return np.stack(each, axis=-1)
+    return np.asarray(resized(Image.fromarray(values), size, method))
+
+
+def picture_of(image: UInt8[np.ndarray, "h w c"]) -> Image.Image:
+    if image.shape[2] not in (1, 2, 3, 4):
+        raise ValueError(f"image is {shown(image)}, expected 1 to 4 channels")
+    return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+
+
+def pixels(picture: Image.Image) -> UInt8[np.ndarray, "h w c"]:
+    array = np.asarray(picture)
+    return array if array.ndim == 3 else array[..., None]
+
+
+def pair(size: Size) -> tuple[int, int]:
+    sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if len(sides) != 2:
+        raise ConfigError(f"size={size!r} is neither an int nor (height, width)")
+    return positive(sides[0]), positive(sides[1])
+
+
+def canvas(size: Size) -> tuple[int, int]:
+    """Returns the height and width of an image that is to be made."""
+    height, width = pair(size)
+    if height * width > MAX_PIXELS:
+        raise ConfigError(
+            f"size={size!r} makes images of {height}x{width}, {height * width:,} pixels: the limit "
+            f"is {MAX_PIXELS:,}, a square of {math.isqrt(MAX_PIXELS)}"
+        )
+    return height, width
+
+
+def resampling(method: str) -> Image.Resampling:
+    if method not in _METHODS:
+        raise ConfigError(f"unknown method {method!r}: {nearest(method, _METHODS)}")
+    return _METHODS[method]

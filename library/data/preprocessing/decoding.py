@@ -1,0 +1,154 @@
+"""Decoding: the files of images, maps and fields become pixels."""
+
+import functools
+import io
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from library.data import features
+from library.data.features import Kinds
+from library.data.preprocessing._examples import (
+    CorruptExample,
+    Example,
+    Operation,
+    feature,
+    shown,
+)
+from library.data.preprocessing._pictures import MAX_PIXELS, picture_of, pixels
+
+
+def decode(
+    channels: Literal[1, 3] = 3,
+    exif_orientation: bool | None = None,
+    min_size: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    kinds: Kinds = features.USUAL,
+) -> Operation:
+    """Decodes images and maps from the bytes of a JPEG, PNG, WebP, BMP or other file PIL reads.
+
+    All features of the kinds image, map and field are decoded. Of images, grey ones are repeated
+    over three channels; colour becomes grey by ITU-R 601 luma; CMYK and palettes are converted;
+    16-bit grey keeps its upper 8 bits; transparent pixels are shown on white; of an animation or a
+    file of several pages the first is taken. An image that is pixels already is brought to
+    `channels` alike.
+
+    A map is decoded as its numbers are stored, neither scaled nor converted: (h, w), of a palette
+    its indices. A field becomes float32, as stored.
+
+    Args:
+      channels: 3, RGB, or 1, grey.
+      exif_orientation: whether to turn photographs as their camera says. By default those of a
+        folder of one's own and those given by `--images` are turned, and prepared data sets are
+        not: their published figures were made without.
+      min_size: decode JPEGs at 1/2, 1/4 or 1/8 of their size where both sides stay at least this
+        long: several times faster on large photographs, slightly different pixels.
+      max_pixels: larger images are refused before memory is allocated for them; twice the default
+        is the most that PIL itself reads.
+      kinds: of the features.
+
+    Raises (the operation):
+      CorruptExample: truncated or malformed, not an image, or too large.
+    """
+    return functools.partial(
+        _decode,
+        channels=channels,
+        exif_orientation=exif_orientation,
+        min_size=min_size,
+        max_pixels=max_pixels,
+        kinds=dict(kinds),
+    )
+
+
+def _decode(
+    example, rng, *, channels, exif_orientation, min_size, max_pixels, kinds, keep=False
+) -> Example:
+    found = dict(example)
+    for name in features.named(kinds, *features.RASTERS, among=example):
+        if kinds[name] != "image":
+            found[name] = _decoded_values(name, kinds[name], example[name], max_pixels)
+            continue
+        picture = _decoded(name, example[name], channels, exif_orientation, min_size, max_pixels)
+        already = isinstance(example[name], np.ndarray)
+        found[name] = picture if keep and not already else pixels(picture)
+    if not features.named(kinds, *features.RASTERS, among=example):
+        feature(example, next(iter(features.named(kinds, "image")), "image"))
+    return found
+
+
+def _decoded(name, image, channels, exif_orientation, min_size, max_pixels) -> Image.Image:
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3):
+        return _convert(picture_of(image if image.ndim == 3 else image[..., None]), channels)
+
+    def read(picture):
+        if min_size:
+            picture.draft(None, (min_size, min_size))
+        picture.load()
+        if exif_orientation:
+            picture = _turned(picture)
+        return _convert(picture, channels)
+
+    return _opened(name, image, "uint8 (h, w, c)", max_pixels, read)
+
+
+def _decoded_values(name: str, kind: str, value: Any, max_pixels: int) -> np.ndarray:
+    """Returns a map, whole numbers (h, w), or a field, float32 (h, w) or (h, w, c)."""
+    stored, dimensions = ("iub", (2,)) if kind == "map" else ("iubf", (2, 3))
+    array = value
+    if not isinstance(value, np.ndarray):
+        array = _opened(name, value, "an array", max_pixels, np.array)
+    array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    if array.dtype.kind not in stored or array.ndim not in dimensions:
+        one = "a map has one whole number a pixel" if kind == "map" else "a field has numbers"
+        raise CorruptExample(f"{name} is {shown(array)}: {one}")
+    if kind == "field":
+        return array.astype(np.float32)
+    return array.astype(np.uint8) if array.dtype == bool else array
+
+
+def _opened(name: str, value: Any, otherwise: str, max_pixels: int, read) -> Any:
+    """Returns what `read` makes of the picture in encoded bytes."""
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise ValueError(f"{name} to decode is {shown(value)}, not encoded bytes or {otherwise}")
+    try:
+        with Image.open(io.BytesIO(value)) as picture:
+            _check_size(name, picture, max_pixels)
+            return read(picture)
+    except CorruptExample:
+        raise
+    except UnidentifiedImageError as error:
+        reason = "it is of no kind that PIL reads" if value else "it is empty"
+        raise CorruptExample(f"{name} of {len(value)} bytes cannot be decoded: {reason}") from error
+    except Exception as error:  # PIL's decoders raise whatever a malformed file leads them to
+        raise CorruptExample(f"{name} of {len(value)} bytes cannot be decoded: {error}") from error
+
+
+def _turned(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # a block of EXIF that is malformed does not say how the camera was held
+        return picture
+
+
+def _check_size(name: str, picture: Image.Image, max_pixels: int) -> None:
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise CorruptExample(
+            f"{name} of {width}x{height} is over the limit of {max_pixels:,} pixels (max_pixels)"
+        )
+
+
+def _convert(picture: Image.Image, channels: int) -> Image.Image:
+    mode = "RGB" if channels == 3 else "L"
+    if picture.mode.startswith("I;16") or picture.mode == "I":
+        # PIL's own conversion clips at 255 instead of scaling.
+        values = np.clip(np.asarray(picture), 0, 65535)
+        picture = Image.fromarray((values >> 8).astype(np.uint8))
+    if picture.mode == "F":
+        raise CorruptExample("image of floating-point pixels has no known scale")
+    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        canvas = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(canvas, picture).convert("RGB")
+    return picture if picture.mode == mode else picture.convert(mode)

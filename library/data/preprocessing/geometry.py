@@ -1,0 +1,351 @@
+"""Geometry on the host: resizing, cropping and padding, of all that has a place in an image.
+
+Each function is a factory of an operation that draws once an example and moves all of its spatial
+features by `kinds`: images and fields are interpolated, maps take the nearest pixel, boxes and
+points move by their coordinates. What is said of an image here holds for all of them. A box that a
+crop cuts is clipped. One that is gone leaves the example, or, once padded, is masked; so does a
+point.
+
+Resizing is PIL's: kernels widen when an image shrinks, so that it is antialiased.
+
+No operation makes an image of more than MAX_PIXELS, whatever the size of the one it is given: where
+a recipe asks for one it is a ConfigError, and where an image leads to one a CorruptExample.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from PIL import Image
+
+from library.config import ConfigError
+from library.data import features
+from library.data.features import Kinds
+from library.data.preprocessing._examples import Example, Operation, feature, positive, shown
+from library.data.preprocessing._pictures import (
+    Method,
+    Size,
+    canvas,
+    cut,
+    height_width,
+    pair,
+    pixels,
+    resampling,
+    resized,
+    resized_field,
+    resized_map,
+)
+
+# Top, left, height and width of a part of an image, in pixels.
+Window = tuple[int, int, int, int]
+_DIMENSIONS = {"image": (3,), "map": (2,), "field": (2, 3)}
+
+
+def resize(size: Size, method: Method = "bilinear", kinds: Kinds = features.USUAL) -> Operation:
+    """Resizes `image` to `size`, an int for a square or `(height, width)`; aspect is not kept.
+
+    Raises:
+      ConfigError: it makes more than MAX_PIXELS.
+      CorruptExample: by the operation, the image is so high that resizing needs as many on the way.
+    """
+    return _operation(_resize, kinds, size=canvas(size), method=resampling(method))
+
+
+def resize_short(
+    size: int, method: Method = "bilinear", kinds: Kinds = features.USUAL
+) -> Operation:
+    """Resizes `image` so that its shorter side is `size`, keeping its aspect ratio.
+
+    The longer side is rounded down, as in torchvision's `Resize(size)`.
+
+    Raises:
+      ConfigError: it makes more than MAX_PIXELS of any image.
+      CorruptExample: by the operation, it makes more of this one, which is a thin strip.
+    """
+    return _operation(
+        _resize_short, kinds, size=canvas(positive(size))[0], method=resampling(method)
+    )
+
+
+def random_resize_short(
+    sizes: tuple[int, int], method: Method = "bilinear", kinds: Kinds = features.USUAL
+) -> Operation:
+    """Resizes `image` so that its shorter side is a whole number, uniform from `sizes`, both in.
+
+    Simonyan & Zisserman 2014 (arXiv 1409.1556), section 3.1: "scale jittering". A `random_crop`
+    follows. Errors are those of `resize_short`.
+    """
+    low, high = sizes
+    if not 0 < low <= high:
+        raise ConfigError(f"sizes={(low, high)} is no range of whole numbers from 1")
+    canvas(high)
+    return _operation(_random_resize_short, kinds, sizes=(low, high), method=resampling(method))
+
+
+def random_crop(size: Size, kinds: Kinds = features.USUAL) -> Operation:
+    """Cuts `size`, an int for a square or `(height, width)`, out of `image` at a uniform place.
+
+    Raises:
+      ConfigError: by `chain`, the operations before it leave less.
+      ValueError: by the operation, the image is smaller than the crop.
+    """
+    return _operation(_random_crop, kinds, size=pair(size))
+
+
+def center_crop(size: Size, kinds: Kinds = features.USUAL) -> Operation:
+    """Cuts the centre `size`, an int for a square or `(height, width)`, out of `image`.
+
+    An odd margin is halved to even, as in torchvision's `CenterCrop`.
+
+    Raises:
+      ConfigError: by `chain`, the operations before it leave less.
+      ValueError: by the operation, the image is smaller than the crop.
+    """
+    return _operation(_center_crop, kinds, size=pair(size))
+
+
+def central_crop(fraction: float = 0.875, kinds: Kinds = features.USUAL) -> Operation:
+    """Cuts the centre `fraction` of each side out of `image`.
+
+    With a `resize` after it this is the evaluation of Szegedy et al., "Going deeper with
+    convolutions", CVPR 2015, as TensorFlow codebases have it: 224 of 256 is 0.875.
+    """
+    if not 0 < fraction <= 1:
+        raise ConfigError(f"fraction={fraction} is not in (0, 1]")
+    return _operation(_central_crop, kinds, fraction=fraction)
+
+
+def inception_crop(
+    size: Size,
+    area: tuple[float, float] = (0.08, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    attempts: int = 10,
+    method: Method = "bilinear",
+    kinds: Kinds = features.USUAL,
+) -> Operation:
+    """Cuts a random part out of `image` and resizes it to `size`.
+
+    Szegedy et al., "Going deeper with convolutions", CVPR 2015, section 6: the part's area is
+    uniform in `area` (of the image's), its aspect ratio, width by height, log-uniform in `ratio`,
+    its place uniform. After `attempts` parts that do not fit, the largest central one within
+    `ratio` is taken, as in torchvision's `RandomResizedCrop`.
+    """
+    for name, (low, high), bound in (("area", area, 1), ("ratio", ratio, math.inf)):
+        if not 0 < low <= high <= bound:
+            raise ConfigError(f"{name}={(low, high)} is not a range within (0, {bound}]")
+    return _operation(
+        _inception_crop,
+        kinds,
+        size=canvas(size),
+        area=area,
+        ratio=ratio,
+        attempts=positive(attempts),
+        method=resampling(method),
+    )
+
+
+def pad(
+    size: Size,
+    fill: int = 0,
+    map_fill: int = features.UNKNOWN,
+    kinds: Kinds = features.USUAL,
+) -> Operation:
+    """Puts `image` in the middle of a canvas of `size` whose pixels are `fill`, 0 to 255.
+
+    Those of a map are `map_fill`, those of a field 0.
+
+    An odd margin has its extra pixel at the bottom and right.
+
+    Raises (the operation):
+      ValueError: the image is larger than the canvas.
+    """
+    if not 0 <= fill <= 255:
+        raise ConfigError(f"fill={fill} is not a uint8 pixel, 0 to 255")
+    return _operation(_pad, kinds, size=canvas(size), fill=fill, map_fill=map_fill)
+
+
+def _operation(move: Callable, kinds: Kinds, **settings: Any) -> Operation:
+    return functools.partial(move, kinds=dict(kinds), **settings)
+
+
+def _resize(example, rng, *, kinds, size, method):
+    _size(example, kinds)
+    return _moved(example, kinds, size=size, method=method)
+
+
+def _resize_short(example, rng, *, kinds, size, method):
+    height, width = _size(example, kinds)
+    if height < width:
+        shape = (size, int(size * width / height))
+    else:
+        shape = (int(size * height / width), size)
+    return _moved(example, kinds, size=shape, method=method)
+
+
+def _random_resize_short(example, rng, *, kinds, sizes, method):
+    size = int(rng.integers(sizes[0], sizes[1] + 1))
+    return _resize_short(example, rng, kinds=kinds, size=size, method=method)
+
+
+def _random_crop(example, rng, *, kinds, size):
+    height, width = _size_to_crop(example, kinds, "random_crop", size)
+    top = int(rng.integers(height - size[0] + 1))
+    left = int(rng.integers(width - size[1] + 1))
+    return _moved(example, kinds, (top, left, *size))
+
+
+def _center_crop(example, rng, *, kinds, size):
+    height, width = _size_to_crop(example, kinds, "center_crop", size)
+    top, left = round((height - size[0]) / 2), round((width - size[1]) / 2)
+    return _moved(example, kinds, (top, left, *size))
+
+
+def _central_crop(example, rng, *, kinds, fraction):
+    sides = _size(example, kinds)
+    top, left = (int((side - side * fraction) / 2) for side in sides)
+    return _moved(example, kinds, (top, left, sides[0] - 2 * top, sides[1] - 2 * left))
+
+
+def _inception_crop(example, rng, *, kinds, size, area, ratio, attempts, method):
+    window = _sample_box(*_size(example, kinds), rng, area, ratio, attempts)
+    return _moved(example, kinds, window, size=size, method=method)
+
+
+def _sample_box(height, width, rng, area, ratio, attempts) -> tuple[int, int, int, int]:
+    """Samples top, left, height and width of a part of an image."""
+    for _ in range(attempts):
+        pixels = height * width * rng.uniform(*area)
+        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        w, h = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+            return int(top), int(left), h, w
+    w = min(width, max(1, round(height * ratio[1])))
+    h = min(height, max(1, round(width / ratio[0])))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+def _pad(example, rng, *, kinds, size, fill, map_fill):
+    sides, found = _size(example, kinds), dict(example)
+    if sides[0] > size[0] or sides[1] > size[1]:
+        what = shown(example[_rasters(example, kinds)[0]])
+        raise ValueError(f"pad to {size[0]}x{size[1]} of {what}: crop or resize it before")
+    top, left = ((new - old) // 2 for new, old in zip(size, sides))
+    fills = {"image": fill, "map": map_fill, "field": 0}
+    for name in _rasters(example, kinds):
+        old = _checked(name, kinds[name], example[name], sides)
+        old = pixels(old) if isinstance(old, Image.Image) else old
+        found[name] = np.full((*size, *old.shape[2:]), fills[kinds[name]], old.dtype)
+        found[name][top : top + sides[0], left : left + sides[1]] = old
+    return _moved_objects(found, kinds, sides, (-top, -left, *size))
+
+
+def _moved(
+    example: Example,
+    kinds: Kinds,
+    window: Window | None = None,
+    size: tuple[int, int] | None = None,
+    method: Image.Resampling = Image.Resampling.BILINEAR,
+) -> Example:
+    """Cuts a window out of what has a place in an image, and resizes it to `size`."""
+    found, sides = dict(example), _size(example, kinds)
+    for name in _rasters(example, kinds):
+        value = _checked(name, kinds[name], example[name], sides if window else None)
+        value = value if window is None else cut(value, *window)
+        if size is not None and kinds[name] == "map":
+            value = resized_map(value, size)
+        elif size is not None and kinds[name] == "field":
+            value = resized_field(value, size, method)
+        elif size is not None:
+            value = resized(value, size, method)
+        found[name] = value
+    # Fractions of an image stay as they are where it is resized as a whole.
+    return found if window is None else _moved_objects(found, kinds, sides, window)
+
+
+def _moved_objects(
+    example: Example, kinds: Kinds, sides: tuple[int, int], window: Window
+) -> Example:
+    """Moves boxes and points from the whole image into a window of it."""
+    found = dict(example)
+    for name in features.named(kinds, *features.OBJECTS, among=example):
+        boxes, places = kinds[name] == "boxes", np.asarray(example[name], np.float32)
+        if places.ndim != 2 or places.shape[1] != (4 if boxes else 2):
+            raise ValueError(f"{name} is {shown(places)}, expected (n, {4 if boxes else 2})")
+        corners = places.reshape(len(places), 2 if boxes else 1, 2) * np.float32(sides)
+        moved = (corners - np.float32(window[:2])) / np.float32(window[2:])
+        clipped = np.clip(moved, 0, 1)
+        if boxes:
+            inside = np.all(clipped[:, 1] - clipped[:, 0] > features.SLIVER, axis=-1)
+        else:
+            inside = np.all(moved == clipped, axis=(1, 2))
+        found |= _left(example, name, clipped.reshape(places.shape), inside)
+    return found
+
+
+def _left(
+    example: Example, name: str, places: Float[np.ndarray, "n d"], inside: Bool[np.ndarray, " n"]
+) -> Example:
+    """Returns what is left of the objects `name` and all that is one each of them."""
+    mask = f"{name}_mask"
+    if mask in example:
+        return {name: places, mask: np.where(inside, example[mask], 0).astype(np.float32)}
+    others = features.companions(name, example)
+    return {name: places[inside], **{o: np.asarray(example[o])[inside] for o in others}}
+
+
+def _rasters(example: Example, kinds: Kinds) -> list[str]:
+    names = features.named(kinds, *features.RASTERS, among=example)
+    if not names:
+        feature(example, next(iter(features.named(kinds, "image")), "image"))
+    return names
+
+
+def _size(example: Example, kinds: Kinds) -> tuple[int, int]:
+    """Returns the height and width of an example's first image, map or field."""
+    name = _rasters(example, kinds)[0]
+    return height_width(_checked(name, kinds[name], example[name]))
+
+
+def _checked(name: str, kind: str, value: Any, sides: tuple[int, int] | None = None) -> Any:
+    """Returns an image, map or field that is decoded, and of these sides where they matter."""
+    array, dimensions = isinstance(value, np.ndarray), _DIMENSIONS[kind]
+    pixels_wanted = kind == "image" and not isinstance(value, Image.Image)
+    if pixels_wanted and not (array and value.ndim == 3 and value.dtype == np.uint8):
+        raise ValueError(f"{name} is {shown(value)}, expected uint8 (h, w, c): decode it first")
+    if kind != "image" and not (array and value.ndim in dimensions):
+        raise ValueError(f"{name} is {shown(value)}, expected a {kind} (h, w): decode it first")
+    if sides is not None and height_width(value) != sides:
+        raise ValueError(
+            f"{name} is {shown(value)} beside an image of {sides[0]}x{sides[1]}: what is cut "
+            "together has one size, resize it before"
+        )
+    return value
+
+
+def _size_to_crop(
+    example: Example, kinds: Kinds, name: str, size: tuple[int, int]
+) -> tuple[int, int]:
+    height, width = _size(example, kinds)
+    if height < size[0] or width < size[1]:
+        image = shown(example[_rasters(example, kinds)[0]])
+        raise ValueError(f"{name} of {size[0]}x{size[1]} out of {image}: resize_short it before")
+    return height, width
+
+
+# They take an image as PIL holds it: copies of what is cropped away take a tenth of all.
+_MOVES = {
+    "resize": _resize,
+    "resize_short": _resize_short,
+    "random_resize_short": _random_resize_short,
+    "random_crop": _random_crop,
+    "center_crop": _center_crop,
+    "central_crop": _central_crop,
+    "inception_crop": _inception_crop,
+    "pad": _pad,
+}
+for _move in _MOVES.values():
+    _move.takes_pictures = True

@@ -1,0 +1,113 @@
+"""Padding of examples that vary in length to one shape, with a mask of what is there."""
+
+import functools
+from typing import Literal
+
+import numpy as np
+
+from library.config import ConfigError, check_choice
+from library.data import features
+from library.data.features import Kinds
+from library.data.preprocessing._examples import Example, Operation, positive
+
+SERIES = ("tokens", "audio", "series")
+
+
+def pad_objects(
+    num: int, drop: bool = False, only: tuple[str, ...] = (), kinds: Kinds = features.USUAL
+) -> Operation:
+    """Pads boxes and points to `num` objects an example, with a mask for each feature of them.
+
+    The feature `boxes`, (n, 4), becomes (num, 4), and `boxes_mask`, float32 (num,), is 1 for an
+    object and 0 for padding. What is one an object, such as `boxes_label`, is padded with them by
+    zeros.
+
+    Args:
+      num: objects an example.
+      drop: leave out the objects beyond `num`; otherwise they are an error.
+      only: the features to pad; by default all boxes and points.
+      kinds: of the features.
+
+    Raises:
+      ConfigError: there is no such feature, or none at all.
+      ValueError: by the operation, an example has more objects.
+    """
+    names = _chosen("pad_objects", only, kinds, features.OBJECTS)
+    return functools.partial(_pad_objects, num=positive(num), drop=drop, names=names)
+
+
+def pad_series(
+    length: int,
+    crop: Literal["refuse", "start", "random"] = "refuse",
+    only: tuple[str, ...] = (),
+    kinds: Kinds = features.USUAL,
+) -> Operation:
+    """Pads tokens, audio and series to `length` steps along their first axis, by zeros.
+
+    The feature `audio`, (t, ...), becomes (length, ...), and `audio_mask`, float32 (length,), is 1
+    where there is something and 0 on padding. Features of one length are cut at one place.
+
+    Args:
+      length: steps an example.
+      crop: what becomes of a longer one: it is an error ("refuse"), its "start" is taken, or a part
+        from a "random" place.
+      only: the features to pad; by default all of these kinds.
+      kinds: of the features.
+
+    Raises:
+      ConfigError: there is no such feature, or none at all.
+      ValueError: by the operation, an example is longer, and `crop` is "refuse".
+    """
+    check_choice("pad_series, crop", crop, ("refuse", "start", "random"))
+    names = _chosen("pad_series", only, kinds, SERIES)
+    return functools.partial(_pad_series, length=positive(length), crop=crop, names=names)
+
+
+def _chosen(
+    operation: str, only: tuple[str, ...], kinds: Kinds, wanted: tuple[str, ...]
+) -> tuple[str, ...]:
+    found = features.named(kinds, *wanted)
+    for name in only:
+        check_choice(f"feature of {operation}", name, found)
+    if not found:
+        held = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
+        raise ConfigError(f"{operation} pads {', '.join(wanted)}; the examples have {held}")
+    return tuple(only) or tuple(found)
+
+
+def _pad_objects(example, rng, *, num, drop, names) -> Example:
+    found = dict(example)
+    for name in (name for name in names if name in example):
+        count = len(example[name])
+        if count > num and not drop:
+            raise ValueError(
+                f"{count} {name}, and pad_objects has num={num}: take more, or leave the others "
+                "out with drop=True"
+            )
+        for each in (name, *features.companions(name, example)):
+            found[each] = _filled(np.asarray(example[each])[:num], num)
+        found[f"{name}_mask"] = (np.arange(num) < count).astype(np.float32)
+    return found
+
+
+def _pad_series(example, rng, *, length, crop, names) -> Example:
+    found, starts = dict(example), {}
+    for name in (name for name in names if name in example):
+        values = np.asarray(example[name])
+        count = len(values)
+        if count > length and crop == "refuse":
+            raise ValueError(
+                f"{name} has {count} steps, and pad_series has length={length}: take more, or say "
+                "what to crop"
+            )
+        if count > length and crop == "random" and count not in starts:
+            starts[count] = int(rng.integers(count - length + 1))
+        start = starts.get(count, 0)
+        found[name] = _filled(values[start : start + length], length)
+        found[f"{name}_mask"] = (np.arange(length) < count).astype(np.float32)
+    return found
+
+
+def _filled(values: np.ndarray, length: int) -> np.ndarray:
+    widths = [(0, length - len(values)), *[(0, 0)] * (values.ndim - 1)]
+    return np.pad(values, widths)

@@ -1,0 +1,173 @@
+"""U-Net: segmentation by a contracting and an expanding path (Ronneberger et al. 2015).
+
+"U-Net: Convolutional Networks for Biomedical Image Segmentation", arXiv 1505.04597, figure 1: a
+contracting path of pairs of 3x3 convolutions with 2x2 max-pooling between them, and an expanding
+path of 2x2 up-convolutions, to each of which the features of the same size are joined. With the
+defaults, one channel and two classes it has 31,030,658 params.
+
+The paper's convolutions are not padded, so that 572x572 pixels give 388x388; an image is extended
+by its mirror image for what its borders lack (section 3, figure 2). `padding="mirror"` does this
+for images of any size. `padding="same"`, the default, pads each convolution by zeros, as most later
+networks of this form do; it takes sides that are multiples of 16.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from library.config import ConfigError, check_choice
+from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.intermediates import record
+from library.layers.normalization import NORMS, norm
+
+_he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+
+class UNet(nn.Module):
+    """U-Net. Submodules "down1", ..., "bottom", "up1", "join1", ..., counted from full size.
+
+    Records "features" (b, width), the means of what lies at the bottom.
+    """
+
+    num_classes: int
+    widths: tuple[int, ...]
+    padding: str
+    normalization: str
+    dropout: float
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, image: Float[Array, "b h w c"], train: bool = False
+    ) -> Float[Array, "b h w {self.num_classes}"]:
+        """Returns logits of each pixel, float32.
+
+        Raises:
+          ValueError: sides that do not halve as often as the network pools.
+        """
+        height, width = image.shape[1:3]
+        levels = len(self.widths) - 1
+        if self.padding == "same" and (height % 2**levels or width % 2**levels):
+            raise ValueError(
+                f"a U-Net of {len(self.widths)} widths takes sides that are multiples of "
+                f"{2**levels}, got {height}x{width}; padding='mirror' takes any"
+            )
+        x = _mirrored(image, len(self.widths)) if self.padding == "mirror" else image
+        x, kept = x.astype(self.dtype), []
+        for level, features in enumerate(self.widths[:-1], 1):
+            x = self._block(x, features, f"down{level}", train)
+            if level == levels:
+                x = nn.Dropout(self.dropout, deterministic=not train, name="dropout_down")(x)
+            kept.append(x)
+            x = nn.max_pool(x, (2, 2), (2, 2))
+        x = self._block(x, self.widths[-1], "bottom", train)
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout_bottom")(x)
+        record(self, "features", jnp.mean(x, axis=(1, 2)))
+        for level in range(levels, 0, -1):
+            x = self._enlarged(x, self.widths[level - 1], f"up{level}")
+            x = jnp.concatenate([_center(kept[level - 1], x.shape[1:3]), x], axis=-1)
+            x = self._block(x, self.widths[level - 1], f"join{level}", train)
+        logits = self._conv(x, self.num_classes, 1, "head", bias=True)
+        return _center(logits, (height, width)).astype(jnp.float32)
+
+    def _block(self, x: Array, features: int, name: str, train: bool) -> Array:
+        for number in (1, 2):
+            own = f"{name}_conv{number}"
+            x = self._conv(x, features, 3, own, bias=self.normalization == "none")
+            if self.normalization != "none":
+                types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+                x = norm(x, self.normalization, name=f"{own}_norm", train=train, **types)
+            x = nn.relu(x)
+        return x
+
+    def _conv(self, x: Array, features: int, size: int, name: str, *, bias: bool) -> Array:
+        return nn.Conv(
+            features,
+            (size, size),
+            padding="VALID" if self.padding == "mirror" else "SAME",
+            use_bias=bias,
+            kernel_init=_he_normal,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            name=name,
+        )(x)
+
+    def _enlarged(self, x: Array, features: int, name: str) -> Array:
+        return nn.ConvTranspose(
+            features,
+            (2, 2),
+            (2, 2),
+            kernel_init=_he_normal,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            name=name,
+        )(x)
+
+
+def unet(
+    num_classes: int,
+    *,
+    widths: tuple[int, ...] = (64, 128, 256, 512, 1024),
+    padding: str = "same",
+    normalization: str = "none",
+    dropout: float = 0.5,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+) -> nn.Module:
+    """Builds a U-Net: images (b, h, w, c) -> logits (b, h, w, num_classes).
+
+    Args:
+      num_classes: classes a pixel.
+      widths: channels at each size, from the whole image down.
+      padding: "same", or "mirror" as in the paper, see the module.
+      normalization: after each convolution; "none" as in the paper.
+      dropout: rate at the end of the contracting path (section 3.1); the paper gives none, 0.5 is
+        its authors'.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: fewer than two widths, or another value that is out of range.
+    """
+    check_dtypes(dtype, param_dtype)
+    check_rates(dropout=dropout)
+    check_sizes(num_classes=num_classes, widths=widths)
+    check_choice("padding", padding, ("same", "mirror"))
+    check_choice("normalization", normalization, ("none", *NORMS))
+    if len(widths) < 2:
+        raise ConfigError(f"widths={widths}: a U-Net pools once or more, so it has two or more")
+    types = dict(dtype=jnp.dtype(dtype), param_dtype=jnp.dtype(param_dtype))
+    return UNet(num_classes, widths, padding, normalization, dropout, **types)
+
+
+def _mirrored(image: Float[Array, "b h w c"], sizes: int) -> Float[Array, "b h2 w2 c"]:
+    """Extends an image by its mirror image so far that the logits cover all of it."""
+    pads = [_margins(side, sizes) for side in image.shape[1:3]]
+    return jnp.pad(image, ((0, 0), *pads, (0, 0)), mode="reflect")
+
+
+def _margins(side: int, sizes: int) -> tuple[int, int]:
+    """Returns the pixels to add before and after, for convolutions without padding.
+
+    With the fewest at the bottom that give `side` or more: each up-convolution doubles and each
+    pair of convolutions takes 4.
+    """
+    bottom, shown = 0, 0
+    while shown < side:
+        bottom += 1
+        shown = bottom
+        for _ in range(sizes - 1):
+            shown = 2 * shown - 4
+    needed = bottom + 4
+    for _ in range(sizes - 1):
+        needed = 2 * needed + 4
+    before = (needed - side) // 2
+    return before, needed - side - before
+
+
+def _center(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, "b h2 w2 c"]:
+    top, left = ((have - want) // 2 for have, want in zip(x.shape[1:3], size))
+    return x[:, top : top + size[0], left : left + size[1]]

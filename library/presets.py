@@ -1,0 +1,171 @@
+"""What recipes share that is not the recipe: their data, how inputs are cut, how one is made small.
+
+A config file imports these and states all else: the model, the task, the optimizer, the length, and
+the augmentation, whose longer lists have names here where several papers share them.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+# Means and deviations of channels.
+IMAGENET_COLOURS = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+CIFAR10_COLOURS = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
+CIFAR100_COLOURS = dict(mean=[0.5071, 0.4865, 0.4409], std=[0.2673, 0.2564, 0.2762])
+# Images in [-1, 1].
+SIGNED = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+
+# TensorFlow's distorted bounding box: its ratios are not quite 3/4 to 4/3.
+TENSORFLOW_BOX = dict(area=[0.05, 1.0], ratio=[0.75, 1.33])
+
+
+def imagenet(batch_size: int, **options: Any) -> ConfigDict:
+    """Returns the part of a recipe on ImageNet-1k that is data and measurement.
+
+    Args:
+      batch_size: images a step.
+      **options: further settings of `dataset`, in place of those here.
+    """
+    data = dict(name="imagenet2012", train="train", test="validation", workers=16, threads=2)
+    return _measured(dict(data, batch_size=batch_size, **options))
+
+
+def in_memory(
+    name: str, batch_size: int, eval_batch_size: int = 1000, **options: Any
+) -> ConfigDict:
+    """Returns the part of a recipe that is data and measurement, on a set that a device can hold.
+
+    Args:
+      name: of the data set, whose splits are "train" and "test".
+      batch_size: examples a step.
+      eval_batch_size: examples at a time in evaluation.
+      **options: further settings of `dataset`.
+    """
+    sizes = dict(batch_size=batch_size, eval_batch_size=eval_batch_size)
+    return _measured(
+        dict(name=name, train="train", test="test", cache="device", **sizes, **options)
+    )
+
+
+def _measured(dataset: dict[str, Any]) -> ConfigDict:
+    config = ConfigDict()
+    config.dataset = dataset
+    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
+    config.checkpoint = dict(every="1 epoch", best="test/accuracy")
+    config.log_every = "100 steps"
+    config.seed = 0
+    return config
+
+
+def crops(size: int = 224, short: int = 256, train: int | None = None, **options: Any) -> dict:
+    """Returns the usual preprocessing of photographs: random crops, and for tests the centre.
+
+    Args:
+      size: side of an image.
+      short: side that the shorter one is resized to before the centre is cut out.
+      train: side of an image in training, if it is another one.
+      **options: `method` of resizing, of both; `area` and `ratio` of the random crops.
+    """
+    method = {key: options[key] for key in ("method",) if key in options}
+    return dict(
+        train=[dict(name="decode"), dict(name="inception_crop", size=train or size, **options)],
+        test=[
+            dict(name="decode"),
+            dict(name="resize_short", size=short, **method),
+            dict(name="center_crop", size=size),
+        ],
+    )
+
+
+def inception_crops(size: int) -> dict:
+    """Returns the preprocessing of TensorFlow-Slim, `inception_preprocessing.py`.
+
+    Tests see the central 87.5 % of an image's height and width.
+
+    Args:
+      size: side of an image.
+    """
+    return dict(
+        train=[dict(name="decode"), dict(name="inception_crop", size=size, **TENSORFLOW_BOX)],
+        test=[
+            dict(name="decode"),
+            dict(name="central_crop", fraction=0.875),
+            dict(name="resize", size=size),
+        ],
+    )
+
+
+def caffe_crops(size: int, square: int = 256) -> dict:
+    """Returns the preprocessing of Caffe: images are made squares, and crops of one size cut out.
+
+    Args:
+      size: side of an image.
+      square: side of what it is cut from.
+    """
+    squares = [dict(name="decode"), dict(name="resize", size=square)]
+    return dict(
+        train=[*squares, dict(name="random_crop", size=size)],
+        test=[*squares, dict(name="center_crop", size=size)],
+    )
+
+
+def inception_colours() -> list[dict]:
+    """Returns the augmentation of TensorFlow-Slim: flips, and changes of all of the colours."""
+    jitter = dict(brightness=32 / 255, contrast=0.5, saturation=0.5, hue=0.2)
+    return [dict(name="flip_lr"), dict(name="color_jitter", **jitter)]
+
+
+def facebook_colours() -> list[dict]:
+    """Returns the augmentation of facebookarchive/fb.resnet.torch: colours, their noise, flips."""
+    return [
+        dict(name="color_jitter", brightness=0.4, contrast=0.4, saturation=0.4),
+        dict(name="pca_noise", std=0.1),
+        dict(name="flip_lr"),
+    ]
+
+
+def trivial_mixed() -> list[dict]:
+    """Returns the augmentation of torchvision's newer weights (pytorch/vision, issue 3995)."""
+    return [
+        dict(name="flip_lr"),
+        dict(name="trivial_augment"),
+        dict(name="random_erasing", probability=0.1, area=[0.02, 0.33], fill=0.45),
+        dict(name="mixup_cutmix", mixup_alpha=0.2, cutmix_alpha=1.0),
+    ]
+
+
+def deit_mixed() -> list[dict]:
+    """Returns the augmentation of DeiT (Touvron et al. 2021, table 9), but for its repetitions."""
+    return [
+        dict(name="flip_lr"),
+        dict(name="rand_augment", num_layers=2, magnitude=9.0, magnitude_std=0.5, probability=0.5),
+        dict(name="random_erasing", probability=0.25, area=[0.02, 1 / 3], fill="normal"),
+        dict(name="mixup_cutmix", mixup_alpha=0.8, cutmix_alpha=1.0),
+    ]
+
+
+def shrink(config: ConfigDict, data: str = "synthetic/80x10") -> None:
+    """Makes a recipe one of three steps on noise; what is left for it to do is a smaller model.
+
+    What a schedule does every so often, or to begin with, it does every step or at the first, its
+    boundaries come a step apart, and whatever is measured or saved is so at the end. Shares of the
+    run, in percent, stay.
+
+    Args:
+      config: the recipe, changed in place.
+      data: the synthetic data set.
+    """
+    kept = {key: config.dataset[key] for key in ("cache", "repeats") if key in config.dataset}
+    config.dataset = dict(name=data, train="train[:64]", test="test[:16]", batch_size=8, **kept)
+    schedule = config.optimizer.get("schedule", {})
+    for key in ("warmup", "peak", "every"):
+        if not schedule.get(key, "0%").endswith("%"):
+            schedule[key] = "1 step"
+    if not all(each.endswith("%") for each in schedule.get("boundaries", [])):
+        schedule.boundaries = [f"{1 + i} steps" for i in range(len(schedule.boundaries))]
+    config.total = "3 steps"
+    config.log_every = "1 step"
+    for section in (*config.evaluate.values(), config.checkpoint):
+        section.every = "100%"
+    if "reported" in config:
+        del config.reported

@@ -1,0 +1,128 @@
+"""How a run learns and how long: the updates that a config's optimizers write, and durations."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optax
+
+from library import config, task
+from library.config import ConfigError
+from library.optim import optimizers
+from library.run.sections import Dataset, Recipe
+
+
+def durations(
+    recipe: Recipe, dataset: Dataset, num_examples: int | None
+) -> tuple[int, Callable[[str], int]]:
+    """Returns the steps of a run, and the function from a duration to a number of steps.
+
+    Args:
+      recipe: the run's values.
+      dataset: its `dataset` section.
+      num_examples: of an epoch; None where there are no data.
+
+    Raises:
+      ConfigError: a run of less than one step, or of more examples than can be told apart.
+    """
+    sizes = {
+        "batch_size": dataset.batch_size,
+        "num_examples": num_examples,
+        "units": _units(recipe),
+    }
+    total = config.duration(recipe.total, **sizes)
+    if total < 1:
+        raise ConfigError(f"total={recipe.total!r} is less than one step")
+    if total * dataset.batch_size >= 2**32:
+        # An example's `index`, from which its keys derive, is a uint32.
+        raise ConfigError(
+            f"total={recipe.total!r} is {total * dataset.batch_size:,} examples: at most "
+            f"{2**32 - 1:,} can be told apart"
+        )
+    return total, functools.partial(config.duration, **sizes, total=total)
+
+
+def learners(
+    recipe: Recipe, *, axis_name: str | None, **sizes: Any
+) -> tuple[dict[str, Callable], dict[str, optax.Schedule]]:
+    """Returns what writes a task's update, `minimize` or `alternate`, and the learning rates.
+
+    Args:
+      recipe: the run's values.
+      axis_name: the device axis to sum over, under `pmap`.
+      **sizes: of the run, see `optimizers.make_optimizer`.
+
+    Raises:
+      ConfigError: an optimizer that is not understood, missing, or that the task does not read.
+    """
+    _check_needed(recipe)
+    if recipe.optimizer is None:
+        return {}, {}
+    shared = dict(
+        average=config.read(task.Average, recipe.ema, "ema") if recipe.ema else None,
+        accumulate=recipe.accumulate,
+        on_nonfinite=recipe.on_nonfinite,
+        axis_name=axis_name,
+    )
+    players = optimizers.by_player(recipe.optimizer)
+    if players is None:
+        made, schedule = optimizers.make_optimizer(recipe.optimizer, **sizes)
+        hold = optimizers.make_hold(recipe.optimizer)
+        minimize = functools.partial(task.minimize, optimizer=made, hold=hold, **shared)
+        alternate = functools.partial(task.alternate, optimizers=made, **shared)
+        return {"minimize": minimize, "alternate": alternate}, {"learning_rate": schedule}
+    made = optimizers.make_optimizers(players, **sizes)
+    alternate = functools.partial(
+        task.alternate,
+        optimizers={name: player.optimizer for name, player in made.items()},
+        updates={name: player.updates for name, player in made.items()},
+        **shared,
+    )
+    rates = {f"{name}_learning_rate": player.learning_rate for name, player in made.items()}
+    return {"alternate": alternate}, rates
+
+
+def by_player(recipe: Recipe) -> Mapping[str | None, Mapping[str, Any]]:
+    """Returns the optimizers of a recipe by player, None for all; without one there is none."""
+    if recipe.optimizer is None:
+        return {}
+    return optimizers.by_player(recipe.optimizer) or {None: recipe.optimizer}
+
+
+def _units(recipe: Recipe) -> Mapping[str, float]:
+    """Returns the units of durations that a task declares, and how many of each a step is.
+
+    A task's function declares them by an attribute `units`, a function of its arguments.
+    """
+    spec = config.plain(recipe.task)
+    function = config.locate(spec.get("name"), "library.tasks", "task")
+    declared = getattr(function, "units", None)
+    if declared is None:
+        return {}
+    parameters = inspect.signature(function).parameters
+    defaults = {k: p.default for k, p in parameters.items() if p.default is not p.empty}
+    units = declared(**{**defaults, **{k: v for k, v in spec.items() if k in parameters}})
+    for unit, many in units.items():
+        if unit.rstrip("s") in {known.rstrip("s") for known in config.UNITS} or not many > 0:
+            raise ConfigError(f"task {spec['name']!r} declares {many} {unit} a step")
+    return units
+
+
+def _check_needed(recipe: Recipe) -> None:
+    """Checks that a recipe has an optimizer just where its task minimizes a loss."""
+    name = recipe.task.get("name")
+    taken = inspect.signature(config.locate(name, "library.tasks", "task")).parameters
+    learns = bool({"minimize", "alternate"} & set(taken))
+    if learns and recipe.optimizer is None:
+        raise ConfigError(
+            f"config needs 'optimizer': task {name!r} minimizes a loss; write such as "
+            "optimizer=dict(name='adam', learning_rate=1e-3)"
+        )
+    if learns:
+        return
+    for key, unset in (("optimizer", None), ("accumulate", 1), ("ema", None)):
+        if getattr(recipe, key) != unset:
+            raise ConfigError(
+                f"{key}={getattr(recipe, key)!r} is not read: task {name!r} moves its params itself"
+            )

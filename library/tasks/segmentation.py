@@ -1,0 +1,135 @@
+"""Semantic segmentation: a class for each pixel of an image.
+
+The loss is the mean over pixels of the cross-entropy of each (Long et al. 2015, "Fully
+Convolutional Networks for Semantic Segmentation", arXiv 1411.4038, section 4).
+"""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt8
+
+from library import painting, rng, summaries
+from library.config import ConfigError
+from library.forward import applied
+from library.task import (
+    Batch,
+    Learner,
+    Loss,
+    Metrics,
+    Task,
+    TrainState,
+    check_outputs,
+    recorded_outputs,
+)
+
+
+def segmentation(
+    model: nn.Module,
+    minimize: Callable[[Loss], Learner],
+    *,
+    num_classes: int,
+    inputs: tuple[str, ...] = ("image",),
+    target: str = "map",
+    ignore: int = 255,
+    class_weights: tuple[float, ...] | None = None,
+    unnormalize: Callable[[Array], Array] = lambda image: image,
+) -> Task:
+    """Builds the task of predicting the map `target`, int (b, h, w), from the image or `inputs`.
+
+    Metrics are loss and, of evaluations, pixels (c, c): how many pixels of each class (a row) are
+    taken for each (a column). Of these `library.summaries` makes pixel_accuracy, per_class_iou and
+    mean_iou. In training there is pixel_accuracy alone. The loss of an evaluation is weighted, too.
+
+    Outputs: "logits" (b, h, w, c); "prediction", int32 (b, h, w), the likeliest class; "overlay",
+    uint8 (b, 3, h, w, 3), the image, the image under its map, and under the prediction;
+    "features" and "intermediates", what the model records.
+
+    Args:
+      model: `(image (b, h, w, k), train) -> logits (b, h, w, num_classes)`.
+      minimize: turns a loss into the training step.
+      num_classes: classes of the map.
+      inputs: the features that the model takes, in order; the first is the image of the overlay.
+      target: the map to predict.
+      ignore: a value of the map that counts for nothing, as padding by augmentation has it.
+      class_weights: one a class, by which pixels weigh in the loss; it is a weighted mean.
+      unnormalize: brings normalized images back to [0, 1].
+
+    Raises:
+      ConfigError: the model has another number of classes, the weights do not fit the classes; and
+        when the step is traced, a map of another shape than the logits.
+    """
+    check_outputs(model, num_classes, "num_classes")
+    weights = _checked(class_weights, num_classes)
+
+    def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
+        given = [batch[name] for name in inputs]
+        return learner.init(model.init(rng.purpose(key, "params"), *given, train=False))
+
+    def loss_of(logits: Array, classes: Array, known: Array) -> tuple[Array, Array]:
+        # A class that there is not has to be seen, as a loss that is not a number.
+        each = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
+        each = jnp.where((classes >= 0) & (classes < num_classes), each, jnp.nan)
+        weight = jnp.where(known, jnp.asarray(weights)[classes], 0)
+        return jnp.sum(jnp.where(known, each, 0) * weight), jnp.sum(weight)
+
+    def objective(
+        params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Metrics, PyTree]:
+        given = [batch[name] for name in inputs]
+        logits, variables = applied(model, params, variables, given, key, batch["index"])
+        classes, known = _known(batch, target, ignore, logits)
+        right = known & (jnp.argmax(logits, -1) == classes)
+        accuracy = (jnp.sum(right, dtype=jnp.float32), jnp.sum(known, dtype=jnp.float32))
+        return {"loss": loss_of(logits, classes, known), "pixel_accuracy": accuracy}, variables
+
+    def logits(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
+        given = [batch[name] for name in inputs]
+        return model.apply({"params": state.params, **state.variables}, *given, train=False)
+
+    def prediction(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Int[Array, "b h w"]:
+        return jnp.argmax(logits(state, batch, key), axis=-1).astype(jnp.int32)
+
+    def overlay(state: TrainState, batch: Batch, key: PRNGKeyArray) -> UInt8[Array, "b 3 h w 3"]:
+        image, found = unnormalize(batch[inputs[0]]), prediction(state, batch, key)
+        maps = (jnp.zeros_like(found), batch[target], found)
+        return jnp.stack([painting.overlaid(image, m, num_classes) for m in maps], axis=1)
+
+    def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
+        found = logits(state, batch, key)
+        classes, known = _known(batch, target, ignore, found)
+        place = classes * num_classes + jnp.argmax(found, axis=-1)
+        counts = jnp.zeros(num_classes**2).at[place.ravel()].add(known.ravel().astype(jnp.float32))
+        pixels = counts.reshape(num_classes, num_classes)
+        return {"loss": loss_of(found, classes, known), "pixels": (pixels, jnp.sum(pixels))}
+
+    learner = minimize(objective)
+    outputs = {"logits": logits, "prediction": prediction, "overlay": overlay}
+    outputs |= recorded_outputs(model, inputs)
+    meaning = {"pixels": summaries.intersection_over_union}
+    return Task(init, learner.update, evaluate, outputs, meaning)
+
+
+def _checked(weights: tuple[float, ...] | None, num_classes: int) -> np.ndarray:
+    weights = (1.0,) * num_classes if weights is None else weights
+    if len(weights) != num_classes:
+        raise ConfigError(f"class_weights has {len(weights)} values for {num_classes} classes")
+    if not all(0 <= w < float("inf") for w in weights) or not sum(weights):
+        raise ConfigError(f"class_weights={weights}: weights are finite, none below 0, not all 0")
+    return np.asarray(weights, np.float32)
+
+
+def _known(
+    batch: Batch, target: str, ignore: int, logits: Float[Array, "b h w c"]
+) -> tuple[Int[Array, "b h w"], Array]:
+    """Returns the class of each pixel, 0 where there is none, and where there is one."""
+    classes = batch[target]
+    if classes.shape != logits.shape[:-1]:
+        raise ConfigError(
+            f"the map {target!r} has shape {classes.shape}, and the logits {logits.shape}"
+        )
+    known = (classes != ignore) & (batch["mask"] > 0)[:, None, None]
+    return jnp.where(known, classes, 0), known

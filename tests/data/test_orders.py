@@ -1,0 +1,73 @@
+"""Orders by name: functions of seed and position, whoever asks."""
+
+import numpy as np
+import pytest
+
+from library.config import ConfigError, build
+from library.data import orders
+
+LABELS = np.repeat(np.arange(5), [6, 7, 8, 9, 1])
+COUNT = len(LABELS)
+
+
+def make(seed=3, **spec):
+    return build(spec, "library.data.orders", "order", seed=seed, repeats=1, labels=lambda: LABELS)
+
+
+BALANCED = dict(name="balanced", classes=3, examples=4)
+EPISODES = dict(name="episodes", ways=3, shots=2, queries=3)
+
+
+@pytest.mark.parametrize("spec", [BALANCED, EPISODES], ids=lambda spec: spec["name"])
+def test_a_position_has_one_row_whoever_asks(spec):
+    size = 60
+    whole = make(**spec)(np.arange(5 * size), size, COUNT)
+    for places in (np.arange(0, 30), np.arange(30, 60), np.array([7])):
+        positions = 2 * size + places
+        np.testing.assert_array_equal(make(**spec)(positions, size, COUNT), whole[positions])
+    assert (make(seed=4, **spec)(np.arange(size), size, COUNT) != whole[:size]).any()
+    assert (whole[:size] != whole[size : 2 * size]).any()
+
+
+def test_a_balanced_batch_has_so_many_of_so_many_classes():
+    rows = make(**BALANCED)(np.arange(24 * 50), 24, COUNT).reshape(-1, 3, 4)
+    classes = LABELS[rows]
+    assert (classes == classes[:, :, :1]).all()
+    assert all(len(set(group[:, 0])) == 3 for group in classes)
+    # Only a class of too few examples gives one twice.
+    for group in rows.reshape(-1, 4):
+        assert len(set(group)) == 4 or LABELS[group[0]] == 4
+    counts = np.bincount(classes[:, :, 0].ravel(), minlength=5) / classes[:, :, 0].size
+    np.testing.assert_allclose(counts, 0.2, atol=0.05)
+
+
+def test_an_episode_shows_no_example_twice_and_leaves_out_small_classes():
+    rows = make(**EPISODES)(np.arange(15 * 40), 30, COUNT).reshape(-1, 3, 5)
+    classes = LABELS[rows]
+    assert (classes == classes[:, :, :1]).all()
+    assert all(len(set(episode.ravel())) == 15 for episode in rows)
+    assert set(classes.ravel()) == {0, 1, 2, 3}
+
+
+def test_a_sequence_begins_again():
+    np.testing.assert_array_equal(orders.sequence()(np.arange(7), 4, 3), [0, 1, 2, 0, 1, 2, 0])
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (dict(BALANCED, classes=6), "takes 6 classes of 1 examples or more: the data have 5"),
+        (dict(EPISODES, ways=5), "takes 5 classes of 5 examples or more: the data have 4"),
+        (dict(EPISODES, way=5), "takes no 'way': did you mean 'ways'"),
+        (dict(name="suffle"), "unknown order 'suffle': did you mean 'shuffle'"),
+        (dict(BALANCED, classes=0), "0 classes of 1 examples: 1 or more"),
+    ],
+)
+def test_orders_that_do_not_fit_are_refused(spec, said):
+    with pytest.raises(ConfigError, match=said):
+        make(**spec)
+
+
+def test_a_batch_holds_whole_groups():
+    with pytest.raises(ConfigError, match="batch_size=16 holds no whole groups of 12"):
+        make(**BALANCED)(np.arange(16), 16, COUNT)

@@ -1,0 +1,298 @@
+"""Builders of published data sets, on stand-ins of the official formats."""
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+import scipy.io
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from library.config import ConfigError
+from library.data import sources
+from library.data.builders import imagenet2012, making
+from tests.data import published
+from tests.data.published import decoded, encode, pixels
+
+
+@pytest.fixture(autouse=True)
+def unchecked(monkeypatch):
+    """Takes stand-ins for the published files."""
+    origin = making.origin
+    strip = dict(size=None, checksum=None)
+    monkeypatch.setattr(making, "origin", lambda b: tuple(o._replace(**strip) for o in origin(b)))
+
+
+def prepare(name, tmp_path):
+    options = dict(progress=False, say=lambda _: None)
+    return sources.prepare(name, data_dir=tmp_path, manual_dir=tmp_path / "manual", **options)
+
+
+def read(name, split, tmp_path):
+    source = sources.open_source(name, split, data_dir=tmp_path)
+    return [source.records[row] for row in range(len(source.records))]
+
+
+def in_order(split, keys):
+    """Returns the order in which TFDS keeps examples of these keys."""
+    hasher = tfds.core.hashing.Hasher(split)
+    return sorted(keys, key=hasher.hash_key)
+
+
+def mnist(folder):
+    expected = {}
+    for split, prefix, count in (("train", "train", 3), ("test", "t10k", 2)):
+        images, labels = pixels(count, 28, 28), np.arange(count, dtype=np.uint8)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(published.idx(images))
+        (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(published.idx(labels))
+        expected[split] = {row: (images[row], labels[row]) for row in range(count)}
+    return expected
+
+
+def emnist(folder):
+    members, expected = {}, {}
+    for split in ("train", "test"):
+        images, labels = pixels(2, 28, 28), np.array([1, 26], np.uint8)
+        members[f"gzip/emnist-letters-{split}-images-idx3-ubyte.gz"] = published.idx(images)
+        members[f"gzip/emnist-letters-{split}-labels-idx1-ubyte.gz"] = published.idx(labels)
+        expected[split] = {row: (images[row], labels[row]) for row in range(2)}
+    published.write_zip(folder / "gzip.zip", members)
+    return expected
+
+
+def cifar10(folder):
+    return cifar(folder / "cifar-10-binary.tar.gz", "cifar-10-batches-bin", 1)
+
+
+def cifar(path, top, num_labels):
+    members, expected, rows = {}, {"train": {}, "test": {}}, itertools.count()
+    if num_labels == 2:
+        members[f"{top}/coarse_label_names.txt"] = b"\n".join(b"c%d" % i for i in range(20))
+        members[f"{top}/fine_label_names.txt"] = b"\n".join(b"f%d" % i for i in range(100))
+        batches = [("train", "train.bin"), ("test", "test.bin")]
+    else:
+        batches = [("train", f"data_batch_{i}.bin") for i in range(1, 6)]
+        batches.append(("test", "test_batch.bin"))
+    for split, file in batches:
+        image, label = pixels(32, 32, 3), next(rows)
+        labels = bytes([label])[-1:] if num_labels == 1 else bytes([19, label])
+        members[f"{top}/{file}"] = labels + image.transpose(2, 0, 1).tobytes()
+        expected[split][len(expected[split])] = (image, label)
+    published.write_tar(path, members)
+    return expected
+
+
+def cifar100(folder):
+    return cifar(folder / "cifar-100-binary.tar.gz", "cifar-100-binary", 2)
+
+
+def svhn_cropped(folder):
+    expected = {}
+    folder.mkdir(parents=True)
+    for split in ("train", "test", "extra"):
+        images, labels = pixels(32, 32, 3, 2), np.array([[10], [3]], np.uint8)
+        scipy.io.savemat(folder / f"{split}_32x32.mat", {"X": images, "y": labels})
+        expected[split] = {0: (images[..., 0], 0), 1: (images[..., 1], 3)}
+    return expected
+
+
+def stl10(folder):
+    members, expected = {}, {}
+    for split, file in (("train", "train"), ("test", "test"), ("unlabelled", "unlabeled")):
+        image = pixels(96, 96, 3)
+        members[f"stl10_binary/{file}_X.bin"] = image.transpose(2, 1, 0).tobytes()
+        if split != "unlabelled":
+            members[f"stl10_binary/{file}_y.bin"] = bytes([7])
+        expected[split] = {0: (image, -1 if split == "unlabelled" else 6)}
+    published.write_tar(folder / "stl10_binary.tar.gz", members)
+    return expected
+
+
+def imagenette(folder):
+    members, expected = {}, {"train": {}, "validation": {}}
+    for split, place in (("train", "train"), ("validation", "val")):
+        for label, wnid in enumerate(("n01440764", "n02102040")):
+            image = encode(pixels(9, 8, 3), "JPEG")
+            members[f"imagenette2-160/{place}/{wnid}/{wnid}_{split}.JPEG"] = image
+            expected[split][f"{wnid}_{split}.JPEG"] = (decoded(image), label)
+    published.write_tar(folder / "imagenette2-160.tgz", members)
+    return expected
+
+
+FORMATS = {
+    "mnist": mnist,
+    "fashion_mnist": mnist,
+    "kmnist": mnist,
+    "emnist/letters": emnist,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "svhn_cropped": svhn_cropped,
+    "stl10": stl10,
+    "imagenette/160px-v2": imagenette,
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_images_and_labels_come_in_the_order_of_tfds(tmp_path, name):
+    expected = FORMATS[name](tmp_path / "manual")
+    info = prepare(name, tmp_path)
+    assert info.splits == {split: len(rows) for split, rows in expected.items()}
+    for split, rows in expected.items():
+        examples = read_unchecked(name, split, tmp_path)
+        for example, key in zip(examples, in_order(split, rows), strict=True):
+            np.testing.assert_array_equal(decoded(example["image"]), rows[key][0])
+            assert example["label"] == rows[key][1]
+
+
+def read_unchecked(name, split, tmp_path):
+    if split == "unlabelled":
+        builder = making_of(name)(data_dir=tmp_path)
+        skip = {"image": tfds.decode.SkipDecoding()}
+        return list(builder.as_data_source(split, decoders=skip))
+    return read(name, split, tmp_path)
+
+
+def making_of(name):
+    return sources._project_builder(name)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_features_and_version_are_those_of_tfds(name):
+    """So what either has prepared, the other reads."""
+    ours, theirs = making_of(name)(), tfds.builder_cls(name.partition("/")[0])
+    config = name.partition("/")[2]
+    theirs = theirs(config=config) if config else theirs()
+    assert set(ours.info.features) == set(theirs.info.features)
+    assert str(ours.version) == str(theirs.version)
+    assert ours.data_path.parts[-2:] == theirs.data_path.parts[-2:]
+
+
+def test_a_damaged_archive_is_named(tmp_path):
+    cifar10(tmp_path / "manual")
+    path = tmp_path / "manual" / "cifar-10-binary.tar.gz"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ConfigError, match=r"cifar-10-binary.tar.gz"):
+        prepare("cifar10", tmp_path)
+    assert not list((tmp_path / "cifar10").glob("*"))
+
+
+def test_unlike_counts_are_said(tmp_path):
+    stl10(tmp_path / "manual")
+    said = []
+    options = dict(data_dir=tmp_path, manual_dir=tmp_path / "manual", progress=False)
+    sources.prepare("stl10", **options, say=said.append)
+    assert said[-1].startswith("warning: stl10 as published has {'train': 5000")
+
+
+def test_an_unknown_variant_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"unknown variant 'leters' of emnist.*letters"):
+        prepare("emnist/leters", tmp_path)
+
+
+WNIDS = ("n01440764", "n01443537", "n15075141")
+
+
+@pytest.fixture
+def imagenet(tmp_path, monkeypatch):
+    """Writes both tars of a tiny ImageNet; returns the files by split and name."""
+    folder = tmp_path / "manual" / "imagenet2012"
+    train = {
+        wnid: {f"{wnid}_{i}.JPEG": encode(pixels(8, 9, 3), "JPEG") for i in range(3)}
+        for wnid in WNIDS
+    }
+    cmyk = io.BytesIO()
+    Image.new("CMYK", (8, 8), (10, 20, 30, 40)).save(cmyk, "JPEG")
+    train[WNIDS[0]][f"{WNIDS[0]}_0.JPEG"] = cmyk.getvalue()
+    inner = {f"{wnid}.tar": published.tar(images) for wnid, images in train.items()}
+    published.write_tar(folder / imagenet2012.TRAIN, inner, "w")
+    names = [f"ILSVRC2012_val_{i:08d}.JPEG" for i in (3, 1, 2)]
+    val = {name: encode(pixels(8, 9, 3), "JPEG") for name in names}
+    published.write_tar(folder / imagenet2012.VALIDATION, val, "w")
+    (tmp_path / "labels.txt").write_text("n01443537\nn15075141\nn01440764\n")
+    path = tfds.core.tfds_path
+
+    def stand_in(file):
+        held = file.endswith("validation_labels.txt")
+        return str(tmp_path / "labels.txt") if held else path(file)
+
+    monkeypatch.setattr(tfds.core, "tfds_path", stand_in)
+    monkeypatch.setattr(imagenet2012, "SHARDS", {"train": 4, "validation": 2})
+    return {"train": {k: v for images in train.values() for k, v in images.items()}, "val": val}
+
+
+def check_imagenet(tmp_path, imagenet):
+    wnids = making_of("imagenet2012")().info.features["label"].names
+    examples = read("imagenet2012", "train", tmp_path)
+    for example, name in zip(examples, in_order("train", imagenet["train"]), strict=True):
+        assert example["image"] == imagenet["train"][name]
+        assert wnids[example["label"]] == name.partition("_")[0]
+    labels = dict(zip(sorted(imagenet["val"]), ("n01443537", "n15075141", "n01440764")))
+    examples = read("imagenet2012", "validation", tmp_path)
+    for example, name in zip(examples, in_order("validation", imagenet["val"]), strict=True):
+        assert example["image"] == imagenet["val"][name]
+        assert wnids[example["label"]] == labels[name]
+
+
+def test_imagenet_comes_from_its_tars(tmp_path, imagenet):
+    assert prepare("imagenet2012", tmp_path).splits == {"train": 9, "validation": 3}
+    check_imagenet(tmp_path, imagenet)
+    names = sorted(path.name for path in (tmp_path / "imagenet2012" / "5.1.0").iterdir())
+    assert names[0] == "dataset_info.json"
+    assert "imagenet2012-train.array_record-00003-of-00004" in names
+    assert not any("index" in name or "partial" in name for name in names)
+
+
+def test_imagenet_goes_on_with_the_shard_that_is_missing(tmp_path, imagenet, monkeypatch):
+    examples, calls = imagenet2012._examples, itertools.count()
+
+    def interrupted(*arguments):
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return examples(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(imagenet2012, "_examples", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("imagenet2012", tmp_path)
+    unfinished = tmp_path / "imagenet2012" / "5.1.0.unfinished"
+    shards = {path: path.stat().st_mtime_ns for path in unfinished.glob("*-of-*")}
+    assert len(shards) == 2
+    again = []
+    monkeypatch.setattr(imagenet2012, "_examples", lambda *a: again.append(a) or examples(*a))
+    prepare("imagenet2012", tmp_path)
+    assert len(again) == 4
+    check_imagenet(tmp_path, imagenet)
+
+
+def write_devkit(folder, numbers):
+    synsets = np.array(
+        [(1, "n15075141"), (2, "n01440764"), (3, "n01443537")],
+        dtype=[("ILSVRC2012_ID", "O"), ("WNID", "O")],
+    )
+    meta = io.BytesIO()
+    scipy.io.savemat(meta, {"synsets": synsets})
+    truth = "".join(f"{number}\n" for number in numbers).encode()
+    top = "ILSVRC2012_devkit_t12/data"
+    members = {f"{top}/ILSVRC2012_validation_ground_truth.txt": truth}
+    published.write_tar(
+        folder / imagenet2012.DEVKIT, members | {f"{top}/meta.mat": meta.getvalue()}
+    )
+
+
+def test_imagenets_labels_are_compared_with_the_devkits(tmp_path, imagenet):
+    folder = tmp_path / "manual" / "imagenet2012"
+    write_devkit(folder, (3, 2, 2))
+    with pytest.raises(ConfigError, match="validation image 2 is n01440764, not n15075141"):
+        prepare("imagenet2012", tmp_path)
+    write_devkit(folder, (3, 1, 2))
+    prepare("imagenet2012", tmp_path)
+    check_imagenet(tmp_path, imagenet)
+
+
+def test_imagenet_asks_for_the_files_that_only_a_person_gets(tmp_path):
+    with pytest.raises(ConfigError, match=r"manual_dir=<the directory of ILSVRC2012_img_train.tar"):
+        sources.open_source("imagenet2012", "train", data_dir=tmp_path)
+    with pytest.raises(ConfigError, match=r"no address is known; put it in .*imagenet2012"):
+        prepare("imagenet2012", tmp_path)

@@ -1,0 +1,75 @@
+"""U-Net against the sizes of its paper."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from library.config import ConfigError
+from library.models.dense import unet
+
+
+def shapes(model, *shape):
+    image = jax.ShapeDtypeStruct(shape, jnp.float32)
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x), image)
+    logits, recorded = jax.eval_shape(
+        lambda v, x: model.apply(v, x, mutable=["intermediates"]), variables, image
+    )
+    return variables, logits, recorded["intermediates"]
+
+
+def test_the_network_of_the_paper_has_its_sizes():
+    model = unet.unet(2, padding="mirror")
+    variables, logits, recorded = shapes(model, 1, 388, 388, 1)
+    assert logits.shape == (1, 388, 388, 2)
+    assert recorded["features"].shape == (1, 1024)
+    # Each level has two 3x3 convolutions down and, from twice the width, two up; 2x2 between.
+    widths = (1, 64, 128, 256, 512, 1024)
+    down = [9 * a * b + b + 9 * b * b + b for a, b in itertools.pairwise(widths)]
+    up = [4 * 2 * b * b + b + 9 * 2 * b * b + b + 9 * b * b + b for b in widths[1:-1]]
+    count = sum(x.size for x in jax.tree.leaves(variables["params"]))
+    assert count == sum(down) + sum(up) + 2 * 64 + 2 == 31_030_658
+    # Figure 1: 388 pixels are seen through 572.
+    assert unet._margins(388, 5) == (92, 92)
+
+
+@pytest.mark.parametrize("size", [(5, 9), (8, 8)])
+def test_the_logits_are_of_the_pixels_of_the_image(size):
+    """What a pixel says depends on what lies around it, and not on what is far away."""
+    model = unet.unet(3, widths=(4, 4), padding="mirror", dropout=0.0)
+    image = np.random.default_rng(0).normal(size=(1, *size, 1))
+    image = jnp.asarray(image, jnp.float32)
+    variables = model.init(jax.random.key(0), image)
+    assert model.apply(variables, image).shape == (1, *size, 3)
+
+    def of_one(image, row, column):
+        return model.apply(variables, image)[0, row, column].sum()
+
+    for row, column in ((0, 0), (size[0] - 1, size[1] - 1), (2, 3)):
+        slope = np.abs(jax.grad(of_one)(image, row, column)[0, ..., 0])
+        seen = np.stack(np.nonzero(slope), axis=1)
+        # Two pairs of 3x3 convolutions at full size and one at half see 4 + 2 * 2 + 1 pixels away.
+        assert np.abs(seen - [row, column]).max() <= 9
+        assert slope[row, column] > 0
+
+
+def test_sides_that_do_not_halve_are_refused_and_so_are_bad_arguments():
+    with pytest.raises(ValueError, match="multiples of 16, got 24x32; padding='mirror' takes any"):
+        shapes(unet.unet(2, widths=(2, 2, 2, 2, 2)), 1, 24, 32, 1)
+    assert shapes(unet.unet(2, widths=(2, 2)), 1, 6, 4, 1)[1].shape == (1, 6, 4, 2)
+    with pytest.raises(ConfigError, match="pools once or more"):
+        unet.unet(2, widths=(4,))
+    with pytest.raises(ConfigError, match="did you mean 'batch'"):
+        unet.unet(2, normalization="bath")
+
+
+def test_batch_normalization_moves_its_statistics_in_training_alone():
+    model = unet.unet(2, widths=(2, 4), normalization="batch", dropout=0.0)
+    image = jnp.asarray(np.random.default_rng(0).normal(size=(2, 4, 4, 1)), jnp.float32)
+    variables = model.init(jax.random.key(0), image)
+    _, moved = model.apply(variables, image, train=True, mutable=["batch_stats"])
+    before, after = (jax.tree.leaves(x["batch_stats"]) for x in (variables, moved))
+    assert all((a != b).any() for a, b in zip(before, after))
+    assert not any("bias" in p for p in variables["params"]["down1_conv1"])

@@ -1,0 +1,127 @@
+"""Segmentation against what was computed by hand, pixel by pixel."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from library import painting
+from library.config import ConfigError
+from library.summaries import summarize
+from library.task import minimize
+from library.tasks.segmentation import segmentation
+
+KEY = jax.random.key(0)
+NUM = 3
+
+
+class Echo(nn.Module):
+    """Takes its input, plus a bias a class, for the logits."""
+
+    num_classes: int = NUM
+
+    @nn.compact
+    def __call__(self, image, train=False):
+        return image + self.param("bias", nn.initializers.zeros, (self.num_classes,))
+
+
+def build(**arguments):
+    def learn(loss):
+        return minimize(loss, optax.sgd(1.0))
+
+    return segmentation(Echo(), learn, num_classes=NUM, **arguments)
+
+
+def batch_of(seed=0, mask=(1, 1, 0)):
+    random = np.random.default_rng(seed)
+    classes = random.integers(0, NUM, (3, 4, 5)).astype(np.int32)
+    classes[0, 0] = 255
+    place = jnp.arange(3, dtype=jnp.uint32)
+    logits = jnp.asarray(random.normal(size=(3, 4, 5, NUM)), jnp.float32)
+    given = dict(image=logits, map=jnp.asarray(classes), mask=jnp.float32(mask))
+    return {**given, "index": place, "row": place}
+
+
+def by_hand(batch, weights=(1.0, 1.0, 1.0)):
+    """Returns the loss, and the matrix of true and predicted classes."""
+    total, weight, matrix = 0.0, 0.0, np.zeros((NUM, NUM))
+    image, classes = np.asarray(batch["image"], np.float64), np.asarray(batch["map"])
+    for i, j, k in np.argwhere((classes != 255) & (np.asarray(batch["mask"]) > 0)[:, None, None]):
+        logits, label = image[i, j, k], classes[i, j, k]
+        total += weights[label] * (np.log(np.exp(logits).sum()) - logits[label])
+        weight += weights[label]
+        matrix[label, logits.argmax()] += 1
+    return total / weight, matrix
+
+
+@pytest.mark.parametrize("weights", [None, (0.5, 2.0, 1.0)])
+def test_loss_and_matrix_are_over_the_known_pixels(weights):
+    task, batch = build(class_weights=weights), batch_of()
+    state = task.init(KEY, batch)
+    loss, matrix = by_hand(batch, weights or (1, 1, 1))
+    got = summarize(jax.device_get(task.evaluate(state, batch, KEY)), task.summaries)
+    assert got["loss"] == pytest.approx(loss, rel=1e-6)
+    np.testing.assert_array_equal(got["confusion"], matrix)
+    union = matrix.sum(0) + matrix.sum(1) - np.diag(matrix)
+    assert got["mean_iou"] == pytest.approx(np.mean(np.diag(matrix) / union), rel=1e-12)
+    _, measured = task.update(state, batch, KEY)
+    found = summarize({k: v for k, v in measured.items() if k != "nonfinite"})
+    assert found["loss"] == pytest.approx(loss, rel=1e-6)
+    assert found["pixel_accuracy"] == pytest.approx(np.trace(matrix) / matrix.sum(), rel=1e-6)
+
+
+def test_a_step_moves_by_the_mean_over_pixels():
+    task, batch = build(), batch_of()
+    state, _ = task.update(task.init(KEY, batch), batch, KEY)
+    image, classes = np.asarray(batch["image"], np.float64), np.asarray(batch["map"])
+    known = (classes != 255) & (np.asarray(batch["mask"]) > 0)[:, None, None]
+    error = (
+        np.exp(image) / np.exp(image).sum(-1, keepdims=True)
+        - np.eye(NUM)[np.where(known, classes, 0)]
+    )
+    np.testing.assert_allclose(state.params["bias"], -error[known].mean(0), rtol=1e-5)
+
+
+def test_a_class_that_there_is_not_is_seen():
+    batch = batch_of()
+    batch["map"] = batch["map"].at[1, 2, 2].set(7)
+    task = build()
+    assert np.isnan(
+        summarize(jax.device_get(task.evaluate(task.init(KEY, batch), batch, KEY)))["loss"]
+    )
+
+
+def test_maps_and_weights_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match="class_weights has 2 values for 3 classes"):
+        build(class_weights=(1.0, 2.0))
+    task, batch = build(), batch_of()
+    state = task.init(KEY, batch)
+    with pytest.raises(ConfigError, match="the map 'map' has shape"):
+        task.evaluate(state, {**batch, "map": batch["map"][:, ::2]}, KEY)
+
+
+def test_the_overlay_shows_image_truth_and_prediction():
+    task = build(unnormalize=lambda image: image / 2 + 0.5)
+    batch = batch_of()
+    batch["image"] = jnp.clip(batch["image"], -0.9, 0.9)
+    made = np.asarray(task.outputs["overlay"](task.init(KEY, batch), batch, KEY))
+    assert made.shape == (3, 3, 4, 5, 3)
+    image = np.asarray(batch["image"]) * 127.5 + 127.5
+    np.testing.assert_allclose(made[:, 0], image, atol=0.6)
+    table = painting.colours(NUM).astype(np.float64)
+    prediction = np.asarray(batch["image"]).argmax(-1)
+    for row, classes in ((1, np.asarray(batch["map"])), (2, prediction)):
+        shown = (classes > 0) & (classes < NUM)
+        expected = np.where(
+            shown[..., None], (table[np.where(shown, classes, 0)] + image) / 2, image
+        )
+        np.testing.assert_allclose(made[:, row], expected, atol=0.6)
+
+
+def test_each_class_has_a_colour_of_its_own():
+    assert len({tuple(colour) for colour in painting.colours(40)}) == 40
+    painted = np.asarray(painting.painted(jnp.array([[0, 1], [2, 255]]), NUM))
+    np.testing.assert_array_equal(painted[0], painting.colours(NUM)[:2])
+    np.testing.assert_array_equal(painted[1, 1], [128, 128, 128])
