@@ -39,10 +39,13 @@ that the words fit. `--config.KEY=VALUE` on a command line overrides a value.
 Models are not on this page. [SYSTEMS.md](../SYSTEMS.md) names the models of each system. The keys
 of a model are the arguments of its function below [library/models/](../library/models/).
 """
+# Configs name their functions without the file.
+_BY_OPERATION = ("library.data.preprocessing", "library.data.augmentation")
 # Sections by the names that the code has for them.
 _KEYS = {
     "Dataset": "dataset",
-    "Split": "splits",
+    "SourceOf": "dataset.sources.NAME",
+    "Split": "splits.NAME",
     "evaluator": "evaluate.NAME",
     "Checkpointing": "checkpoint",
     "Parallel": "parallel",
@@ -61,7 +64,9 @@ _GIVEN = {
     ),
     "library.evaluation": ("context",),
     "library.optim.schedules": ("warmup", "total", "steps"),
-    "library.data.augmentation": ("num_examples",),
+    "library.data.preprocessing": ("kinds",),
+    "library.data.augmentation": ("num_examples", "kinds"),
+    "library.data.orders": ("seed", "labels", "repeats"),
     "library.data.tokenizers": ("texts", "fitted"),
     "library.diffusion.samplers": ("process", "variance"),
 }
@@ -117,7 +122,8 @@ def _sections() -> list:
 
     parts = {
         "dataset": sections.Dataset,
-        "splits": sections.Split,
+        "dataset.sources.NAME": sections.SourceOf,
+        "splits.NAME": sections.Split,
         "checkpoint": sections.Checkpointing,
         "parallel": sections.Parallel,
         "ema": Average,
@@ -188,6 +194,7 @@ def _named() -> list:
             "library.data.preprocessing",
         ),
         ("Augmentation", "augment", "on the device, in training only", "library.data.augmentation"),
+        ("Orders", "dataset.order", "in training", "library.data.orders"),
         ("Tokenizers", "dataset.tokenizer", "for text", "library.data.tokenizers"),
         ("Tasks", "task", "how a system learns", "library.tasks"),
         ("Evaluators", "evaluate.NAME", "the key is `kind`, not `name`", "library.evaluation"),
@@ -221,7 +228,10 @@ def _functions(package: str) -> list:
         # Other functions lie beside them, which no config can name.
         found = [(k, f) for k, f in found if typing.get_type_hints(f).get("return") == wanted]
     described = (of_function(name, function, given, known) for name, function in found)
-    return [entry for entry in described if entry is not None]
+    entries = [entry for entry in described if entry is not None]
+    if package in _BY_OPERATION:
+        return [entry._replace(name=entry.name.rpartition(".")[2]) for entry in entries]
+    return entries
 
 
 if __name__ == "__main__":
