@@ -1,5 +1,6 @@
 """U-Net on the membranes of ISBI 2012: which pixel is membrane, and which is cell.
 
+System:    U-Net (Ronneberger et al. 2015, arXiv 1505.04597): segment images
 Command:   python -m experiments.prepare --dataset=isbi2012_membrane
            python -m experiments.train --config=configs/unet/isbi2012_membrane.py:cpu
 Hardware:  :paper an accelerator of 16 GB; :cpu two CPU cores
