@@ -1,1 +1,1 @@
-"""What one types: `python -m experiments.train`, `evaluate`, `generate`, `prepare`, `report`."""
+"""The programs: `python -m experiments.train`, `evaluate`, `generate`, `prepare`, `report`, ..."""

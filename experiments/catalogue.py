@@ -1,12 +1,12 @@
 """Finds systems: `python -m experiments.catalogue [WORDS]`.
 
-It lists what every word fits, in whatever case: a name, a year, an author, what a system is for, a
-data set, a model or a task.
+It prints the systems that all words fit, in upper or lower case: a name, a year, an author, a use,
+a dataset, a model or a task.
 
     python -m experiments.catalogue make images
     python -m experiments.catalogue 2015 cifar10
 
-`--write` writes all of it to SYSTEMS.md.
+`--write` writes all systems to SYSTEMS.md.
 """
 
 from pathlib import Path

@@ -1,17 +1,17 @@
-"""Makes a trained classifier smaller, and says what that costs: `python -m experiments.compress`.
+"""Makes a trained classifier smaller and measures the loss of accuracy.
 
     python -m experiments.compress --workdir=DIR
     python -m experiments.compress --workdir=DIR --method=prune --sparsity=0.8,0.9 --scope=layer
     python -m experiments.compress --workdir=DIR --method=low_rank --rank=4,8,16 --scheme=spatial
     python -m experiments.compress --workdir=DIR --method=int8 --kept=head
 
-`prune` sets the smallest weights to zero; `low_rank` makes two kernels of one, by the largest
-singular values; `int8` keeps weights in whole numbers, and as a second network multiplies them by
-inputs that are such, too. Nothing is trained: the tasks `pruning` and `low_rank` do that, and
-`--beside=DIR,DIR` shows runs of theirs, as they are, in the same table.
+`prune` sets the smallest weights to zero. `low_rank` makes two kernels of one by the largest
+singular values. `int8` stores weights as 8-bit integers; a second network multiplies them by inputs
+that are 8-bit integers, too. The program trains nothing. The tasks `pruning` and `low_rank` train
+small networks, and `--beside=DIR,DIR` shows their runs in the same table.
 
-A table, accuracy against bytes and FLOPs, goes to `DIR/compressed/`: compressed.json, a figure and
-a page. `--config.KEY=VALUE` changes a value of the run's config; docs/config.md lists every key.
+It writes accuracy by bytes and FLOPs to `DIR/compressed/`: compressed.json, a figure and a page.
+`--config.KEY=VALUE` changes a value of the run's config; docs/config.md lists every key.
 """
 
 import shlex
@@ -74,7 +74,7 @@ def main() -> int:
 
 
 def _check_flags(compressing) -> None:
-    """Refuses settings that no method reads."""
+    """Refuses flags that no method reads."""
     if not _METHOD.value:
         raise ConfigError("--method is empty: valid are prune, low_rank, int8")
     read = [name for method in _METHOD.value for name in compressing.settings(method)]

@@ -1,4 +1,4 @@
-"""Config files, and what a command line changes of them."""
+"""Config files, and the overrides of a command line."""
 
 import ast
 import importlib.util
@@ -21,15 +21,15 @@ def load_config(
 ) -> tuple[dict[str, Any], str, str]:
     """Loads `PATH[:VARIANT]`: the plain values, the path, and the variant.
 
-    A config is a Python file with `get_config(variant)` or `get_config()`; `VARIANTS`, where it
-    has them, names the variants, the first being the default. A relative path is looked for in the
-    working directory, and then in the project; it is returned as it lies in the project, or else
-    whole.
+    A config is a Python file with `get_config(variant)` or `get_config()`. `VARIANTS`, if it
+    exists, names the variants; the first one is the default. A relative path is looked for in the
+    working directory and then in the project. The returned path is relative to the project if the
+    file is in it, and else absolute.
 
     Args:
       config: the path and the variant.
-      overrides: dotted keys and their texts, see `override`. A value that follows another, by a
-        FieldReference of ml_collections, follows its override, too.
+      overrides: dotted keys and their texts, see `override`. A value that follows another by a
+        FieldReference of ml_collections follows its override, too.
 
     Raises:
       ConfigError: there is no such file or variant, the file fails, or as `override`.
@@ -73,8 +73,8 @@ def described(config: str) -> tuple[str, tuple[str, ...]]:
 def override(values: dict[str, Any], key: str, text: str) -> None:
     """Sets a dotted key of a config, `optimizer.learning_rate` or `augment.0.padding`.
 
-    The text is a Python literal, `dict(name="flip_lr")` among them, or else a string. A key that
-    the file leaves out may be set; what reads the config checks it.
+    The text is a Python literal, such as `dict(name="flip_lr")`, or else a string. A key that the
+    file leaves out may be set; the reader of the config checks it.
 
     Raises:
       ConfigError: a key under a plain value, an index out of range, or a plain value of another
@@ -103,11 +103,11 @@ def override(values: dict[str, Any], key: str, text: str) -> None:
 
 
 def changed(config: str, values: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, str]:
-    """Returns the overrides that give their key another value than the file does.
+    """Returns the overrides whose value differs from that of the file.
 
     Args:
       config: the path and the variant.
-      values: what `load_config` makes of them and the overrides.
+      values: the values that `load_config` returns with the overrides.
       overrides: dotted keys and their texts.
     """
     if not overrides:
@@ -121,7 +121,7 @@ def changed(config: str, values: Mapping[str, Any], overrides: Mapping[str, str]
 
 
 def found_in(config: str) -> str:
-    """Says where a relative path of a config file was found, and the whole path."""
+    """Returns where a relative path of a config file was found, and the absolute path."""
     path, name, _ = _find(config)
     if Path(name).is_absolute():
         return str(path)
@@ -181,9 +181,9 @@ def _blame(path: Path, name: str, error: Exception) -> NoReturn:
 
 
 def _live(value: Any, sections: dict[int, Any]) -> Any:
-    """Copies a config into dicts and lists that share what it shares.
+    """Copies a config into dicts and lists.
 
-    References stay references, and a section that lies at two keys is one dict.
+    References stay references, and a section with two keys stays one dict.
     """
     if _is_reference(value):
         held = _value(value)
@@ -206,7 +206,7 @@ def _is_reference(value: Any) -> bool:
 
 
 def _value(value: Any) -> Any:
-    """Returns what a reference stands for now, None for one that is required and not set."""
+    """Returns the current value of a reference; None if it is required and not set."""
     if not _is_reference(value):
         return value
     from ml_collections.config_dict import RequiredValueError
@@ -219,7 +219,7 @@ def _value(value: Any) -> Any:
 
 
 def _at(values: Any, key: str) -> list[Any]:
-    """Returns the value of a dotted key in a list, which is empty where there is none."""
+    """Returns a list with the value of a dotted key; the list is empty without a value."""
     for part in key.split("."):
         if isinstance(values, Mapping) and part in values:
             values = values[part]
@@ -231,7 +231,7 @@ def _at(values: Any, key: str) -> list[Any]:
 
 
 def _assign(holder: Any, place: Any, value: Any) -> None:
-    """Sets a value in place, so that what shares the old one follows."""
+    """Sets a value in place, so that all keys that share it follow."""
     known = holder.get(place) if isinstance(holder, dict) else holder[place]
     if _is_reference(known):
         known.set(value, type_safe=False)
@@ -266,7 +266,7 @@ def _settled(value: Any, path: str = "") -> Any:
 
 
 class _DictCalls(ast.NodeTransformer):
-    """Rewrites dict(a=1), as config files have it, into {"a": 1}."""
+    """Rewrites dict(a=1), as in config files, into {"a": 1}."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """Rewrites one call, and those inside it."""

@@ -1,7 +1,7 @@
 """Evaluates a run: `python -m experiments.evaluate --workdir=DIR [--split=train]`.
 
-The evaluators are those of the run's config, on its final params and on their running averages
-where it has them. `--config.key=value` overrides what the evaluation reads, such as
+It runs the evaluators of the run's config on the params and, if the run keeps them, on the running
+averages. `--config.KEY=VALUE` overrides a value that the evaluation reads, such as
 `--config.dataset.eval_batch_size=256`; docs/config.md lists every key.
 """
 
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def _on_split(evaluators: dict, split: str) -> dict:
-    """Names evaluators after the split that they are to measure, not their own."""
+    """Names evaluators after the split that they measure here."""
     # "train/..." are the rows of training, on augmented examples and with dropout.
     shown, only = "train_split" if split == "train" else split, len(evaluators) == 1
     return {

@@ -1,6 +1,6 @@
-"""Shows why a classifier says what it says: `python -m experiments.explain --workdir=DIR ...`.
+"""Shows why a classifier predicts a class: `python -m experiments.explain --workdir=DIR ...`.
 
-Maps of images, and pictures of what the network has learnt, of a split or of image files:
+It draws maps of images of a split or of files, and pictures of what the network has learnt:
 
     python -m experiments.explain --workdir=DIR --split=test --num=8
     python -m experiments.explain --workdir=DIR --images=a.png --class=3 --layer=stage2
@@ -8,14 +8,16 @@ Maps of images, and pictures of what the network has learnt, of a split or of im
 
 Methods are gradient, gradient_times_input, smoothgrad, integrated, guided, deconvnet, cam,
 grad_cam, grad_cam_plus_plus, occlusion, rollout, filters, activations, visualization, neighbours
-and embedding. `--layer` names what the network records, or a submodule: stage4, stage4_block2.
+and embedding. `--layer` names an array that the network records, or a submodule: stage4,
+stage4_block2.
 
-Adversarial examples, which the network misreads; epsilon is in units of [0, 1] pixels:
+It makes adversarial examples, which the network misreads; epsilon is in units of pixels in [0, 1]:
 
     python -m experiments.explain --workdir=DIR --attack=fgsm --epsilon=8/255
     python -m experiments.explain --workdir=DIR --attack=pgd --norm=l2 --epsilon=0.5 --target=3
 
-Or a patch to print, which is seen as a class wherever it lies; its sides are shares of the image's:
+It makes a patch to print, which the network takes for a class at any place. The sides of the patch
+are shares of the image's sides:
 
     python -m experiments.explain --workdir=DIR --attack=patch --target=3 --patch_size=0.3,0.5
 

@@ -1,7 +1,7 @@
 """Shows what a trained system does: `python -m experiments.generate --workdir=DIR ...`.
 
-A generative model makes images, by classes if it knows any; a language model goes on writing; a
-classifier predicts, on image files or a split:
+A generative model makes images, of a class if it is conditional. A language model continues a text.
+A classifier predicts the classes of image files or of a split:
 
     python -m experiments.generate --workdir=DIR --num=64 --seed=0 [--class=3] [--save_arrays]
     python -m experiments.generate --workdir=DIR --prompt="ROMEO:" --length=500 --temperature=0.8

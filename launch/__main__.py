@@ -5,12 +5,13 @@
     python -m launch --on=kubernetes --nodes=4 --gpus_per_node=8 --image=IMAGE -- --config=...
     python -m launch --on=tpu --accelerator=v5litepod-16 --zone=ZONE --runtime=VERSION -- ...
 
-What stands behind `--` is what `python -m experiments.train` takes; `--program=evaluate` starts
-another one. `--sweep="optimizer.learning_rate=0.1,0.03;seed=0,1"` makes a run of every combination,
-each with a workdir below `--root`: an array job under Slurm, a few at a time on this machine.
-`--dry_run` shows exactly what would be submitted.
+`python -m experiments.train` takes the arguments after `--`; docs/config.md lists every key of a
+config. `--program=evaluate` starts another program.
+`--sweep="optimizer.learning_rate=0.1,0.03;seed=0,1"` makes one run for each combination, each with
+a workdir below `--root`: an array job under Slurm, some runs at a time on this machine. `--dry_run`
+shows what would be submitted.
 
-Exit codes are those of the programs; of several runs, that of the first that failed.
+The exit code is that of the program; with several runs, that of the first run that failed.
 """
 
 import re
@@ -67,7 +68,7 @@ _FOLDER = flags.DEFINE_string("folder", "compendium", "Of this repository on the
 
 
 def main() -> int:
-    """Submits what the flags ask for, or shows it."""
+    """Submits the job that the flags describe, or shows it."""
     place = _ON.value
     check_choice("place", place, _READ)
     check_choice("program", _PROGRAM.value, _PROGRAMS)
@@ -159,10 +160,11 @@ def _job(python: str, processes: int, base: str = "runs") -> job.Job:
     Args:
       python: the interpreter.
       processes: of each run.
-      base: the folder of workdirs that the command line does not name.
+      base: the folder of workdirs, if the command line names none.
 
     Raises:
-      ConfigError: a flag that the program does not take, a config or swept key that is not there.
+      ConfigError: a flag that the program does not take, or a config or swept key that does not
+        exist.
     """
     arguments = command_line.words()
     points = sweep.points(_SWEEP.value)
@@ -182,7 +184,7 @@ def _job(python: str, processes: int, base: str = "runs") -> job.Job:
 def _checked(arguments: list[str], points: list[sweep.Point]) -> str:
     """Reads the config with the overrides of every run, and returns a name for it.
 
-    What only its data can show is found where the run starts.
+    Errors that only the data can show appear when the run starts.
     """
     # Seconds, which --help and a mistaken flag need not wait for.
     from library.run import recipe

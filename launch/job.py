@@ -1,4 +1,4 @@
-"""What a launcher is handed: one program, its flags, and how many processes run it."""
+"""The job of a launcher: one program, its flags and its number of processes."""
 
 import shlex
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from library.config import ConfigError
 
 
 class Run(NamedTuple):
-    """One run: its name among others (empty if it is alone) and its command line."""
+    """One run: its name in a sweep (empty without a sweep) and its command line."""
 
     name: str
     command: tuple[str, ...]
 
 
 class Job(NamedTuple):
-    """What is submitted.
+    """A job to submit.
 
     Attributes:
-      name: as the scheduler shows it.
-      runs: one, or those of a sweep.
-      processes: of each run.
+      name: the name in the scheduler.
+      runs: one run, or those of a sweep.
+      processes: the processes of each run.
     """
 
     name: str
@@ -33,13 +33,13 @@ class Job(NamedTuple):
 def make_runs(
     program: str, arguments: Sequence[str], points: Sequence[Point], root: str, python: str
 ) -> tuple[Run, ...]:
-    """Makes the command of every point of a sweep; each has its own workdir below `root`.
+    """Makes the command of every point of a sweep, each with its own workdir below `root`.
 
     Args:
       program: a module, "experiments.train".
-      arguments: its flags, as they stood behind "--".
-      points: of the sweep, or one without a name.
-      root: of the sweep's workdirs.
+      arguments: its flags, those after "--".
+      points: the points of the sweep, or one without a name.
+      root: the folder of the sweep's workdirs.
       python: the interpreter.
 
     Raises:
@@ -61,5 +61,5 @@ def make_runs(
 
 
 def shown(command: Sequence[str]) -> str:
-    """Returns a command as a shell reads it."""
+    """Returns a command in the syntax of a shell."""
     return shlex.join(command)

@@ -1,7 +1,7 @@
-"""Kubernetes: a JobSet (jobset.x-k8s.io/v1alpha2) for each run, one pod a process.
+"""Kubernetes: a JobSet (jobset.x-k8s.io/v1alpha2) for each run, one pod for each process.
 
-The pods of a JobSet know one another by name, so that process 0 is the coordinator. A pod that
-leaves with 75 has saved: the set is started again, and not counted as failed.
+The pods of a JobSet know each other by name, so process 0 is the coordinator. A pod that exits with
+75 has saved. The set then starts again, and does not count as failed.
 """
 
 import json
@@ -19,15 +19,15 @@ _INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
 
 
 class Options(NamedTuple):
-    """What is asked of Kubernetes.
+    """The request to Kubernetes.
 
     Attributes:
-      image: of the container.
-      nodes: pods of each run.
-      gpus_per_node: GPUs of each pod, all of one process.
-      claim: a persistent volume claim, mounted at /runs; without one runs end with their pod.
-      namespace: of the set.
-      restarts: of a failed set.
+      image: the image of the container.
+      nodes: the pods of each run.
+      gpus_per_node: the GPUs of each pod; one process uses all of them.
+      claim: a persistent volume claim, mounted at /runs; without it a workdir ends with its pod.
+      namespace: the namespace of the set.
+      restarts: how often a failed set starts again.
     """
 
     image: str
@@ -39,7 +39,7 @@ class Options(NamedTuple):
 
 
 def manifests(job: Job, options: Options) -> list[dict[str, Any]]:
-    """Returns one JobSet a run.
+    """Returns one JobSet for each run.
 
     Raises:
       ConfigError: no image is named.
@@ -50,13 +50,13 @@ def manifests(job: Job, options: Options) -> list[dict[str, Any]]:
 
 
 def written(found: list[dict[str, Any]]) -> str:
-    """Returns manifests as kubectl reads them: JSON, of several a list."""
+    """Returns manifests as JSON for kubectl; several become a list."""
     whole = found[0] if len(found) == 1 else {"apiVersion": "v1", "kind": "List", "items": found}
     return json.dumps(whole, indent=2) + "\n"
 
 
 def submit(text: str) -> str:
-    """Hands manifests to kubectl, and returns what it says.
+    """Hands manifests to kubectl, and returns its output.
 
     Raises:
       ConfigError: there is no kubectl here, or it refuses them, with its reason.
@@ -126,6 +126,6 @@ def _jobset(name: str, run: Run, options: Options) -> dict[str, Any]:
 
 
 def _name(job: str, place: int, runs: tuple[Run, ...]) -> str:
-    """Returns a DNS label: lower-case letters, digits and "-", so short that pods' names fit."""
+    """Returns a DNS label of lower-case letters, digits and "-", short enough for pods' names."""
     base = re.sub(r"[^a-z0-9]+", "-", job.lower()).strip("-")[:40] or "run"
     return f"{base}-{place}" if len(runs) > 1 else base

@@ -1,4 +1,4 @@
-"""Processes on this machine: those of one run together, the runs of a sweep a few at a time."""
+"""Processes on this machine: all of one run together, some runs of a sweep at a time."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ GRACE = 20
 
 
 class Ended(NamedTuple):
-    """How a run ended: its exit code and, if it is not 0, what it came from."""
+    """How a run ended: its exit code and, if that is not 0, the reason."""
 
     code: int
     reason: str
@@ -30,16 +30,17 @@ class Ended(NamedTuple):
 def run(job: Job, *, at_once: int, out: IO[str] = sys.stdout) -> int:
     """Runs a job to its end and returns its exit code.
 
-    A signal to stop is handed on to all processes. The lines of process 0 are shown as they come,
-    those of the others with their number before them; of a sweep, each with its run's name.
+    It passes a signal to stop to all processes. It shows the lines of process 0 as they come, and
+    those of the others after their number. In a sweep each line follows the name of its run.
 
     Args:
-      job: its runs and the processes of each.
-      at_once: runs of a sweep at the same time.
+      job: the runs and their processes.
+      at_once: how many runs of a sweep go at the same time.
       out: where lines are shown.
 
     Returns:
-      0 if all runs ended well, 75 if some were stopped and none failed, else the first failure's.
+      0 if all runs finished, 75 if some stopped and none failed, else the code of the first
+      failure.
     """
     started: list[subprocess.Popen] = []
     lock = threading.Lock()

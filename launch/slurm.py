@@ -1,7 +1,7 @@
-"""Slurm: a batch script a job, an array where there is a sweep, requeued when it is stopped.
+"""Slurm: one batch script for each job, an array for a sweep, requeued when it stops.
 
-Slurm sends SIGTERM before the time is up (`--signal`) and when a job is preempted; the program
-saves and leaves with 75, and the script puts the job back in the queue. It goes on where it was.
+Slurm sends SIGTERM before the time limit (`--signal`) and when it preempts a job. The program saves
+and exits with 75, and the script puts the job back into the queue. The run then resumes.
 """
 
 import re
@@ -18,19 +18,19 @@ _TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")
 
 
 class Options(NamedTuple):
-    """What is asked of Slurm.
+    """The request to Slurm.
 
     Attributes:
-      nodes: of each run.
-      gpus_per_node: one process each; 0 for processes without.
-      processes_per_node: where there are no GPUs.
-      cpus_per_process: cores of each, for its loading of data, too; the partition's default if 0,
-        which is often one.
-      time: limit, "HH:MM:SS" or "D-HH:MM:SS"; the partition's if left out.
-      partition: queue.
-      warning: seconds before the limit at which the program is asked to save.
-      at_once: runs of a sweep at the same time; all if 0.
-      directives: further lines behind `#SBATCH --`, such as account=NAME.
+      nodes: the nodes of each run.
+      gpus_per_node: the GPUs of each node, one process for each; 0 for processes without GPUs.
+      processes_per_node: the processes of a node without GPUs.
+      cpus_per_process: the cores of each process, which also load data; 0 is the partition's
+        default, which is often one.
+      time: the limit, "HH:MM:SS" or "D-HH:MM:SS"; by default the partition's.
+      partition: the queue.
+      warning: the seconds before the limit when the program is asked to save.
+      at_once: how many runs of a sweep go at the same time; 0 is all.
+      directives: more lines after `#SBATCH --`, such as account=NAME.
       setup: a line of shell before the program, such as one that loads modules.
     """
 
@@ -50,13 +50,13 @@ def script(job: Job, options: Options, folder: str, logs: str) -> str:
     """Returns the batch script of a job.
 
     Args:
-      job: its runs; several become an array.
-      options: of Slurm.
-      folder: where the programs are run, the root of the repository.
-      logs: folder of the output.
+      job: the job; several runs become an array.
+      options: the request.
+      folder: the root of the repository, where the programs run.
+      logs: the folder of the output.
 
     Raises:
-      ConfigError: a time that Slurm does not read.
+      ConfigError: Slurm does not read the time.
     """
     if options.time is not None and not _TIME.fullmatch(options.time):
         raise ConfigError(f"--time={options.time!r}: valid are MM, HH:MM:SS and D-HH:MM:SS")

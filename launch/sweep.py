@@ -13,8 +13,8 @@ class Point(NamedTuple):
     """One run of a sweep.
 
     Attributes:
-      name: of its workdir below the sweep's, "learning_rate=0.1,seed=2".
-      overrides: flags for the program, "--config.seed=2".
+      name: the name of its workdir below that of the sweep: "learning_rate=0.1,seed=2".
+      overrides: flags for the program: "--config.seed=2".
     """
 
     name: str
@@ -22,15 +22,14 @@ class Point(NamedTuple):
 
 
 def points(text: str | None) -> list[Point]:
-    """Reads a sweep: keys are separated by ";", the values of each by ",".
+    """Reads a sweep: ";" separates keys, and "," separates the values of a key.
 
-    Commas inside brackets or quotes belong to a value. Without a sweep there is one run, whose
-    name is empty.
+    A comma inside brackets or quotes belongs to a value. Without a sweep there is one run with an
+    empty name.
 
     Raises:
-      ConfigError: a part that is not key=values, a key that is named twice, a value that is left
-        out or given twice, values that differ in nothing a folder's name can show, or more than a
-        thousand runs.
+      ConfigError: a part is not key=values, a key comes twice, a value is missing or comes twice,
+        values do not differ in a folder's name, or there are more than a thousand runs.
     """
     axes: dict[str, list[str]] = {}
     for part in filter(str.strip, (text or "").split(";")):
@@ -81,12 +80,12 @@ def _values(key: str, text: str) -> list[str]:
 
 
 def _plain(value: str) -> str:
-    """Returns a value as a folder's name can hold it."""
+    """Returns a value in the characters of a folder's name."""
     return re.sub(r"[^\w.,+-]+", "_", value).strip("_")
 
 
 def _short_names(keys: list[str]) -> dict[str, str]:
-    """Returns the shortest ends of dotted keys that tell them apart."""
+    """Returns the shortest ends of dotted keys that are unique."""
     short = {}
     for key in keys:
         parts = key.split(".")

@@ -1,9 +1,8 @@
-"""Google Cloud TPU: queued resources, one virtual machine a host of the slice.
+"""Google Cloud TPU: queued resources, one virtual machine for each host of the slice.
 
-`gcloud` asks for the slice, and runs the program on all of its hosts once it is there; JAX finds
-the others by the metadata of the machines. Where a run's slice was taken away, the same command
-asks for another, and the run goes on from its last checkpoint (in a bucket, or on a disk that
-stays).
+`gcloud` asks for the slice and then runs the program on all of its hosts. JAX finds the other hosts
+by the metadata of the machines. If the cloud takes a slice away, the same command asks for another,
+and the run resumes from its last checkpoint (in a bucket, or on a disk that stays).
 """
 
 import shlex
@@ -21,15 +20,15 @@ _LOST = ("FAILED", "SUSPENDING", "SUSPENDED", "DELETING")
 
 
 class Options(NamedTuple):
-    """What is asked of Cloud TPU.
+    """The request to Cloud TPU.
 
     Attributes:
-      accelerator: type of the slice, "v5litepod-16".
-      zone: "us-central1-a".
-      runtime: software of the machines, "v2-alpha-tpuv5-lite".
-      project: of the cloud; gcloud's own if left out.
-      folder: of the repository on the machines.
-      spot: take capacity that may be taken away.
+      accelerator: the type of the slice, such as "v5litepod-16".
+      zone: the zone, such as "us-central1-a".
+      runtime: the software of the machines, such as "v2-alpha-tpuv5-lite".
+      project: the project of the cloud; by default that of gcloud.
+      folder: the folder of the repository on the machines.
+      spot: whether to take capacity that the cloud may take away.
       setup: a line of shell before the program, such as one that installs what it needs.
     """
 
@@ -47,7 +46,7 @@ class Slice(NamedTuple):
 
     Attributes:
       create: asks for the slice.
-      state: prints what became of the request.
+      state: prints the state of the request.
       delete: gives the slice back.
       program: runs on all hosts of the slice.
     """
@@ -73,21 +72,21 @@ def slices(job: Job, options: Options) -> list[Slice]:
 
 
 def preview(found: list[Slice]) -> str:
-    """Returns the commands that `run` gives, in turn."""
+    """Returns the commands of `run`, in order."""
     lines = [shown(command) for each in found for command in (each.create, each.program)]
     return "\n".join(lines) + "\n"
 
 
 def run(found: list[Slice], *, every: float = 30, say=print) -> int:
-    """Asks for each slice, waits until it is there, runs its program and gives it back.
+    """Asks for each slice, waits for it, runs its program and gives it back.
 
     Args:
-      found: the runs, one after the other.
-      every: seconds between two questions for the state.
+      found: the slices, which run one after the other.
+      every: the seconds between two requests for the state.
       say: shows a line.
 
     Returns:
-      0, or the first exit code of a program that is not 0; its slice is then kept.
+      0, or the first exit code that is not 0; the slice of that run is kept.
 
     Raises:
       ConfigError: there is no gcloud here, or it refuses.
@@ -114,7 +113,7 @@ def _ask(each: Slice) -> None:
 
 
 def _state(each: Slice) -> str:
-    """Returns the state of a request, "" where there is none."""
+    """Returns the state of a request, "" if there is none."""
     try:
         done = subprocess.run(each.state, capture_output=True, text=True)
     except FileNotFoundError:

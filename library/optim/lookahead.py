@@ -1,9 +1,9 @@
 """Lookahead: slow weights that follow an optimizer's at intervals (Zhang et al. 2019).
 
 "Lookahead Optimizer: k steps forward, 1 step back", arXiv 1907.08610, algorithm 1. Every k steps
-the slow weights move a part of the way to the params, and the params start again from there; the
-optimizer's own state is kept. Jordan 2024 (arXiv 2404.00498), after tysam-code/hlb-CIFAR10, lets
-them follow ever more slowly, so that the last part of a run is an average.
+the slow weights move a part of the way to the params, and the params start again from there. The
+optimizer keeps its state. In Jordan 2024 (arXiv 2404.00498), after tysam-code/hlb-CIFAR10, the slow
+weights follow ever more slowly, so that the last part of a run is an average.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from library.config import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Lookahead:
-    """How slow weights follow.
+    """How the slow weights follow.
 
     Attributes:
       every: steps from one synchronization to the next, the paper's k.
@@ -47,13 +47,13 @@ class LookaheadState(NamedTuple):
 
 
 def lookahead(settings: Lookahead, total_steps: int) -> optax.GradientTransformation:
-    """Makes the last transformation of a chain: it turns updates into those of Lookahead.
+    """Makes the last transformation of a chain, which turns updates into those of Lookahead.
 
-    The slow weights start as the params of the first step, whatever was put into their place since
+    The slow weights start as the params of the first step, also if the params were replaced after
     `init`. After `total_steps` the params are the slow weights.
 
-    `update` may be given the run's `step`, which then counts in place of the updates made: one that
-    was left out while a synchronization was due leaves that out, too.
+    `update` may get the run's `step`, which then replaces the count of updates. If a step is left
+    out when a synchronization is due, that synchronization is left out, too.
 
     Args:
       settings: how the slow weights follow.

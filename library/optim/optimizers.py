@@ -3,28 +3,30 @@
     dict(name="sgd", learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4,
          decayed="all", schedule=dict(name="cosine", warmup="5 epochs"))
 
-The gradient passes through, in this order: the penalties `l1` and `l2` (a part of the loss),
+The gradient passes through these in order: the penalties `l1` and `l2` (a part of the loss),
 clipping, coupled weight decay, the optimizer with its learning rate, the multipliers of
-`layer_decay` and `rates`, and `lookahead`. Frozen parameters take no part in any of it, norms
-included.
+`layer_decay` and `rates`, and `lookahead`. Frozen parameters take no part, not even in norms.
 
-Weight decay, wd, is zero unless written, whatever optax's own default. Its convention:
+Weight decay, wd, is 0 unless the spec states it, whatever optax's default is. Its convention:
 
-- Coupled, for optimizers that have no weight decay of their own (sgd, rmsprop, adam, adagrad,
-  ...): the gradient becomes g + wd * p after clipping and before all moments, as in torch.optim.
-- As optax does it, for optimizers that have (adamw, lion, lamb, ...): the decoupled form, where
-  a step subtracts learning_rate * wd * p, the learning rate being the current one. So the wd of
-  a recipe that leaves out the learning rate (the authors' ViT, "1e-4") is divided by its peak.
+- Coupled, for optimizers without weight decay of their own (sgd, rmsprop, adam, adagrad, ...). The
+  gradient becomes g + wd * p after clipping and before all moments, as in torch.optim.
+- Decoupled, as in optax, for optimizers that have it (adamw, lion, lamb, ...). A step subtracts
+  learning_rate * wd * p with the current learning rate. A recipe may state a wd that is not
+  multiplied by the rate, such as the 1e-4 of ViT's authors: divide it by the peak rate.
   Exceptions, by their papers: lars and adadelta add wd * p to the gradient; adafactor subtracts
-  wd * p without the rate; muon decays its matrices only (`adam_weight_decay` is for the rest).
+  wd * p without the rate; muon decays only its matrices (`adam_weight_decay` is for the rest).
 
-Which parameters decay is `decayed`, for weight decay and for the penalties: "kernels" (the default;
-leaves named kernel, or embedding unless "position" is in the path: no biases, normalization,
-position embeddings or class tokens, as in the recipes since about 2018), "all" (He et al. 2016
-and most of torch's SGD recipes: biases and BatchNorm too), or patterns. In lars it also says
-which leaves have their rate adapted.
+`decayed` states which parameters weight decay and the penalties change:
 
-Patterns are regular expressions, searched for in the "/"-joined paths of the params.
+- "kernels", the default: leaves named kernel, and embedding unless "position" is in the path. These
+  are no biases, normalization, position embeddings or class tokens, as in recipes since about 2018.
+- "all": biases and BatchNorm, too, as in He et al. 2016 and most SGD recipes of torch.
+- a list of patterns.
+
+In lars, `decayed` also states which leaves have their rate adapted.
+
+Patterns are regular expressions. They are searched for in the paths of the params, joined by "/".
 """
 
 import dataclasses
@@ -67,14 +69,14 @@ _BOUND = (
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """One way of clipping gradients, and the patterns of parameters left out of it.
+    """One way to clip gradients, and the patterns of parameters that are left out.
 
     Attributes:
       global_norm: scales all gradients so that their joint norm is at most this.
       value: limits each element to [-value, value].
       adaptive: limits each unit's gradient norm to this fraction of the norm of its weights,
-        taken as at least 1e-3 (Brock et al. 2021, eq. 3; they leave out the head).
-      exclude: patterns.
+        which counts as at least 1e-3 (Brock et al. 2021, eq. 3; they leave out the head).
+      exclude: patterns of parameters that are not clipped.
     """
 
     global_norm: float | None = None
@@ -95,13 +97,13 @@ class Clip:
 class LayerDecay:
     """Rates that shrink with the distance from the head (Clark et al. 2020; BEiT, MAE).
 
-    Of n layers, the one in place i = 0 .. n-1 has its rate multiplied by rate^(n - i), the stem
-    by rate^(n + 1), and all other parameters (final norm, head) by 1.
+    Of n layers, layer i = 0 .. n-1 has its rate multiplied by rate^(n - i), the stem by
+    rate^(n + 1), and all other parameters (final norm, head) by 1.
 
     Attributes:
-      rate: the factor from one layer to the one before it.
+      rate: the factor between a layer and the layer before it.
       pattern: captures each layer's number, or numbers: r"stage(\\d+)/block(\\d+)".
-      stem: patterns of what comes before the first layer.
+      stem: patterns of the parameters before the first layer.
     """
 
     rate: float
@@ -111,14 +113,14 @@ class LayerDecay:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What any optimizer's spec may hold, besides the optimizer's own arguments.
+    """The keys that all optimizers share, beside the optimizer's own arguments.
 
     Attributes:
       name: a function of optax or optax.contrib.
       learning_rate: the peak rate.
-      base_batch: if given, `learning_rate` is for this many examples a step and is scaled
-        linearly to the batch size (Goyal et al. 2017, section 2.1).
-      schedule: of the learning rate, see `make_schedule`; constant if left out.
+      base_batch: the batch size that `learning_rate` is for; the rate is scaled linearly to the
+        batch size of the run (Goyal et al. 2017, section 2.1).
+      schedule: the spec of the schedule, see `make_schedule`; constant by default.
       weight_decay: 0 is none; the convention is above.
       decayed: "kernels", "all", or patterns; see above.
       l1: adds l1 * sum |p| to the loss.
@@ -127,11 +129,11 @@ class Settings:
       layer_decay: a dict of `LayerDecay`.
       rates: pairs (pattern, multiplier of the learning rate); the first match holds.
       decay_rates: pairs (pattern, multiplier of coupled weight decay); the first match holds.
-      frozen: patterns of parameters that keep their bits and have no optimizer state.
-      frozen_from: pairs (pattern, duration from the start) of parameters that move no more then.
+      frozen: patterns of parameters that do not move and have no optimizer state.
+      frozen_from: pairs (pattern, duration) of parameters that stop moving after the duration.
       lookahead: a dict of `Lookahead`.
-      phases: equal parts of the run; with each the optimizer starts afresh, its moments forgotten,
-        and so does the schedule, whose whole is then a phase, percentages staying of the run.
+      phases: equal parts of the run. In each part the optimizer starts without moments, and the
+        schedule starts again over the part. Percentages are still of the run.
     """
 
     name: str
@@ -181,11 +183,11 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Ramps:
-    """What any schedule's spec may hold, besides the schedule's own arguments.
+    """The keys that all schedules share, beside the schedule's own arguments.
 
     Attributes:
-      warmup: the duration of a linear rise, from step 0: the first step after it has the full rate,
-        and of the warmup's n steps the last has (n - 1) / n of it, where it rises from 0.
+      warmup: the duration of a linear rise from step 0. The first step after it has the full rate.
+        If it rises from 0 over n steps, its last step has (n - 1) / n of the rate.
       warmup_from: the fraction of the rate at step 0.
       cooldown: the duration of a linear fall to 0 at the end of the run.
     """
@@ -204,10 +206,10 @@ class Ramps:
 def make_optimizer(
     spec: Mapping[str, Any], *, total_steps: int, steps: Callable[[str], int], batch_size: int
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
-    """Builds an optimizer; `Settings` and the signature in optax say what `spec` may hold.
+    """Builds an optimizer; `Settings` and the signature in optax state the keys of `spec`.
 
-    The parameters are not needed here: patterns apply when `init` and `update` see them. That
-    they fit is for `check_patterns` to say.
+    The parameters are not needed here: patterns apply when `init` and `update` see them.
+    `check_patterns` checks that they fit.
 
     Args:
       spec: plain values.
@@ -218,9 +220,9 @@ def make_optimizer(
     Returns:
       The transformation, and the learning rate (float32) by update, counted from 0, without
       the multipliers of `layer_decay` and `rates`. `update` takes the number of the update as
-      `step`; without it, updates are counted. With it the rate, `frozen_from`, `phases` and
-      `lookahead` go by steps, those that were left out included; moments and their bias correction
-      go by the updates that were made.
+      `step`; without it, it counts updates. With it the rate, `frozen_from`, `phases` and
+      `lookahead` follow the step, which counts steps that were left out, too. Moments and their
+      bias correction follow the updates that were made.
 
     Raises:
       ConfigError: an unknown name or argument, a value of the wrong type or out of range.
@@ -254,7 +256,7 @@ def make_optimizer(
 
 
 def make_hold(spec: Mapping[str, Any]) -> Callable[[PyTree], PyTree] | None:
-    """Returns what stops the gradient of the frozen parameters, or None where none is frozen.
+    """Returns a function that stops the gradient of frozen parameters, or None if none is frozen.
 
     Raises:
       ConfigError: as `make_optimizer`.
@@ -274,8 +276,8 @@ class Player(NamedTuple):
 
     Attributes:
       optimizer: the transformation.
-      learning_rate: by step of the run.
-      updates: moves a step of the run.
+      learning_rate: the rate by step of the run.
+      updates: how often the player moves in a step of the run.
     """
 
     optimizer: optax.GradientTransformation
@@ -284,7 +286,7 @@ class Player(NamedTuple):
 
 
 def by_player(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]] | None:
-    """Returns the specs of several players or None where there is one for all."""
+    """Returns the specs of several players, or None if one spec is for all."""
     spec = config.plain(spec)
     if "name" in spec or not spec or not all(isinstance(part, dict) for part in spec.values()):
         return None
@@ -300,7 +302,8 @@ def make_optimizers(
 ) -> dict[str, Player]:
     """Builds the optimizers of several players, see `make_optimizer`.
 
-    Durations are the run's: a player with five updates a step has five times as many in an epoch.
+    Durations are those of the run: a player with five updates a step makes five times as many
+    updates in an epoch.
 
     Raises:
       ConfigError: as `make_optimizer`, or `updates` is not a whole number above 0.
@@ -333,13 +336,13 @@ def make_schedule(
 
     Args:
       spec: `name`, a function of library.optim.schedules, its arguments, and those of `Ramps`.
-      peak: the rate where all factors are 1.
+      peak: the rate when all factors are 1.
       total_steps: updates of the whole run.
       steps: converts a duration into a number of updates.
 
     Returns:
-      A function of the step, a whole number from 0 or a traced one, to a float32 rate. It holds
-      its last value after `total_steps`.
+      A function from the step, a whole number from 0 or a traced one, to a float32 rate. It
+      keeps its last value after `total_steps`.
 
     Raises:
       ConfigError: an unknown name or argument, a value of the wrong type or out of range.
@@ -372,7 +375,8 @@ def check_patterns(spec: Mapping[str, Any], params: PyTree) -> None:
     """Checks the patterns of an optimizer's spec against the params, which may be abstract.
 
     Raises:
-      ConfigError: a pattern matches no parameter, layers are not numbered, or all is frozen.
+      ConfigError: a pattern matches no parameter, layers have no numbers, or all parameters are
+        frozen.
     """
     settings, _ = _read({key: value for key, value in spec.items() if key != "updates"})
     names, decays = trees.paths(params), settings.weight_decay or settings.l1 or settings.l2
@@ -409,7 +413,7 @@ def own_arguments(function: Callable) -> dict[str, Any]:
 
 
 def _read(spec: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
-    """Checks a spec; returns what all optimizers share and the arguments of the one named."""
+    """Checks a spec; returns the shared keys and the arguments of the named optimizer."""
     spec = _named(spec, "optimizer", optimizers())
     where = f"optimizer {spec['name']!r}"
     kinds = _plain_arguments(optimizers()[spec["name"]])
@@ -476,7 +480,7 @@ def _check(value: Any, kind: Any, where: str) -> Any:
 
 
 def _trained(settings: Settings, arguments: dict, schedule: optax.Schedule):
-    """Chains what the gradient of a parameter that is not frozen passes through."""
+    """Chains the transformations of the gradients of parameters that are not frozen."""
     optimizer = optimizers()[settings.name]
     taken = set(inspect.signature(optimizer).parameters)
     decays = _selects(settings.patterns()["decayed"])
@@ -504,7 +508,7 @@ def _trained(settings: Settings, arguments: dict, schedule: optax.Schedule):
 def _by_step(
     build: Callable[[optax.Schedule], optax.GradientTransformation], schedule: optax.Schedule
 ) -> optax.GradientTransformationExtraArgs:
-    """Builds what goes by a schedule: by the `step` that `update` is given, or by its own count."""
+    """Builds a transformation that follows a schedule, by `step` of `update` or its own count."""
 
     def update(updates, state, params=None, *, step=None, **others):
         tx = build(schedule if step is None else lambda _: schedule(step))
@@ -563,7 +567,7 @@ def _multiply(settings: Settings, updates: PyTree) -> PyTree:
 
 
 def _layer_rates(layers: LayerDecay, names: list[str]) -> dict[str, float]:
-    """Returns the multipliers of the parameters of the layers and of the stem, by path."""
+    """Returns the multipliers of the parameters of layers and stem, by path."""
     matches = {name: re.search(layers.pattern, name) for name in names}
     numbers = {name: match.groups() for name, match in matches.items() if match}
     if not all(n and all(str(part).isdecimal() for part in n) for n in numbers.values()):

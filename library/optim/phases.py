@@ -1,6 +1,6 @@
 """A run in phases of equal length, each with an optimizer that starts afresh.
 
-For what is trained part by part, such as the layers of a network one after the other (see
+It is for training part by part, such as one layer of a network after the other (see
 `library.tasks.autoencoding`).
 """
 
@@ -22,7 +22,7 @@ class PhasedState(NamedTuple):
 
 
 def starts(total_steps: int, phases: int) -> tuple[int, ...]:
-    """Returns the first step of each phase, counted from 0: equal parts but for rounding.
+    """Returns the first step of each phase, counted from 0; phases are equal up to rounding.
 
     Raises:
       ConfigError: less than one phase, or more phases than steps.
@@ -35,7 +35,7 @@ def starts(total_steps: int, phases: int) -> tuple[int, ...]:
 
 
 def current(step: int | Int[Array, ""], first: tuple[int, ...]) -> Int[Array, ""]:
-    """Returns the phase of a step, from 0; what comes after the end belongs to the last.
+    """Returns the phase of a step, from 0; steps after the end belong to the last phase.
 
     Args:
       step: counted from 0.
@@ -45,7 +45,7 @@ def current(step: int | Int[Array, ""], first: tuple[int, ...]) -> Int[Array, ""
 
 
 def within(schedule: optax.Schedule, first: tuple[int, ...]) -> optax.Schedule:
-    """Returns the schedule of a run of which each phase has the given one to itself."""
+    """Returns the schedule of a run that repeats the given schedule in each phase."""
 
     def whole(step):
         return schedule(step - jnp.asarray(first, jnp.int32)[current(step, first)])
@@ -56,13 +56,13 @@ def within(schedule: optax.Schedule, first: tuple[int, ...]) -> optax.Schedule:
 def restarted(
     optimizer: optax.GradientTransformation, first: tuple[int, ...]
 ) -> optax.GradientTransformation:
-    """Makes an optimizer forget all that it knows, its count of steps too, as a phase begins.
+    """Makes an optimizer forget its state, with its count of steps, when a phase begins.
 
-    `update` may be given the run's `step`, which then counts in place of the updates made; the
-    optimizer is given the step of its phase.
+    `update` may get the run's `step`, which then replaces the count of updates. The optimizer gets
+    the step of its phase.
 
     Args:
-      optimizer: of one phase.
+      optimizer: the optimizer of one phase.
       first: the first step of each phase, see `starts`.
     """
     optimizer = optax.with_extra_args_support(optimizer)

@@ -1,12 +1,12 @@
 """Learning-rate schedules: each function returns the rate, as a fraction of its peak, by step.
 
-`fraction(step)` takes a float32 step counted from the start of the run and is 1 at the peak.
-Warmup and cooldown are not here: `library.optim.optimizers.make_schedule` multiplies every schedule
-by them. A schedule that decays over the run does so from the end of warmup to the end of the run,
-and stays at its last value after that. A schedule longer than the run is cut short by it.
+`fraction(step)` takes a float32 step, counted from the start of the run, and is 1 at the peak.
+`library.optim.optimizers.make_schedule` multiplies every schedule by warmup and cooldown. A
+schedule that decays over the run decays from the end of warmup to the end of the run, and then
+keeps its last value. The end of the run cuts a longer schedule short.
 
-`warmup`, `total` (both in steps) and `steps` (which converts a duration such as "5 epochs" or
-"30%" into steps) are supplied by the builder; the other arguments are the configuration's.
+The builder supplies `warmup` and `total`, both in steps, and `steps`, which converts a duration
+such as "5 epochs" or "30%" into steps. The config supplies the other arguments.
 """
 
 from collections.abc import Callable
@@ -23,22 +23,22 @@ Steps = Callable[[str], int]
 
 
 def constant() -> Fraction:
-    """The peak throughout; with a cooldown, the trapezoid of warmup, plateau and decay."""
+    """Keeps the peak; with warmup and cooldown it is a trapezoid."""
     return jnp.ones_like
 
 
 def cosine(*, warmup: int, total: int, final: float = 0.0) -> Fraction:
-    """Half a cosine from 1 to `final`: Loshchilov and Hutter 2017 (SGDR), eq. 5, one cycle."""
+    """Falls from 1 to `final` by half a cosine: Loshchilov and Hutter 2017 (SGDR), eq. 5."""
     return lambda step: _toward(final, 0.5 * (1 + jnp.cos(jnp.pi * _progress(step, warmup, total))))
 
 
 def linear(*, warmup: int, total: int, final: float = 0.0) -> Fraction:
-    """A straight line from 1 to `final`."""
+    """Falls from 1 to `final` in a straight line."""
     return lambda step: _toward(final, 1 - _progress(step, warmup, total))
 
 
 def polynomial(*, warmup: int, total: int, power: float, final: float = 0.0) -> Fraction:
-    """`(1 - progress) ** power` from 1 to `final`, as DeepLab's "poly" with power 0.9."""
+    """Falls from 1 to `final` by `(1 - progress) ** power`: DeepLab's "poly" has power 0.9."""
     return lambda step: _toward(final, (1 - _progress(step, warmup, total)) ** power)
 
 
@@ -51,11 +51,11 @@ def exponential(
     staircase: bool = False,
     since: Literal["warmup", "start"] = "warmup",
 ) -> Fraction:
-    """Multiplies by `factor` over each `every` since warmup; at once at its end if `staircase`.
+    """Multiplies the rate by `factor` in each period `every` after warmup.
 
-    With `since="start"` the periods of the warmup count too, though they show only from its end on:
-    so EfficientNet's authors and timm have it, whose warmup rises to the peak and then falls at
-    once to what the decay has come to.
+    With `staircase` the whole factor comes at the end of a period. With `since="start"` the periods
+    of the warmup count, too, so the rate falls at once when the warmup ends: EfficientNet's authors
+    and timm do so.
     """
     period = _at_least_one(steps(every), f"every={every!r}")
     first = warmup if since == "warmup" else 0
@@ -68,9 +68,9 @@ def exponential(
 
 
 def step(*, steps: Steps, boundaries: tuple[str, ...], factor: float = 0.1) -> Fraction:
-    """Multiplies by `factor` at each boundary, the boundary's own step included.
+    """Multiplies the rate by `factor` at each boundary; the boundary's own step has the new rate.
 
-    Boundaries count from the start of the run, as papers give them ("divided by 10 at 32k").
+    Boundaries count from the start of the run, as in papers ("divided by 10 at 32k").
 
     Raises:
       ConfigError: the boundaries do not increase.
@@ -83,10 +83,10 @@ def step(*, steps: Steps, boundaries: tuple[str, ...], factor: float = 0.1) -> F
 def piecewise(
     *, steps: Steps, boundaries: tuple[str, ...], fractions: tuple[float, ...]
 ) -> Fraction:
-    """Holds each fraction up to its boundary, whose own step has the next one; the last stays.
+    """Keeps each fraction up to its boundary, whose step has the next fraction; the last one stays.
 
     Raises:
-      ConfigError: the boundaries do not increase, or there is not one fraction more than them.
+      ConfigError: the boundaries do not increase, or the fractions are not one more than them.
     """
     at = _increasing("piecewise", boundaries, steps)
     if len(fractions) != len(at) + 1:
@@ -101,12 +101,12 @@ def piecewise(
 def one_cycle(
     *, warmup: int, total: int, steps: Steps, peak: str, start: float = 0.0, final: float = 0.0
 ) -> Fraction:
-    """Two straight lines: `start` to 1 at the duration `peak`, then 1 to `final` at the end.
+    """Rises from `start` to 1 at the duration `peak`, then falls to `final`, in straight lines.
 
-    The linear form of Smith and Topin 2018 (super-convergence), as CIFAR speed runs use it.
+    This is the linear form of Smith and Topin 2018 (super-convergence); CIFAR speed runs use it.
 
     Raises:
-      ConfigError: there is a warmup besides.
+      ConfigError: the spec has a warmup, too.
     """
     if warmup:
         raise ConfigError("schedule 'one_cycle' rises by itself: leave out warmup, set start, peak")
@@ -117,10 +117,10 @@ def one_cycle(
 
 
 def rsqrt(*, warmup: int, steps: Steps, timescale: str) -> Fraction:
-    """`sqrt(timescale / (timescale + t))`, t steps after warmup: Zhai et al. 2022, section 3.5.
+    """Falls as `sqrt(timescale / (timescale + t))`, t steps after warmup: Zhai et al. 2022.
 
-    With `timescale` equal to the warmup it is Vaswani et al. 2017, eq. 3. It depends on no total,
-    so that a run can be prolonged; a cooldown ends it.
+    Section 3.5. With `timescale` equal to the warmup it is Vaswani et al. 2017, eq. 3. It does not
+    depend on the total, so a run can be continued; a cooldown ends it.
     """
     scale = _at_least_one(steps(timescale), f"timescale={timescale!r}")
     return lambda step: jnp.sqrt(scale / (scale + jnp.maximum(step - warmup, 0)))

@@ -1,4 +1,4 @@
-"""What the processes of a run agree on before they act, so that all of them take the same way."""
+"""Agreement of the processes of a run, so that all of them take the same branch."""
 
 import jax
 import numpy as np

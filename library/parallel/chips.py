@@ -1,4 +1,4 @@
-"""What accelerators can do at most, as their makers state it."""
+"""The peak rates of accelerators, as their makers state them."""
 
 from typing import NamedTuple
 
@@ -7,10 +7,10 @@ class Chip(NamedTuple):
     """One device.
 
     Attributes:
-      flops: a second, of dense matrix products in bfloat16.
-      bandwidth: bytes a second to and from its memory.
-      memory: bytes of it.
-      link: bytes a second that it can send to its neighbours.
+      flops: operations per second of dense matrix products in bfloat16.
+      bandwidth: bytes per second to and from its memory.
+      memory: bytes of its memory.
+      link: bytes per second that it can send to its neighbours.
     """
 
     flops: float

@@ -1,6 +1,6 @@
-"""What a compiled program sends between devices, read from its HLO text.
+"""The collectives of a compiled program, read from its HLO text.
 
-Each collective counts as often as the loops around it run.
+A collective in a loop counts once for each iteration.
 """
 
 import math
@@ -29,9 +29,9 @@ class Collective(NamedTuple):
 
     Attributes:
       kind: "all-reduce", ...
-      devices: that take part in each.
-      count: in one run of the program.
-      bytes: of the whole arrays, as they are where they are complete, over all of them.
+      devices: the number of devices in each group.
+      count: how many run in one run of the program.
+      bytes: the bytes of their complete arrays, over all of them.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Collective(NamedTuple):
 
     @property
     def sent(self) -> float:
-        """Bytes that each device sends if arrays go around in a ring."""
+        """Returns the bytes that each device sends if arrays go around in a ring."""
         if self.kind == "collective-permute":
             return self.bytes
         share = (self.devices - 1) / self.devices
@@ -55,7 +55,7 @@ def collectives(hlo: str) -> list[Collective]:
       hlo: `jax.stages.Compiled.as_text()`.
 
     Returns:
-      One entry for each kind and group size, by what they send, most first.
+      One entry for each kind and group size, sorted by the bytes that they send, most first.
     """
     computations, entry = _computations(hlo)
     stated = _PARTITIONS.search(hlo)
@@ -91,7 +91,7 @@ def _computations(hlo: str) -> tuple[dict[str, list[str]], str]:
 def _executed(
     computations: dict[str, list[str]], name: str, times: int
 ) -> Iterator[tuple[str, int]]:
-    """Yields the instructions of a computation and those it calls, with how often they run."""
+    """Yields the instructions of a computation and of its callees, and how often they run."""
     for line in computations.get(name, ()):
         yield line, times
         trips = _TRIPS.search(line)
@@ -102,7 +102,7 @@ def _executed(
 
 
 def _operation(made: str) -> str:
-    """Returns the operation of an instruction, whose shape stands before it."""
+    """Returns the operation of an instruction, which follows its shape."""
     depth, start = 0, 0
     if made.startswith("("):
         for place, letter in enumerate(made):
@@ -129,7 +129,7 @@ def _group_size(line: str, partitions: int) -> int:
 
 
 def _whole(kind: str, operation: str, made: str, devices: int) -> int:
-    """Returns the bytes of a collective's array where it is complete."""
+    """Returns the bytes of a collective's complete array."""
     shapes = [_bytes(*shape) for shape in _SHAPE.findall(made[: made.index(f"{operation}(")])]
     if operation.endswith("-start") and kind in ("all-gather", "collective-permute"):
         # What is started returns its operands, too.

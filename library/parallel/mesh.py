@@ -1,4 +1,4 @@
-"""The one place where meshes are made."""
+"""The function that makes every mesh."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,12 @@ AXES = ("data", "fsdp", "tensor")
 
 
 def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Makes the mesh of a run, its axes always (data, fsdp, tensor).
+    """Makes the mesh of a run; its axes are always (data, fsdp, tensor).
 
     Args:
-      sizes: devices along each axis; -1, allowed once, takes what is left. An axis that is not
-        named has one device, but for data, which takes what is left if no other does.
+      sizes: devices along each axis. A size of -1, allowed once, takes the devices that are left.
+        An axis without a size has one device; data takes the devices that are left if no other
+        axis does.
       devices: the devices to use, by default all of all processes.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Joining the processes of one run: `connect` is the first thing that a program does.
+"""Joins the processes of one run; a program calls `connect` first.
 
-A launcher says in the environment who belongs together; JAX's own service does the rest. Under
-Slurm and on a TPU pod JAX finds the others by itself.
+A launcher names the processes in the environment, and JAX's own service connects them. Under Slurm
+and on a TPU pod JAX finds the other processes itself.
 """
 
 import contextlib
@@ -33,10 +33,10 @@ CLUSTERS = ("slurm", "cloud_tpu")
 
 
 def connect(environment: Mapping[str, str] | None = None) -> None:
-    """Joins this process to the others of its run; does nothing where there are none.
+    """Joins this process to the others of its run; does nothing if there are no others.
 
-    Read are COMPENDIUM_COORDINATOR (host:port of process 0), COMPENDIUM_PROCESSES and
-    COMPENDIUM_PROCESS, or COMPENDIUM_CLUSTER, a scheduler that JAX asks itself.
+    It reads COMPENDIUM_COORDINATOR (host:port of process 0), COMPENDIUM_PROCESSES and
+    COMPENDIUM_PROCESS, or COMPENDIUM_CLUSTER, a scheduler that JAX asks.
 
     Raises:
       ConfigError: some of the variables are missing, or their values are not understood.
@@ -59,22 +59,22 @@ def connect(environment: Mapping[str, str] | None = None) -> None:
 def stopping_signals() -> tuple[signal.Signals, ...]:
     """Returns the signals that ask this program to leave.
 
-    One that is ignored, as nohup and a shell's background jobs have it, is none of them; nor is
-    one that another library answers.
+    It leaves out signals that are ignored, as under nohup and in a shell's background jobs, and
+    signals that another library handles.
     """
     known = [signal.Signals[name] for name in _STOPPING if hasattr(signal, name)]
     return tuple(n for n in known if signal.getsignal(n) not in (signal.SIG_IGN, None))
 
 
 def abandon_unless(ended: BaseException, codes: Collection[int | None]) -> None:
-    """Leaves at once where a program failed that others belong to.
+    """Leaves at once if this process failed and others belong to its run.
 
-    They wait for this process, and it for them, in barriers of checkpoints that are being written
-    and of JAX's own end; that it is gone ends them all.
+    Otherwise it would wait for the others, and they for it, in barriers of checkpoints and of JAX's
+    own end. When it is gone, all of them end.
 
     Args:
-      ended: how the program ended; all but SystemExit is shown.
-      codes: of a SystemExit that all processes come to together.
+      ended: how the program ended; it is shown unless it is a SystemExit.
+      codes: the exit codes that all processes reach together.
     """
     code = ended.code if isinstance(ended, SystemExit) else 1
     if code in codes or not _joined():

@@ -1,4 +1,4 @@
-"""Which part of every array lies where: path patterns to partition specs."""
+"""Shardings of all arrays of a state: from path patterns to partition specs."""
 
 import math
 import re
@@ -40,11 +40,12 @@ def shardings(tree: PyTree, mesh: Mesh, rules: str | Sequence[Rule] = REPLICATE_
     Args:
       tree: arrays or their shapes.
       mesh: the run's mesh.
-      rules: pairs (pattern, spec). The pattern is searched in the leaf's path, such as
-        "params/block1/kernel" or "opt_state/0/mu/block1/kernel". The spec is a list with one
-        entry a dimension, each an axis name, a list of axis names or None; or "fsdp", which splits
-        the largest dimension that the fsdp axis divides; or "replicated". Leaves that no rule
-        names are replicated. Or the name of rules that are kept here, "transformer".
+      rules: pairs (pattern, spec), or the name of rules of this file, "transformer". The pattern
+        is searched for in the leaf's path, such as "params/block1/kernel" or
+        "opt_state/0/mu/block1/kernel". The spec is a list with one entry for each dimension: an
+        axis name, a list of axis names or None. Or it is "fsdp", which splits the largest
+        dimension that the fsdp axis divides, or "replicated". Leaves without a rule are
+        replicated.
 
     Raises:
       ConfigError: an unknown name; a pattern that no path matches; a spec that names no axis or
@@ -68,7 +69,7 @@ def shardings(tree: PyTree, mesh: Mesh, rules: str | Sequence[Rule] = REPLICATE_
 
 
 def _named(tree: PyTree, mesh: Mesh, rules: Sequence[Rule]) -> PyTree:
-    """Gives every leaf its sharding by rules that are meant for more than one model."""
+    """Gives every leaf its sharding by rules for more than one model."""
 
     def sharding(path: str, leaf: Any) -> NamedSharding:
         spec = next(spec for pattern, spec in rules if re.search(pattern, path))
@@ -99,9 +100,9 @@ def places(
     """Returns the places along the first dimension that some devices hold, `(n,)`, ascending.
 
     Args:
-      layout: of arrays whose first dimension is `size`; it splits no other.
-      size: a multiple of the parts that the layout splits it into.
-      devices: some of the layout's, by default those of this process.
+      layout: the sharding of arrays whose first dimension is `size`; it splits no other.
+      size: a multiple of the number of parts.
+      devices: some devices of the layout, by default those of this process.
     """
     parts = layout.devices_indices_map((size,))
     held = np.zeros(size, bool)

@@ -1,8 +1,8 @@
-"""The two ways a step runs on many devices: `jit` over a named mesh, and `pmap`.
+"""The two ways to run a step on many devices: `jit` over a named mesh, and `pmap`.
 
-Under `jit` the program is written for the global batch and the compiler splits it: batch statistics
-are those of the whole batch. Under `pmap` each device runs the program on its part: batch
-statistics are the device's own, as the classic ImageNet numbers were made.
+Under `jit` the program is written for the global batch, and the compiler splits it. Batch
+statistics are those of the global batch. Under `pmap` each device runs the program on its part.
+Batch statistics are the device's own, as in the classic ImageNet results.
 """
 
 import functools
@@ -26,16 +26,16 @@ class Strategy(NamedTuple):
 
     Attributes:
       mesh: the devices, by axis.
-      axis_name: the axis to sum over inside a step, or None where the compiler does it.
+      axis_name: the axis to sum over inside a step, or None if the compiler sums.
       batch_shards: parts that a batch is split into.
-      describe: shapes of a state, of a batch of all processes and of what is the same on all
-        devices -> the same with their places, to compile for before there are any arrays.
-      places: examples in a batch of all processes -> the places in it that this process loads,
-        `(n,)`, ascending: those that its devices hold, be they held by others, too.
-      put: the examples at these places, numpy arrays -> the batch on the devices; with
-        `steps=True` of one batch for each of several steps, stacked.
+      describe: shapes of a state, of a batch of all processes and of constants -> the same shapes
+        with shardings, to compile for before there are arrays.
+      places: examples in a batch of all processes -> the places that this process loads, `(n,)`,
+        ascending: those that its devices hold. Other processes may hold them, too.
+      put: the examples at these places, numpy arrays -> the batch on the devices. With
+        `steps=True` it takes the batches of several steps, stacked.
       replicate: host arrays -> the same on every device.
-      within: wraps a step, so that its activations lie as the config says when it is traced.
+      within: wraps a step, so that its activations have the shardings of the config.
       init: `(f, *arguments)` -> `f(*arguments)`, born sharded.
       update: compiles `(carry, batch, constants) -> (carry, aux)`; the carry is donated, and keeps
         its shardings.
@@ -69,7 +69,7 @@ def make_strategy(
     Args:
       name: "jit" or "pmap".
       mesh: devices along each axis; under `pmap` only the data axis may be wider than one.
-      rules: sharding rules, or their name; under `pmap`, which has no use for them, the default.
+      rules: sharding rules, or their name; under `pmap`, which does not read them, the default.
       devices: the devices to use, by default all.
       activations: axes that split a step's activations, by dimension; see `layers.placement`.
 
@@ -205,9 +205,9 @@ def _pmap(mesh: Mesh) -> Strategy:
 
 
 def _pmap_of_processes(f: Callable, mesh: Mesh, **options: Any) -> Callable:
-    """Compiles what `jax.pmap` does, for arrays that are spread over several processes.
+    """Compiles the program of `jax.pmap` for arrays that several processes hold.
 
-    pmap itself takes each process's own arrays, and copies the whole state at every step.
+    `jax.pmap` takes the arrays of each process, and copies the whole state at every step.
     """
     whole, part = PartitionSpec(), PartitionSpec(mesh.axis_names)
 
@@ -225,7 +225,7 @@ def _pmap_of_processes(f: Callable, mesh: Mesh, **options: Any) -> Callable:
 
 
 def _placed(shapes: PyTree, places: PyTree) -> PyTree:
-    """Returns shapes with their shardings, given for each or one for all."""
+    """Returns shapes with shardings: one for each, or one for all."""
     if isinstance(places, NamedSharding):
         places = jax.tree.map(lambda _: places, shapes)
     return jax.tree.map(
@@ -236,9 +236,9 @@ def _placed(shapes: PyTree, places: PyTree) -> PyTree:
 def _from_local(
     batch: Mapping[str, np.ndarray], layout: NamedSharding, along: int, larger: float
 ) -> dict[str, jax.Array]:
-    """Makes the global arrays, whose dimension `along` is so many times larger than it is here.
+    """Makes global arrays, whose dimension `along` is a multiple of that of this process.
 
-    JAX would guess how much larger: it cannot where processes hold parts that overlap.
+    JAX would guess the factor. It cannot if processes hold parts that overlap.
     """
 
     def whole(shape):

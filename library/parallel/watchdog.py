@@ -1,7 +1,7 @@
-"""A limit on every wait for other processes: who waits longer leaves, and so ends them all.
+"""A limit on every wait for other processes: a process that waits longer leaves and ends the run.
 
-A process that died is noticed by JAX's heartbeats; one that lives and does not come, stuck in a
-file system or in a library, is not.
+JAX's heartbeats notice a process that died. They do not notice a process that lives and does not
+come, because a file system or a library blocks it.
 """
 
 import contextlib
@@ -27,11 +27,11 @@ class Watchdog:
 
     @contextlib.contextmanager
     def limit(self, what: str, seconds: float) -> Iterator[None]:
-        """Allows what is done inside so many seconds; alone a process waits for nobody.
+        """Limits the seconds of its body; a process without others has no limit.
 
         Args:
-          what: it waits for, for the message.
-          seconds: until the process prints it and leaves, with exit code 1.
+          what: what the process waits for, for the message.
+          seconds: the limit; then the process prints the message and exits with 1.
         """
         if jax.process_count() == 1:
             yield

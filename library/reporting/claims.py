@@ -1,4 +1,4 @@
-"""Whether a run may be set against what its recipe reports: overrides can make it another run."""
+"""Whether a run can be compared with its recipe's claim: overrides can make it another run."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,20 +17,20 @@ _PLACES = ("data_dir", "manual_dir", "workdir", "teacher", "classifier", "weight
 
 
 def is_operational(key: str) -> bool:
-    """Tells whether a dotted key of a config only says how and where a recipe is run."""
+    """Tells whether a dotted key of a config states only how and where a recipe runs."""
     inside = any(key == known or key.startswith(f"{known}.") for known in _OPERATIONAL)
     return inside or key.rpartition(".")[2] in _PLACES
 
 
 def changes(overrides: Iterable[str], metric: str) -> tuple[str, ...]:
-    """Returns the overrides that make a run another than its recipe.
+    """Returns the overrides that make a run differ from its recipe.
 
-    With any of them the reported value is that of the unchanged recipe, and there is no gap. A
-    claim that is itself overridden is of the run as it was asked for.
+    With any of them the reported value belongs to the unchanged recipe, and the run has no gap. If
+    the claim itself is overridden, it belongs to the run.
 
     Args:
       overrides: dotted keys.
-      metric: that is reported; evaluators of other names do not concern it.
+      metric: the reported one; overrides of other evaluators do not change it.
     """
     keys = [*overrides]
     if any(key.partition(".")[0] == "reported" for key in keys):
@@ -41,14 +41,14 @@ def changes(overrides: Iterable[str], metric: str) -> tuple[str, ...]:
 
 
 def judged(result: Mapping[str, Any] | None, overrides: Iterable[str]) -> dict[str, Any] | None:
-    """Returns the result of a summary without a gap where overrides make it another run.
+    """Returns the result of a summary, without a gap if overrides change the recipe.
 
     Args:
       result: metric, value, reported, source and gap; None without a claim.
       overrides: dotted keys.
 
     Returns:
-      The same, and as "changed" the overrides that are the reason.
+      The result; "changed" lists the overrides that change the recipe.
     """
     changed = changes(overrides, result["metric"]) if result else ()
     return {**result, "gap": None, "changed": [*changed]} if changed else result

@@ -1,4 +1,4 @@
-"""Several runs side by side: what differs between their configs, and what came of it."""
+"""Several runs side by side: the differences of their configs, and their results."""
 
 import math
 import os
@@ -36,8 +36,8 @@ class Entry(NamedTuple):
 def compare(root: str | os.PathLike) -> Path:
     """Writes root/report.html: a table of all runs below a folder, and their curves overlaid.
 
-    Runs are grouped by the metric they claim and sorted by its best value. A run whose files are
-    damaged is named with the reason and left out.
+    Runs are grouped by the metric that they claim and sorted by its best value. The page names runs
+    whose files are damaged, states the reason, and leaves them out.
 
     Args:
       root: searched at any depth for folders with config.json and metrics.jsonl.

@@ -82,7 +82,7 @@ _SPLIT_COLOURS = {"train": BLUE, "test": VERMILLION, "validation": GREEN, "val":
 
 @contextlib.contextmanager
 def styled(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Draws what is inside in this project's style, whatever the user's settings of matplotlib are.
+    """Draws in this project's style, without the user's settings of matplotlib.
 
     Args:
       changes: settings beside those of `STYLE`.
@@ -102,7 +102,7 @@ def failed(what: str, error: Exception) -> str:
 
 
 def save(figure: Figure, path: str | os.PathLike) -> Path:
-    """Writes a figure as PNG, replacing the file in one go."""
+    """Writes a figure as PNG; the file is replaced at once."""
     return files.write(Path(path), png(figure))
 
 
@@ -130,7 +130,7 @@ def learning_curves(
     Args:
       curves: steps and values by key: "train/loss", "test/accuracy", "test_ema/accuracy".
       steps_per_epoch: adds an axis in epochs.
-      told: the key that the run is judged by, which comes next.
+      told: the key that the run is judged by; its panel comes after the losses.
     """
     panels = metric_panels(curves, told)[:MAX_PANELS]
     columns = min(2, max(1, len(panels)))
@@ -158,9 +158,9 @@ def metric_panels(
 ) -> list[tuple[str, list[str]]]:
     """Groups keys by metric: [("loss", ["train/loss", "test/loss"]), ...].
 
-    The losses come first, "generator_loss" among them; then the metric of `told`, and what else its
-    evaluator measured; then what is measured on data not trained on; last, of curves, flags, which
-    are 0 or 1 all along.
+    The losses come first, such as "generator_loss". Then come the metric of `told`, the other
+    metrics of its evaluator, and metrics of data that the run does not train on. Flags, which are
+    always 0 or 1, come last.
     """
     groups: dict[str, list[str]] = {}
     for key in keys:
@@ -204,7 +204,7 @@ def _line(split: str, splits: Sequence[str]) -> dict:
 
 
 def _draw_curve(axes: Axes, x, y, band: float = 0.15, **line) -> None:
-    """Long curves are drawn as means of bins within a band from their least to greatest value."""
+    """Draws a curve; a long one as means of bins, in a band of their least and greatest values."""
     finite = np.isfinite(x) & np.isfinite(y)
     x, y = np.asarray(x, float)[finite], np.asarray(y, float)[finite]
     if len(x) > _MAX_POINTS:
@@ -219,7 +219,7 @@ def _draw_curve(axes: Axes, x, y, band: float = 0.15, **line) -> None:
 
 
 def _steps(curves: Iterable[Curve]) -> tuple[float, float]:
-    """Returns limits for all panels alike, with a little room at both ends."""
+    """Returns the same limits for all panels, with a little room at both ends."""
     steps = np.concatenate([np.asarray(x, float) for x, _ in curves] or [np.zeros(1)])
     first, last = (float(steps.min()), float(steps.max())) if len(steps) else (0.0, 1.0)
     room = 0.02 * (last - first) or 1.0
@@ -279,11 +279,11 @@ def _short(value: float, _=None) -> str:
 def confusion_matrix(
     counts: Num[np.ndarray, "c c"], label_names: Sequence[str] | None = None
 ) -> Figure:
-    """Draws the share of each true class (row) that was given each class (column).
+    """Draws the share of each true class (row) that was predicted as each class (column).
 
-    Up to 12 classes the cells carry their percentages and up to 40 the axes their names. Beyond,
-    the matrix shows the structure only (averaged over blocks past 200 classes) and a list beside
-    it names the classes that are confused most.
+    With up to 12 classes the cells show percentages. With up to 40 the axes show names. With more,
+    a list beside the matrix names the classes that are confused most. With more than 200, cells
+    are means over blocks.
 
     Args:
       counts: examples by true and predicted class.
@@ -385,9 +385,9 @@ def _percent(share: float) -> str:
 def class_accuracy(
     counts: Num[np.ndarray, "c c"], label_names: Sequence[str] | None = None
 ) -> Figure:
-    """Draws the share of each true class that was recognised, the worst first.
+    """Draws the accuracy of each true class, the worst first.
 
-    Beyond 30 classes: all of them as a profile, and the names of the worst and the best.
+    With more than 30 classes it draws a profile of all, and names the worst and the best.
 
     Args:
       counts: examples by true and predicted class.
@@ -436,7 +436,7 @@ def _draw_class_bars(axes: Axes, recall, names: Sequence[str], mean: float | Non
 
 
 def reliability(sums: Float[np.ndarray, "3 bins"]) -> Figure:
-    """Draws accuracy against confidence, and how many predictions fall in each bin.
+    """Draws accuracy by confidence, and the number of predictions in each bin.
 
     Args:
       sums: by bin of confidence, equal widths over [0, 1]: summed confidence, summed
@@ -473,7 +473,7 @@ def prediction_grid(
     *,
     columns: int = 8,
 ) -> Figure:
-    """Draws samples over what was predicted, with which probability, and what they are.
+    """Draws samples; below each its prediction, the probability and the true class.
 
     Args:
       images: one image a sample, uint8 or floats in [0, 1].
@@ -507,11 +507,11 @@ def image_grid(
     label_names: Sequence[str] | None = None,
     columns: int = 8,
 ) -> Figure:
-    """Draws images in rows, with the five most probable classes under each where given.
+    """Draws images in rows, and below each its five most probable classes, if they are given.
 
     Args:
       images: uint8 or floats in [0, 1]; one or three channels.
-      probabilities: predicted distributions; wants 4 columns or fewer for room.
+      probabilities: predicted distributions; they need 4 columns or fewer.
       label_names: k names; numbers where there are none.
       columns: images a row.
     """
@@ -535,7 +535,7 @@ def image_grid(
 
 
 def mosaic(rows: UInt8[np.ndarray, "n k h w c"], names: Sequence[str] | None = None) -> Figure:
-    """Draws rows of images close together, what each row is at its left where names are given."""
+    """Draws rows of images close together, with the name of each row at its left, if given."""
     picture = mosaics.mosaic(rows)
     left = 0.95 if names else 0.0
     tile = min((WIDTH - left) / rows.shape[1], 1.1)
@@ -553,7 +553,7 @@ def mosaic(rows: UInt8[np.ndarray, "n k h w c"], names: Sequence[str] | None = N
 
 
 def augmentation_grid(images: UInt8[np.ndarray, "n k h w c"], *, rows: int = 8) -> Figure:
-    """Draws each original at the left of its augmented views.
+    """Draws each original and, to its right, its augmented views.
 
     Args:
       images: k images an example, the original first.
@@ -612,7 +612,7 @@ def _pixels(image) -> np.ndarray:
 
 
 def throughput(seconds: Float[np.ndarray, " n"], rate: Float[np.ndarray, " n"]) -> Figure:
-    """Draws examples a second over the run's clock, and their median.
+    """Draws examples per second by the run's clock, and their median.
 
     Args:
       seconds: since the start.
@@ -645,7 +645,7 @@ def compared(
     Args:
       runs: names and curves, the best first.
       keys: the metrics.
-      named: the best runs, which get a colour and their name; the others are drawn grey.
+      named: the best runs, which have a colour and a name; the others are grey.
     """
     labels = [notation.printable(name, 100) for name, _ in runs[:named]]
     if len(runs) > named:
@@ -675,7 +675,7 @@ def _run_line(place: int, named: int) -> dict:
 
 
 def array(values: Num[np.ndarray, "..."], title: str) -> Figure | None:
-    """Draws an array that nothing else is known of: images, a matrix or a curve; None for others.
+    """Draws an array of unknown meaning: images, a matrix or a curve; returns None for others.
 
     Args:
       values: (n, h, w, 1 or 3) uint8 or in [0, 1]; (rows, columns); or (n,).

@@ -1,4 +1,4 @@
-"""What recorded runs made: their last samples beside the records, and the pages that show them."""
+"""Samples of recorded runs: the newest ones, kept beside the records, and the page of them."""
 
 import re
 import shutil
@@ -6,21 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from library import former_names
 from library.reporting import made, notation
 
 FOLDER = "figures"
 LINES = 12
 GENERATED = (
-    "The newest samples of each run that made some, from `figures/`; generated with the tables of "
-    "[RESULTS.md](../RESULTS.md), which has the commands and the numbers."
+    "The newest samples of each recorded run that makes samples. [RESULTS.md](../RESULTS.md) has "
+    "the commands and the numbers. `python -m experiments.report --results` generates both pages."
 )
 
 
 def keep(workdir: Path, name: str, results_dir: Path) -> list[Path]:
     """Copies the newest picture or text of each kind of sample to results_dir/figures/<name>.
 
-    Of samples that were made with averaged params, too, only those are taken. What an earlier run
-    left there is removed.
+    If the run made samples with running averages, too, only those are copied. The function removes
+    the files of an earlier run.
 
     Args:
       workdir: of the run.
@@ -42,13 +43,14 @@ def keep(workdir: Path, name: str, results_dir: Path) -> list[Path]:
 
 
 def page(records: Sequence[Mapping[str, Any]], results_dir: Path) -> str:
-    """Returns results/README.md: the samples kept of each record, in the records' order."""
+    """Returns results/README.md: the kept samples of each record, in the order of the records."""
     parts = ["# What the recorded runs made\n", f"{GENERATED}\n"]
     for record in records:
         folder = results_dir / FOLDER / record["name"]
         found = sorted(file for file in folder.glob("*") if file.suffix in (".png", ".txt"))
         if found:
-            parts.append(f"## {record['system']}, {record['dataset']}\n\n`{record['config']}`\n")
+            config = former_names.config_file(record["config"])
+            parts.append(f"## {record['system']}, {record['dataset']}\n\n`{config}`\n")
             parts += [_shown(file, file.relative_to(results_dir).as_posix()) for file in found]
     return "\n".join(parts)
 

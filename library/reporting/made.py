@@ -1,4 +1,4 @@
-"""What a run made at each evaluation, read back from samples/ and drawn: images over time, text."""
+"""The samples of a run's evaluations, read from samples/ and drawn: images over time, text."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -22,12 +22,12 @@ class Made(NamedTuple):
     paths: list[Path]
 
     def at(self, place: int) -> np.ndarray:
-        """Returns what was made at the place-th of the steps."""
+        """Returns the samples of the step at a place of `steps`."""
         return runs.read_arrays(self.paths[place])["values"]
 
 
 def find(workdir: Path) -> list[Made]:
-    """Lists what a run made, by name."""
+    """Lists the samples of a run, by name."""
     found = []
     for folder in sorted((workdir / "samples").glob("*/")):
         paths = sorted(path for path in folder.glob("*.npz") if path.stem.isdigit())
@@ -37,10 +37,10 @@ def find(workdir: Path) -> list[Made]:
 
 
 def newest(made: Made) -> tuple[Figure, str] | list[str]:
-    """Draws the images of the last evaluation and says what of them, or returns its texts.
+    """Draws the images of the last evaluation and describes them, or returns its texts.
 
-    Images are drawn eight a row, the first 64 of them; rows of images as they are, the first 64
-    rows and 32 columns. What that leaves out, the words say.
+    It draws the first 64 images, eight in a row. It draws rows of images as they are, the first 64
+    rows and 32 columns. The description states what is left out.
     """
     values = made.at(-1)
     if values.dtype.kind == "U":
@@ -54,10 +54,10 @@ def newest(made: Made) -> tuple[Figure, str] | list[str]:
 
 
 def over_training(made: Made) -> Figure | list[tuple[int, str]] | None:
-    """Draws the same places at up to eight steps, a row each; None where there is a single step.
+    """Draws the same samples at up to eight steps, one row for each; None for a single step.
 
-    Of rows of images that is the last of each, or the middle one where rows lead from one place to
-    another. Of texts it is the beginning of the first, as pairs (step, text).
+    Of a row of images it draws the last one, or the middle one if rows lead from one place to
+    another. Of texts it returns the beginning of the first one, as pairs (step, text).
     """
     chosen = _spread(len(made.steps), STAGES)
     if len(chosen) < 2:
@@ -88,5 +88,5 @@ def _left_out(what: str, count: int, most: int) -> str:
 
 
 def _spread(count: int, most: int) -> list[int]:
-    """Returns up to `most` places of `count`, the first and the last among them."""
+    """Returns up to `most` places of `count`, with the first and the last one."""
     return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()))

@@ -17,7 +17,7 @@ def save(images: UInt8[np.ndarray, "n *k h w c"], path: str | os.PathLike) -> Pa
     """Writes images, or rows of them, as one PNG file; small ones are enlarged.
 
     Args:
-      images: (n, h, w, c), laid out as a square; or (n, k, h, w, c), a row each.
+      images: (n, h, w, c), which become a square; or (n, k, h, w, c), one row for each n.
       path: the file.
     """
     rows = images if images.ndim == 5 else in_rows(images)
@@ -33,7 +33,7 @@ def save(images: UInt8[np.ndarray, "n *k h w c"], path: str | os.PathLike) -> Pa
 def in_rows(
     images: UInt8[np.ndarray, "n h w c"], columns: int | None = None
 ) -> UInt8[np.ndarray, "m k h w c"]:
-    """Lays images out in rows, by default as a square; what is left of the last row is white."""
+    """Lays images out in rows, by default as a square; the rest of the last row is white."""
     columns = columns or math.ceil(math.sqrt(len(images)))
     missing = -len(images) % columns
     white = np.full((missing, *images.shape[1:]), PAPER, images.dtype)

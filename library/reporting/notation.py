@@ -1,7 +1,7 @@
 """How numbers are written: metrics, gaps, durations and devices, the same in every report.
 
-Metrics that are shares of examples (accuracies, error rates) are stored as fractions and shown in
-percent; all others are shown as they are.
+Metrics that are shares of examples, such as accuracies and error rates, are stored as fractions and
+shown in percent. All others are shown as they are.
 """
 
 import math
@@ -33,7 +33,7 @@ def metric_name(key: str) -> str:
 
 
 def split_name(key: str) -> str:
-    """Returns the data a key was measured on, "test_ema" of "test_ema/accuracy", or ""."""
+    """Returns the data that a key was measured on: "test_ema" of "test_ema/accuracy", or ""."""
     head, slash, _ = key.partition("/")
     return head if slash else ""
 
@@ -48,10 +48,10 @@ def is_share(key: str) -> bool:
 
 
 def direction(key: str) -> Direction | None:
-    """Returns whether the best of a metric is its "max" or its "min"; None where no one knows.
+    """Returns whether the best value of a metric is its "max" or "min"; None if that is unknown.
 
-    Everything that calls a value better than another asks here: which checkpoint is the best, the
-    order of compared runs, the side of a claim that is a miss.
+    All comparisons use this function: the best checkpoint, the order of compared runs, and whether
+    a result misses its claim.
     """
     words = re.split(r"[/_\s-]+", key.lower())
     last = words[-1]
@@ -68,12 +68,12 @@ def is_judged(key: str) -> bool:
 
 
 def best_of(key: str, values: Iterable[float], mode: Direction | None = None) -> float:
-    """Returns the best finite value of a metric, or nan where there is none or no one knows.
+    """Returns the best finite value of a metric; nan if there is none or its direction is unknown.
 
     Args:
       key: the metric.
       values: any number of them.
-      mode: its direction where the config says it, by default `direction(key)`.
+      mode: its direction if the config states it, by default `direction(key)`.
     """
     finite = [value for value in values if math.isfinite(value)]
     mode = mode or direction(key)
@@ -83,19 +83,19 @@ def best_of(key: str, values: Iterable[float], mode: Direction | None = None) ->
 
 
 def is_better(value: float, than: float | None, mode: Direction) -> bool:
-    """Tells whether a value is better than the best so far; one that is not finite never is."""
+    """Tells whether a value is better than the best so far; a value that is not finite never is."""
     if not math.isfinite(value) or than is None:
         return math.isfinite(value)
     return value < than if mode == "min" else value > than
 
 
 def direction_in_words(mode: Direction | None) -> str:
-    """Returns " (lower is better)" or the like, to follow the name of a metric."""
+    """Returns the text that follows a metric's name, such as " (lower is better)"."""
     return {"min": " (lower is better)", "max": " (higher is better)"}.get(mode, "")
 
 
 def shown(key: str, value: float | None, spread: float | None = None) -> str:
-    """Writes a metric's value, with the spread over seeds where there is one.
+    """Writes a metric's value, with the spread over seeds if there is one.
 
     Shares read "93.02%" (of 0.9302), the rest "3.1712": five significant digits.
     """
@@ -117,12 +117,12 @@ def shown_gap(key: str, gap: float | None) -> str:
 
 
 def is_miss(key: str, gap: float | None, mode: Direction | None = None) -> bool:
-    """Tells whether a gap, at the precision it is shown with, falls on the worse side.
+    """Tells whether a gap is on the worse side, at the precision of its display.
 
     Args:
       key: the metric.
       gap: ours minus the reported value.
-      mode: the metric's direction where the config says it, by default `direction(key)`.
+      mode: the metric's direction if the config states it, by default `direction(key)`.
     """
     mode = mode or direction(key)
     if gap is None or not math.isfinite(gap) or mode is None:
@@ -171,7 +171,7 @@ def device(description: Mapping[str, Any] | None) -> str:
 
 
 def short_commit(commit: str | None, dirty: bool = False) -> str:
-    """Writes a commit with seven digits, and "+" where the tree had changes on top of it."""
+    """Writes a commit with seven digits, and "+" if the tree had changes on top of it."""
     return f"{commit[:7]}{'+' if dirty else ''}" if commit else NONE
 
 

@@ -1,7 +1,7 @@
 """Pages: one self-contained HTML file each, no scripts and no network.
 
-Everything that is put into a page passes `text`, which escapes it unless it is `Html` already; so
-a class name or a config value can never become markup.
+Everything in a page passes `text`, which escapes it unless it is `Html`. So a class name or a
+config value never becomes markup.
 """
 
 import base64
@@ -38,7 +38,7 @@ def tag(name: str, *content: Any, **attributes: str) -> Html:
 
 
 def section(heading: str, *content: Any) -> Html:
-    """Returns a section of a page, or nothing where it would be empty."""
+    """Returns a section of a page, or nothing if it is empty."""
     body = join(part for part in content if part)
     return tag("section", tag("h2", heading), body) if body else Html("")
 
@@ -46,7 +46,7 @@ def section(heading: str, *content: Any) -> Html:
 def table(
     header: Sequence[str], rows: Iterable[Sequence[Any]], numeric: Sequence[int] = ()
 ) -> Html:
-    """Returns a table; the columns in `numeric` are set flush right."""
+    """Returns a table; the columns in `numeric` are aligned to the right."""
 
     def row(cells, name):
         kinds = ("n" if i in numeric else "" for i in range(len(cells)))
@@ -68,13 +68,13 @@ def code(content: Any) -> Html:
 
 
 def figure(png: bytes, caption: str, *, kind: str = "chart", scale: float = 1.0) -> Html:
-    """Returns an image held in the page itself.
+    """Returns an image that the page itself contains.
 
     Args:
       png: the file.
       caption: below the image.
       kind: "chart" is inverted on dark screens; "photos" keep their colours.
-      scale: size on the page, in CSS pixels a pixel; never wider than the page.
+      scale: CSS pixels for each pixel; the image is never wider than the page.
     """
     data = base64.b64encode(png).decode()
     # The header chunk of a PNG begins with the width, at byte 16.
@@ -86,7 +86,7 @@ def figure(png: bytes, caption: str, *, kind: str = "chart", scale: float = 1.0)
 
 
 def bars(items: Sequence[tuple[str, float, str]]) -> Html:
-    """Returns a table of names, bars in proportion to their values, and the values as written."""
+    """Returns a table of names, bars of the length of their values, and the values as text."""
     longest = max((value for _, value, _ in items), default=0) or 1
     rows = []
     for name, value, written in items:

@@ -1,6 +1,6 @@
-"""The report of one run: its figures, and a page that holds everything there is to know.
+"""The report of one run: its figures, and a page with all that is known about it.
 
-A report can be written at any time: sections whose files are not there yet are left out.
+A report can be written at any time. It leaves out sections whose files do not exist yet.
 """
 
 import os
@@ -23,9 +23,9 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class Drawn(NamedTuple):
-    """A figure of the report: where it was written, what it shows and in which section.
+    """A figure of the report: its file, its content and its section.
 
-    `problem` says why it was not.
+    `problem` states why it could not be drawn.
     """
 
     path: Path
@@ -39,8 +39,8 @@ def write_report(workdir: str | os.PathLike) -> Path:
     """Draws the figures of a run into figures/ and writes report.html.
 
     Args:
-      workdir: a folder with config.json and metrics.jsonl; the other files of a run are
-        shown where they are there.
+      workdir: a folder with config.json and metrics.jsonl; the page shows the other files of a
+        run if they exist.
 
     Returns:
       The path of the page: a single file without scripts that loads nothing.
@@ -65,7 +65,7 @@ def write_report(workdir: str | os.PathLike) -> Path:
 
 
 def describe(config: Mapping[str, Any]) -> str:
-    """Returns what a config trains on what: "resnet18 on cifar10"."""
+    """Returns the model and the dataset of a config: "resnet18 on cifar10"."""
     model, dataset = (runs.find(config, f"{kind}.name") for kind in ("model", "dataset"))
     model = model or runs.find(config, "task.name") or ""
     return " on ".join(str(name).rpartition(".")[2] for name in (model, dataset) if name)
@@ -106,7 +106,7 @@ def _header(run: Run) -> Html:
 
 
 def _result(run: Run) -> Html:
-    """The reported value, ours and the gap; before the end, the values so far."""
+    """Returns the reported value, ours and the gap; before the end, the values so far."""
     claim = runs.claim(run)
     if claim is None:
         return page.tag("p", "No metric has been logged yet.", class_="note")
@@ -142,14 +142,14 @@ def _stat(name: str, value: str, colour: str = "") -> Html:
 
 
 def _warnings(run: Run) -> Html:
-    """What evaluators warned of while the run trained, and at which step."""
+    """Returns the warnings of evaluators and their steps."""
     told = run.summary.get("warnings") or []
     rows = [(f"{each['step']:,}", each["text"]) for each in told]
     return page.table(("step", "warning"), rows, numeric=(0,)) if rows else Html("")
 
 
 def _left_out(run: Run) -> Html:
-    """Steps that were not finite, and examples that could not be read: no metric has them."""
+    """Returns the steps that were not finite and the examples that no process could read."""
     skipped = run.summary.get("skipped") or {}
     path = run.path / "skipped.json"
     held = files.read_json(path) if path.is_file() else {}
@@ -311,7 +311,7 @@ def _draw_augmented(run: Run, arrays: Mapping[str, np.ndarray]) -> list[Drawn]:
 
 
 def _try(draw: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Returns what a function draws, or why it could not: a report is more than a figure."""
+    """Returns the figure of a function, or why it failed; the report is still written."""
     try:
         return draw(*arguments, **options)
     except ConfigError:
@@ -360,7 +360,7 @@ def _extra_figures(run: Run, drawn: Sequence[Drawn]) -> list[Html]:
 
 
 def _other_values(arrays: Mapping[str, np.ndarray]) -> Html:
-    """Arrays that no figure shows: scalars by value, the rest by shape and range."""
+    """Lists arrays that no figure shows: scalars by value, others by shape and range."""
     rows = []
     for key in sorted(arrays):
         values = arrays[key]
@@ -429,7 +429,7 @@ def _environment(run: Run) -> Html:
 
 
 def _config(config: Mapping[str, Any]) -> Html:
-    """The config as an indented listing; what the command line set is bold and marked."""
+    """Returns the config as an indented listing; overrides are bold and marked."""
     overrides = runs.overrides(config)
     lines = list(_listing({k: v for k, v in config.items() if k != "_config"}, overrides))
     origin = runs.origin(config)

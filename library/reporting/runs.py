@@ -1,7 +1,7 @@
-"""What a run leaves in its workdir, read back with plain types.
+"""Reads the files of a workdir into plain types.
 
-config.json and metrics.jsonl are there from the first step; the other files appear when a run
-evaluates or ends, and their absence is no error.
+config.json and metrics.jsonl exist from the first step. The other files appear when a run evaluates
+or ends, and their absence is no error.
 """
 
 import json
@@ -26,7 +26,7 @@ _RATES = ("per_second", "seconds_per_step")
 
 
 class Run(NamedTuple):
-    """The text files of a workdir; `notes` says what a reader should know about them."""
+    """The text files of a workdir; `notes` states problems of the files."""
 
     path: Path
     config: dict[str, Any]
@@ -39,7 +39,7 @@ Curve = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
 
 
 def read_run(workdir: str | os.PathLike) -> Run:
-    """Reads config.json, metrics.jsonl and, where there is one, summary.json.
+    """Reads config.json, metrics.jsonl and, if it exists, summary.json.
 
     Raises:
       ConfigError: the folder is no workdir (the missing file is named), or a file is damaged.
@@ -58,17 +58,17 @@ def read_run(workdir: str | os.PathLike) -> Run:
 
 
 class Rows(NamedTuple):
-    """What metrics.jsonl holds: its rows, and by their numbers the lines that are none."""
+    """The rows of metrics.jsonl, and the numbers of its damaged lines."""
 
     rows: list[dict[str, Any]]
     damaged: dict[int, bytes]
 
 
 def read_rows(path: Path) -> Rows:
-    """Reads a file of one JSON object a line, each with a whole "step".
+    """Reads a file with one JSON object on each line, each with a whole "step".
 
-    A power failure or a full disk may leave a line that is no row: it costs no other. Null stands
-    for a value that is not finite, and is read as nan.
+    A power failure or a full disk may leave a damaged line. The other lines are still read. Null
+    stands for a value that is not finite, and becomes nan.
     """
     if not path.is_file():
         return Rows([], {})
@@ -111,7 +111,7 @@ def _with_nan(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Reads an .npz file of plain arrays; nothing where there is none.
+    """Reads an .npz file of plain arrays; returns nothing if the file does not exist.
 
     Raises:
       ConfigError: the file is damaged or holds Python objects.
@@ -126,7 +126,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def curves(rows: Sequence[Mapping[str, Any]], only: set[str] | None = None) -> dict[str, Curve]:
-    """Collects every metric's steps and values; a step that was run twice counts as it ended."""
+    """Collects the steps and values of each metric; of a repeated step, the last value."""
     points: dict[str, dict[int, float]] = {}
     for row in rows:
         for key in row if only is None else only & row.keys():
@@ -142,13 +142,13 @@ def _sorted_arrays(values):
 
 
 def is_metric(key: str) -> bool:
-    """Tells whether a key is measured, and no position in the run and no speed of it."""
+    """Tells whether a key is a metric, and not a position or a speed of the run."""
     name = notation.metric_name(key)
     return name not in _NO_METRICS and not any(r in name for r in _RATES)
 
 
 def throughput(run: Run) -> Curve:
-    """Returns elapsed seconds and examples a second, as logged or else from steps and time."""
+    """Returns elapsed seconds and examples per second: logged ones, or from steps and time."""
     clock = _elapsed(run.rows)
     keys = sorted({k for row in run.rows for k in row if k.endswith("examples_per_second")})
     if keys:
@@ -162,7 +162,7 @@ def throughput(run: Run) -> Curve:
 
 
 def _elapsed(rows):
-    """The clock of a run that was stopped and resumed starts again; its parts are added up."""
+    """Adds up the parts of a run's clock, which starts again when the run resumes."""
     times, offset, last = [], 0.0, 0.0
     for row in rows:
         time = row.get("wall_time")
@@ -181,14 +181,14 @@ def _differences(clock, rows, batch_size):
 
 
 def elapsed(run: Run) -> float | None:
-    """Returns the seconds a run has taken, or None where nothing says."""
+    """Returns the seconds that a run has taken, or None if no file states them."""
     if "wall_time" in run.summary:
         return run.summary["wall_time"]
     return _elapsed(run.rows)[-1] if run.rows else None
 
 
 def steps(run: Run) -> int:
-    """Returns the steps a run has done."""
+    """Returns the number of steps that a run has done."""
     return run.summary.get("steps") or max((row["step"] for row in run.rows), default=0)
 
 
@@ -210,7 +210,7 @@ def final_metrics(run: Run) -> dict[str, float]:
 
 
 def best_metrics(run: Run) -> dict[str, float]:
-    """Returns the best value of every metric that can be good or bad, on data not trained on."""
+    """Returns the best value of each metric that has a direction, on data not trained on."""
     found = {key: list(values) for key, (_, values) in curves(run.rows).items()}
     for stated in (run.summary.get("metrics"), run.summary.get("best")):
         for key, value in _values(stated).items():
@@ -220,9 +220,9 @@ def best_metrics(run: Run) -> dict[str, float]:
 
 
 def direction(config: Mapping[str, Any], metric: str | None) -> notation.Direction | None:
-    """Returns whether the best of a run's metric is its "max" or "min"; None where no one knows.
+    """Returns whether the best value of a run's metric is its "max" or "min", or None.
 
-    A config says it of the metric whose best checkpoint is kept.
+    A config may state it for the metric whose best checkpoint is kept.
     """
     if metric is None:
         return None
@@ -238,9 +238,9 @@ def _values(metrics: Any) -> dict[str, float]:
 
 
 class Claim(NamedTuple):
-    """The number a config reports, beside the one its run reached; None where unknown.
+    """The number that a config reports and the number that its run reached, each or None.
 
-    `changed` names the overrides by which the run is not the recipe that reported it.
+    `changed` names the overrides that change the recipe.
     """
 
     metric: str
@@ -251,16 +251,16 @@ class Claim(NamedTuple):
 
     @property
     def gap(self) -> float | None:
-        """Ours minus the reported value; None where either is no number, or of another recipe."""
+        """Returns ours minus the reported value; None without both, or with a changed recipe."""
         known = None not in (self.ours, self.reported) and not self.changed
         gap = self.ours - self.reported if known else math.nan
         return gap if math.isfinite(gap) else None
 
 
 def claim(run: Run) -> Claim | None:
-    """Returns the claim of a run, or None where it has neither a claim nor a metric.
+    """Returns the claim of a run, or None if it has neither a claim nor a metric.
 
-    Without a claim it is the metric whose best checkpoint is kept, or else a telling one.
+    A run without a claim has the metric whose best checkpoint is kept, or `telling_metric`.
     """
     stated = run.config.get("reported")
     stated = stated if isinstance(stated, Mapping) else {}
@@ -281,7 +281,7 @@ def claim(run: Run) -> Claim | None:
 
 
 def telling_metric(keys: Sequence[str] | Mapping[str, Any]) -> str | None:
-    """Picks the metric a run without a claim is judged by: held-out before training data."""
+    """Returns the metric that judges a run without a claim, of held-out data if possible."""
 
     def rank(key):
         split, name = notation.split_name(key), notation.metric_name(key)
@@ -322,7 +322,7 @@ def origin(config: Mapping[str, Any]) -> str:
 
 
 def overrides(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values that were set on the command line by their dotted paths."""
+    """Returns the values that the command line set, by dotted path."""
     stated = (config.get("_config") or {}).get("overrides") or {}
     if not isinstance(stated, Mapping):
         pairs = [str(item).partition("=") for item in stated]
@@ -332,7 +332,7 @@ def overrides(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def command(run: Run) -> str:
-    """Returns the command that was typed, or the one that the config amounts to."""
+    """Returns the command of the run, or one that starts its config."""
     typed = run.summary.get("command") or find(run.config, "_config.command")
     if typed:
         return str(typed)
@@ -344,5 +344,5 @@ def command(run: Run) -> str:
 
 
 def status(run: Run) -> str:
-    """Returns "finished", what else the summary says, or "unfinished" where there is none."""
+    """Returns the status of the summary, such as "finished"; "unfinished" without a summary."""
     return str(run.summary.get("status") or "unfinished")

@@ -1,4 +1,4 @@
-"""What was done to runs on purpose, and how they ended: a section of RESULTS.md."""
+"""The section of RESULTS.md about tests that disturb runs on purpose."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,17 +8,17 @@ from library.reporting import notation
 _HEADER = "| Done to a run | Times | It ended |\n| --- | --- | --- |\n"
 _PREAMBLE = """## Trust
 
-What the test suite did to small runs on purpose, and how they ended. "As if left alone, to the bit"
-compares the state, every logged value, the checkpoints that are kept and what was made with those
-of a run to which nothing was done: no step is lost or repeated.
+The tests disturb small runs on purpose. This table states how the runs ended. "As if left alone, to
+the bit" means that the state, every logged value, the kept checkpoints and the samples equal those
+of a run without a disturbance: no step is lost or repeated.
 """
 
 
 def section(record: Mapping[str, Any]) -> str:
     """Renders the record that `pytest -m trust --record_trust=FILE` writes.
 
-    A row says what was done and how the runs ended, and how often they did ("passed"), did not
-    ("failed"), or that could not be tried ("skipped").
+    A row states the disturbance and the expected end. "passed" counts runs that ended so, "failed"
+    runs that did not, and "skipped" runs that could not be tried.
     """
     rows = "".join(
         f"| {notation.printable(row['what'])} | {row['passed'] + row['failed']} | {_ends(row)} |\n"

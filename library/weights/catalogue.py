@@ -63,10 +63,10 @@ CATALOGUE: Table = {name: each for family in _FAMILIES for name, each in family.
 
 
 def find(name: str) -> Published:
-    """Returns a network by its name, with its usual weights, or with others: "resnet50.v2".
+    """Returns a network by its name, with its usual weights or others: "resnet50.v2".
 
     Raises:
-      ConfigError: there is none of this name, or no such weights of it.
+      ConfigError: there is no network of this name, or it has no such weights.
     """
     network, dot, weights = name.partition(".")
     if network not in CATALOGUE:
@@ -82,7 +82,7 @@ def find(name: str) -> Published:
 
 
 def described(name: str) -> str:
-    """Returns in one line what is assumed of weights imported under a name, and the other names."""
+    """Returns a line about the weights that a name assumes, and the names of other weights."""
     found, network = find(name), name.partition(".")[0]
     reported, transform = found.reported, found.transform
     claim = "no accuracy is claimed"

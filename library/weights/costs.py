@@ -1,4 +1,4 @@
-"""What a published network costs: params, shapes and FLOPs of its layers, see library/costs.py."""
+"""The cost of a published network: params, shapes and FLOPs of its layers, see library/costs.py."""
 
 import math
 from typing import Any, NamedTuple
@@ -13,13 +13,13 @@ from library.weights.published import Published
 
 
 class Layer(NamedTuple):
-    """A module with params of its own, or one that multiplies: attention.
+    """A module that has params of its own or that multiplies, such as attention.
 
     Attributes:
-      path: of the module, as "stage1_block1/conv1".
-      shape: of its output, for one image.
-      params: how many it has.
-      flops: of one image.
+      path: the path of the module, such as "stage1_block1/conv1".
+      shape: the shape of its output for one image.
+      params: the number of its params.
+      flops: its FLOPs for one image.
     """
 
     path: str
@@ -39,7 +39,7 @@ def layers(published: Published, size: int | None = None) -> list[Layer]:
 
 
 def flops_of(model: nn.Module, size: int) -> int:
-    """Counts the FLOPs of one image, of the size and three channels, in evaluation."""
+    """Counts the FLOPs of evaluation for one image of the size, with three channels."""
     image, shapes = _shapes(model, size)
     return sum(flops_by_path(jax.make_jaxpr(model.apply)(shapes, image).jaxpr).values())
 

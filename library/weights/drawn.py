@@ -1,4 +1,4 @@
-"""Published weights drawn at random, by name: the same here and in another implementation."""
+"""Random weights by published name: the same here and in another implementation."""
 
 import re
 import zlib
@@ -18,21 +18,21 @@ _GAINS = {70: 1e-2, 120: 1e-6, 10**6: 1e-14}
 
 
 def variables_of(published: Published, model: Any, size: int) -> dict[str, Any]:
-    """Draws the variables of a network, as if from a file under the published names."""
+    """Draws the variables of a network, as if a file held them under the published names."""
     shapes = published.shapes(model, size)
     names = {name: x.shape for name, x in published_as(zeros(shapes), published.rules).items()}
     return assign(drawn(names), published.rules, shapes, ignored=published.ignored, where="drawn")
 
 
 def zeros(shapes: Any) -> Any:
-    """Makes arrays of the shapes, which take no memory."""
+    """Makes arrays of the shapes that take no memory."""
     return jax.tree.map(lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), shapes)
 
 
 def drawn(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Draws arrays by PyTorch's names; each depends on its name and shape alone.
+    """Draws arrays by PyTorch's names; each depends only on its name and shape.
 
-    Kernels keep the variance of what passes through relus, statistics are far from 0 and 1.
+    Kernels keep the variance through relus. Statistics are far from 0 and 1.
     """
     gates = sum(len(shape) == 4 and bool(_GATES.search(name)) for name, shape in shapes.items())
     gain = next(gain for most, gain in _GAINS.items() if gates <= most)

@@ -1,7 +1,7 @@
-"""Files of published weights, read as numpy arrays; nothing that they hold is run.
+"""Reads files of published weights as numpy arrays; nothing in the files is run.
 
-A `.safetensors` file is a JSON header and raw arrays. All others are PyTorch's, of any of its
-suffixes, and hold a pickle; `library.weights.unpickling` says what is read of it.
+A `.safetensors` file is a JSON header and raw arrays. All other files are PyTorch's, with any of
+its suffixes. They hold a pickle; `library.weights.unpickling` states what is read of it.
 """
 
 import functools
@@ -48,10 +48,10 @@ _MOST_AXES, _MOST_ELEMENTS = 64, 2**62
 def read(path: str | Path) -> dict[str, np.ndarray]:
     """Reads the tensors of a file, by their names.
 
-    Dicts within dicts, as in a training checkpoint, give names with dots: "model.conv1.weight".
-    What is no tensor is left out. bfloat16 stays bfloat16. A directory, as Hugging Face has them,
-    holds model.safetensors or pytorch_model.bin, or the parts that an index of either lists.
-    Arrays may be views that cannot be written to.
+    Dicts within dicts, as in a training's checkpoint, give names with dots: "model.conv1.weight".
+    Other values than tensors are left out. bfloat16 stays bfloat16. A directory in the form of
+    Hugging Face holds model.safetensors or pytorch_model.bin, or the parts that an index of either
+    lists. Arrays may be views that cannot be written to.
 
     Raises:
       ConfigError: there is no such file, it is of another kind or broken, or holds no tensors.
@@ -74,14 +74,14 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _reason(error: Exception) -> str:
-    """Returns one line, whatever the file has put into the message."""
+    """Returns the message of an error in one line, whatever the file has put into it."""
     said = f"{type(error).__name__}: {error}" if isinstance(error, _INTERNAL) else str(error)
     lines = said.splitlines() or [type(error).__name__]
     return "".join(c if c.isprintable() else "?" for c in lines[0][:_LONGEST_REASON])
 
 
 def write(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path:
-    """Writes arrays to a .safetensors file; at every moment it is whole, or not there.
+    """Writes arrays to a .safetensors file, which is whole or absent at every moment.
 
     Raises:
       ConfigError: the path has another suffix.
@@ -230,7 +230,7 @@ def _torch_pickles(file: BinaryIO) -> dict[str, np.ndarray]:
 
 
 def _array(name: str, tensor: Tensor, content: Callable[[str], bytes]) -> np.ndarray:
-    """Returns a tensor as a view of its storage, so that no element takes memory twice."""
+    """Returns a tensor as a view of its storage, so that no element is in memory twice."""
     storage, offset, shape, strides = tensor
     flat = np.frombuffer(content(storage.key), STORAGES[storage.kind])
     numbers = (offset, *shape, *strides)

@@ -1,8 +1,8 @@
-"""Files of published weights made a model's variables, under whichever names and wrappings.
+"""Turns files of published weights into a model's variables.
 
-A training saves {"model": ..., "optimizer": ..., "epoch": ...} and frameworks put a word of their
-own before each name, "module." or "_orig_mod.". The same network has other names in other projects
-and in older files.
+A training saves {"model": ..., "optimizer": ..., "epoch": ...}. Frameworks put a word before each
+name, such as "module." or "_orig_mod.". The same network has other names in other projects and in
+older files.
 """
 
 import re
@@ -44,18 +44,18 @@ def load(
 
     Args:
       published: the network.
-      model: as it builds it.
+      model: the model that it builds.
       path: a file or a directory, see `files.read`.
-      ema: of a training's checkpoint, take the running averages where it has them.
-      say: called with a line each on what was stripped, on positions that were resampled, on
-        arrays of another precision, and on those with values that are not finite.
+      ema: take the running averages of a training's checkpoint, if it has them.
+      say: called with a line about words that were stripped, positions that were resampled,
+        arrays of another precision, and arrays with values that are not finite.
 
     Returns:
       The model's variables, numpy arrays.
 
     Raises:
-      ConfigError: the file cannot be read, its names are none that are known of this network, or
-        arrays do not fit; all that do not in one message.
+      ConfigError: the file cannot be read, its names are not known for this network, or arrays
+        do not fit; one message lists all of them.
     """
     arrays, shapes = files.read(path), published.shapes(model)
     tables = (published.rules, *published.others)
@@ -78,12 +78,12 @@ def load(
 def unwrapped(
     arrays: Mapping[str, np.ndarray], known: Collection[str], *, ema: bool = True
 ) -> tuple[Mapping[str, np.ndarray], list[str]]:
-    """Takes a network's arrays out of what they are wrapped in.
+    """Takes a network's arrays out of their wrappings.
 
-    Wherever one of the known names is seen, nothing is stripped any more: they may begin with
-    such words themselves. A prefix is stripped that all names share; of several parts the first is
-    taken that is named as the network or, with `ema`, as its averages, and holds known names. If
-    there is none, nothing was understood and all is as it was.
+    If a known name appears, nothing more is stripped: known names may begin with such words, too. A
+    prefix that all names share is stripped. Of several parts, the function takes the first one that
+    has the name of a network or, with `ema`, of averages, and that holds known names. If there is
+    none, all arrays are returned as they were.
 
     Args:
       arrays: by name, dicts within dicts as names with dots.
@@ -91,7 +91,7 @@ def unwrapped(
       ema: prefers the averages.
 
     Returns:
-      The arrays by shorter names, and what was stripped, in words.
+      The arrays by shorter names, and a text about what was stripped.
     """
     order = (*AVERAGES, *NETWORKS) if ema else (*NETWORKS, *AVERAGES)
     return _searched(arrays, known, order) or (arrays, [])
@@ -100,7 +100,7 @@ def unwrapped(
 def _searched(
     arrays: Mapping[str, np.ndarray], known: Collection[str], order: Sequence[str]
 ) -> tuple[Mapping[str, np.ndarray], list[str]] | None:
-    """Returns what `unwrapped` does, or None if the known names do not come to light."""
+    """Returns what `unwrapped` returns, or None if no known name appears."""
     if any(name in arrays for name in known):
         return arrays, []
     heads = list(dict.fromkeys(name.partition(".")[0] for name in arrays))
@@ -121,10 +121,10 @@ def _searched(
 def _resampled(
     arrays: Mapping[str, np.ndarray], rules: tuple[Rule, ...], shapes: Any, where: str
 ) -> tuple[Mapping[str, np.ndarray], list[str]]:
-    """Resamples positions for images, or windows, of another size; both are squares.
+    """Resamples positions for images or windows of another size; both are squares.
 
     Returns:
-      All arrays, and in words what was resampled.
+      All arrays, and a text about what was resampled.
     """
     wanted, made, names = flatten_dict(shapes, sep="/"), dict(arrays), {}
     for path, name in names_by_path(rules, shapes).items():
@@ -144,7 +144,7 @@ def _resampled(
 
 
 def _doubts(arrays: Mapping[str, np.ndarray], variables: Any) -> list[str]:
-    """Says which types arrays had that the leaves do not, and which leaves are not finite."""
+    """Returns lines about arrays of another type than their leaves, and about leaves not finite."""
     leaves = flatten_dict(variables, sep="/")
     types = {leaf.dtype for leaf in leaves.values()}
     lines = []

@@ -1,8 +1,8 @@
-"""From the names and layouts of published weights to those of the models here, and back: by tables.
+"""Tables from the names and layouts of published weights to those of the models here, and back.
 
-A table goes through the leaves of a model, as "params/stage1_block1/conv1/kernel", and says of each
-what it is called elsewhere and how it is laid out there. Read forwards it loads weights, read
-backwards it writes those of a model trained here.
+A table goes through the leaves of a model, such as "params/stage1_block1/conv1/kernel", and states
+the name and the layout of each leaf in the published file. Read forwards it loads weights. Read
+backwards it writes the weights of a model that was trained here.
 """
 
 import functools
@@ -24,13 +24,13 @@ Shape = tuple[int, ...]
 
 
 class Layout(NamedTuple):
-    """How an array is laid out elsewhere.
+    """The layout of an array in a published file.
 
     Attributes:
       load: (published array, shape of the leaf) -> leaf.
       save: leaf -> published array.
-      part: (i, n) if the published array holds n such leaves along its first axis, of which this
-        is the one numbered i, as a fused query, key and value does.
+      part: (i, n) if the published array holds n such leaves along its first axis and this one
+        is leaf i, as in a fused query, key and value.
     """
 
     load: Callable[[np.ndarray, Shape], np.ndarray]
@@ -78,7 +78,7 @@ CHANNELS = Layout(_channels, lambda x: x.reshape(-1, 1, 1))
 
 
 def scaled(layout: Layout, factor: float) -> Layout:
-    """Returns a layout whose arrays here are those there times a factor."""
+    """Returns a layout whose arrays here are the published ones times a factor."""
     return layout._replace(
         load=lambda x, shape: layout.load(x, shape) * factor,
         save=lambda x: layout.save(x) / factor,
@@ -86,7 +86,7 @@ def scaled(layout: Layout, factor: float) -> Layout:
 
 
 def after_flattening(channels: int, height: int, width: int) -> Layout:
-    """Returns the layout of a dense kernel whose input is flattened, channels first there."""
+    """Returns the layout of a dense kernel whose published input is flattened channels first."""
 
     def load(x: np.ndarray, shape: Shape) -> np.ndarray:
         return x.reshape(-1, channels, height, width).transpose(2, 3, 1, 0).reshape(shape)
@@ -99,12 +99,12 @@ def after_flattening(channels: int, height: int, width: int) -> Layout:
 
 
 class Rule(NamedTuple):
-    """One row of a table: what leaves are called elsewhere. The first row that matches counts.
+    """One row of a table: the published name of leaves. The first row that matches counts.
 
     Attributes:
       path: regular expression of the whole path of leaves here.
-      name: what they are called there, the expression's groups as {1}; {1-1} is a number less one.
-      layout: of the array there.
+      name: the published name; {1} is a group of the expression, {1-1} its number minus one.
+      layout: the layout of the published array.
     """
 
     path: str
@@ -149,15 +149,15 @@ def assign(
       rules: the table.
       shapes: the model's variables, arrays or shapes: {"params": ..., "batch_stats": ...}.
       ignored: regular expressions of published names that have no place here.
-      where: what the arrays come from, for messages.
+      where: the source of the arrays, for messages.
 
     Returns:
       Variables of the structure, shapes and types of `shapes`, numpy arrays.
 
     Raises:
-      ConfigError: leaves that nothing fills, arrays of other shapes, arrays of whole numbers for
-        leaves of real ones, and arrays without a place, all of them in one message, one a line if
-        they are many.
+      ConfigError: leaves without an array, arrays of other shapes, arrays of whole numbers for
+        leaves of real numbers, or arrays without a leaf. One message lists all of them, one on
+        each line if there are many.
     """
     wanted = flatten_dict(shapes, sep="/")
     places = {path: _place(path, rules) for path in wanted}
@@ -192,22 +192,22 @@ def assign(
 
 
 def published_names(rules: Sequence[Rule], shapes: Mapping[str, Any]) -> frozenset[str]:
-    """Returns what a model's variables are called elsewhere."""
+    """Returns the published names of a model's variables."""
     return frozenset(names_by_path(rules, shapes).values())
 
 
 def names_by_path(rules: Sequence[Rule], shapes: Mapping[str, Any]) -> dict[str, str]:
-    """Returns what each of a model's leaves is called elsewhere."""
+    """Returns the published name of each leaf of a model, by its path."""
     return {path: _place(path, rules)[0] for path in flatten_dict(shapes, sep="/")}
 
 
 def published_as(variables: Mapping[str, Any], rules: Sequence[Rule]) -> dict[str, np.ndarray]:
     """Returns a model's variables by their published names, in their published layout.
 
-    Next to each running variance is the count of batches that PyTorch keeps there, 0.
+    Each running variance is followed by the count of batches that PyTorch keeps, which is 0.
 
     Raises:
-      ValueError: a leaf has no name, or of an array of several leaves some are missing or double.
+      ValueError: a leaf has no name, or an array of several leaves lacks some or has one twice.
     """
     parts: dict[str, list[tuple[tuple[int, int], np.ndarray]]] = {}
     for path, leaf in flatten_dict(variables, sep="/").items():
@@ -249,7 +249,7 @@ def _expand(match: re.Match, group: re.Match) -> str:
 
 
 def _loaded(array: np.ndarray, layout: Layout, shape: Shape) -> np.ndarray | None:
-    """Returns the leaf, or None if the array does not make one of this shape."""
+    """Returns the leaf, or None if the array does not make a leaf of this shape."""
     if layout.part is not None:
         i, n = layout.part
         if array.ndim == 0 or len(array) % n:

@@ -1,6 +1,6 @@
-"""A network here beside the same in PyTorch, with the same random weights.
+"""Compares a network here with the same network in PyTorch, with the same random weights.
 
-PyTorch, torchvision and timm are imported when they are needed, and by nothing else here.
+Only this file imports PyTorch, torchvision and timm, and only when it needs them.
 """
 
 import importlib.util
@@ -31,7 +31,7 @@ _BYTES = 50
 
 
 def torchvision():
-    """Imports torchvision, also a build whose compiled operators do not load."""
+    """Imports torchvision, even if its compiled operators do not load."""
     import torch
 
     library = torch.library.Library("torchvision", "FRAGMENT")
@@ -54,7 +54,7 @@ def fits(published: Published, share: float = 1.0) -> bool:
 
 
 def reference(published: Published):
-    """Returns the network in PyTorch, weights drawn, in eval mode; and its weights."""
+    """Returns the network in PyTorch with random weights, in eval mode, and the weights."""
     import torch
 
     library, name = published.reference.split("/")
@@ -80,7 +80,7 @@ def relative(ours, theirs) -> float:
 
 
 def _without_drops(published: Published) -> dict[str, float]:
-    """Returns the arguments of the factory that turn off what is dropped at random."""
+    """Returns the arguments of the factory that turn off dropout and stochastic depth."""
     module, _, name = published.model["name"].rpartition(".")
     module = importlib.import_module(f"library.models.{module or name}")
     known = inspect.signature(getattr(module, name)).parameters
@@ -97,9 +97,9 @@ def compare(name: str, size: int | None = None) -> dict[str, float]:
     """Compares a network of the catalogue with its reference.
 
     Args:
-      name: of the network.
+      name: the name of the network.
       size: side of the images, by default the usual one. Gradients and statistics are those of
-        squares cut from them, see TRAINED_SIDE.
+        squares that are cut from them, see TRAINED_SIDE.
 
     Returns:
       Relative errors, max |a - b| / max |b|: of the "logits" and of each stage, in float32 and,
@@ -143,14 +143,14 @@ def compare(name: str, size: int | None = None) -> dict[str, float]:
 
 
 class _Theirs(NamedTuple):
-    """What the reference makes of the images.
+    """The results of the reference on the images.
 
     Attributes:
       single: logits and stages in float32, see `outputs`.
       double: the same in float64.
       gradients: by the "image" and by the names of three kernels, in float64.
-      moments: what a step of training averages, see `_moments`.
-      train_logits: of that step.
+      moments: the statistics that a training step averages, see `_moments`.
+      train_logits: the logits of that step.
     """
 
     single: dict[str, np.ndarray]
@@ -161,7 +161,7 @@ class _Theirs(NamedTuple):
 
 
 def _theirs(published: Published, shapes: Any, image: np.ndarray) -> tuple[_Theirs, Any]:
-    """Returns what the reference makes of images (b, h, w, c), and its weights."""
+    """Returns the results of the reference on images (b, h, w, c), and its weights."""
     network, arrays = reference(published)
     single = outputs(published, network, _channels_first(image))
     double = outputs(published, network.double(), _channels_first(np.float64(image)))
@@ -184,12 +184,12 @@ def _channels_first(image: np.ndarray):
 
 
 def logits_of(made: Any):
-    """Returns the logits among what a network of PyTorch's returns."""
+    """Returns the logits among the outputs of a network of PyTorch."""
     return made if hasattr(made, "shape") else made[0]
 
 
 def outputs(published: Published, network: Any, nchw: Any) -> dict[str, np.ndarray]:
-    """Returns a reference's "logits" of images (b, c, h, w), and its stages by their names here."""
+    """Returns a reference's "logits" for images (b, c, h, w), and its stages by name."""
     import torch
 
     seen: dict[str, Any] = {}
@@ -225,12 +225,12 @@ def _forward(model, variables, image, expected: dict[str, Any]) -> dict[str, flo
 
 
 def _weight(logits: Any) -> np.ndarray:
-    """Returns by what the logits are weighed in the sum whose gradients are compared."""
+    """Returns the weights of the logits in the sum whose gradients are compared."""
     return np.random.default_rng(1).standard_normal(1000)[: logits.shape[-1]]
 
 
 def _their_gradients(network, names: frozenset[str], nchw) -> dict[str, np.ndarray]:
-    """Returns the gradients of a reference by the "image" and three of the kernels so named."""
+    """Returns the gradients of a reference by the "image" and by three kernels."""
     import torch
 
     leaf = nchw.clone().requires_grad_()
@@ -258,7 +258,7 @@ def _gradients(published, model, variables, image, expected: dict[str, Any]) -> 
 def _statistics(
     published, model, variables, image, moments: dict[str, Any], expected: np.ndarray
 ) -> dict[str, float]:
-    """Compares the running statistics after a step of training, each of them, and its logits."""
+    """Compares each running statistic after a training step, and the logits of the step."""
     apply = jax.jit(lambda v, x: model.apply(v, x, train=True, mutable=["batch_stats"]))
     logits, moved = apply(variables, image)
     before, after = (
@@ -277,10 +277,10 @@ def _statistics(
 
 
 def _moments(network, nchw) -> tuple[dict[str, tuple[np.ndarray, float]], np.ndarray]:
-    """Returns what a step of training averages into the running statistics, and its logits.
+    """Returns the statistics that a training step averages, and the logits of the step.
 
-    PyTorch averages the variance of n - 1: here it is that of the population, which its layers are
-    asked for by hooks. By the name of the statistics, it is beside its share in the average.
+    PyTorch averages the variance with n - 1. Hooks on its layers return the variance of the
+    population. Each statistic stands under its name, with its share in the average.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What belongs to published weights of an ImageNet network beside the arrays."""
+"""Published ImageNet weights without their arrays: model, names, preprocessing, accuracies."""
 
 import re
 from collections.abc import Mapping
@@ -22,15 +22,15 @@ _YEAR = re.compile(r"\b(19|20)\d\d\b")
 
 
 class Transform(NamedTuple):
-    """How images are prepared for the weights.
+    """The preprocessing of images for the weights.
 
     Attributes:
       size: side of the square that the network sees.
-      resize: what the shorter side is resized to before the square is cut from the middle.
-      interpolation: "bilinear" or "bicubic", with antialiasing, as PIL has them.
-      mean: subtracted from pixels in [0, 1].
-      std: divided by.
-      squash: the whole image is resized to a square of `resize`, whatever its shape.
+      resize: length of the shorter side before the centre crop.
+      interpolation: "bilinear" or "bicubic", with antialiasing, as in PIL.
+      mean: mean of the channels, which is subtracted from pixels in [0, 1].
+      std: standard deviation of the channels, which divides them.
+      squash: resizes the whole image to a square of `resize`, whatever its shape.
     """
 
     size: int = 224
@@ -41,7 +41,7 @@ class Transform(NamedTuple):
     squash: bool = False
 
     def steps(self) -> list[dict[str, Any]]:
-        """Returns the specs of host preprocessing, from the image's bytes on."""
+        """Returns the specs of host preprocessing, starting from the image's bytes."""
         resize = dict(size=self.resize, method=self.interpolation)
         return [
             dict(name="decode"),
@@ -51,12 +51,12 @@ class Transform(NamedTuple):
 
 
 class Reported(NamedTuple):
-    """What was reported of published weights: accuracies on the 50,000 validation images.
+    """The reported accuracies of published weights on the 50,000 validation images.
 
     Attributes:
-      top1: share, in percent.
-      top5: the same, None if it was not given.
-      source: who says so, for which file.
+      top1: top-1 accuracy in percent.
+      top5: top-5 accuracy in percent, None if it is not reported.
+      source: who reports it, and for which file.
     """
 
     top1: float
@@ -65,11 +65,11 @@ class Reported(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Other weights of a network: what changes with the file.
+    """Other weights of a network: what differs for their file.
 
     Attributes:
-      transform: of the images, before them.
-      reported: of them.
+      transform: the preprocessing for these weights.
+      reported: the accuracies of these weights.
     """
 
     transform: Transform
@@ -77,23 +77,23 @@ class Weights(NamedTuple):
 
 
 class Published(NamedTuple):
-    """A network that others have published weights of, or describe in a table.
+    """A network whose weights others have published, or that they describe in a table.
 
     Attributes:
       model: spec of the model here, `dict(name="resnet.resnet50")`.
-      rules: what its leaves are called there, see `library.weights.mapping`.
+      rules: the published names of its leaves, see `library.weights.mapping`.
       paper: authors, year, title, arXiv number.
-      parameters: their published number.
-      gflops: multiplications and additions of one image at `transform.size`, two a MAC, in 1e9,
-        as published; None if nowhere.
-      reference: "torchvision" or "timm" and the name there, "torchvision/resnet50"; None where
-        neither has it.
+      parameters: the published number of params.
+      gflops: the published multiplications and additions for one image at `transform.size`, two
+        for each MAC, in 1e9; None if no source states them.
+      reference: "torchvision" or "timm" and the name there, "torchvision/resnet50"; None if
+        neither has the network.
       stages: modules of the reference whose outputs are "stage1", "stage2", ... here.
       ignored: regular expressions of published names without a place here.
-      transform: of the images, before the usual weights.
-      reported: of the usual weights.
+      transform: the preprocessing for the usual weights.
+      reported: the accuracies of the usual weights.
       options: keyword arguments of the reference's function, beside the classes.
-      others: further tables, of files that name the same leaves otherwise.
+      others: more tables, for files with other names for the same leaves.
       weights: other weights of the network, by name.
     """
 
@@ -113,11 +113,11 @@ class Published(NamedTuple):
 
     @property
     def year(self) -> int:
-        """The year of the paper."""
+        """Returns the year of the paper."""
         return int(_YEAR.search(self.paper)[0])
 
     def with_weights(self, name: str) -> "Published":
-        """Returns the network with other weights' transform and figures; KeyError without them."""
+        """Returns the network with the transform and accuracies of other weights, or a KeyError."""
         transform, reported = self.weights[name]
         gflops = self.gflops if transform.size == self.transform.size else None
         return self._replace(transform=transform, reported=reported, gflops=gflops)

@@ -1,9 +1,10 @@
 """Learned positions of a grid of tokens, resampled to a grid of another size.
 
-Positions of patches are resampled as timm does, by bicubic interpolation with antialiasing; the
-positions of class and distillation tokens are kept. Swin's tables of biases by offset are resampled
-as their authors do, by bicubic interpolation without it. Both are PyTorch's `interpolate` with
-mode="bicubic" and align_corners=False, which takes another cubic for each of them.
+Positions of patches are resampled as in timm: by bicubic interpolation with antialiasing.
+Positions of class and distillation tokens are kept. Swin's tables of biases by offset are resampled
+as by their authors: by bicubic interpolation without antialiasing. Both equal PyTorch's
+`interpolate` with mode="bicubic" and align_corners=False, which uses another cubic for each of
+them.
 """
 
 import math
@@ -26,10 +27,10 @@ class Resampling(NamedTuple):
     """How a leaf is resampled.
 
     Attributes:
-      tokens: how many positions before those of the grid are kept.
-      old: rows and columns of the grid there.
-      new: rows and columns of the grid here.
-      antialias: whether the interpolation averages over what it leaves out.
+      tokens: the number of positions before those of the grid; they are kept.
+      old: rows and columns of the old grid.
+      new: rows and columns of the new grid.
+      antialias: whether the interpolation averages over the positions that it leaves out.
     """
 
     tokens: int
@@ -42,7 +43,7 @@ class Resampling(NamedTuple):
         return f"resampled from a grid of {_sides(self.old)} to {_sides(self.new)}{kept}"
 
     def apply(self, leaf: Float[np.ndarray, "*a n d"]) -> Float[np.ndarray, "*a m d"]:
-        """Resamples a leaf of n = tokens + rows * columns positions, of the same type."""
+        """Resamples a leaf of n = tokens + rows * columns positions, and keeps its type."""
         rows, columns = (_weights(*sides, self.antialias) for sides in zip(self.old, self.new))
         flat = np.asarray(leaf, np.float64).reshape(-1, leaf.shape[-1])
         kept, grid = flat[: self.tokens], flat[self.tokens :].reshape(*self.old, -1)
@@ -54,18 +55,19 @@ class Resampling(NamedTuple):
 def find(
     path: str, there: Shape, here: Shape, *, tokens: Grid, old: Grid | None, new: Grid | None
 ) -> Resampling | None:
-    """Finds out how a leaf of one shape becomes one of another.
+    """Returns how a leaf of one shape becomes a leaf of another.
 
     Args:
-      path: of the leaf, "params/positions/embedding".
-      there: its shape in what is read.
+      path: the path of the leaf, such as "params/positions/embedding".
+      there: its shape in the source.
       here: its shape in the model.
-      tokens: how many of its positions are not of the grid, there and here, see `tokens_beside`.
-      old: rows and columns of the grid there, a square if None.
-      new: rows and columns of the grid here, a square if None.
+      tokens: the number of positions outside of the grid, there and here, see `tokens_beside`.
+      old: rows and columns of the grid in the source, a square if None.
+      new: rows and columns of the grid in the model, a square if None.
 
     Returns:
-      None if the leaf holds no positions, or those of a network of another width.
+      The resampling; None if the leaf holds no positions, or those of a network of another
+      width.
 
     Raises:
       ValueError: it holds positions that cannot be resampled.
@@ -109,7 +111,7 @@ def _sides(grid: Grid) -> str:
 
 
 def _weights(old: int, new: int, antialias: bool) -> Float[np.ndarray, "new old"]:
-    """Returns what each of the old values weighs in each of the new."""
+    """Returns the weight of each old value in each new one."""
     centers = (np.arange(new) + 0.5) * old / new - 0.5
     if antialias:
         stretch = max(old / new, 1.0)

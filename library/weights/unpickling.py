@@ -1,9 +1,9 @@
-"""Tensors of a pickle that PyTorch wrote, described; nothing that the pickle names is run.
+"""Reads the descriptions of tensors in a pickle of PyTorch; nothing that the pickle names is run.
 
-A pickle may ask for any function to be called while it is read. Here it gets none: a name that it
-asks for is never looked up, it stays a pair of words. Of the pairs in the table below, which
-describe tensors and dicts, plain values are made. Everything else, the settings of a training, its
-NumPy numbers, paths and enums, becomes an `Unread`, which does nothing and holds nothing.
+A pickle may ask for a call of any function while it is read. Here it gets none: a name is never
+looked up and stays a pair of words. The pairs in the table below describe tensors and dicts, and
+become plain values. Everything else, such as a training's settings, NumPy numbers, paths and enums,
+becomes an `Unread`, which does nothing and holds nothing.
 """
 
 import pickle
@@ -45,7 +45,7 @@ class Storage(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """A view of a storage, offset and strides in elements. The file says it; nothing is checked."""
+    """A view of a storage, with offset and strides in elements; the file states it, unchecked."""
 
     storage: Storage
     offset: Any
@@ -59,7 +59,7 @@ class _Asked(NamedTuple):
 
 
 class Unread:
-    """Stands for an object that is not read, and takes whatever a pickle puts into it."""
+    """Stands for an object that is not read, and accepts whatever a pickle puts into it."""
 
     def append(self, item: Any) -> None:
         """Forgets an item."""
@@ -69,15 +69,15 @@ class Unread:
 
 
 class Unpickler(pickle._Unpickler):
-    """Reads one pickle. The module's docstring says what comes of it.
+    """Reads one pickle; the module's docstring states the result.
 
-    The library's Python version is taken for its methods, one an operation: here none is left that
-    calls, imports, or hashes what the pickle made. Its memo is a dict, which a place far out does
-    not blow up.
+    It extends the Python version of the library's unpickler, which has one method for each
+    operation. Here no method calls, imports or hashes what the pickle made. The memo is a dict, so
+    a large index costs no memory.
 
     Attributes:
-      storages: those that were referred to, by key.
-      unread: names of what became an `Unread`, each once, as "argparse.Namespace".
+      storages: the storages that the pickle refers to, by key.
+      unread: the names of objects that became an `Unread`, each once: "argparse.Namespace".
     """
 
     def __init__(self, file: BinaryIO):
@@ -213,11 +213,11 @@ class Unpickler(pickle._Unpickler):
 
 
 def tensors(unpickler: Unpickler, described: Any) -> dict[str, Tensor]:
-    """Returns the tensors in dicts within dicts, by names with dots, "model.conv1.weight".
+    """Returns the tensors in dicts within dicts, by names with dots: "model.conv1.weight".
 
     Raises:
-      ValueError: there are too many values, too long a name or a name of two tensors; or there is
-        no tensor, but an object that may hold some.
+      ValueError: there are too many values, a name is too long or has two tensors, or there is no
+        tensor but an object that may hold some.
     """
     found: dict[str, Tensor] = {}
     for name, tensor in _named(described, "", _counter()):

@@ -38,4 +38,6 @@ def test_the_page_shows_pictures_and_the_first_lines_of_texts(tmp_path):
     assert "![drawn_sample](figures/vae/drawn_sample.png)" in page
     shown = page.split("````text\n")[1].split("\n````")[0].splitlines()
     assert shown == verse.splitlines()[: gallery.LINES]
+    former = {**MADE, "config": "configs/mnist/vae.py:cpu"}
+    assert "`configs/vae/mnist.py:cpu`" in gallery.page([former], tmp_path)
     assert "([all](figures/vae/samples_text.txt))" in page

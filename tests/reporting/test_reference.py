@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 
-from experiments import reference as program
+from experiments import config_keys
 from library import config
 from library.config import Duration
 from library.reporting import reference
@@ -98,11 +98,13 @@ def test_a_function_that_no_config_can_call_is_left_out():
 
 
 def test_the_page_is_current():
-    assert (ROOT / "docs" / "config.md").read_text() == program.page(), f"run `{reference.COMMAND}`"
+    assert (ROOT / "docs" / "config.md").read_text() == config_keys.page(), (
+        f"run `{reference.COMMAND}`"
+    )
 
 
 def test_the_page_has_each_key_and_each_name():
-    chapters = {chapter.title: chapter for chapter in program.chapters()}
+    chapters = {chapter.title: chapter for chapter in config_keys.chapters()}
     (recipe,) = chapters["The config"].entries
     assert [key.name for key in recipe.keys] == config.fields(sections.Recipe)
     names = [entry.name for entry in chapters["Tasks"].entries]
@@ -122,5 +124,5 @@ def test_the_page_has_each_key_and_each_name():
     ],
 )
 def test_words_choose_entries(words, names):
-    found = reference.matching(program.chapters(), words)
+    found = reference.matching(config_keys.chapters(), words)
     assert [entry.name for entry in found] == names
