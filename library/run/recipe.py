@@ -50,6 +50,7 @@ class Plan(NamedTuple):
       views: of each example, by name, see `inputs.View`.
       normalize: `batch -> batch`, on the device.
       preprocess: host preprocessing by "train" and "test".
+      splits: how the examples of a split are loaded, by its name; each is opened once.
       total_steps: updates of the run.
       steps: duration -> number of updates.
       state: shapes of the TrainState.
@@ -71,6 +72,7 @@ class Plan(NamedTuple):
     views: Mapping[str, inputs.View]
     normalize: Callable
     preprocess: Mapping[str, Callable]
+    splits: data.Splits
     total_steps: int
     steps: Callable[[str], int]
     state: task.TrainState
@@ -109,9 +111,9 @@ def make_plan(
     recipe, dataset = read(values)
     source = data.training_source(dataset, recorded, recipe.seed)
     order = data.order(dataset, source, recipe.seed)
-    preprocess = data.preprocess(recipe, source.kinds)
+    made = data.preprocess(recipe, source, recorded)
     loader = pipeline.make_loader(
-        source, preprocess["train"], seed=recipe.seed, on_corrupt=dataset.on_corrupt
+        source, made.stages["train"], seed=recipe.seed, on_corrupt=dataset.on_corrupt
     )
     data_record.check_features(recorded, loader.blank)
     num_examples = source.examples_per_epoch
@@ -161,7 +163,8 @@ def make_plan(
         augment=inputs.composed(recipe.augment, known),
         views=inputs.built_views(recipe.views, known),
         normalize=normalize,
-        preprocess=preprocess,
+        preprocess=made.stages,
+        splits=data.Splits(recipe, dataset, loader, made, recorded),
         total_steps=total_steps,
         steps=steps,
         state=None,
@@ -178,13 +181,6 @@ def make_plan(
 def initial_state(plan: Plan, batch: Mapping, constants: Mapping) -> task.TrainState:
     """Initialises the state from the first training batch, not augmented."""
     return plan.task.init(rng.purpose(constants["key"], "init"), eval_input(plan, batch, constants))
-
-
-def open_split(plan: Plan, split: str) -> pipeline.Loader:
-    """Opens a split for evaluation, see `data.open_split`."""
-    return data.open_split(
-        plan.recipe, plan.dataset, plan.loader, plan.preprocess["test"], split, plan.recorded
-    )
 
 
 def _check_sections(recipe: Recipe) -> None:
@@ -279,7 +275,7 @@ def _rehearse(plan: Plan, name: str, section: Mapping[str, Any]) -> list[str]:
         return size
 
     def batches(split, batch_size):
-        blank = open_split(plan, split).padding(0)
+        blank = plan.splits(split).padding(0)
         size = size_of(batch_size)
         yield {k: np.broadcast_to(v, (size, *np.shape(v))) for k, v in blank.items()}
 
@@ -305,7 +301,7 @@ def _rehearse(plan: Plan, name: str, section: Mapping[str, Any]) -> list[str]:
         measure=computed,
         collect=computed,
         draws=draws,
-        num_examples=lambda split: len(open_split(plan, split).source.records),
+        num_examples=lambda split: len(plan.splits(split).source.records),
         warn=lambda message: None,
         **described(plan),
     )
