@@ -226,6 +226,7 @@ class Splits:
             preprocessing.chain([first, then]),
             seed=self._recipe.seed,
             on_corrupt=dataset.on_corrupt,
+            budget=dataset.budget,
         )
 
 

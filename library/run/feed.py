@@ -45,7 +45,7 @@ class Feed:
             self.skipped.note("train", loader, resident["mask"])
         count = len(loader.source.records)
         rows = plan.order(np.arange(size), size, count)
-        first = _stack([loader.load(i, int(row)) for i, row in enumerate(rows)])
+        first = loader.batch([loader.load(i, int(row)) for i, row in enumerate(rows)])
         key = rng.root(plan.recipe.seed)
         self.first = plan.strategy.replicate(first)
         self.constants = plan.strategy.replicate({"key": key, "resident": resident})

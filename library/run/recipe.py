@@ -113,7 +113,11 @@ def make_plan(
     order = data.order(dataset, source, recipe.seed)
     made = data.preprocess(recipe, source, recorded)
     loader = pipeline.make_loader(
-        source, made.stages["train"], seed=recipe.seed, on_corrupt=dataset.on_corrupt
+        source,
+        made.stages["train"],
+        seed=recipe.seed,
+        on_corrupt=dataset.on_corrupt,
+        budget=dataset.budget,
     )
     data_record.check_features(recorded, loader.blank)
     num_examples = source.examples_per_epoch
@@ -121,6 +125,7 @@ def make_plan(
         num_examples = recorded.num_examples
     total_steps, steps = learning.durations(recipe, dataset, num_examples)
     strategy = _strategy(recipe, dataset, devices)
+    _check_groups(recipe, dataset, strategy.batch_shards)
     learners, learning_rates = learning.learners(
         recipe,
         axis_name=strategy.axis_name,
@@ -275,9 +280,8 @@ def _rehearse(plan: Plan, name: str, section: Mapping[str, Any]) -> list[str]:
         return size
 
     def batches(split, batch_size):
-        blank = plan.splits(split).padding(0)
-        size = size_of(batch_size)
-        yield {k: np.broadcast_to(v, (size, *np.shape(v))) for k, v in blank.items()}
+        shapes = plan.splits(split).like(size_of(batch_size))
+        yield {k: np.broadcast_to(np.zeros((), x.dtype), x.shape) for k, x in shapes.items()}
 
     def draws(num, batch_size=None, features=None):
         size = size_of(batch_size)
@@ -352,6 +356,21 @@ def _strategy(recipe: Recipe, dataset: Dataset, devices: Any) -> strategies.Stra
     return made
 
 
+def _check_groups(recipe: Recipe, dataset: Dataset, shards: int) -> None:
+    """Raises ConfigError where a device would hold a part of a group of graphs."""
+    if dataset.budget is None:
+        return
+    if recipe.accumulate != 1:
+        raise ConfigError(f"accumulate={recipe.accumulate}: batches of graphs are taken whole")
+    for where in ("batch_size", "eval_batch_size"):
+        size, each = getattr(dataset, where), shards * dataset.budget.num_graphs
+        if size is not None and size % each:
+            raise ConfigError(
+                f"dataset.{where}={size}: {shards} devices with groups of "
+                f"{dataset.budget.num_graphs} graphs take a multiple of {each}"
+            )
+
+
 def _check_batch_size(where: str, size: int | None, shards: int, accumulate: int = 1) -> None:
     parts = shards * accumulate
     if size is None or size % parts == 0:
@@ -402,7 +421,7 @@ def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader
 
 def _shapes(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any]]:
     """Traces the start of the run, which finds what does not fit before anything is compiled."""
-    batch = on_device.specification(plan.loader.padding(0), plan.dataset.batch_size)
+    batch = plan.loader.like(plan.dataset.batch_size)
     key = jax.eval_shape(lambda: jax.random.key(0))
     constants = {"key": key, "resident": {}}
 
