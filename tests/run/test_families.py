@@ -114,12 +114,12 @@ CONDITIONAL = dict(
 @pytest.mark.parametrize(
     ("family", "changes"),
     [
-        ("autoencoder", {}),
-        ("vae", {}),
+        pytest.param("autoencoder", {}, marks=pytest.mark.full),
+        pytest.param("vae", {}, marks=pytest.mark.full),
         ("vae", dict(CONDITIONAL, label="c")),
         pytest.param("gan", {}, marks=pytest.mark.full),
         pytest.param("diffusion", {}, marks=pytest.mark.full),
-        ("gpt", {}),
+        pytest.param("gpt", {}, marks=pytest.mark.full),
         ("lstm", {}),
     ],
     ids=["autoencoder", "vae", "vae of a class", "gan", "diffusion", "gpt", "lstm"],
