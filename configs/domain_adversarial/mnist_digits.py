@@ -1,5 +1,7 @@
 """From MNIST to the digits of scikit-learn without a label of these, by adversarial features.
 
+System:    Domain-adversarial training (Ganin & Lempitsky 2014, arXiv 1409.7495): classify images of
+           another domain
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/domain_adversarial/mnist_digits.py
            :source_only learns on MNIST alone, for comparison

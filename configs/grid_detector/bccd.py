@@ -1,5 +1,6 @@
 """Blood cells found by the cells of a grid, as YOLO finds objects, with a small network.
 
+System:    Grid detector (Redmon et al. 2015, arXiv 1506.02640): detect objects
 Command:   python -m experiments.prepare --dataset=bccd
            python -m experiments.train --config=configs/grid_detector/bccd.py
 Hardware:  two CPU cores
