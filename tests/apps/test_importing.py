@@ -21,7 +21,7 @@ from library.weights.drawn import drawn, zeros
 from library.weights.mapping import assign, published_as
 from library.weights.published import Published, Reported, Transform
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "zoo.md"
 IDENTITY = {"path": "weights of tiny"}
 TINY = Published(
     model=dict(name="resnet.resnet18", width=2),
@@ -115,7 +115,7 @@ def imagenet(monkeypatch):
 
 
 def test_a_larger_test_crop_reaches_every_split_of_an_imported_run(imagenet):
-    text = README.read_text()
+    text = PAGE.read_text()
     start = text.index("python -m experiments.evaluate --workdir=runs/resnet50 --config")
     command = text[start : text.index("\n```", start)].replace("\\\n", " ")
     values = importing.recipe(TINY)

@@ -71,9 +71,14 @@ def rng():
     return np.random.default_rng(0)
 
 
-def prepare(name, tmp_path, manual_dir=None):
+def prepare(name, tmp_path, manual_dir=None, mirror=None):
     return sources.prepare(
-        name, data_dir=tmp_path / "data", manual_dir=manual_dir, progress=False, say=lambda _: None
+        name,
+        data_dir=tmp_path / "data",
+        manual_dir=manual_dir,
+        mirror=mirror,
+        progress=False,
+        say=lambda _: None,
     )
 
 
@@ -154,9 +159,10 @@ def test_manual_dir_may_be_the_folder_itself(tmp_path, manual_dir):
 
 def test_missing_files_are_named_and_nothing_is_created(tmp_path, manual_dir):
     (manual_dir / "cifar10_jpeg" / "test.npz").unlink()
-    with pytest.raises(ConfigError, match=r"train.npz and test.npz not found in .*cifar10_jpeg or"):
-        prepare("cifar10_jpeg", tmp_path, manual_dir)
-    assert not (tmp_path / "data").exists()
+    folder = manual_dir / "cifar10_jpeg"
+    with pytest.raises(ConfigError, match=rf"cannot be downloaded.* by hand in {folder}"):
+        prepare("cifar10_jpeg", tmp_path, manual_dir, mirror="http://127.0.0.1:9")
+    assert not (tmp_path / "data" / "cifar10_jpeg").exists()
 
 
 def broken_npz(path):

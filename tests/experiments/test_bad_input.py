@@ -268,11 +268,6 @@ def test_a_run_without_checkpoints(program, asked, tmp_path, name):
         ("prepare", [], "--dataset=NAME says what to prepare"),
         ("prepare", ["--dataset=digit"], "unknown dataset 'digit': did you mean 'digits'?"),
         ("prepare", ["--dataset=folder"], "there is nothing to prepare"),
-        (
-            "prepare",
-            ["--dataset=mnist_npz", "--data_dir={tmp}/d", "--manual_dir={tmp}/m"],
-            "mnist.npz not found in {tmp}/m/mnist or {tmp}/m",
-        ),
     ],
 )
 def test_arguments_of_the_other_programs(program, tmp_path, name, arguments, message):

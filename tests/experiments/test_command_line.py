@@ -98,7 +98,7 @@ def test_the_default_recipe_needs_no_arguments(asked):
     assert request.values["dataset"]["name"] == "digits"
     assert request.identity["path"] == "configs/cnn/digits.py"
     assert request.identity["overrides"] == {}
-    assert str(request.workdir) == "runs/digits-cnn"
+    assert str(request.workdir) == "runs/cnn-digits"
 
 
 def test_values_are_written_with_or_without_an_equals_sign(asked, tmp_path):
@@ -119,7 +119,7 @@ def test_variants(asked):
     assert first.values == asked(f"--config={CIFAR}:").values
     assert first.values == asked(f"--config={CIFAR}:resnet20").values
     assert named.values["model"]["name"] == "resnet.resnet56"
-    assert str(named.workdir) == "runs/cifar10-resnet-resnet56"
+    assert str(named.workdir) == "runs/resnet-cifar10-resnet56"
 
 
 def test_a_home_directory_is_found(asked, monkeypatch, tmp_path):
@@ -130,7 +130,7 @@ def test_a_home_directory_is_found(asked, monkeypatch, tmp_path):
 def test_every_set_of_overrides_has_a_directory_of_its_own(asked):
     arguments = ["--config.total=1 epoch", "--config.optimizer.learning_rate=0.1"]
     request = asked(*arguments)
-    assert str(request.workdir) == "runs/digits-cnn-optimizer.learning_rate=0.1-total=1_epoch"
+    assert str(request.workdir) == "runs/cnn-digits-optimizer.learning_rate=0.1-total=1_epoch"
     assert request.workdir == asked(*reversed(arguments)).workdir
     many = [f"--config.dataset.data_dir=/{'x' * 300}{end}" for end in "ab"]
     one, two = (asked(argument).workdir for argument in many)
