@@ -45,9 +45,9 @@ KINDS = (
 )
 _ONLY = flags.DEFINE_list("only", list(KINDS[:-1]), f"Some of {', '.join(KINDS)}.")
 _CONFIG = flags.DEFINE_string("config", command_line.DEFAULT_CONFIG, command_line.CONFIG_HELP)
-_STEPS = flags.DEFINE_integer("steps", 200, "Steps a measurement.", lower_bound=10)
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "Times each pair is measured.", lower_bound=1)
-_WRITE = flags.DEFINE_string("write", None, "JSON file to keep the figures in.")
+_STEPS = flags.DEFINE_integer("steps", 200, "Steps of each measurement.", lower_bound=10)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds of each measurement.", lower_bound=1)
+_WRITE = flags.DEFINE_string("write", None, "JSON file for the figures.")
 
 
 def main() -> int:
