@@ -51,8 +51,8 @@ def moved(
 ) -> tuple[PyTree, Flags]:
     """Returns what `change` makes of `before` where that is finite, else `before`, and the flags.
 
-    `change` is traced twice: once for the flags of its result, once for the result, which then
-    takes the place of `before` in memory. So its FLOPs are done twice, too.
+    `change` is done twice: once for the flags of its result, once for the result, which then
+    takes the place of `before` in memory. So are its FLOPs.
 
     Args:
       change: the optimizer's move; it returns params and opt_state first.
@@ -61,6 +61,8 @@ def moved(
       held: whether nothing is to move whatever the flags.
     """
     good = ~(any_of(flags) | held)
+    # Traced once; the second trace is a copy of the first.
+    change = jax.jit(change, inline=True)
 
     def found(before: PyTree) -> tuple[PyTree, Array]:
         params, opt_state, *_ = change(before)

@@ -2,9 +2,10 @@
 
 import colorsys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 # A pixel of no known class.
 _GREY = (128, 128, 128)
@@ -42,3 +43,41 @@ def overlaid(
     shown = ((classes > 0) & (classes < num))[..., None]
     mixed = jnp.where(shown, share * painted(classes, num) + (1 - share) * rgb, rgb)
     return jnp.round(mixed).astype(jnp.uint8)
+
+
+def framed(
+    image: Float[Array, "b h w c"],
+    boxes: Float[Array, "b n 4"],
+    classes: Int[Array, "b n"],
+    there: Bool[Array, "b n"],
+    num: int,
+) -> UInt8[Array, "b h w 3"]:
+    """Returns images with a frame of the colour of its class about each box.
+
+    Args:
+      image: in [0, 1], of one or three channels.
+      boxes: ymin, xmin, ymax, xmax as fractions of the image.
+      classes: of the boxes.
+      there: which boxes are drawn.
+      num: of classes.
+    """
+    rgb = jnp.round(jnp.broadcast_to(255 * jnp.clip(image, 0, 1), (*image.shape[:-1], 3)))
+    # The first class has a colour here, too: a black frame shows nothing.
+    table = jnp.asarray(colours(num + 1)[1:], jnp.float32)
+    sides = np.array(image.shape[1:3])
+    edges = jnp.floor(boxes * np.tile(sides, 2) + 0.5).astype(jnp.int32)
+    edges = jnp.clip(edges, 0, np.tile(sides, 2) - 1)
+    y, x = jnp.arange(sides[0])[None, :, None], jnp.arange(sides[1])[None, None, :]
+
+    def draw(shown: Array, box: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        edge, number, real = box
+        top, left, bottom, right = (edge[:, i, None, None] for i in range(4))
+        inside = (y >= top) & (y <= bottom) & (x >= left) & (x <= right)
+        frame = inside & ((y == top) | (y == bottom) | (x == left) | (x == right))
+        frame &= real[:, None, None]
+        colour = table[jnp.clip(number, 0, num - 1)][:, None, None]
+        return jnp.where(frame[..., None], colour, shown), None
+
+    each = (jnp.moveaxis(edges, 1, 0), classes.T, there.T)
+    drawn, _ = jax.lax.scan(draw, rgb.astype(jnp.float32), each)
+    return drawn.astype(jnp.uint8)

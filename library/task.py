@@ -331,7 +331,8 @@ def without_padding(batch: Batch) -> dict[str, Array]:
     mask = batch["mask"]
 
     def cleared(x: Array) -> Array:
-        if not jnp.issubdtype(x.dtype, jnp.floating):
+        # What is not one an example, such as the nodes of graphs, holds zeros on padding.
+        if not jnp.issubdtype(x.dtype, jnp.floating) or x.shape[:1] != mask.shape:
             return x
         return jnp.where(jnp.isfinite(x), x, where_present(x, mask))
 

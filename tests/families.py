@@ -85,6 +85,32 @@ FAMILIES: dict[str, dict[str, Any]] = {
         augment=[dict(name="flip_lr"), dict(name="random_crop", padding=2)],
         evaluate=dict(test=dict(kind="metrics"), shown=OVERLAY),
     ),
+    "detector": dict(
+        dataset=SCENES,
+        preprocess=[
+            dict(name="select", keys=["image", "boxes", "boxes_label"]),
+            dict(name="pad_objects", num=3),
+        ],
+        model=dict(name="grid_detector", widths=(4, 4), normalization="group"),
+        task=dict(name="detection"),
+        augment=[dict(name="flip_lr"), dict(name="random_crop", padding=1)],
+        evaluate=dict(test=dict(kind="metrics"), shown=OVERLAY),
+    ),
+    # Two sources, each in its own order.
+    "domains": dict(
+        dataset=dict(
+            name=None,
+            sources=dict(source=dict(name="tiny"), target=dict(name="tiny_scenes")),
+            pairing="own",
+        ),
+        preprocess=[
+            dict(name="select", keys=["source_image", "source_label", "target_image"]),
+            dict(name="random_crop", size=6),
+        ],
+        model=dict(name="domain_adversarial", widths=(4,), hidden=8),
+        task=dict(name="domain_adaptation"),
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
     "gpt": dict(
         dataset=TEXT,
         model=dict(name="gpt", context=8, width=8, depth=1, num_heads=2),

@@ -128,6 +128,7 @@ def test_a_block_runs_as_it_stands(copy, block):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.full
 def test_the_worked_examples_train_to_their_expected_number(copy):
     folder, run = copy
     (block,) = [block for block in RUN if "configs/examples/stripes.py" in block.text]

@@ -11,7 +11,6 @@ from jaxtyping import Array, Float, Key
 
 from library import rng, task, trees
 from library.config import ConfigError, class_number
-from library.data import on_device
 from library.reporting import notation
 from library.run import recipe
 from library.run.session import Trained
@@ -123,7 +122,7 @@ def _behind_the_logits(plan: recipe.Plan) -> tuple[nn.Module, int]:
         batch = recipe.eval_input(plan, batch, {"resident": {}})
         return plan.task.outputs["logits"](state, batch, key)
 
-    batch = on_device.specification(plan.loader.padding(0), 1)
+    batch = plan.loader.like(1)
     with nn.intercept_methods(note):
         shape = jax.eval_shape(logits, plan.state, batch, jax.eval_shape(lambda: rng.root(0)))
     # The first that is entered holds all others.

@@ -12,7 +12,6 @@ import jax
 import numpy as np
 
 from library import costs
-from library.data import on_device
 from library.parallel.chips import Chip
 from library.parallel.collectives import Collective, collectives
 from library.run import stepping
@@ -104,12 +103,11 @@ def roofline(found: Cost, chip: Chip) -> Roofline:
 
 def _described(plan: Plan) -> tuple[tuple[Any, Any, Any], Any]:
     """Returns the shapes and places of the step's arguments, and the step."""
-    example = plan.loader.padding(0)
-    batch = on_device.specification(example, plan.dataset.batch_size)
+    batch = plan.loader.like(plan.dataset.batch_size)
     resident: Mapping[str, Any] = {}
     if plan.dataset.cache == "device":
         count = len(plan.loader.source.records)
-        whole = on_device.specification(example, count)
+        whole = plan.loader.like(count)
         resident = {k: v for k, v in whole.items() if k not in ("index", "row")}
         batch = {k: batch[k] for k in ("index", "row", "mask")}
     carry = stepping.carry_like(plan)

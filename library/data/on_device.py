@@ -79,11 +79,3 @@ def pixels(normalize: Mapping[str, tuple[float, ...]] | None, image: np.ndarray)
     """Returns normalized images `(..., h, w, c)` as uint8, clipped to what that can hold."""
     image = unnormalizer(normalize)(np.asarray(image, np.float32))
     return np.uint8(np.clip(np.nan_to_num(image), 0, 1) * 255 + 0.5)
-
-
-def specification(example: Mapping[str, np.ndarray], batch_size: int) -> dict:
-    """Returns the shapes and dtypes of a batch of such examples, without loading one."""
-    return {
-        name: jax.ShapeDtypeStruct((batch_size, *np.shape(x)), np.asarray(x).dtype)
-        for name, x in example.items()
-    }

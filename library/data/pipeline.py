@@ -12,16 +12,17 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import grain
+import jax
 import numpy as np
 from absl import flags
 
 from library import rng
 from library.config import ConfigError
-from library.data import features, preprocessing
+from library.data import features, graphs, preprocessing
 from library.data.features import PLACE
 from library.data.preprocessing import CorruptExample, UnfitExample
 from library.data.sources import Source
@@ -55,6 +56,8 @@ class Loader(NamedTuple):
         its batch as zeros with mask 0.
       blank: an example of zeros, which stands in for padding and for skipped examples.
       kinds: of the features of an example, by name.
+      collate: makes a batch of examples; None stacks each of their features.
+      ragged: the features that vary along their first axis, which `collate` makes one of.
     """
 
     source: Source
@@ -63,6 +66,24 @@ class Loader(NamedTuple):
     on_corrupt: Literal["stop", "skip"]
     blank: Example
     kinds: Mapping[str, str] = features.USUAL
+    collate: Callable[[list[Example]], Example] | None = None
+    ragged: tuple[str, ...] = ()
+
+    def batch(self, examples: Sequence[Example]) -> Example:
+        """Makes a batch of examples that are loaded."""
+        if self.collate is not None:
+            return self.collate(list(examples))
+        return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+
+    def like(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """Returns the shapes and dtypes of a batch, without loading one."""
+        blank = self.padding(0)
+        if self.collate is None:
+            found = {k: ((batch_size, *np.shape(x)), np.asarray(x).dtype) for k, x in blank.items()}
+        else:
+            batch = self.batch([blank] * batch_size)
+            found = {k: (x.shape, x.dtype) for k, x in batch.items()}
+        return {k: jax.ShapeDtypeStruct(*x) for k, x in found.items()}
 
     def load(self, position: int, row: int) -> Example:
         """Loads the record `row` for the place `position` of the run's order.
@@ -97,7 +118,8 @@ class Loader(NamedTuple):
         except ValueError as error:
             raise UnfitExample(f"{self.source.describe(row)}: {error}") from error
         for name, usual in self.blank.items():
-            if name in example and example[name].shape != usual.shape:
+            along = int(name in self.ragged)
+            if name in example and example[name].shape[along:] != usual.shape[along:]:
                 missing = _TO_ONE_SHAPE.get(self.kinds.get(name), "a crop or a resize to one size")
                 raise UnfitExample(
                     f"{self.source.describe(row)}: {name} is {example[name].shape} after the "
@@ -129,11 +151,24 @@ class Loader(NamedTuple):
 
 
 def make_loader(
-    source: Source, preprocess: Preprocess, *, seed: int, on_corrupt: str = "stop"
+    source: Source,
+    preprocess: Preprocess,
+    *,
+    seed: int,
+    on_corrupt: str = "stop",
+    budget: graphs.Budget | None = None,
 ) -> Loader:
     """Makes the loader of a split; the first example that can be read gives the shapes of all.
 
+    Args:
+      source: the records.
+      preprocess: host preprocessing.
+      seed: of what is random in it.
+      on_corrupt: see `Loader`.
+      budget: of batches of graphs, see `library.data.graphs`.
+
     Raises:
+      ConfigError: there is a budget, and the examples are no graphs.
       CorruptExample: the first example, or with "skip" each of the first hundred, cannot be read.
       UnfitExample: the preprocessing does not fit it.
     """
@@ -150,8 +185,16 @@ def make_loader(
                 raise
             continue
         blank = {k: np.zeros_like(v) for k, v in example.items() if k not in PLACE}
-        kinds = features.of(blank, kinds)
-        return loader._replace(on_corrupt=on_corrupt, blank=blank, kinds=kinds)
+        kinds, collate, ragged = features.of(blank, kinds), None, ()
+        if budget is not None:
+            graphs.check(budget, list(blank))
+            ragged = tuple(graphs.parts(list(blank)))
+            # Padding is a graph of nothing.
+            blank = {k: x[:0] if k in ragged else x for k, x in blank.items()}
+            collate = functools.partial(graphs.collate, budget)
+        return loader._replace(
+            on_corrupt=on_corrupt, blank=blank, kinds=kinds, collate=collate, ragged=ragged
+        )
     raise CorruptExample(
         f"none of the first {tried} examples could be read, so none is left; the last: {problem}"
     )
@@ -347,7 +390,8 @@ def eval_batches(
 
 def _iterate(examples, local: int, workers: int, threads: int) -> Iterator[Example]:
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
-    batches = grain.MapDataset.source(examples).batch(local).to_iter_dataset(options)
+    batches = grain.MapDataset.source(examples).batch(local, batch_fn=examples.loader.batch)
+    batches = batches.to_iter_dataset(options)
     if workers:
         if not flags.FLAGS.is_parsed():
             # Grain's workers read its flags, which nobody parses outside of our programs.

@@ -3,12 +3,13 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from library import config
+from library import config, rng
 from library.config import ConfigError
 from library.data import features, fingerprints, joining, pipeline, preprocessing, sources, text
 from library.data.features import Kinds
@@ -19,23 +20,48 @@ from library.run.sections import Dataset, Recipe, SourceOf, Split
 STAGES = ("train", "test")
 
 
-def preprocess(recipe: Recipe, kinds: Kinds = features.USUAL) -> dict[str, Callable]:
-    """Builds the host preprocessing by stage, "train" and "test".
+class Preprocessing(NamedTuple):
+    """The host preprocessing of a run.
+
+    Attributes:
+      stages: operations by stage, "train" and "test".
+      fitted: what was fitted to the training split, by the spec of the operation, as JSON.
+    """
+
+    stages: Mapping[str, Callable]
+    fitted: Mapping[str, Any]
+
+
+def preprocess(
+    recipe: Recipe, source: sources.Source, recorded: DataRecord | None = None
+) -> Preprocessing:
+    """Builds the host preprocessing by stage, fitted to the training split where it asks for that.
 
     Args:
       recipe: the run's values.
-      kinds: of the features of the source.
+      source: the training split.
+      recorded: what the run took from its data when it was started, if it was.
 
     Raises:
-      ConfigError: other stages, or operations that there are not.
+      ConfigError: other stages, operations that there are not, or one that is fitted in the
+        evaluation alone.
     """
+    fitted = dict(recorded.preprocess) if recorded is not None else {}
+    stages = _stages(recipe)
+    training = _chain(stages["train"], source.kinds, fitted, _Fitting(source, recipe))
+    return Preprocessing(
+        {"train": training, "test": _chain(stages["test"], source.kinds, fitted)}, fitted
+    )
+
+
+def _stages(recipe: Recipe) -> dict[str, Sequence[Mapping[str, Any]]]:
     given = recipe.preprocess
     stages = given if isinstance(given, dict) else dict.fromkeys(STAGES, given)
     for key in stages:
         config.check_choice("preprocess stage", key, STAGES)
     if len(stages) < len(STAGES):
         raise ConfigError(f"preprocess by stage needs train and test, got {list(stages)}")
-    return {stage: _chain(specs, kinds) for stage, specs in stages.items()}
+    return stages
 
 
 def named_splits(recipe: Recipe) -> dict[str, Split]:
@@ -49,7 +75,8 @@ def named_splits(recipe: Recipe) -> dict[str, Split]:
         if name in STAGES:
             raise ConfigError(f"splits.{name}: that is dataset.{name}; choose another name")
         found[name] = config.read(Split, values, f"splits.{name}")
-        _chain([*(found[name].preprocess or ()), *found[name].then])
+        for spec in (*(found[name].preprocess or ()), *found[name].then):
+            config.resolve(spec, "library.data.preprocessing", "preprocessing", kinds={})
     return found
 
 
@@ -104,76 +131,103 @@ def training_source(
     )
 
 
-def found(dataset: Dataset, training: pipeline.Loader) -> DataRecord:
-    """Returns what a run that is started now takes from its data.
+class Splits:
+    """The splits of a run as evaluations see them; each is opened once."""
 
-    Args:
-      dataset: its `dataset` section.
-      training: how training examples are loaded.
-    """
-    source = training.source
-    prints = {"train": source.fingerprint()}
-    # A set needs no split for evaluations, if there are none.
-    with contextlib.suppress(ConfigError):
-        prints["test"] = _open_stage(dataset, "test").fingerprint()
-    tokenizer = None
-    if source.tokenizer is not None:
-        spec = config.plain(dataset.tokenizer)
-        tokenizer = {"spec": spec, "fitted": source.tokenizer.fitted}
-    shapes = data_record.features(training.blank)
-    return DataRecord(shapes, source.label_names, source.examples_per_epoch, prints, tokenizer)
+    def __init__(
+        self,
+        recipe: Recipe,
+        dataset: Dataset,
+        training: pipeline.Loader,
+        made: Preprocessing,
+        recorded: DataRecord | None = None,
+    ):
+        """Opens nothing yet.
 
+        Args:
+          recipe: the run's values.
+          dataset: its `dataset` section.
+          training: how training examples are loaded.
+          made: the run's preprocessing.
+          recorded: what the run took from its data when it was started, if it was.
+        """
+        self._recipe, self._dataset, self._training = recipe, dataset, training
+        self._made, self._recorded = made, recorded
+        self._sources: dict[str, sources.Source] = {}
+        self._loaders: dict[str, pipeline.Loader] = {}
 
-def open_split(
-    recipe: Recipe,
-    dataset: Dataset,
-    training: pipeline.Loader,
-    test: Callable,
-    name: str,
-    recorded: DataRecord | None = None,
-) -> pipeline.Loader:
-    """Opens a split for evaluation.
+    def __call__(self, name: str) -> pipeline.Loader:
+        """Returns how examples of a split are loaded.
 
-    Args:
-      recipe: the run's values.
-      dataset: its `dataset` section.
-      training: how training examples are loaded.
-      test: host preprocessing of evaluations.
-      name: "train" and "test" mean the config's, others those that it names itself, or else TFDS's
-        own.
-      recorded: what the run took from its data when it was started, if it was.
+        Args:
+          name: "train" and "test" mean the config's, others those that it names itself, or else
+            those that the data set has.
 
-    Raises:
-      ConfigError: there is no such split, it is empty, its classes are others, or "test" is not
-        what it was.
-    """
-    split = named_splits(recipe).get(name, Split(name))
-    source = _open(dataset, split) if name in recipe.splits else _open_stage(dataset, name)
-    if not dataset.has_data:
-        source = sources.without_data(dataset.eval_batch_size or dataset.batch_size)
-    if name == "test":
-        data_record.check_source(recorded, name, source)
-    _check_classes(training.source.label_names, source.label_names, name)
-    if dataset.tokenizer:
-        source = text.open_text(
-            source,
-            tokenizer=training.source.tokenizer,
-            context=dataset.eval_context or dataset.context,
-            windows="disjoint",
+        Raises:
+          ConfigError: there is no such split, it is empty, its classes are others, or "test" is
+            not what it was.
+        """
+        if name not in self._loaders:
+            self._loaders[name] = self._opened(name)
+        return self._loaders[name]
+
+    def found(self) -> DataRecord:
+        """Returns what a run that is started now takes from its data."""
+        source, dataset = self._training.source, self._dataset
+        prints = {"train": source.fingerprint()}
+        # A set needs no split for evaluations, if there are none.
+        with contextlib.suppress(ConfigError):
+            prints["test"] = self._source("test").fingerprint()
+        tokenizer = None
+        if source.tokenizer is not None:
+            spec = config.plain(dataset.tokenizer)
+            tokenizer = {"spec": spec, "fitted": source.tokenizer.fitted}
+        return DataRecord(
+            data_record.features(self._training.blank),
+            source.label_names,
+            source.examples_per_epoch,
+            prints,
+            tokenizer,
+            self._made.fitted,
         )
-    if split.preprocess is not None:
-        first = _chain(split.preprocess, source.kinds)
-    elif source.kinds == training.source.kinds:
-        first = test
-    else:
-        first = preprocess(recipe, source.kinds)["test"]
-    then = _chain(split.then, features.after(first, source.kinds))
-    return pipeline.make_loader(
-        source,
-        preprocessing.chain([first, then]),
-        seed=recipe.seed,
-        on_corrupt=dataset.on_corrupt,
-    )
+
+    def _source(self, name: str) -> sources.Source:
+        """Opens a split, of text still as documents."""
+        if name not in self._sources:
+            own = named_splits(self._recipe).get(name)
+            found = _open_stage(self._dataset, name) if own is None else _open(self._dataset, own)
+            if not self._dataset.has_data:
+                size = self._dataset.eval_batch_size or self._dataset.batch_size
+                found = sources.without_data(size)
+            self._sources[name] = found
+        return self._sources[name]
+
+    def _opened(self, name: str) -> pipeline.Loader:
+        source, dataset, training = self._source(name), self._dataset, self._training.source
+        if name == "test":
+            data_record.check_source(self._recorded, name, source)
+        _check_classes(training.label_names, source.label_names, name)
+        if dataset.tokenizer:
+            source = text.open_text(
+                source,
+                tokenizer=training.tokenizer,
+                context=dataset.eval_context or dataset.context,
+                windows="disjoint",
+            )
+        split, fitted = named_splits(self._recipe).get(name, Split()), self._made.fitted
+        first = self._made.stages["test"]
+        if split.preprocess is not None:
+            first = _chain(split.preprocess, source.kinds, fitted)
+        elif source.kinds != training.kinds:
+            first = _chain(_stages(self._recipe)["test"], source.kinds, fitted)
+        then = _chain(split.then, features.after(first, source.kinds), fitted)
+        return pipeline.make_loader(
+            source,
+            preprocessing.chain([first, then]),
+            seed=self._recipe.seed,
+            on_corrupt=dataset.on_corrupt,
+            budget=dataset.budget,
+        )
 
 
 def _open_stage(dataset: Dataset, stage: str, seed: int | None = None) -> sources.Source:
@@ -192,7 +246,7 @@ def _open_stage(dataset: Dataset, stage: str, seed: int | None = None) -> source
         )
         source = _open(own, Split({s: getattr(section, s) for s in STAGES}.get(stage, stage)))
         first = preprocessing.turning(
-            _chain(section.preprocess, source.kinds), source.exif_orientation
+            _chain(section.preprocess, source.kinds, {}), source.exif_orientation
         )
         parts[name] = joining.Part(source, first)
     paired, shuffled = dataset.pairing == "row", seed is not None
@@ -245,10 +299,44 @@ def _check_classes(trained: Sequence[str] | None, found: Sequence[str] | None, n
         )
 
 
-def _chain(specs: Sequence[Mapping[str, Any]], kinds: Kinds = features.USUAL) -> Callable:
+class _Fitting(NamedTuple):
+    """What an operation is fitted to: the training split, as the operations before it leave it."""
+
+    source: sources.Source
+    recipe: Recipe
+
+    def examples(self, before: Sequence[Callable]) -> Iterator[Mapping[str, Any]]:
+        operation = preprocessing.turning(preprocessing.chain(before), self.source.exif_orientation)
+        skips = self.recipe.dataset.get("on_corrupt") == "skip"
+        for row in range(len(self.source.records)):
+            generator = rng.host_generator(self.recipe.seed, "preprocess", row)
+            try:
+                yield operation(dict(self.source.records[row]), generator)
+            except preprocessing.CorruptExample:
+                if not skips:
+                    raise
+
+
+def _chain(
+    specs: Sequence[Mapping[str, Any]],
+    kinds: Kinds,
+    fitted: dict[str, Any],
+    fitting: _Fitting | None = None,
+) -> Callable:
+    """Builds operations; one that is fitted takes its values from `fitted`, or adds them there."""
     operations = []
     for spec in specs:
         made = config.build(spec, "library.data.preprocessing", "preprocessing", kinds=kinds)
+        if hasattr(made, "fit"):
+            key = json.dumps(config.plain(spec), sort_keys=True)
+            if key not in fitted and fitting is None:
+                raise ConfigError(
+                    f"preprocessing {spec['name']!r} is fitted to the training split: name it in "
+                    f"the preprocessing of training, too; fitted there: {sorted(fitted) or 'none'}"
+                )
+            if key not in fitted:
+                fitted[key] = made.fit(fitting.examples(operations))
+            made = made.fitted(fitted[key])
         operations.append(made)
         kinds = features.after(made, kinds)
     return preprocessing.chain(operations)

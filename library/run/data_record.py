@@ -49,6 +49,7 @@ class DataRecord(NamedTuple):
       num_examples: of an epoch of the training split.
       fingerprints: of the training split and of that which evaluators call "test", by stage.
       tokenizer: "spec", as the config has it, and "fitted", see `Tokenizer.fitted`.
+      preprocess: what preprocessing was fitted to, by the spec of the operation, as JSON.
       workdir: where it was read, for messages.
     """
 
@@ -57,6 +58,7 @@ class DataRecord(NamedTuple):
     num_examples: int | None = None
     fingerprints: Mapping[str, Fingerprint] = {}
     tokenizer: Mapping[str, Any] | None = None
+    preprocess: Mapping[str, Any] = {}
     workdir: str = ""
 
 
@@ -88,6 +90,7 @@ def read(folder: Path) -> DataRecord | None:
             values["num_examples"],
             {stage: _fingerprint(kept) for stage, kept in values["fingerprints"].items()},
             values["tokenizer"],
+            values.get("preprocess", {}),
             str(folder),
         )
     except (AttributeError, KeyError, TypeError) as error:
@@ -223,6 +226,7 @@ def _plain(record: DataRecord) -> dict[str, Any]:
             for stage, (unit, parts) in record.fingerprints.items()
         },
         "tokenizer": record.tokenizer,
+        **({"preprocess": record.preprocess} if record.preprocess else {}),
     }
 
 

@@ -4,7 +4,6 @@ import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -14,7 +13,7 @@ from library.data import pipeline
 from library.evaluation.context import Context
 from library.run import recipe
 from library.run.inputs import eval_input
-from library.run.recipe import Plan, open_split
+from library.run.recipe import Plan
 from library.run.skipped import Skipped
 
 
@@ -38,7 +37,7 @@ class Feed:
         self._plan = plan
         self.skipped = Skipped(skipped)
         self._notes: list[str] = []
-        self._splits: dict[str, Any] = {}
+        self._opened: set[str] = set()
         loader, size = plan.loader, plan.dataset.batch_size
         on_device = plan.dataset.cache == "device"
         resident = pipeline.load_all(loader, plan.dataset.threads) if on_device else {}
@@ -46,7 +45,7 @@ class Feed:
             self.skipped.note("train", loader, resident["mask"])
         count = len(loader.source.records)
         rows = plan.order(np.arange(size), size, count)
-        first = _stack([loader.load(i, int(row)) for i, row in enumerate(rows)])
+        first = loader.batch([loader.load(i, int(row)) for i, row in enumerate(rows)])
         key = rng.root(plan.recipe.seed)
         self.first = plan.strategy.replicate(first)
         self.constants = plan.strategy.replicate({"key": key, "resident": resident})
@@ -130,11 +129,12 @@ class Feed:
 
     def loader(self, split: str) -> pipeline.Loader:
         """Returns the loader of a split as evaluators see it."""
-        if split not in self._splits:
-            self._splits[split] = open_split(self._plan, split)
+        found = self._plan.splits(split)
+        if split not in self._opened:
+            self._opened.add(split)
             told = (*self._plan.loader.source.notes, *self._notes)
-            self._notes += [n for n in self._splits[split].source.notes if n not in told]
-        return self._splits[split]
+            self._notes += [n for n in found.source.notes if n not in told]
+        return found
 
     def tell(self, warn: Callable[[str], None]) -> None:
         """Warns of what was skipped since the last time, see `Skipped.tell`, or is not read.

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from library import config, trees
 from library.config import ConfigError, nearest
-from library.data import on_device
 from library.run import checkpoints
 from library.run.recipe import Plan, initial_state
 from library.run.sections import InitFrom
@@ -118,7 +117,7 @@ def patch_grids(plan: Plan) -> dict[str, tuple[int, int]]:
             grids["/".join((*scope, "positions/embedding"))] = tuple(made.shape[1:3])
         return made
 
-    batch = on_device.specification(plan.loader.padding(0), plan.dataset.batch_size)
+    batch = plan.loader.like(plan.dataset.batch_size)
     key = jax.eval_shape(lambda: jax.random.key(0))
     with nn.intercept_methods(note):
         jax.eval_shape(functools.partial(initial_state, plan), batch, {"key": key, "resident": {}})

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from library import config, rng
 from library.config import ConfigError
-from library.data import augmentation, features, on_device
+from library.data import augmentation, features, graphs, on_device
 
 # The step augments an image for each of them, one after the other.
 MOST_VIEWS = 64
@@ -113,6 +113,9 @@ def eval_input(plan: Any, batch: Mapping, constants: Mapping) -> dict:
 
 def _completed(plan: Any, batch: Mapping, constants: Mapping) -> dict:
     batch = on_device.gather(batch, constants["resident"])
+    # What evaluators draw has no graphs.
+    if plan.dataset.budget is not None and "graph" in batch:
+        batch = graphs.joined(batch, plan.dataset.budget)
     return on_device.to_float(batch, plan.loader.kinds)
 
 

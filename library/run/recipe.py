@@ -50,6 +50,7 @@ class Plan(NamedTuple):
       views: of each example, by name, see `inputs.View`.
       normalize: `batch -> batch`, on the device.
       preprocess: host preprocessing by "train" and "test".
+      splits: how the examples of a split are loaded, by its name; each is opened once.
       total_steps: updates of the run.
       steps: duration -> number of updates.
       state: shapes of the TrainState.
@@ -71,6 +72,7 @@ class Plan(NamedTuple):
     views: Mapping[str, inputs.View]
     normalize: Callable
     preprocess: Mapping[str, Callable]
+    splits: data.Splits
     total_steps: int
     steps: Callable[[str], int]
     state: task.TrainState
@@ -109,9 +111,13 @@ def make_plan(
     recipe, dataset = read(values)
     source = data.training_source(dataset, recorded, recipe.seed)
     order = data.order(dataset, source, recipe.seed)
-    preprocess = data.preprocess(recipe, source.kinds)
+    made = data.preprocess(recipe, source, recorded)
     loader = pipeline.make_loader(
-        source, preprocess["train"], seed=recipe.seed, on_corrupt=dataset.on_corrupt
+        source,
+        made.stages["train"],
+        seed=recipe.seed,
+        on_corrupt=dataset.on_corrupt,
+        budget=dataset.budget,
     )
     data_record.check_features(recorded, loader.blank)
     num_examples = source.examples_per_epoch
@@ -119,6 +125,7 @@ def make_plan(
         num_examples = recorded.num_examples
     total_steps, steps = learning.durations(recipe, dataset, num_examples)
     strategy = _strategy(recipe, dataset, devices)
+    _check_groups(recipe, dataset, strategy.batch_shards)
     learners, learning_rates = learning.learners(
         recipe,
         axis_name=strategy.axis_name,
@@ -161,7 +168,8 @@ def make_plan(
         augment=inputs.composed(recipe.augment, known),
         views=inputs.built_views(recipe.views, known),
         normalize=normalize,
-        preprocess=preprocess,
+        preprocess=made.stages,
+        splits=data.Splits(recipe, dataset, loader, made, recorded),
         total_steps=total_steps,
         steps=steps,
         state=None,
@@ -178,13 +186,6 @@ def make_plan(
 def initial_state(plan: Plan, batch: Mapping, constants: Mapping) -> task.TrainState:
     """Initialises the state from the first training batch, not augmented."""
     return plan.task.init(rng.purpose(constants["key"], "init"), eval_input(plan, batch, constants))
-
-
-def open_split(plan: Plan, split: str) -> pipeline.Loader:
-    """Opens a split for evaluation, see `data.open_split`."""
-    return data.open_split(
-        plan.recipe, plan.dataset, plan.loader, plan.preprocess["test"], split, plan.recorded
-    )
 
 
 def _check_sections(recipe: Recipe) -> None:
@@ -279,9 +280,8 @@ def _rehearse(plan: Plan, name: str, section: Mapping[str, Any]) -> list[str]:
         return size
 
     def batches(split, batch_size):
-        blank = open_split(plan, split).padding(0)
-        size = size_of(batch_size)
-        yield {k: np.broadcast_to(v, (size, *np.shape(v))) for k, v in blank.items()}
+        shapes = plan.splits(split).like(size_of(batch_size))
+        yield {k: np.broadcast_to(np.zeros((), x.dtype), x.shape) for k, x in shapes.items()}
 
     def draws(num, batch_size=None, features=None):
         size = size_of(batch_size)
@@ -305,7 +305,7 @@ def _rehearse(plan: Plan, name: str, section: Mapping[str, Any]) -> list[str]:
         measure=computed,
         collect=computed,
         draws=draws,
-        num_examples=lambda split: len(open_split(plan, split).source.records),
+        num_examples=lambda split: len(plan.splits(split).source.records),
         warn=lambda message: None,
         **described(plan),
     )
@@ -354,6 +354,21 @@ def _strategy(recipe: Recipe, dataset: Dataset, devices: Any) -> strategies.Stra
     )
     _check_batch_size("dataset.eval_batch_size", dataset.eval_batch_size, made.batch_shards)
     return made
+
+
+def _check_groups(recipe: Recipe, dataset: Dataset, shards: int) -> None:
+    """Raises ConfigError where a device would hold a part of a group of graphs."""
+    if dataset.budget is None:
+        return
+    if recipe.accumulate != 1:
+        raise ConfigError(f"accumulate={recipe.accumulate}: batches of graphs are taken whole")
+    for where in ("batch_size", "eval_batch_size"):
+        size, each = getattr(dataset, where), shards * dataset.budget.num_graphs
+        if size is not None and size % each:
+            raise ConfigError(
+                f"dataset.{where}={size}: {shards} devices with groups of "
+                f"{dataset.budget.num_graphs} graphs take a multiple of {each}"
+            )
 
 
 def _check_batch_size(where: str, size: int | None, shards: int, accumulate: int = 1) -> None:
@@ -406,7 +421,7 @@ def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader
 
 def _shapes(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any]]:
     """Traces the start of the run, which finds what does not fit before anything is compiled."""
-    batch = on_device.specification(plan.loader.padding(0), plan.dataset.batch_size)
+    batch = plan.loader.like(plan.dataset.batch_size)
     key = jax.eval_shape(lambda: jax.random.key(0))
     constants = {"key": key, "resident": {}}
 

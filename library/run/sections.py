@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from library import config
 from library.config import ConfigError, Duration
+from library.data.graphs import Budget
 from library.parallel.sharding import REPLICATE_OR_FSDP
 from library.reporting import notation
 
@@ -38,6 +39,8 @@ class Dataset:
       order: the name of a function of library/data/orders.py, or name and arguments: "shuffle", or
         "streams": example i of a batch goes on where example i of the batch before it ended, for
         models that carry a state from batch to batch.
+      graphs: of graphs: what of them shares a budget of nodes and edges, see
+        `library.data.graphs.Budget`: num_graphs, num_nodes and num_edges.
       repeats: times that each example comes in its batch, each time augmented anew (repeated
         augmentation, Hoffer et al. 2020); `batch_size` counts all of them.
     """
@@ -60,6 +63,7 @@ class Dataset:
     context: int | None = None
     eval_context: int | None = None
     order: str | dict = "shuffle"
+    graphs: dict | None = None
     repeats: int = 1
 
     def __post_init__(self):
@@ -80,6 +84,11 @@ class Dataset:
         return self.order if isinstance(self.order, str) else self.order.get("name", "")
 
     @property
+    def budget(self) -> Budget | None:
+        """The budget of a group of graphs, if batches are of graphs."""
+        return None if self.graphs is None else config.read(Budget, self.graphs, "dataset.graphs")
+
+    @property
     def has_data(self) -> bool:
         """Whether there are examples; a system without any makes its own."""
         return self.name != "none"
@@ -91,6 +100,8 @@ class Dataset:
         if self.cache == "device" and (apart or not self.has_data):
             what = "sources in their own order" if apart else "no data"
             raise ConfigError(f"dataset.cache='device' keeps one split, and there are {what}")
+        if self.cache == "device" and self.budget is not None:
+            raise ConfigError("dataset.cache='device' keeps arrays of one shape, and no graphs")
         if self.sources and self.tokenizer is not None:
             raise ConfigError("dataset.tokenizer is of one source of text, not of several sources")
 

@@ -19,7 +19,6 @@ from library.parallel.agreement import as_first
 from library.parallel.processes import STOPPED
 from library.reporting import claims, report
 from library.run import (
-    data,
     data_record,
     environment,
     evaluating,
@@ -78,7 +77,7 @@ def train(
             )
         if plan.recipe.init_from and not (workdir / "checkpoints").is_dir():
             fine_tuning.check(plan.recipe.init_from, plan)
-        record = recorded or data.found(plan.dataset, plan.loader)
+        record = recorded or plan.splits.found()
         data_record.check_processes(record)
     # Of several processes all show errors, and only the first all else.
     shown = console if jax.process_index() == 0 else Console(quiet=True)

@@ -14,7 +14,7 @@ from library.apps import importing
 from library.config import ConfigError
 from library.data import sources
 from library.run import checkpoints, fine_tuning, session
-from library.run.recipe import make_plan, open_split
+from library.run.recipe import make_plan
 from library.run.workdir import read_config
 from library.weights import catalogue, files
 from library.weights.drawn import drawn, zeros
@@ -123,12 +123,12 @@ def test_a_larger_test_crop_reaches_every_split_of_an_imported_run(imagenet):
         key, _, value = word.removeprefix("--config.").partition("=")
         command_line.override(values, key, value)
     plan = make_plan(values, devices=jax.devices()[:1])
-    shapes = {name: open_split(plan, name).blank for name in ("test", "v2", "real")}
+    shapes = {name: plan.splits(name).blank for name in ("test", "v2", "real")}
     assert {name: x["image"].shape for name, x in shapes.items()} == dict.fromkeys(
         ("test", "v2", "real"), (288, 288, 3)
     )
     np.testing.assert_array_equal(
-        open_split(plan, "real").load(0, 3)["label"], np.isin(np.arange(1000), [6, 7])
+        plan.splits("real").load(0, 3)["label"], np.isin(np.arange(1000), [6, 7])
     )
     assert {"test/accuracy", "v2/accuracy", "real/accuracy"} <= plan.measured
 

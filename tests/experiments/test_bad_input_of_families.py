@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests import families
+from tests import families, often
 
 # Family, arguments of `train`, message.
 TRAIN = {
@@ -169,7 +169,12 @@ GENERATE = {
 
 
 @pytest.mark.usefixtures("data")
-@pytest.mark.parametrize(("family", "changes", "refused"), GENERATE.values(), ids=GENERATE)
+@pytest.mark.parametrize(
+    ("family", "changes", "refused"),
+    # The tests of generation hold most of what is said of text.
+    often.only([GENERATE["images"]], GENERATE.values()),
+    ids=GENERATE,
+)
 def test_what_is_not_generated(program, config, tmp_path, family, changes, refused):
     config = config(family, **changes, total="1 steps", evaluate={})
     folder = tmp_path / "a"

@@ -136,7 +136,7 @@ def test_a_second_interrupt_ends_the_run_at_once(start, tmp_path):
 
 @pytest.mark.parametrize(("name", "code"), often.first(1, [("SIGTERM", 75), ("SIGINT", 130)]))
 def test_a_signal_before_the_first_step_leaves_nothing_to_save(start, tmp_path, name, code):
-    strike = ("library.run.recipe:open_split", 1, 0, name)
+    strike = ("library.run.data:Splits.__call__", 1, 0, name)
     ended = start("train", f"--workdir={tmp_path}/run", *TINY, strike=strike).ended()
     assert ended.code == code
     assert "Traceback" not in ended.err

@@ -50,6 +50,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
         task=dict(name="segmentation"),
         augment=[dict(name="flip_lr"), dict(name="quarter_turns")],
     ),
+    "domains": {k: v for k, v in families.FAMILIES["domains"].items() if k != "evaluate"},
     "streams": dict(
         dataset={**families.TEXT, "order": "streams", "cache": "none"},
         model=dict(name="recurrent.gru", width=8, depth=1),

@@ -77,6 +77,7 @@ def test_two_processes_load_the_rows_that_their_devices_hold(check):
             ["resident", split(data=2, fsdp=2), CROSSED],
             ["streams", split(data=2, tensor=2), CROSSED],
             ["scenes", split(data=4), None],
+            ["domains", split(data=4), CROSSED],
         ],
     )
 

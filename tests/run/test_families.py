@@ -26,7 +26,7 @@ def data(monkeypatch):
 
 
 # Those that take longest and hold nothing that the others do not; of players the GAN stays.
-LONG = ("diffusion", "simclr", "mae", "layerwise")
+LONG = ("diffusion", "simclr", "mae", "layerwise", "detector", "domains")
 SOME = [pytest.param(x, marks=pytest.mark.full) if x in LONG else x for x in families.FAMILIES]
 
 
@@ -114,12 +114,12 @@ CONDITIONAL = dict(
 @pytest.mark.parametrize(
     ("family", "changes"),
     [
-        ("autoencoder", {}),
-        ("vae", {}),
+        pytest.param("autoencoder", {}, marks=pytest.mark.full),
+        pytest.param("vae", {}, marks=pytest.mark.full),
         ("vae", dict(CONDITIONAL, label="c")),
         pytest.param("gan", {}, marks=pytest.mark.full),
         pytest.param("diffusion", {}, marks=pytest.mark.full),
-        ("gpt", {}),
+        pytest.param("gpt", {}, marks=pytest.mark.full),
         ("lstm", {}),
     ],
     ids=["autoencoder", "vae", "vae of a class", "gan", "diffusion", "gpt", "lstm"],

@@ -13,7 +13,7 @@ from library.data import sources
 from library.evaluation.context import collected
 from library.run import evaluating, stepping
 from library.run.feed import Feed
-from library.run.recipe import make_plan, open_split
+from library.run.recipe import make_plan
 from library.run.session import Trained
 from tests import tiny
 
@@ -123,12 +123,12 @@ def test_each_evaluator_measures_its_own_split(evaluated):
 
 def test_images_are_prepared_as_each_split_says(evaluated):
     plan, _, _ = evaluated
-    shapes = {name: open_split(plan, name).blank["image"].shape for name in ("test", *SPLITS)}
+    shapes = {name: plan.splits(name).blank["image"].shape for name in ("test", *SPLITS)}
     small = dict.fromkeys(("test", "v2", "real"), (6, 6, 1))
     assert shapes == {**small, "large": (10, 10, 1)}
     picture = Image.fromarray(DATA["tiny", "test"].records[3]["image"][..., 0])
     expected = np.asarray(picture.resize((12, 12), Image.Resampling.BILINEAR))[1:11, 1:11]
-    found = open_split(plan, "large").load(0, 3)["image"]
+    found = plan.splits("large").load(0, 3)["image"]
     np.testing.assert_array_equal(found[..., 0], expected)
 
 
@@ -141,7 +141,7 @@ def test_what_a_split_leaves_out_is_that_of_the_training_data(opened):
     plan = make_plan(values, devices=jax.devices()[:1])
     opened.clear()
     for name in ("v2", "same", "now", "test"):
-        open_split(plan, name)
+        plan.splits(name)
     own = dict(manual_dir="there", classes=("a",), data_dir="here")
     assert opened == [
         ("other", "test", dict(manual_dir="there", classes=None, data_dir="elsewhere")),

@@ -14,7 +14,7 @@ from library.data import sources
 from library.data.preprocessing import CorruptExample
 from library.run import session
 from library.run.clock import Clock
-from library.run.recipe import make_plan, open_split
+from library.run.recipe import make_plan
 from tests import tiny
 
 TEST = dict(kind="metrics", every="4 steps")
@@ -427,8 +427,8 @@ def test_preprocessing_may_differ_between_training_and_evaluation():
     stages = dict(train=[dict(name="resize", size=6)], test=[dict(name="resize", size=10)])
     plan = tiny.plan_on(1, preprocess=stages, model=tiny.CONV, evaluate=dict(test=TEST))
     assert plan.loader.blank["image"].shape == (6, 6, 1)
-    assert open_split(plan, "test").blank["image"].shape == (10, 10, 1)
-    assert open_split(plan, "train").blank["image"].shape == (10, 10, 1)
+    assert plan.splits("test").blank["image"].shape == (10, 10, 1)
+    assert plan.splits("train").blank["image"].shape == (10, 10, 1)
 
 
 def test_nothing_is_compiled(caplog):

@@ -458,6 +458,7 @@ def test_strategies_agree_through_the_recipe(data):
     np.testing.assert_allclose(images[1], images[0], atol=2e-4)
 
 
+@pytest.mark.full
 def test_evaluators_are_rehearsed_by_the_recipe(data):
     evaluate = dict(
         test=dict(kind="metrics"),

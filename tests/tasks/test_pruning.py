@@ -239,7 +239,7 @@ def data(monkeypatch):
 @pytest.mark.parametrize(
     "changes",
     [
-        dict(parallel=dict(mesh=dict(data=2, fsdp=2))),
+        pytest.param(dict(parallel=dict(mesh=dict(data=2, fsdp=2))), marks=pytest.mark.full),
         dict(parallel=dict(strategy="pmap", mesh=dict(data=4))),
         pytest.param(dict(accumulate=2), marks=pytest.mark.full),
     ],

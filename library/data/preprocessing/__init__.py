@@ -12,6 +12,7 @@ from library.data.preprocessing._chaining import chain, turning
 from library.data.preprocessing._examples import CorruptExample, Example, Operation, UnfitExample
 from library.data.preprocessing._pictures import MAX_PIXELS
 from library.data.preprocessing.decoding import decode
+from library.data.preprocessing.fitting import standardize, whiten
 from library.data.preprocessing.geometry import (
     center_crop,
     central_crop,
@@ -44,8 +45,10 @@ __all__ = [
     "resize",
     "resize_short",
     "select",
+    "standardize",
     "to_label",
     "to_labels",
     "to_target",
     "turning",
+    "whiten",
 ]

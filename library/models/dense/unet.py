@@ -11,8 +11,6 @@ for images of any size. `padding="same"`, the default, pads each convolution by 
 networks of this form do; it takes sides that are multiples of 16.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -21,23 +19,50 @@ from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.intermediates import record
 from library.layers.normalization import NORMS, norm
+from library.variants import variant
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
 class UNet(nn.Module):
-    """U-Net. Submodules "down1", ..., "bottom", "up1", "join1", ..., counted from full size.
+    """U-Net: images (b, h, w, c) -> logits (b, h, w, num_classes).
 
-    Records "features" (b, width), the means of what lies at the bottom.
+    Submodules "down1_conv1", ..., "bottom_conv1", ..., "up1", "join1_conv1", ..., counted from full
+    size, and "head". Records "features" (b, width), the means of what lies at the bottom.
+
+    Attributes:
+      num_classes: classes a pixel.
+      widths: channels at each size, from the whole image down.
+      padding: "same", or "mirror" as in the paper, see the module.
+      normalization: after each convolution; "none" as in the paper, "batch" or "group".
+      dropout: rate at the end of the contracting path (section 3.1); the paper gives none, 0.5 is
+        its authors'.
+      dtype: of the computation.
+      param_dtype: of the params.
+
+    Raises:
+      ConfigError: fewer than two widths, or another value that is out of range.
     """
 
-    num_classes: int
-    widths: tuple[int, ...]
-    padding: str
-    normalization: str
-    dropout: float
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    num_classes: int = 2
+    widths: tuple[int, ...] = (64, 128, 256, 512, 1024)
+    padding: str = "same"
+    normalization: str = "none"
+    dropout: float = 0.5
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        check_dtypes(self.dtype, self.param_dtype)
+        check_rates(dropout=self.dropout)
+        check_sizes(num_classes=self.num_classes, widths=self.widths)
+        check_choice("padding", self.padding, ("same", "mirror"))
+        check_choice("normalization", self.normalization, ("none", *NORMS))
+        if len(self.widths) < 2:
+            raise ConfigError(
+                f"widths={self.widths}: a U-Net pools once or more, so it has two or more"
+            )
+        super().__post_init__()
 
     @nn.compact
     def __call__(
@@ -107,40 +132,7 @@ class UNet(nn.Module):
         )(x)
 
 
-def unet(
-    num_classes: int,
-    *,
-    widths: tuple[int, ...] = (64, 128, 256, 512, 1024),
-    padding: str = "same",
-    normalization: str = "none",
-    dropout: float = 0.5,
-    dtype: str = "float32",
-    param_dtype: str = "float32",
-) -> nn.Module:
-    """Builds a U-Net: images (b, h, w, c) -> logits (b, h, w, num_classes).
-
-    Args:
-      num_classes: classes a pixel.
-      widths: channels at each size, from the whole image down.
-      padding: "same", or "mirror" as in the paper, see the module.
-      normalization: after each convolution; "none" as in the paper.
-      dropout: rate at the end of the contracting path (section 3.1); the paper gives none, 0.5 is
-        its authors'.
-      dtype: of the computation.
-      param_dtype: of the params.
-
-    Raises:
-      ConfigError: fewer than two widths, or another value that is out of range.
-    """
-    check_dtypes(dtype, param_dtype)
-    check_rates(dropout=dropout)
-    check_sizes(num_classes=num_classes, widths=widths)
-    check_choice("padding", padding, ("same", "mirror"))
-    check_choice("normalization", normalization, ("none", *NORMS))
-    if len(widths) < 2:
-        raise ConfigError(f"widths={widths}: a U-Net pools once or more, so it has two or more")
-    types = dict(dtype=jnp.dtype(dtype), param_dtype=jnp.dtype(param_dtype))
-    return UNet(num_classes, widths, padding, normalization, dropout, **types)
+unet = variant(UNet, "unet")
 
 
 def _mirrored(image: Float[Array, "b h w c"], sizes: int) -> Float[Array, "b h2 w2 c"]:

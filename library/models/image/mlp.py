@@ -24,7 +24,7 @@ _ACTIVATIONS = {
 
 
 class MLP(nn.Module):
-    """Dense layers on the flattened image.
+    """Dense layers on the flattened image, or on any other array of an example.
 
     Submodules "hidden1", "hidden2", ..., "head". Records each hidden layer's activation as
     "stage1", "stage2", ... and the head's input as "features".
@@ -58,7 +58,9 @@ class MLP(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+    def __call__(
+        self, image: Float[Array, "b *shape d"], train: bool = False
+    ) -> Float[Array, "b k"]:
         """Returns logits, float32."""
         activation, gain = _ACTIVATIONS[self.activation]
         kernel_init = nn.initializers.variance_scaling(gain, "fan_in", "normal")

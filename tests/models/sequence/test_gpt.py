@@ -44,12 +44,15 @@ def count(model):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [
-        ("gpt2", 124_439_808),
-        ("gpt2_medium", 354_823_168),
-        ("gpt2_large", 774_030_080),
-        ("gpt2_xl", 1_557_611_200),
-    ],
+    often.first(
+        2,
+        [
+            ("gpt2", 124_439_808),
+            ("gpt2_medium", 354_823_168),
+            ("gpt2_large", 774_030_080),
+            ("gpt2_xl", 1_557_611_200),
+        ],
+    ),
 )
 def test_params_of_the_published_sizes(name, expected):
     assert count(getattr(transformer, name)()) == expected

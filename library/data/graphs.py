@@ -1,0 +1,121 @@
+"""Batches of graphs: several graphs as one flat graph, within a budget of nodes and edges.
+
+An example is a graph: `nodes` (n, d), `edges` (m, 2), pairs of its nodes, and what is one a node or
+an edge, `nodes_charge` (n, ...) or `edges_kind` (m, ...). In a batch of b graphs every so many
+neighbours are a group, which shares a budget:
+
+| feature | in a batch of g groups, N nodes and E edges each |
+| --- | --- |
+| `nodes`, `nodes_...` | (g N, ...), zeros on padding |
+| `graph` | (g N,), the place in the batch of each node's graph |
+| `edges`, `edges_...` | (g E, ...), pairs of nodes of the batch |
+| `nodes_mask`, `edges_mask` | float32, 1 for what is there |
+| all else, `label`, ... | (b, ...), one a graph |
+
+Which graphs are a group depends on their places alone, so that any number of devices and processes
+that hold whole groups make the same of them. The host numbers nodes and graphs within their group,
+and `joined` within the batch that a program sees.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from library.config import ConfigError
+from library.data.preprocessing import UnfitExample
+
+PARTS = ("nodes", "edges")
+
+
+class Budget(NamedTuple):
+    """What a group of graphs shares.
+
+    Attributes:
+      num_graphs: graphs a group; the batch size is a multiple of it, on each device.
+      num_nodes: nodes of them together.
+      num_edges: edges of them together.
+    """
+
+    num_graphs: int
+    num_nodes: int
+    num_edges: int
+
+
+def parts(names: Sequence[str]) -> list[str]:
+    """Lists the features that are one a node or an edge."""
+    return [name for name in names if name.partition("_")[0] in PARTS]
+
+
+def check(budget: Budget, names: Sequence[str]) -> None:
+    """Raises ConfigError unless examples have nodes and edges, and no names that are made here."""
+    for name in PARTS:
+        if name not in names:
+            raise ConfigError(
+                f"dataset.graphs: the examples have no {name!r}, but {', '.join(names)}"
+            )
+    for name in ("graph", "nodes_mask", "edges_mask"):
+        if name in names:
+            raise ConfigError(f"dataset.graphs makes {name!r}, and the examples have one")
+
+
+def collate(budget: Budget, examples: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Makes a batch of examples, or the part of it that a process holds, numbered by group.
+
+    Raises:
+      UnfitExample: a group is over its budget.
+    """
+    size = budget.num_graphs
+    groups = [examples[i : i + size] for i in range(0, len(examples), size)]
+    flat = [_group(budget, group) for group in groups]
+    ragged = parts(list(examples[0]))
+    whole = [name for name in examples[0] if name not in ragged]
+    return {
+        **{name: np.stack([example[name] for example in examples]) for name in whole},
+        **{name: np.concatenate([group[name] for group in flat]) for name in flat[0]},
+    }
+
+
+def joined(batch: Mapping[str, jax.Array], budget: Budget) -> dict[str, jax.Array]:
+    """Numbers nodes and graphs of a batch from group to group, on the device."""
+    node, edge = (jnp.arange(len(batch[f"{name}_mask"]), dtype=jnp.int32) for name in PARTS)
+    first = edge // budget.num_edges * budget.num_nodes
+    return {
+        **batch,
+        "graph": batch["graph"] + node // budget.num_nodes * budget.num_graphs,
+        "edges": batch["edges"] + first[:, None],
+    }
+
+
+def _group(budget: Budget, examples: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    counts = {name: np.array([len(x[name]) for x in examples]) for name in PARTS}
+    most = {"nodes": budget.num_nodes, "edges": budget.num_edges}
+    for name, own in counts.items():
+        if own.sum() > most[name]:
+            raise UnfitExample(
+                f"{own.sum()} {name} in the {len(examples)} graphs of rows "
+                f"{', '.join(str(int(x['row'])) for x in examples)}: dataset.graphs has "
+                f"num_{name}={most[name]}"
+            )
+    found = {}
+    for name in parts(list(examples[0])):
+        values = np.concatenate([np.asarray(example[name]) for example in examples])
+        kind = name.partition("_")[0]
+        if name == "edges":
+            first = np.cumsum(counts["nodes"]) - counts["nodes"]
+            values = values.astype(np.int32) + np.repeat(first, counts["edges"])[:, None].astype(
+                np.int32
+            )
+        found[name] = _filled(values, most[kind])
+    number = np.repeat(np.arange(len(examples), dtype=np.int32), counts["nodes"])
+    found["graph"] = _filled(number, budget.num_nodes)
+    for name in PARTS:
+        there = np.arange(most[name]) < counts[name].sum()
+        found[f"{name}_mask"] = there.astype(np.float32)
+    return found
+
+
+def _filled(values: np.ndarray, length: int) -> np.ndarray:
+    return np.pad(values, [(0, length - len(values)), *[(0, 0)] * (values.ndim - 1)])

@@ -1,0 +1,197 @@
+"""Detection: the boxes of the objects in an image, and their classes, by the cells of a grid.
+
+Redmon et al. 2016, "You Only Look Once" (arXiv 1506.02640), section 2.2, with one box a cell: the
+cell that an object's centre lies in is to say where it is, how large, and what. Confidences and
+classes are learned by cross-entropy (as in YOLOv3), not by squared errors.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
+
+from library import painting, rng, summaries
+from library.config import ConfigError
+from library.forward import applied
+from library.task import (
+    Batch,
+    Learner,
+    Loss,
+    Metrics,
+    Task,
+    TrainState,
+    check_outputs,
+    pair,
+    recorded_outputs,
+)
+
+
+class Objects(NamedTuple):
+    """Objects of an image: boxes (n, 4) as fractions of it, classes (n,), and which are there."""
+
+    boxes: Float[Array, "n 4"]
+    classes: Int[Array, " n"]
+    there: Bool[Array, " n"]
+
+
+def detection(
+    model: nn.Module,
+    minimize: Callable[[Loss], Learner],
+    *,
+    num_classes: int,
+    inputs: tuple[str, ...] = ("image",),
+    target: str = "boxes",
+    coordinate_weight: float = 5.0,
+    empty_weight: float = 0.5,
+    confidence: float = 0.5,
+    overlap: float = 0.5,
+    unnormalize: Callable[[Array], Array] = lambda image: image,
+) -> Task:
+    """Builds the task of finding the objects `target`, padded, in the image or `inputs`.
+
+    It reads `boxes` (b, n, 4), `boxes_label` (b, n) and `boxes_mask` (b, n), as `pad_objects` makes
+    them. Metrics are loss, the sum over the cells of an image, and of evaluations precision, recall
+    and f1: a detection is right that overlaps an object of its class by `overlap` or more, and
+    each object is found once.
+
+    Outputs: "detections" (b, cells, 6), ymin, xmin, ymax, xmax, confidence and class, with
+    confidence 0 where there is none; "overlay", uint8 (b, 2, h, w, 3), the image with its objects
+    and with those that are detected; "features" and "intermediates", what the model records.
+
+    Args:
+      model: `(image (b, h, w, c), train) -> (b, rows, columns, 5 + num_classes)`, see
+        library/models/dense/grid_detector.py.
+      minimize: turns a loss into the training step.
+      num_classes: classes of objects.
+      inputs: the features that the model takes, in order; the first is the image of the overlay.
+      target: the feature of boxes.
+      coordinate_weight: of the errors of coordinates.
+      empty_weight: of the confidences of cells without an object.
+      confidence: from which on a box is a detection.
+      overlap: intersection over union, see above; of two detections that overlap more the one of
+        less confidence is left out.
+      unnormalize: brings normalized images back to [0, 1].
+
+    Raises:
+      ConfigError: the model has another number of classes, or a threshold is not in (0, 1).
+    """
+    check_outputs(model, num_classes, "num_classes")
+    for name, value in (("confidence", confidence), ("overlap", overlap)):
+        if not 0 < value < 1:
+            raise ConfigError(f"{name}={value}: valid are numbers between 0 and 1")
+
+    def wanted(batch: Batch) -> Objects:
+        return Objects(batch[target], batch[f"{target}_label"], batch[f"{target}_mask"] > 0)
+
+    def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
+        given = [batch[name] for name in inputs]
+        return learner.init(model.init(rng.purpose(key, "params"), *given, train=False))
+
+    def losses(cells: Array, batch: Batch) -> tuple[Array, Array]:
+        one = jax.vmap(lambda x, objects: _loss(x, objects, coordinate_weight, empty_weight))
+        return pair(one(cells, wanted(batch)), batch["mask"])
+
+    def objective(
+        params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Metrics, PyTree]:
+        given = [batch[name] for name in inputs]
+        cells, variables = applied(model, params, variables, given, key, batch["index"])
+        return {"loss": losses(cells, batch)}, variables
+
+    def cells_of(state: TrainState, batch: Batch) -> Float[Array, "b rows columns k"]:
+        given = [batch[name] for name in inputs]
+        return model.apply({"params": state.params, **state.variables}, *given, train=False)
+
+    def found(cells: Array) -> tuple[Objects, Array]:
+        return jax.vmap(lambda x: _detected(x, confidence, overlap))(cells)
+
+    def detections(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b m 6"]:
+        objects, scores = found(cells_of(state, batch))
+        rest = [jnp.where(objects.there, scores, 0), objects.classes.astype(jnp.float32)]
+        return jnp.concatenate([objects.boxes, jnp.stack(rest, axis=-1)], axis=-1)
+
+    def overlay(state: TrainState, batch: Batch, key: PRNGKeyArray) -> UInt8[Array, "b 2 h w 3"]:
+        image = unnormalize(batch[inputs[0]])
+        both = (wanted(batch), found(cells_of(state, batch))[0])
+        return jnp.stack([painting.framed(image, *each, num_classes) for each in both], axis=1)
+
+    def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
+        cells, objects = cells_of(state, batch), wanted(batch)
+        counts = jax.vmap(lambda x, y: _counts(x, y, overlap))(found(cells)[0], objects)
+        return {"loss": losses(cells, batch), "found": pair(counts, batch["mask"])}
+
+    learner = minimize(objective)
+    outputs = {"detections": detections, "overlay": overlay, **recorded_outputs(model, inputs)}
+    meaning = {"found": summaries.precision_and_recall}
+    return Task(init, learner.update, evaluate, outputs, meaning)
+
+
+def _loss(
+    cells: Float[Array, "rows columns k"], objects: Objects, coordinates: float, empty: float
+) -> Float[Array, ""]:
+    """Returns the loss of an image; a cell with several objects is asked for the first."""
+    shape = jnp.array(cells.shape[:2], jnp.float32)
+    center = (objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2 * shape
+    place = jnp.clip(jnp.floor(center), 0, shape - 1)
+    number = (place[:, 0] * cells.shape[1] + place[:, 1]).astype(jnp.int32)
+    flat = cells.reshape(-1, cells.shape[-1])
+    held = (number[None] == jnp.arange(len(flat))[:, None]) & objects.there
+    full, first = jnp.any(held, axis=1), jnp.argmax(held, axis=1)
+    within, side = (center - place)[first], (objects.boxes[:, 2:] - objects.boxes[:, :2])[first]
+    error = jnp.square(jax.nn.sigmoid(flat[:, :2]) - within)
+    # Square roots weigh an error of a small box more (section 2.2).
+    roots = jnp.sqrt(jax.nn.sigmoid(flat[:, 2:4])) - jnp.sqrt(jnp.maximum(side, 1e-6))
+    kind = optax.softmax_cross_entropy_with_integer_labels(flat[:, 5:], objects.classes[first])
+    own = coordinates * jnp.sum(error + jnp.square(roots), axis=-1) + kind
+    sure = optax.sigmoid_binary_cross_entropy(flat[:, 4], full.astype(jnp.float32))
+    return jnp.sum(jnp.where(full, own + sure, empty * sure))
+
+
+def _detected(
+    cells: Float[Array, "rows columns k"], confidence: float, overlap: float
+) -> tuple[Objects, Float[Array, " m"]]:
+    """Returns the detections of an image, the surest first, and their confidences."""
+    rows, columns = cells.shape[:2]
+    corner = jnp.stack(jnp.meshgrid(jnp.arange(rows), jnp.arange(columns), indexing="ij"), -1)
+    center = (corner + jax.nn.sigmoid(cells[..., :2])) / jnp.array([rows, columns])
+    half = jax.nn.sigmoid(cells[..., 2:4]) / 2
+    boxes = jnp.clip(jnp.concatenate([center - half, center + half], -1), 0, 1).reshape(-1, 4)
+    scores = jax.nn.sigmoid(cells[..., 4]).ravel()
+    order = jnp.argsort(-scores, stable=True)
+    boxes, scores = boxes[order], scores[order]
+    classes = jnp.argmax(cells[..., 5:], axis=-1).ravel()[order].astype(jnp.int32)
+    shared = _overlaps(boxes, boxes) > overlap
+
+    def keep(i: Int[Array, ""], kept: Array) -> Array:
+        return kept.at[i].set(kept[i] & ~jnp.any(shared[i] & kept & (jnp.arange(len(kept)) < i)))
+
+    there = jax.lax.fori_loop(0, len(scores), keep, scores >= confidence)
+    return Objects(boxes, classes, there), scores
+
+
+def _counts(found: Objects, wanted: Objects, overlap: float) -> Float[Array, " 3"]:
+    """Counts the detections that are right, all of them, and the objects."""
+    fits = _overlaps(found.boxes, wanted.boxes) >= overlap
+    fits &= (found.classes[:, None] == wanted.classes) & found.there[:, None] & wanted.there
+
+    def match(left: Array, row: Array) -> tuple[Array, Array]:
+        chosen = jnp.argmax(row & left)
+        hit = (row & left)[chosen]
+        return left.at[chosen].set(left[chosen] & ~hit), hit
+
+    _, right = jax.lax.scan(match, wanted.there, fits)
+    return jnp.stack([jnp.sum(x) for x in (right, found.there, wanted.there)]).astype(jnp.float32)
+
+
+def _overlaps(ours: Float[Array, "n 4"], theirs: Float[Array, "m 4"]) -> Float[Array, "n m"]:
+    """Returns the intersection over union of each two boxes."""
+    low = jnp.maximum(ours[:, None, :2], theirs[None, :, :2])
+    high = jnp.minimum(ours[:, None, 2:], theirs[None, :, 2:])
+    shared = jnp.prod(jnp.maximum(high - low, 0), axis=-1)
+    each = [jnp.prod(jnp.maximum(x[:, 2:] - x[:, :2], 0), axis=-1) for x in (ours, theirs)]
+    union = each[0][:, None] + each[1][None] - shared
+    return jnp.where(union > 0, shared / jnp.where(union > 0, union, 1), 0)

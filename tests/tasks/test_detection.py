@@ -1,0 +1,145 @@
+"""Detection against boxes that were placed, and counted, by hand."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from library import painting
+from library.config import ConfigError
+from library.summaries import summarize
+from library.task import minimize
+from library.tasks import detection as module
+from library.tasks.detection import Objects, detection
+
+KEY = jax.random.key(0)
+NUM, ROWS, COLUMNS = 2, 2, 3
+
+
+class Echo(nn.Module):
+    """Takes what it is to say of each cell for its input."""
+
+    num_classes: int = NUM
+
+    @nn.compact
+    def __call__(self, cells, train=False):
+        return cells + self.param("bias", nn.initializers.zeros, (5 + NUM,))
+
+
+def logit(p):
+    return np.log(p / (1 - p))
+
+
+def cells_of(*objects):
+    """Returns logits of a grid that detects (y, x, height, width, confidence, class)."""
+    cells = np.zeros((ROWS, COLUMNS, 5 + NUM), np.float32)
+    cells[..., 4] = -8
+    for y, x, height, width, sure, number in objects:
+        row, column = int(y * ROWS), int(x * COLUMNS)
+        place = (y * ROWS - row, x * COLUMNS - column)
+        cells[row, column, :5] = logit(np.array([*place, height, width, sure]))
+        cells[row, column, 5 + number] = 9
+    return cells
+
+
+def box(y, x, height, width):
+    return [y - height / 2, x - width / 2, y + height / 2, x + width / 2]
+
+
+def batch_of(cells, boxes, labels):
+    """One image, its objects padded to three, and a second that is padding of the batch."""
+    missing = 3 - len(boxes)
+    own = np.float32([*boxes, *[[0, 0, 0, 0]] * missing])
+    held = np.float32([1] * len(boxes) + [0] * missing)
+    place = jnp.arange(2, dtype=jnp.uint32)
+    one = dict(image=cells, boxes=own, boxes_label=np.int32([*labels, *[0] * missing]))
+    one["boxes_mask"] = held
+    batch = {name: jnp.stack([jnp.asarray(x)] * 2) for name, x in one.items()}
+    return {**batch, "mask": jnp.float32([1, 0]), "index": place, "row": place}
+
+
+def build(**arguments):
+    return detection(
+        Echo(), lambda loss: minimize(loss, optax.sgd(0.1)), num_classes=NUM, **arguments
+    )
+
+
+def evaluated(batch, **arguments):
+    task = build(**arguments)
+    found = jax.device_get(task.evaluate(task.init(KEY, batch), batch, KEY))
+    return summarize(found, task.summaries)
+
+
+SEEN = ((0.25, 0.2, 0.3, 0.2, 0.9, 1), (0.7, 0.8, 0.2, 0.3, 0.8, 0))
+
+
+def test_what_is_found_where_it_is_counts_as_right():
+    boxes = [box(*each[:4]) for each in SEEN]
+    got = evaluated(batch_of(cells_of(*SEEN), boxes, [1, 0]))
+    assert (got["precision"], got["recall"], got["f1"]) == (1, 1, 1)
+    wrong = evaluated(batch_of(cells_of(*SEEN), boxes, [1, 1]))
+    assert (wrong["precision"], wrong["recall"]) == (0.5, 0.5)
+    missed = evaluated(batch_of(cells_of(SEEN[0]), boxes, [1, 0]))
+    assert (missed["precision"], missed["recall"]) == (1, 0.5)
+    unsure = evaluated(batch_of(cells_of(*SEEN), boxes, [1, 0]), confidence=0.85)
+    assert (unsure["precision"], unsure["recall"]) == (1, 0.5)
+
+
+def test_of_two_boxes_of_one_object_the_surer_is_kept():
+    # Beside each other in neighbouring cells, and almost the same.
+    twice = ((0.25, 0.32, 0.4, 0.4, 0.9, 0), (0.25, 0.35, 0.4, 0.4, 0.8, 0))
+    cells = jnp.asarray(cells_of(*twice))
+    objects, scores = module._detected(cells, 0.5, 0.5)
+    assert np.flatnonzero(objects.there).tolist() == [0]
+    np.testing.assert_allclose(objects.boxes[0], box(*twice[0][:4]), atol=1e-6)
+    np.testing.assert_allclose(scores[:2], [0.9, 0.8], rtol=1e-6)
+    apart, _ = module._detected(cells, 0.5, 0.95)
+    assert np.flatnonzero(apart.there).tolist() == [0, 1]
+    # An object is found once: of two boxes about it one is wrong.
+    wanted = Objects(jnp.float32([box(*twice[0][:4])]), jnp.int32([0]), jnp.array([True]))
+    np.testing.assert_array_equal(module._counts(apart, wanted, 0.5), [1, 2, 1])
+
+
+def test_overlaps_by_hand():
+    ours, theirs = [[0, 0, 2, 2], [0, 0, 0, 0]], [[0, 1, 2, 3], [0, 0, 2, 2], [3, 3, 4, 4]]
+    found = module._overlaps(jnp.float32(ours), jnp.float32(theirs))
+    np.testing.assert_allclose(found, [[2 / 6, 1, 0], [0, 0, 0]], rtol=1e-6)
+
+
+def test_the_loss_of_a_cell_by_hand():
+    y, x, height, width, _, number = SEEN[0]
+    cells = cells_of(SEEN[0])
+    cells[0, 0, :5] = 0
+    batch = batch_of(cells, [box(y, x, height, width)], [number])
+    coordinates = (0.5 - y * ROWS) ** 2 + (0.5 - x * COLUMNS) ** 2
+    coordinates += (0.5**0.5 - height**0.5) ** 2 + (0.5**0.5 - width**0.5) ** 2
+    kind = np.log(1 + np.exp(-9.0))
+    empty = np.log(1 + np.exp(-8.0)) * (ROWS * COLUMNS - 1)
+    got = evaluated(batch, coordinate_weight=3.0, empty_weight=0.25)
+    assert got["loss"] == pytest.approx(3 * coordinates + kind + np.log(2) + 0.25 * empty, rel=1e-5)
+
+
+def test_no_object_and_padding_cost_only_confidence():
+    got = evaluated(batch_of(cells_of(), [], []))
+    assert got["loss"] == pytest.approx(0.5 * ROWS * COLUMNS * np.log(1 + np.exp(-8.0)), rel=1e-5)
+    assert np.isnan(got["recall"])
+
+
+def test_frames_are_drawn_where_the_boxes_are():
+    image = jnp.zeros((1, 8, 10, 1))
+    boxes = jnp.float32([[[0.25, 0.2, 0.75, 0.6], [0, 0, 1, 1]]])
+    drawn = np.asarray(
+        painting.framed(image, boxes, jnp.int32([[1, 0]]), jnp.array([[True, False]]), NUM)
+    )
+    expected = np.zeros((8, 10), bool)
+    expected[2:7, 2:7] = True
+    expected[3:6, 3:6] = False
+    np.testing.assert_array_equal(drawn[0].any(-1), expected)
+    np.testing.assert_array_equal(drawn[0, 2, 2], painting.colours(NUM + 1)[2])
+
+
+def test_thresholds_out_of_range_are_refused():
+    with pytest.raises(ConfigError, match=r"overlap=1.5: valid are numbers between 0 and 1"):
+        build(overlap=1.5)
