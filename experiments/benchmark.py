@@ -1,31 +1,31 @@
 """Measures speed: `python -m experiments.benchmark [--only=loop,pipeline,start,step,...]`.
 
-Each figure is a ratio of things measured in turn in one run, so that it holds while the machine's
-speed drifts; times are medians.
+Each figure is a ratio of two things that one run measures in turn, so that it holds while the speed
+of the machine drifts. Times are medians. A / B is the time of A over the time of B.
 
-    loop      a step of the loop over the same compiled step called in a bare loop
-    pipeline  a step fed by the input pipeline over the same step fed one batch again and again
-    start     the time to the first step with compiled programs cached, over without
+    loop      a step of the loop / the compiled step alone
+    pipeline  a step with its input / a step with one batch again and again
+    start     the time to the first step with compiled programs cached / without
     step      images a second, and the share of the measured matmul peak, of one training step
-    peer      a training step of an MLP here over the same one in PyTorch, where it is installed
-    gpt       a training step of a small GPT over the same in PyTorch, eager and torch.compile; on
-              an accelerator tokens a second of GPT-2, 124 million params, in bfloat16
-    networks  forward and training step of four ImageNet networks over torchvision's and timm's;
-              on an accelerator images a second of two in bfloat16, at the batch that suits them
+    peer      a training step of an MLP here / in PyTorch, if it is installed
+    gpt       a training step of a small GPT here / in PyTorch, eager and torch.compile; on an
+              accelerator tokens a second of GPT-2, 124 million params, in bfloat16
+    networks  forward pass and training step of four ImageNet networks here / in torchvision or
+              timm; on an accelerator images a second of two in bfloat16, at their best batch sizes
     samplers  samples a second of each diffusion sampler, and its speed-up over all 1000 steps
-    decoding  256 tokens written by a small GPT with cached keys and values, against without
-    masking   an encoder's step on the quarter of the patches that MAE shows it, over all of them
-    calls     a step with 50 to a call of the compiled step over one: a tiny network, the recipe
+    decoding  256 tokens of a small GPT: with cached keys and values, and without
+    masking   the encoder's step of MAE on a quarter of the patches / on all of them
+    calls     a step with 50 steps in a call / with one: a tiny network, the recipe
     data      training examples of 224 pixels a second on one core, here and by PyTorch's
               DataLoader with torchvision's transforms; and the first batch of step 10^6
-    saves     how long a step waits for a save, what a restore takes, and the memory of a save
-    layers    compiling 48 Transformer blocks over 12, in a scan or not; memory by remat
-    finite    memory of a step that is decided on before it moves anything, over a plain one
-    processes a step of two processes that share the machine over one's
-    devices   a device's FLOPs, memory and traffic on 1, 2, 4 and 8 CPU devices, as compiled; alone
+    saves     how long a step waits for a save, how long a restore takes, the memory of a save
+    layers    compile time of 48 Transformer blocks / of 12, in a scan or not; memory by remat
+    finite    memory of a step with the check for finite values / without it
+    processes a step of two processes that share the machine / of one process
+    devices   FLOPs, memory and traffic of a device on 1, 2, 4 and 8 CPU devices; measured alone
 
 The first four, `calls`, `processes` and `devices` measure the recipe `--config`.
-`--write=FILE.json` keeps the figures with the machine they were measured on.
+`--write=FILE.json` writes the figures and the machine to a file.
 """
 
 import contextlib
@@ -45,9 +45,9 @@ KINDS = (
 )
 _ONLY = flags.DEFINE_list("only", list(KINDS[:-1]), f"Some of {', '.join(KINDS)}.")
 _CONFIG = flags.DEFINE_string("config", command_line.DEFAULT_CONFIG, command_line.CONFIG_HELP)
-_STEPS = flags.DEFINE_integer("steps", 200, "Steps a measurement.", lower_bound=10)
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "Times each pair is measured.", lower_bound=1)
-_WRITE = flags.DEFINE_string("write", None, "JSON file to keep the figures in.")
+_STEPS = flags.DEFINE_integer("steps", 200, "Steps of each measurement.", lower_bound=10)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds of each measurement.", lower_bound=1)
+_WRITE = flags.DEFINE_string("write", None, "JSON file for the figures.")
 
 
 def main() -> int:

@@ -1,10 +1,10 @@
 """What the programs share: flags, config files with overrides, exit codes.
 
-Only light modules are imported here, so that `--help` answers at once.
+This file imports only light modules, so that `--help` answers at once.
 
-Exit codes, of all programs: 0 finished; 1 failed; 2 the request was not understood, nothing was
+Exit codes of all programs: 0 finished; 1 failed; 2 the request was not understood and nothing was
 written; 75 the run was asked to stop and is saved, run the same command again; 130 interrupted from
-the keyboard where nothing needed saving.
+the keyboard with nothing to save.
 """
 
 import atexit
@@ -57,10 +57,10 @@ class Request(NamedTuple):
     """The run that a command line asks for.
 
     Attributes:
-      values: the config, plain values, overrides applied.
-      identity: where it came from: path, where that was found, variant, the overrides that change
-        a value of the file, command.
-      name: a short name of it, for a directory.
+      values: the config as plain values, with its overrides.
+      identity: where the config came from: path, where that was found, variant, the overrides that
+        change a value of the file, command.
+      name: a short name of the config, for a directory.
     """
 
     values: dict[str, Any]
@@ -73,15 +73,15 @@ def run(
 ) -> None:
     """Runs a program: parses the flags, joins the run's other processes, if any, and calls `main`.
 
-    It exits with the code of `main`. The errors of this project say all there is to say, and become
-    a line or two on stderr; others keep their traceback. A reader of stdout that goes away, such as
-    `head`, ends the program without a word.
+    It exits with the code of `main`. Errors of this project become one or two lines on stderr.
+    Other errors keep their traceback. If the reader of stdout goes away, as `head` does, the
+    program ends without a message.
 
     Args:
       main: the program.
       configurable: whether it reads `--config.key=value`.
-      words: what may stand before the flags, in order, such as "a command"; see `words`. There may
-        be any number of the last, if it ends with "...".
+      words: the words that may come before the flags, in order, such as "a command"; see `words`.
+        If the last one ends with "...", there may be any number of it.
     """
 
     # Python has None for a stream that was closed before it started.
@@ -108,11 +108,11 @@ def run(
 
 
 def leave_when_asked() -> None:
-    """Has a signal that asks a program to leave end it with STOPPED, as long as nothing is to save.
+    """Makes signals that ask a program to stop end it with STOPPED, while there is nothing to save.
 
-    The loop saves first, and has handlers of its own. Of several processes, which are joined after
-    this, JAX's own service takes SIGTERM and tells the others; other signals come to it as that.
-    SIGINT stays Python's.
+    The loop has its own handlers, which save first. If several processes join after this, JAX's
+    service receives SIGTERM and tells the other processes. Other signals become a SIGTERM. Python
+    keeps SIGINT.
     """
 
     def leave(*_: object) -> None:
@@ -129,12 +129,12 @@ def leave_when_asked() -> None:
 
 
 def words() -> list[str]:
-    """Returns the words that stood before the flags."""
+    """Returns the words before the flags."""
     return list(_words)
 
 
 def image_files(given: Sequence[str]) -> list[Path]:
-    """Returns the files of a repeated flag; commas part the names of those that do not exist."""
+    """Returns the files of a repeated flag; a name that does not exist is split at its commas."""
     return [
         Path(name).expanduser()
         for text in given
@@ -145,14 +145,14 @@ def image_files(given: Sequence[str]) -> list[Path]:
 def flags_of(*functions: Callable) -> list[str]:
     """Returns the names of the flags that functions read: their keyword-only parameters.
 
-    `class_` is --class.
+    The parameter `class_` is the flag --class.
     """
     found = [inspect.signature(function).parameters.values() for function in functions]
     return [p.name.rstrip("_") for each in found for p in each if p.kind is p.KEYWORD_ONLY]
 
 
 def values_for(function: Callable) -> dict[str, Any]:
-    """Returns the arguments that `flags_of` names, with the values of this command line."""
+    """Returns the arguments that `flags_of` names, with the values of the command line."""
     parameters = inspect.signature(function).parameters.values()
     named = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     return {name: flags.FLAGS[name.rstrip("_")].value for name in named}
@@ -161,15 +161,15 @@ def values_for(function: Callable) -> dict[str, Any]:
 def refuse_unread(
     what: str, read: Collection[str], also: Collection[str] = ("workdir", "which", "output")
 ) -> None:
-    """Refuses the flags of this command line that what it asks for does not read.
+    """Refuses flags of the command line that the request does not read.
 
     Args:
-      what: what it asks for, for the message: "--attack=fgsm".
-      read: names of the flags that this reads, such as `flags_of` finds.
+      what: the request, for the message: "--attack=fgsm".
+      read: names of the flags that the request reads, see `flags_of`.
       also: flags that the program itself reads.
 
     Raises:
-      ConfigError: there is one.
+      ConfigError: there is such a flag.
     """
     for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]):
         if flag.present and flag.name not in (*read, *also):
@@ -181,7 +181,7 @@ def refuse_unread(
 
 
 def divide_cpu(count: int) -> None:
-    """Has JAX, which has not looked for devices yet, find so many CPU devices and no others."""
+    """Makes JAX find this many CPU devices and no others; call it before JAX looks for devices."""
     forced = f"--xla_force_host_platform_device_count={count}"
     os.environ["XLA_FLAGS"] = f"{_COUNT.sub('', os.environ.get('XLA_FLAGS', ''))} {forced}"
     os.environ["JAX_PLATFORMS"] = "cpu"
@@ -191,7 +191,7 @@ def directory(flag: str, given: str | None) -> Path:
     """Returns the directory that a flag names.
 
     Raises:
-      ConfigError: the flag was not given.
+      ConfigError: the command line does not have the flag.
     """
     if not given:
         raise ConfigError(f"--{flag}=DIR says which run: name the workdir of a run")
@@ -202,7 +202,7 @@ def request(config: str) -> Request:
     """Reads `--config=PATH[:VARIANT]` and the `--config.key=value` overrides of this command.
 
     Raises:
-      ConfigError: no such file, variant or key, or a value of another type than the key's.
+      ConfigError: there is no such file, variant or key, or a value has another type.
     """
     values, path, variant = load_config(config, _overrides)
     identity = {
@@ -222,10 +222,10 @@ def request(config: str) -> Request:
 
 
 def recorded(folder: Path) -> dict[str, Any]:
-    """Reads the config of the run in a workdir, and applies this command's overrides.
+    """Reads the config of the run in a workdir, and applies the overrides of the command line.
 
     Raises:
-      ConfigError: the directory holds no run, or one of another version, or as `override`.
+      ConfigError: the directory holds no run or one of another version, or as `override`.
     """
     from library.run import recipe, workdir
 
@@ -282,19 +282,19 @@ def _parse(argv: Sequence[str], expected: Sequence[str], configurable: bool) -> 
 
 
 def give_back_memory() -> None:
-    """Gives memory that was freed and kept back to the system, where the C library is glibc."""
+    """Gives freed memory back to the system, if the C library is glibc."""
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if hasattr(library, "malloc_trim"):
         library.malloc_trim(0)
 
 
 def _keep_freed_memory() -> None:
-    """Has the C library keep large blocks that are freed, for the next step of the program.
+    """Makes the C library keep large blocks that are freed, for the next step of the program.
 
-    On CPU a step allocates its temporary memory anew, and glibc would give it back to the system
-    each time: to have it cleared again page by page took a tenth to a sixth of a step of training.
-    What is kept falls to pieces over an hour, and the program grows; once a minute all that lies
-    unused is given back.
+    On CPU each step allocates its temporary memory again. glibc would give it back to the system
+    each time, and the system would clear it again page by page: a tenth to a sixth of a training
+    step. Kept memory fragments over an hour, and the program grows. So unused memory is given back
+    once a minute.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if not hasattr(library, "mallopt"):
@@ -322,7 +322,7 @@ def _end(reason: Exception | str, code: int) -> NoReturn:
 
 
 def _call(main: Callable[[], int | None], configurable: bool) -> NoReturn:
-    """Calls a program and exits with its code, or with that of its error and a line."""
+    """Calls a program and exits with its code, or with that of its error after a line."""
     try:
         if _overrides and not configurable:
             raise ConfigError(f"there is no config here for --config.{next(iter(_overrides))}")
@@ -347,10 +347,10 @@ def _call(main: Callable[[], int | None], configurable: bool) -> NoReturn:
 
 
 def _leave() -> None:
-    """Ends the process with its code once all others that wait for its end have had their turn.
+    """Ends the process with its code, after all other handlers of `atexit`.
 
-    While the interpreter takes itself down, a thread of a library in C++ that still wants to call
-    Python is ended within its own code, which aborts the process.
+    While the interpreter ends, it would end a C++ library's thread that still calls Python inside
+    the thread's own code, which aborts the process.
     """
     try:
         _reader_is_gone()
@@ -360,7 +360,7 @@ def _leave() -> None:
 
 
 def _reader_is_gone() -> bool:
-    """Tells whether nobody reads stdout any more; what is left to be written is dropped then."""
+    """Tells whether nobody reads stdout any more; then the rest of the output is dropped."""
     try:
         place = sys.stdout.fileno()
     except (OSError, ValueError):
@@ -381,7 +381,7 @@ def _reader_is_gone() -> bool:
 
 
 def _no_backend(error: Exception) -> str | None:
-    """Returns what to say where JAX finds none of the devices that its variable asks for."""
+    """Returns the message if JAX finds none of the devices that its variable asks for."""
     asked, frames = os.environ.get("JAX_PLATFORMS"), traceback.extract_tb(error.__traceback__)
     if not asked or not frames or Path(frames[-1].filename).stem != "xla_bridge":
         return None
@@ -390,7 +390,7 @@ def _no_backend(error: Exception) -> str | None:
 
 
 def _place_of(error: OSError) -> str:
-    """Returns which setting moves a folder of the home directory that cannot be written."""
+    """Returns a hint about the setting that moves a folder that cannot be written."""
     named, home = str(error.filename or error), os.path.expanduser("~")
     if home == "/" or home not in named:
         return ""

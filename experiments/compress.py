@@ -25,17 +25,17 @@ from library.config import ConfigError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.")
 _WHICH = flags.DEFINE_enum("which", "latest", ["latest", "best"], "The checkpoint to use.")
-_EMA = flags.DEFINE_bool("ema", True, "Use the running averages, where the run kept them.")
-_METHOD = flags.DEFINE_list("method", ["prune", "low_rank", "int8"], "How, one or more.")
-_SPARSITY = flags.DEFINE_list("sparsity", None, "Of prune: shares of zeros.")
-_SCOPE = flags.DEFINE_string("scope", None, "Of prune: global, or layer by layer.")
-_RANK = flags.DEFINE_list("rank", None, "Of low_rank: ranks, or shares of the full rank.")
-_ENERGY = flags.DEFINE_list("energy", None, "Of low_rank: shares of squared singular values.")
-_SCHEME = flags.DEFINE_string("scheme", None, "Of low_rank: convolutions by channel or spatial.")
+_EMA = flags.DEFINE_bool("ema", True, "Use the running averages, if the run kept them.")
+_METHOD = flags.DEFINE_list("method", ["prune", "low_rank", "int8"], "Methods, one or more.")
+_SPARSITY = flags.DEFINE_list("sparsity", None, "For prune: shares of zeros.")
+_SCOPE = flags.DEFINE_string("scope", None, "For prune: global, or layer by layer.")
+_RANK = flags.DEFINE_list("rank", None, "For low_rank: ranks, or shares of the full rank.")
+_ENERGY = flags.DEFINE_list("energy", None, "For low_rank: shares of squared singular values.")
+_SCHEME = flags.DEFINE_string("scheme", None, "For low_rank: convolutions by channel or spatial.")
 _KEPT = flags.DEFINE_list("kept", [], "Patterns of kernels that stay as they are.")
-_BESIDE = flags.DEFINE_list("beside", [], "Workdirs of other runs, to be shown as they are.")
-_SPLIT = flags.DEFINE_string("split", "test", "Split that accuracies are measured on.")
-_OUTPUT = flags.DEFINE_string("output", None, "Directory of the results, by default compressed.")
+_BESIDE = flags.DEFINE_list("beside", [], "Workdirs of other runs to show in the table.")
+_SPLIT = flags.DEFINE_string("split", "test", "Split to measure accuracy on.")
+_OUTPUT = flags.DEFINE_string("output", None, "Directory of the results; by default compressed.")
 
 
 def main() -> int:

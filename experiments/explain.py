@@ -37,22 +37,24 @@ from library.config import ConfigError, check_choice
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.")
 _WHICH = flags.DEFINE_enum("which", "latest", ["latest", "best"], "The checkpoint to use.")
-_EMA = flags.DEFINE_bool("ema", True, "Use the running averages, where the run kept them.")
-_IMAGES = flags.DEFINE_multi_string("images", [], "Image file to explain; given repeatedly.")
+_EMA = flags.DEFINE_bool("ema", True, "Use the running averages, if the run kept them.")
+_IMAGES = flags.DEFINE_multi_string("images", [], "Image file to explain; may be repeated.")
 _SPLIT = flags.DEFINE_string("split", "test", "Split to draw examples from.")
 _NUM = flags.DEFINE_integer("num", 8, "Examples of the split.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of all that is drawn.", 0, command_line.MOST_SEED)
-_METHODS = flags.DEFINE_list("methods", None, "Explanations, by default those that apply.")
-_LAYER = flags.DEFINE_string("layer", None, "Layer to look at, by default the last with places.")
-_CLASS = flags.DEFINE_string("class", None, "Class to explain, by default the one predicted.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of all random numbers.", 0, command_line.MOST_SEED)
+_METHODS = flags.DEFINE_list("methods", None, "Explanations; by default all that apply.")
+_LAYER = flags.DEFINE_string("layer", None, "Layer; by default the last with positions.")
+_CLASS = flags.DEFINE_string("class", None, "Class to explain; by default the predicted one.")
 _AMONG = flags.DEFINE_integer("among", 2000, "Examples to find neighbours among, or to embed.", 2)
 _ATTACK = flags.DEFINE_string("attack", None, "Mislead the network, by fgsm, pgd or patch.")
 _EPSILON = flags.DEFINE_string("epsilon", "8/255", "Greatest change of a pixel, or its norm.")
 _NORM = flags.DEFINE_string("norm", "linf", "Norm of the change, linf or l2.")
 _STEPS = flags.DEFINE_integer("steps", None, "Steps of pgd, 40, or of a patch, 500.", lower_bound=1)
-_TARGET = flags.DEFINE_string("target", None, "Class that images shall be taken for.")
-_SIDES = flags.DEFINE_list("patch_size", ["0.3", "0.5"], "Side of a patch, or least and greatest.")
-_OUTPUT = flags.DEFINE_string("output", None, "Directory of the pictures, by default explained.")
+_TARGET = flags.DEFINE_string("target", None, "Class that the network is to predict.")
+_SIDES = flags.DEFINE_list(
+    "patch_size", ["0.3", "0.5"], "Side of a patch, or least and greatest side."
+)
+_OUTPUT = flags.DEFINE_string("output", None, "Directory of the pictures; by default explained.")
 
 
 def main() -> int:

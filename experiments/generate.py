@@ -27,19 +27,19 @@ from library.config import ConfigError, nearest
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.")
 _WHICH = flags.DEFINE_enum("which", "latest", ["latest", "best"], "The checkpoint to use.")
-_EMA = flags.DEFINE_bool("ema", True, "Use the running averages, where the run kept them.")
+_EMA = flags.DEFINE_bool("ema", True, "Use the running averages, if the run kept them.")
 _OUTPUT = flags.DEFINE_string("output", None, "What to make: one of the task's outputs.")
-_IMAGES = flags.DEFINE_multi_string("images", [], "Image file to classify; given repeatedly.")
+_IMAGES = flags.DEFINE_multi_string("images", [], "Image file to classify; may be repeated.")
 _SPLIT = flags.DEFINE_string("split", None, "Split to draw examples from.")
 _NUM = flags.DEFINE_integer(
     "num", 16, "Images, examples or texts (by default, a text for each prompt).", lower_bound=1
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of all that is drawn.", 0, command_line.MOST_SEED)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of all random numbers.", 0, command_line.MOST_SEED)
 _CLASS = flags.DEFINE_string("class", None, "Class to make images of, by number or name.")
 _SAVE_ARRAYS = flags.DEFINE_bool("save_arrays", False, "Write images as an npz file, too.")
-_PROMPT = flags.DEFINE_multi_string("prompt", None, "Text to go on from; may be given repeatedly.")
-_LENGTH = flags.DEFINE_integer("length", None, "Tokens a text, the prompt among them.", 1)
-_TEMPERATURE = flags.DEFINE_float("temperature", 0.8, "Of the text; 0 takes the likeliest token.")
+_PROMPT = flags.DEFINE_multi_string("prompt", None, "Text to continue; may be repeated.")
+_LENGTH = flags.DEFINE_integer("length", None, "Tokens of each text, with its prompt.", 1)
+_TEMPERATURE = flags.DEFINE_float("temperature", 0.8, "Temperature; 0 takes the likeliest token.")
 _TOP_K = flags.DEFINE_integer("top_k", 0, "Draw from the k likeliest tokens; 0 from all.", 0)
 _TOP_P = flags.DEFINE_float("top_p", 1.0, "Draw from the likeliest tokens of this probability.")
 

@@ -15,12 +15,12 @@ from experiments import command_line
 from library.config import ConfigError
 
 _ROOT = Path(__file__).resolve().parents[1]
-_WORKDIR = flags.DEFINE_list("workdir", [], "A run; with --record, one run a seed.")
+_WORKDIR = flags.DEFINE_list("workdir", [], "A run; with --record, one run for each seed.")
 _RUNS = flags.DEFINE_string("root", None, "Folder of runs to compare.")
-_RECORD = flags.DEFINE_string("record", None, "Name of the record to make of finished runs.")
+_RECORD = flags.DEFINE_string("record", None, "Name of the record of finished runs.")
 _SYSTEM = flags.DEFINE_string("system", None, "With --record: the system, as the table shows it.")
-_NOTE = flags.DEFINE_string("note", "", "With --record: what a reader of the number has to know.")
-_METRIC = flags.DEFINE_string("metric", None, "With --record: what the row shows, if no claim.")
+_NOTE = flags.DEFINE_string("note", "", "With --record: a note for readers of the number.")
+_METRIC = flags.DEFINE_string("metric", None, "With --record: the metric of a run without a claim.")
 _RESULTS = flags.DEFINE_bool("results", False, "Generate RESULTS.md from results/*.json.")
 
 

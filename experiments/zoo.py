@@ -43,7 +43,7 @@ _WEIGHTS = flags.DEFINE_string("weights", None, "With import: the published weig
 _WORKDIR = flags.DEFINE_string("workdir", None, "With import and export: directory of the run.")
 _OUTPUT = flags.DEFINE_string("output", None, "With export: the file to write.")
 _WHICH = flags.DEFINE_enum("which", "latest", ["latest", "best"], "With export: the checkpoint.")
-_EMA = flags.DEFINE_bool("ema", True, "With import and export: the averages, where there are.")
+_EMA = flags.DEFINE_bool("ema", True, "With import and export: use averages, if they exist.")
 _AS = flags.DEFINE_string("as", None, "With export: the network whose names the weights get.")
 _SIZE = flags.DEFINE_integer("size", None, "Side of the images, if not the usual.", lower_bound=8)
 

@@ -40,7 +40,7 @@ _READ = {
 _ON = flags.DEFINE_string("on", "local", f"Where to run: {', '.join(_READ)}.")
 _PROGRAM = flags.DEFINE_string("program", "train", f"What to run: {', '.join(_PROGRAMS)}.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Show what would be submitted, and stop.")
-_NAME = flags.DEFINE_string("name", None, "Of the job; by default that of the config.")
+_NAME = flags.DEFINE_string("name", None, "Name of the job; by default that of the config.")
 _SWEEP = flags.DEFINE_string("sweep", None, 'Runs to make, "KEY=VALUE,VALUE;KEY=VALUE,...".')
 _SWEEP_ROOT = flags.DEFINE_string("root", None, "Folder of a sweep's workdirs; runs/ by default.")
 _AT_ONCE = flags.DEFINE_integer("at_once", 1, "Runs of a sweep at the same time.", lower_bound=1)
@@ -54,17 +54,17 @@ _TIME = flags.DEFINE_string("time", None, "Slurm's limit, HH:MM:SS or D-HH:MM:SS
 _PARTITION = flags.DEFINE_string("partition", None, "Slurm's queue.")
 _WARNING = flags.DEFINE_integer("warning", 120, "Seconds before the limit to save and leave.", 1)
 _SETUP = flags.DEFINE_string("setup", "", "Line of shell to run before the program.")
-_DIRECTIVE = flags.DEFINE_multi_string("directive", [], "Another line behind #SBATCH --.")
+_DIRECTIVE = flags.DEFINE_multi_string("directive", [], "Another line after #SBATCH --.")
 _IMAGE = flags.DEFINE_string("image", None, "Container image, with this repository in it.")
 _CLAIM = flags.DEFINE_string("claim", None, "Persistent volume claim, mounted at /runs.")
-_NAMESPACE = flags.DEFINE_string("namespace", "default", "Of the cluster.")
-_RESTARTS = flags.DEFINE_integer("restarts", 3, "Of a job that fails.", lower_bound=0)
-_ACCELERATOR = flags.DEFINE_string("accelerator", None, "Type of the slice, v5litepod-16.")
-_ZONE = flags.DEFINE_string("zone", None, "Of the slice, us-central1-a.")
-_RUNTIME = flags.DEFINE_string("runtime", None, "Software of the machines, v2-alpha-tpuv5-lite.")
-_PROJECT = flags.DEFINE_string("project", None, "Of the cloud; gcloud's own by default.")
-_SPOT = flags.DEFINE_bool("spot", False, "Take capacity that may be taken away.")
-_FOLDER = flags.DEFINE_string("folder", "compendium", "Of this repository on the machines.")
+_NAMESPACE = flags.DEFINE_string("namespace", "default", "Namespace of the cluster.")
+_RESTARTS = flags.DEFINE_integer("restarts", 3, "Restarts of a job that fails.", lower_bound=0)
+_ACCELERATOR = flags.DEFINE_string("accelerator", None, "Type of the slice: v5litepod-16.")
+_ZONE = flags.DEFINE_string("zone", None, "Zone of the slice: us-central1-a.")
+_RUNTIME = flags.DEFINE_string("runtime", None, "Software of the machines: v2-alpha-tpuv5-lite.")
+_PROJECT = flags.DEFINE_string("project", None, "Project of the cloud; by default gcloud's own.")
+_SPOT = flags.DEFINE_bool("spot", False, "Take capacity that the cloud may take away.")
+_FOLDER = flags.DEFINE_string("folder", "compendium", "Folder of this repository on the machines.")
 
 
 def main() -> int:
@@ -75,7 +75,7 @@ def main() -> int:
     for flag in sorted({name for names in _READ.values() for name in names}):
         if flags.FLAGS[flag].present and flag not in _READ[place]:
             readers = " and ".join(other for other, names in _READ.items() if flag in names)
-            raise ConfigError(f"--{flag} is of --on={readers}, and means nothing to {place}")
+            raise ConfigError(f"--{flag} belongs to --on={readers}: --on={place} does not read it")
     return {"local": _local, "slurm": _slurm, "kubernetes": _kubernetes, "tpu": _tpu}[place]()
 
 
@@ -172,7 +172,7 @@ def _job(python: str, processes: int, base: str = "runs") -> job.Job:
     if _PROGRAM.value == "train":
         name = _NAME.value or _checked(arguments, points)
     elif _SWEEP.value:
-        raise ConfigError(f"--sweep is of runs that train, not of --program={_PROGRAM.value}")
+        raise ConfigError(f"--sweep is for runs that train, not for --program={_PROGRAM.value}")
     root = _SWEEP_ROOT.value or f"{base}/{name}"
     named = any(argument.startswith("--workdir") for argument in arguments)
     if base != "runs" and _PROGRAM.value == "train" and not (named or _SWEEP.value):

@@ -47,11 +47,13 @@ def make_runs(
     """
     given = any(a.startswith(("--workdir", "-workdir")) for a in arguments)
     if len(points) > 1 and given:
-        raise ConfigError("--workdir is one run's: with --sweep, --root=DIR holds one a run")
+        raise ConfigError(
+            "--workdir names one run: with --sweep, --root=DIR holds a workdir for each run"
+        )
     for flag in points[0].overrides:
         key = flag.partition("=")[0]
         if any(a.partition("=")[0] == key for a in arguments):
-            raise ConfigError(f"{key} is swept, and given behind -- as well")
+            raise ConfigError(f"{key} is swept, and also stands after --")
     runs = []
     for point in points:
         own = [f"--workdir={PurePosixPath(root) / point.name}"] if point.name else []

@@ -66,7 +66,7 @@ def submit(text: str) -> str:
         done = subprocess.run(command, input=text, capture_output=True, text=True)
     except FileNotFoundError:
         raise ConfigError(
-            "there is no kubectl here: --dry_run prints what it would be given"
+            "there is no kubectl here: --dry_run prints what kubectl would get"
         ) from None
     if done.returncode:
         raise ConfigError(f"kubectl refused the job: {done.stderr.strip()}")

@@ -96,7 +96,7 @@ def run(found: list[Slice], *, every: float = 30, say=print) -> int:
             _ask(each)
         while (state := _state(each)) != "ACTIVE":
             if state in ("", *_LOST):
-                raise ConfigError(f"the slice is {state or 'gone'}: give the same command again")
+                raise ConfigError(f"the slice is {state or 'gone'}: run the same command again")
             say(f"waiting for the slice: {state}")
             time.sleep(every)
         code = subprocess.run(each.program).returncode

@@ -104,7 +104,7 @@ def _arguments(environment: Mapping[str, str]) -> dict | None:
         return None
     missing = [name for name, value in named.items() if not value]
     if missing:
-        raise ConfigError(f"{', '.join(missing)}: not set, though others of its kind are")
+        raise ConfigError(f"{', '.join(missing)}: not set, but other variables of the launcher are")
     count, place = (_number(name, named[name]) for name in (COUNT, PLACE))
     if not 0 <= place < count:
         raise ConfigError(f"{PLACE}={place}: valid are 0 to {count - 1}, one below {COUNT}")

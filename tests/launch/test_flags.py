@@ -10,9 +10,9 @@ import pytest
     ("given", "said"),
     [
         ("--on=slurmm", "unknown place 'slurmm': did you mean 'slurm'?"),
-        ("--on=local --time=1", "--time is of --on=slurm, and means nothing to local"),
+        ("--on=local --time=1", "--time belongs to --on=slurm: --on=local does not read it"),
         ("--on=slurm --gpus_per_node=8 --processes=3", "every GPU has a process of its own"),
-        ("--program=evaluate --sweep=seed=0,1", "--sweep is of runs that train"),
+        ("--program=evaluate --sweep=seed=0,1", "--sweep is for runs that train"),
         ("--on=local -- --config.optimiser.name=sgd", "optimiser"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What each scheduler would be given."""
+"""The jobs that each scheduler would get."""
 
 import json
 import subprocess

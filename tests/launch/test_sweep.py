@@ -67,7 +67,7 @@ def test_each_run_has_its_own_workdir_and_command():
 
 @pytest.mark.parametrize(
     ("argument", "message"),
-    [("--workdir=x", "--workdir is one run's"), ("--config.seed=3", "is swept, and given")],
+    [("--workdir=x", "--workdir names one run"), ("--config.seed=3", "is swept, and also stands")],
 )
 def test_what_a_sweep_sets_cannot_be_given_as_well(argument, message):
     with pytest.raises(ConfigError, match=message):
