@@ -10,12 +10,14 @@
 
 `import` makes a workdir that `evaluate`, `generate` and `init_from` take, whose config prepares
 images as the weights want them. It says which weights it takes FILE for, as a file does not tell:
-`resnet50` are torchvision's first, `resnet50.v2` its second. Without --weights it says where they are
-published, where that is known; --download fetches them to `downloads/weights` of the directory of
-prepared data sets ($TFDS_DATA_DIR), or takes them from `weights` in $COMPENDIUM_DATA. FILE is a .safetensors file, one of
-PyTorch's (.pth, .pt, .bin, .ckpt, .pth.tar, .tar; its older format, too), or a directory as Hugging
-Face has them, in parts or whole. Nothing in it is run: tensors in dicts within dicts are read, and
-all else, such as a training's settings, is left out. A pickled module or a TorchScript is refused.
+`resnet50` are torchvision's first, `resnet50.v2` its second. Without --weights it says where they
+are published, where that is known. --download fetches them to `downloads/weights` of the directory
+of prepared data sets ($TFDS_DATA_DIR), or takes them from `weights` in $COMPENDIUM_DATA.
+
+FILE is a .safetensors file, one of PyTorch's (.pth, .pt, .bin, .ckpt, .pth.tar, .tar; its older
+format, too), or a directory as Hugging Face has them, in parts or whole. Nothing in it is run:
+tensors in dicts within dicts are read, and all else, such as a training's settings, is left out. A
+pickled module or a TorchScript is refused.
 
 Of a training's checkpoint the network is taken: "state_dict", "model" and the like, or its averages
 where it has them ("model_ema", "state_dict_ema", "ema_state_dict", "ema" and the like) and --noema

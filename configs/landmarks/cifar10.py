@@ -1,6 +1,6 @@
 """Five landmarks of image classification, small enough for minutes on two CPU cores, side by side.
 
-Command:   python -m experiments.prepare --dataset=cifar10_jpeg --manual_dir=DIR
+Command:   python -m experiments.prepare --dataset=cifar10_jpeg
            python -m experiments.train --config=configs/landmarks/cifar10.py:alexnet \\
                --workdir=runs/landmarks/alexnet
            python -m experiments.report --root=runs/landmarks
