@@ -17,13 +17,17 @@ _MANUAL_DIR = flags.DEFINE_string(
     "manual_dir", None, "Where files brought by hand lie; by default $COMPENDIUM_DATA or ./data."
 )
 _MIRROR = flags.DEFINE_string("mirror", None, "A base address to download from: MIRROR/FILE.")
+_LIST = flags.DEFINE_bool("list", False, "Print the table of this project's sets, docs/data.md.")
 
 
 def main() -> int:
     """Prepares the data set and says what it holds."""
     from library.config import ConfigError
-    from library.data import sources
+    from library.data import catalogue, sources
 
+    if _LIST.value:
+        print(catalogue.table(), end="")
+        return 0
     if _DATASET.value is None:
         raise ConfigError("--dataset=NAME says what to prepare, such as --dataset=mnist_npz")
     info = sources.prepare(

@@ -5,14 +5,19 @@
     zoo count NAME...                   counts their FLOPs; `all` for all
     zoo check NAME... [--size=64]       compares them with their references; `all` that fit here
     zoo import NAME[.WEIGHTS] --weights=FILE --workdir=DIR [--size=384] [--noema]
+    zoo import NAME[.WEIGHTS] --download --workdir=DIR      fetches the published file first
     zoo export --workdir=DIR --output=FILE.safetensors [--as=NAME]
 
 `import` makes a workdir that `evaluate`, `generate` and `init_from` take, whose config prepares
 images as the weights want them. It says which weights it takes FILE for, as a file does not tell:
-`resnet50` are torchvision's first, `resnet50.v2` its second. FILE is a .safetensors file, one of
-PyTorch's (.pth, .pt, .bin, .ckpt, .pth.tar, .tar; its older format, too), or a directory as Hugging
-Face has them, in parts or whole. Nothing in it is run: tensors in dicts within dicts are read, and
-all else, such as a training's settings, is left out. A pickled module or a TorchScript is refused.
+`resnet50` are torchvision's first, `resnet50.v2` its second. Without --weights it says where they
+are published, where that is known. --download fetches them to `downloads/weights` of the directory
+of prepared data sets ($TFDS_DATA_DIR), or takes them from `weights` in $COMPENDIUM_DATA.
+
+FILE is a .safetensors file, one of PyTorch's (.pth, .pt, .bin, .ckpt, .pth.tar, .tar; its older
+format, too), or a directory as Hugging Face has them, in parts or whole. Nothing in it is run:
+tensors in dicts within dicts are read, and all else, such as a training's settings, is left out. A
+pickled module or a TorchScript is refused.
 
 Of a training's checkpoint the network is taken: "state_dict", "model" and the like, or its averages
 where it has them ("model_ema", "state_dict_ema", "ema_state_dict", "ema" and the like) and --noema
@@ -40,6 +45,8 @@ from experiments import command_line
 from library.config import ConfigError, nearest
 
 _WEIGHTS = flags.DEFINE_string("weights", None, "With import: the published weights.")
+_DOWNLOAD = flags.DEFINE_bool("download", False, "With import: fetch the published weights.")
+_MIRROR = flags.DEFINE_string("mirror", None, "With --download: an address to ask, MIRROR/FILE.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "With import and export: directory of the run.")
 _OUTPUT = flags.DEFINE_string("output", None, "With export: the file to write.")
 _WHICH = flags.DEFINE_enum("which", "latest", ["latest", "best"], "With export: the checkpoint.")
@@ -170,16 +177,35 @@ def _check_one(name: str, size: int | None) -> int:
     return 1 if wrong else 0
 
 
-def _import(name: str = "", *, weights, workdir, ema, size) -> int:
+def _import(name: str = "", *, weights, download, mirror, workdir, ema, size) -> int:
+    from library.weights import addresses
+
     folder = command_line.directory("workdir", workdir)
-    if weights is None:
-        raise ConfigError("--weights=FILE says which weights to import")
+    if weights is None and not download:
+        raise ConfigError(addresses.advice(name))
+    if mirror is not None and not download:
+        raise ConfigError(f"--mirror={mirror} says where to --download from")
+    if download:
+        weights = _download(name, weights, mirror)
 
     from library.apps import importing
 
     identity = {"path": f"weights of {name}", "variant": "", "overrides": {}}
     print(importing.import_weights(name, weights, folder, identity, ema=ema, size=size))
     return 0
+
+
+def _download(name: str, weights: str | None, mirror: str | None) -> Path:
+    """Fetches the published file to the folder of downloads; returns its path."""
+    from library.data import origins, sources
+    from library.weights import addresses
+
+    if weights is not None:
+        raise ConfigError(f"--download fetches the weights, and --weights={weights} names them")
+    origin = addresses.origin(name)
+    target = sources.downloads() / "weights"
+    by_hand = sources.DEFAULT_MANUAL_DIR / "weights"
+    return origins.fetch([origin], [by_hand], target, mirror=mirror)[origin.file]
 
 
 def _export(*, workdir, output, which, ema, as_) -> int:

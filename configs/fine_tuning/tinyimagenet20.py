@@ -1,8 +1,8 @@
 """Transfer learning in two phases: a new head on features that stay, then everything, gently.
 
 System:    Fine-tuning (Yosinski et al. 2014, arXiv 1411.1792): classify images of few examples
-Command:   python -m experiments.prepare --dataset=cifar10_jpeg --manual_dir=DIR
-           python -m experiments.prepare --dataset=tinyimagenet20 --manual_dir=DIR
+Command:   python -m experiments.prepare --dataset=cifar10_jpeg
+           python -m experiments.prepare --dataset=tinyimagenet20
            python -m experiments.train --config=configs/fine_tuning/tinyimagenet20.py:pretrain
            python -m experiments.train --config=configs/fine_tuning/tinyimagenet20.py:features
            python -m experiments.train --config=configs/fine_tuning/tinyimagenet20.py:fine_tune

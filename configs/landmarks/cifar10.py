@@ -2,7 +2,7 @@
 
 System:    Landmarks of ImageNet side by side (Russakovsky et al. 2014, arXiv 1409.0575): classify
            images
-Command:   python -m experiments.prepare --dataset=cifar10_jpeg --manual_dir=DIR
+Command:   python -m experiments.prepare --dataset=cifar10_jpeg
            python -m experiments.train --config=configs/landmarks/cifar10.py:alexnet \\
                --workdir=runs/landmarks/alexnet
            python -m experiments.report --root=runs/landmarks

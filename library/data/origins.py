@@ -37,7 +37,8 @@ class Origin(NamedTuple):
       file: its name where it lies on disk.
       url: its address, or None where it is given out only to those who register.
       size: bytes, or None where it is not published.
-      checksum: "sha256:..." or "md5:..." of its bytes, or None where none is published.
+      checksum: "sha256:..." or "md5:..." of its bytes, or its first digits, or None where none is
+        published.
     """
 
     file: str
@@ -143,7 +144,7 @@ def _check(origin: Origin, path: Path, named: Path | str) -> None:
     if origin.checksum is None:
         return
     found = read_checksum(path, origin.checksum.partition(":")[0])
-    if found != origin.checksum:
+    if not found.startswith(origin.checksum):
         raise ConfigError(f"{named} is another file: {found}, expected {origin}")
 
 

@@ -332,6 +332,11 @@ def prepare(
     return prepared
 
 
+def downloads(data_dir: str | None = None) -> Path:
+    """Returns the folder of downloads, in that of the prepared data sets."""
+    return Path(_data_dir(data_dir)) / "downloads"
+
+
 def _open_folder(
     split: str, data_dir: str | None, classes: Sequence[str] | None, seed: int
 ) -> Source:
@@ -510,7 +515,7 @@ def _download_and_prepare(
     builder = None if _project_builder(name) is None else make(data_dir=root)
     if builder is not None and (making.files(builder) or making.origin(builder)):
         brought = Path(manual_dir or DEFAULT_MANUAL_DIR).expanduser()
-        target = Path(root) / "downloads" / name
+        target = downloads(root) / name
         options = dict(mirror=mirror, progress=progress, say=say)
         builder.paths = making.obtain(builder, brought, target, **options)
         manual_dir = next(iter(builder.paths.values())).parent

@@ -1,7 +1,10 @@
 """Builders of published data sets, on stand-ins of the official formats."""
 
+import functools
+import http.server
 import io
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -276,6 +279,57 @@ def test_tiny_imagenet_and_what_is_cut_from_it_come_from_one_archive(tmp_path, m
     prepare("orange2lemon64", tmp_path)
     (lemon,) = read("orange2lemon64", "testB", tmp_path)
     assert lemon["image"] == images["val_n07749582.JPEG"]
+
+
+def test_a_mirror_serves_what_is_not_here(tmp_path):
+    expected = mnist(tmp_path / "served")
+    handler = functools.partial(Quiet, directory=tmp_path / "served")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            options = dict(data_dir=tmp_path, manual_dir=tmp_path / "nothing", progress=False)
+            mirror, said = f"http://127.0.0.1:{server.server_port}", []
+            info = sources.prepare("kmnist", **options, mirror=mirror, say=said.append)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert info.splits == {split: len(rows) for split, rows in expected.items()}
+    assert len(list((tmp_path / "downloads" / "kmnist").iterdir())) == 4
+    assert said[0].startswith("downloading t10k-images-idx3-ubyte.gz")
+    assert f"from {mirror}/t10k-images-idx3-ubyte.gz to" in said[0]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_tfds_own_sets_take_no_mirror(tmp_path):
+    with pytest.raises(ConfigError, match="'coil100' is TFDS's own: it takes no mirror"):
+        sources.prepare("coil100", data_dir=tmp_path, mirror="http://127.0.0.1:1")
+
+
+def test_what_tfds_has_prepared_in_a_version_of_its_own_is_read(tmp_path):
+    """Its pets have other features than ours."""
+
+    class Theirs(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        name, VERSION, url_infos = "oxford_iiit_pet", tfds.core.Version("4.0.0"), {}
+
+        def _info(self):
+            features = {"image": tfds.features.Image(encoding_format="jpeg")}
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features)
+            )
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            yield 0, {"image": io.BytesIO(encode(pixels(9, 8, 3), "JPEG"))}
+
+    Theirs(data_dir=tmp_path).download_and_prepare(file_format="array_record")
+    assert set(read("oxford_iiit_pet", "train", tmp_path)[0]) == {"image"}
 
 
 def test_a_damaged_archive_is_named(tmp_path):

@@ -143,7 +143,22 @@ def test_what_is_not_understood_ends_with_two(program):
         (("export", "resnet50"), "export takes no name, got resnet50"),
         (("list", "--weights=a.pth"), "--weights is not read with zoo list"),
         (("count", "resnet50", "--noema"), "--ema is not read with zoo count, which reads --size"),
-        (("import", "resnet50", "--workdir=somewhere"), "--weights=FILE says which weights"),
+        (
+            ("import", "resnet50", "--workdir=somewhere"),
+            "resnet50 is published at https://download.pytorch.org/models/resnet50-0676ba61.pth",
+        ),
+        (
+            ("import", "alexnet_2012", "--workdir=somewhere", "--download"),
+            "no address is known of the weights of alexnet_2012",
+        ),
+        (
+            ("import", "resnet50", "--workdir=somewhere", "--download", "--weights=a.pth"),
+            "--download fetches the weights, and --weights=a.pth names them",
+        ),
+        (
+            ("import", "resnet50", "--workdir=somewhere", "--weights=a.pth", "--mirror=http://a"),
+            "--mirror=http://a says where to --download from",
+        ),
         (("export",), "--workdir"),
         (("check", "resnet5"), "did you mean 'resnet50'"),
         (("check", "alexnet_2012"), "no library has 'alexnet_2012'"),
