@@ -48,10 +48,10 @@ def variant(
         given = signature.bind(*args, **kwargs).arguments
         return build(**{**defaults, **given, **fixed})
 
-    hints = typing.get_type_hints(build)
+    hints = {**typing.get_type_hints(build), "return": signature.return_annotation}
     built.__signature__ = signature
-    built.__annotations__ = {key: hints[key] for key in signature.parameters if key in hints}
-    built.__annotations__["return"] = build if isinstance(build, type) else hints.get("return")
+    kept = [key for key in (*signature.parameters, "return") if key in hints]
+    built.__annotations__ = {key: hints[key] for key in kept}
     built.__name__ = built.__qualname__ = name
     built.__module__ = build.__module__
     told = ", ".join(f"{key}={value!r}" for key, value in {**fixed, **defaults}.items())
@@ -63,5 +63,7 @@ def variant(
 def _signature(build: Callable[..., Any]) -> inspect.Signature:
     """Returns the arguments of a function, or of a module's class without those that Flax adds."""
     known = inspect.signature(build)
-    added = ("parent", "name") if isinstance(build, type) else ()
-    return known.replace(parameters=[p for k, p in known.parameters.items() if k not in added])
+    if not isinstance(build, type):
+        return known
+    own = [p for key, p in known.parameters.items() if key not in ("parent", "name")]
+    return known.replace(parameters=own, return_annotation=build)

@@ -48,7 +48,7 @@ class Network(NamedTuple):
         """Runs `(network, *arrays)` compiled, some examples at a time; arrays are (n, ...)."""
         compiled = jax.jit(lambda variables, *x: function(self._replace(variables=variables), *x))
         count = len(arrays[0])
-        parts = trees.parts(arrays, min(_SIZE, count))
+        parts = trees.parts([jnp.asarray(x) for x in arrays], min(_SIZE, count))
         found = [np.asarray(compiled(self.variables, *part)) for part in parts]
         return np.concatenate(found)[:count]
 

@@ -108,6 +108,7 @@ def collected(
     function: Callable[[TrainState, Batch], Mapping[str, np.ndarray]],
     state: TrainState,
     batches: Iterable[Batch],
+    split: str | None = None,
 ) -> dict[str, np.ndarray]:
     """Runs what `Context.collect` compiled over batches, and joins what is no padding.
 
@@ -115,6 +116,7 @@ def collected(
       function: its result must hold `mask`.
       state: the state to evaluate.
       batches: of `Context.batches` or `Context.draws`.
+      split: of the batches, for the error's message.
 
     Returns:
       Arrays by name, without `mask`.
@@ -124,7 +126,8 @@ def collected(
     """
     parts = [function(state, batch) for batch in batches]
     if not parts:
-        raise ValueError("there are no examples to evaluate")
+        where = "there are no" if split is None else f"split {split!r} has no"
+        raise ValueError(f"{where} examples to evaluate")
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     real = whole.pop("mask") > 0
     return {name: values[real] for name, values in whole.items()}

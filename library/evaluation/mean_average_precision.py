@@ -36,7 +36,7 @@ def mean_average_precision(
     compiled = context.collect(scores)
 
     def evaluate(state: TrainState) -> Summary:
-        found = collected(compiled, state, context.batches(split, batch_size))
+        found = collected(compiled, state, context.batches(split, batch_size), split)
         each = _average_precision(found["score"], found["label"])
         mean = float(np.nanmean(each)) if not np.isnan(each).all() else float("nan")
         return {"mean_average_precision": mean, "average_precision": each}
