@@ -57,6 +57,19 @@ def below(base: str, files: Mapping[str, tuple[int | None, str | None]]) -> tupl
     )
 
 
+def on_github(
+    repository: str, commit: str, files: Mapping[str, tuple[int | None, str | None]]
+) -> tuple[Origin, ...]:
+    """Lists files of a public repository, given as `{path: (size, checksum)}`."""
+    return below(f"https://raw.githubusercontent.com/{repository}/{commit}", files)
+
+
+def archive(repository: str, commit: str) -> tuple[Origin]:
+    """Names the archive of a public repository; the commit tells its contents, no checksum does."""
+    file = f"{repository.rpartition('/')[2]}-{commit}.tar.gz"
+    return (Origin(file, f"https://github.com/{repository}/archive/{commit}.tar.gz"),)
+
+
 def locate(origins: Sequence[Origin], folders: Sequence[Path]) -> dict[str, Path]:
     """Says where the files lie that are there, by name; the first of `folders` that has one counts.
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from library.config import ConfigError
 from library.data import sources
-from library.data.builders import imagenet2012, making
+from library.data.builders import imagenet2012, making, tinyimagenet20
 from tests.data import published
 from tests.data.published import decoded, encode, pixels
 
@@ -121,6 +121,35 @@ def imagenette(folder):
     return expected
 
 
+def omniglot(folder):
+    expected, files = {}, ("background", "evaluation", "background_small1", "background_small2")
+    for number, (split, file) in enumerate(zip(("train", "test", "small1", "small2"), files)):
+        image = pixels(105, 105, 3)
+        top = f"images_{file}/Latin/character01"
+        members = {f"{top}/{number + 5:04d}_01.png": encode(image), f"{top}/": b""}
+        published.write_zip(folder / f"images_{file}.zip", members)
+        expected[split] = {f"Latin_0_{number + 5:04d}_01.png": (image, number + 4)}
+    return expected
+
+
+def oxford_flowers102(folder):
+    images = {f"image_{n:05d}.jpg": encode(pixels(9, 8, 3), "JPEG") for n in range(1, 5)}
+    members = {f"jpg/{name}": data for name, data in images.items()}
+    published.write_tar(folder / "102flowers.tgz", members)
+    labels = np.array([[102, 1, 7, 5]])
+    scipy.io.savemat(folder / "imagelabels.mat", {"labels": labels})
+    numbers = {"trnid": [[1, 3]], "valid": [[4]], "tstid": [[2]]}
+    scipy.io.savemat(folder / "setid.mat", {key: np.array(x) for key, x in numbers.items()})
+    keys = {"train": "trnid", "validation": "valid", "test": "tstid"}
+    return {
+        split: {
+            f"image_{n:05d}.jpg": (decoded(images[f"image_{n:05d}.jpg"]), labels[0, n - 1] - 1)
+            for n in numbers[key][0]
+        }
+        for split, key in keys.items()
+    }
+
+
 FORMATS = {
     "mnist": mnist,
     "fashion_mnist": mnist,
@@ -131,6 +160,8 @@ FORMATS = {
     "svhn_cropped": svhn_cropped,
     "stl10": stl10,
     "imagenette/160px-v2": imagenette,
+    "omniglot": omniglot,
+    "oxford_flowers102": oxford_flowers102,
 }
 
 
@@ -167,6 +198,84 @@ def test_features_and_version_are_those_of_tfds(name):
     assert set(ours.info.features) == set(theirs.info.features)
     assert str(ours.version) == str(theirs.version)
     assert ours.data_path.parts[-2:] == theirs.data_path.parts[-2:]
+
+
+def test_boxes_of_voc_are_fractions(tmp_path):
+    annotation = (
+        "<annotation><size><width>40</width><height>20</height></size>"
+        "<object><name>dog</name><difficult>1</difficult><bndbox><xmin>10</xmin><ymin>5</ymin>"
+        "<xmax>30</xmax><ymax>20</ymax></bndbox></object></annotation>"
+    )
+    image = encode(pixels(20, 40, 3), "JPEG")
+    members = {
+        "VOCdevkit/VOC2012/Annotations/2008_1.xml": annotation.encode(),
+        "VOCdevkit/VOC2012/Annotations/2008_2.xml": annotation.replace("dog", "person").encode(),
+        "VOCdevkit/VOC2012/ImageSets/Main/train.txt": b"2008_1\n",
+        "VOCdevkit/VOC2012/ImageSets/Main/val.txt": b"2008_2\n",
+        "VOCdevkit/VOC2012/JPEGImages/2008_1.jpg": image,
+        "VOCdevkit/VOC2012/JPEGImages/2008_2.jpg": image,
+    }
+    published.write_tar(tmp_path / "manual" / "VOCtrainval_11-May-2012.tar", members, "w")
+    assert prepare("voc/2012", tmp_path).splits == {"train": 1, "validation": 1}
+    (example,) = read("voc/2012", "train", tmp_path)
+    assert example["image"] == image
+    np.testing.assert_array_equal(
+        example["boxes"], np.float32([[5 / 20, 10 / 40, 20 / 20, 30 / 40]])
+    )
+    assert list(example["boxes_label"]) == [11]
+    assert example["boxes_difficult"].tolist() == [1]
+
+
+def test_pets_come_with_their_outlines(tmp_path):
+    folder, outline = tmp_path / "manual", np.full((9, 8), 2, np.uint8)
+    images = {
+        f"images/{name}.jpg": encode(pixels(9, 8, 3), "JPEG") for name in ("Abyssinian_1", "pug_7")
+    }
+    published.write_tar(folder / "images.tar.gz", images)
+    annotations = {
+        "annotations/trainval.txt": b"pug_7 26 2 19\n",
+        "annotations/test.txt": b"Abyssinian_1 1 1 1\n",
+        "annotations/trimaps/pug_7.png": encode(outline),
+        "annotations/trimaps/Abyssinian_1.png": encode(outline),
+        "annotations/trimaps/._pug_7.png": b"",
+    }
+    published.write_tar(folder / "annotations.tar.gz", annotations)
+    info = prepare("oxford_iiit_pet", tmp_path)
+    (example,) = read("oxford_iiit_pet", "train", tmp_path)
+    assert info.label_names[example["label"]] == "pug"
+    assert example["species"] == 1
+    assert example["image"] == images["images/pug_7.jpg"]
+    np.testing.assert_array_equal(decoded(example["map"]), outline)
+
+
+def tiny_imagenet(tmp_path, wnids):
+    """Writes one training and one validation photograph of each class; returns them by name."""
+    images, top = {}, "tiny-imagenet-200"
+    members = {f"{top}/wnids.txt": "\n".join(reversed(wnids)).encode()}
+    lines = []
+    for wnid in wnids:
+        images[f"{wnid}_0.JPEG"] = encode(pixels(64, 64, 3), "JPEG")
+        images[f"val_{wnid}.JPEG"] = encode(pixels(64, 64, 3), "JPEG")
+        members[f"{top}/train/{wnid}/images/{wnid}_0.JPEG"] = images[f"{wnid}_0.JPEG"]
+        members[f"{top}/train/{wnid}/{wnid}_boxes.txt"] = f"{wnid}_0.JPEG\t0\t10\t63\t58\n".encode()
+        members[f"{top}/val/images/val_{wnid}.JPEG"] = images[f"val_{wnid}.JPEG"]
+        lines.append(f"val_{wnid}.JPEG\t{wnid}\t1\t2\t3\t4\n")
+    members[f"{top}/val/val_annotations.txt"] = "".join(lines).encode()
+    published.write_zip(tmp_path / "manual" / "tiny-imagenet-200.zip", members)
+    return images
+
+
+def test_tiny_imagenet_and_what_is_cut_from_it_come_from_one_archive(tmp_path, monkeypatch):
+    twenty = list(tinyimagenet20.CLASSES)
+    images = tiny_imagenet(tmp_path, [*twenty, "n07747607", "n07749582"])
+    monkeypatch.setattr(sources, "DEFAULT_MANUAL_DIR", tmp_path / "nowhere")
+    assert prepare("tinyimagenet20", tmp_path).splits == {"train": 20, "val": 20}
+    for example in read("tinyimagenet20", "train", tmp_path):
+        assert example["image"] == images[f"{twenty[example['label']]}_0.JPEG"]
+        np.testing.assert_array_equal(example["box"], np.float32([10, 0, 59, 64]) / 64)
+    prepare("orange2lemon64", tmp_path)
+    (lemon,) = read("orange2lemon64", "testB", tmp_path)
+    assert lemon["image"] == images["val_n07749582.JPEG"]
 
 
 def test_a_damaged_archive_is_named(tmp_path):

@@ -1,83 +1,64 @@
-"""Membranes of the ISBI 2012 challenge: 30 slices of the larval nerve cord of a fruit fly.
+"""ISBI 2012: 30 slices of a fly's nerve cord, 512x512, with its membranes marked.
 
-Cardona et al. 2010, "An integrated micro- and macroarchitectural analysis of the Drosophila brain
-by computer-assisted serial section electron microscopy", PLoS Biology 8(10); the training set of
-the challenge on segmentation of neuronal structures in EM stacks, on which U-Net was first shown.
+Cardona et al., "An integrated micro- and macroarchitectural analysis of the Drosophila brain",
+2010, and the challenge of ISBI 2012, as U-Net was trained on it.
 """
 
-import io
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
-from library.config import ConfigError
-from library.data.builders import packed
-
-CLASSES = ("membrane", "cell")
-# The last slices, which lie together in the stack.
-TEST = 6
+from library.data import origins
+from library.data.builders import making, packed
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Grey images and maps (512, 512), PNG; train, the first 24 slices, and test, the last 6."""
+    """PNG images (512, 512, 1) and maps (512, 512, 1), 0 membrane and 1 cell; train 24, test 6.
+
+    The challenge's test slices have no labels, so the last six of the thirty are for testing.
+    """
 
     name = "isbi2012_membrane"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # nothing is downloaded; TFDS would look for checksums
-    KINDS: ClassVar[dict] = {"map": "map"}
-    LABEL_NAMES = CLASSES
+    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
     FOLDER = "isbi2012_membrane"
     FILES = ("membrane.npz",)
-    MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "isbi2012_membrane/membrane.npz with images: uint8 (30, 512, 512); labels: uint8 of that "
-        "shape, 0 for membrane and 255 for cell."
-    )
+    HOMEPAGE = "https://github.com/zhixuhao/unet"
+    LICENCE = "MIT for the repository; the data's is not stated"
+    CITATION = "Cardona et al., 2010; ISBI 2012 EM segmentation challenge"
+    SPLITS: ClassVar[dict[str, int]] = {"train": 24, "test": 6}
+    KINDS: ClassVar[dict[str, str]] = {"map": "map"}
+    LABEL_NAMES = ("membrane", "cell")
+    ORIGIN = origins.archive("zhixuhao/unet", "b45af4d458437d8281cc218a07fd4380818ece4a")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = tfds.features.FeaturesDict(
-            {
-                "image": tfds.features.Image(shape=(512, 512, 1), encoding_format="png"),
-                "map": tfds.features.Image(shape=(512, 512, 1), encoding_format="png"),
-                "id": tfds.features.Text(),
-            }
-        )
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="ISBI 2012 membranes, 512x512 grey.",
-            features=features,
-            homepage="https://imagej.net/events/isbi-2012-segmentation-challenge",
-        )
+        features = {
+            "image": tfds.features.Image(shape=(512, 512, 1), encoding_format="png"),
+            "map": tfds.features.Image(shape=(512, 512, 1), encoding_format="png"),
+        }
+        return making.info(self, features)
 
     def _split_generators(self, dl_manager):
-        path = packed.find(dl_manager.manual_dir, self.FOLDER, self.FILES) / self.FILES[0]
-        arrays = packed.load(path, ("images", "labels"))
-        images, labels = arrays["images"], arrays["labels"]
-        if images.shape != labels.shape or images.ndim != 3 or len(images) <= TEST:
-            raise ConfigError(f"{path}: images {images.shape} and labels {labels.shape}")
-        first = len(images) - TEST
-        return {
-            "train": self._generate_examples(path, images, labels, range(first)),
-            "test": self._generate_examples(path, images, labels, range(first, len(images))),
-        }
+        arrays = packed.load(self.paths["membrane.npz"], ("images", "labels"))
+        pairs = [
+            (row, {"image": making.png(image), "map": making.png(np.uint8(label > 0))})
+            for row, (image, label) in enumerate(zip(arrays["images"], arrays["labels"]))
+        ]
+        return {"train": iter(pairs[:24]), "test": iter(pairs[24:])}
 
-    def _generate_examples(
-        self, path: Path, images: np.ndarray, labels: np.ndarray, rows: range
-    ) -> Iterator[tuple[int, dict]]:
-        for row in rows:
-            image, label = images[row], labels[row]
-            wrong = np.setdiff1d(label, (0, 255))
-            if wrong.size:
-                raise ConfigError(f"{path}: label {wrong[0]} in slice {row} (valid: 0 and 255)")
-            classes = (label > 0).astype(np.uint8)
-            yield row, {"image": _png(image), "map": _png(classes), "id": f"slice {row}"}
+    @staticmethod
+    def pack(paths: Mapping[str, Path], folder: Path) -> None:
+        """Packs the slices by their number."""
+        ((_, path),) = paths.items()
+        held = making.contents(path, (".png",), top=False)
+        arrays = {}
+        for kind in ("image", "label"):
+            names = [f"data/membrane/train/{kind}/{row}.png" for row in range(30)]
+            slices = [making.decoded(making.member(path, held, name), "L") for name in names]
+            arrays[f"{kind}s"] = np.stack([np.asarray(each) for each in slices])
+        np.savez_compressed(folder / "membrane.npz", **arrays)
 
-
-def _png(pixels: np.ndarray) -> io.BytesIO:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    file.seek(0)
-    return file
+    _generate_examples = making.examples

@@ -2,8 +2,9 @@
 
 import gzip
 import hashlib
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,33 @@ def read(path: Path, sha256: str) -> str:
             "dataset.name='text' reads any text, with data_dir its path"
         )
     return data.decode("utf-8")
+
+
+def pack(
+    paths: Mapping[str, Path],
+    folder: Path,
+    names: Mapping[str, str],
+    encoding: str = "utf-8-sig",
+    gutenberg: bool = False,
+) -> None:
+    """Writes the gzipped texts that builders read, in UTF-8.
+
+    Args:
+      paths: of the published files, by name.
+      folder: where to write.
+      names: the file to write for each published one.
+      encoding: of the published files.
+      gutenberg: leaves out Project Gutenberg's header and footer, and its carriage returns.
+    """
+    for published, file in names.items():
+        text = paths[published].read_bytes().decode(encoding)
+        if gutenberg:
+            text = text.replace("\r\n", "\n")
+            header = re.search(r"\*\*\* START OF .*\*\*\*\n", text)
+            footer = re.search(r"\*\*\* END OF .*", text)
+            first, last = header.end() if header else 0, footer.start() if footer else len(text)
+            text = text[first:last].strip("\n") + "\n"
+        (folder / file).write_bytes(gzip.compress(text.encode("utf-8"), mtime=0))
 
 
 def texts(builder: Any, manual_dir: str | Path) -> list[str]:

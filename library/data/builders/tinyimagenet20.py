@@ -5,7 +5,7 @@ scale visual recognition challenge", IJCV 2015). Some photographs are grey.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from library.config import ConfigError
-from library.data.builders import packed
+from library.data.builders import making, packed, tinyimagenet
 
 CLASSES = {
     "n01443537": "goldfish",
@@ -50,6 +50,11 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     url_infos: ClassVar[dict] = {}  # nothing is downloaded; TFDS would look for checksums
     FOLDER = "tinyimagenet20"
     FILES = ("train.npz", "val.npz")
+    HOMEPAGE, LICENCE = tinyimagenet.HOMEPAGE, tinyimagenet.LICENCE
+    CITATION = tinyimagenet.CITATION
+    SPLITS: ClassVar[dict[str, int]] = {"train": 10_000, "val": 1_000}
+    KINDS: ClassVar[dict[str, str]] = {"box": "target"}
+    ORIGIN = tinyimagenet.ORIGIN
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "tinyimagenet20/train.npz and val.npz with data: uint8, all JPEG files one after the "
         "other; offsets: int64 (n + 1,); labels: uint8 (n,); boxes: uint8 (n, 4), inclusive "
@@ -70,7 +75,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             description="Tiny ImageNet, 20 classes, 64x64 colour.",
             features=features,
             supervised_keys=("image", "label"),
-            homepage="https://cs231n.stanford.edu",
+            homepage=self.HOMEPAGE,
         )
 
     def _split_generators(self, dl_manager):
@@ -78,6 +83,25 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {
             split: self._generate_examples(folder / f"{split}.npz") for split in ("train", "val")
         }
+
+    @staticmethod
+    def pack(paths: Mapping[str, Path], folder: Path) -> None:
+        """Packs the twenty classes, by class and number."""
+        ((_, path),) = paths.items()
+        order = {wnid: label for label, wnid in enumerate(CLASSES)}
+        with tinyimagenet.open_archive(path) as archive:
+            for split in ("train", "val"):
+                listed = list(tinyimagenet.files(archive, split, order))
+                listed.sort(key=lambda found: order[found[1]])
+                arrays = making.pack_images([archive.read(file) for file, *_ in listed])
+                np.savez_compressed(
+                    folder / f"{split}.npz",
+                    **arrays,
+                    labels=np.array([order[wnid] for _, wnid, _ in listed], np.uint8),
+                    boxes=np.array([box for *_, box in listed], np.uint8),
+                    wnids=np.array(list(CLASSES)),
+                    classes=np.array(list(CLASSES.values())),
+                )
 
     def _generate_examples(self, path: Path) -> Iterator[tuple[int, dict]]:
         arrays = packed.load_packed(path, len(CLASSES), extra=("boxes",))

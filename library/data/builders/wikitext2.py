@@ -4,12 +4,14 @@ Merity et al., "Pointer sentinel mixture models", ICLR 2017. Words are separated
 ones are "<unk>", as in the original. Each document is an article; both splits have 60.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
+from library.data import origins
 from library.data.builders import plain_text
 
 # A title stands between blank lines; a line of a formula may look like one.
@@ -34,6 +36,31 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8",
         "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0",
     )
+    HOMEPAGE = "https://github.com/pytorch/examples"
+    LICENCE = "CC BY-SA (Wikipedia)"
+    CITATION = "Merity et al., Pointer sentinel mixture models, ICLR 2017"
+    SPLITS: ClassVar[dict[str, int]] = {"validation": 60, "test": 60}
+    KINDS: ClassVar[dict[str, str]] = {}
+    ORIGIN = origins.on_github(
+        "pytorch/examples",
+        "77f55b912142e11fcfdf5b530231fb9c52f181e8",
+        {
+            "word_language_model/data/wikitext-2/valid.txt": (
+                1121681,
+                "sha256:f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8",
+            ),
+            "word_language_model/data/wikitext-2/test.txt": (
+                1256449,
+                "sha256:d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0",
+            ),
+        },
+    )
+    pack = staticmethod(
+        functools.partial(
+            plain_text.pack,
+            names={"valid.txt": "wikitext2_valid.txt.gz", "test.txt": "wikitext2_test.txt.gz"},
+        )
+    )
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "text/wikitext2_valid.txt.gz and wikitext2_test.txt.gz: wiki.valid.tokens and "
         "wiki.test.tokens, gzipped."
@@ -43,7 +70,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return plain_text.info(
             self,
             description="WikiText-2 (rare words are <unk>), validation and test, by articles.",
-            homepage="https://github.com/pytorch/examples",
+            homepage=self.HOMEPAGE,
         )
 
     def _split_generators(self, dl_manager):
