@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 import traceback
+import typing
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -156,6 +157,30 @@ def values_for(function: Callable) -> dict[str, Any]:
     parameters = inspect.signature(function).parameters.values()
     named = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     return {name: flags.FLAGS[name.rstrip("_")].value for name in named}
+
+
+def define_flags(*functions: Callable) -> None:
+    """Defines the flags that functions read and that there are not yet, as they annotate them.
+
+    A whole number, a number, yes or no, or otherwise a string; of the default that the signature
+    has, or none.
+    """
+    define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}
+    for function in functions:
+        hints = typing.get_type_hints(function)
+        for name, parameter in inspect.signature(function).parameters.items():
+            flag = name.rstrip("_")
+            if parameter.kind is not parameter.KEYWORD_ONLY or flag in flags.FLAGS:
+                continue
+            kinds = [k for k in (typing.get_args(hints[name]) or (hints[name],)) if k in define]
+            default = None if parameter.default is parameter.empty else parameter.default
+            made = define[kinds[0]] if kinds else flags.DEFINE_string
+            made(
+                flag,
+                default,
+                f"Of {function.__module__.rpartition('.')[2]}.",
+                module_name=sys.argv[0],
+            )
 
 
 def refuse_unread(

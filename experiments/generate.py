@@ -11,28 +11,29 @@ A classifier predicts the classes of image files or of a split:
 `--output` asks for another of the task's outputs, such as "reconstruct" with `--split=test`. The
 program writes to `DIR/generated/`. The same seed makes the same output on any number of devices.
 `--config.task.sampler.steps=20` changes a value of the run's config; docs/config.md lists every
-key. The program refuses a flag that the output does not read.
+key. The file of library/apps/outputs with the output's name says what is made of it; other outputs
+are images. The program refuses a flag that the output does not read.
 
 The program uses the running averages of the params where the run kept them; `--noema` uses the
 params themselves.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 from absl import flags
 
 from experiments import command_line
+from library.apps import outputs
 from library.config import ConfigError, nearest
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.")
 _WHICH = flags.DEFINE_enum("which", "latest", ["latest", "best"], "The checkpoint to use.")
 _EMA = flags.DEFINE_bool("ema", True, "Use the running averages, if the run kept them.")
 _OUTPUT = flags.DEFINE_string("output", None, "What to make: one of the task's outputs.")
-_IMAGES = flags.DEFINE_multi_string("images", [], "Image file to classify; may be repeated.")
+_IMAGES = flags.DEFINE_multi_string("images", [], "Image file to show it; may be repeated.")
 _SPLIT = flags.DEFINE_string("split", None, "Split to draw examples from.")
 _NUM = flags.DEFINE_integer(
-    "num", 16, "Images, examples or texts (by default, a text for each prompt).", lower_bound=1
+    "num", None, "Images or examples, by default 16, or texts, by default one a prompt.", 1
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of all random numbers.", 0, command_line.MOST_SEED)
 _CLASS = flags.DEFINE_string("class", None, "Class to make images of, by number or name.")
@@ -54,15 +55,18 @@ def main() -> int:
     values = command_line.recorded(folder) | {"evaluate": {}, "checkpoint": {}, "reported": None}
     trained = session.restore(values, folder, which=_WHICH.value, check=_check)
     output, make = _chosen(trained.plan)
-    return make(trained, output, folder / "generated", **command_line.values_for(make))
+    given = command_line.values_for(make)
+    if "images" in given:
+        given["images"] = command_line.image_files(given["images"])
+    make(trained, output, folder / "generated", **given)
+    return 0
 
 
 def _chosen(plan) -> tuple[str, Callable]:
     """Returns the output to ask the task for, and the function that makes something of it."""
-    predict = _predict_files if _IMAGES.value else _predict
-    known = {"probabilities": predict, "generate": _write, "sample": _draw}
-    output = _OUTPUT.value or next((o for o in known if o in plan.task.outputs), "sample")
-    return output, known.get(output, _draw) if output in plan.task.outputs else _draw
+    usual = next((o for o in outputs.USUAL if o in plan.task.outputs), "sample")
+    output = _OUTPUT.value or usual
+    return output, outputs.maker(output, files=bool(_IMAGES.value))
 
 
 def _check(plan) -> None:
@@ -74,76 +78,13 @@ def _check(plan) -> None:
         if _OUTPUT.value is None:
             raise ConfigError(f"task {name!r} makes nothing by itself: name an --output {valid}")
         raise ConfigError(f"task {name!r} has no output {output!r}: {valid}")
-    files = " and --images" if make is _predict_files else ""
+    files = " and --images" if _IMAGES.value and make.__name__ == "of_files" else ""
     what = f"output {output!r} of task {name!r}{files}"
     command_line.refuse_unread(what, command_line.flags_of(make))
 
 
-def _predict(trained, output: str, folder: Path, *, split, num, seed, ema) -> int:
-    from library.apps import predictions
-
-    examples = predictions.from_split(trained, split or "test", num, seed)
-    return _predicted(trained, examples, folder, ema)
-
-
-def _predict_files(trained, output: str, folder: Path, *, images, ema) -> int:
-    from library.apps import predictions
-
-    examples = predictions.from_files(trained, command_line.image_files(images))
-    return _predicted(trained, examples, folder, ema)
-
-
-def _predicted(trained, examples, folder: Path, ema: bool) -> int:
-    from library.apps import predictions
-
-    found = predictions.predict(trained, examples, ema=ema)
-    for line in predictions.lines(found):
-        print(line)
-    print(predictions.write(found, folder))
-    return 0
-
-
-def _draw(trained, output: str, folder: Path, *, num, seed, ema, split, class_, save_arrays) -> int:
-    from library.apps import generation
-
-    request = generation.Request(num, seed, ema)
-    made = generation.images(trained, request, output=output, split=split, label=class_)
-    name = output if class_ is None else f"{output}_{class_}"
-    print(generation.write_images(made, folder, name, save_arrays=save_arrays))
-    return 0
-
-
-def _write(
-    trained,
-    output: str,
-    folder: Path,
-    *,
-    num,
-    seed,
-    ema,
-    prompt,
-    length,
-    temperature,
-    top_k,
-    top_p,
-) -> int:
-    from library.apps import generation
-
-    prompts = tuple(prompt or ["\n"])
-    num = num if flags.FLAGS["num"].present else len(prompts)
-    made = generation.texts(
-        trained,
-        generation.Request(num, seed, ema),
-        prompt=prompts,
-        length=length or trained.plan.dataset.context,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-    )
-    print(f"\n{'-' * 79}\n".join(made))
-    print(f"\n{generation.write_texts(made, folder)}")
-    return 0
-
+# An output's own file may read flags that no other does.
+command_line.define_flags(*outputs.makers())
 
 if __name__ == "__main__":
     command_line.run(main)

@@ -34,8 +34,15 @@ DATASETS = {
     "cifar10": ((32, 32, 3), 10, 50_000, "test", 10_000),
     "cifar10_jpeg": ((32, 32, 3), 10, 50_000, "test", 10_000),
     "cifar100": ((32, 32, 3), 100, 50_000, "test", 10_000),
+    "isbi2012_membrane": ((512, 512, 1), 2, 24, "test", 6),
+    "bccd": ((480, 640, 3), 3, 205, "test", 72),
     "tinyimagenet20": ((64, 64, 3), 20, 10_000, "val", 1_000),
     "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
+}
+# What their examples have in place of a label.
+FEATURES = {
+    "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
+    "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
 }
 TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {
@@ -55,6 +62,7 @@ PARAMETERS = {
     "configs/shufflenet_v2/cifar100.py:x1_0": 1_356_104,
     "configs/wide_resnet/cifar100.py:wrn28_10": 36_536_884,
     "configs/vit/cifar10.py:vit_cifar": 6_268_810,
+    "configs/unet/isbi2012_membrane.py:paper": 31_030_658,
     "configs/autoencoder/mnist.py:deep": 2_837_314,
     "configs/vae/mnist.py:cpu": 425_284,
     "configs/compression/mnist.py:dense": 266_610,
@@ -140,9 +148,10 @@ def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None):
     if name in TEXTS:
         document = {"text": 200 * "ROMEO: Aquí me pongo a cantar. In the lugar = \n"}
         return Source([document] * (60 if name == "wikitext2" else 1), None, str)
-    shape, num_classes, train, other, rest = DATASETS[name]
-    parts = splits.resolve(split, {"train": train, other: rest}, name)
-    record = {"image": encoded(shape), "label": np.int32(num_classes - 1)}
+    shape, num_classes, train, other, others = DATASETS[name]
+    parts = splits.resolve(split, {"train": train, other: others}, name)
+    rest = FEATURES.get(name, {"label": np.int32(num_classes - 1)})
+    record = {"image": encoded(shape), **rest}
     size = sum(stop - start for _, start, stop in parts)
     return Source(Repeated(record, size), tuple(map(str, range(num_classes))), str)
 
@@ -191,9 +200,9 @@ def plan_of(name):
     """Makes the plan of a recipe, or of one before it that differs in what no shape depends on."""
     values, _, _ = command_line.load_config(name)
     total, claim = values.pop("total"), values.pop("reported", None)
-    name = values["dataset"]["name"]
+    name = values["dataset"].get("name")
     same = [key for key, shape in DATASETS.items() if shape == DATASETS.get(name)]
-    values["dataset"]["name"] = same[0] if same else name
+    values["dataset"] |= {"name": same[0]} if same else {}
     plan = _plan(json.dumps({**values, "total": "100 epochs"}))
     return plan._replace(recipe=dataclasses.replace(plan.recipe, total=total, reported=claim))
 

@@ -14,7 +14,7 @@ Images are 192x256 here, a grid of 12x16. Flips and crops move the boxes with th
 from ml_collections import ConfigDict
 
 
-def get_config() -> ConfigDict:
+def get_config(variant: str = "") -> ConfigDict:
     config = ConfigDict()
     config.dataset = dict(
         name="bccd", train="train", test="test", batch_size=16, eval_batch_size=8, cache="device"

@@ -1,6 +1,6 @@
 """What `generate` has a system make: images of its own, or text that goes on from a prompt."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +65,38 @@ def images(
         features = {"label": np.full(request.num, number, np.int32)}
         context = context._replace(draws=lambda n, size: trained.feed.draws(n, size, features))
     shown = samples.samples(context, output=output, num=request.num, split=split, batch_size=size)
+    return shown(_state(trained, request))[output]
+
+
+def images_of(
+    trained: Trained, request: Request, examples: Sequence[Mapping[str, np.ndarray]], *, output: str
+) -> np.ndarray:
+    """Returns the images that a task makes of examples, as `images` does.
+
+    Args:
+      trained: the run.
+      request: of the draws; `num` is the number of examples.
+      examples: preprocessed, with their places.
+      output: one of the task's.
+
+    Raises:
+      ConfigError: as `images`.
+    """
+    context, size = _context(trained, request)
+    strategy = trained.plan.strategy
+
+    def batches(split: str, batch_size: int | None) -> Iterator[Mapping[str, jax.Array]]:
+        for start in range(0, len(examples), size):
+            part = [*examples[start : start + size]]
+            padding = {**part[-1], "mask": np.float32(0)}
+            batch = trained.plan.loader.batch([*part, *[padding] * (size - len(part))])
+            places = strategy.places(size)
+            yield strategy.put({name: values[places] for name, values in batch.items()})
+
+    context = context._replace(batches=batches)
+    shown = samples.samples(
+        context, output=output, num=len(examples), split="files", batch_size=size
+    )
     return shown(_state(trained, request))[output]
 
 

@@ -1,14 +1,14 @@
 """Batches of graphs: several graphs as one flat graph, within a budget of nodes and edges.
 
 An example is a graph: `nodes` (n, d), `edges` (m, 2), pairs of its nodes, and what is one a node or
-an edge, `nodes_charge` (n, ...) or `edges_kind` (m, ...). In a batch of b graphs every so many
-neighbours are a group, which shares a budget:
+an edge, such as `node_label` (n, ...) or `edges_kind` (m, ...), or what a budget names. In a batch
+of b graphs every so many neighbours are a group, which shares a budget:
 
 | feature | in a batch of g groups, N nodes and E edges each |
 | --- | --- |
-| `nodes`, `nodes_...` | (g N, ...), zeros on padding |
+| `nodes`, `node_...` | (g N, ...), zeros on padding |
 | `graph` | (g N,), the place in the batch of each node's graph |
-| `edges`, `edges_...` | (g E, ...), pairs of nodes of the batch |
+| `edges`, `edge_...` | (g E, ...), pairs of nodes of the batch |
 | `nodes_mask`, `edges_mask` | float32, 1 for what is there |
 | all else, `label`, ... | (b, ...), one a graph |
 
@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from library.config import ConfigError
+from library.config import ConfigError, check_choice
 from library.data.preprocessing import UnfitExample
 
 PARTS = ("nodes", "edges")
@@ -37,16 +37,26 @@ class Budget(NamedTuple):
       num_graphs: graphs a group; the batch size is a multiple of it, on each device.
       num_nodes: nodes of them together.
       num_edges: edges of them together.
+      of_nodes: features that are one a node, and whose names do not tell, such as "positions".
+      of_edges: the same of edges.
     """
 
     num_graphs: int
     num_nodes: int
     num_edges: int
+    of_nodes: tuple[str, ...] = ()
+    of_edges: tuple[str, ...] = ()
+
+    def part(self, name: str) -> str | None:
+        """Returns what a feature is one of, "nodes" or "edges", or None where it is one a graph."""
+        named = {"node": "nodes", "nodes": "nodes", "edge": "edges", "edges": "edges"}
+        own = dict.fromkeys(self.of_nodes, "nodes") | dict.fromkeys(self.of_edges, "edges")
+        return own.get(name) or named.get(name.partition("_")[0])
 
 
-def parts(names: Sequence[str]) -> list[str]:
+def parts(budget: Budget, names: Sequence[str]) -> list[str]:
     """Lists the features that are one a node or an edge."""
-    return [name for name in names if name.partition("_")[0] in PARTS]
+    return [name for name in names if budget.part(name)]
 
 
 def check(budget: Budget, names: Sequence[str]) -> None:
@@ -59,6 +69,8 @@ def check(budget: Budget, names: Sequence[str]) -> None:
     for name in ("graph", "nodes_mask", "edges_mask"):
         if name in names:
             raise ConfigError(f"dataset.graphs makes {name!r}, and the examples have one")
+    for name in (*budget.of_nodes, *budget.of_edges):
+        check_choice("feature of dataset.graphs", name, names)
 
 
 def collate(budget: Budget, examples: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -70,7 +82,7 @@ def collate(budget: Budget, examples: Sequence[Mapping[str, np.ndarray]]) -> dic
     size = budget.num_graphs
     groups = [examples[i : i + size] for i in range(0, len(examples), size)]
     flat = [_group(budget, group) for group in groups]
-    ragged = parts(list(examples[0]))
+    ragged = parts(budget, list(examples[0]))
     whole = [name for name in examples[0] if name not in ragged]
     return {
         **{name: np.stack([example[name] for example in examples]) for name in whole},
@@ -100,9 +112,9 @@ def _group(budget: Budget, examples: Sequence[Mapping[str, np.ndarray]]) -> dict
                 f"num_{name}={most[name]}"
             )
     found = {}
-    for name in parts(list(examples[0])):
+    for name in parts(budget, list(examples[0])):
         values = np.concatenate([np.asarray(example[name]) for example in examples])
-        kind = name.partition("_")[0]
+        kind = budget.part(name)
         if name == "edges":
             first = np.cumsum(counts["nodes"]) - counts["nodes"]
             values = values.astype(np.int32) + np.repeat(first, counts["edges"])[:, None].astype(

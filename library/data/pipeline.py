@@ -188,7 +188,7 @@ def make_loader(
         kinds, collate, ragged = features.of(blank, kinds), None, ()
         if budget is not None:
             graphs.check(budget, list(blank))
-            ragged = tuple(graphs.parts(list(blank)))
+            ragged = tuple(graphs.parts(budget, list(blank)))
             # Padding is a graph of nothing.
             blank = {k: x[:0] if k in ragged else x for k, x in blank.items()}
             collate = functools.partial(graphs.collate, budget)

@@ -95,8 +95,7 @@ def _units(recipe: Recipe) -> Mapping[str, float]:
 
     A task's function declares them by an attribute `units`, a function of its arguments.
     """
-    spec = config.plain(recipe.task)
-    function = config.locate(spec.get("name"), "library.tasks", "task")
+    spec, function = config.plain(recipe.task), _task_of(recipe)
     declared = getattr(function, "units", None)
     if declared is None:
         return {}
@@ -111,8 +110,7 @@ def _units(recipe: Recipe) -> Mapping[str, float]:
 
 def _check_needed(recipe: Recipe) -> None:
     """Checks that a recipe has an optimizer just where its task minimizes a loss."""
-    name = recipe.task.get("name")
-    taken = inspect.signature(config.locate(name, "library.tasks", "task")).parameters
+    name, taken = recipe.task.get("name"), inspect.signature(_task_of(recipe)).parameters
     learns = bool({"minimize", "alternate"} & set(taken))
     if learns and recipe.optimizer is None:
         raise ConfigError(
@@ -126,3 +124,12 @@ def _check_needed(recipe: Recipe) -> None:
             raise ConfigError(
                 f"{key}={getattr(recipe, key)!r} is not read: task {name!r} moves its params itself"
             )
+
+
+def _task_of(recipe: Recipe) -> Callable:
+    """Returns the function that the recipe's task names."""
+    spec = config.plain(recipe.task)
+    if "name" not in spec:
+        valid = config.nearest("", config.available("library.tasks"))
+        raise ConfigError(f"a task needs a name: {valid}")
+    return config.locate(spec["name"], "library.tasks", "task")

