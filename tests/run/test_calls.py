@@ -1,6 +1,5 @@
 """Several steps at each call: where calls end, and that nothing else changes."""
 
-import functools
 import re
 
 import jax
@@ -27,7 +26,13 @@ EVERYTHING = dict(
 
 @pytest.fixture(autouse=True)
 def data(monkeypatch):
-    usual = functools.partial(jax.jit, compiler_options=USUAL_FUSIONS)
+    real = jax.jit
+
+    def usual(f, inline=False, **options):
+        # What is written into another program is compiled as that is.
+        given = {} if inline else dict(compiler_options=USUAL_FUSIONS)
+        return real(f, inline=inline, **given, **options)
+
     monkeypatch.setattr(jax, "jit", usual)
     tiny.serve(monkeypatch, train=tiny.arrays(50), test=tiny.arrays(21, seed=1))
 
