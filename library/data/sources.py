@@ -451,12 +451,19 @@ def _find_prepared(name: str, root: str) -> Any | None:
         builder = builder_class(data_dir=root)
         if (builder.data_path / "dataset_info.json").exists():
             return builder
-        # One that TFDS has prepared under this name is as good.
-        if name.partition("/")[0] not in tfds.list_builders(with_community_datasets=False):
+        # One that TFDS has prepared under this name is as good. It is looked for only where there
+        # is one, since TFDS may import what its own builder needs.
+        known = tfds.list_builders(with_community_datasets=False)
+        here = "://" in root or Path(root, *name.split("/")).is_dir()
+        if name.partition("/")[0] not in known or not here:
             return None
     try:
         return tfds.core.read_only_builder.builder_from_files(name, data_dir=root)
     except (tfds.core.DatasetNotFoundError, ValueError):
+        return None
+    except ImportError:
+        if builder_class is None:
+            raise
         return None
 
 
