@@ -6,9 +6,9 @@ import pytest
 
 from library import trees
 from library.apps import generation
+from library.reporting import runs
 from library.run import loop, stepping
 from library.run.feed import Feed
-from library.run.logger import read_rows
 from library.run.recipe import make_plan
 from library.run.session import Trained
 from library.summaries import summarize
@@ -83,7 +83,7 @@ def test_a_run_cut_short_ends_with_the_same_bits_and_the_same_samples(
     assert resumed["state_sha256"] == undisturbed["state_sha256"]
     timed = ("wall_time", "train/examples_per_second")
     whole, cut = (
-        [{k: v for k, v in row.items() if k not in timed} for row in read_rows(path)]
+        [{k: v for k, v in row.items() if k not in timed} for row in runs.read_rows(path)[0]]
         for path in (tmp_path / "whole/metrics.jsonl", tmp_path / "cut/metrics.jsonl")
     )
     assert cut == whole
@@ -146,5 +146,5 @@ def test_an_epoch_of_text_passes_its_tokens_once(family, tmp_path):
     assert plan.total_steps == 49 // 16
     if family == "gpt":
         tiny.run(plan, tmp_path)
-        (row,) = read_rows(tmp_path / "metrics.jsonl")
+        (row,) = runs.read_rows(tmp_path / "metrics.jsonl")[0]
         assert row["train/epoch"] == round(3 * 16 / 49, 4)

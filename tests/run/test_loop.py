@@ -14,9 +14,9 @@ import pytest
 
 from library import trees
 from library.data import pipeline, sources
+from library.reporting import runs
 from library.run import checkpoints, evaluating, loop, preemption
 from library.run.feed import Feed
-from library.run.logger import read_rows
 from library.summaries import summarize
 from tests import tiny
 
@@ -30,7 +30,7 @@ def data(monkeypatch):
 
 
 def rows(workdir):
-    return read_rows(workdir / "metrics.jsonl")
+    return runs.read_rows(workdir / "metrics.jsonl").rows
 
 
 def column(workdir, name):

@@ -14,11 +14,10 @@ import pytest
 from rich.console import Console
 
 from library import trees
-from library.reporting import mosaic, report
+from library.reporting import mosaic, report, runs
 from library.run import checkpoints, evaluating, loop, preemption, session, tracking
 from library.run.clock import Clock
 from library.run.feed import Feed
-from library.run.logger import read_rows
 from library.summaries import summarize
 from tests import tiny
 
@@ -41,7 +40,7 @@ def data(monkeypatch):
 
 def rows(workdir):
     timed = ("wall_time", "train/examples_per_second")
-    found = read_rows(workdir / "metrics.jsonl")
+    found = runs.read_rows(workdir / "metrics.jsonl").rows
     return [{k: v for k, v in row.items() if k not in timed} for row in found]
 
 
