@@ -109,7 +109,10 @@ def test_what_the_host_cannot_draw_is_an_error(of):
 
 
 # Fixed arrays that are a part of what they are in, whatever a run's seed.
-FIXED = ("models/image/cnn.py", "weights/drawn.py", "weights/parity.py", "data/builders/digits.py")
+FIXED = (
+    *("models/image/cnn.py", "weights/drawn.py", "weights/parity.py"),
+    *(f"data/builders/{name}.py" for name in ("digits", "qm9", "tu_graphs")),
+)
 
 
 def test_the_host_draws_in_one_place():
