@@ -68,12 +68,18 @@ def named_splits(recipe: Recipe) -> dict[str, Split]:
     """Reads the splits that the recipe names itself.
 
     Raises:
-      ConfigError: a value that is not understood, or a name that has a meaning already.
+      ConfigError: a value that is not understood, a name that has a meaning already, or any where
+        there are several sources.
     """
     found = {}
     for name, values in recipe.splits.items():
         if name in STAGES:
             raise ConfigError(f"splits.{name}: that is dataset.{name}; choose another name")
+        if recipe.dataset.get("sources"):
+            raise ConfigError(
+                f"splits.{name}: a recipe of several sources evaluates on 'train' and 'test', as "
+                "dataset.sources name them"
+            )
         found[name] = config.read(Split, values, f"splits.{name}")
         for spec in (*(found[name].preprocess or ()), *found[name].then):
             config.resolve(spec, "library.data.preprocessing", "preprocessing", kinds={})

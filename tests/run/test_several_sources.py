@@ -132,6 +132,13 @@ def test_sources_that_are_not_understood_are_refused(dataset, said):
         plan_of(dataset=dataset)
 
 
+def test_named_splits_of_several_sources_are_refused():
+    with pytest.raises(
+        ConfigError, match=r"splits\.more: a recipe of several sources evaluates on"
+    ):
+        plan_of(splits=dict(more=dict(split="test")))
+
+
 def test_an_order_may_see_the_labels():
     spec = dict(name="balanced", classes=2, examples=4)
     plan = tiny.plan_on(1, dataset=dict(order=spec))
