@@ -20,9 +20,6 @@ from library.config import ConfigError
 from library.parallel.mesh import make_mesh
 from library.run.checkpoints import CheckpointError, Checkpoints, load
 
-# Whatever Orbax begins is ended: nothing is left for the garbage collector to find.
-pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
-
 
 def carry(step=0, size=8):
     """Returns arrays of every kind that states hold, different at every step."""
@@ -213,6 +210,8 @@ def test_where_all_are_damaged_the_run_ends_and_nothing_is_moved(tmp_path, warni
     assert kept(tmp_path) == [1, 2]
 
 
+# Whatever Orbax begins is ended: nothing is left for the garbage collector to find.
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("name", "shape"), [("new", (3,)), ("kernel", (4, 16)), ("half", (8, 17))])
 def test_another_carry_is_no_reason_to_move_checkpoints(tmp_path, warnings, name, shape):
     save(tmp_path, 1, 2)
