@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "parallel": {"layers"},
     "data": {"parallel"},
     "models": {"layers"},
-    "weights": {"layers", "models"},
+    "weights": {"layers", "models", "data"},
     "tasks": {"layers", "models", "optim", *METHODS},
     "evaluation": {"layers", "models", "weights", *METHODS},
     "run": RUN,

@@ -51,7 +51,7 @@ def mae(
     """
     if not callable(getattr(model, "features", None)):
         name = type(model).__name__
-        raise ConfigError(f"task 'masked' needs a model of library/models/image/mae.py, not {name}")
+        raise ConfigError(f"task 'mae' needs a model of library/models/image/mae.py, not {name}")
     if not 0 < mask_ratio < 1:
         raise ConfigError(f"mask_ratio={mask_ratio}: valid are shares above 0 and below 1")
 
