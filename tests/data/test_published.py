@@ -335,7 +335,7 @@ def test_what_tfds_has_prepared_in_a_version_of_its_own_is_read(tmp_path):
 def test_sets_whose_builder_in_tfds_needs_more_are_not_looked_for_there(tmp_path):
     """TFDS's QM9 imports pandas."""
     for folder in (tmp_path, tmp_path / "with"):
-        with pytest.raises(ConfigError, match=r"'qm9' is not prepared in .*--dataset=qm9"):
+        with pytest.raises(ConfigError, match=r"(?s)'qm9' is not prepared in .*--dataset=qm9"):
             sources.open_source("qm9", "train", data_dir=folder)
         (tmp_path / "with" / "qm9").mkdir(parents=True, exist_ok=True)
 
