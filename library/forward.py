@@ -1,12 +1,13 @@
-"""How a task runs its model in a training step."""
+"""How a task runs its model: to begin with, in a training step, in an evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flax import linen as nn
 from jaxtyping import Array, PRNGKeyArray, PyTree, UInt32
 
 from library import rng
+from library.task import TrainState
 
 
 def applied(
@@ -43,6 +44,21 @@ def applied(
         mutable=[*variables, *recorded],
     )
     return outputs, {**variables, **moved}
+
+
+def initialized(
+    model: nn.Module, key: PRNGKeyArray, batch: Mapping[str, Any], inputs: Sequence[str]
+) -> PyTree:
+    """Returns the variables that a model begins with, of the features that it takes."""
+    return model.init(rng.purpose(key, "params"), *(batch[name] for name in inputs), train=False)
+
+
+def evaluated(
+    model: nn.Module, state: TrainState, batch: Mapping[str, Any], inputs: Sequence[str]
+) -> Any:
+    """Runs a model as it is in evaluation, on the features that it takes."""
+    variables = {"params": state.params, **state.variables}
+    return model.apply(variables, *(batch[name] for name in inputs), train=False)
 
 
 def streams(key: PRNGKeyArray, index: UInt32[Array, " b"]) -> dict[str, PRNGKeyArray]:

@@ -16,9 +16,9 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from library import rng, summaries
+from library import summaries
 from library.config import ConfigError, check_choice, nearest
-from library.forward import applied
+from library.forward import applied, evaluated, initialized
 from library.task import (
     Batch,
     Learner,
@@ -112,8 +112,7 @@ def classification(
     outputs = _outputs(model, loss, test_time_augmentation, inputs)
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
-        given = [batch[name] for name in inputs]
-        return learner.init(model.init(rng.purpose(key, "params"), *given, train=False))
+        return learner.init(initialized(model, key, batch, inputs))
 
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
@@ -271,9 +270,9 @@ def _outputs(
     views = _AUGMENTATIONS[augmentation]
 
     def logits(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b c"]:
-        variables = {"params": state.params, **state.variables}
         if augmentation == "none":
-            return model.apply(variables, *(batch[name] for name in inputs), train=False)
+            return evaluated(model, state, batch, inputs)
+        variables = {"params": state.params, **state.variables}
         weights, images = views(batch[inputs[0]])
         each = jax.lax.map(lambda x: model.apply(variables, x, train=False), jnp.stack(images))
         return jnp.sum(each * np.float32(weights)[:, None, None], axis=0)

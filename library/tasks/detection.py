@@ -14,9 +14,9 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
 
-from library import painting, rng, summaries
+from library import painting, summaries
 from library.config import ConfigError
-from library.forward import applied
+from library.forward import applied, evaluated, initialized
 from library.task import (
     Batch,
     Learner,
@@ -88,8 +88,7 @@ def detection(
         return Objects(batch[target], batch[f"{target}_label"], batch[f"{target}_mask"] > 0)
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
-        given = [batch[name] for name in inputs]
-        return learner.init(model.init(rng.purpose(key, "params"), *given, train=False))
+        return learner.init(initialized(model, key, batch, inputs))
 
     def losses(cells: Array, batch: Batch) -> tuple[Array, Array]:
         one = jax.vmap(lambda x, objects: _loss(x, objects, coordinate_weight, empty_weight))
@@ -103,8 +102,7 @@ def detection(
         return {"loss": losses(cells, batch)}, variables
 
     def cells_of(state: TrainState, batch: Batch) -> Float[Array, "b rows columns k"]:
-        given = [batch[name] for name in inputs]
-        return model.apply({"params": state.params, **state.variables}, *given, train=False)
+        return evaluated(model, state, batch, inputs)
 
     def found(cells: Array) -> tuple[Objects, Array]:
         return jax.vmap(lambda x: _detected(x, confidence, overlap))(cells)

@@ -28,9 +28,9 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from library import rng, summaries
+from library import summaries
 from library.config import ConfigError, check_choice
-from library.forward import applied
+from library.forward import applied, evaluated, initialized
 from library.task import (
     Batch,
     Learner,
@@ -93,8 +93,7 @@ def regression(
         raise ConfigError(f"bounds={bounds}: the first is the lower one")
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
-        given = [batch[name] for name in inputs]
-        return learner.init(model.init(rng.purpose(key, "params"), *given, train=False))
+        return learner.init(initialized(model, key, batch, inputs))
 
     def predicted(z: Float[Array, "b d"]) -> Float[Array, "b d"]:
         if bounds is None:
@@ -117,9 +116,7 @@ def regression(
         return metrics(predicted(z), batch), moved
 
     def prediction(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b d"]:
-        variables = {"params": state.params, **state.variables}
-        given = [batch[name] for name in inputs]
-        return predicted(model.apply(variables, *given, train=False))
+        return predicted(evaluated(model, state, batch, inputs))
 
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
         return metrics(prediction(state, batch, key), batch)

@@ -12,9 +12,9 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt8
 
-from library import painting, rng, summaries
+from library import painting, summaries
 from library.config import ConfigError
-from library.forward import applied
+from library.forward import applied, evaluated, initialized
 from library.task import (
     Batch,
     Learner,
@@ -66,8 +66,7 @@ def segmentation(
     weights = _checked(class_weights, num_classes)
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
-        given = [batch[name] for name in inputs]
-        return learner.init(model.init(rng.purpose(key, "params"), *given, train=False))
+        return learner.init(initialized(model, key, batch, inputs))
 
     def loss_of(logits: Array, classes: Array, known: Array) -> tuple[Array, Array]:
         # A class that there is not has to be seen, as a loss that is not a number.
@@ -87,8 +86,7 @@ def segmentation(
         return {"loss": loss_of(logits, classes, known), "pixel_accuracy": accuracy}, variables
 
     def logits(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
-        given = [batch[name] for name in inputs]
-        return model.apply({"params": state.params, **state.variables}, *given, train=False)
+        return evaluated(model, state, batch, inputs)
 
     def prediction(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Int[Array, "b h w"]:
         return jnp.argmax(logits(state, batch, key), axis=-1).astype(jnp.int32)
