@@ -148,6 +148,7 @@ def scripts():
             yield pytest.param("\n".join(code), id=f"{page}, whole", marks=pytest.mark.full)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("code", list(scripts()))
 def test_python_runs_as_it_stands(copy, code):
     done = copy[1](sys.executable, "-c", code)

@@ -1,5 +1,6 @@
 """Depthwise convolution: one window a channel, and nothing between channels."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -94,24 +95,39 @@ def convolve(
     forward and 2 to 10 times with gradients, of which large windows need more memory.
     """
 
-    def grouped(x: Array, kernel: Array) -> Array:
-        return jax.lax.conv_general_dilated(
-            x,
-            kernel,
-            (stride, stride),
-            pads,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            feature_group_count=x.shape[-1],
-        )
+    # On a machine without an accelerator the other form would be traced in vain.
+    compute = _shifted if jax.default_backend() == "cpu" else _as_the_platform_does_it_best
+    return compute(x, kernel, stride, pads)
 
-    def shifted(x: Array, kernel: Array) -> Array:
-        size = len(kernel)
-        x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-        height, width = ((side - size) // stride * stride + 1 for side in x.shape[1:3])
-        return sum(
-            x[:, i : i + height : stride, j : j + width : stride] * kernel[i, j, 0]
-            for i in range(size)
-            for j in range(size)
-        )
 
-    return jax.lax.platform_dependent(x, kernel, cpu=shifted, default=grouped)
+def _as_the_platform_does_it_best(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        cpu=lambda x, kernel: _shifted(x, kernel, stride, pads),
+        default=lambda x, kernel: _grouped(x, kernel, stride, pads),
+    )
+
+
+def _grouped(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        pads,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1],
+    )
+
+
+# A network has many layers of the same shapes: each shape is traced once.
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _shifted(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
+    size = len(kernel)
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    height, width = ((side - size) // stride * stride + 1 for side in x.shape[1:3])
+    return sum(
+        x[:, i : i + height : stride, j : j + width : stride] * kernel[i, j, 0]
+        for i in range(size)
+        for j in range(size)
+    )

@@ -16,7 +16,7 @@ from library.run import restoring, stepping
 from library.run.feed import Feed
 from library.run.recipe import make_plan
 from library.run.session import Trained
-from tests import families, tiny
+from tests import families, often, tiny
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ TOLD = {
 }
 
 
-@pytest.mark.parametrize("family", TOLD)
+@pytest.mark.parametrize("family", often.but(["diffusion"], TOLD))
 def test_a_class_by_number_or_name_is_made_alone(family):
     run, request = trained(family, **TOLD[family]), generation.Request(num=3)
     run = run._replace(state=families.stirred(run.state))
@@ -188,6 +188,7 @@ def test_samples_are_kept_by_step_and_found_again(tmp_path):
     assert made.over_training(found) is not None
 
 
+@pytest.mark.full
 def test_a_run_judges_images_as_it_classifies_them(tmp_path, monkeypatch):
     values = tiny.config(
         model=tiny.PERCEPTRON,

@@ -551,6 +551,7 @@ def test_cutmix_pastes_a_box_and_weighs_by_its_share():
     assert 0.55 < share.mean() < 0.85
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 def test_what_was_skipped_is_mixed_into_none(name):
     operation = getattr(mixing, name)(alpha=1.0, num_classes=3)

@@ -188,6 +188,7 @@ def test_what_is_not_generated(program, config, tmp_path, family, changes, refus
         assert not (folder / "generated").exists()
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("data")
 def test_each_prompt_is_gone_on_from_unless_told_how_many(program, config, tmp_path):
     folder = tmp_path / "a"

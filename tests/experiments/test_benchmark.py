@@ -56,6 +56,7 @@ def test_every_sampler_that_is_measured_makes_samples():
         assert jax.eval_shape(step).shape == (16, 28, 28, 1), name
 
 
+@pytest.mark.full
 def test_decoding_is_measured_with_and_without_the_cache(monkeypatch):
     tiny = dict(vocab_size=7, context=6, width=8, depth=1, num_heads=2)
     monkeypatch.setattr(families, "GPT", tiny)
@@ -66,6 +67,7 @@ def test_decoding_is_measured_with_and_without_the_cache(monkeypatch):
     assert found["speed-up"] == pytest.approx(expected)
 
 
+@pytest.mark.full
 def test_masking_is_measured_on_a_quarter_of_the_patches(monkeypatch):
     decoder = dict(decoder_width=8, decoder_depth=1, decoder_heads=2)
     size = dict(width=16, depth=1, num_heads=2, **decoder)
@@ -195,6 +197,7 @@ def test_what_is_measured_depends_on_the_devices(monkeypatch):
     assert accelerator.gpt_here(budget) == {"of GPT-2": 7}
 
 
+@pytest.mark.full
 def test_a_step_in_bfloat16_of_any_batch(monkeypatch):
     small = catalogue.find("squeezenet1_1")
     small = small._replace(transform=small.transform._replace(size=32))

@@ -134,6 +134,7 @@ def test_what_is_no_run(program, tmp_path, program_):
             assert "perhaps of a newer version: dataset takes no 'flavour'" in ended.err, ended
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("devices", often.first(1, [1, 8]))
 def test_a_run_without_compilation(monkeypatch, tmp_path, devices):
     tiny.serve(monkeypatch, train=tiny.arrays(48), test=tiny.arrays(24, seed=1))

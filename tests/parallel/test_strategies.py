@@ -11,7 +11,7 @@ from library.parallel.strategies import make_strategy
 from library.run import stepping
 from library.run.feed import Feed
 from library.summaries import summarize
-from tests import tiny
+from tests import often, tiny
 
 STEPS = 20
 MESHES = [(8, 1, 1), (1, 8, 1), (4, 2, 1)]
@@ -58,7 +58,7 @@ def held(tree):
     return max(bytes_per_device(tree).values()), total
 
 
-@pytest.mark.parametrize("mesh", [pytest.param(MESHES[0], marks=pytest.mark.full), *MESHES[1:]])
+@pytest.mark.parametrize("mesh", often.only([MESHES[1]], MESHES))
 @pytest.mark.parametrize("model", MODELS)
 def test_losses_on_every_mesh_equal_those_of_one_device(alone, model, mesh):
     expected = alone(model)

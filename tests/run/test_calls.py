@@ -78,6 +78,7 @@ def test_runs_of_many_steps_a_call_are_those_of_one(tmp_path, devices, parallel)
     assert [row["step"] for row in rows(tmp_path / "4")] == [5, 8, 10, 15, 16, 20, 23]
 
 
+@pytest.mark.full
 def test_runs_of_convolutions_are_those_of_one_step_a_call(tmp_path):
     changes = dict(model={**tiny.CONV, "norm": "batch"}, dataset=ON_DEVICE, total="7 steps")
     digests = {

@@ -116,7 +116,7 @@ CONDITIONAL = dict(
     [
         pytest.param("autoencoder", {}, marks=pytest.mark.full),
         pytest.param("vae", {}, marks=pytest.mark.full),
-        ("vae", dict(CONDITIONAL, label="c")),
+        pytest.param("vae", dict(CONDITIONAL, label="c"), marks=pytest.mark.full),
         pytest.param("gan", {}, marks=pytest.mark.full),
         pytest.param("diffusion", {}, marks=pytest.mark.full),
         pytest.param("gpt", {}, marks=pytest.mark.full),

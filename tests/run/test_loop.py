@@ -88,7 +88,9 @@ def test_steps_that_do_not_log_fetch_nothing(tmp_path, monkeypatch):
     "changes",
     [
         dict(parallel=dict(mesh=dict(data=2, fsdp=2))),
-        dict(parallel=dict(strategy="pmap", mesh=dict(data=4))),
+        pytest.param(
+            dict(parallel=dict(strategy="pmap", mesh=dict(data=4))), marks=pytest.mark.full
+        ),
     ],
     ids=["jit", "pmap"],
 )

@@ -407,7 +407,7 @@ def test_both_stages_have_the_same_leaves():
     jax.tree.map(np.testing.assert_array_equal, *states)
 
 
-@pytest.mark.parametrize("corruption", ["none", "masking"])
+@pytest.mark.parametrize("corruption", often.only(["masking"], ["none", "masking"]))
 def test_layers_are_corrupted_each_by_itself(corruption):
     level = {} if corruption == "none" else dict(corruption_level=0.5)
     model, batch = autoencoder.deep(SHAPE, hidden=(6,), latent_dim=2), make_batch()
@@ -436,7 +436,11 @@ LAYERWISE = dict(name="autoencoding", objective="layerwise", corruption="gaussia
 @pytest.mark.parametrize(
     ("devices", "task", "changes"),
     often.but(
-        [(8, SPARSE, {}), (1, {**SPARSE, "sparsity": "l1"}, dict(accumulate=2))],
+        [
+            (8, SPARSE, {}),
+            (1, {**SPARSE, "sparsity": "l1"}, dict(accumulate=2)),
+            (1, LAYERWISE, dict(accumulate=2)),
+        ],
         [
             (8, SPARSE, {}),
             (8, SPARSE, dict(parallel=dict(strategy="pmap"))),
@@ -464,6 +468,7 @@ STACK = dict(
 )
 
 
+@pytest.mark.full
 def test_fine_tuning_begins_where_the_layers_end(monkeypatch, tmp_path):
     tiny.serve(monkeypatch, train=tiny.arrays(64), test=tiny.arrays(24, seed=1))
     adam = dict(name="adam", learning_rate=0.05)
@@ -484,6 +489,7 @@ def test_fine_tuning_begins_where_the_layers_end(monkeypatch, tmp_path):
     assert begins < 0.99 * measure(fresh)["squared_error"]
 
 
+@pytest.mark.full
 def test_codes_are_the_features_of_a_classifier(monkeypatch, tmp_path):
     splits = dict(train=tiny.arrays(96), test=tiny.arrays(64, seed=1))
     tiny.serve(monkeypatch, **splits)

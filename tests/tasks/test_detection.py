@@ -68,7 +68,7 @@ def build(**arguments):
 
 def evaluated(batch, **arguments):
     task = build(**arguments)
-    found = jax.device_get(task.evaluate(task.init(KEY, batch), batch, KEY))
+    found = jax.device_get(jax.jit(task.evaluate)(task.init(KEY, batch), batch, KEY))
     return summarize(found, task.summaries)
 
 

@@ -198,7 +198,7 @@ def started(case):
 @pytest.mark.parametrize(
     ("case", "total"),
     often.only(
-        [("gpt", 8), ("llama", 12), ("gru", 12)],
+        [("llama", 12), ("gru", 12)],
         itertools.product(["gpt", "llama", "gru"], [8, 12]),
     ),
 )

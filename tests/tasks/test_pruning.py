@@ -185,7 +185,9 @@ def test_arguments_of_the_classifier_are_its_own():
     task = build(**PRUNED, classifier=dict(loss="sigmoid", label_smoothing=0.1))
     other = build(**PRUNED)
     state = task.init(jax.random.key(1), BATCH)
-    losses = [t.update(state, BATCH, jax.random.key(0))[1]["loss"][0] for t in (task, other)]
+    losses = [
+        jax.jit(t.update)(state, BATCH, jax.random.key(0))[1]["loss"][0] for t in (task, other)
+    ]
     assert losses[0] != losses[1]
 
 
@@ -262,7 +264,8 @@ def test_strategies_prune_the_same(data, changes):
     assert sums / count == np.float32(gone / total)
 
 
-@pytest.mark.parametrize("stop", [pytest.param(3, marks=pytest.mark.full), 7])
+@pytest.mark.full
+@pytest.mark.parametrize("stop", [3, 7])
 def test_a_run_that_was_stopped_ends_with_the_same_bits(data, tmp_path, stop, monkeypatch):
     # A run without evaluations before its end asks once a step.
     test = dict(test=dict(kind="metrics", every="100%"))

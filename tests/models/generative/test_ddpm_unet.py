@@ -130,7 +130,7 @@ def test_patches_become_channels_and_back():
 @pytest.mark.parametrize(
     ("changes", "shape"),
     often.only(
-        [(dict(num_out=2), (8, 8, 1))],
+        [(dict(patch_size=2), (16, 8, 1))],
         [(dict(), (8, 8, 3)), (dict(patch_size=2), (16, 8, 1)), (dict(num_out=2), (8, 8, 1))],
     ),
 )

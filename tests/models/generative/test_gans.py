@@ -297,7 +297,7 @@ def test_the_perceptrons_by_hand():
     np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
 
 
-@pytest.mark.parametrize("family", often.but(["dcgan"], FAMILIES))
+@pytest.mark.parametrize("family", often.but(["dcgan", "sngan"], FAMILIES))
 def test_the_label_is_heard(family):
     generator, discriminator = pair(family, (8, 8, 1))
     latent = jax.random.normal(jax.random.key(1), (3, 7))

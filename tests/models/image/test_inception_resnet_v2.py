@@ -91,6 +91,7 @@ def test_the_last_block_is_neither_scaled_nor_rectified():
     assert len(seen) == 39
 
 
+@pytest.mark.full
 def test_types_in_training():
     spec = dict(name="inception_resnet_v2", num_classes=5, dtype="bfloat16")
     model = build(spec, "library.models", "model")

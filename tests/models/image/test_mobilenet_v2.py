@@ -14,6 +14,7 @@ def test_params_and_multiply_adds():
     assert 2 * sizes.millions(model) == pytest.approx(published.gflops * 1e3, abs=1)
 
 
+@pytest.mark.full
 def test_params_of_the_wide_one():
     # 6.9 million params and 585 million multiply-adds in table 4 of the paper, which counts other
     # layers, too; the exact ones follow from the rounding of widths.
@@ -35,6 +36,7 @@ def test_layers_of_table_2():
 
 # As kuangliu/pytorch-cifar describes it: the blocks that are projected gain 1x1 convolutions and
 # their normalizations, from 32 to 32, 32 to 16, 16 to 24, 64 to 96 and 160 to 320 channels.
+@pytest.mark.full
 def test_params_of_the_one_that_is_usual_on_cifar():
     strides = (1, 1, 1, 2, 2, 1, 2, 1)
     plain, projected = (mobilenet_v2(10, strides=strides, projected=p) for p in (False, True))

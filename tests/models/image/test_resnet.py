@@ -176,6 +176,7 @@ def test_dropout_of_wide_resnet_precedes_the_last_convolution(x):
     assert abs(first - second).max() > 1e-3
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("factory", often.first(1, [resnet.resnet20, resnet.resnet20_v2]))
 def test_remat_changes_neither_params_nor_results(factory):
     image = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))

@@ -111,6 +111,7 @@ def test_an_image_that_does_not_divide_is_refused(size, message):
         jax.eval_shape(vit_ti4().init, jax.random.key(0), jnp.zeros((1, *size, 3)))
 
 
+@pytest.mark.full
 def test_remat_changes_neither_params_nor_results(image):
     results = []
     for remat in (False, True):

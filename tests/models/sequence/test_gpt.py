@@ -69,7 +69,7 @@ def test_params_as_nanogpt_counts_them():
     assert count(small) - 64 * 128 == 795_904
 
 
-@pytest.mark.parametrize("case", often.but(["grouped", "rotary"], OPTIONS))
+@pytest.mark.parametrize("case", often.only(["plain", "one key head, rotary, scan"], OPTIONS))
 def test_a_token_changes_nothing_before_it(case):
     model, variables = tiny(**OPTIONS[case]), weights(case)
     apply = jax.jit(model.apply)
@@ -81,7 +81,7 @@ def test_a_token_changes_nothing_before_it(case):
     assert (jnp.abs(logits - changed)[:, 5:].max(axis=(0, 2)) > 1e-3).all()
 
 
-@pytest.mark.parametrize("case", OPTIONS)
+@pytest.mark.parametrize("case", often.but(["plain", "scan, remat"], OPTIONS))
 @pytest.mark.parametrize("prompt", often.only([3], [0, 3]))
 def test_decoding_by_the_cache_is_the_whole_computation(case, prompt):
     model, variables = tiny(**OPTIONS[case]), weights(case)
@@ -108,7 +108,9 @@ def test_rows_may_stand_at_different_positions():
     np.testing.assert_allclose(logits, expected[jnp.arange(3), positions], rtol=1e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("case", ["plain", "rotary", "one key head, rotary, scan"])
+@pytest.mark.parametrize(
+    "case", often.but(["plain"], ["plain", "rotary", "one key head, rotary, scan"])
+)
 def test_packed_documents_are_each_as_if_alone(case):
     model, variables = tiny(**OPTIONS[case]), weights(case)
     segments = jnp.array([[1, 1, 1, 2, 2, 2, 2, 2], [4, 4, 4, 4, 4, 9, 0, 0], [1] * 8])
@@ -156,7 +158,7 @@ def assert_close(ours, theirs):
 
 
 @pytest.mark.parametrize("remat", often.only(["full"], ["full", "dots"]))
-@pytest.mark.parametrize("scan_layers", [False, True])
+@pytest.mark.parametrize("scan_layers", often.only([True], [False, True]))
 def test_recomputing_changes_neither_values_nor_gradients(remat, scan_layers):
     options = dict(scan_layers=scan_layers, dropout=0.3)
     variables = tiny(**options).init(KEY, TOKENS)
