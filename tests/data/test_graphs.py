@@ -108,7 +108,7 @@ def test_a_batch_is_one_graph_whose_parts_are_made_alone():
 
 
 def test_a_group_over_its_budget_is_refused_by_its_rows():
-    with pytest.raises(UnfitExample, match=r"nodes in the 2 graphs of rows .*num_nodes=3"):
+    with pytest.raises(UnfitExample, match=r"the 2 graphs of rows .* nodes: .*num_nodes=3 is"):
         graphs.collate(graphs.Budget(2, 3, 99), examples([0, 1]))
 
 

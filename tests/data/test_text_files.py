@@ -113,9 +113,7 @@ def test_a_broken_gzip_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["nothing", ""])
 def test_no_text_is_refused(tmp_path, name):
-    with pytest.raises(
-        ConfigError, match=r"no such file or directory|fewer than 2 characters of text"
-    ):
+    with pytest.raises(ConfigError, match=r"no such file or directory|fewer than 2 characters"):
         opened(tmp_path / name)
 
 

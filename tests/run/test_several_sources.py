@@ -146,5 +146,5 @@ def test_an_order_may_see_the_labels():
         labels = batch["label"].reshape(4, 4)
         assert (labels == labels[:, :1]).all()
         assert all(a != b for a, b in labels[:, 0].reshape(2, 2))
-    with pytest.raises(ConfigError, match="batch_size=16 holds no whole groups of 15"):
+    with pytest.raises(ConfigError, match="batch_size=16 is not a multiple of 15"):
         tiny.plan_on(1, dataset=dict(order=dict(spec, classes=3, examples=5)))
