@@ -224,7 +224,7 @@ def test_the_first_example_that_can_be_read_gives_the_shapes(tmp_path):
     ("operations", "message"),
     [
         ([preprocessing.center_crop(60)], r"center_crop of 60x60 out of uint8 \(8, 8, 1\)"),
-        ([], r"image is \(9, 8, 1\) after the preprocessing, and \(8, 8, 1\) of the first"),
+        ([], r"image is \(9, 8, 1\) after the preprocessing, but \(8, 8, 1\) in the first"),
     ],
 )
 def test_an_example_that_does_not_fit_is_named_and_not_skipped(tmp_path, operations, message):
