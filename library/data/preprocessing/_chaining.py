@@ -102,11 +102,11 @@ def _check_crop(name: str, size: tuple[int, int], before: Size | None) -> None:
     height, width = size
     if isinstance(before, int) and min(size) > before:
         raise ConfigError(
-            f"{name} of {height}x{width} out of images whose shorter side is {before}: use 1 to "
-            f"{before}, or resize to a larger size before"
+            f"{name} of {height}x{width} out of images whose shorter side is {before}: valid are 1 "
+            f"to {before}, or resize the images to a larger size before"
         )
     if isinstance(before, tuple) and (height > before[0] or width > before[1]):
         raise ConfigError(
-            f"{name} of {height}x{width} out of images of {before[0]}x{before[1]}: use 1x1 to "
-            f"{before[0]}x{before[1]}"
+            f"{name} of {height}x{width} out of images of {before[0]}x{before[1]}: valid are 1x1 "
+            f"to {before[0]}x{before[1]}"
         )

@@ -104,7 +104,7 @@ def whiten(key: str, kind: Literal["pca", "zca"] = "zca", epsilon: float = 1e-5)
     """
     check_choice("kind of whiten", kind, ("pca", "zca"))
     if epsilon < 0:
-        raise ConfigError(f"whiten, epsilon={epsilon}: it must be 0 or more")
+        raise ConfigError(f"whiten, epsilon={epsilon}: valid are 0 or more")
     return Whitening(key, kind, epsilon)
 
 
