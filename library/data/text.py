@@ -144,8 +144,8 @@ def _count(length: int, context: int, windows: str) -> int:
 def _check_length(documents: Source, length: int, context: int, windows: str) -> None:
     if length < 2:
         raise ConfigError(
-            f"{documents.describe(0)}: the text has {length} tokens; next-token prediction needs 2 "
-            "or more"
+            f"{documents.describe(0)}: {length} tokens of text are too few, next-token prediction "
+            "needs 2 or more"
         )
     if windows != "disjoint" and context >= length:
         raise ConfigError(

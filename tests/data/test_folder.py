@@ -295,7 +295,7 @@ def image_in_two_classes(root):
 
 def absent(root):
     root.rmdir()
-    return "there is no directory"
+    return "no such directory"
 
 
 @pytest.mark.parametrize(

@@ -402,7 +402,7 @@ def test_arrays_of_scores_stay_floating_point():
     ("arrays", "message"),
     [
         ({}, "features need the same length"),
-        ({"label": np.zeros(0, int)}, "of at least 1, got {'label': 0}"),
+        ({"label": np.zeros(0, int)}, "1 or more, got {'label': 0}"),
         ({"image": np.zeros((2, 1)), "label": np.zeros(3, int)}, "got {'image': 2, 'label': 3}"),
         ({"label": np.array([0, 2])}, r"label 2 of image 1 is out of range \(valid: 0 to 1\)"),
         ({"label": np.array([0, -1])}, "label -1 of image 1 is out of range"),

@@ -97,7 +97,7 @@ def test_sources_are_paired_by_row(monkeypatch):
     for batch in batches(plan_of(pairing="row"), 3):
         np.testing.assert_array_equal(batch["a_image"], batch["b_image"])
     each = dict(a=dict(name="long"), b=dict(name="short"))
-    with pytest.raises(ConfigError, match=r"pairs sources of one length, got .*20"):
+    with pytest.raises(ConfigError, match=r"needs sources of equal length, got .*20"):
         plan_of(pairing="row", dataset=dict(sources=each))
 
 
