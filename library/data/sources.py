@@ -539,7 +539,7 @@ def _download_and_prepare(
     except ImportError as error:
         missing = _missing_package(error)
         raise ConfigError(
-            f"preparing {name!r} with TFDS needs {missing} (reading does not): run "
+            f"preparing, but not reading, {name!r} with TFDS needs {missing}: "
             f"pip install {missing}, then prepare it again"
         ) from error
     except OSError:

@@ -155,5 +155,5 @@ def test_what_is_not_understood_is_named(spec, message):
 
 
 def test_no_text_has_no_vocabulary():
-    with pytest.raises(ConfigError, match="needs a text"):
+    with pytest.raises(ConfigError, match="'character' needs text"):
         tokenizers.character([""])
