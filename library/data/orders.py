@@ -33,7 +33,7 @@ def shuffle(seed: int, repeats: int = 1) -> Order:
 
 
 def streams() -> Order:
-    """Continues each place of a batch with the next row at the next step: parallel streams.
+    """Reads parallel streams: each place of a batch continues with the next row at the next step.
 
     See `pipeline.stream_rows`.
     """

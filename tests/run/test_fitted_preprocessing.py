@@ -108,5 +108,7 @@ def test_what_is_fitted_nowhere_or_does_not_fit_is_refused():
         build(name="whiten", key="code").fit([{"code": np.zeros(600)}])
     made = build(**STANDARD)
     fitted = made.fitted(made.fit(examples()))
-    with pytest.raises(ValueError, match="code has 2 components, but the run was fitted to 3"):
+    with pytest.raises(
+        ValueError, match="code has 2 components, but its preprocessing was fitted to 3"
+    ):
         fitted({"code": np.zeros(2)}, None)
