@@ -1,1 +1,1 @@
-"""Sources, host preprocessing, the input pipeline and augmentation on the device."""
+"""Datasets, preprocessing on the host, the input pipeline and augmentation on the device."""

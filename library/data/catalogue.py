@@ -1,4 +1,4 @@
-"""The table of this project's data sets: what each is, its files, its licence, where it is from."""
+"""The table of this project's datasets: contents, files, licence and source of each."""
 
 import importlib
 import pkgutil
@@ -9,21 +9,22 @@ from typing import Any, NamedTuple
 from library.data import builders
 from library.data.origins import Origin
 
-_HEAD = """# Data sets
+_HEAD = """# Datasets
 
-`python -m experiments.prepare --dataset=NAME` makes a set ready for reading. It takes the files
-that lie in `--manual_dir` (by default `$COMPENDIUM_DATA`, or `data` in the working directory), in
-the set's folder or beside it. It downloads the others to `downloads/NAME` of the directory of
-prepared sets. An interrupted download goes on with the same command. A file with a published
-checksum is compared with it. `--mirror=URL` asks `URL/FILE` in place of each address. TensorFlow is
+`python -m experiments.prepare --dataset=NAME` prepares a dataset for reading. It uses the files in
+`--manual_dir` (by default `$COMPENDIUM_DATA`, or `data` in the working directory) and in the
+dataset's folder below it. It downloads the other files to `downloads/NAME` in the directory of
+prepared datasets. To continue an interrupted download, run the same command again. If a file has a
+published checksum, the command checks it; of files above 10 GiB that you downloaded by hand, it
+checks only the size. `--mirror=URL` downloads `URL/FILE` in place of each address. TensorFlow is
 not needed.
 
-Sizes and checksums of published files are those that TFDS or the package index state, or were read
-from the files at the named commit of a repository. That of Tiny ImageNet is stated by others than
-its authors. An archive of a repository at a commit has no published size or checksum: the commit
-tells its contents. No address was tried when this table was made. Licences are those that the
-sources state, as far as they do; read them before you pass data on. Other sets of TFDS work, too,
-where TensorFlow is installed.
+Sizes and checksums of published files come from TFDS or the package index, or from the files at the
+named commit of a repository. The checksum of Tiny ImageNet does not come from its authors. An
+archive of a repository at a commit has no published size or checksum; the commit determines its
+contents. No address was tried when this table was made. Licences are those that the sources state,
+if they state any; read them before you share data. Other TFDS datasets work, too, if TensorFlow is
+installed.
 
 `python -m experiments.prepare --list` prints this file.
 """
@@ -31,14 +32,14 @@ _COLUMNS = ("name", "what", "examples", "files", "licence", "from", "cite")
 
 
 class Entry(NamedTuple):
-    """A data set of the table.
+    """A dataset of the table.
 
     Attributes:
-      name: what `--dataset` takes.
-      what: in one line.
-      splits: published examples by split.
-      origin: the files that it is made from.
-      builder: its class.
+      name: the value of `--dataset`.
+      what: its contents in one line.
+      splits: the published number of examples by split.
+      origin: the files that it is prepared from.
+      builder: the class of its builder.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Entry(NamedTuple):
 
 
 def entries() -> list[Entry]:
-    """Lists all data sets that this project builds, variants one by one."""
+    """Lists all datasets that this project builds, with one entry per variant."""
     found = []
     for module in pkgutil.iter_modules(builders.__path__):
         loaded = importlib.import_module(f"{builders.__name__}.{module.name}")

@@ -1,6 +1,7 @@
-"""Hashes of files' contents, remembered by size and times in the user's cache directory.
+"""Hashes of file contents, cached in the user's cache directory.
 
-Without a cache directory that can be written to, files are read each time.
+A cached hash is valid while the file's size and times are the same. If the cache directory is not
+writable, every call reads the files.
 """
 
 import contextlib
@@ -12,23 +13,23 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-# Nanoseconds: a file may change again within one tick of a file system's clock.
-_SETTLED = 2_000_000_000
-_MOST = 4096
+# Nanoseconds that a file must be old to be cached: it may change again within one tick of the file
+# system's clock.
+_MIN_AGE = 2_000_000_000
+_MAX_ENTRIES = 4096
 
 
 def content_hashes(root: Path, paths: Sequence[str]) -> list[str | None]:
-    """Returns the SHA-256 of files, hexadecimal, in their order; None for what cannot be read.
+    """Returns the hexadecimal SHA-256 of each file, or None for a file that cannot be read.
 
-    A file whose size and times (of its content, and of its entry) are those of the last call is not
-    read again.
+    A file is not read again if its size, mtime and ctime are those of the cached hash.
 
     Args:
-      root: a directory, whose hashes are remembered together.
-      paths: of the files, relative to it.
+      root: a directory; one cache file holds all its hashes.
+      paths: paths of the files, relative to `root`.
     """
-    memory = _memory(root)
-    known = _recall(memory)
+    cache = _cache_file(root)
+    known = _load(cache)
     found, fresh = [], {}
     for path in paths:
         try:
@@ -36,13 +37,13 @@ def content_hashes(root: Path, paths: Sequence[str]) -> list[str | None]:
             state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
             if known.get(path, [])[:-1] != state:
                 known[path] = [*state, _hash(root / path)]
-                if time.time_ns() - max(state[1:]) > _SETTLED:
+                if time.time_ns() - max(state[1:]) > _MIN_AGE:
                     fresh[path] = known[path]
             found.append(known[path][-1])
         except OSError:
             found.append(None)
     if fresh:
-        _remember(memory, fresh)
+        _save(cache, fresh)
     return found
 
 
@@ -51,33 +52,33 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _memory(root: Path) -> Path:
+def _cache_file(root: Path) -> Path:
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     name = hashlib.sha256(os.fsencode(root.absolute())).hexdigest()[:32]
     return Path(caches) / "compendium" / "content_hashes" / f"{name}.json"
 
 
-def _recall(memory: Path) -> dict[str, list]:
-    # A damaged memory counts as empty.
+def _load(cache: Path) -> dict[str, list]:
+    # A damaged cache counts as empty.
     try:
-        known = json.loads(memory.read_bytes())
-        sound = all(len(held) == 4 and isinstance(held[-1], str) for held in known.values())
-        return known if sound else {}
+        known = json.loads(cache.read_bytes())
+        valid = all(len(entry) == 4 and isinstance(entry[-1], str) for entry in known.values())
+        return known if valid else {}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}
 
 
-def _remember(memory: Path, fresh: dict[str, list]) -> None:
-    """Adds hashes to those on disk. Of two processes that write at once, the last one wins."""
-    others = {path: held for path, held in _recall(memory).items() if path not in fresh}
-    kept = dict([*others.items(), *fresh.items()][-_MOST:])
-    # A home that cannot be written to costs time, and nothing else.
+def _save(cache: Path, fresh: dict[str, list]) -> None:
+    """Adds hashes to the cache file. If two processes write at once, the last one wins."""
+    others = {path: entry for path, entry in _load(cache).items() if path not in fresh}
+    kept = dict([*others.items(), *fresh.items()][-_MAX_ENTRIES:])
+    # Without a writable cache the next call reads the files again; nothing else is lost.
     with contextlib.suppress(OSError):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=memory.parent)
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=cache.parent)
         try:
             with os.fdopen(handle, "w") as file:
                 json.dump(kept, file)
-            os.replace(partial, memory)
+            os.replace(partial, cache)
         finally:
             Path(partial).unlink(missing_ok=True)

@@ -1,20 +1,21 @@
-"""Kinds of features: what the arrays of an example are, by which they are read, moved and drawn.
+"""Kinds of features: the kind of an array decides how it is read, transformed and plotted.
 
-| kind | one example | what is done with it |
+| kind | shape in one example | treatment |
 | --- | --- | --- |
-| image | uint8 `(h, w, c)` | scaled to [0, 1] on the device, normalized, augmented, drawn |
-| map | an integer a pixel, `(h, w)` | moved by nearest neighbour, int32 on the device |
-| field | a float a pixel, `(h, w)` or `(h, w, c)` | moved by interpolation |
-| boxes | `(n, 4)` ymin, xmin, ymax, xmax, as fractions of the image | moved by coordinates |
-| points | `(n, 2)` y, x, as fractions of the image | moved by coordinates |
+| image | uint8 `(h, w, c)` | scaled to [0, 1] on the device, normalized, augmented, plotted |
+| map | an integer per pixel, `(h, w)` | moved by nearest neighbour, int32 on the device |
+| field | a float per pixel, `(h, w)` or `(h, w, c)` | moved by interpolation |
+| boxes | `(n, 4)` ymin, xmin, ymax, xmax, as fractions of the image | coordinates are moved |
+| points | `(n, 2)` y, x, as fractions of the image | coordinates are moved |
 | tokens, audio, series | `(t, ...)` | padded along t |
-| label, target | a class, or numbers to predict | left as it is |
-| text, id | a string | for tokenizers and messages, no part of a batch |
-| array | anything | left as it is |
+| label, target | a class, or numbers to predict | unchanged |
+| text, id | a string | for tokenizers and messages, not part of a batch |
+| array | anything | unchanged |
 
-Objects may differ in number from example to example, until `pad_objects` pads them: then their
-feature `x` has a mask `x_mask` `(n,)`, 1 for an object and 0 for padding. What is one an object,
-such as the classes of `boxes`, is called `boxes_label`: it is padded and left out with them.
+The number of objects (boxes or points) may vary between examples until `pad_objects` pads them.
+Then the feature `x` has a mask `x_mask` `(n,)`, 1 for an object and 0 for padding. A feature with
+one entry per object, such as the classes of `boxes`, is called `boxes_label`. It is padded and
+removed together with the objects.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,27 +32,27 @@ KINDS = (
 RASTERS = ("image", "map", "field")
 OBJECTS = ("boxes", "points")
 STRINGS = ("text", "id")
-# What each example of a batch has beside its features: its place.
+# Names that every example of a batch has in addition to its features.
 PLACE = ("index", "row", "mask")
-# A pixel of a map that has no class, such as one from outside of the image.
+# The value of map pixels without a class, such as pixels outside the image.
 UNKNOWN = 255
-# A box that is narrower, as a share of the image, is what rounding has left of one outside of it.
+# A box of this width or less, as a fraction of the image, is a rounding error of a box outside it.
 SLIVER = 1e-5
-# What a feature is where nobody says: one that is named after a kind is of that kind.
+# The default kinds: a feature that is named after a kind has that kind.
 USUAL: Kinds = dict(zip(KINDS, KINDS))
 
 
 def check(kinds: Kinds, where: str) -> dict[str, str]:
-    """Returns the kinds of a source's features.
+    """Checks the kinds of a source's features and returns them as a dict.
 
     Raises:
-      ConfigError: a kind that there is not, or a name that a batch needs for something else.
+      ConfigError: a kind is unknown, or a name is reserved for batches.
     """
     for name, kind in kinds.items():
         if name in PLACE:
             raise ConfigError(
-                f"{where}: a feature cannot be called {name!r}, which every batch has of its own "
-                f"({', '.join(PLACE)}): choose another name, such as 'map' for a class a pixel"
+                f"{where}: a feature cannot be called {name!r}, which is reserved for batches "
+                f"({', '.join(PLACE)}): choose another name, such as 'map' for a class per pixel"
             )
         if kind not in KINDS:
             raise ConfigError(f"{where}: unknown kind {kind!r} of {name!r}: {nearest(kind, KINDS)}")
@@ -59,38 +60,38 @@ def check(kinds: Kinds, where: str) -> dict[str, str]:
 
 
 def of(names: Iterable[str], kinds: Kinds = USUAL) -> dict[str, str]:
-    """Returns the kind of each of the named features; of those that `kinds` lacks, the usual."""
+    """Returns the kind of each feature in `names`: from `kinds`, else from USUAL, else "array"."""
     return {name: kinds.get(name) or USUAL.get(name, "array") for name in names}
 
 
 def named(kinds: Kinds, *wanted: str, among: Iterable[str] | None = None) -> list[str]:
-    """Lists the features of some kinds, in the order of the kinds.
+    """Lists the names of the features of some kinds, in the order of `wanted`.
 
     Args:
-      kinds: by name.
+      kinds: the kinds of the features by name.
       *wanted: the kinds to list.
-      among: the names to choose from, such as an example's; by default all.
+      among: the names to choose from, such as those of an example; by default all.
     """
     held = kinds if among is None else set(among)
     return [name for kind in wanted for name, k in kinds.items() if k == kind and name in held]
 
 
 def companions(name: str, names: Iterable[str]) -> list[str]:
-    """Lists what is one an object of the feature `name`: `boxes_label`, `boxes_mask`, ..."""
+    """Lists the features with one entry per object of `name`: `boxes_label`, `boxes_mask`, ..."""
     return [other for other in names if other.startswith(f"{name}_")]
 
 
 def making(operation: Any, **kinds: str) -> Any:
-    """Says of an operation of what kind the features are that it makes, and returns it.
+    """Declares the kinds of the features that an operation makes, and returns the operation.
 
     Args:
-      operation: a function object that takes attributes, such as a `functools.partial`.
-      **kinds: by the name of the feature.
+      operation: a function object that accepts attributes, such as a `functools.partial`.
+      **kinds: the kinds by feature name.
     """
     operation.makes = kinds
     return operation
 
 
 def after(operation: Any, kinds: Kinds) -> dict[str, str]:
-    """Returns the kinds of features after an operation, given those before it."""
+    """Returns the kinds of the features after an operation, given the kinds before it."""
     return {**kinds, **getattr(operation, "makes", {})}

@@ -1,15 +1,16 @@
-"""Fingerprints: what a split of a data set is known by, so that a change of it is noticed.
+"""Fingerprints: cheap hashes of a split of a dataset that reveal when the data change.
 
-They hold no absolute paths, so that data may move, and are cheap:
+They contain no absolute paths, so the data may move to another directory.
 
-- A folder of images is known by all names and sizes, and by the contents of a thousand files. A
-  change to another file that keeps its size is missed.
-- Text is known by all of it.
-- A prepared data set is known by its name, version and size, and by the contents of about a hundred
-  examples. A change to other examples that keeps the size is missed. PNG images are compared by
-  their pixels, because their bytes depend on the library that wrote them. The size of a data set
-  that holds them does not count for the same reason, so any change to other examples is missed.
-- Noise, which is made as it is read, is known by its name.
+- The fingerprint of a folder of images covers all names and sizes, and the contents of at most 1000
+  files. It misses a change to another file that keeps the file's size.
+- The fingerprint of text covers all of the text.
+- The fingerprint of a prepared dataset covers its name, version and size, and the contents of at
+  most 128 examples. It misses a change to other examples that keeps the size. PNG images are
+  compared by their pixels, because their bytes depend on the library that wrote them. For the same
+  reason the size of a dataset with PNG images is ignored, so any change to its other examples is
+  missed.
+- The fingerprint of noise, which is generated when it is read, covers only the name.
 """
 
 import hashlib
@@ -25,21 +26,21 @@ from PIL import Image
 from library.data.content_hashes import content_hashes
 from library.data.preprocessing import CorruptExample
 
-# How many files of a folder are read, and how many examples of a prepared set.
+# The most files of a folder, and the most examples of a prepared dataset, that are read.
 FILES, EXAMPLES = 1000, 128
-# Texts of more documents than this are one part.
+# A text with more documents than this has a single part.
 DOCUMENTS = 1000
 _SHOWN = 3
 _PNG = b"\x89PNG"
 
 
 class Part(NamedTuple):
-    """A part of a split that a message can name: a class, a document, or all of it.
+    """The hashes of a part of a split that messages can name: a class, a document, or everything.
 
     Attributes:
-      count: of what the fingerprint counts.
-      names: a hash of the names and sizes that matter, or "".
-      contents: a hash of contents, or "".
+      count: the number of units in the part, see `Fingerprint.unit`.
+      names: a hash of names and sizes, or "" if they do not count.
+      contents: a hash of contents, or "" if they do not count.
     """
 
     count: int
@@ -48,11 +49,11 @@ class Part(NamedTuple):
 
 
 class Fingerprint(NamedTuple):
-    """What a split is known by.
+    """The fingerprint of a split.
 
     Attributes:
-      unit: what is counted, "images".
-      parts: by name.
+      unit: what the parts count: "images", "characters" or "examples".
+      parts: the parts by name.
     """
 
     unit: str
@@ -60,12 +61,12 @@ class Fingerprint(NamedTuple):
 
 
 def of_folder(records: Any, class_names: Sequence[str]) -> Fingerprint:
-    """Returns the fingerprint of images in files, one part a class.
+    """Returns the fingerprint of image files, with one part per class.
 
     Args:
-      records: `root`, the directory; `paths` relative to it, in an order that depends on nothing
-        but themselves, and the `labels` of them.
-      class_names: names of the classes by label.
+      records: an object with `root`, the directory; `paths`, relative to it, in an order that
+        depends only on the paths; and their `labels`.
+      class_names: the names of the classes in the order of their labels.
     """
     read = dict(zip(records.paths, content_hashes(records.root, records.paths[:FILES])))
     listed: dict[str, list[str]] = {name: [] for name in class_names}
@@ -81,11 +82,11 @@ def of_folder(records: Any, class_names: Sequence[str]) -> Fingerprint:
 
 
 def of_documents(documents: Sequence[Any], root: Path) -> Fingerprint:
-    """Returns the fingerprint of texts, one part a document.
+    """Returns the fingerprint of texts, with one part per document.
 
     Args:
-      documents: `path`, `text`, and the character `start` that it begins with.
-      root: what the paths lie below, or the one path itself.
+      documents: tuples of `path`, `text`, and `start`, the text's first character in the file.
+      root: the directory of the paths, or the single path itself.
     """
     parts = {}
     for path, text, start in documents:
@@ -100,12 +101,12 @@ def of_documents(documents: Sequence[Any], root: Path) -> Fingerprint:
 
 
 def of_records(name: str, records: Any, size: int | None = None) -> Fingerprint:
-    """Returns the fingerprint of records by row, as one part.
+    """Returns the fingerprint of examples with access by row, as one part.
 
     Args:
-      name: of the data set, its version and its split.
-      records: `len(records)` and `records[row] -> dict`.
-      size: of all that is stored, in bytes.
+      name: the dataset's name, version and split.
+      records: the examples: `len(records)` and `records[row] -> dict`.
+      size: the size of the stored dataset in bytes.
     """
     count = len(records)
     rows = np.unique(np.linspace(0, count - 1, EXAMPLES).astype(np.int64))
@@ -119,14 +120,14 @@ def of_records(name: str, records: Any, size: int | None = None) -> Fingerprint:
 
 
 def of_name(name: str, count: int) -> Fingerprint:
-    """Returns the fingerprint of what is made as it is read, and is known by its name alone."""
+    """Returns the fingerprint of a source whose examples follow from its name."""
     return Fingerprint("examples", {name: Part(count, _of_lines([name]), "")})
 
 
 def differences(before: Fingerprint, now: Fingerprint) -> list[str]:
-    """Says in a few words each what differs; of equal ones nothing.
+    """Returns one short line per difference; an empty list means that the fingerprints are equal.
 
-    Parts are equal if their hashes are, in order: a file of text may have another name.
+    Fingerprints are equal if their parts are equal in order, so a text file may have a new name.
     """
     if list(before.parts.values()) == list(now.parts.values()):
         return []
@@ -136,7 +137,7 @@ def differences(before: Fingerprint, now: Fingerprint) -> list[str]:
     gone, come = ([name for name in a if name not in b] for a, b in ((old, new), (new, old)))
     both = [name for name in old if name in new]
     changed = [name for name in both if old[name][:2] != new[name][:2]]
-    # Other names lead to other files being read, so contents tell nothing where names differ.
+    # If names differ, other files were read for the hashes of contents, so these say nothing.
     if not (gone or come or changed):
         changed = [name for name in both if old[name] != new[name]]
     for names, what in ((gone, "gone"), (come, "new"), (changed, "changed")):
@@ -155,7 +156,7 @@ def _size(path: str) -> int | None:
 
 
 def _record(records: Any, row: int) -> Mapping[str, Any]:
-    # Training finds a damaged example, and stops or skips it.
+    # A damaged example counts as empty here; training reports or skips it.
     try:
         return records[row]
     except (RuntimeError, CorruptExample):
@@ -198,5 +199,6 @@ def _pixels(png: bytes) -> np.ndarray | list[bytes]:
         with Image.open(io.BytesIO(png)) as picture:
             return np.asarray(picture.convert("RGBA") if picture.mode == "P" else picture)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        # A broken file counts by its bytes. Without its head it does not look like an image again.
+        # A broken file counts by its bytes, without the PNG signature: with it, `_pieces` would
+        # take the bytes for a PNG again and never end.
         return [png.removeprefix(_PNG)]

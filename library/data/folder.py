@@ -1,4 +1,4 @@
-"""A folder of images as a data set: one directory a class, for images of one's own."""
+"""Your own images as a dataset: a folder with one directory per class."""
 
 import collections
 import dataclasses
@@ -20,8 +20,7 @@ SUFFIXES = (
 )
 SPLITS = ("train", "val", "valid", "validation", "test")
 TURNED = (
-    "photographs are turned as their cameras say (EXIF orientation), unless decode has "
-    "exif_orientation=False"
+    "photographs are rotated by their EXIF orientation, unless decode has exif_orientation=False"
 )
 
 
@@ -33,7 +32,7 @@ class Files(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """What a folder of images holds; `notes` say how it is read, and what is not."""
+    """The classes and splits of a folder; `notes` are lines for the user on how it is read."""
 
     root: Path
     class_names: tuple[str, ...]
@@ -43,12 +42,12 @@ class Folder(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class FolderRecords:
-    """Images as records `{"image": bytes, "label": int32}`.
+    """The examples `{"image": bytes, "label": int32}` of a folder of images.
 
     Attributes:
       root: the folder.
-      paths: of the images, relative to it.
-      labels: `(n,)`.
+      paths: the paths of the images, relative to `root`.
+      labels: the labels of the images, `(n,)`.
     """
 
     root: Path
@@ -70,7 +69,7 @@ class FolderRecords:
 
 @dataclasses.dataclass(frozen=True)
 class ImageFiles:
-    """Image files as records `{"image": bytes}`."""
+    """The examples `{"image": bytes}` of image files, one per file."""
 
     paths: tuple[Path, ...]
 
@@ -86,33 +85,33 @@ class ImageFiles:
 
 
 def scan(root: Path, classes: Sequence[str] | None = None, seed: int = 0) -> Folder:
-    """Lists a folder of images.
+    """Lists the classes and splits of a folder of images.
 
-    Either `root/train/<class>/...`, with other splits beside `train`, or `root/<class>/...`, which
-    is a single split "train" to be sliced, as in "train[:90%]" and "train[90%:]". Classes are
-    ordered by name, or by number where all names are numbers. Images may lie deeper inside their
-    class's directory.
+    The layout is `root/train/<class>/...`, with other splits next to `train`, or
+    `root/<class>/...`, a single split "train" that you can slice: "train[:90%]" and "train[90%:]".
+    Classes are ordered by name, or by number if all names are numbers. Images may be in
+    subdirectories of their class.
 
-    Every file and every directory is read once, whatever paths lead to it: links are followed, to
-    directories elsewhere, too, but not those that lead back to the folder, a split or a class, and
-    of a file and a link to it in the same class one is an image. Hidden files, what systems leave
-    behind (`__MACOSX`, `.ipynb_checkpoints`, ...), links that were not followed and other kinds of
-    files are passed over; `notes` name them.
+    Every file and every directory is read once, even if several paths lead to it. Links are
+    followed, also to directories outside the folder, unless they lead back to the folder, a split
+    or a class. If a class has a file and a link to it, one of them is read. Hidden files, files
+    that systems leave behind (`__MACOSX`, `.ipynb_checkpoints`, ...), links that are not followed
+    and other kinds of files are skipped; `notes` lists them.
 
-    The order of a split is that of a hash of each image's path and the seed, so it is the same on
-    every machine, mixes the classes, and moves few images between slices when some are added.
+    A split is ordered by a hash of each image's path and the seed. The order is therefore the same
+    on every machine, mixes the classes, and moves few images between slices if images are added.
 
     Args:
       root: the folder.
       classes: the classes to read, in the order of their labels; by default all.
-      seed: of the order.
+      seed: seed of the order.
 
     Raises:
-      ConfigError: no such folder, one that cannot be read, no classes, an image outside every
-        class or in two of them, a class without images, or one that only some splits have.
+      ConfigError: the folder does not exist, cannot be read or has no classes; an image is outside
+        every class or in two classes; a class has no images; or only some splits have a class.
     """
     if not root.is_dir():
-        raise ConfigError(f"folder: there is no directory {root}")
+        raise ConfigError(f"folder: no such directory: {root}")
     try:
         return _scan(root, classes, seed)
     except OSError as error:
@@ -120,14 +119,14 @@ def scan(root: Path, classes: Sequence[str] | None = None, seed: int = 0) -> Fol
 
 
 def image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Lists image files that are given one by one, or by the directories that they lie below.
+    """Lists image files, given by their own paths or by the paths of directories.
 
     Returns:
-      The files, those of a directory in the order of their paths; and lines on what in the
-      directories was passed over, see `scan`.
+      The files, those of a directory in the order of their paths; and lines for the user on what
+      was skipped in the directories, see `scan`.
 
     Raises:
-      ConfigError: there is no such file, or no image below a directory.
+      ConfigError: a path does not exist, or a directory has no images.
     """
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
@@ -140,7 +139,7 @@ def image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
         tree = files.below(path)
         images = sorted(held for held in tree.files.values() if _is_image(held))
         if not images:
-            raise ConfigError(f"no images in {path} (read: {', '.join(SUFFIXES)})")
+            raise ConfigError(f"no images in {path} (valid: {', '.join(SUFFIXES)})")
         found += map(Path, images)
         notes += _notes(path, [tree])
     return found, notes
@@ -166,26 +165,26 @@ def _scan(root: Path, classes: Sequence[str] | None, seed: int) -> Folder:
 
 
 def _notes(root: Path, trees: Sequence[files.Tree]) -> list[str]:
-    """Renders what is passed over in the folder `root`, a line a kind."""
+    """Renders what is skipped in the folder `root`, one line per reason."""
     others = [path for tree in trees for path in tree.files.values() if not _is_image(path)]
     hidden = [path for tree in trees for path in tree.hidden]
     repeated = [path for tree in trees for path in tree.repeated]
     kinds = (
-        (others, "no image", "no images"),
+        (others, "not an image", "not images"),
         (hidden, "hidden", "hidden"),
-        (repeated, "read under another path", "read under other paths"),
+        (repeated, "already read under another path", "already read under other paths"),
     )
     return [
-        f"{len(paths)} {'file in' if len(paths) == 1 else 'files or directories in'} {root} "
-        f"{'is' if len(paths) == 1 else 'are'} {one if len(paths) == 1 else many} and passed over: "
-        f"{files.shown(paths, root)}"
+        f"{len(paths)} {'file or directory in' if len(paths) == 1 else 'files or directories in'} "
+        f"{root} {'is' if len(paths) == 1 else 'are'} skipped "
+        f"({one if len(paths) == 1 else many}): {files.shown(paths, root)}"
         for paths, one, many in kinds
         if paths
     ]
 
 
 def _beside_classes(top: Path) -> files.Tree:
-    """Lists the files that lie beside the directories of classes."""
+    """Lists the files that are next to the class directories of a split."""
     found = [e for e in os.scandir(top) if files.is_hidden(e.name) or e.is_file()]
     hidden = [e.path for e in found if files.is_hidden(e.name)]
     held = {files.identity(e.path): e.path for e in found if e.path not in hidden}
@@ -198,17 +197,17 @@ def _beside_splits(root: Path, tops: Mapping[str, Path]) -> list[str]:
     found = [e.path for e in os.scandir(root) if e.name not in tops and not files.is_hidden(e.name)]
     if not found:
         return []
-    return [f"what lies beside {', '.join(tops)} in {root} is not read: {files.shown(found, root)}"]
+    return [f"only {', '.join(tops)} in {root} are read; skipped: {files.shown(found, root)}"]
 
 
 def _shared(read: Mapping[str, set[files.Identity]]) -> list[str]:
-    """Tells of files that links make images of two splits."""
+    """Returns lines on files that are images of two splits because of links."""
     names, notes = list(read), []
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
             count = len(read[one] & read[other])
             if count:
-                notes.append(f"{count} images of {other} are files of {one}, too")
+                notes.append(f"{count} files are images of both {one} and {other}")
     return notes
 
 
@@ -225,7 +224,7 @@ def _class_names(tops: Mapping[str, Path]) -> tuple[str, ...]:
     if not everything:
         top = tops["train"]
         raise ConfigError(
-            f"folder: {top} holds no directories: make one a class, {top}/<class>/<image>"
+            f"folder: {top} has no directories: make one for each class, {top}/<class>/<image>"
         )
     for split, own in names.items():
         if own != everything:
@@ -245,12 +244,12 @@ def _is_number(name: str) -> bool:
 def _class_trees(
     top: Path, class_names: Sequence[str], known: set[files.Identity]
 ) -> list[files.Tree]:
-    """Lists what lies in the directory of each class of a split."""
+    """Lists the contents of each class directory of a split."""
     stray = [entry.name for entry in os.scandir(top) if entry.is_file() and _is_image(entry.name)]
     if stray:
         raise ConfigError(
-            f"folder: {len(stray)} images in {top} lie outside every class ({min(stray)}): "
-            "move each into the directory of its class"
+            f"folder: {len(stray)} images in {top} are outside every class directory, such as "
+            f"{min(stray)}: move each image into the directory of its class"
         )
     for name in class_names:
         if not (top / name).is_dir():
@@ -269,14 +268,14 @@ def _class_trees(
         others = ", ".join(class_names[i] for i in empty[1:4])
         raise ConfigError(
             f"folder: no images in {top / class_names[empty[0]]} (found: {found or 'nothing'}; "
-            f"read: {', '.join(SUFFIXES)})"
-            + (f"; nor in {len(empty) - 1} other classes: {others}" if others else "")
+            f"valid: {', '.join(SUFFIXES)})"
+            + (f"; {len(empty) - 1} other classes have none either: {others}" if others else "")
         )
     return trees
 
 
 def _files(root: Path, trees: Sequence[files.Tree], seed: int) -> tuple[Files, set[files.Identity]]:
-    """Returns the images of a split in their order, and what tells their files apart."""
+    """Returns the images of a split in their order, and the identities of their files."""
     within, listed, owner = os.path.join(root, ""), [], {}
     for label, tree in enumerate(trees):
         for own, path in tree.files.items():
@@ -284,8 +283,8 @@ def _files(root: Path, trees: Sequence[files.Tree], seed: int) -> tuple[Files, s
                 continue
             if own in owner:
                 raise ConfigError(
-                    f"folder: {owner[own]} and {path} are one file, and an image has one class: "
-                    "remove one of them"
+                    f"folder: {owner[own]} and {path} are the same file in two classes: remove one "
+                    "of them"
                 )
             owner[own] = path
             listed.append((path.removeprefix(within), label))

@@ -1,20 +1,21 @@
 """Batches of graphs: several graphs as one flat graph, within a budget of nodes and edges.
 
-An example is a graph: `nodes` (n, d), `edges` (m, 2), pairs of its nodes, and what is one a node or
-an edge, such as `node_label` (n, ...) or `edges_kind` (m, ...), or what a budget names. In a batch
-of b graphs every so many neighbours are a group, which shares a budget:
+An example is a graph: `nodes` (n, d), `edges` (m, 2) as pairs of node numbers, and features with
+one entry per node or edge, such as `node_label` (n, ...) or `edges_kind` (m, ...), or those that
+the budget names. In a batch of b graphs, each `num_graphs` consecutive graphs are a group that
+shares a budget:
 
-| feature | in a batch of g groups, N nodes and E edges each |
+| feature | in a batch of g groups with N nodes and E edges each |
 | --- | --- |
 | `nodes`, `node_...` | (g N, ...), zeros on padding |
 | `graph` | (g N,), the place in the batch of each node's graph |
-| `edges`, `edge_...` | (g E, ...), pairs of nodes of the batch |
-| `nodes_mask`, `edges_mask` | float32, 1 for what is there |
-| all else, `label`, ... | (b, ...), one a graph |
+| `edges`, `edge_...` | (g E, ...); `edges` are pairs of node numbers in the batch |
+| `nodes_mask`, `edges_mask` | float32, 1 for a node or an edge, 0 for padding |
+| all others, `label`, ... | (b, ...), one entry per graph |
 
-Which graphs are a group depends on their places alone, so that any number of devices and processes
-that hold whole groups make the same of them. The host numbers nodes and graphs within their group,
-and `joined` within the batch that a program sees.
+The places of graphs in the batch determine the groups. Any number of devices and processes with
+whole groups therefore gives the same result. The host numbers nodes and graphs within their group;
+`joined` renumbers them within the batch that a program sees.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,14 +32,15 @@ PARTS = ("nodes", "edges")
 
 
 class Budget(NamedTuple):
-    """What a group of graphs shares.
+    """The numbers of nodes and edges that a group of graphs shares.
 
     Attributes:
-      num_graphs: graphs a group; the batch size is a multiple of it, on each device.
-      num_nodes: nodes of them together.
-      num_edges: edges of them together.
-      of_nodes: features that are one a node, and whose names do not tell, such as "positions".
-      of_edges: the same of edges.
+      num_graphs: graphs per group; the batch size on each device is a multiple of it.
+      num_nodes: nodes of a group in total, including padding.
+      num_edges: edges of a group in total, including padding.
+      of_nodes: features with one entry per node whose names do not begin with "node" or "nodes",
+        such as "positions".
+      of_edges: features with one entry per edge whose names do not begin with "edge" or "edges".
     """
 
     num_graphs: int
@@ -48,36 +50,43 @@ class Budget(NamedTuple):
     of_edges: tuple[str, ...] = ()
 
     def part(self, name: str) -> str | None:
-        """Returns what a feature is one of, "nodes" or "edges", or None where it is one a graph."""
+        """Returns "nodes" or "edges" for a feature per node or edge, None for one per graph."""
         named = {"node": "nodes", "nodes": "nodes", "edge": "edges", "edges": "edges"}
         own = dict.fromkeys(self.of_nodes, "nodes") | dict.fromkeys(self.of_edges, "edges")
         return own.get(name) or named.get(name.partition("_")[0])
 
 
 def parts(budget: Budget, names: Sequence[str]) -> list[str]:
-    """Lists the features that are one a node or an edge."""
+    """Lists the features with one entry per node or edge."""
     return [name for name in names if budget.part(name)]
 
 
 def check(budget: Budget, names: Sequence[str]) -> None:
-    """Raises ConfigError unless examples have nodes and edges, and no names that are made here."""
+    """Checks that examples have nodes and edges, and no feature that `collate` adds.
+
+    Raises:
+      ConfigError: nodes or edges are missing, `graph` or a mask is present, or the budget names a
+        feature that the examples lack.
+    """
     for name in PARTS:
         if name not in names:
             raise ConfigError(
-                f"dataset.graphs: the examples have no {name!r}, but {', '.join(names)}"
+                f"dataset.graphs: the examples have no {name!r}, only {', '.join(names)}"
             )
     for name in ("graph", "nodes_mask", "edges_mask"):
         if name in names:
-            raise ConfigError(f"dataset.graphs makes {name!r}, and the examples have one")
+            raise ConfigError(
+                f"dataset.graphs adds the feature {name!r}, but the examples already have it"
+            )
     for name in (*budget.of_nodes, *budget.of_edges):
         check_choice("feature of dataset.graphs", name, names)
 
 
 def collate(budget: Budget, examples: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Makes a batch of examples, or the part of it that a process holds, numbered by group.
+    """Makes a batch, or the part of it that a process loads; nodes are numbered within groups.
 
     Raises:
-      UnfitExample: a group is over its budget.
+      UnfitExample: a group exceeds its budget.
     """
     size = budget.num_graphs
     groups = [examples[i : i + size] for i in range(0, len(examples), size)]
@@ -91,7 +100,7 @@ def collate(budget: Budget, examples: Sequence[Mapping[str, np.ndarray]]) -> dic
 
 
 def joined(batch: Mapping[str, jax.Array], budget: Budget) -> dict[str, jax.Array]:
-    """Numbers nodes and graphs of a batch from group to group, on the device."""
+    """Renumbers nodes and graphs from within their groups to within the batch, on the device."""
     node, edge = (jnp.arange(len(batch[f"{name}_mask"]), dtype=jnp.int32) for name in PARTS)
     first = edge // budget.num_edges * budget.num_nodes
     return {
@@ -107,9 +116,9 @@ def _group(budget: Budget, examples: Sequence[Mapping[str, np.ndarray]]) -> dict
     for name, own in counts.items():
         if own.sum() > most[name]:
             raise UnfitExample(
-                f"{own.sum()} {name} in the {len(examples)} graphs of rows "
-                f"{', '.join(str(int(x['row'])) for x in examples)}: dataset.graphs has "
-                f"num_{name}={most[name]}"
+                f"the {len(examples)} graphs of rows "
+                f"{', '.join(str(int(x['row'])) for x in examples)} have {own.sum()} {name}: "
+                f"dataset.graphs.num_{name}={most[name]} is too small"
             )
     found = {}
     for name in parts(budget, list(examples[0])):

@@ -1,8 +1,8 @@
-"""Several sources as one: their features beside each other, by "<source>_<feature>".
+"""Joins several sources into one, whose features are named "<source>_<feature>".
 
-They are paired by row, as two photographs of one place are, or each goes in its own order, as
-photographs and paintings do that have nothing to do with each other. The first source leads: an
-epoch passes it once, and in an evaluation each of its examples comes once.
+Sources are either paired by row (two photographs of the same place), or each has its own order
+(unrelated photographs and paintings). The first source sets the length: an epoch is one pass over
+it, and an evaluation takes each of its examples once.
 """
 
 import dataclasses
@@ -17,12 +17,13 @@ from library.data import features, pipeline
 from library.data.fingerprints import Fingerprint
 from library.data.sources import Source
 
-# Far apart, so that no two sources of a run have the order of another run's.
-_APART = 0x9E3779B9
+# Distance between the seeds of sources: large, so that a source of one run does not get the order
+# of a source of a run with a nearby seed.
+_SEED_STEP = 0x9E3779B9
 
 
 class Part(NamedTuple):
-    """One of several sources: its records, and what happens to each before they are joined."""
+    """One of several sources, and the preprocessing of its examples before they are joined."""
 
     source: Source
     preprocess: Callable
@@ -30,13 +31,13 @@ class Part(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class JoinedRecords:
-    """Examples of several sources, joined.
+    """Joined examples of several sources.
 
     Attributes:
-      parts: by name, the first leads.
-      paired: by row; otherwise each goes in its own order.
-      shuffled: whether the own orders are shuffled, as in training, or go on row by row.
-      seed: of the orders, and of the preprocessing.
+      parts: the sources by name; the first sets the length.
+      paired: whether sources are paired by row; otherwise each has its own order.
+      shuffled: whether the orders of unpaired sources are shuffled, as in training, or sequential.
+      seed: seed of the orders and of the preprocessing.
     """
 
     parts: Mapping[str, Part]
@@ -51,7 +52,7 @@ class JoinedRecords:
         return self.at(row, row)
 
     def at(self, position: int, row: int) -> dict[str, Any]:
-        """Returns what stands at a position of the run, where the first source has `row`."""
+        """Returns the joined example at a position of the run, `row` being the first source's."""
         found = {}
         for place, (name, part) in enumerate(self.parts.items()):
             own = row if self.paired or place == 0 else self._row(place, position, part)
@@ -64,31 +65,34 @@ class JoinedRecords:
         count = len(part.source.records)
         if not self.shuffled:
             return position % count
-        seed = (self.seed + place * _APART) % 2**32
+        seed = (self.seed + place * _SEED_STEP) % 2**32
         return int(pipeline.rows(np.array([position]), seed, count)[0])
 
 
 def join(parts: Mapping[str, Part], *, paired: bool, shuffled: bool, seed: int) -> Source:
-    """Joins sources to one.
+    """Joins several sources into one.
 
     Args:
-      parts: by name.
-      paired: by row; otherwise each goes in its own order.
-      shuffled: see `JoinedRecords`.
-      seed: of the run.
+      parts: the sources by name.
+      paired: whether sources are paired by row; otherwise each has its own order.
+      shuffled: whether the orders of unpaired sources are shuffled.
+      seed: seed of the run.
 
     Raises:
-      ConfigError: sources that are paired have different lengths, or a name is none.
+      ConfigError: paired sources have different lengths, or a name is not an identifier.
     """
     sizes = {name: len(part.source.records) for name, part in parts.items()}
     if paired and len(set(sizes.values())) > 1:
         raise ConfigError(
-            f"dataset.pairing='row' pairs sources of one length, got {sizes}: 'own' has each go in "
-            "its own order"
+            f"dataset.pairing='row' needs sources of equal length, got {sizes}: with 'own' each "
+            "source has its own order"
         )
     for name in parts:
         if not name.isidentifier():
-            raise ConfigError(f"dataset.sources.{name}: letters, digits and _ make a name")
+            raise ConfigError(
+                f"dataset.sources.{name}: a name has letters, digits and _ only, and begins with a "
+                "letter or _"
+            )
     kinds = {
         f"{name}_{key}": kind
         for name, part in parts.items()

@@ -1,4 +1,4 @@
-"""What happens to a batch first, inside the jitted step: gathering, scaling, normalizing."""
+"""The first operations on a batch inside the jitted step: gathering, scaling, normalizing."""
 
 from collections.abc import Callable, Mapping
 
@@ -14,12 +14,12 @@ Batch = dict[str, jax.Array]
 
 
 def gather(batch: Mapping[str, jax.Array], resident: Mapping[str, jax.Array]) -> Batch:
-    """Completes a batch of rows from a split that lies in device memory.
+    """Gathers the features of a batch by its rows from a split in device memory.
 
     Args:
-      batch: `row`, `(b,)`, with `index` and `mask`; or a whole batch.
-      resident: arrays of the split, `(n, ...)`, by feature, `mask` among them; empty for a batch
-        that came whole.
+      batch: `row` `(b,)`, `index` `(b,)` and `mask` `(b,)`; or a batch that has all its features.
+      resident: the arrays of the split by feature, `(n, ...)`, including `mask`; empty if the batch
+        has all its features, which is then returned as a dict.
     """
     if not resident:
         return dict(batch)
@@ -28,7 +28,7 @@ def gather(batch: Mapping[str, jax.Array], resident: Mapping[str, jax.Array]) ->
 
 
 def to_float(batch: Mapping[str, jax.Array], kinds: Kinds = features.USUAL) -> Batch:
-    """Scales uint8 images to float32 in [0, 1]; maps become int32, and all else stays as it is."""
+    """Scales uint8 images to float32 in [0, 1], converts maps to int32, and keeps the rest."""
 
     def converted(name: str, x: jax.Array) -> jax.Array:
         kind = kinds.get(name)
@@ -42,16 +42,16 @@ def to_float(batch: Mapping[str, jax.Array], kinds: Kinds = features.USUAL) -> B
 def normalizer(
     normalize: Mapping[str, tuple[float, ...]] | None, kinds: Kinds = features.USUAL
 ) -> Callable[[Batch], Batch]:
-    """Returns the function that subtracts a mean and divides by a deviation, by channel of images.
+    """Returns the function that normalizes the images of a batch by channel: (x - mean) / std.
 
-    Batches without images are left as they are.
+    It does not change batches without images.
 
     Args:
-      normalize: `dict(mean=..., std=...)` in units of [0, 1] images, or None to leave them.
-      kinds: of the features.
+      normalize: `dict(mean=..., std=...)` in units of images in [0, 1], or None to change nothing.
+      kinds: the kinds of the features.
 
     Raises:
-      ConfigError: other keys, or deviations that are not above 0.
+      ConfigError: `normalize` has other keys, or a standard deviation is not above 0.
     """
     if normalize is None:
         return dict
@@ -68,7 +68,7 @@ def normalizer(
 def unnormalizer(
     normalize: Mapping[str, tuple[float, ...]] | None,
 ) -> Callable[[jax.Array], jax.Array]:
-    """Returns the function that brings normalized images `(..., h, w, c)` back to [0, 1]."""
+    """Returns the function that maps normalized images `(..., h, w, c)` back to [0, 1]."""
     if normalize is None:
         return lambda image: image
     mean, std = (np.float32(normalize[name]) for name in ("mean", "std"))
@@ -76,6 +76,6 @@ def unnormalizer(
 
 
 def pixels(normalize: Mapping[str, tuple[float, ...]] | None, image: np.ndarray) -> np.ndarray:
-    """Returns normalized images `(..., h, w, c)` as uint8, clipped to what that can hold."""
+    """Returns normalized images `(..., h, w, c)` as uint8, clipped to [0, 255]; NaN becomes 0."""
     image = unnormalizer(normalize)(np.asarray(image, np.float32))
     return np.uint8(np.clip(np.nan_to_num(image), 0, 1) * 255 + 0.5)

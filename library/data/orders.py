@@ -1,9 +1,10 @@
-"""Orders: which row of the source stands at each position of a run, by name.
+"""Orders of training examples: the row of the source at each position of a run.
 
-Each public function is a factory, named in `config.dataset.order`, of an order `(positions,
-batch_size, num_examples) -> rows`, int64 `(n,)` both. An order is a function of (seed, position):
-any process may ask for any position, and seeking is arithmetic. The builder fills in `seed`,
-`repeats` and `labels`, which returns the labels `(num_examples,)` of the source.
+`config.dataset.order` names one of the public functions here. Each returns an order `(positions,
+batch_size, num_examples) -> rows`, where positions and rows are int64 `(n,)`. An order depends only
+on the seed and the position, so any process can compute any position, and seeking is arithmetic.
+The builder supplies `seed`, `repeats` and `labels`, a function that returns the labels
+`(num_examples,)` of the source.
 """
 
 import functools
@@ -21,40 +22,45 @@ Labels = Callable[[], np.ndarray]
 
 
 def shuffle(seed: int, repeats: int = 1) -> Order:
-    """Passes every example once an epoch, in an order of the epoch's own.
+    """Shuffles the examples, in a different order in each epoch; each occurs once per epoch.
 
     Args:
-      seed: of the orders.
-      repeats: times that each example comes in its batch, see `pipeline.repeated_rows`.
+      seed: seed of the orders.
+      repeats: number of times that each example occurs in its batch, see `pipeline.repeated_rows`;
+        an epoch then has fewer different examples.
     """
     return functools.partial(pipeline.repeated_rows, seed, repeats)
 
 
 def streams() -> Order:
-    """Has every place of the batch read on from step to step, see `pipeline.stream_rows`."""
+    """Reads parallel streams: each place of a batch continues with the next row at the next step.
+
+    See `pipeline.stream_rows`.
+    """
     return pipeline.stream_rows
 
 
 def sequence() -> Order:
-    """Reads the rows one after the other, and then begins again."""
+    """Reads the rows in sequence and starts again after the last."""
     return lambda positions, batch_size, num_examples: positions % num_examples
 
 
 def balanced(seed: int, labels: Labels, classes: int, examples: int) -> Order:
-    """Draws groups of so many classes, and of each so many examples: P x K batches.
+    """Draws P x K batches: groups of P random classes with K random examples of each.
 
     Hermans et al. 2017, "In Defense of the Triplet Loss for Person Re-Identification" (arXiv
-    1703.07737), section 2. The classes of a group differ, and so do the examples of a class that
-    has enough.
+    1703.07737), section 2. The classes of a group are different. The examples of a class are
+    different, too, unless the class has fewer than K.
 
     Args:
-      seed: of the draws.
-      labels: of the source.
-      classes: P, classes a group.
-      examples: K, examples of each.
+      seed: seed of the draws.
+      labels: a function that returns the labels of the source.
+      classes: P, classes per group.
+      examples: K, examples per class.
 
     Raises:
-      ConfigError: the source has fewer classes; and by the order, batches of no whole groups.
+      ConfigError: the source has fewer than P classes. When the order is used: the batch size is
+        not a multiple of P x K.
     """
     rows = _by_class(labels(), classes, 1)
     group = functools.lru_cache(maxsize=64)(
@@ -64,21 +70,21 @@ def balanced(seed: int, labels: Labels, classes: int, examples: int) -> Order:
 
 
 def episodes(seed: int, labels: Labels, ways: int, shots: int, queries: int = 1) -> Order:
-    """Draws episodes of few-shot learning: N ways, of each K shots and then its queries.
+    """Draws episodes of few-shot learning: N classes, each with K shots and then its queries.
 
     Vinyals et al. 2016, "Matching Networks for One Shot Learning" (arXiv 1606.04080), section 4.1.
-    An episode is class by class; no example comes twice in it.
+    The examples of an episode are grouped by class, and no example occurs twice in it.
 
     Args:
-      seed: of the draws.
-      labels: of the source.
-      ways: N, classes an episode.
-      shots: K, labelled examples of each.
-      queries: examples of each to be classified.
+      seed: seed of the draws.
+      labels: a function that returns the labels of the source.
+      ways: N, classes per episode.
+      shots: K, labelled examples per class.
+      queries: examples per class to classify.
 
     Raises:
-      ConfigError: the source has fewer classes with as many examples; and by the order, batches
-        that hold no whole episodes.
+      ConfigError: the source has fewer than N classes with `shots + queries` examples. When the
+        order is used: the batch size is not a multiple of an episode.
     """
     each = shots + queries
     rows = _by_class(labels(), ways, each)
@@ -92,15 +98,20 @@ def _by_class(labels: np.ndarray, classes: int, examples: int) -> list[Int[np.nd
     """Lists the rows of each class that has enough examples."""
     labels = np.asarray(labels)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise ConfigError(f"dataset.order: labels of shape {labels.shape} are no class each")
+        raise ConfigError(
+            "dataset.order needs one whole-number label per example, got labels of shape "
+            f"{labels.shape} and dtype {labels.dtype}"
+        )
     if classes < 1 or examples < 1:
-        raise ConfigError(f"dataset.order: {classes} classes of {examples} examples: 1 or more")
+        raise ConfigError(
+            f"dataset.order got {classes} classes of {examples} examples: use 1 or more of each"
+        )
     found = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     enough = [rows for rows in found if len(rows) >= examples]
     if len(enough) < classes:
         raise ConfigError(
-            f"dataset.order takes {classes} classes of {examples} examples or more: the data have "
-            f"{len(enough)}"
+            f"dataset.order needs {classes} classes with at least {examples} examples, and the "
+            f"data have {len(enough)}"
         )
     return enough
 
@@ -127,7 +138,8 @@ def _grouped(
 ) -> Int[np.ndarray, " n"]:
     if batch_size % size:
         raise ConfigError(
-            f"dataset.order={name!r}: batch_size={batch_size} holds no whole groups of {size}"
+            f"dataset.order={name!r}: batch_size={batch_size} is not a multiple of {size}, the "
+            "size of a group"
         )
     numbers, places = np.divmod(np.asarray(positions), size)
     return np.array([group(int(n))[p] for n, p in zip(numbers, places)], np.int64)

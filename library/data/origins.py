@@ -1,7 +1,8 @@
-"""Origins: the published files that a data set or a network is made from, and how they get here.
+"""Origins: the published files that a dataset or a network is made from, and their download.
 
-A download goes on where an interrupted one stopped, and a file appears under its name only once it
-is whole and has the published checksum. Files brought by hand are taken as they lie.
+A download continues where an interrupted one stopped. A file appears under its name only when it is
+complete and has the published checksum. Files that the user downloaded by hand are checked and used
+in place.
 """
 
 import contextlib
@@ -21,12 +22,12 @@ from library.config import ConfigError
 
 # Seconds to wait for a connection, and for the next bytes.
 TIMEOUT = (15.0, 60.0)
-# How often a download that broke off is taken up again by itself.
+# Attempts per download before it fails.
 ATTEMPTS = 3
 _CHUNK = 1 << 16
-# Above this many bytes a file that was brought by hand is known by its size alone.
+# Above this many bytes, only the size of a file that was downloaded by hand is checked.
 _HASHED_BELOW = 10 << 30
-# Answers that say that the server is busy, not that the file is absent.
+# HTTP codes of a busy server, for which another attempt makes sense.
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -34,11 +35,11 @@ class Origin(NamedTuple):
     """A published file.
 
     Attributes:
-      file: its name where it lies on disk.
-      url: its address, or None where it is given out only to those who register.
-      size: bytes, or None where it is not published.
-      checksum: "sha256:..." or "md5:..." of its bytes, or its first digits, or None where none is
-        published.
+      file: its name on disk.
+      url: its address, or None if only registered users can download it.
+      size: its size in bytes, or None if no size is published.
+      checksum: "sha256:..." or "md5:..." of its contents, in full or its first digits; None if no
+        checksum is published.
     """
 
     file: str
@@ -47,12 +48,12 @@ class Origin(NamedTuple):
     checksum: str | None = None
 
     def __str__(self) -> str:
-        size = "of a size that is not published" if self.size is None else f"{self.size:,} bytes"
+        size = "no size is published" if self.size is None else f"{self.size:,} bytes"
         return f"{self.file} ({size}, {self.checksum or 'no checksum is published'})"
 
 
 def below(base: str, files: Mapping[str, tuple[int | None, str | None]]) -> tuple[Origin, ...]:
-    """Lists files that lie below one address, given as `{file: (size, checksum)}`."""
+    """Lists the origins of files below one address, given as `{file: (size, checksum)}`."""
     return tuple(
         Origin(file.rpartition("/")[2], f"{base}/{file}", *known) for file, known in files.items()
     )
@@ -61,18 +62,18 @@ def below(base: str, files: Mapping[str, tuple[int | None, str | None]]) -> tupl
 def on_github(
     repository: str, commit: str, files: Mapping[str, tuple[int | None, str | None]]
 ) -> tuple[Origin, ...]:
-    """Lists files of a public repository, given as `{path: (size, checksum)}`."""
+    """Lists the origins of files in a GitHub repository, given as `{path: (size, checksum)}`."""
     return below(f"https://raw.githubusercontent.com/{repository}/{commit}", files)
 
 
 def archive(repository: str, commit: str) -> tuple[Origin]:
-    """Names the archive of a public repository; the commit tells its contents, no checksum does."""
+    """Returns the origin of a GitHub repository's archive at a commit; it has no checksum."""
     file = f"{repository.rpartition('/')[2]}-{commit}.tar.gz"
     return (Origin(file, f"https://github.com/{repository}/archive/{commit}.tar.gz"),)
 
 
 def locate(origins: Sequence[Origin], folders: Sequence[Path]) -> dict[str, Path]:
-    """Says where the files lie that are there, by name; the first of `folders` that has one counts.
+    """Returns the paths of the files that exist, by name, each from the first folder that has it.
 
     Raises:
       ConfigError: a file is not the published one.
@@ -96,26 +97,28 @@ def fetch(
     progress: bool = True,
     say: Callable[[str], None] = print,
 ) -> dict[str, Path]:
-    """Returns the path of every file by its name, downloading those that are not here.
+    """Returns the path of every file by its name, and downloads the files that are missing.
 
     Args:
       origins: the files.
-      folders: where files brought by hand may lie.
-      target: the folder that downloads go to, made if need be.
-      mirror: a base address; "MIRROR/FILE" is asked in place of each file's own address.
+      folders: the folders where files that were downloaded by hand may be.
+      target: the folder of downloads; it is created if needed.
+      mirror: a base address; "MIRROR/FILE" replaces the address of each file.
       progress: whether to show a progress bar.
-      say: called with one line on each download.
+      say: a function that is called with each line for the user.
 
     Raises:
-      ConfigError: a file has no address, or cannot be had, or is not the published one. The message
-        names the address, the checksum, and where to put the file by hand.
+      ConfigError: a file has no address, cannot be downloaded, or is not the published one. The
+        message names the file, its checksum, and the folder to put it in by hand.
     """
     found = locate(origins, (*folders, target))
     missing = [origin for origin in origins if origin.file not in found]
     unknown = [origin for origin in missing if origin.url is None and mirror is None]
     if unknown:
         names = " and ".join(map(str, unknown))
-        raise ConfigError(f"{names}: no address is known; put it in {(*folders, target)[0]}")
+        raise ConfigError(
+            f"{names}: no address is known; download it by hand to {(*folders, target)[0]}"
+        )
     for origin in missing:
         url = origin.url if mirror is None else f"{mirror.rstrip('/')}/{origin.file}"
         say(f"downloading {origin} from {url} to {target}")
@@ -127,7 +130,7 @@ def fetch(
 
 
 def read_checksum(path: Path, algorithm: str) -> str:
-    """Returns "ALGORITHM:HEX" of a file."""
+    """Returns the checksum of a file as "ALGORITHM:HEX"."""
     with open(path, "rb") as file:
         return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
 
@@ -135,7 +138,9 @@ def read_checksum(path: Path, algorithm: str) -> str:
 def _check_by_hand(origin: Origin, path: Path) -> None:
     size = path.stat().st_size
     if origin.size is not None and size != origin.size:
-        raise ConfigError(f"{path} has {size:,} bytes, not those of {origin}: delete or replace it")
+        raise ConfigError(
+            f"{path} has {size:,} bytes, which is not the size of {origin}: delete or replace it"
+        )
     if size <= _HASHED_BELOW:
         _check(origin, path, path)
 
@@ -145,14 +150,14 @@ def _check(origin: Origin, path: Path, named: Path | str) -> None:
         return
     found = read_checksum(path, origin.checksum.partition(":")[0])
     if not found.startswith(origin.checksum):
-        raise ConfigError(f"{named} is another file: {found}, expected {origin}")
+        raise ConfigError(f"{named} is a different file: it has {found}, expected {origin}")
 
 
 def _download(origin: Origin, url: str, target: Path, by_hand: Path, progress: bool) -> None:
-    """Downloads a file to `target`, going on from `.FILE.partial`."""
+    """Downloads a file to `target`, continuing from `.FILE.partial` if it exists."""
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise ConfigError(f"{url} is no address of the form https://...")
-    advice = f"Or put {origin} by hand in {by_hand}"
+        raise ConfigError(f"{url} is not an address that begins with http:// or https://")
+    advice = f"Or download {origin} by hand to {by_hand}"
     target.mkdir(parents=True, exist_ok=True)
     path, partial = target / origin.file, target / f".{origin.file}.partial"
     with _alone(partial):
@@ -163,28 +168,28 @@ def _download(origin: Origin, url: str, target: Path, by_hand: Path, progress: b
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             kept = partial.stat().st_size
             raise ConfigError(
-                f"{url} cannot be downloaded: {_reason(error)}. {kept:,} bytes are here; the same "
-                f"command goes on from there. {advice}"
+                f"{url} cannot be downloaded: {_reason(error)}. {kept:,} bytes are kept; run the "
+                f"same command to continue. {advice}"
             ) from error
         try:
             _check(origin, partial, url)
         except ConfigError as error:
-            # Not removed: another process may wait for the lock on it.
+            # Truncated, not removed: another process may wait for the lock on the file.
             os.truncate(partial, 0)
-            raise ConfigError(f"{error}. What came is deleted. {advice}") from error
+            raise ConfigError(f"{error}. The download is deleted. {advice}") from error
         os.replace(partial, path)
 
 
 @contextlib.contextmanager
 def _alone(partial: Path) -> Iterator[None]:
-    """Waits until no other process downloads the same file."""
+    """Locks `partial`, so that only one process at a time downloads the file."""
     with open(partial, "ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _receive(origin: Origin, url: str, partial: Path, progress: bool) -> None:
-    """Writes to `partial` what it lacks, in several attempts."""
+    """Downloads the missing bytes of `partial` in at most ATTEMPTS attempts."""
     with rich.progress.Progress(
         rich.progress.TextColumn("{task.description}"),
         rich.progress.BarColumn(),
@@ -211,14 +216,14 @@ def _attempt(origin: Origin, url: str, partial: Path, show: Callable[[int], None
         if have == origin.size:
             return
         os.truncate(partial, have := 0)
-    # A server that compresses on the way would change the bytes.
+    # "identity": bytes that the server compresses would not match the size and the checksum.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         if answer.status_code == 416:
             os.truncate(partial, 0)
         answer.raise_for_status()
-        goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        if have and not (answer.status_code == 206 and goes_on):
+        continues = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        if have and not (answer.status_code == 206 and continues):
             have = 0
         with open(partial, "r+b") as file:
             file.truncate(have)
@@ -228,7 +233,7 @@ def _attempt(origin: Origin, url: str, partial: Path, show: Callable[[int], None
                 have += len(chunk)
                 show(have)
     if origin.size is not None and have != origin.size:
-        raise requests.ConnectionError(f"{have:,} of {origin.size:,} bytes came")
+        raise requests.ConnectionError(f"received {have:,} of {origin.size:,} bytes")
 
 
 def _reason(error: Exception) -> str:
@@ -237,5 +242,5 @@ def _reason(error: Exception) -> str:
         return f"the server answers {answer.status_code} {answer.reason}"
     slow = (requests.Timeout, urllib3.exceptions.TimeoutError)
     if isinstance(error, slow):
-        return f"no bytes came for {TIMEOUT[1]:g} s"
+        return f"the server sent nothing for {TIMEOUT[1]:g} s"
     return " ".join(str(error).split())

@@ -1,9 +1,9 @@
-"""From a source to batches: order, slices, loading and padding, all functions of (seed, step).
+"""The input pipeline turns a source into batches, each of which depends only on (seed, step).
 
-Position `p` of a run's global order is example `p % n` of epoch `p // n`, in the order of that
-epoch's permutation; or, in streams, the next example of its place in the batch. Step `s` takes the
-positions from `s * batch_size` on, and each process loads those at the places of the batch that its
-devices hold. Seeking to a step is arithmetic, and no iterator state needs saving.
+Position `p` of a run's shuffled order is example `p % n` of epoch `p // n`, in that epoch's
+permutation. In streams it is the next example of its place in the batch. Step `s` takes
+`batch_size` positions from `s * batch_size`. Each process loads those at the places of the batch
+that its devices hold. Seeking to a step is arithmetic, and no iterator state needs saving.
 """
 
 import functools
@@ -29,35 +29,35 @@ from library.data.sources import Source
 from library.parallel import processes
 
 Example = dict[str, np.ndarray]
-# What makes features of one shape of those that vary, by kind.
+# The preprocessing that gives all examples the same shape, by kind of feature.
 _TO_ONE_SHAPE = {
     **dict.fromkeys(features.OBJECTS, "pad_objects"),
     **dict.fromkeys(("tokens", "audio", "series"), "pad_series"),
 }
 _STRINGS = {
-    "text": "text, and a batch holds numbers: make tokens of it, or leave it out with 'select'",
+    "text": "text, and a batch holds only numbers: tokenize it, or remove it with 'select'",
     **dict.fromkeys(features.RASTERS, "still encoded: 'decode' is missing in the preprocessing"),
 }
-# Seconds between looks whether a worker's parent lives, where its death is not told by itself.
+# Seconds between checks that a worker's parent still exists.
 _PARENT_SEEN_EVERY = 1.0
-# (positions, batch size, number of examples) -> the row of the source at each.
+# (positions, batch size, number of examples) -> the row of the source at each position.
 Order = Callable[[np.ndarray, int, int], np.ndarray]
 Preprocess = Callable[[dict[str, Any], np.random.Generator], dict[str, Any]]
 
 
 class Loader(NamedTuple):
-    """How one example is loaded; picklable, so that worker processes can hold it.
+    """Loads examples and makes batches of them; picklable, for worker processes.
 
     Attributes:
-      source: the records.
+      source: the source of the examples.
       preprocess: host preprocessing, `(example, generator) -> example`.
-      seed: seed of the host's random preprocessing.
-      on_corrupt: "stop" at an example that cannot be read or decoded, or "skip" it: it then enters
-        its batch as zeros with mask 0.
-      blank: an example of zeros, which stands in for padding and for skipped examples.
-      kinds: of the features of an example, by name.
-      collate: makes a batch of examples; None stacks each of their features.
-      ragged: the features that vary along their first axis, which `collate` makes one of.
+      seed: seed of random host preprocessing.
+      on_corrupt: "stop" at an example that cannot be read or decoded, or "skip" it: its batch then
+        has zeros with mask 0 in its place.
+      blank: an example of zeros, used for padding and in place of skipped examples.
+      kinds: the kinds of the preprocessed features by name.
+      collate: makes a batch from a list of examples; None stacks each feature.
+      ragged: the features whose first axis varies between examples; `collate` joins them.
     """
 
     source: Source
@@ -70,7 +70,7 @@ class Loader(NamedTuple):
     ragged: tuple[str, ...] = ()
 
     def batch(self, examples: Sequence[Example]) -> Example:
-        """Makes a batch of examples that are loaded."""
+        """Makes a batch of loaded examples."""
         if self.collate is not None:
             return self.collate(list(examples))
         return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
@@ -86,27 +86,28 @@ class Loader(NamedTuple):
         return {k: jax.ShapeDtypeStruct(*x) for k, x in found.items()}
 
     def load(self, position: int, row: int) -> Example:
-        """Loads the record `row` for the place `position` of the run's order.
+        """Loads the example at `row` of the source for `position` of the run's order.
 
         Raises:
-          CorruptExample: it cannot be read or decoded, and such are not skipped.
-          UnfitExample: it can, but the preprocessing or the other examples do not fit it.
+          CorruptExample: it cannot be read or decoded, and `on_corrupt` is "stop".
+          UnfitExample: the preprocessing fails on it, or it differs in shape from the first
+            example.
         """
         try:
             example, mask = self.read(position, row), 1
         except CorruptExample as error:
             if self.on_corrupt == "stop":
-                hint = "dataset.on_corrupt='skip' leaves such examples out and counts them"
+                hint = "dataset.on_corrupt='skip' skips such examples and counts them"
                 raise CorruptExample(f"{error} ({hint})") from error
             example, mask = self.blank, 0
         return {**example, **place(position, row, mask)}
 
     def read(self, position: int, row: int) -> Example:
-        """Reads and preprocesses a record, without its place; errors name it.
+        """Reads and preprocesses an example, without `index`, `row` and `mask`; errors name it.
 
         Raises:
           CorruptExample: it cannot be read or decoded.
-          UnfitExample: as `load`.
+          UnfitExample: see `load`.
         """
         try:
             example = self._preprocessed(position, row)
@@ -123,29 +124,30 @@ class Loader(NamedTuple):
                 missing = _TO_ONE_SHAPE.get(self.kinds.get(name), "a crop or a resize to one size")
                 raise UnfitExample(
                     f"{self.source.describe(row)}: {name} is {example[name].shape} after the "
-                    f"preprocessing, and {usual.shape} of the first example: {missing} is missing"
+                    f"preprocessing, but {usual.shape} in the first example: {missing} is missing"
                 )
         return example
 
     def padding(self, position: int) -> Example:
-        """Returns the blank that fills place `position` of the last batch of an evaluation."""
+        """Returns the example of zeros and mask 0 that pads `position` of an evaluation."""
         return {**self.blank, **place(position, 0, 0)}
 
     def _preprocessed(self, position: int, row: int) -> Example:
         generator = rng.host_generator(self.seed, "preprocess", position)
         records = self.source.records
-        # Of several sources each may stand at another row.
+        # Joined sources may have their own rows, which depend on the position.
         record = records.at(position, row) if hasattr(records, "at") else dict(records[row])
         example = self.preprocess(record, generator)
         kept = {k: np.asarray(x) for k, x in example.items() if self.kinds.get(k) != "id"}
         for name, value in kept.items():
             if name in PLACE:
                 raise ValueError(
-                    f"the preprocessing makes a feature {name!r}, which every batch has of its own"
+                    f"the preprocessing makes a feature {name!r}, a name that is reserved for "
+                    "batches"
                 )
             if value.dtype.kind in "OSU":
                 raise ValueError(
-                    f"{name} is {_STRINGS.get(self.kinds.get(name), 'no array of numbers')}"
+                    f"{name} is {_STRINGS.get(self.kinds.get(name), 'not an array of numbers')}"
                 )
         return kept
 
@@ -158,19 +160,19 @@ def make_loader(
     on_corrupt: str = "stop",
     budget: graphs.Budget | None = None,
 ) -> Loader:
-    """Makes the loader of a split; the first example that can be read gives the shapes of all.
+    """Makes the loader of a split; its first readable example gives the shapes of all examples.
 
     Args:
-      source: the records.
+      source: the source of the examples.
       preprocess: host preprocessing.
-      seed: of what is random in it.
+      seed: seed of random preprocessing.
       on_corrupt: see `Loader`.
-      budget: of batches of graphs, see `library.data.graphs`.
+      budget: the budget of batches of graphs, see `library.data.graphs`; None stacks examples.
 
     Raises:
-      ConfigError: there is a budget, and the examples are no graphs.
+      ConfigError: there is a budget, and the examples are not graphs.
       CorruptExample: the first example, or with "skip" each of the first hundred, cannot be read.
-      UnfitExample: the preprocessing does not fit it.
+      UnfitExample: the preprocessing fails on that example.
     """
     preprocess = preprocessing.turning(preprocess, source.exif_orientation)
     kinds = features.after(preprocess, source.kinds)
@@ -189,30 +191,30 @@ def make_loader(
         if budget is not None:
             graphs.check(budget, list(blank))
             ragged = tuple(graphs.parts(budget, list(blank)))
-            # Padding is a graph of nothing.
+            # Padding is a graph without nodes and edges.
             blank = {k: x[:0] if k in ragged else x for k, x in blank.items()}
             collate = functools.partial(graphs.collate, budget)
         return loader._replace(
             on_corrupt=on_corrupt, blank=blank, kinds=kinds, collate=collate, ragged=ragged
         )
     raise CorruptExample(
-        f"none of the first {tried} examples could be read, so none is left; the last: {problem}"
+        f"none of the first {tried} examples can be read; the last error: {problem}"
     )
 
 
 def place(position: int, row: int, mask: float) -> Example:
-    """Returns what an example of a batch has beside its features, see PLACE."""
+    """Returns `index` (the position), `row` and `mask` of an example, as scalars."""
     return {"index": np.uint32(position), "row": np.uint32(row), "mask": np.float32(mask)}
 
 
 @functools.lru_cache(maxsize=4)
 def permutation(seed: int, epoch: int, num_examples: int) -> np.ndarray:
-    """Returns the order of one epoch: a permutation of the rows, `(num_examples,)`."""
+    """Returns the shuffled rows of one epoch, `(num_examples,)`."""
     return rng.host_generator(seed, "permutation", epoch).permutation(num_examples)
 
 
 def rows(positions: np.ndarray, seed: int, num_examples: int) -> np.ndarray:
-    """Returns the row of the source at each position of the run's shuffled order."""
+    """Returns the row of the source at each of `positions` in the run's shuffled order."""
     epochs, offsets = np.divmod(positions, num_examples)
     found = np.empty(len(positions), np.int64)
     for epoch in np.unique(epochs):
@@ -222,18 +224,18 @@ def rows(positions: np.ndarray, seed: int, num_examples: int) -> np.ndarray:
 
 
 def stream_rows(positions: np.ndarray, batch_size: int, num_examples: int) -> np.ndarray:
-    """Returns the row at each position where every place in the batch reads on from step to step.
+    """Returns the row at each position if every place in the batch is a stream.
 
-    Place j of a batch of b reads rows j (n // b), j (n // b) + 1, ..., n // b of them, and then
-    begins again.
+    Over the steps, place j of a batch of b reads the n // b rows from j (n // b) in sequence and
+    then starts again.
 
     Raises:
-      ConfigError: there are fewer examples than places.
+      ConfigError: there are fewer examples than places in the batch.
     """
     if num_examples < batch_size:
         raise ConfigError(
             f"dataset.order='streams': {num_examples} examples are too few for "
-            f"batch_size={batch_size} streams"
+            f"batch_size={batch_size} streams; use batch_size={num_examples} or less"
         )
     steps, places = np.divmod(positions, batch_size)
     length = num_examples // batch_size
@@ -241,20 +243,21 @@ def stream_rows(positions: np.ndarray, batch_size: int, num_examples: int) -> np
 
 
 def positions_at(step: int, batch_size: int, places: np.ndarray | None = None) -> np.ndarray:
-    """Returns the positions of a step at some places in its batch, by default at all."""
+    """Returns the positions of a step at some places in its batch, by default at all places."""
     return step * batch_size + (np.arange(batch_size) if places is None else places)
 
 
 def repeated_rows(
     seed: int, repeats: int, positions: np.ndarray, batch_size: int, num_examples: int
 ) -> np.ndarray:
-    """Returns the row at each position where every example of the shuffled order comes repeatedly.
+    """Returns the row at each position if every example occurs `repeats` times in its batch.
 
     Repeated augmentation: Hoffer et al. 2020, "Augment your batch" (arXiv 1901.09335), and Berman
-    et al. 2019 (arXiv 1902.05509). A batch holds each of its examples `repeats` times, but for one
-    at either end where `repeats` does not divide it: first all of them, then all again, each time
-    augmented anew. So neighbours, which mixup mixes, are different examples, and so are those of
-    each of `repeats` devices. An epoch is still as many images, of fewer examples.
+    et al. 2019 (arXiv 1902.05509). Each repeat is augmented separately. A batch has all its
+    examples once, then all again, and so on: neighbours, which mixup mixes, are different examples,
+    and so are the examples on each of `repeats` devices. If `repeats` does not divide the batch
+    size, the first and last example of a batch may occur fewer times. An epoch has as many images
+    as without repeats, but fewer different examples.
     """
     steps, places = np.divmod(positions, batch_size)
     inner = _spread(batch_size, repeats)[places]
@@ -263,7 +266,10 @@ def repeated_rows(
 
 @functools.lru_cache(maxsize=4)
 def _spread(batch_size: int, repeats: int) -> np.ndarray:
-    """Returns 0, r, 2r, ..., 1, r + 1, ...: the numbers below `batch_size`, r being `repeats`."""
+    """Returns the numbers below `batch_size` in the order 0, r, 2r, ..., 1, r + 1, ...
+
+    Here r is `repeats`.
+    """
     return np.concatenate([np.arange(first, batch_size, repeats) for first in range(repeats)])
 
 
@@ -277,7 +283,7 @@ def train_indices(
 ) -> Iterator[Example]:
     """Yields `index`, `row` and `mask` at some places in every batch from step `start`.
 
-    It is the whole input of a run whose examples lie in device memory.
+    A run with its examples in device memory needs no other input.
     """
     step = start
     while True:
@@ -306,7 +312,7 @@ def _indices(positions, found, mask):
 
 
 class _TrainExamples:
-    """The examples one process loads from step `start` on, as Grain addresses them."""
+    """The training examples of one process from step `start`, as a sequence for Grain."""
 
     def __init__(self, loader: Loader, batch_size: int, order: Order, start: int, places):
         self.loader, self.batch_size, self.order = loader, batch_size, order
@@ -314,7 +320,7 @@ class _TrainExamples:
         self.local = len(self.first)
 
     def __len__(self) -> int:
-        # Grain wants an end; the loop stops long before 2^32 positions of the whole run.
+        # Grain needs a length; a run ends long before position 2^32.
         return (2**32 // self.batch_size - self.start) * self.local
 
     def __getitem__(self, item: int) -> Example:
@@ -326,7 +332,7 @@ class _TrainExamples:
 
 
 class _EvalExamples:
-    """Every example once, then padding up to a whole number of batches."""
+    """The examples of one process in an evaluation: each once, then padding of the last batch."""
 
     def __init__(self, loader: Loader, batch_size: int, places: np.ndarray | None = None):
         self.loader, self.batch_size = loader, batch_size
@@ -354,22 +360,22 @@ def train_batches(
     workers: int = 0,
     threads: int = 8,
 ) -> Iterator[Example]:
-    """Yields what one process loads of every training batch from step `start` on, without end.
+    """Yields one process's part of every training batch from step `start`, without end.
 
     Args:
-      loader: how examples are loaded.
-      batch_size: examples a step over all processes.
+      loader: the loader of the split.
+      batch_size: examples per step over all processes.
       order: see `library.data.orders`.
-      start: the first step to yield.
-      places: in every batch, that this process loads, `(n,)`; by default all.
-      workers: processes that decode; 0 decodes in threads of this one.
-      threads: threads that load examples, in this process or in each worker.
+      start: the first step.
+      places: the places in every batch that this process loads, `(n,)`; by default all.
+      workers: the number of processes that decode; 0 decodes in threads of this process.
+      threads: the number of threads that load examples, in this process or in each worker.
 
     Yields:
       Stacked examples with `index`, `row` and `mask`, arrays `(n, ...)`.
 
     Raises:
-      CorruptExample: an example cannot be read or decoded, and the loader does not skip such.
+      CorruptExample: an example cannot be read or decoded, and the loader does not skip it.
     """
     examples = _TrainExamples(loader, batch_size, order, start, places)
     return _iterate(examples, examples.local, workers, threads)
@@ -383,7 +389,7 @@ def eval_batches(
     workers: int = 0,
     threads: int = 8,
 ) -> Iterator[Example]:
-    """Yields what one process loads of every batch of one pass; the last is padded, its mask 0."""
+    """Yields one process's part of every batch of one pass; padding of the last has mask 0."""
     examples = _EvalExamples(loader, batch_size, places)
     return _iterate(examples, examples.local, workers, threads)
 
@@ -394,7 +400,7 @@ def _iterate(examples, local: int, workers: int, threads: int) -> Iterator[Examp
     batches = batches.to_iter_dataset(options)
     if workers:
         if not flags.FLAGS.is_parsed():
-            # Grain's workers read its flags, which nobody parses outside of our programs.
+            # Grain's workers read its flags, which only our programs parse.
             flags.FLAGS.mark_as_parsed()
         options = grain.MultiprocessingOptions(num_workers=workers)
         batches = batches.mp_prefetch(options, worker_init_fn=_live_with_parent)
@@ -402,25 +408,26 @@ def _iterate(examples, local: int, workers: int, threads: int) -> Iterator[Examp
 
 
 def _live_with_parent(worker: int, count: int) -> None:
-    """Has a worker process live as long as the one that it works for, no less and no more."""
-    # A keyboard, a terminal and many schedulers ask every process to leave; the loop answers, and
-    # needs its batches until then.
+    """Makes a worker process ignore signals to stop and end when its parent process ends."""
+    # Keyboards, terminals and many schedulers signal every process; the training loop handles the
+    # signal and needs its batches until then.
     for number in processes.stopping_signals():
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()
 
 
 def _end_with_parent() -> None:
-    # Not PR_SET_PDEATHSIG: that comes with the end of the *thread* that started the worker.
+    # Not PR_SET_PDEATHSIG: that signal comes when the *thread* that started the worker ends.
     parent = multiprocessing.parent_process()
     while parent.is_alive() and os.getppid() == parent.pid:
         parent.join(timeout=_PARENT_SEEN_EVERY)
-    # With the last of its processes gone, Python's resource tracker removes their shared memory.
+    # When the last of its processes has ended, Python's resource tracker removes their shared
+    # memory.
     os._exit(1)
 
 
 def load_all(loader: Loader, threads: int = 8) -> dict[str, np.ndarray]:
-    """Loads a whole split into host arrays `(n, ...)`, `mask` with them, to keep on the device."""
+    """Loads a whole split, with `mask`, into host arrays `(n, ...)` for the device's memory."""
     examples = _EvalExamples(loader, 1)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=32 * threads)
     loaded = list(grain.MapDataset.source(examples).to_iter_dataset(options))

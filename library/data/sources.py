@@ -1,9 +1,9 @@
-"""Sources: data sets as random access to examples by row, images still encoded.
+"""Sources: datasets with random access to examples by row, images still encoded.
 
-A name is one of this project's builders (a file of library/data/builders), "folder" for a
-directory of one's own images, "text" for text of one's own, "synthetic/224x1000" for noise, "none"
-for no data, or any data set of TFDS that was prepared as ArrayRecord. Reading needs no TensorFlow,
-touches only the records asked for, and works from any thread or process.
+The name of a dataset is one of this project's builders (a file in library/data/builders), "folder"
+for a directory of your images, "text" for your text files, "synthetic/224x1000" for noise, "none"
+for no data, or any TFDS dataset that was prepared as ArrayRecord. Reading needs no TensorFlow,
+loads only the requested examples, and works from any thread or process.
 """
 
 import contextlib
@@ -30,26 +30,27 @@ from library.data.builders import making, packed
 from library.data.fingerprints import Fingerprint
 from library.data.preprocessing import CorruptExample
 
-# Where files brought by hand lie.
+# The folder of files that the user downloads by hand.
 DEFAULT_MANUAL_DIR = Path(os.environ.get("COMPENDIUM_DATA") or "data").expanduser().absolute()
-# Strings that name an example: for messages, as they cannot be batched.
+# Features whose strings name an example. They serve messages only, because strings cannot be
+# batched.
 _NAMES_OF_EXAMPLES = ("id", "file_name", "filename", "image/filename")
 
 
 class Source(NamedTuple):
-    """A split of a data set.
+    """A split of a dataset.
 
     Attributes:
-      records: random access, `len(records)` and `records[row] -> dict`; encoded images are bytes.
-      label_names: names of the classes by label, or None.
-      describe: row -> which example that is, for messages.
-      tokenizer: of text, what turns it into tokens and back.
-      epoch: examples that pass the data once, where that is not all records: windows overlap.
-      exif_orientation: whether `decode` turns images as their camera says, where a recipe leaves
-        it open.
-      notes: lines on how it is read, and what of it is not, for whoever opens it.
-      fingerprint: what tells whether the split is still the same, see library/data/fingerprints.py.
-      kinds: of its features, by name, see library/data/features.py; what is left out is as usual.
+      records: the examples: `len(records)` and `records[row] -> dict`; encoded images are bytes.
+      label_names: the names of the classes in the order of their labels, or None.
+      describe: row -> the name of that example, for messages.
+      tokenizer: for text, the tokenizer, see library/data/tokenizers.py.
+      epoch: examples per epoch if not all of them, because windows of text overlap; or None.
+      exif_orientation: whether `decode` applies the EXIF orientation if the recipe does not say.
+      notes: lines for the user on how the data are read and what is left out.
+      fingerprint: returns the fingerprint of the split, see library/data/fingerprints.py.
+      kinds: the kinds of its features by name, see library/data/features.py; a feature that is not
+        listed has the kind of `features.USUAL`.
     """
 
     records: Any
@@ -64,22 +65,22 @@ class Source(NamedTuple):
 
     @property
     def examples_per_epoch(self) -> int | None:
-        """The examples of an epoch, by which durations and logged epochs count; None of no data."""
+        """The number of examples per epoch, for durations and logged epochs; None without data."""
         if isinstance(self.records, NoRecords):
             return None
         return len(self.records) if self.epoch is None else self.epoch
 
 
 class Info(NamedTuple):
-    """What a data set holds.
+    """A summary of a dataset: its splits, classes and image shape.
 
     Attributes:
-      name: of the data set.
-      path: where it lies.
-      splits: number of examples by split.
-      label_names: names of the classes by label, or None.
-      image_shape: `(h, w, c)` where all images have one, else None.
-      notes: those of its sources.
+      name: the name of the dataset.
+      path: its directory.
+      splits: the number of examples by split.
+      label_names: the names of the classes in the order of their labels, or None.
+      image_shape: `(h, w, c)` if all images have the same shape, else None.
+      notes: the notes of its sources, see `Source`.
     """
 
     name: str
@@ -96,13 +97,13 @@ class Info(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class TfdsRecords:
-    """Records of a TFDS data source under the keys of a batch.
+    """The examples of a TFDS data source, with the feature names of a batch.
 
     Attributes:
-      source: TFDS's data source.
-      renamed: the batch's key by feature, where they differ; of what is inside a feature, by
+      source: the TFDS data source.
+      renamed: the name in a batch by the name in TFDS, if they differ; a nested feature is
         "feature/inner".
-      remedy: what to do about a record that is damaged.
+      remedy: what the user can do about a damaged example, for messages.
     """
 
     source: Any
@@ -116,8 +117,8 @@ class TfdsRecords:
         row = _checked(row, len(self))
         try:
             found = self.source[row]
-        except RuntimeError as error:  # of ArrayRecord, where its checksums do not agree
-            raise CorruptExample(f"the record is damaged ({error}): {self.remedy}") from error
+        except RuntimeError as error:  # ArrayRecord raises it if a checksum is wrong
+            raise CorruptExample(f"the example is damaged ({error}): {self.remedy}") from error
         example = {
             self.renamed.get(key, key): value
             for key, value in _flat(found).items()
@@ -130,7 +131,7 @@ class TfdsRecords:
 
 @dataclasses.dataclass(frozen=True)
 class ArrayRecords:
-    """Arrays in memory as records, `{feature: (n, ...)}`."""
+    """The examples of arrays in memory, `{feature: (n, ...)}`."""
 
     arrays: Mapping[str, np.ndarray]
 
@@ -144,7 +145,7 @@ class ArrayRecords:
 
 @dataclasses.dataclass(frozen=True)
 class NoRecords:
-    """Examples of nothing, for systems that make their own data; as many as are asked for."""
+    """Empty examples, `count` of them, for systems that make their own data."""
 
     count: int = 2**32 - 1
 
@@ -165,24 +166,24 @@ def open_source(
     classes: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Source:
-    """Opens a split of a data set.
+    """Opens a split of a dataset.
 
     Args:
-      name: a builder of this project, "folder", "text", "synthetic/224x1000" for 1000 classes of
-        noise (library/data/synthetic.py), or a data set of TFDS: "cifar10",
-        "imagenet_resized/64x64", "mnist:3.0.1".
+      name: a builder of this project, "folder", "text", "synthetic/224x1000" for noise of 1000
+        classes (library/data/synthetic.py), "none", or a TFDS dataset such as "cifar10",
+        "imagenet_resized/64x64" or "mnist:3.0.1".
       split: "train", "train[:90%]", "train[45000:]", "train[-5000:]", "train+test".
-      data_dir: where prepared data sets lie, by default $TFDS_DATA_DIR or ~/tensorflow_datasets;
-        for "folder", the folder; for "text", a file or a directory, see `text_files.scan`: slices
-        of its splits count characters.
-      manual_dir: where the files lie that a data set is prepared from, for the message that says
-        how to prepare it.
-      classes: of "folder" only, see `folder.scan`.
-      seed: of "folder" only, see `folder.scan`.
+      data_dir: the directory of prepared datasets, by default $TFDS_DATA_DIR or
+        ~/tensorflow_datasets. For "folder", the folder. For "text", a file or a directory, see
+        `text_files.scan`; slices of its splits count characters.
+      manual_dir: the directory of the files that the dataset is prepared from; it appears in the
+        message that says how to prepare the dataset.
+      classes: for "folder" only, see `folder.scan`.
+      seed: for "folder" only, see `folder.scan`.
 
     Raises:
-      ConfigError: an unknown name or split, a data set that is not prepared or cannot be read by
-        row, an empty split, labels out of range, or a malformed folder or text.
+      ConfigError: the name or the split is unknown, the dataset is not prepared or has no access by
+        row, the split is empty, a label is out of range, or the folder or text is malformed.
     """
     if name == "folder":
         return _open_folder(split, data_dir, classes, seed)
@@ -208,7 +209,7 @@ def open_source(
 
 
 def without_data(count: int = 2**32 - 1) -> Source:
-    """Makes the source "none": examples that have a place in the run, and no features."""
+    """Makes the source "none", whose examples have no features."""
     known = functools.partial(fingerprints.of_name, "none", 0)
     return Source(NoRecords(count), None, "none[{}]".format, fingerprint=known, kinds={})
 
@@ -220,23 +221,23 @@ def from_arrays(
     name: str = "arrays",
     kinds: Mapping[str, str] | None = None,
 ) -> Source:
-    """Makes a source of arrays in memory, `{feature: (n, ...)}`.
+    """Makes a source from arrays in memory, `{feature: (n, ...)}`.
 
     Args:
-      arrays: by feature; of examples that differ in shape, arrays of objects.
-      label_names: names of the classes by label.
-      name: for messages.
-      kinds: of the features whose names do not tell.
+      arrays: the arrays by feature; if examples differ in shape, an array of objects.
+      label_names: the names of the classes in the order of their labels.
+      name: the name of the source in messages.
+      kinds: the kinds of features whose names are not kinds, see library/data/features.py.
 
     Raises:
-      ConfigError: no examples, features of different lengths, names that batches need, kinds that
-        there are not, or labels out of range.
+      ConfigError: there are no examples, features differ in length, a name is reserved for batches,
+        a kind is unknown, or a label is out of range.
     """
     kinds = features.check(features.of(arrays, kinds or {}), name)
     arrays = {key: np.asarray(values) for key, values in arrays.items()}
     sizes = {key: len(values) for key, values in arrays.items()}
     if len(set(sizes.values())) != 1 or not all(sizes.values()):
-        raise ConfigError(f"{name}: features need one length, of at least 1, got {sizes}")
+        raise ConfigError(f"{name}: features need the same length, 1 or more, got {sizes}")
     labels = arrays.get("label")
     if labels is not None and np.issubdtype(labels.dtype, np.integer):
         arrays["label"] = labels.astype(np.int32)
@@ -257,7 +258,7 @@ def info(
     classes: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Info:
-    """Says what a data set holds; arguments and errors are those of `open_source`."""
+    """Returns a summary of a dataset; arguments and errors are those of `open_source`."""
     if name == "folder":
         listed = folder.scan(_folder_root(data_dir), classes, seed)
         sizes = {split: len(files.paths) for split, files in listed.splits.items()}
@@ -282,32 +283,32 @@ def prepare(
     progress: bool = True,
     say: Callable[[str], None] = print,
 ) -> Info:
-    """Prepares a data set for reading; one that is prepared already is left as it is.
+    """Prepares a dataset for reading, unless it is already prepared.
 
-    The data set appears under its name only once it is whole: TFDS writes it to a temporary
-    directory beside, and several processes may prepare the same one at once.
+    TFDS writes to a temporary directory, so the dataset appears under its name only when it is
+    complete. Several processes may prepare the same dataset at once.
 
     Args:
-      name: a builder of this project, or a data set of TFDS; both may download.
-      data_dir: where to put it, by default $TFDS_DATA_DIR or ~/tensorflow_datasets. Downloads of
-        this project's builders go to its `downloads/NAME`.
-      manual_dir: where files brought by hand lie: for this project's builders by default
-        $COMPENDIUM_DATA or ./data, for TFDS's own as TFDS has it.
-      mirror: a base address that this project's downloads are asked of, as MIRROR/FILE.
+      name: a builder of this project or a TFDS dataset; both may download.
+      data_dir: the directory of prepared datasets, by default $TFDS_DATA_DIR or
+        ~/tensorflow_datasets. This project's builders download to its `downloads/NAME`.
+      manual_dir: the directory of files that you downloaded by hand. The default is
+        $COMPENDIUM_DATA or ./data for this project's builders, and that of TFDS for TFDS datasets.
+      mirror: a base address; this project's builders download MIRROR/FILE.
       progress: whether to show progress bars.
-      say: called with one line on what was done.
+      say: a function that is called with each line for the user.
 
     Raises:
-      ConfigError: an unknown name, a file that cannot be had or is not the published one, a
-        package missing that preparing needs, or a copy in a format without random access.
-      OSError: a download of TFDS, or writing, failed.
+      ConfigError: the name is unknown, a file cannot be downloaded or differs from the published
+        one, a package is missing, or the prepared copy has a format without random access.
+      OSError: a download by TFDS or a write failed.
     """
     if name == "folder":
-        raise ConfigError("a folder of images is read as it is: there is nothing to prepare")
+        raise ConfigError("a folder of images needs no preparation: there is nothing to prepare")
     if name == "text":
-        raise ConfigError("text of one's own is read as it is: there is nothing to prepare")
+        raise ConfigError("text files need no preparation: there is nothing to prepare")
     if _is_synthetic(name):
-        raise ConfigError(f"{name!r} is made as it is read: there is nothing to prepare")
+        raise ConfigError(f"{name!r} is generated when read: there is nothing to prepare")
     root = _data_dir(data_dir)
     builder = _find_prepared(name, root)
     if builder is not None:
@@ -318,9 +319,11 @@ def prepare(
     if _project_builder(name) is None:
         _check_known(name)
         if mirror is not None:
-            raise ConfigError(f"{name!r} is TFDS's own: it takes no mirror")
+            raise ConfigError(
+                f"{name!r} is a TFDS dataset, and --mirror works only for this project's builders"
+            )
         if importlib.util.find_spec("tensorflow") is None:
-            say("TensorFlow is not installed; some of TFDS's data sets need it to be prepared")
+            say("TensorFlow is not installed; preparing some TFDS datasets needs it")
     started = time.monotonic()
     _download_and_prepare(name, root, manual_dir, progress, mirror, say)
     builder = _find_prepared(name, root)
@@ -328,12 +331,12 @@ def prepare(
     say(f"prepared in {time.monotonic() - started:.1f} s: {prepared}")
     published = making.splits(builder) if _project_builder(name) else {}
     if published not in ({}, dict(prepared.splits)):
-        say(f"warning: {name} as published has {published} examples")
+        say(f"warning: the published {name} has {published} examples")
     return prepared
 
 
 def downloads(data_dir: str | None = None) -> Path:
-    """Returns the folder of downloads, in that of the prepared data sets."""
+    """Returns the folder of downloads, which is in the directory of prepared datasets."""
     return Path(_data_dir(data_dir)) / "downloads"
 
 
@@ -382,13 +385,15 @@ def _open_text_files(
 def _text_path(data_dir: str | None, classes: Sequence[str] | None, seed: int) -> Path:
     _check_no_classes("text", classes, seed)
     if not data_dir:
-        raise ConfigError("the data set 'text' needs data_dir=<a text file or a directory of them>")
+        raise ConfigError(
+            "dataset 'text' needs data_dir=<a text file or a directory of text files>"
+        )
     return Path(data_dir).expanduser().absolute()
 
 
 def _check_no_classes(name: str, classes: Sequence[str] | None, seed: int) -> None:
     if classes is not None or seed != 0:
-        raise ConfigError(f"{name!r} takes no classes or seed, only 'folder' does")
+        raise ConfigError(f"dataset {name!r} takes no classes or seed, only 'folder' does")
 
 
 def _is_synthetic(name: Any) -> bool:
@@ -406,7 +411,7 @@ def _open_synthetic(name: str, split: str) -> Source:
 
 def _folder_root(data_dir: str | None) -> Path:
     if not data_dir:
-        raise ConfigError("the data set 'folder' needs data_dir=<the folder of images>")
+        raise ConfigError("dataset 'folder' needs data_dir=<the folder of images>")
     return Path(data_dir).expanduser().absolute()
 
 
@@ -421,10 +426,10 @@ def _project_builders() -> list[str]:
 
 
 def _project_builder(name: str) -> Callable[..., Any] | None:
-    """Returns the builder that a file of library/data/builders defines, or None.
+    """Returns the builder that a file in library/data/builders defines, or None.
 
     Raises:
-      ConfigError: it has no such variant.
+      ConfigError: the builder has no such variant.
     """
     name, slash, variant = name.partition("/")
     if not re.fullmatch(r"[a-z]\w*", name):
@@ -437,13 +442,13 @@ def _project_builder(name: str) -> Callable[..., Any] | None:
         return found
     variants = found.builder_configs
     if variant not in variants:
-        known = f"{nearest(variant, variants)}" if variants else "it has none"
+        known = f"{nearest(variant, variants)}" if variants else "it has no variants"
         raise ConfigError(f"unknown variant {variant!r} of {name}: {known}")
     return functools.partial(found, config=variant)
 
 
 def _find_prepared(name: str, root: str) -> Any | None:
-    """Returns the TFDS builder of a data set that is prepared under `root`, or None."""
+    """Returns the TFDS builder of a dataset that is prepared under `root`, or None."""
     if not isinstance(name, str):
         raise ConfigError(f"the name of a dataset is a string, got {name!r}")
     builder_class = _project_builder(name)
@@ -451,8 +456,8 @@ def _find_prepared(name: str, root: str) -> Any | None:
         builder = builder_class(data_dir=root)
         if (builder.data_path / "dataset_info.json").exists():
             return builder
-        # One that TFDS has prepared under this name is as good. It is looked for only where there
-        # is one, since TFDS may import what its own builder needs.
+        # A dataset that TFDS prepared under this name works, too. The search happens only if its
+        # directory exists, because TFDS may import packages that its own builder needs.
         known = tfds.list_builders(with_community_datasets=False)
         here = "://" in root or Path(root, *name.split("/")).is_dir()
         if name.partition("/")[0] not in known or not here:
@@ -489,7 +494,7 @@ def _open_builder(
 
 
 def _command(name: str, data_dir: str | None, manual_dir: str | None) -> str:
-    """Renders the command after which `open_source` finds the data set."""
+    """Renders the command that prepares the dataset for `open_source`."""
     builder_class = _project_builder(name)
     if manual_dir is None and builder_class is not None:
         absent = making.to_bring(builder_class(data_dir=_data_dir(data_dir)), DEFAULT_MANUAL_DIR)
@@ -500,7 +505,7 @@ def _command(name: str, data_dir: str | None, manual_dir: str | None) -> str:
 
 
 def _remedy(builder: Any, name: str, data_dir: str | None) -> str:
-    return f"prepare it anew: delete {builder.data_dir} and run {_command(name, data_dir, None)}"
+    return f"prepare it again: delete {builder.data_dir} and run {_command(name, data_dir, None)}"
 
 
 def _check_known(name: str) -> None:
@@ -534,17 +539,17 @@ def _download_and_prepare(
     except ImportError as error:
         missing = _missing_package(error)
         raise ConfigError(
-            f"preparing {name!r} with TFDS, unlike reading it, needs {missing}: "
+            f"preparing, but not reading, {name!r} with TFDS needs {missing}: "
             f"pip install {missing}, then prepare it again"
         ) from error
     except OSError:
-        # Another process may have finished first: its copy is as good.
+        # Another process may have finished first, and its copy is the same.
         if _find_prepared(name, root) is None:
             raise
 
 
 def _missing_package(error: BaseException | None) -> str:
-    # TFDS raises the error anew, with its name only in what it was raised from.
+    # TFDS raises a new error; only the original one in its chain names the package.
     while error is not None:
         if getattr(error, "name", None):
             return error.name.partition(".")[0]
@@ -554,7 +559,7 @@ def _missing_package(error: BaseException | None) -> str:
 
 @contextlib.contextmanager
 def _only_progress(progress: bool) -> Iterator[None]:
-    """Leaves of TFDS's output the progress bars, or nothing."""
+    """Hides the output of TFDS except for its progress bars, which `progress` shows or hides."""
     tfds.display_progress_bar(progress)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -564,7 +569,7 @@ def _only_progress(progress: bool) -> Iterator[None]:
 
 
 def _data_source(builder: Any, name: str, parts: Sequence[splits.Part]) -> Any:
-    """Opens parts of splits, images left encoded."""
+    """Opens parts of splits as a TFDS data source that leaves images encoded."""
     encoded = {
         key: tfds.decode.SkipDecoding()
         for key, feature in builder.info.features.items()
@@ -576,19 +581,21 @@ def _data_source(builder: Any, name: str, parts: Sequence[splits.Part]) -> Any:
     except NotImplementedError as error:
         raise ConfigError(
             f"{name} in {builder.data_dir} is prepared as {builder.info.file_format.value}, which "
-            "has no access by row. Prepare it with file_format=array_record: delete it, or "
+            "has no access by row. Prepare it with file_format=array_record: delete the copy or "
             f"choose another data_dir, and run\n  {_command(name, None, None)}"
         ) from error
 
 
 def _kinds(builder: Any, name: str) -> dict[str, str]:
-    """Returns the kinds of a data set's features by the keys of a batch.
+    """Returns the kinds of a dataset's features, by their names in a batch.
 
-    A builder of this project states in `KINDS` what TFDS's types do not tell.
+    TFDS's types imply most kinds; a builder of this project states the others in `KINDS`.
     """
     description = builder.info
     if not isinstance(description.features, tfds.features.FeaturesDict):
-        raise ConfigError(f"{name}: its examples are not dictionaries but {description.features}")
+        raise ConfigError(
+            f"{name}: the examples must be dictionaries of features, got {description.features}"
+        )
     renamed, found = _renamed(description), {}
     for key, feature in _flat_features(description.features).items():
         kind = "id" if key in _NAMES_OF_EXAMPLES else _kind(feature)
@@ -599,7 +606,7 @@ def _kinds(builder: Any, name: str) -> dict[str, str]:
 
 
 def _kind(feature: Any) -> str | None:
-    """Returns the kind of features of a type of TFDS, or None where it does not tell."""
+    """Returns the kind that the TFDS type of a feature implies, or None if it implies none."""
     for types, kind in _KINDS_OF_TYPES:
         if isinstance(feature, types):
             return kind
@@ -607,7 +614,7 @@ def _kind(feature: Any) -> str | None:
     return "boxes" if isinstance(inner, tfds.features.BBoxFeature) else None
 
 
-# LabeledImage is an Image, too.
+# LabeledImage comes before its base class Image.
 _KINDS_OF_TYPES = (
     (tfds.features.LabeledImage, "map"),
     (tfds.features.Image, "image"),
@@ -618,7 +625,7 @@ _KINDS_OF_TYPES = (
 
 
 def _flat(example: Mapping[str, Any]) -> dict[str, Any]:
-    """Lays out what is inside a feature, such as objects, beside the others: "objects/label"."""
+    """Flattens nested features: {"objects": {"label": x}} becomes {"objects/label": x}."""
     flat = {}
     for key, value in example.items():
         inner = value.items() if isinstance(value, Mapping) else ()
@@ -638,10 +645,11 @@ def _flat_features(described: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _renamed(description: tfds.core.DatasetInfo) -> dict[str, str]:
-    """Says which features of TFDS are a batch's `image` and `label` where named otherwise.
+    """Returns the names in a batch by the names in TFDS, for features whose names change.
 
-    What TFDS nests under one name, such as the boxes and classes of "objects", is called `boxes`
-    and `boxes_label`.
+    The only image is renamed to `image` and the only class label to `label`; of several, the
+    supervised key of TFDS is. The boxes and classes nested in "objects" become `boxes` and
+    `boxes_label`; nested features without boxes become `outer_inner`.
     """
     described, renamed = description.features, {}
     kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
@@ -671,13 +679,13 @@ def _holds_boxes(feature: Any) -> bool:
 
 
 def _feature(description: tfds.core.DatasetInfo, key: str) -> Any:
-    """Returns the feature that becomes the batch's `key`, or None."""
+    """Returns the TFDS feature that a batch names `key`, or None."""
     original = {new: old for old, new in _renamed(description).items()}
     return _flat_features(description.features).get(original.get(key, key))
 
 
 def _label_names(builder: Any) -> tuple[str, ...] | None:
-    """Returns the names of the classes: of labels, of boxes, or that a builder states of a map."""
+    """Returns the class names of labels or boxes, else the builder's `LABEL_NAMES`, else None."""
     for key in ("label", "boxes_label"):
         feature = _feature(builder.info, key)
         feature = getattr(feature, "feature", feature)
@@ -701,7 +709,7 @@ def _check_first_label(records: Any, label_names: tuple[str, ...] | None, where:
     try:
         label = records[0].get("label") if label_names else None
     except CorruptExample:
-        # Whoever reads it is told, or leaves it out.
+        # The pipeline reports or skips the example when it loads it.
         return
     if isinstance(label, np.int32) and not 0 <= label < len(label_names):
         raise ConfigError(
@@ -726,7 +734,7 @@ def _describe_tfds(name: str, parts: tuple[splits.Part, ...], source: Any, row: 
     try:
         example = source[row]
     except RuntimeError:
-        # It is damaged, and has no more than its place to be named by.
+        # A damaged example has no readable name, only its row.
         return _describe_part(name, parts, row)
     names = [example[key] for key in _NAMES_OF_EXAMPLES if key in example]
     texts = [x.decode(errors="replace") if isinstance(x, bytes) else str(x) for x in names]

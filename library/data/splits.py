@@ -11,7 +11,7 @@ _BOUND = re.compile(r"(-?\d[\d_]*(?:\.\d+)?)(%?)")
 
 
 class Part(NamedTuple):
-    """The examples `start` to `stop` (not included) of a split."""
+    """The examples of a split from `start` up to, but without, `stop`."""
 
     split: str
     start: int
@@ -19,23 +19,24 @@ class Part(NamedTuple):
 
 
 def resolve(text: str, sizes: Mapping[str, int], name: str) -> tuple[Part, ...]:
-    """Resolves a split as it is written into the parts it is made of, in order.
+    """Parses a split such as "train[:90%]+test" and returns its parts in order.
 
-    Percentages are rounded to the nearest example, so "[:90%]" and "[90%:]" make a whole.
+    Percentages are rounded to the nearest example, so "[:90%]" and "[90%:]" together are the whole
+    split.
 
     Args:
       text: split names with optional bounds, joined by "+".
-      sizes: number of examples by split.
-      name: the data set, for messages.
+      sizes: the number of examples by split.
+      name: the name of the dataset, for messages.
 
     Raises:
-      ConfigError: not of that form, an unknown split, bounds outside it, or no examples.
+      ConfigError: `text` is malformed, a split is unknown or empty, or a bound is outside it.
     """
     return tuple(_part(part, text, sizes, name) for part in str(text).split("+"))
 
 
 def locate(parts: tuple[Part, ...], row: int) -> tuple[str, int]:
-    """Returns the split and the index within it of a row of the joined parts."""
+    """Returns the split of a row of the joined parts, and the row's index within that split."""
     for split, start, stop in parts:
         if row < stop - start:
             return split, start + row

@@ -1,7 +1,7 @@
-"""Images of noise, made as they are read: for measuring speed and for trying a recipe out.
+"""Noise images, generated on access: for measuring speed and for trying out a recipe.
 
-A name is "synthetic/SIDExCLASSES", as in "synthetic/224x1000", with a third number for channels
-other than three: "synthetic/28x10x1". Every example is a function of its split and row alone.
+A name is "synthetic/SIDExCLASSES", such as "synthetic/224x1000". A third number gives the channels,
+1 or 3 (the default): "synthetic/28x10x1". Every example depends only on its split and row.
 """
 
 import dataclasses
@@ -20,13 +20,13 @@ _NAME = re.compile(r"synthetic/(\d+)x(\d+)(?:x(1|3))?")
 
 @dataclasses.dataclass(frozen=True)
 class Noise:
-    """Records of uint8 noise (side, side, channels), their labels counting through the classes.
+    """Examples of uint8 noise `(side, side, channels)`; labels cycle through the classes.
 
     Attributes:
-      side: of the square images, in pixels.
-      num_classes: of the labels.
+      side: side of the square images, in pixels.
+      num_classes: the number of classes.
       channels: 1 or 3.
-      parts: the splits, or slices of them, that the rows run through.
+      parts: the splits, or slices of splits, whose examples the rows address in order.
     """
 
     side: int
@@ -49,16 +49,16 @@ class Noise:
 
 
 def noise(name: str, split: str) -> Noise:
-    """Returns the records of a split, "train[:256]", of a name as the module describes it.
+    """Returns the examples of a split, such as "train[:256]", of a synthetic dataset.
 
     Raises:
-      ConfigError: a name or split that is not of that form, or sizes below 1.
+      ConfigError: the name or the split is malformed, or a size is below 1.
     """
     match = _NAME.fullmatch(name)
     side, num_classes, channels = (int(n or 3) for n in match.groups()) if match else (0, 0, 0)
     if not side or not num_classes:
         raise ConfigError(
-            f"unknown dataset {name!r}: write 'synthetic/224x1000', the side of the images and the "
-            "number of classes, or 'synthetic/28x10x1' for one channel"
+            f"unknown dataset {name!r}: write 'synthetic/224x1000' (side of the images, number of "
+            "classes) or 'synthetic/28x10x1' (one channel)"
         )
     return Noise(side, num_classes, channels, splits.resolve(split, SIZES, name))

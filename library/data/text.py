@@ -1,11 +1,12 @@
-"""Text for language models: documents become tokens, and tokens windows of one length.
+"""Text for language models: documents become tokens, and tokens become windows of equal length.
 
-The documents of a split are tokenized one by one and laid end to end, and a window is `context`
-tokens of them and the one that follows: its inputs are `tokens[:-1]` and its targets `tokens[1:]`.
-A window that several documents may share tells them apart by `segments`.
+The documents of a split are tokenized one by one and concatenated. A window is `context + 1`
+consecutive tokens: its inputs are `tokens[:-1]` and its targets `tokens[1:]`. If windows can span
+several documents, `segments` tells the documents apart.
 
-An epoch is as many windows as lie end to end in the text, so that it counts each token once. Where
-one starts at each position, they are `context` times as many: an epoch is a part of them.
+An epoch is the number of windows that fit into the text end to end, so it counts each token once.
+With a window at each position there are about `context` times as many windows, and an epoch is a
+part of them.
 """
 
 import dataclasses
@@ -25,14 +26,14 @@ from library.data.tokenizers import Tokenizer
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """Windows of a sequence of tokens as records, `{"tokens": (width,)}` and maybe "segments".
+    """Windows of a token sequence as examples: `tokens` `(width,)`, and `segments` if present.
 
     Attributes:
-      tokens: all of them, `(n,)`.
-      documents: the number of each token's document, `(n,)`, where records have segments.
-      width: tokens a window.
-      stride: tokens from the start of one window to that of the next.
-      count: the number of windows; the last may reach over the end.
+      tokens: all tokens, `(n,)`.
+      documents: the document number of each token, `(n,)`; None if examples have no `segments`.
+      width: tokens per window.
+      stride: tokens from the start of one window to the start of the next.
+      count: the number of windows; the last may extend beyond the text and is padded with 0.
     """
 
     tokens: Int32[np.ndarray, " n"]
@@ -51,8 +52,8 @@ class Windows:
         here = slice(row * self.stride, row * self.stride + self.width)
         record = {"tokens": self._padded(self.tokens[here])}
         if self.documents is not None:
-            held = self.documents[here]
-            record["segments"] = self._padded(held - held[0] + 1)
+            numbers = self.documents[here]
+            record["segments"] = self._padded(numbers - numbers[0] + 1)
         return record
 
     def _padded(self, values: np.ndarray) -> np.ndarray:
@@ -62,16 +63,16 @@ class Windows:
 def make_tokenizer(
     spec: Mapping[str, Any], documents: Source, fitted: Mapping[str, Any] | None = None
 ) -> Tokenizer:
-    """Builds the tokenizer that a config names, its vocabulary that of the training documents.
+    """Builds the tokenizer of a config; the training documents give the vocabulary.
 
     Args:
-      spec: name and arguments of a function of library/data/tokenizers.py.
-      documents: the training split, records `{"text": str or UTF-8 bytes}`.
-      fitted: what a tokenizer of this spec took from its text, `Tokenizer.fitted`; then the
-        documents are not read.
+      spec: name and arguments of a function in library/data/tokenizers.py.
+      documents: the training split, examples `{"text": str or UTF-8 bytes}`.
+      fitted: `Tokenizer.fitted` of an earlier tokenizer with this spec; if given, the documents are
+        not read.
 
     Raises:
-      ConfigError: an unknown name or argument, or documents without text.
+      ConfigError: the name or an argument is unknown, or a document has no text.
     """
     texts = _texts(documents) if fitted is None else ()
     return config.build(spec, "library.data.tokenizers", "tokenizer", texts=texts, fitted=fitted)
@@ -84,51 +85,52 @@ def open_text(
     context: int,
     windows: Literal["every", "streams", "disjoint"],
 ) -> Source:
-    """Opens documents as windows of tokens; all of their tokens are held in memory.
+    """Opens documents as windows of tokens and keeps all tokens in memory.
 
-    A record is `{"tokens": int32 (context + 1,)}`. `segments`, int32 of that shape, joins it where
-    there are several documents, and always with "disjoint": documents are numbered from 1 in each
-    window, and padding is 0. A target counts if its input is of the same segment, and not 0.
+    An example is `{"tokens": int32 (context + 1,)}`. With several documents, and always with
+    "disjoint", it also has `segments`, int32 `(context + 1,)`: the documents of a window are
+    numbered from 1, and padding is 0. A target counts if its segment is that of its input and not
+    0.
 
     Args:
-      documents: records `{"text": str or UTF-8 bytes}`.
-      tokenizer: of the training split, see `make_tokenizer`.
-      context: inputs a window.
-      windows: which there are, of n tokens.
-        "every": one from each position, n - context of them, to be shuffled for training.
-        "streams": (n - 1) // context whole ones, each beginning with the last target of the one
-          before, to be read in order; the targets that do not fill a window are left out.
-        "disjoint": the same, but the rest is a padded window: each target comes once.
+      documents: examples `{"text": str or UTF-8 bytes}`.
+      tokenizer: the tokenizer of the training split, see `make_tokenizer`.
+      context: inputs per window.
+      windows: the windows of a text of n tokens.
+        "every": one at each position, n - context in all; shuffle them for training.
+        "streams": (n - 1) // context full windows to be read in order. Each begins with the last
+          target of the window before it. Targets that do not fill a window are left out.
+        "disjoint": as "streams", but the rest is a padded window, so each target occurs once.
 
     Raises:
-      ConfigError: no text, text that the tokenizer does not know, a context below 1, or one that
-        the text does not fill.
+      ConfigError: there is no text, the tokenizer lacks a character of it, `context` is below 1, or
+        the text is too short for `context`.
     """
     config.check_choice("windows", windows, ("every", "streams", "disjoint"))
     if context < 1:
-        raise ConfigError(f"dataset.context={context}: a window has 1 token or more")
+        raise ConfigError(f"dataset.context={context}: it must be 1 or more")
     parts = [_encoded(documents, row, tokenizer) for row in range(len(documents.records))]
     lengths = np.array([len(part) for part in parts])
     tokens = np.concatenate([np.zeros(0, np.int32), *parts])
     _check_length(documents, len(tokens), context, windows)
-    shown = windows == "disjoint" or np.count_nonzero(lengths) > 1
-    # Numbered without the empty ones, so that numbers rise by one within a window.
+    has_segments = windows == "disjoint" or np.count_nonzero(lengths) > 1
+    # Empty documents get no number, so that numbers rise by one within a window.
     numbers = np.cumsum(lengths > 0, dtype=np.int32)
-    made = Windows(
+    records = Windows(
         tokens=tokens,
-        documents=np.repeat(numbers, lengths) if shown else None,
+        documents=np.repeat(numbers, lengths) if has_segments else None,
         width=context + 1,
         stride=1 if windows == "every" else context,
         count=_count(len(tokens), context, windows),
     )
-    describe = functools.partial(_describe, documents, np.cumsum(lengths), made)
-    once = _count(len(tokens), context, "streams")
+    describe = functools.partial(_describe, documents, np.cumsum(lengths), records)
+    one_pass = _count(len(tokens), context, "streams")
     return documents._replace(
-        records=made,
+        records=records,
         label_names=None,
         describe=describe,
         tokenizer=tokenizer,
-        epoch=once if windows == "every" else None,
+        epoch=one_pass if windows == "every" else None,
         kinds={"tokens": "tokens", "segments": "array"},
     )
 
@@ -142,12 +144,13 @@ def _count(length: int, context: int, windows: str) -> int:
 def _check_length(documents: Source, length: int, context: int, windows: str) -> None:
     if length < 2:
         raise ConfigError(
-            f"{documents.describe(0)}: {length} tokens of text are too few to predict one by one"
+            f"{documents.describe(0)}: {length} tokens of text are too few, next-token prediction "
+            "needs 2 or more"
         )
     if windows != "disjoint" and context >= length:
         raise ConfigError(
-            f"dataset.context={context} is longer than the text, of {length} tokens from "
-            f"{documents.describe(0)} on: at most {length - 1}"
+            f"dataset.context={context} is too long for the text, which has {length} tokens from "
+            f"{documents.describe(0)} on: use {length - 1} or less"
         )
 
 
@@ -159,7 +162,7 @@ def _text(documents: Source, row: int) -> str:
     record = documents.records[row]
     if "text" not in record:
         raise ConfigError(
-            f"{documents.describe(row)} has no 'text' to be tokenized: {nearest('text', record)}"
+            f"{documents.describe(row)} has no feature 'text': {nearest('text', record)}"
         )
     text = record["text"]
     return text if isinstance(text, str) else bytes(text).decode("utf-8")

@@ -1,4 +1,4 @@
-"""Text of one's own as a data set: a file, or a directory of files, each of them a document."""
+"""Your own text as a dataset: a file, or a directory of files; each file is a document."""
 
 import dataclasses
 import gzip
@@ -17,7 +17,7 @@ TRAIN_SHARE = 0.9
 
 
 class Document(NamedTuple):
-    """A text, or the part of it from character `start` on, and where it is from."""
+    """The text of a file, or a part of it that begins at character `start`, and the file's path."""
 
     path: Path
     text: str
@@ -26,7 +26,7 @@ class Document(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Documents:
-    """Documents as records `{"text": str}`."""
+    """The examples `{"text": str}` of documents, one per document."""
 
     documents: tuple[Document, ...]
 
@@ -39,16 +39,16 @@ class Documents:
         return {"text": self.documents[row].text}
 
     def describe(self, row: int) -> str:
-        """Returns the path of a row's document, and where in it the row begins."""
+        """Returns the path of a row's document, and the character at which the row begins."""
         path, _, start = self.documents[row]
         return f"{path}, from character {start} on" if start else str(path)
 
 
 def read(path: Path) -> str:
-    """Reads a file of UTF-8, gzipped if its name says so; line ends become "\\n".
+    """Reads a UTF-8 file, gzipped if its name ends in ".gz"; line ends become "\\n".
 
     Raises:
-      ConfigError: it cannot be read, or is not UTF-8; the message says where.
+      ConfigError: the file cannot be read, or is not UTF-8; the message names the wrong byte.
     """
     try:
         data = path.read_bytes()
@@ -63,30 +63,30 @@ def read(path: Path) -> str:
 
 
 def cut(length: int) -> int:
-    """Returns how many of `length` characters are to train on where a text has no splits.
+    """Returns the number of training characters in a text of `length` characters without splits.
 
-    The convention of char-rnn and nanoGPT for Tiny Shakespeare: the first int(0.9 n).
+    It is int(0.9 n), the convention of char-rnn and nanoGPT for Tiny Shakespeare.
     """
     return int(length * TRAIN_SHARE)
 
 
 def scan(path: Path) -> Mapping[str, tuple[Document, ...]]:
-    """Reads a text file, or a directory of text files, as documents by split.
+    """Reads a text file, or a directory of text files, and returns its documents by split.
 
     In a directory, splits are the files or directories train, val, valid, validation and test:
-    `train.txt` and `test.txt`, or `train/a.txt`, `train/b/c.txt`, ...; in a directory without any
-    of these, and for a single file, the first 90 % of the characters are "train" and the rest is
-    "test". Files end in .txt or .txt.gz, in small letters or capitals, and are taken in the order
-    of their paths, each of them once, whatever links lead to it. Hidden ones, and all others, are
-    passed over, see `notes`.
+    `train.txt` and `test.txt`, or `train/a.txt`, `train/b/c.txt`, ... In a single file, or a
+    directory without any of these, the first 90 % of the characters are "train" and the rest is
+    "test". Files end in .txt or .txt.gz, in lower or upper case. They are read in the order of
+    their paths, each once, even if several links lead to it. Hidden files and all other files are
+    skipped; `notes` lists them.
 
     Raises:
-      ConfigError: there is no such path, no text in it, or a file that is not UTF-8.
+      ConfigError: the path does not exist, has no text, or has a file that is not UTF-8.
     """
     if path.is_file():
         return _halved([Document(path, read(path))], path)
     if not path.is_dir():
-        raise ConfigError(f"text: there is no file or directory {path}")
+        raise ConfigError(f"text: no such file or directory: {path}")
     try:
         listed = _listed(path)
     except OSError as error:
@@ -97,15 +97,19 @@ def scan(path: Path) -> Mapping[str, tuple[Document, ...]]:
 
 
 def notes(path: Path) -> tuple[str, ...]:
-    """Returns lines on what in a directory of text `scan` passes over."""
+    """Returns lines on the files and directories that `scan` skips in a directory of text."""
     if not path.is_dir():
         return ()
     read = {files.identity(file) for held in _listed(path).values() for file in held}
     tree = files.below(path)
     others = [file for own, file in tree.files.items() if own not in read]
-    kinds = ((others, "not read"), (tree.hidden, "hidden"), (tree.repeated, "read once already"))
+    kinds = (
+        (others, "not text, or outside the splits"),
+        (tree.hidden, "hidden"),
+        (tree.repeated, "already read under another path"),
+    )
     return tuple(
-        f"{len(paths)} of the files and directories in {path} are passed over, as they are {why}: "
+        f"{len(paths)} of the files and directories in {path} are skipped ({why}): "
         f"{files.shown(paths, path)}"
         for paths, why in kinds
         if paths
@@ -115,7 +119,7 @@ def notes(path: Path) -> tuple[str, ...]:
 def take(
     documents: Mapping[str, Sequence[Document]], parts: Sequence[splits.Part]
 ) -> tuple[Document, ...]:
-    """Returns parts of splits, which are counted in characters; documents may be cut."""
+    """Returns the documents of parts of splits, cut where a part, in characters, cuts them."""
     chosen = []
     for split, start, stop in parts:
         place = 0
@@ -137,7 +141,10 @@ def sizes(documents: Mapping[str, Sequence[Document]]) -> dict[str, int]:
 def _halved(documents: Sequence[Document], path: Path) -> Mapping[str, tuple[Document, ...]]:
     total = sum(len(document.text) for document in documents)
     if total < 2:
-        raise ConfigError(f"text: {path} holds no text to split (files end in {_endings()})")
+        raise ConfigError(
+            f"text: {path} has fewer than 2 characters of text (names of text files end in "
+            f"{_endings()})"
+        )
     whole = {"all": documents}
     return {
         "train": take(whole, [splits.Part("all", 0, cut(total))]),
@@ -150,7 +157,7 @@ def _documents(files: Sequence[Path]) -> tuple[Document, ...]:
 
 
 def _listed(root: Path) -> dict[str, list[Path]]:
-    """Lists the files of a directory by split, or as "all" where it has no splits."""
+    """Lists the text files of a directory by split, or as "all" if it has no splits."""
     known = {
         files.identity(path)
         for path in (root, *(root / split for split in SPLITS))

@@ -1,7 +1,6 @@
-"""Tokenizers: text to token ids and back, with a vocabulary made from the training text.
+"""Tokenizers turn text into token ids and back, with a vocabulary from the training split.
 
-The vocabulary is always that of the training split. A run keeps what its tokenizer took from there,
-so that later programs read and write the same tokens.
+A run saves the fitted values of its tokenizer, so that later programs use the same tokens.
 """
 
 import functools
@@ -18,13 +17,13 @@ _BYTES = 256
 
 
 class Tokenizer(NamedTuple):
-    """A vocabulary and the two ways through it; picklable.
+    """A vocabulary with its encoder and decoder; picklable.
 
     Attributes:
-      names: each token as text, for people to read: those of different tokens may be the same.
-      encode: text -> ids, int32 `(t,)`; raises ConfigError for what the vocabulary does not have.
+      names: the text of each token, for people to read; different tokens may have the same name.
+      encode: text -> ids, int32 `(t,)`; raises ConfigError for text outside the vocabulary.
       decode: ids `(t,)` -> text; raises ConfigError for ids outside the vocabulary.
-      fitted: plain values that the same tokenizer is made of without its text.
+      fitted: plain values from which the same tokenizer can be built without the text.
     """
 
     names: tuple[str, ...]
@@ -45,25 +44,23 @@ def character(
 
     Args:
       texts: the training documents.
-      unknown: a character that does not occur, such as U+FFFD, which becomes the last token and
-        stands for all others; by default characters outside the vocabulary are errors.
-      fitted: `Tokenizer.fitted` of another; then no text is read.
+      unknown: a character that does not occur in the texts, such as U+FFFD. It becomes the last
+        token and replaces all unknown characters. By default unknown characters are errors.
+      fitted: `Tokenizer.fitted` of another tokenizer; if given, `texts` is not read.
 
     Raises:
-      ConfigError: there is no text, or `unknown` is not one character outside of it.
+      ConfigError: there is no text, or `unknown` is not exactly one character that the text lacks.
     """
     characters = sorted(set().union(*texts)) if fitted is None else list(fitted["characters"])
-    # A list: in a string, JSON would join two lone surrogates into one character.
+    # A list, because in a string JSON would join two lone surrogates into one character.
     kept = {"characters": list(characters)}
     if not characters:
-        raise ConfigError(
-            "a vocabulary of characters needs a text: the training documents hold none"
-        )
+        raise ConfigError("tokenizer 'character' needs text, and the training documents are empty")
     if unknown is not None:
         if len(unknown) != 1 or unknown in characters:
             raise ConfigError(
-                f"tokenizer 'character', unknown={unknown!r}: one character is needed that the "
-                "training text does not have, such as '\ufffd'"
+                f"tokenizer 'character', unknown={unknown!r}: it must be one character that does "
+                "not occur in the training text, such as '\ufffd'"
             )
         characters.append(unknown)
     names = tuple(characters)
@@ -77,9 +74,9 @@ def character(
 
 
 def byte() -> Tokenizer:
-    """Makes every byte of UTF-8 a token: 256 of them, none unknown.
+    """Makes every byte of UTF-8 a token: 256 tokens, no unknown text.
 
-    Bytes that are no UTF-8 together decode to U+FFFD.
+    Byte sequences that are not valid UTF-8 decode to U+FFFD.
     """
     names = tuple(chr(i) if 32 <= i < 127 else f"<{i:02x}>" for i in range(_BYTES))
     return Tokenizer(names, _encode_bytes, _decode_bytes, {})
@@ -88,31 +85,31 @@ def byte() -> Tokenizer:
 def bpe(
     texts: Sequence[str], vocab_size: int = 1024, *, fitted: Mapping[str, Any] | None = None
 ) -> Tokenizer:
-    """Learns byte-level byte-pair encoding: bytes, and merges of the most frequent neighbours.
+    """Learns byte-level byte-pair encoding: bytes, and merges of the most frequent pairs.
 
     Sennrich, Haddow & Birch 2016, "Neural machine translation of rare words with subword units",
-    section 3.2; on bytes instead of characters, and within the words of GPT-2's pattern, as in
-    Radford et al. 2019, section 2.2. Nothing is unknown, and decoding is exact.
+    section 3.2, but on bytes instead of characters and within the words of GPT-2's pattern, as in
+    Radford et al. 2019, section 2.2. No text is unknown, and decoding is exact.
 
     Args:
       texts: the training documents.
-      vocab_size: the 256 bytes and the merges.
-      fitted: `Tokenizer.fitted` of another; then nothing is learnt.
+      vocab_size: number of tokens: the 256 bytes plus the merges.
+      fitted: `Tokenizer.fitted` of another tokenizer; if given, nothing is learned.
 
     Raises:
-      ConfigError: `vocab_size` below 257, or more merges than the text has to offer.
+      ConfigError: `vocab_size` is below 257, or the text has too few pairs to merge for it.
     """
     if vocab_size <= _BYTES:
         raise ConfigError(
-            f"tokenizer 'bpe', vocab_size={vocab_size}: the bytes alone are {_BYTES}, so at least "
-            f"{_BYTES + 1} (or tokenizer 'byte')"
+            f"tokenizer 'bpe', vocab_size={vocab_size}: the bytes alone are {_BYTES} tokens, so "
+            f"use at least {_BYTES + 1} (or tokenizer 'byte')"
         )
     rules = _learn_bpe(tuple(texts), vocab_size) if fitted is None else fitted["rules"]
     model = tokenizers.Tokenizer.from_str(rules)
     found = model.get_vocab_size()
     if found < vocab_size:
         raise ConfigError(
-            f"tokenizer 'bpe', vocab_size={vocab_size}: the text gives {found} tokens at most"
+            f"tokenizer 'bpe', vocab_size={vocab_size}: the text gives at most {found} tokens"
         )
     names = tuple(model.decode([i]) for i in range(found))
     encode, decode = (functools.partial(f, rules) for f in (_encode_bpe, _decode_bpe))
@@ -120,7 +117,8 @@ def bpe(
 
 
 def _code_points(text: str) -> Int[np.ndarray, " t"]:
-    # "surrogatepass": what a terminal could not decode still has a code point to be named by.
+    # "surrogatepass": a byte that a terminal could not decode is a lone surrogate, and messages
+    # must be able to show it.
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4").astype(np.int64)
 
 
@@ -136,8 +134,8 @@ def _encode_characters(codes: np.ndarray, has_unknown: bool, text: str) -> np.nd
         shown = ", ".join(f"{chr(c)!r} ({n}x)" for c, n in zip(found[:8], counts))
         more = f" and {len(found) - 8} more" if len(found) > 8 else ""
         raise ConfigError(
-            f"the vocabulary, of {len(known)} characters of the training text, lacks "
-            f"{shown}{more}; tokenizer.unknown='\ufffd' makes a token of such"
+            f"the vocabulary has the {len(known)} characters of the training text and lacks "
+            f"{shown}{more}; tokenizer.unknown='\ufffd' replaces unknown characters"
         )
     return ids.astype(np.int32)
 
@@ -157,7 +155,7 @@ def _decode_bytes(ids: np.ndarray) -> str:
 
 @functools.lru_cache(maxsize=4)
 def _learn_bpe(texts: tuple[str, ...], vocab_size: int) -> str:
-    """Returns the learnt tokenizer as JSON."""
+    """Returns the learned tokenizer as JSON."""
     model = tokenizers.Tokenizer(tokenizers.models.BPE())
     model.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     model.decoder = tokenizers.decoders.ByteLevel()
@@ -179,7 +177,7 @@ def _loaded(rules: str) -> tokenizers.Tokenizer:
 def _encode_bpe(rules: str, text: str) -> np.ndarray:
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     ids = np.array(_loaded(rules).encode(text).ids, np.int32)
-    ids.setflags(write=False)  # it is shared by all who ask
+    ids.setflags(write=False)  # the cache returns this array to every caller
     return ids
 
 

@@ -160,7 +160,7 @@ def test_manual_dir_may_be_the_folder_itself(tmp_path, manual_dir):
 def test_missing_files_are_named_and_nothing_is_created(tmp_path, manual_dir):
     (manual_dir / "cifar10_jpeg" / "test.npz").unlink()
     folder = manual_dir / "cifar10_jpeg"
-    with pytest.raises(ConfigError, match=rf"cannot be downloaded.* by hand in {folder}"):
+    with pytest.raises(ConfigError, match=rf"cannot be downloaded.* by hand to {folder}"):
         prepare("cifar10_jpeg", tmp_path, manual_dir, mirror="http://127.0.0.1:9")
     assert not (tmp_path / "data" / "cifar10_jpeg").exists()
 

@@ -140,7 +140,7 @@ def test_a_map_is_decoded_as_its_numbers_are_stored():
     np.testing.assert_array_equal(found["b"], [[0, 3], [7, 255]])
     assert found["c"].dtype == np.float32
     np.testing.assert_array_equal(found["c"], wide)
-    with pytest.raises(CorruptExample, match="a map has one whole number a pixel"):
+    with pytest.raises(CorruptExample, match="a map has one integer per pixel"):
         decode({"a": png(np.zeros((2, 2, 3), np.uint8))}, None)
 
 
@@ -197,7 +197,7 @@ def test_resizing_takes_the_nearest_pixel_of_a_map_and_leaves_fractions(scene):
 
 def test_what_is_cut_together_has_one_size(scene):
     small = {**scene, "classes": scene["classes"][:6]}
-    with pytest.raises(ValueError, match=r"classes is uint8 .* beside an image of 12x16"):
+    with pytest.raises(ValueError, match=r"classes is uint8 .* but the image is 12x16"):
         build("center_crop", size=4)(small, None)
 
 
@@ -239,11 +239,11 @@ def test_an_operation_says_what_kind_it_makes():
 
 
 def test_more_objects_than_there_is_room_for_are_refused(scene):
-    with pytest.raises(ValueError, match="2 boxes, and pad_objects has num=1"):
+    with pytest.raises(ValueError, match="2 boxes, but pad_objects has num=1"):
         build("pad_objects", num=1)(scene, None)
     dropped = build("pad_objects", num=1, drop=True)(scene, None)
     assert dropped["boxes_label"].tolist() == [5]
-    with pytest.raises(ConfigError, match="pad_objects pads boxes, points; the examples have"):
+    with pytest.raises(ConfigError, match="pad_objects pads boxes, points, but the examples have"):
         build("pad_objects", dict(image="image"), num=1)
     with pytest.raises(ConfigError, match="did you mean 'boxes'"):
         build("pad_objects", num=1, only=["box"])
@@ -255,7 +255,7 @@ def test_series_are_padded_and_cut_at_one_place():
     longer = build("pad_series", kinds, length=8)(example, None)
     assert longer["audio"].tolist() == [1, 2, 3, 4, 5, 6, 0, 0]
     assert longer["pitch_mask"].tolist() == [1] * 6 + [0, 0]
-    with pytest.raises(ValueError, match="audio has 6 steps, and pad_series has length=4"):
+    with pytest.raises(ValueError, match="audio has 6 steps, but pad_series has length=4"):
         build("pad_series", kinds, length=4)(example, None)
     cut = build("pad_series", kinds, length=4, crop="random")(example, np.random.default_rng(0))
     start = int(cut["audio"][0]) - 1

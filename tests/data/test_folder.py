@@ -158,7 +158,7 @@ def test_every_file_and_directory_is_read_once_whatever_links_lead_to_it(tmp_pat
     first = {"cat/01.png": "cat/01 again.png"}
     expected = [f"{c}/{i:02d}.png" for c in ("cat", "dog") for i in range(6)]
     assert found == sorted(first.get(path, path) for path in expected)
-    (note,) = [note for note in source.notes if "read under other paths" in note]
+    (note,) = [note for note in source.notes if "already read under other paths" in note]
     assert note.startswith("6 files or directories in ")
     assert "cat/00 again.png, cat/01.png, cat/loop, ..." in note
 
@@ -181,7 +181,7 @@ def test_a_split_that_is_a_link_to_another_is_read_and_told(tmp_path):
     (tmp_path / "test").symlink_to(tmp_path / "train")
     source = open_folder(tmp_path, "test")
     assert len(source.records) == 6
-    assert "6 images of test are files of train, too" in source.notes
+    assert "6 files are images of both train and test" in source.notes
 
 
 def test_a_link_to_nothing_is_an_image_that_cannot_be_read(tmp_path):
@@ -201,12 +201,12 @@ def test_what_is_passed_over_is_named(tmp_path):
     said = dict(zip(("turned", "others", "hidden", "beside"), info.notes, strict=True))
     assert "EXIF orientation" in said["turned"]
     assert said["others"] == (
-        f"3 files or directories in {tmp_path} are no images and passed over: "
+        f"3 files or directories in {tmp_path} are skipped (not images): "
         "train/c.txt, train/cat/a.pdf, train/dog/b.heic"
     )
-    assert said["hidden"].startswith(f"4 files or directories in {tmp_path} are hidden")
+    assert said["hidden"].startswith(f"4 files or directories in {tmp_path} are skipped (hidden)")
     assert "train/.DS_Store, train/__MACOSX, train/cat/.ipynb_checkpoints, ..." in said["hidden"]
-    assert said["beside"].endswith("is not read: cover.png, notes")
+    assert said["beside"].endswith("skipped: cover.png, notes")
     assert all(note in str(info) for note in info.notes)
 
 
@@ -252,25 +252,25 @@ def test_relative_and_home_directories(tmp_path, monkeypatch):
 
 def lone_images(root):
     write(root, ["a.png", "b.png"])
-    return r"holds no directories: make one a class, .*<class>/<image>"
+    return r"has no directories: make one for each class, .*<class>/<image>"
 
 
 def empty_class(root):
     tree(root)
     (root / "eel").mkdir()
-    return r"no images in .*eel \(found: nothing; read: .jpg"
+    return r"no images in .*eel \(found: nothing; valid: .jpg"
 
 
 def class_of_other_files(root):
     tree(root)
     write(root, ["eel/a.heic", "eel/b.heic", "eel/c.pdf", "fox/.a.png"])
-    return r"no images in .*eel \(found: 2 .heic, 1 .pdf; read: .jpg.*; nor in 1 other classes: fox"
+    return r"no images in .*eel \(found: 2 .heic, 1 .pdf; valid: .jpg.*; 1 other classes .*: fox"
 
 
 def stray_image(root):
     tree(root)
     write(root, ["z.png", "y.jpg"])
-    return r"2 images in .* lie outside every class \(y.jpg\)"
+    return r"2 images in .* are outside every class directory, such as y.jpg"
 
 
 def class_of_one_split_only(root):
@@ -290,12 +290,12 @@ def class_without_training(root):
 def image_in_two_classes(root):
     tree(root)
     (root / "dog" / "linked.png").symlink_to(root / "cat" / "00.png")
-    return r"cat/00.png and .*dog/linked.png are one file, and an image has one class"
+    return r"cat/00.png and .*dog/linked.png are the same file in two classes"
 
 
 def absent(root):
     root.rmdir()
-    return "there is no directory"
+    return "no such directory"
 
 
 @pytest.mark.parametrize(

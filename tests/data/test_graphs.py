@@ -108,7 +108,7 @@ def test_a_batch_is_one_graph_whose_parts_are_made_alone():
 
 
 def test_a_group_over_its_budget_is_refused_by_its_rows():
-    with pytest.raises(UnfitExample, match=r"nodes in the 2 graphs of rows .*num_nodes=3"):
+    with pytest.raises(UnfitExample, match=r"the 2 graphs of rows .* nodes: .*num_nodes=3 is"):
         graphs.collate(graphs.Budget(2, 3, 99), examples([0, 1]))
 
 
@@ -144,7 +144,7 @@ def test_an_evaluation_counts_each_graph_once(tmp_path):
         (dict(dataset=dict(graphs=dict(BUDGET, num_graphs=3))), "take a multiple of 3"),
         (dict(dataset=dict(graphs=dict(num_graphs=1))), "needs 'num_nodes'"),
         (dict(dataset=dict(graphs=dict(BUDGET, of_edges=["kind"]))), "unknown feature of dataset"),
-        (dict(preprocess=[dict(name="select", keys=["nodes"])]), "have no 'edges', but nodes"),
+        (dict(preprocess=[dict(name="select", keys=["nodes"])]), "have no 'edges', only nodes"),
     ],
 )
 def test_batches_that_do_not_fit_are_refused(changes, said):

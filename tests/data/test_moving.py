@@ -162,7 +162,7 @@ def test_a_padded_map_is_unknown_there_and_what_is_masked_stays_so():
 def test_images_of_two_sizes_are_not_cropped_together():
     batch = scenes()
     batch["other"] = batch["other"][:, ::2, ::2]
-    with pytest.raises(ValueError, match=r"other is of .* beside image"):
+    with pytest.raises(ValueError, match=r"other has size .* but image has"):
         applied(dict(name="random_crop", padding=2), batch)
 
 

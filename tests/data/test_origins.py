@@ -108,13 +108,13 @@ def refuses(tmp_path, mirror, reason, origin=ORIGIN):
 
 def test_a_truncated_file_is_kept_as_a_part_and_said(tmp_path):
     with server(lambda handler, _, start: send(handler, start, body=BODY[:4000])) as (mirror, _):
-        message = refuses(tmp_path, mirror, "4,000 of 10,240 bytes came|cannot be downloaded")
-    assert "the same command goes on from there" in message
+        message = refuses(tmp_path, mirror, "received 4,000 of 10,240 bytes|cannot be downloaded")
+    assert "run the same command to continue" in message
 
 
 def test_another_file_is_refused_and_deleted(tmp_path):
     with server(lambda handler, _, start: send(handler, start, body=BODY[::-1])) as (mirror, asked):
-        refuses(tmp_path, mirror, "is another file: sha256:")
+        refuses(tmp_path, mirror, "is a different file: it has sha256:")
     assert len(asked) == 1
     assert partial(tmp_path).stat().st_size == 0
 
@@ -145,9 +145,9 @@ def test_a_server_that_says_nothing_more_is_left(tmp_path, monkeypatch):
         over.wait(30)
 
     with server(slow) as (mirror, _):
-        message = refuses(tmp_path, mirror, "no bytes came for 0.1 s")
+        message = refuses(tmp_path, mirror, "the server sent nothing for 0.1 s")
         over.set()
-    assert "the same command goes on from there" in message
+    assert "run the same command to continue" in message
 
 
 def test_without_a_network_the_message_is_the_same(tmp_path):
@@ -162,15 +162,17 @@ def test_a_file_brought_by_hand_is_taken_if_it_is_the_one(tmp_path):
     path.write_bytes(BODY)
     assert fetch(tmp_path) == {"set.bin": path}
     path.write_bytes(BODY[:-1])
-    with pytest.raises(ConfigError, match=r"has 10,239 bytes, not those of set.bin \(10,240 bytes"):
+    with pytest.raises(
+        ConfigError, match=r"has 10,239 bytes, which is not the size of set.bin \(10"
+    ):
         fetch(tmp_path)
     path.write_bytes(BODY[::-1])
-    with pytest.raises(ConfigError, match=r"manual/set.bin is another file"):
+    with pytest.raises(ConfigError, match=r"manual/set.bin is a different file"):
         fetch(tmp_path)
 
 
 def test_what_has_no_address_is_brought_by_hand(tmp_path):
-    with pytest.raises(ConfigError, match=r"no address is known; put it in .*/manual"):
+    with pytest.raises(ConfigError, match=r"no address is known; download it by hand to .*/manual"):
         fetch(tmp_path, origin=ORIGIN._replace(url=None))
 
 

@@ -195,17 +195,17 @@ def test_huge_images_are_refused_before_they_are_decoded(photo):
 @pytest.mark.parametrize(
     ("operation", "sides", "made"),
     [
-        (preprocessing.resize_short(256), (30_000, 1), "7680000x256 by way of 1,966,080,000"),
-        (preprocessing.resize_short(256), (1, 30_000), "256x7680000 by way of 1,966,080,000"),
-        (preprocessing.random_resize_short((99, 99)), (1, 10_000), "99x990000 by way of"),
+        (preprocessing.resize_short(256), (30_000, 1), "7680000x256, which needs 1,966,080,000"),
+        (preprocessing.resize_short(256), (1, 30_000), "256x7680000, which needs 1,966,080,000"),
+        (preprocessing.random_resize_short((99, 99)), (1, 10_000), "99x990000, which needs"),
         # PIL resizes the rows first, all of them.
-        (preprocessing.resize((4, 10_000)), (1, 9_000), "10000x4 by way of 90,000,000"),
+        (preprocessing.resize((4, 10_000)), (1, 9_000), "10000x4, which needs 90,000,000"),
         (
             preprocessing.inception_crop(
                 (4, 9_000), area=(1.0, 1.0), ratio=(1e-4, 1.0), attempts=1
             ),
             (1, 10_000),
-            "9000x4 by way of 90,000,000",
+            "9000x4, which needs 90,000,000",
         ),
     ],
 )
@@ -254,7 +254,7 @@ def test_decode_takes_pixels_as_they_are(photo):
         np.testing.assert_array_equal(decoded, np.repeat(grey[..., None], 3, axis=2))
     np.testing.assert_array_equal(apply(preprocessing.decode(channels=1), grey)[..., 0], grey)
     for wrong in (photo.astype(np.float32), "text", photo[None]):
-        with pytest.raises(ValueError, match="image to decode is") as error:
+        with pytest.raises(ValueError, match="decode got image") as error:
             apply(preprocessing.decode(), wrong)
         assert not isinstance(error.value, CorruptExample)
 
@@ -477,9 +477,9 @@ def test_features_become_labels_and_targets():
     assert "age" not in out
     out = preprocessing.to_target("pose")(example, None)
     np.testing.assert_array_equal(out["target"], [1, 2, 3, 4])
-    with pytest.raises(ValueError, match="a label is whole numbers"):
+    with pytest.raises(ValueError, match="a label consists of integers"):
         preprocessing.to_label("pose")(example, None)
-    with pytest.raises(ValueError, match="a target is numbers"):
+    with pytest.raises(ValueError, match="a target consists of numbers"):
         preprocessing.to_target("name")({"name": b"x"}, None)
 
 
@@ -521,9 +521,9 @@ def test_a_list_of_classes_becomes_yes_and_no():
     assert make({"real_label": np.array([])}, None)["label"].sum() == 0
     with pytest.raises(ValueError, match=r"real_label is \[4\]: classes are 0 to 3"):
         make({"real_label": np.array([4])}, None)
-    with pytest.raises(ValueError, match="classes are whole numbers"):
+    with pytest.raises(ValueError, match="classes are integers"):
         make({"real_label": np.array([0.5])}, None)
-    with pytest.raises(ConfigError, match="0 is not a whole number of 1 or more"):
+    with pytest.raises(ConfigError, match="0 is not an integer of 1 or more"):
         preprocessing.to_labels("real_label", num_classes=0)
 
 

@@ -306,7 +306,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def test_tfds_own_sets_take_no_mirror(tmp_path):
-    with pytest.raises(ConfigError, match="'coil100' is TFDS's own: it takes no mirror"):
+    with pytest.raises(ConfigError, match="'coil100' is a TFDS dataset, and --mirror works"):
         sources.prepare("coil100", data_dir=tmp_path, mirror="http://127.0.0.1:1")
 
 
@@ -354,7 +354,7 @@ def test_unlike_counts_are_said(tmp_path):
     said = []
     options = dict(data_dir=tmp_path, manual_dir=tmp_path / "manual", progress=False)
     sources.prepare("stl10", **options, say=said.append)
-    assert said[-1].startswith("warning: stl10 as published has {'train': 5000")
+    assert said[-1].startswith("warning: the published stl10 has {'train': 5000")
 
 
 def test_an_unknown_variant_is_named(tmp_path):
@@ -465,5 +465,7 @@ def test_imagenets_labels_are_compared_with_the_devkits(tmp_path, imagenet):
 def test_imagenet_asks_for_the_files_that_only_a_person_gets(tmp_path):
     with pytest.raises(ConfigError, match=r"manual_dir=<the directory of ILSVRC2012_img_train.tar"):
         sources.open_source("imagenet2012", "train", data_dir=tmp_path)
-    with pytest.raises(ConfigError, match=r"no address is known; put it in .*imagenet2012"):
+    with pytest.raises(
+        ConfigError, match=r"no address is known; download it by hand to .*imagenet2012"
+    ):
         prepare("imagenet2012", tmp_path)

@@ -48,8 +48,8 @@ def test_a_damaged_set_says_how_to_prepare_it_anew(digits_dir, tmp_path, damage)
     damage(next(data_dir.glob("digits/*/*-train.array_record*")))
     source = sources.open_source("digits", "train", data_dir=str(data_dir))
     command = f"python -m experiments.prepare --dataset=digits --data_dir={data_dir}"
-    remedy = f"prepare it anew: delete {data_dir}/digits/1.0.0 and run {command}"
-    message = rf"digits train\[\d+\]: the record is damaged \(.*\): {re.escape(remedy)} \("
+    remedy = f"prepare it again: delete {data_dir}/digits/1.0.0 and run {command}"
+    message = rf"digits train\[\d+\]: the example is damaged \(.*\): {re.escape(remedy)} \("
     decode = preprocessing.decode(channels=1)
     with pytest.raises(CorruptExample, match=message):
         pipeline.load_all(pipeline.make_loader(source, decode, seed=0))
@@ -401,8 +401,8 @@ def test_arrays_of_scores_stay_floating_point():
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({}, "features need one length"),
-        ({"label": np.zeros(0, int)}, "of at least 1, got {'label': 0}"),
+        ({}, "features need the same length"),
+        ({"label": np.zeros(0, int)}, "1 or more, got {'label': 0}"),
         ({"image": np.zeros((2, 1)), "label": np.zeros(3, int)}, "got {'image': 2, 'label': 3}"),
         ({"label": np.array([0, 2])}, r"label 2 of image 1 is out of range \(valid: 0 to 1\)"),
         ({"label": np.array([0, -1])}, "label -1 of image 1 is out of range"),

@@ -97,7 +97,7 @@ def test_sources_are_paired_by_row(monkeypatch):
     for batch in batches(plan_of(pairing="row"), 3):
         np.testing.assert_array_equal(batch["a_image"], batch["b_image"])
     each = dict(a=dict(name="long"), b=dict(name="short"))
-    with pytest.raises(ConfigError, match=r"pairs sources of one length, got .*20"):
+    with pytest.raises(ConfigError, match=r"needs sources of equal length, got .*20"):
         plan_of(pairing="row", dataset=dict(sources=each))
 
 
@@ -146,5 +146,5 @@ def test_an_order_may_see_the_labels():
         labels = batch["label"].reshape(4, 4)
         assert (labels == labels[:, :1]).all()
         assert all(a != b for a, b in labels[:, 0].reshape(2, 2))
-    with pytest.raises(ConfigError, match="batch_size=16 holds no whole groups of 15"):
+    with pytest.raises(ConfigError, match="batch_size=16 is not a multiple of 15"):
         tiny.plan_on(1, dataset=dict(order=dict(spec, classes=3, examples=5)))

@@ -100,7 +100,7 @@ def test_a_metric_over_the_rest_says_so(finished):
     assert page.count(lost) == 2
     assert lost in shown
     assert np.load(workdir / "evaluation.npz")["test/confusion"].sum() == 8
-    assert "note: photographs are turned as their cameras say" in shown
+    assert "note: photographs are rotated by their EXIF orientation" in shown
 
 
 def test_a_standalone_evaluation_says_so(finished, capsys, tmp_path):
@@ -224,7 +224,7 @@ def test_the_first_example_that_can_be_read_gives_the_shapes(tmp_path):
     ("operations", "message"),
     [
         ([preprocessing.center_crop(60)], r"center_crop of 60x60 out of uint8 \(8, 8, 1\)"),
-        ([], r"image is \(9, 8, 1\) after the preprocessing, and \(8, 8, 1\) of the first"),
+        ([], r"image is \(9, 8, 1\) after the preprocessing, but \(8, 8, 1\) in the first"),
     ],
 )
 def test_an_example_that_does_not_fit_is_named_and_not_skipped(tmp_path, operations, message):
@@ -261,7 +261,7 @@ def test_image_files_are_turned_and_directories_of_them_read(folder, tmp_path):
     said = []
     found = predictions.from_files(trained, [shown], said.append)
     assert [Path(name).name for name in found.names] == ["00.png", "02.png", "01.png"]
-    assert any("is no image and passed over: b.pdf" in line for line in said)
+    assert any("is skipped (not an image): b.pdf" in line for line in said)
     turned = tmp_path / "turned.png"
     turned.write_bytes(tiny.turned_photograph())
     with pytest.raises(ConfigError, match=r"turned.png is 4x2x1 after preprocessing"):

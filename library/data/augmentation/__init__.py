@@ -1,17 +1,17 @@
 """Augmentation on the device: factories of pure operations on a batch, named in `config.augment`.
 
-An operation is `(batch, keys) -> batch` with images float32 in [0, 1] of shape (b, h, w, c) and one
-key an example. Unless its docstring says otherwise it treats each example by itself, so what
-becomes of an example depends on its own key and on nothing else in the batch.
+An operation is `(batch, keys) -> batch` with float32 images in [0, 1], `(b, h, w, c)`, and one key
+per example. Unless its docstring says otherwise, an operation treats examples independently: the
+result for an example depends only on the example and its key.
 
-A factory that takes `kinds` is given the kinds of the batch's features, see
-`library.data.features`. Geometry draws once an example and moves all that has a place in its image:
-images by interpolation, maps by nearest neighbour, boxes and points by coordinates. Colour and
-occlusion change images alone.
+A factory with the argument `kinds` gets the kinds of the batch's features, see
+`library.data.features`. Geometry draws once per example and moves all its spatial features: images
+by interpolation, maps by nearest neighbour, boxes and points by their coordinates. Colour and
+occlusion change only images.
 
-Factories check their arguments and raise `library.config.ConfigError`; the arguments `num_classes`,
-`num_examples` and `kinds` are filled in by the builder from the dataset. Any file of this folder is
-searched for a name.
+Factories check their arguments and raise `library.config.ConfigError`. The builder fills in the
+arguments `num_classes`, `num_examples` and `kinds` from the dataset. A name in `config.augment` may
+be in any file of this folder.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +30,8 @@ __all__ = ["Batch", "Operation", "alternating_flip", "compose", "flip_lr", "norm
 def compose(ops: Sequence[Operation]) -> Callable[[Batch, PRNGKeyArray], Batch]:
     """Chains operations into `(batch, key) -> batch`.
 
-    The i-th operation's keys are `fold_in(fold_in(key, i), index)` for each of `batch["index"]`.
+    The keys of operation i are `fold_in(fold_in(key, i), index)` for each index in
+    `batch["index"]`.
     """
     ops = tuple(ops)
 

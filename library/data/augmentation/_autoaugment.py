@@ -1,13 +1,13 @@
-"""The operations that AutoAugment, RandAugment and TrivialAugment draw from, and how each draws.
+"""The operations of AutoAugment, RandAugment and TrivialAugment, and how each policy draws them.
 
 An image is changed by a short sequence of (operation, strength, sign). Under `vmap` a switch
-evaluates every branch for every image, so the fifteen operations are three: an affine warp by a
-per-image matrix, a blend with a degenerate image, and a table of 256 values a channel. Whatever
-was drawn, an operation costs one gather of pixels, one histogram, one look-up and elementwise
-work: 16 ms for 512 images of 32x32x3 on two CPU cores, where the switch takes 24 ms.
+evaluates every branch for every image. The fifteen operations are therefore expressed by three: an
+affine warp by a per-image matrix, a blend with a degenerate image, and a table of 256 values per
+channel. Every drawn operation costs one gather of pixels, one histogram, one look-up and
+elementwise work: 16 ms for 512 images of 32x32x3 on two CPU cores, where the switch takes 24 ms.
 
-Colour operations work on the grid 0..255 as PIL's do on uint8, rounding included; the warp moves
-pixels without rounding their values.
+Colour operations work on the values 0..255 and round, as PIL does with uint8. The warp moves pixels
+without rounding their values.
 
 AutoAugment: Cubuk et al. 2019, arXiv 1805.09501. RandAugment: Cubuk et al. 2020, arXiv
 1909.13719. TrivialAugment: Mueller & Hutter 2021, arXiv 2103.10158.
@@ -23,20 +23,20 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
 BLENDS = ("brightness", "color", "contrast", "sharpness")
 TABLES = ("posterize", "solarize", "auto_contrast", "equalize", "invert")
-# RandAugment and TrivialAugment draw from all but the last, which is AutoAugment's alone.
+# RandAugment and TrivialAugment draw from all but the last; only AutoAugment uses "invert".
 OPERATIONS = ("identity", *GEOMETRIC, *BLENDS, *TABLES)
 NUM_DRAWN = len(OPERATIONS) - 1
 
 
 class Ranges(NamedTuple):
-    """What strength 1 means; strength 0 leaves the image as it is."""
+    """The range of each operation: its amount at strength 1; strength 0 changes nothing."""
 
     shear: float  # tangent of the angle
-    translate_share: float  # of the side
-    translate_pixels: float  # added to the above
+    translate_share: float  # fraction of the side
+    translate_pixels: float  # pixels, added to the fraction of the side
     rotate: float  # degrees
-    blend: float  # the factor is 1 +- this
-    bits: int  # dropped by posterize
+    blend: float  # the blend factor is 1 plus or minus this
+    bits: int  # low bits that posterize drops
 
 
 STANDARD = Ranges(0.3, 150 / 331, 0.0, 30.0, 0.9, 4)  # AutoAugment, Table 6
@@ -44,7 +44,7 @@ WIDE = Ranges(0.99, 0.0, 32.0, 135.0, 0.99, 6)  # TrivialAugment, TA (Wide)
 
 
 class Draws(NamedTuple):
-    """Operations to apply in order: indices into OPERATIONS, strengths in [0, 1], signs +-1."""
+    """Drawn operations, in order: indices into OPERATIONS, strengths in [0, 1], signs +1 or -1."""
 
     operation: Int[Array, " layers"]
     strength: Float[Array, " layers"]
@@ -60,8 +60,8 @@ def draw_rand(
 ) -> Draws:
     """Draws `num_layers` operations uniformly, with one strength (RandAugment, Section 3).
 
-    A strength is normal about `strength` and clipped to [0, 1] where `strength_std` is not 0.
-    Each operation is skipped with probability `1 - probability`.
+    If `strength_std` is not 0, each strength is drawn from a normal distribution with mean
+    `strength` and clipped to [0, 1]. Each operation is skipped with probability `1 - probability`.
     """
     k_operation, k_strength, k_apply, k_sign = jax.random.split(key, 4)
     shape = (num_layers,)
@@ -76,7 +76,7 @@ def draw_rand(
 
 
 def draw_trivial(key: PRNGKeyArray) -> Draws:
-    """Draws one operation and one of 31 strengths, both uniformly (TrivialAugment, Section 3)."""
+    """Draws one operation and one of 31 strengths, both uniform (TrivialAugment, Section 3)."""
     k_operation, k_strength, k_sign = jax.random.split(key, 3)
     return Draws(
         jax.random.randint(k_operation, (1,), 0, NUM_DRAWN),
@@ -86,7 +86,7 @@ def draw_trivial(key: PRNGKeyArray) -> Draws:
 
 
 def draw_auto(key: PRNGKeyArray, policy: str) -> Draws:
-    """Draws one of a policy's 25 sub-policies and keeps each of its two operations by chance."""
+    """Draws one of a policy's 25 sub-policies and keeps each operation with its probability."""
     table = POLICIES[policy]
     operations = np.array([[OPERATIONS.index(o[0]) for o in pair] for pair in table])
     probabilities = np.array([[o[1] for o in pair] for pair in table], np.float32)
@@ -104,9 +104,9 @@ def draw_auto(key: PRNGKeyArray, policy: str) -> Draws:
 def transform(
     image: Float[Array, "h w c"], draws: Draws, ranges: Ranges, fill: float
 ) -> Float[Array, "h w c"]:
-    """Applies drawn operations in order to an image in [0, 1] of one or three channels."""
+    """Applies drawn operations in order to an image in [0, 1] with 1 or 3 channels."""
     if image.shape[-1] not in (1, 3):
-        raise ValueError(f"images of 1 or 3 channels can be augmented, got shape {image.shape}")
+        raise ValueError(f"augmentation needs images of 1 or 3 channels, got shape {image.shape}")
     for layer in range(draws.operation.shape[0]):
         operation, strength, sign = (field[layer] for field in draws)
         image = apply(image, operation, strength, sign, ranges, fill)
@@ -140,11 +140,11 @@ def _is_among(operation: Int[Array, ""], names: tuple[str, ...]) -> Bool[Array, 
 def warp(
     image: Float[Array, "h w c"], matrix: Float[Array, "2 3"], fill: float
 ) -> Float[Array, "h w c"]:
-    """Resamples an image at `matrix @ (x, y, 1)`, nearest neighbour, `fill` outside of it.
+    """Resamples an image at `matrix @ (x, y, 1)`: nearest neighbour, `fill` outside the image.
 
-    Coordinates are of pixel centres, the first at (0.5, 0.5), in 16.16 fixed point as in PIL's
-    `Image.transform(size, AFFINE, matrix)`: which pixel is taken is integer arithmetic, the same
-    on every device.
+    Coordinates are those of pixel centres, the first at (0.5, 0.5), in 16.16 fixed point as in
+    PIL's `Image.transform(size, AFFINE, matrix)`. Integer arithmetic selects the pixels, so the
+    result is the same on every device.
     """
     height, width, channels = image.shape
     centred = matrix.at[:, 2].add((matrix[:, 0] + matrix[:, 1]) / 2)
@@ -160,9 +160,12 @@ def warp(
 def _matrix(
     operation: Int[Array, ""], amount: Float[Array, ""], ranges: Ranges, height: int, width: int
 ) -> Float[Array, "2 3"]:
-    """Maps output to input coordinates; shears fix the top left corner, rotations the centre."""
+    """Returns the matrix from output to input coordinates.
+
+    Shears fix the top left corner, rotations the centre.
+    """
     sides = jnp.array([width, height])
-    # Whole pixels, towards zero.
+    # Rounded towards zero to whole pixels.
     shift = jnp.trunc(amount * (ranges.translate_share * sides + ranges.translate_pixels))
     angle = amount * jnp.deg2rad(ranges.rotate)
     cos, sin = jnp.cos(angle), jnp.sin(angle)
@@ -179,21 +182,24 @@ def _matrix(
     return matrices[jnp.clip(operation - OPERATIONS.index(GEOMETRIC[0]), 0, 4)]
 
 
-# The grid is whole numbers in float32, in which all sums and quotients below are exact: XLA's CPU
-# code for whole-number division is scalar, and ten times slower.
+# The grid has integers as float32, in which all sums and quotients below are exact. XLA's integer
+# division on CPUs is scalar and ten times slower.
 
 
 def _quotient(n: Float[Array, "*s"], divisor: Float[Array, "*#s"]) -> Float[Array, "*s"]:
-    """Divides whole numbers, 0 <= n < 2**23, rounding down; exact, by the half added."""
+    """Divides integers, 0 <= n < 2**23, rounding down; adding 0.5 makes the result exact."""
     return jnp.floor((n + 0.5) / divisor)
 
 
 def _blend(
     grid: Float[Array, "h w c"], operation: Int[Array, ""], factor: Float[Array, ""]
 ) -> Float[Array, "h w c"]:
-    """Moves away from (factor > 1) or towards a degenerate image, as PIL's ImageEnhance does."""
+    """Blends with a degenerate image as PIL's ImageEnhance does; factor 1 changes nothing.
+
+    A factor above 1 moves away from the degenerate image, a factor below 1 towards it.
+    """
     luma = _luma(grid)
-    # A sum of integers does not depend on its order.
+    # An integer sum does not depend on the order of its terms.
     total, pixels = jnp.sum(luma.astype(jnp.int32)), luma.size
     mean = ((2 * total + pixels) // (2 * pixels)).astype(jnp.float32)
     degenerates = (jnp.zeros_like(grid), luma, mean, _smooth(grid))
@@ -204,7 +210,7 @@ def _blend(
 
 
 def _luma(grid: Float[Array, "h w c"]) -> Float[Array, "h w 1"]:
-    """Returns ITU-R 601 luma in PIL's 16 bit fixed point."""
+    """Returns ITU-R 601 luma, computed in 16-bit fixed point like PIL's."""
     if grid.shape[-1] == 1:
         return grid
     red, green, blue = (grid[..., i : i + 1] for i in range(3))
@@ -212,7 +218,7 @@ def _luma(grid: Float[Array, "h w c"]) -> Float[Array, "h w 1"]:
 
 
 def _smooth(grid: Float[Array, "h w c"]) -> Float[Array, "h w c"]:
-    """Returns PIL's SMOOTH filter, a 3x3 box with centre 5, borders kept."""
+    """Applies PIL's SMOOTH filter: 3x3 weights of 1 with centre 5; borders stay unchanged."""
     height, width, _ = grid.shape
     padded = jnp.pad(grid, ((1, 1), (1, 1), (0, 0)))
     rows = padded[:-2] + padded[1:-1] + padded[2:]
@@ -229,14 +235,14 @@ def _table(
     strength: Float[Array, ""],
     ranges: Ranges,
 ) -> Float[Array, "c 256"]:
-    """Returns each channel's new value of every old one."""
+    """Returns the new value for each of the 256 old values, by channel."""
     old = jnp.arange(256.0)
     counts = _histogram(grid)
     darkest = jnp.argmax(counts > 0, axis=-1, keepdims=True)
     brightest = 255 - jnp.argmax(counts[:, ::-1] > 0, axis=-1, keepdims=True)
     spread = (brightest - darkest).astype(jnp.float32)
     stretched = _quotient(255 * jnp.maximum(old - darkest, 0), jnp.maximum(spread, 1))
-    # The brightest value is left out of the step, so that it maps to 255.
+    # The step does not count pixels of the brightest value, so that this value maps to 255.
     below = jnp.cumsum(counts, axis=-1) - counts
     step = jnp.take_along_axis(below, brightest, axis=-1) // 255
     shifted = (step // 2 + below).astype(jnp.float32)
@@ -266,8 +272,8 @@ def _look_up(table: Float[Array, "c 256"], grid: Float[Array, "h w c"]) -> Float
     return table.reshape(-1).at[index].get(mode="promise_in_bounds")
 
 
-# AutoAugment, Tables 7 to 9: pairs of (operation, probability, magnitude 0..9); the magnitude
-# is 0 where the operation has none.
+# AutoAugment, Tables 7 to 9: pairs of (operation, probability, magnitude 0..9). The magnitude is 0
+# for operations without a magnitude.
 POLICIES = {
     "cifar": (
         (("invert", 0.1, 0), ("contrast", 0.2, 6)),

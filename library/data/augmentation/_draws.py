@@ -1,4 +1,4 @@
-"""Boxes in an image, as random augmentations draw them."""
+"""Random boxes in an image, for crops and erasing."""
 
 import math
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-# Draws of a box that may not fit the image are repeated this often, as is usual.
+# Draws per box, because a drawn box may not fit into the image; 10 is the usual number.
 _ATTEMPTS = 10
 
 
@@ -17,7 +17,11 @@ def inception_box(
     area: tuple[float, float],
     ratio: tuple[float, float],
 ) -> tuple[Int[Array, ""], Int[Array, ""], Int[Array, ""], Int[Array, ""]]:
-    """Returns (top, left, rows, columns)."""
+    """Draws the box of an "Inception crop" and returns (top, left, rows, columns).
+
+    It is the first of ten draws that fits; if none fits, the largest central box of an allowed
+    ratio.
+    """
     k_box, k_corner = jax.random.split(key)
     rows, columns, fits = boxes(k_box, height, width, area, ratio)
     first, found = jnp.argmax(fits), jnp.any(fits)
@@ -38,7 +42,7 @@ def boxes(
     area: tuple[float, float],
     ratio: tuple[float, float],
 ) -> tuple[Int[Array, " n"], Int[Array, " n"], Bool[Array, " n"]]:
-    """Draws ten boxes: their rows and columns, and whether each fits into the image."""
+    """Draws ten boxes and returns their rows, their columns, and whether each fits the image."""
     uniform = jax.random.uniform(key, (2, _ATTEMPTS))
     areas = area[0] + (area[1] - area[0]) * uniform[0]
     logs = math.log(ratio[0]) + math.log(ratio[1] / ratio[0]) * uniform[1]

@@ -1,4 +1,4 @@
-"""What operations are made of: which features of a batch they change, and checks of arguments."""
+"""Building blocks of augmentations: applying changes to features, and checks of arguments."""
 
 import math
 from collections.abc import Callable
@@ -17,14 +17,14 @@ Operation = Callable[[Batch, Key[Array, " b"]], Batch]
 
 
 class Motion(NamedTuple):
-    """How an operation moves one example. Each is handed the same key, and so draws the same.
+    """The functions by which an operation moves one example; all get the same key and draw alike.
 
     Attributes:
-      image: `(image (h, w, c), key) -> (h2, w2, c)`, by interpolation.
-      nearest: the same of a map `(h, w, 1)`, by nearest neighbour.
-      places: `(points (n, 2), key, (h, w)) -> (n, 2)`, y and x as fractions of the image before,
-        and after.
-      field: as `image`, where values need not lie in [0, 1]; by default the same.
+      image: moves an image by interpolation, `(image (h, w, c), key) -> (h2, w2, c)`.
+      nearest: moves a map by nearest neighbour, `(map (h, w, 1), key) -> (h2, w2, 1)`.
+      places: moves points, `(points (n, 2), key, (h, w)) -> (n, 2)`; points are y and x as
+        fractions of the image before and after.
+      field: moves a field, whose values may be outside [0, 1]; None uses `image`.
     """
 
     image: Callable[[Array, Any], Array]
@@ -37,16 +37,16 @@ def images(batch: Batch, kinds: Kinds) -> list[str]:
     """Lists the features of a batch that are images.
 
     Raises:
-      ValueError: there is none.
+      ValueError: the batch has no images.
     """
     names = features.named(kinds, "image", among=batch)
     if not names:
-        raise ValueError(f"the batch has no image, but {', '.join(sorted(batch))}")
+        raise ValueError(f"the batch has no image, only {', '.join(sorted(batch))}")
     return names
 
 
 def per_image(change: Callable[[Array, Any], Array], kinds: Kinds) -> Operation:
-    """Makes an operation of `(image (h, w, c), key) -> image`, for images alone."""
+    """Makes an operation that applies `change`, `(image (h, w, c), key) -> image`, to images."""
 
     def op(batch: Batch, keys: Key[Array, " b"]) -> Batch:
         names = images(batch, kinds)
@@ -56,33 +56,33 @@ def per_image(change: Callable[[Array, Any], Array], kinds: Kinds) -> Operation:
 
 
 def refuse(batch: Batch, kinds: Kinds, operation: str, *wanted: str) -> None:
-    """Raises ValueError where a batch has features of some kinds, which an operation cannot do."""
+    """Raises ValueError if a batch has features of kinds that an operation cannot change."""
     for name in features.named(kinds, *wanted, among=batch):
         raise ValueError(
-            f"{operation} changes images alone, and cannot change {name!r}, of kind "
-            f"{kinds[name]!r}, with them"
+            f"{operation} changes only images and cannot change {name!r}, of kind "
+            f"{kinds[name]!r}, accordingly"
         )
 
 
 def spatial(motion: Motion, kinds: Kinds) -> Callable[[Batch, Array], Batch]:
-    """Makes an operation that moves all that has a place in an image, together.
+    """Makes an operation that moves all spatial features of an example together.
 
-    A box becomes the smallest that holds its moved corners, cut off at the borders. What has left
-    the image is masked, see `library.data.features`.
+    A box becomes the smallest box around its moved corners, clipped to the image. Objects outside
+    the image get mask 0, see `library.data.features`.
     """
     field = motion.field or motion.image
 
     def op(batch: Batch, keys: Array) -> Batch:
         names = features.named(kinds, *features.RASTERS, among=batch)
         if not names:
-            raise ValueError(f"the batch has no image, but {', '.join(sorted(batch))}")
+            raise ValueError(f"the batch has no image, only {', '.join(sorted(batch))}")
         found, sides = {}, batch[names[0]].shape[1:3]
         for name in names:
             x = batch[name]
             if x.shape[1:3] != sides:
                 raise ValueError(
-                    f"{name} is of {x.shape[1:3]} beside {names[0]} of {sides}: what is moved "
-                    "together has one size"
+                    f"{name} has size {x.shape[1:3]}, but {names[0]} has {sides}: features that "
+                    "are moved together need the same size"
                 )
             move = {"image": motion.image, "field": field, "map": motion.nearest}[kinds[name]]
             flat = x.ndim == 3
@@ -132,10 +132,12 @@ def check_within(
 
 def check_positive(name: str, value: float) -> None:
     if not 0 < value < math.inf:
-        raise ConfigError(f"{name}={value!r}: a positive number")
+        raise ConfigError(f"{name}={value!r}: it must be a positive number")
 
 
 def check_interval(name: str, interval: tuple[float, float], most: float = math.inf) -> None:
     low, high = interval
     if not 0 < low <= high <= most:
-        raise ConfigError(f"{name}={interval!r}: (low, high) with 0 < low <= high <= {most}")
+        raise ConfigError(
+            f"{name}={interval!r}: it must be (low, high) with 0 < low <= high <= {most}"
+        )

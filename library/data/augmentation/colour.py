@@ -1,4 +1,4 @@
-"""Colour: what changes the values of images, and leaves all else as it is."""
+"""Colour augmentations, which change the values of images and nothing else."""
 
 import dm_pix as pix
 import jax
@@ -30,14 +30,15 @@ def color_jitter(
 ) -> Operation:
     """Changes brightness, contrast, saturation and hue in random order (ranges of torchvision).
 
-    Brightness, contrast and saturation move away from black, the mean luma and the luma by a factor
-    uniform in [max(0, 1 - s), 1 + s]; hue turns by a share of the circle uniform in [-hue, hue].
-    Values are clipped to [0, 1] after each. Under `vmap` the random order costs six blends and one
-    turn of the hue.
+    Brightness, contrast and saturation scale the difference from black, the mean luma and the luma
+    by a factor uniform in [max(0, 1 - s), 1 + s], where s is the argument. Hue rotates by a
+    fraction of the circle uniform in [-hue, hue]. Values are clipped to [0, 1] after each. Under
+    `vmap` the random order costs six blends and one rotation of the hue.
 
     Raises:
-      ConfigError: a negative strength, hue above 0.5 (half of the circle), not a probability.
-      ValueError: images that do not have three channels (when traced).
+      ConfigError: a strength is negative, hue is above 0.5 (half of the circle), or probability is
+        outside [0, 1].
+      ValueError: (when traced) images have neither one nor three channels, or one and hue is not 0.
     """
     strengths = dict(brightness=brightness, contrast=contrast, saturation=saturation)
     for name, strength in strengths.items():
@@ -73,7 +74,7 @@ def _blend_in_order(
     start: int | Int[Array, ""],
     stop: int | Int[Array, ""],
 ) -> Float[Array, "h w c"]:
-    """Blends with black (0), the mean luma (1) or the luma (2) for `order[start:stop]`."""
+    """Blends with black (0), the mean luma (1) or the luma (2) for each of `order[start:stop]`."""
     for position in range(order.shape[0]):
         kind = order[position]
         luma = _luma(image)
@@ -89,7 +90,7 @@ def _turn_hue(image: Float[Array, "h w c"], turn: Float[Array, ""]) -> Float[Arr
 
 
 def _luma(image: Float[Array, "h w c"]) -> Float[Array, "h w 1"]:
-    """Returns ITU-R 601 luma by a sum, not a product of matrices, which a TPU would round."""
+    """Returns ITU-R 601 luma, as a sum because a TPU rounds matrix products."""
     if image.shape[-1] == 1:
         return image
     _check_color(image)
@@ -102,8 +103,8 @@ def _check_color(image: Float[Array, "h w c"]) -> None:
         raise ValueError(f"colour operations need 3 channels, got an image of shape {image.shape}")
 
 
-# Of the RGB values, in [0, 1], of ImageNet's training images: the eigenvalues of their covariance,
-# and its eigenvectors as columns, as fb.resnet.torch has them (datasets/imagenet.lua).
+# Eigenvalues and eigenvectors (columns) of the covariance of the RGB values, in [0, 1], of
+# ImageNet's training images, from fb.resnet.torch (datasets/imagenet.lua).
 _EIGENVALUES = np.array([0.2175, 0.0188, 0.0045], np.float32)
 _EIGENVECTORS = np.array(
     [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]],
@@ -114,32 +115,32 @@ _EIGENVECTORS = np.array(
 def pca_noise(std: float = 0.1, kinds: Kinds = features.USUAL) -> Operation:
     """Adds one random colour to all pixels, along the principal components of ImageNet's colours.
 
-    Krizhevsky et al. 2012, section 4.1 ("fancy PCA", "lighting"): each component has its eigenvalue
-    times a normal draw of standard deviation `std`. As there, nothing is clipped, so that values
-    leave [0, 1]: it comes after operations that expect them within.
+    Krizhevsky et al. 2012, section 4.1 ("fancy PCA", "lighting"): each component is multiplied by
+    its eigenvalue and a normal draw with standard deviation `std`. As in the paper, values are not
+    clipped and may leave [0, 1], so place operations that need [0, 1] before this one.
 
     Raises:
-      ConfigError: a negative standard deviation.
-      ValueError: images that do not have three channels (when traced).
+      ConfigError: std is negative.
+      ValueError: (when traced) images do not have three channels.
     """
     check_within("pca_noise, std", std, 0)
 
     def change(image: Float[Array, "h w c"], key: PRNGKeyArray) -> Float[Array, "h w c"]:
         _check_color(image)
         amounts = std * _EIGENVALUES * jax.random.normal(key, (3,))
-        # Written out: a TPU would round a product of matrices, and XLA's compiler for CPUs (jaxlib
-        # 0.10.2) gets a reduction over the components of 512 examples or more wrong.
+        # The sum is written out because a TPU rounds matrix products, and XLA's CPU compiler
+        # (jaxlib 0.10.2) computes a wrong reduction over the components for 512 examples or more.
         return image + sum(_EIGENVECTORS[:, i] * amounts[i] for i in range(3))
 
     return per_image(change, kinds)
 
 
 def grayscale(probability: float = 0.2, kinds: Kinds = features.USUAL) -> Operation:
-    """Replaces all channels by the luma, with the given probability (0.2 in SimCLR).
+    """Replaces all channels by the luma with the given probability (0.2 in SimCLR).
 
     Raises:
-      ConfigError: not a probability.
-      ValueError: images of neither one nor three channels (when traced).
+      ConfigError: probability is outside [0, 1].
+      ValueError: (when traced) images have neither one nor three channels.
     """
     check_within("grayscale, probability", probability, 0, 1)
 
@@ -157,16 +158,20 @@ def gaussian_blur(
 ) -> Operation:
     """Blurs by a Gaussian with a standard deviation uniform in `sigma` (SimCLR, arXiv 2002.05709).
 
-    The kernel is separable, cut off at `kernel_size` pixels and normalized; borders are reflected.
+    The kernel is separable, truncated to `kernel_size` pixels and normalized; borders are
+    reflected.
 
     Args:
-      probability: of blurring an example.
-      sigma: (low, high), in pixels.
-      kernel_size: rounded up to odd; None is a tenth of the height, as in SimCLR's Appendix A.
+      probability: probability of blurring an example.
+      sigma: (low, high) of the standard deviation, in pixels.
+      kernel_size: width of the kernel in pixels, rounded up to an odd number; None is a tenth of
+        the image's height, as in SimCLR's Appendix A.
+      kinds: the kinds of the features.
 
     Raises:
-      ConfigError: not a probability, an interval that is empty or not positive.
-      ValueError: a kernel that reaches further than the image (when traced).
+      ConfigError: probability is outside [0, 1], the interval is empty or not positive, or
+        kernel_size is below 1.
+      ValueError: (when traced) the kernel is too large for the image.
     """
     check_within("gaussian_blur, probability", probability, 0, 1)
     check_interval("gaussian_blur, sigma", sigma)
@@ -177,7 +182,10 @@ def gaussian_blur(
         k_sigma, k_apply = jax.random.split(key)
         radius = (kernel_size or image.shape[0] // 10) // 2
         if radius >= min(image.shape[:2]):
-            raise ValueError(f"kernel_size={kernel_size} does not fit an image of {image.shape}")
+            raise ValueError(
+                f"gaussian_blur, kernel_size={kernel_size} is too large for an image of shape "
+                f"{image.shape}"
+            )
         deviation = jax.random.uniform(k_sigma, minval=sigma[0], maxval=sigma[1])
         blurred = _blur(image, deviation, radius)
         return jnp.where(jax.random.bernoulli(k_apply, probability), blurred, image)
@@ -188,7 +196,8 @@ def gaussian_blur(
 def _blur(
     image: Float[Array, "h w c"], sigma: Float[Array, ""], radius: int
 ) -> Float[Array, "h w c"]:
-    # A sum of shifts: a convolution by a kernel of its own for each example is slow everywhere.
+    # A sum of shifted images: a convolution with a separate kernel per example is slow on every
+    # device.
     offsets = jnp.arange(-radius, radius + 1)
     kernel = jnp.exp(-(offsets**2) / (2 * sigma**2))
     kernel = kernel / jnp.sum(kernel)
@@ -204,12 +213,14 @@ def normalize(
     """Subtracts the mean and divides by the standard deviation of each channel.
 
     Args:
-      mean: one value a channel, or one for all, of images in [0, 1].
-      std: as `mean`.
+      mean: means of images in [0, 1]: one value per channel, or one for all channels.
+      std: standard deviations, as many as means.
+      kinds: the kinds of the features.
 
     Raises:
-      ConfigError: different numbers of values, a standard deviation that is not positive.
-      ValueError: images of another number of channels (when traced).
+      ConfigError: there are no means, the numbers of means and deviations differ, or a deviation is
+        not positive.
+      ValueError: (when traced) the images have another number of channels.
     """
     if len(mean) != len(std) or not mean:
         raise ConfigError(f"normalize has {len(mean)} means and {len(std)} standard deviations")

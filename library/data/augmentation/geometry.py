@@ -1,4 +1,7 @@
-"""Geometry on the grid of pixels: crops and flips, of all that has a place in an image."""
+"""Crops, flips and quarter turns of images and their spatial features, see `library.data.features`.
+
+Except for `random_resized_crop`, pixels are moved without interpolation.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -37,16 +40,16 @@ def random_crop(
     With mode "reflect" this is the random translation of arXiv 2404.00498.
 
     Args:
-      padding: pixels added to each side; 0 leaves an image of the same size as it is.
-      mode: "constant" pads with 0, "reflect" mirrors about the outermost pixels.
-      size: side of the square that is cut out; None keeps the input's height and width.
-      map_fill: what maps are padded with.
-      kinds: of the features.
+      padding: pixels added to each side; with 0 and no `size` the image does not change.
+      mode: "constant" pads images with 0, "reflect" mirrors about the outermost pixels.
+      size: side of the square crop; None keeps the input's height and width.
+      map_fill: value that pads maps with mode "constant".
+      kinds: the kinds of the features.
 
     Raises:
-      ConfigError: negative padding, unknown mode, size below 1.
-      ValueError: reflection of more pixels than the image has, or a square that is larger than
-        the padded image (when traced).
+      ConfigError: padding is negative, the mode is unknown, or size is below 1.
+      ValueError: (when traced) the image has too few pixels to reflect, or the padded image is
+        smaller than the crop.
     """
     check_within("random_crop, padding", padding, 0)
     check_choice("padding mode", mode, ("constant", "reflect"))
@@ -58,13 +61,19 @@ def random_crop(
         if size is not None:
             room = np.array([height, width]) + room - size
             if min(room) < 0:
-                raise ValueError(f"size={size} is more than {height}x{width} padded by {padding}")
+                raise ValueError(
+                    f"random_crop, size={size}: images of {height}x{width} with padding={padding} "
+                    "are smaller"
+                )
         return jax.random.randint(key, (2,), 0, room + 1)
 
     def cut(values: Array, key: PRNGKeyArray, fill: int) -> Array:
         height, width, channels = values.shape
         if mode == "reflect" and padding >= min(height, width):
-            raise ValueError(f"padding={padding} cannot be reflected from shape {values.shape}")
+            raise ValueError(
+                f"random_crop, padding={padding}: shape {values.shape} has too few pixels to "
+                f"reflect, the limit is {min(height, width) - 1}"
+            )
         widths = ((padding, padding), (padding, padding), (0, 0))
         given = {"constant_values": fill} if mode == "constant" else {}
         padded = jnp.pad(values, widths, mode=mode, **given)
@@ -83,27 +92,27 @@ def random_crop(
 
 
 def flip_lr(probability: float = 0.5, kinds: Kinds = features.USUAL) -> Operation:
-    """Mirrors left and right with the given probability."""
+    """Flips images left to right with the given probability."""
     check_within("flip_lr, probability", probability, 0, 1)
     return _flip(probability, 1, kinds)
 
 
 def flip_ud(probability: float = 0.5, kinds: Kinds = features.USUAL) -> Operation:
-    """Mirrors top and bottom with the given probability."""
+    """Flips images upside down with the given probability."""
     check_within("flip_ud, probability", probability, 0, 1)
     return _flip(probability, 0, kinds)
 
 
 def quarter_turns(kinds: Kinds = features.USUAL) -> Operation:
-    """Turns square images by a multiple of 90 degrees, each of the four as probable.
+    """Rotates square images by 0, 90, 180 or 270 degrees with equal probability.
 
     Raises:
-      ValueError: an image that is not square (when traced).
+      ValueError: (when traced) an image is not square.
     """
 
     def turned(values: Array, key: PRNGKeyArray) -> Array:
         if values.shape[0] != values.shape[1]:
-            raise ValueError(f"quarter_turns takes square images, got shape {values.shape}")
+            raise ValueError(f"quarter_turns needs square images, got shape {values.shape}")
         turns = jnp.stack([jnp.rot90(values, k) for k in range(4)])
         return turns[jax.random.randint(key, (), 0, 4)]
 
@@ -117,15 +126,15 @@ def quarter_turns(kinds: Kinds = features.USUAL) -> Operation:
 
 
 def alternating_flip(num_examples: int, kinds: Kinds = features.USUAL) -> Operation:
-    """Mirrors left and right in every other epoch (Jordan 2024, arXiv 2404.00498, Section 3.6).
+    """Flips images left to right in every other epoch (Jordan 2024, arXiv 2404.00498, Section 3.6).
 
-    Whether an example is mirrored in its first epoch is a pseudorandom function of `batch["row"]`
-    alone, the same in every run and of no step's key; from then on it alternates, so that two
-    epochs in a row show each example both ways round.
+    A pseudorandom function of `batch["row"]`, the same in every run, decides whether an example is
+    flipped in the first epoch. From then on it alternates, so two consecutive epochs show each
+    example in both orientations.
 
     Args:
-      num_examples: examples an epoch; the epoch is `batch["index"] // num_examples`.
-      kinds: of the features.
+      num_examples: examples per epoch; the epoch is `batch["index"] // num_examples`.
+      kinds: the kinds of the features.
     """
     check_within("alternating_flip, num_examples", num_examples, 1)
     flip = spatial(_mirroring(lambda flipped: flipped, 1), kinds)
@@ -148,7 +157,7 @@ def _flip(probability: float, axis: int, kinds: Kinds) -> Operation:
 
 
 def _mirroring(drawn: Callable[[Any], Bool[Array, ""]], axis: int) -> Motion:
-    """Returns the motion that mirrors along an axis where `drawn` says so."""
+    """Returns the motion that flips along an axis if `drawn` of the key is true."""
 
     def mirrored(values: Array, key: Array) -> Array:
         return jnp.where(drawn(key), jnp.flip(values, axis=axis), values)
@@ -166,23 +175,24 @@ def random_resized_crop(
     method: str = "bilinear",
     kinds: Kinds = features.USUAL,
 ) -> Operation:
-    """Crops a box of random area and aspect ratio and resizes it to a square ("Inception crop").
+    """Crops a box of random area and aspect ratio and resizes it ("Inception crop").
 
     The area is uniform and the ratio log-uniform (Szegedy et al. 2015, arXiv 1409.4842, Section 6);
     sides and corner are whole pixels. Of ten drawn boxes the first that fits is taken, else the
-    largest central box whose ratio is allowed. Resizing is antialiased; as in PIL's
-    `resize(box=...)`, pixels just outside the box weigh in at its border. SimCLR's crop is this
-    one (arXiv 2002.05709, Appendix A), its authors' code resizes by cubic convolution.
+    largest central box whose ratio is allowed. Resizing is antialiased. As in PIL's
+    `resize(box=...)`, pixels just outside the box contribute at its border. SimCLR uses this crop
+    (arXiv 2002.05709, Appendix A); its authors' code resizes by cubic convolution.
 
     Args:
-      size: side of the output, (b, size, size, c); None keeps the input's height and width.
-      area: (low, high) share of the image.
-      ratio: (low, high) width over height.
-      method: of resizing, "bilinear" or "bicubic", whose overshoots are clipped.
-      kinds: of the features.
+      size: side of the square output, (b, size, size, c); None keeps the input's height and width.
+      area: (low, high) of the box's fraction of the image.
+      ratio: (low, high) of width / height.
+      method: method of resizing: "bilinear", or "bicubic", which clips overshoots to [0, 1].
+      kinds: the kinds of the features.
 
     Raises:
-      ConfigError: an interval that is empty or not positive, an area above 1, an unknown method.
+      ConfigError: an interval is empty or not positive, an area is above 1, the method is unknown,
+        or size is below 1.
     """
     check_interval("random_resized_crop, area", area, most=1.0)
     check_interval("random_resized_crop, ratio", ratio)

@@ -1,4 +1,4 @@
-"""Mixing of examples: images and labels of neighbours in a batch."""
+"""Mixing of examples: mixup and cutmix of images and labels of neighbours in a batch."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from library.data.augmentation._operations import (
 )
 from library.data.features import Kinds
 
-# What an average of two examples has no meaning for, or would need a rule of its own.
+# Kinds for which an average of two examples is meaningless or needs a separate rule.
 _UNMIXED = ("map", "field", "boxes", "points", "target", "tokens", "series", "audio")
 
 
@@ -26,20 +26,22 @@ def mixup(
 ) -> Operation:
     """Averages each example with its neighbour (Zhang et al. 2018, arXiv 1710.09412, Equation 1).
 
-    The neighbour is the example before it in the batch, the last one's for the first. Under `jit`
-    over a mesh that is the global batch, so any number of devices agrees; under `pmap` it is the
-    device's own part of it, so the partners of examples at its edges depend on the number of
-    devices. The weight is drawn from Beta(alpha, alpha) for each example.
+    The neighbour is the example before it in the batch; that of the first is the last. Under `jit`
+    over a mesh the batch is the global batch, so the result does not depend on the number of
+    devices. Under `pmap` it is the device's part of the batch, so the neighbour of its first
+    example depends on the number of devices. The weight of each example is drawn from
+    Beta(alpha, alpha).
 
     Args:
-      alpha: 0.2 for ImageNet and 1 for CIFAR in the paper.
-      num_classes: width of the labels: int (b,) or float (b, c) become float32 (b, c).
-      probability: of mixing an example; others keep image and label.
+      alpha: parameter of the Beta distribution; in the paper 0.2 for ImageNet and 1 for CIFAR.
+      num_classes: number of classes c; labels, int (b,) or float (b, c), become float32 (b, c).
+      probability: probability of mixing an example; the others keep image and label.
+      kinds: the kinds of the features.
 
     Raises:
-      ConfigError: alpha that is not positive, not a probability.
-      ValueError: soft labels of another width, or features that cannot be mixed, such as maps
-        (when traced).
+      ConfigError: alpha is not positive, or `probability` is not in [0, 1].
+      ValueError: (when traced) soft labels have another width, or the batch has features that
+        cannot be mixed, such as maps.
     """
     check_positive("mixup, alpha", alpha)
     check_within("mixup, probability", probability, 0, 1)
@@ -54,8 +56,8 @@ def cutmix(
     """Pastes a box of its neighbour into each example (Yun et al. 2019, arXiv 1905.04899).
 
     The box's share of the image is drawn from Beta(alpha, alpha), its centre is uniform, and it is
-    cut off at the borders; labels are weighted by the share really pasted. The neighbour is that
-    of `mixup`, whose arguments and errors these are.
+    clipped to the image. Labels are weighted by the share that is pasted after clipping. The
+    neighbour, the arguments and the errors are those of `mixup`.
     """
     check_positive("cutmix, alpha", alpha)
     check_within("cutmix, probability", probability, 0, 1)
@@ -78,7 +80,9 @@ def mixup_cutmix(
 ) -> Operation:
     """Mixes each example by `cutmix` with probability `cutmix_probability`, else by `mixup`.
 
-    The defaults are those of DeiT (arXiv 2012.12877, Table 9), where a whole batch switches.
+    The defaults are those of DeiT (arXiv 2012.12877, Table 9), which draws once per batch, not per
+    example. `mixup_alpha` and `cutmix_alpha` are the `alpha` of each, `probability` is that of
+    mixing an example at all.
     """
     check_positive("mixup_cutmix, mixup_alpha", mixup_alpha)
     check_positive("mixup_cutmix, cutmix_alpha", cutmix_alpha)
@@ -99,10 +103,13 @@ def mixup_cutmix(
         height, width = batch[names[0]].shape[1:3]
         for name in names:
             if batch[name].shape[1:3] != (height, width):
-                raise ValueError(f"images of {batch[name].shape} are not mixed as {height}x{width}")
+                raise ValueError(
+                    f"{name} has shape {batch[name].shape}, but {names[0]} is {height}x{width}: "
+                    "images that are mixed together need the same size"
+                )
         own = jax.vmap(lambda key: weights(key, height, width))(keys)[..., None]
         if "mask" in batch:
-            # A neighbour that was skipped is no image, and the zeros of its label are a class.
+            # A skipped neighbour has no image, and its label of zeros would count as class 0.
             there = jnp.roll(batch["mask"], 1) > 0
             own = jnp.where(there[:, None, None, None], own, 1.0)
         mixed = {
@@ -118,7 +125,7 @@ def mixup_cutmix(
 def _paste(
     key: PRNGKeyArray, share: Float[Array, ""], height: int, width: int
 ) -> Bool[Array, "{height} {width}"]:
-    """Marks a box of that share of the image about a random pixel, cut off at the borders."""
+    """Marks a box that is `share` of the image, centred at a random pixel and clipped to it."""
     sides = np.array([height, width])
     half = jnp.floor(sides * jnp.sqrt(share)).astype(jnp.int32) // 2
     centre = jax.random.randint(key, (2,), 0, sides)
@@ -131,5 +138,5 @@ def _one_hot(
     if label.ndim == 1:
         return jax.nn.one_hot(label, num_classes, dtype=jnp.float32)
     if label.shape[-1] != num_classes:
-        raise ValueError(f"labels of shape {label.shape} are not of {num_classes} classes")
+        raise ValueError(f"labels have shape {label.shape}, expected (b, {num_classes})")
     return label.astype(jnp.float32)

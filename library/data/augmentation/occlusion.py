@@ -1,4 +1,4 @@
-"""Occlusion: parts of images are erased."""
+"""Occlusion: augmentations that erase parts of images."""
 
 from collections.abc import Callable
 
@@ -30,19 +30,23 @@ def random_erasing(
     """Erases a box of random area and aspect ratio (Zhong et al. 2020, arXiv 1708.04896).
 
     The area is uniform, the ratio log-uniform (uniform in the paper's Algorithm 1, log-uniform in
-    the common implementations). Of ten drawn boxes the first that fits is erased.
+    the common implementations). Of ten drawn boxes the first that fits is erased; if none fits,
+    the image does not change.
 
     Args:
-      probability: of erasing from an example.
-      area: (low, high) share of the image.
-      ratio: (low, high) width over height.
-      fill: a value, or for each pixel and channel a draw: "random", uniform in [0, 1), or "normal",
-        standard normal once the batch is normalized, as timm's mode "pixel" has it. That leaves
-        [0, 1], so operations that clip come before.
-      unnormalize: brings normalized images back to [0, 1]; "normal" takes it for what comes later.
+      probability: probability of erasing from an example.
+      area: (low, high) of the box's fraction of the image.
+      ratio: (low, high) of width / height.
+      fill: a value, or a draw per pixel and channel: "random" is uniform in [0, 1), "normal" is
+        standard normal after normalization, as timm's mode "pixel". Values of "normal" leave
+        [0, 1], so place operations that clip before this one.
+      unnormalize: maps normalized images back to [0, 1]. "normal" applies it to its draws, because
+        the batch is normalized later.
+      kinds: the kinds of the features.
 
     Raises:
-      ConfigError: not a probability, an interval that is empty or not positive, unknown fill.
+      ConfigError: probability is outside [0, 1], an interval is empty or not positive, or `fill` is
+        unknown.
     """
     check_within("random_erasing, probability", probability, 0, 1)
     check_interval("random_erasing, area", area, most=1.0)
@@ -72,14 +76,15 @@ def random_erasing(
 
 
 def cutout(size: int, fill: float = 0.0, kinds: Kinds = features.USUAL) -> Operation:
-    """Erases a square about a uniformly drawn pixel, cut off at the borders.
+    """Erases a square around a uniformly drawn pixel, clipped to the image.
 
-    DeVries & Taylor 2017, arXiv 1708.04552, who erase to the mean of the data: place this after
-    `normalize`, or give the mean as `fill`.
+    DeVries & Taylor 2017, arXiv 1708.04552. The paper replaces pixels by the mean of the data:
+    place this operation after `normalize`, or give the mean as `fill`.
 
     Args:
       size: side of the square in pixels (16 for CIFAR-10, 8 for CIFAR-100).
-      fill: the value erased to.
+      fill: value of the erased pixels.
+      kinds: the kinds of the features.
     """
     check_within("cutout, size", size, 1)
 

@@ -1,4 +1,4 @@
-"""Learned and random policies, which draw from fifteen operations."""
+"""AutoAugment, RandAugment and TrivialAugment, which draw from fifteen operations."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,12 +24,13 @@ def auto_augment(
 ) -> Operation:
     """Applies one of 25 learned pairs of operations (Cubuk et al. 2019, arXiv 1805.09501).
 
-    Magnitudes 0..9 span Table 6's ranges evenly; translations reach 150/331 of the side. Warps are
-    nearest neighbour.
+    Magnitudes 0..9 span the ranges of Table 6 evenly; translations reach 150/331 of the side. Warps
+    use nearest neighbour.
 
     Args:
       policy: "cifar", "imagenet" or "svhn" (Tables 7 to 9).
-      fill: the value of pixels from outside of the image.
+      fill: value, in [0, 1], of pixels from outside the image.
+      kinds: the kinds of the features.
     """
     check_choice("AutoAugment policy", policy, autoaugment.POLICIES)
     check_within("auto_augment, fill", fill, 0, 1)
@@ -50,23 +51,25 @@ def rand_augment(
     fill: float = 0.5,
     kinds: Kinds = features.USUAL,
 ) -> Operation:
-    """Applies `num_layers` operations out of 14 (Cubuk et al. 2020, arXiv 1909.13719).
+    """Applies `num_layers` of 14 operations (Cubuk et al. 2020, arXiv 1909.13719).
 
-    An operation's strength is magnitude / max_magnitude of AutoAugment's range, with a random sign
-    where it has two directions. Warps are nearest neighbour.
+    The strength of an operation is magnitude / max_magnitude of AutoAugment's range. Operations
+    with two directions get a random sign. Warps use nearest neighbour.
 
     Args:
-      num_layers: N of the paper.
-      magnitude: M of the paper.
+      num_layers: number of operations, N in the paper.
+      magnitude: M in the paper.
       max_magnitude: the magnitude at the end of AutoAugment's ranges: 10 in the paper's Section 3,
         30 in torchvision.
-      magnitude_std: standard deviation of the magnitude, clipped to [0, max_magnitude]; timm's
-        "rand-m9-mstd0.5-inc1" is magnitude=9, magnitude_std=0.5, probability=0.5.
-      probability: of applying each drawn operation.
-      fill: the value of pixels from outside of the image.
+      magnitude_std: standard deviation of the magnitude, which is clipped to [0, max_magnitude];
+        timm's "rand-m9-mstd0.5-inc1" is magnitude=9, magnitude_std=0.5, probability=0.5.
+      probability: probability of applying each drawn operation.
+      fill: value, in [0, 1], of pixels from outside the image.
+      kinds: the kinds of the features.
 
     Raises:
-      ConfigError: no layers, a magnitude outside [0, max_magnitude], not a probability.
+      ConfigError: num_layers is below 1, magnitude is outside [0, max_magnitude], max_magnitude is
+        not positive, magnitude_std is negative, or probability or fill is outside [0, 1].
     """
     check_within("rand_augment, num_layers", num_layers, 1)
     check_positive("rand_augment, max_magnitude", max_magnitude)
@@ -84,13 +87,14 @@ def rand_augment(
 
 
 def trivial_augment(fill: float = 0.0, kinds: Kinds = features.USUAL) -> Operation:
-    """Applies one of 14 operations at one of 31 strengths, both uniform, in the wide ranges.
+    """Applies one of 14 operations at one of 31 strengths, both drawn uniformly.
 
-    TA (Wide) of Mueller & Hutter 2021, arXiv 2103.10158: translations reach 32 pixels
-    whatever the image's size. Warps are nearest neighbour.
+    It is TA (Wide) of Mueller & Hutter 2021, arXiv 2103.10158: translations reach 32 pixels for
+    every image size. Warps use nearest neighbour.
 
     Args:
-      fill: the value of pixels from outside of the image.
+      fill: value, in [0, 1], of pixels from outside the image.
+      kinds: the kinds of the features.
     """
     check_within("trivial_augment, fill", fill, 0, 1)
 
@@ -101,7 +105,7 @@ def trivial_augment(fill: float = 0.0, kinds: Kinds = features.USUAL) -> Operati
 
 
 def _of_images(name: str, change: Callable[[Array, Any], Array], kinds: Kinds) -> Operation:
-    """Makes an operation of images that have nothing beside them that would have to move, too."""
+    """Makes an operation that changes images and refuses batches with other spatial features."""
     apply = per_image(change, kinds)
 
     def op(batch: Batch, keys: Key[Array, " b"]) -> Batch:

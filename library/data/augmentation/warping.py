@@ -1,7 +1,7 @@
-"""Geometry between the pixels: turns, scalings, shears, shifts and elastic deformations.
+"""Geometry with interpolation: rotation, scaling, shear, translation and elastic deformation.
 
-An image is read by bilinear interpolation at the place that each of its new pixels comes from, a
-map at the nearest pixel. Vectors in a field are moved, not turned.
+Each new pixel takes its value from a place in the old image: by bilinear interpolation for images,
+from the nearest pixel for maps. Vectors in a field are moved, but not rotated.
 """
 
 from collections.abc import Callable
@@ -25,12 +25,12 @@ from library.data.augmentation._operations import (
 )
 from library.data.features import Kinds
 
-# Places are in fixed point, of half a thousandth of a pixel and less: which pixels are read is
-# arithmetic of whole numbers, the same on every device.
+# Places are in fixed point with this many fractional bits. Integer arithmetic selects the pixels to
+# read, so the selection is the same on every device.
 _BITS = 15
 _ONE = 1 << _BITS
-# Steps of the iteration that finds where a point lands; each gains a digit or more where the
-# deformation bends little from pixel to pixel.
+# Steps of the iteration that finds the new place of a point. Each step gains a digit or more if the
+# displacement changes little from pixel to pixel.
 _ITERATIONS = 8
 
 
@@ -44,21 +44,21 @@ def affine(
     map_fill: int = features.UNKNOWN,
     kinds: Kinds = features.USUAL,
 ) -> Operation:
-    """Turns, scales, shears and shifts about the centre, by draws that are uniform.
+    """Rotates, scales and shears about the centre and translates, by uniform random amounts.
 
     Args:
-      degrees: turns by up to so many, to either side.
-      translate: shifts by up to this share of the height, and of the width.
-      scale: (low, high) factor, uniform in its logarithm.
-      shear: leans columns over by an angle of up to so many degrees.
-      probability: of moving an example.
-      fill: the value of pixels from outside of an image.
-      map_fill: of a map.
-      kinds: of the features.
+      degrees: largest angle of the rotation, in either direction, 0 to 180.
+      translate: largest translation, as a fraction of the height and of the width, 0 to 1.
+      scale: (low, high) of the scale factor, which is log-uniform.
+      shear: largest angle in degrees by which columns are tilted, 0 to 89.
+      probability: probability of changing an example.
+      fill: value of pixels from outside an image.
+      map_fill: value of pixels from outside a map.
+      kinds: the kinds of the features.
 
     Raises:
-      ConfigError: an angle or share that is negative or too large, an interval that is empty, not a
-        probability.
+      ConfigError: an angle, `translate` or `probability` is out of its range, or `scale` is empty
+        or not positive.
     """
     check_within("affine, degrees", degrees, 0, 180)
     check_within("affine, translate", translate, 0, 1)
@@ -67,7 +67,7 @@ def affine(
     check_within("affine, probability", probability, 0, 1)
 
     def drawn(key: PRNGKeyArray, shape: tuple[int, ...]) -> tuple[list[Array], Array]:
-        """Returns the matrix from the old to the new pixels, by rows, and the shift."""
+        """Returns the matrix from old to new places (4 values, row by row) and the shift (2,)."""
         k_values, k_apply = jax.random.split(key)
         turn, size, lean, down, right = jax.random.uniform(k_values, (5,), minval=-1)
         low, high = np.log(scale)
@@ -82,8 +82,8 @@ def affine(
 
     def sources(key: PRNGKeyArray, shape: tuple[int, ...]) -> Int[Array, "2 h w"]:
         (a, b, c, d), shift = drawn(key, shape)
-        # The inverse, written out: a TPU would round a product of matrices. It is in fixed point,
-        # because cosines have other last bits in a batch of another size.
+        # The inverse is written out because a TPU rounds matrix products. It is in fixed point
+        # because the last bits of cosines depend on the batch size.
         inverse = jnp.stack([d, -b, -c, a]) / (a * d - b * c)
         back = jnp.stack(
             [
@@ -116,20 +116,20 @@ def elastic(
     probability: float = 1.0,
     kinds: Kinds = features.USUAL,
 ) -> Operation:
-    """Deforms by random displacements on a coarse grid, interpolated by cubic splines between.
+    """Deforms images by random displacements on a coarse grid with cubic interpolation.
 
-    Ronneberger et al. 2015, "U-Net" (arXiv 1505.04597), section 3.1: normal displacements of a
-    standard deviation of 10 pixels on a grid of 3 by 3. Outside of the image lies its mirror image.
-    Of a box its corners move.
+    Ronneberger et al. 2015, "U-Net" (arXiv 1505.04597), section 3.1: displacements are normal with
+    a standard deviation of 10 pixels on a grid of 3 by 3. Pixels from outside the image are those
+    of its mirror image. A box moves with its corners.
 
     Args:
       std: standard deviation of the displacements, in pixels.
-      grid: displacements along each side.
-      probability: of deforming an example.
-      kinds: of the features.
+      grid: number of displacements along each side, 2 or more.
+      probability: probability of deforming an example.
+      kinds: the kinds of the features.
 
     Raises:
-      ConfigError: a deviation that is not positive, a grid below 2, not a probability.
+      ConfigError: std is not positive, grid is below 2, or probability is outside [0, 1].
     """
     check_positive("elastic, std", std)
     check_within("elastic, probability", probability, 0, 1)
@@ -150,7 +150,8 @@ def elastic(
     def places(points: Array, key: PRNGKeyArray, shape: tuple[int, int]) -> Array:
         sides, moved = np.float32(shape), displacement(key, shape)
         old = new = points * sides - 0.5
-        # A new pixel q shows what was at q + d(q), so a point p lands where q + d(q) = p.
+        # New pixel q takes the value at old place q + d(q), so old point p moves to the q with
+        # q + d(q) = p.
         for _ in range(_ITERATIONS):
             new = old - jnp.stack([map_coordinates(d, [*new.T], 1, "nearest") for d in moved], -1)
         return (new + 0.5) / sides
@@ -166,9 +167,9 @@ def _fixed(values: Float[Array, "*s"]) -> Int[Array, "*s"]:
 def _interpolated(
     sources: Callable, values: Array, key: PRNGKeyArray, fill: int | float | None = None
 ) -> Array:
-    """Reads `values` (h, w, c) at the places that each new pixel comes from, bilinearly.
+    """Returns `values` (h, w, c) interpolated bilinearly at the old place of each new pixel.
 
-    Outside of them is `fill`, or, where that is None, their mirror image.
+    Pixels from outside are `fill`, or those of the mirror image if `fill` is None.
     """
     places = sources(key, values.shape)
     y, x = places >> _BITS
@@ -195,6 +196,6 @@ def _read(
 
 
 def _mirrored(place: Int[Array, "h w"], side: int) -> Int[Array, "h w"]:
-    """Mirrors places about the first and the last pixel."""
+    """Mirrors places outside [0, side) about the first and the last pixel."""
     period = max(1, 2 * (side - 1))
     return side - 1 - jnp.abs(side - 1 - place % period)

@@ -1,10 +1,10 @@
-"""Preprocessing of one example on the host, before it joins a batch.
+"""Preprocessing of single examples on the host, before batching.
 
-Each public function of these files is a factory, named in `config.preprocess`, that returns an
-operation `(example, rng) -> example`: an example is a dict of features, of which `decode` turns
-encoded bytes into pixels. Operations leave other features alone, do not change their argument, and
-can be pickled. A factory that takes `kinds` is given the kinds of the features that come before it,
-see `library.data.features`; an operation that makes a feature of another kind says so with
+`config.preprocess` names the public functions in these files. Each is a factory that returns an
+operation `(example, rng) -> example`, where an example is a dict of features. `decode` turns
+encoded bytes into pixels. Operations do not change other features or their argument, and are
+picklable. A factory with the argument `kinds` gets the kinds of the features before its operation,
+see `library.data.features`. An operation that changes the kind of a feature declares it with
 `features.making`.
 """
 

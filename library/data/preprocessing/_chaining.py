@@ -1,4 +1,4 @@
-"""Chains of operations, and what is known of one before it runs."""
+"""Chains of preprocessing operations, with checks of crop sizes before the first example."""
 
 import functools
 from collections.abc import Sequence
@@ -17,25 +17,25 @@ _SIZED = ("resize", "resize_short", "random_crop", "center_crop", "inception_cro
 
 
 def chain(operations: Sequence[Operation]) -> Operation:
-    """Composes operations, first to last.
+    """Composes operations into one that applies them in order.
 
-    From where an image is decoded to where it is cropped it stays as PIL holds it. An operation of
-    one's own sees numpy arrays, unless it, or the function that it is a `partial` of, has the
-    attribute `takes_pictures`.
+    Between decoding and cropping an image stays a PIL image. Your own operations get numpy arrays,
+    unless the operation, or the function that it is a `partial` of, has the attribute
+    `takes_pictures` with the value True.
 
     Raises:
-      ConfigError: a crop is larger than any image is that the operations before it make.
+      ConfigError: a crop is larger than the images that the operations before it make.
     """
     functools.reduce(_sides, operations, None)
     return _chained(tuple(map(_keeping_pictures, operations)))
 
 
 def turning(operation: Operation, turn: bool) -> Operation:
-    """Settles what `decode` does about EXIF orientation where a recipe leaves it open.
+    """Returns the operation with `exif_orientation=turn` for each `decode` that leaves it None.
 
     Args:
-      operation: one of this package, a `chain` of them, or any other.
-      turn: what holds for `decode(exif_orientation=None)`.
+      operation: any operation, or a `chain` of operations.
+      turn: whether such a `decode` applies the EXIF orientation.
     """
     if _is_chain(operation):
         return _chained(tuple(turning(o, turn) for o in operation.args[0]))
@@ -74,14 +74,15 @@ def _without_pictures(example: Example) -> Example:
 
 
 def _keeping_pictures(operation: Operation) -> Operation:
-    """Makes `decode` hand on what PIL holds: copies of what is cropped away take a tenth of all."""
+    """Makes `decode` return PIL images: copying pixels to crop away takes a tenth of the time."""
     return functools.partial(operation, keep=True) if _decodes(operation) else operation
 
 
 def _sides(before: Size | None, operation: Operation) -> Size | None:
-    """Returns what is known of an image's sides after an operation, given that before it.
+    """Returns what is known about the sides of images after an operation.
 
-    That is both, or the shorter one's least, or nothing.
+    It is (height, width), or the minimum of the shorter side, or None if nothing is known.
+    `before` is the same before the operation.
     """
     if _is_chain(operation):
         return functools.reduce(_sides, operation.args[0], before)
@@ -102,7 +103,7 @@ def _check_crop(name: str, size: tuple[int, int], before: Size | None) -> None:
     if isinstance(before, int) and min(size) > before:
         raise ConfigError(
             f"{name} of {height}x{width} out of images whose shorter side is {before}: valid are 1 "
-            f"to {before}, or a larger size of what resizes them before"
+            f"to {before}, or resize the images to a larger size before"
         )
     if isinstance(before, tuple) and (height > before[0] or width > before[1]):
         raise ConfigError(

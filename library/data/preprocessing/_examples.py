@@ -1,4 +1,4 @@
-"""Examples as operations see them: their types, what may be wrong with one, and its features."""
+"""Types, errors and helpers for single examples in preprocessing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,11 +13,11 @@ Operation = Callable[[Example, np.random.Generator], Example]
 
 
 class CorruptExample(ValueError):  # noqa: N818, it is about the example, not the program
-    """An example cannot be read or decoded."""
+    """Raised for an example that cannot be read or decoded."""
 
 
 class UnfitExample(ValueError):  # noqa: N818, as above
-    """An example is whole, but no operation of the recipe is made for it."""
+    """Raised for an intact example that the recipe's preprocessing or batching cannot handle."""
 
 
 def feature(example: Example, key: str) -> Any:
@@ -41,5 +41,5 @@ def shown(value: Any) -> str:
 
 def positive(value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{value!r} is not a whole number of 1 or more")
+        raise ConfigError(f"{value!r} is not an integer of 1 or more")
     return value

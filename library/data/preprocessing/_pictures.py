@@ -1,6 +1,6 @@
-"""Images on the host, as PIL or numpy holds them: sizes, parts, resizing.
+"""Sizes, crops and resizing of images on the host, which are PIL images or numpy arrays.
 
-Within a chain an image stays as PIL holds it from where it is decoded to where pixels are needed.
+Within a chain, an image stays a PIL image from decoding until an operation needs its pixels.
 """
 
 import math
@@ -18,9 +18,9 @@ Method = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Size = int | tuple[int, int]
 Pixels = UInt8[np.ndarray, "h w c"] | Image.Image
 
-# What PIL warns of; a file of a few hundred bytes can hold as many pixels.
+# PIL warns above this number of pixels; even a file of a few hundred bytes can have that many.
 MAX_PIXELS = 89_478_485
-# `decode` names the image and the limit itself, and PIL would say so once more for each of them.
+# `decode` raises an error with the image and the limit, so PIL's warning would be a repetition.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _METHODS = {
@@ -54,18 +54,18 @@ def resized(image: Pixels, size: tuple[int, int], method: Image.Resampling) -> P
 
 
 def _check_made(image: Image.Image, height: int, width: int) -> None:
-    """Raises CorruptExample where resizing an image would take more pixels than is allowed."""
-    # PIL resizes the rows first: in between, the image has its new width and its old height.
+    """Raises CorruptExample if resizing an image needs more than MAX_PIXELS pixels."""
+    # PIL resizes the rows first: the intermediate image has the new width and the old height.
     pixels = width * max(height, image.height)
     if pixels > MAX_PIXELS:
         raise CorruptExample(
-            f"image of {image.width}x{image.height} would be resized to {width}x{height} by way of "
-            f"{pixels:,} pixels: the limit is {MAX_PIXELS:,}"
+            f"image of {image.width}x{image.height} would be resized to {width}x{height}, which "
+            f"needs {pixels:,} pixels: the limit is {MAX_PIXELS:,}"
         )
 
 
 def resized_map(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes a map (h, w) by nearest neighbour: the pixel under the centre of each new one."""
+    """Resizes a map (h, w) by nearest neighbour: each pixel takes the value at its centre."""
     if values.shape == size:
         return values
     rows, columns = (
@@ -78,7 +78,7 @@ def resized_map(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def resized_field(
     values: np.ndarray, size: tuple[int, int], method: Image.Resampling
 ) -> np.ndarray:
-    """Resizes a field, float32 (h, w) or (h, w, c), a channel at a time."""
+    """Resizes a field, float32 (h, w) or (h, w, c), one channel at a time."""
     if values.ndim == 3:
         each = [resized_field(values[..., i], size, method) for i in range(values.shape[2])]
         return np.stack(each, axis=-1)
@@ -99,12 +99,12 @@ def pixels(picture: Image.Image) -> UInt8[np.ndarray, "h w c"]:
 def pair(size: Size) -> tuple[int, int]:
     sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
     if len(sides) != 2:
-        raise ConfigError(f"size={size!r} is neither an int nor (height, width)")
+        raise ConfigError(f"size={size!r} is neither an integer nor (height, width)")
     return positive(sides[0]), positive(sides[1])
 
 
 def canvas(size: Size) -> tuple[int, int]:
-    """Returns the height and width of an image that is to be made."""
+    """Returns (height, width) of a configured size; raises ConfigError above MAX_PIXELS pixels."""
     height, width = pair(size)
     if height * width > MAX_PIXELS:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Decoding: the files of images, maps and fields become pixels."""
+"""Decoding of image files into the pixels of images, maps and fields."""
 
 import functools
 import io
@@ -26,30 +26,30 @@ def decode(
     max_pixels: int = MAX_PIXELS,
     kinds: Kinds = features.USUAL,
 ) -> Operation:
-    """Decodes images and maps from the bytes of a JPEG, PNG, WebP, BMP or other file PIL reads.
+    """Decodes images, maps and fields from JPEG, PNG, WebP, BMP or other files that PIL reads.
 
-    All features of the kinds image, map and field are decoded. Of images, grey ones are repeated
-    over three channels; colour becomes grey by ITU-R 601 luma; CMYK and palettes are converted;
-    16-bit grey keeps its upper 8 bits; transparent pixels are shown on white; of an animation or a
-    file of several pages the first is taken. An image that is pixels already is brought to
-    `channels` alike.
+    It decodes all features of the kinds image, map and field. Images become uint8 (h, w, channels):
+    grey is repeated over three channels; colour becomes grey by ITU-R 601 luma; CMYK and palettes
+    are converted; 16-bit grey keeps its upper 8 bits; transparent pixels are blended with white.
+    Of an animation or a file with several pages the first image is taken. An image that is already
+    an array is converted to `channels`, too.
 
-    A map is decoded as its numbers are stored, neither scaled nor converted: (h, w), of a palette
-    its indices. A field becomes float32, as stored.
+    A map (h, w) keeps its stored numbers, without scaling or conversion; a map with a palette
+    becomes its indices. A field becomes float32 with its stored values.
 
     Args:
-      channels: 3, RGB, or 1, grey.
-      exif_orientation: whether to turn photographs as their camera says. By default those of a
-        folder of one's own and those given by `--images` are turned, and prepared data sets are
-        not: their published figures were made without.
-      min_size: decode JPEGs at 1/2, 1/4 or 1/8 of their size where both sides stay at least this
-        long: several times faster on large photographs, slightly different pixels.
-      max_pixels: larger images are refused before memory is allocated for them; twice the default
-        is the most that PIL itself reads.
-      kinds: of the features.
+      channels: 3 for RGB, or 1 for grey.
+      exif_orientation: whether to apply the EXIF orientation of photographs. By default it is
+        applied to the dataset "folder" and to `--images`, but not to prepared datasets, because
+        published results do not use it.
+      min_size: decodes JPEGs at 1/2, 1/4 or 1/8 of their size if both sides stay at least this
+        long. It is several times faster for large photographs; pixels differ slightly.
+      max_pixels: the most pixels of an image; larger images are refused before memory is allocated.
+        PIL itself reads at most twice the default.
+      kinds: the kinds of the features.
 
     Raises (the operation):
-      CorruptExample: truncated or malformed, not an image, or too large.
+      CorruptExample: the file is truncated, malformed, not an image, or too large.
     """
     return functools.partial(
         _decode,
@@ -93,24 +93,24 @@ def _decoded(name, image, channels, exif_orientation, min_size, max_pixels) -> I
 
 
 def _decoded_values(name: str, kind: str, value: Any, max_pixels: int) -> np.ndarray:
-    """Returns a map, whole numbers (h, w), or a field, float32 (h, w) or (h, w, c)."""
+    """Returns a map, integers (h, w), or a field, float32 (h, w) or (h, w, c)."""
     stored, dimensions = ("iub", (2,)) if kind == "map" else ("iubf", (2, 3))
     array = value
     if not isinstance(value, np.ndarray):
         array = _opened(name, value, "an array", max_pixels, np.array)
     array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     if array.dtype.kind not in stored or array.ndim not in dimensions:
-        one = "a map has one whole number a pixel" if kind == "map" else "a field has numbers"
-        raise CorruptExample(f"{name} is {shown(array)}: {one}")
+        expected = "one integer per pixel" if kind == "map" else "(h, w) or (h, w, c) of numbers"
+        raise CorruptExample(f"{name} is {shown(array)}: a {kind} has {expected}")
     if kind == "field":
         return array.astype(np.float32)
     return array.astype(np.uint8) if array.dtype == bool else array
 
 
 def _opened(name: str, value: Any, otherwise: str, max_pixels: int, read) -> Any:
-    """Returns what `read` makes of the picture in encoded bytes."""
+    """Returns the result of `read` for the PIL image in encoded bytes."""
     if not isinstance(value, (bytes, bytearray, memoryview)):
-        raise ValueError(f"{name} to decode is {shown(value)}, not encoded bytes or {otherwise}")
+        raise ValueError(f"decode got {name} {shown(value)}, not encoded bytes or {otherwise}")
     try:
         with Image.open(io.BytesIO(value)) as picture:
             _check_size(name, picture, max_pixels)
@@ -118,16 +118,16 @@ def _opened(name: str, value: Any, otherwise: str, max_pixels: int, read) -> Any
     except CorruptExample:
         raise
     except UnidentifiedImageError as error:
-        reason = "it is of no kind that PIL reads" if value else "it is empty"
+        reason = "PIL does not know its format" if value else "it is empty"
         raise CorruptExample(f"{name} of {len(value)} bytes cannot be decoded: {reason}") from error
-    except Exception as error:  # PIL's decoders raise whatever a malformed file leads them to
+    except Exception as error:  # PIL's decoders raise any exception for malformed files
         raise CorruptExample(f"{name} of {len(value)} bytes cannot be decoded: {error}") from error
 
 
 def _turned(picture: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(picture)
-    except Exception:  # a block of EXIF that is malformed does not say how the camera was held
+    except Exception:  # malformed EXIF data has no orientation to apply
         return picture
 
 
@@ -146,7 +146,7 @@ def _convert(picture: Image.Image, channels: int) -> Image.Image:
         values = np.clip(np.asarray(picture), 0, 65535)
         picture = Image.fromarray((values >> 8).astype(np.uint8))
     if picture.mode == "F":
-        raise CorruptExample("image of floating-point pixels has no known scale")
+        raise CorruptExample("image with floating-point pixels: its scale is unknown")
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         canvas = Image.new("RGBA", picture.size, "white")

@@ -1,8 +1,8 @@
-"""Preprocessing that is fitted to the training split once, and then is a part of the run.
+"""Preprocessing that is fitted once to the training split.
 
-A factory here returns an operation with `fit(examples) -> plain values`, given the examples as the
-operations before it leave them, and `fitted(values)`, the operation to use. The values are kept
-with the run, and every later program reads them from there.
+A factory here returns an operation with `fit(examples) -> plain values`, whose examples are the
+output of the operations before it, and `fitted(values)`, which returns the operation to use. The
+run saves the values, and every later program reads them from the run.
 """
 
 import dataclasses
@@ -14,26 +14,26 @@ import numpy as np
 from library.config import ConfigError, check_choice
 from library.data.preprocessing._examples import Example, Operation, feature
 
-# A matrix of this many columns has a quarter of a million values, in a file of text.
+# A square matrix of this width has a quarter of a million values, which go to a text file.
 MOST_COMPONENTS = 512
 
 
 @dataclasses.dataclass(frozen=True)
 class Standardizing:
-    """Subtracts a mean and divides by a deviation, by component: the last axis of a feature."""
+    """Standardizes each component of a feature, along its last axis: (x - mean) / std."""
 
     key: str
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
     def fit(self, examples: Iterable[Example]) -> dict[str, Any]:
-        """Returns mean and deviation; where nothing varies the deviation is 1."""
+        """Returns the mean and standard deviation, which is 1 for a constant component."""
         count, mean, spread = _moments(examples, self.key, lambda x: np.square(x).sum(0))
         std = np.sqrt(spread / count)
         return {"mean": mean.tolist(), "std": np.where(std > 0, std, 1).tolist()}
 
     def fitted(self, values: Mapping[str, Any]) -> Operation:
-        """Returns the operation with what was fitted."""
+        """Returns the operation with the fitted values."""
         return dataclasses.replace(self, mean=tuple(values["mean"]), std=tuple(values["std"]))
 
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:
@@ -48,7 +48,7 @@ class Standardizing:
 
 @dataclasses.dataclass(frozen=True)
 class Whitening:
-    """Makes components of variance 1 that do not covary; "zca" rotates them back."""
+    """Makes the components of a feature uncorrelated, with variance 1; "zca" rotates them back."""
 
     key: str
     kind: str
@@ -61,7 +61,8 @@ class Whitening:
         count, mean, products = _moments(examples, self.key, lambda x: x.T @ x)
         if len(mean) > MOST_COMPONENTS:
             raise ConfigError(
-                f"whiten, key={self.key!r}: {len(mean)} components; at most {MOST_COMPONENTS}"
+                f"whiten, key={self.key!r}: the feature has {len(mean)} components, and "
+                f"{MOST_COMPONENTS} is the limit"
             )
         values, vectors = np.linalg.eigh(products / count)
         matrix = vectors / np.sqrt(np.maximum(values, 0) + self.epsilon)
@@ -69,7 +70,7 @@ class Whitening:
         return {"mean": mean.tolist(), "matrix": matrix.tolist()}
 
     def fitted(self, values: Mapping[str, Any]) -> Operation:
-        """Returns the operation with what was fitted."""
+        """Returns the operation with the fitted values."""
         matrix = tuple(map(tuple, values["matrix"]))
         return dataclasses.replace(self, mean=tuple(values["mean"]), matrix=matrix)
 
@@ -82,9 +83,9 @@ class Whitening:
 
 
 def standardize(key: str) -> Operation:
-    """Standardizes the feature `key`, (..., d), by the means and deviations of the training split.
+    """Standardizes the feature `key`, (..., d), by the mean and deviation of the training split.
 
-    The statistics are of each of the d components, over examples and all other axes.
+    Each of the d components has its own statistics, over examples and all other axes.
     """
     return Standardizing(key)
 
@@ -94,12 +95,12 @@ def whiten(key: str, kind: Literal["pca", "zca"] = "zca", epsilon: float = 1e-5)
 
     Args:
       key: the feature.
-      kind: "zca" stays as near to the data as whitening can; "pca" gives principal components.
-      epsilon: added to each variance.
+      kind: "zca" stays as close to the data as whitening can; "pca" gives principal components.
+      epsilon: a number of 0 or more that is added to each variance.
 
     Raises:
-      ConfigError: another kind, an epsilon below 0; and where it is fitted, more than 512
-        components.
+      ConfigError: the kind is unknown or epsilon is below 0. When it is fitted: the feature has
+        more than 512 components.
     """
     check_choice("kind of whiten", kind, ("pca", "zca"))
     if epsilon < 0:
@@ -108,7 +109,7 @@ def whiten(key: str, kind: Literal["pca", "zca"] = "zca", epsilon: float = 1e-5)
 
 
 def _moments(examples: Iterable[Example], key: str, second) -> tuple[int, np.ndarray, np.ndarray]:
-    """Returns how many vectors there are, their mean, and the sums of `second` about it."""
+    """Returns the number of vectors, their mean, and `second` of their deviations from it."""
     parts = [np.atleast_1d(np.asarray(feature(x, key), np.float64)) for x in examples]
     vectors = np.concatenate([part.reshape(-1, part.shape[-1]) for part in parts])
     mean = vectors.mean(0)
@@ -118,4 +119,6 @@ def _moments(examples: Iterable[Example], key: str, second) -> tuple[int, np.nda
 def _check_width(key: str, value: np.ndarray, width: int) -> None:
     found = value.shape[-1] if value.ndim else 1
     if found != width:
-        raise ValueError(f"{key} has {found} components, and was fitted to {width}")
+        raise ValueError(
+            f"{key} has {found} components, but its preprocessing was fitted to {width}"
+        )

@@ -1,15 +1,15 @@
-"""Geometry on the host: resizing, cropping and padding, of all that has a place in an image.
+"""Geometry on the host: resizing, cropping and padding of images and their spatial features.
 
-Each function is a factory of an operation that draws once an example and moves all of its spatial
-features by `kinds`: images and fields are interpolated, maps take the nearest pixel, boxes and
-points move by their coordinates. What is said of an image here holds for all of them. A box that a
-crop cuts is clipped. One that is gone leaves the example, or, once padded, is masked; so does a
-point.
+Each function is a factory. Its operation draws once per example and moves all spatial features
+according to `kinds`: images and fields are interpolated, maps take the nearest pixel, and boxes and
+points change their coordinates. What a docstring says about an image holds for all of them. A box
+that a crop cuts is clipped. A box or a point outside the crop is removed from the example, or, if
+objects are already padded, gets mask 0.
 
-Resizing is PIL's: kernels widen when an image shrinks, so that it is antialiased.
+Resizing is that of PIL: kernels widen when an image shrinks, so the result is antialiased.
 
-No operation makes an image of more than MAX_PIXELS, whatever the size of the one it is given: where
-a recipe asks for one it is a ConfigError, and where an image leads to one a CorruptExample.
+No operation makes an image of more than MAX_PIXELS pixels. If the recipe asks for one, a
+ConfigError is raised; if a particular image leads to one, a CorruptExample.
 """
 
 import functools
@@ -39,17 +39,18 @@ from library.data.preprocessing._pictures import (
     resized_map,
 )
 
-# Top, left, height and width of a part of an image, in pixels.
+# Top, left, height and width of a region of an image, in pixels.
 Window = tuple[int, int, int, int]
 _DIMENSIONS = {"image": (3,), "map": (2,), "field": (2, 3)}
 
 
 def resize(size: Size, method: Method = "bilinear", kinds: Kinds = features.USUAL) -> Operation:
-    """Resizes `image` to `size`, an int for a square or `(height, width)`; aspect is not kept.
+    """Resizes `image` to `size`, an int for a square or `(height, width)`; aspect may change.
 
     Raises:
-      ConfigError: it makes more than MAX_PIXELS.
-      CorruptExample: by the operation, the image is so high that resizing needs as many on the way.
+      ConfigError: `size` has more than MAX_PIXELS pixels.
+      CorruptExample: (the operation) the image is so high that the intermediate image of resizing
+        has more than MAX_PIXELS pixels.
     """
     return _operation(_resize, kinds, size=canvas(size), method=resampling(method))
 
@@ -62,8 +63,9 @@ def resize_short(
     The longer side is rounded down, as in torchvision's `Resize(size)`.
 
     Raises:
-      ConfigError: it makes more than MAX_PIXELS of any image.
-      CorruptExample: by the operation, it makes more of this one, which is a thin strip.
+      ConfigError: a square of side `size` has more than MAX_PIXELS pixels.
+      CorruptExample: (the operation) the image is a thin strip, and resizing it needs more than
+        MAX_PIXELS pixels.
     """
     return _operation(
         _resize_short, kinds, size=canvas(positive(size))[0], method=resampling(method)
@@ -73,48 +75,51 @@ def resize_short(
 def random_resize_short(
     sizes: tuple[int, int], method: Method = "bilinear", kinds: Kinds = features.USUAL
 ) -> Operation:
-    """Resizes `image` so that its shorter side is a whole number, uniform from `sizes`, both in.
+    """Resizes `image` so that its shorter side is a random integer in `sizes` = (low, high).
 
-    Simonyan & Zisserman 2014 (arXiv 1409.1556), section 3.1: "scale jittering". A `random_crop`
-    follows. Errors are those of `resize_short`.
+    The integer is uniform, and both bounds are included: "scale jittering" of Simonyan & Zisserman
+    2014 (arXiv 1409.1556), section 3.1. Use `random_crop` after it. Errors are those of
+    `resize_short`.
     """
     low, high = sizes
     if not 0 < low <= high:
-        raise ConfigError(f"sizes={(low, high)} is no range of whole numbers from 1")
+        raise ConfigError(
+            f"random_resize_short, sizes={(low, high)}: it must be (low, high), 1 <= low <= high"
+        )
     canvas(high)
     return _operation(_random_resize_short, kinds, sizes=(low, high), method=resampling(method))
 
 
 def random_crop(size: Size, kinds: Kinds = features.USUAL) -> Operation:
-    """Cuts `size`, an int for a square or `(height, width)`, out of `image` at a uniform place.
+    """Crops `image` to `size`, an int for a square or `(height, width)`, at a uniform place.
 
     Raises:
-      ConfigError: by `chain`, the operations before it leave less.
-      ValueError: by the operation, the image is smaller than the crop.
+      ConfigError: (`chain`) the operations before it make smaller images.
+      ValueError: (the operation) the image is smaller than the crop.
     """
     return _operation(_random_crop, kinds, size=pair(size))
 
 
 def center_crop(size: Size, kinds: Kinds = features.USUAL) -> Operation:
-    """Cuts the centre `size`, an int for a square or `(height, width)`, out of `image`.
+    """Crops the centre of `image` to `size`, an int for a square or `(height, width)`.
 
-    An odd margin is halved to even, as in torchvision's `CenterCrop`.
+    Half of an odd margin is rounded to the even integer, as in torchvision's `CenterCrop`.
 
     Raises:
-      ConfigError: by `chain`, the operations before it leave less.
-      ValueError: by the operation, the image is smaller than the crop.
+      ConfigError: (`chain`) the operations before it make smaller images.
+      ValueError: (the operation) the image is smaller than the crop.
     """
     return _operation(_center_crop, kinds, size=pair(size))
 
 
 def central_crop(fraction: float = 0.875, kinds: Kinds = features.USUAL) -> Operation:
-    """Cuts the centre `fraction` of each side out of `image`.
+    """Crops the centre of `image` to `fraction` of each side.
 
-    With a `resize` after it this is the evaluation of Szegedy et al., "Going deeper with
-    convolutions", CVPR 2015, as TensorFlow codebases have it: 224 of 256 is 0.875.
+    With a `resize` after it, this is the evaluation of Szegedy et al., "Going deeper with
+    convolutions", CVPR 2015, as in TensorFlow codebases: 224 / 256 is 0.875.
     """
     if not 0 < fraction <= 1:
-        raise ConfigError(f"fraction={fraction} is not in (0, 1]")
+        raise ConfigError(f"central_crop, fraction={fraction}: it must be in (0, 1]")
     return _operation(_central_crop, kinds, fraction=fraction)
 
 
@@ -126,16 +131,19 @@ def inception_crop(
     method: Method = "bilinear",
     kinds: Kinds = features.USUAL,
 ) -> Operation:
-    """Cuts a random part out of `image` and resizes it to `size`.
+    """Crops a random region of `image` and resizes it to `size`.
 
-    Szegedy et al., "Going deeper with convolutions", CVPR 2015, section 6: the part's area is
-    uniform in `area` (of the image's), its aspect ratio, width by height, log-uniform in `ratio`,
-    its place uniform. After `attempts` parts that do not fit, the largest central one within
-    `ratio` is taken, as in torchvision's `RandomResizedCrop`.
+    Szegedy et al., "Going deeper with convolutions", CVPR 2015, section 6: the region's area, as a
+    fraction of the image, is uniform in `area`, its aspect ratio (width / height) is log-uniform in
+    `ratio`, and its place is uniform. If `attempts` draws do not fit into the image, the largest
+    central region within `ratio` is taken, as in torchvision's `RandomResizedCrop`.
     """
     for name, (low, high), bound in (("area", area, 1), ("ratio", ratio, math.inf)):
         if not 0 < low <= high <= bound:
-            raise ConfigError(f"{name}={(low, high)} is not a range within (0, {bound}]")
+            raise ConfigError(
+                f"inception_crop, {name}={(low, high)}: it must be (low, high), "
+                f"0 < low <= high <= {bound}"
+            )
     return _operation(
         _inception_crop,
         kinds,
@@ -153,17 +161,16 @@ def pad(
     map_fill: int = features.UNKNOWN,
     kinds: Kinds = features.USUAL,
 ) -> Operation:
-    """Puts `image` in the middle of a canvas of `size` whose pixels are `fill`, 0 to 255.
+    """Pads `image` on all sides to `size` with pixels of value `fill`, 0 to 255.
 
-    Those of a map are `map_fill`, those of a field 0.
-
-    An odd margin has its extra pixel at the bottom and right.
+    Maps are padded with `map_fill`, fields with 0. The image is centred; an odd margin has its
+    extra pixel at the bottom or right.
 
     Raises (the operation):
-      ValueError: the image is larger than the canvas.
+      ValueError: the image is larger than `size`.
     """
     if not 0 <= fill <= 255:
-        raise ConfigError(f"fill={fill} is not a uint8 pixel, 0 to 255")
+        raise ConfigError(f"pad, fill={fill}: a uint8 pixel is 0 to 255")
     return _operation(_pad, kinds, size=canvas(size), fill=fill, map_fill=map_fill)
 
 
@@ -215,7 +222,7 @@ def _inception_crop(example, rng, *, kinds, size, area, ratio, attempts, method)
 
 
 def _sample_box(height, width, rng, area, ratio, attempts) -> tuple[int, int, int, int]:
-    """Samples top, left, height and width of a part of an image."""
+    """Samples the top, left, height and width of a region, see `inception_crop`."""
     for _ in range(attempts):
         pixels = height * width * rng.uniform(*area)
         aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
@@ -232,7 +239,10 @@ def _pad(example, rng, *, kinds, size, fill, map_fill):
     sides, found = _size(example, kinds), dict(example)
     if sides[0] > size[0] or sides[1] > size[1]:
         what = shown(example[_rasters(example, kinds)[0]])
-        raise ValueError(f"pad to {size[0]}x{size[1]} of {what}: crop or resize it before")
+        raise ValueError(
+            f"pad to {size[0]}x{size[1]} of {what}: the image is larger, so crop or resize it "
+            "before"
+        )
     top, left = ((new - old) // 2 for new, old in zip(size, sides))
     fills = {"image": fill, "map": map_fill, "field": 0}
     for name in _rasters(example, kinds):
@@ -250,7 +260,7 @@ def _moved(
     size: tuple[int, int] | None = None,
     method: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> Example:
-    """Cuts a window out of what has a place in an image, and resizes it to `size`."""
+    """Crops all spatial features to a window and resizes the images, maps and fields to `size`."""
     found, sides = dict(example), _size(example, kinds)
     for name in _rasters(example, kinds):
         value = _checked(name, kinds[name], example[name], sides if window else None)
@@ -262,14 +272,14 @@ def _moved(
         elif size is not None:
             value = resized(value, size, method)
         found[name] = value
-    # Fractions of an image stay as they are where it is resized as a whole.
+    # Objects have coordinates as fractions, which resizing does not change.
     return found if window is None else _moved_objects(found, kinds, sides, window)
 
 
 def _moved_objects(
     example: Example, kinds: Kinds, sides: tuple[int, int], window: Window
 ) -> Example:
-    """Moves boxes and points from the whole image into a window of it."""
+    """Changes the coordinates of boxes and points from the whole image to a window of it."""
     found = dict(example)
     for name in features.named(kinds, *features.OBJECTS, among=example):
         boxes, places = kinds[name] == "boxes", np.asarray(example[name], np.float32)
@@ -289,7 +299,7 @@ def _moved_objects(
 def _left(
     example: Example, name: str, places: Float[np.ndarray, "n d"], inside: Bool[np.ndarray, " n"]
 ) -> Example:
-    """Returns what is left of the objects `name` and all that is one each of them."""
+    """Returns the objects `name` and their companion features without those not `inside`."""
     mask = f"{name}_mask"
     if mask in example:
         return {name: places, mask: np.where(inside, example[mask], 0).astype(np.float32)}
@@ -311,7 +321,7 @@ def _size(example: Example, kinds: Kinds) -> tuple[int, int]:
 
 
 def _checked(name: str, kind: str, value: Any, sides: tuple[int, int] | None = None) -> Any:
-    """Returns an image, map or field that is decoded, and of these sides where they matter."""
+    """Returns `value` if it is decoded and has `sides`, if given; else raises ValueError."""
     array, dimensions = isinstance(value, np.ndarray), _DIMENSIONS[kind]
     pixels_wanted = kind == "image" and not isinstance(value, Image.Image)
     if pixels_wanted and not (array and value.ndim == 3 and value.dtype == np.uint8):
@@ -320,8 +330,8 @@ def _checked(name: str, kind: str, value: Any, sides: tuple[int, int] | None = N
         raise ValueError(f"{name} is {shown(value)}, expected a {kind} (h, w): decode it first")
     if sides is not None and height_width(value) != sides:
         raise ValueError(
-            f"{name} is {shown(value)} beside an image of {sides[0]}x{sides[1]}: what is cut "
-            "together has one size, resize it before"
+            f"{name} is {shown(value)}, but the image is {sides[0]}x{sides[1]}: features that are "
+            "cropped together need the same size, so resize before"
         )
     return value
 
@@ -332,11 +342,14 @@ def _size_to_crop(
     height, width = _size(example, kinds)
     if height < size[0] or width < size[1]:
         image = shown(example[_rasters(example, kinds)[0]])
-        raise ValueError(f"{name} of {size[0]}x{size[1]} out of {image}: resize_short it before")
+        raise ValueError(
+            f"{name} of {size[0]}x{size[1]} out of {image}: use resize_short before it"
+        )
     return height, width
 
 
-# They take an image as PIL holds it: copies of what is cropped away take a tenth of all.
+# These operations accept PIL images, see `chain`: copying pixels to crop away takes a tenth of the
+# time.
 _MOVES = {
     "resize": _resize,
     "resize_short": _resize_short,

@@ -1,4 +1,4 @@
-"""Padding of examples that vary in length to one shape, with a mask of what is there."""
+"""Padding of features of varying length to a fixed length, with masks."""
 
 import functools
 from typing import Literal
@@ -16,21 +16,21 @@ SERIES = ("tokens", "audio", "series")
 def pad_objects(
     num: int, drop: bool = False, only: tuple[str, ...] = (), kinds: Kinds = features.USUAL
 ) -> Operation:
-    """Pads boxes and points to `num` objects an example, with a mask for each feature of them.
+    """Pads boxes and points to `num` objects per example and adds a mask for each feature.
 
     The feature `boxes`, (n, 4), becomes (num, 4), and `boxes_mask`, float32 (num,), is 1 for an
-    object and 0 for padding. What is one an object, such as `boxes_label`, is padded with them by
-    zeros.
+    object and 0 for padding. Features with one entry per object, such as `boxes_label`, are padded
+    with zeros, too.
 
     Args:
-      num: objects an example.
-      drop: leave out the objects beyond `num`; otherwise they are an error.
+      num: objects per example.
+      drop: whether to drop the objects beyond `num`; otherwise they are an error.
       only: the features to pad; by default all boxes and points.
-      kinds: of the features.
+      kinds: the kinds of the features.
 
     Raises:
-      ConfigError: there is no such feature, or none at all.
-      ValueError: by the operation, an example has more objects.
+      ConfigError: a feature of `only` is unknown, or there are no boxes and points.
+      ValueError: (the operation) an example has more than `num` objects, and `drop` is False.
     """
     names = _chosen("pad_objects", only, kinds, features.OBJECTS)
     return functools.partial(_pad_objects, num=positive(num), drop=drop, names=names)
@@ -42,21 +42,21 @@ def pad_series(
     only: tuple[str, ...] = (),
     kinds: Kinds = features.USUAL,
 ) -> Operation:
-    """Pads tokens, audio and series to `length` steps along their first axis, by zeros.
+    """Pads tokens, audio and series with zeros to `length` steps along their first axis.
 
     The feature `audio`, (t, ...), becomes (length, ...), and `audio_mask`, float32 (length,), is 1
-    where there is something and 0 on padding. Features of one length are cut at one place.
+    for data and 0 for padding. Features of the same length are cropped at the same place.
 
     Args:
-      length: steps an example.
-      crop: what becomes of a longer one: it is an error ("refuse"), its "start" is taken, or a part
-        from a "random" place.
+      length: steps per example.
+      crop: the treatment of longer features: "refuse" raises an error, "start" takes the first
+        `length` steps, "random" takes `length` steps from a random place.
       only: the features to pad; by default all of these kinds.
-      kinds: of the features.
+      kinds: the kinds of the features.
 
     Raises:
-      ConfigError: there is no such feature, or none at all.
-      ValueError: by the operation, an example is longer, and `crop` is "refuse".
+      ConfigError: a feature of `only` is unknown, or there are no features of these kinds.
+      ValueError: (the operation) a feature is longer than `length`, and `crop` is "refuse".
     """
     check_choice("pad_series, crop", crop, ("refuse", "start", "random"))
     names = _chosen("pad_series", only, kinds, SERIES)
@@ -71,7 +71,7 @@ def _chosen(
         check_choice(f"feature of {operation}", name, found)
     if not found:
         held = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
-        raise ConfigError(f"{operation} pads {', '.join(wanted)}; the examples have {held}")
+        raise ConfigError(f"{operation} pads {', '.join(wanted)}, but the examples have {held}")
     return tuple(only) or tuple(found)
 
 
@@ -81,8 +81,8 @@ def _pad_objects(example, rng, *, num, drop, names) -> Example:
         count = len(example[name])
         if count > num and not drop:
             raise ValueError(
-                f"{count} {name}, and pad_objects has num={num}: take more, or leave the others "
-                "out with drop=True"
+                f"{count} {name}, but pad_objects has num={num}: increase num, or drop the others "
+                "with drop=True"
             )
         for each in (name, *features.companions(name, example)):
             found[each] = _filled(np.asarray(example[each])[:num], num)
@@ -97,8 +97,8 @@ def _pad_series(example, rng, *, length, crop, names) -> Example:
         count = len(values)
         if count > length and crop == "refuse":
             raise ValueError(
-                f"{name} has {count} steps, and pad_series has length={length}: take more, or say "
-                "what to crop"
+                f"{name} has {count} steps, but pad_series has length={length}: increase length, "
+                "or set crop to 'start' or 'random'"
             )
         if count > length and crop == "random" and count not in starts:
             starts[count] = int(rng.integers(count - length + 1))
