@@ -31,7 +31,7 @@ class Attention(nn.Module):
     def __call__(
         self, x: Float[Array, "b t d"], mask: Bool[Array, "#b #h #t t"] | None = None
     ) -> Float[Array, "b t d"]:
-        """Returns, for each token, a weighted sum over the tokens, or those where `mask` is True."""
+        """Returns, for each token, a weighted sum over all tokens, or where `mask` is True."""
         features = x.shape[-1]
         if features % self.num_heads:
             raise ValueError(f"{features} features cannot be divided among {self.num_heads} heads")
