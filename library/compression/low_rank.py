@@ -179,7 +179,7 @@ def _multiplied(module, first, second, bias, x):
 
 
 def _convolved(module, first, second, bias, x):
-    # Stride, dilation and padding of a side belong to the second factor if it is wider than 1 there.
+    # The second factor has the stride, dilation and padding of a side if it is wider than 1 there.
     by_second = [b > 1 for b in second.shape[:-2]]
     y = _part(module, first, [not b for b in by_second]).apply({"params": {"kernel": first}}, x)
     last = _part(module, second, by_second, use_bias=bias is not None)
@@ -188,7 +188,7 @@ def _convolved(module, first, second, bias, x):
 
 
 def _part(module: nn.Conv, kernel: Array, own: Sequence[bool], use_bias: bool = False) -> nn.Conv:
-    """Returns the convolution with one factor, strided, dilated and padded only in its own sides."""
+    """Returns the convolution with one factor. It strides, dilates and pads only its own sides."""
 
     def sides(given, else_, per_side=lambda x: x):
         given = [given] * len(own) if given is None or isinstance(given, int) else given
