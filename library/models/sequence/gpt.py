@@ -68,7 +68,7 @@ class CausalAttention(nn.Module):
         cache: dict[str, Float[Array, "b l k e"]] | None,
         start: Int[Array, "..."] | None,
     ) -> tuple[Float[Array, "b t d"], dict[str, Float[Array, "b l k e"]] | None]:
-        """Returns new features of the tokens, and the cache with their keys and values at `start`."""
+        """Returns new features of the tokens, and the cache with their keys and values added."""
         features, init = x.shape[-1], nn.initializers.normal
         common = dict(use_bias=self.bias, dtype=self.dtype, param_dtype=self.param_dtype)
 
