@@ -5,8 +5,8 @@ System:    GPT (Radford et al. 2019, "Language models are unsupervised multitask
 Command:   python -m experiments.prepare --dataset=wikitext2
            python -m experiments.train --config=configs/gpt/wikitext2.py:cpu
 Hardware:  one CPU core: 6 minutes
-Expected:  sentences in the manner of Wikipedia, test/loss 3.97 nats a token; nobody reports such a
-           loss: published models are trained on the training split, ten times as much text, which
+Expected:  sentences in the manner of Wikipedia, test/loss 3.97 nats per token; nobody reports such
+           a loss: published models are trained on the training split, ten times as much text, which
            is not at hand, and count words
 Source:    Merity et al. 2017, "Pointer sentinel mixture models", for the text; Radford et al. 2019
            for the blocks; Sennrich, Haddow & Birch 2016 for byte-pair encoding; Su et al. 2021 for
@@ -20,7 +20,7 @@ a time: what larger models need to fit into memory.
 
 from ml_collections import ConfigDict
 
-# Vocabulary, model, windows a step, steps.
+# Vocabulary, model, windows per step, steps.
 VARIANTS = {
     "cpu": (2048, dict(width=128, depth=4, num_heads=4, num_kv_heads=2, dropout=0.2), 16, 1500),
 }

@@ -4,7 +4,7 @@ System:    Grid detector (Redmon et al. 2015, arXiv 1506.02640): detect objects
 Command:   python -m experiments.prepare --dataset=bccd
            python -m experiments.train --config=configs/grid_detector/bccd.py
 Hardware:  two CPU cores
-Expected:  no figure is claimed
+Expected:  no result is claimed
 Source:    Redmon et al. 2016, "You Only Look Once: Unified, Real-Time Object Detection" (arXiv
            1506.02640), for the loss
 

@@ -16,15 +16,16 @@ Source:    Szegedy, Vanhoucke, Ioffe, Shlens & Wojna 2016, "Rethinking the Incep
            the auxiliary classifier with 0.4 of the loss, averages with decay 0.9999, crops of 5 to
            100 % of the area, distortions of colour, tests at 299 of the centre's 87.5 %.
 
-Figures of the paper that are no claim here: a top-5 error of 3.5 is of four networks and 144 crops.
+Results of the paper that this recipe does not claim: a top-5 error of 3.5 is of four networks and
+144 crops.
 The claim, too, is of the validation images but about 1,700 blacklisted ones, as Szegedy et al. 2016
 (arXiv 1602.07261, section 5) say of it; here all 50,000 count. torchvision's weights were ported
 (77.294, 93.450), not trained.
 
 What differs: whether the gradient is clipped by its whole norm, as here, the paper does not say.
-TensorFlow's brightness is added, not multiplied, in a fixed order of distortions, and crops contain
-a tenth of an annotated box. Weight decay is a part of the loss, of kernels only. Keep 32 images a
-device: batch statistics are each device's own.
+TensorFlow adds to the brightness instead of multiplying it, and has a fixed order of distortions,
+and crops contain a tenth of an annotated box. Weight decay is part of the loss, and only for
+kernels. Keep 32 images a device: each device has its own batch statistics.
 """
 
 from ml_collections import ConfigDict
@@ -41,7 +42,7 @@ def get_config(variant: str = "paper") -> ConfigDict:
     config.normalize = presets.SIGNED
     config.model = dict(name="inception_v3", num_classes=1000, aux=True, dropout=0.5)
     config.task = dict(name="classification", label_smoothing=0.1, aux_weight=0.4)
-    # Of TensorFlow: epsilon within the root, squares that start at one, the rate within momentum.
+    # As in TensorFlow: epsilon inside the root, squares start at one, momentum includes the rate.
     config.optimizer = dict(
         name="rmsprop",
         learning_rate=0.045,

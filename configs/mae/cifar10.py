@@ -17,8 +17,8 @@ Source:    IcarusWizard/MAE, README and the defaults of its scripts: ViT-T with 
 
 The original keeps the best of its epochs by the accuracy that it reports, has learned positions in
 the decoder too, and rates that change once an epoch. The _cpu variants read the images after JPEG
-compression, with a smaller network, patches of 4x4 pixels, normalized targets and few epochs: no
-figure is published for them. Two runs that differ only in where they start are comparable.
+compression, with a smaller network, patches of 4x4 pixels, normalized targets and few epochs: there
+are no published results for them. Two runs that differ only in where they start are comparable.
 """
 
 from ml_collections import ConfigDict

@@ -17,9 +17,9 @@ Rates are for 256 images a step. 1600 epochs are the published models', 800 the 
 What differs: fixed positions reach their lowest frequency in big_vision's way, not MoCo v3's, and
 stay fixed in fine-tuning; there the class token is read, which "performs similarly", where the
 authors' published models average the patches; decay spares the tokens of class and mask; mixing
-is drawn for each example, not for the batch; RandAugment has the 14 operations of its paper. The
-linear classifier is fitted to standardized features of centre crops by L-BFGS, where the authors
-train one behind a BatchNorm layer by LARS, on augmented images.
+is drawn for each example, not for the batch; RandAugment has the 14 operations of its own paper.
+The linear classifier is fitted to standardized features of centre crops by L-BFGS, where the
+authors train one behind a BatchNorm layer by LARS, on augmented images.
 """
 
 from ml_collections import ConfigDict

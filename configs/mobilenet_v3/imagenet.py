@@ -13,7 +13,8 @@ Source:    torchvision, weights MobileNet_V3_Large_Weights.IMAGENET1K_V1 (74.042
            Howard et al. 2019, "Searching for MobileNetV3", arXiv 1905.02244, report 75.2 and 67.4
            (table 3), trained on TPUs.
 
-Batch statistics are each device's own, under `pmap`, as in the original: keep 128 images a device.
+Under `pmap` each device has its own batch statistics, as in the original: keep 128 images per
+device.
 
 What differs: the original's figures are of the mean of the params of the last three checkpoints
 that had the best accuracy yet (pull requests 3182 and 3354), these of the last. Here the rate

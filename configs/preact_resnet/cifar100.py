@@ -11,7 +11,7 @@ Source:    He et al. 2016, "Identity mappings in deep residual networks", arXiv 
            the median of five, as szagoruyko/wide-residual-networks, README, has it beside its own.
            :resnet164_bearpaw is the "PreResNet-110" of bearpaw/pytorch-classification, README and
            TRAINING.md, whose 3 x 18 blocks are bottlenecks (1.70 M params): 164 epochs, the rate
-           divided by 10 at 81 and 122; the figure is that of the epoch best on the test images.
+           divided by 10 at 81 and 122; the figure is from the epoch with the best test accuracy.
 
 The paper subtracts the mean of each pixel and does not scale; here channels are normalized.
 """

@@ -20,8 +20,8 @@ Source:    He et al. 2016, "Deep Residual Learning for Image Recognition", secti
 The paper subtracts the mean of each pixel and does not scale, and pads after that; here channels
 are normalized, after the padding with black. It normalizes batches on each of two GPUs.
 
-The `_jpeg` variants read `cifar10_jpeg`, the same images after JPEG compression at quality 75: no
-figure is published for them.
+The `_jpeg` variants read `cifar10_jpeg`, the same images after JPEG compression at quality 75:
+there are no published results for them.
 """
 
 from ml_collections import ConfigDict

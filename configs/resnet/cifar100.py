@@ -10,8 +10,8 @@ Source:    He et al. 2016, "Deep residual learning for image recognition", secti
            CIFAR-10 only.
            20 to 56 layers: chenyaofo/pytorch-cifar-models, README and logs: 200 epochs in batches
            of 256, Nesterov momentum 0.9, rate 0.1 on a cosine, weight decay 5e-4 on all params,
-           crops from 4 pixels of padding, flips. The figures are those of the epoch that was best
-           on the test images.
+           crops from 4 pixels of padding, flips. The figures are from the epoch with the best test
+           accuracy.
            ResNet-18: weiaicunzai/pytorch-cifar100, README (24.39 % error), train.py and utils.py:
            200 epochs in batches of 128, rate 0.1 times 0.2 at epochs 60, 120 and 160, one epoch of
            warmup, momentum 0.9, weight decay 5e-4. Its README says "Nesterov momentum of 0.9", its

@@ -28,8 +28,8 @@ Source:    torchvision, weights ResNet*_Weights.IMAGENET1K_V1, trained by refere
            steps of 256 images. One crop: KaimingHe/deep-residual-networks, README (ResNet-50, 101,
            152: errors of 24.7, 23.6, 23.0).
 
-Figures of the paper that are no claim here: top-5 of 96.43 (an error of 3.57) is of six networks on
-the test set, at several scales; its tables are of ten crops.
+Results of the paper that this recipe does not claim: top-5 of 96.43 (an error of 3.57) is of six
+networks on the test set, at several scales; its tables are of ten crops.
 
 What differs. All bottlenecks here have the stride in their 3x3 convolution; :original had it in the
 first. :original divided its rate by 10 whenever the error stopped falling: every 150,000 steps

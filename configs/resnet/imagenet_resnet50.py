@@ -16,8 +16,8 @@ Source:    torchvision, weights ResNet50_Weights.IMAGENET1K_V1 (76.130, 92.862),
            TPU v3-8, 76.67 on v2-32, 76.54 on v3-32, and 76.72 on eight V100 in float32 with
            batches of 512.
 
-Batch statistics are each device's own in both originals, and so here, under `pmap`: keep 32
-(:torchvision) and 128 (:flax) images a device. Training crops are of 8 to 100 % of the area;
+In both originals, and here under `pmap`, each device has its own batch statistics: keep 32
+(:torchvision) and 128 (:flax) images per device. Training crops are of 8 to 100 % of the area;
 evaluation takes the centre 224 of 256 pixels. TensorFlow's bicubic resizing, which Flax's example
 uses, is not antialiased; the one here is.
 """

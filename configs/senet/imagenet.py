@@ -17,7 +17,7 @@ the rate 0.1, more epochs, rotations and changes of single pixels. timm's weight
 
 What differs: the stride is in the 3x3 convolution here, in the paper in the first. The paper states
 no weight decay; 1e-4 on all params, coupled, as ResNets had. Colours are divided by their standard
-deviation. Keep 32 images a device: batch statistics are each device's own.
+deviation. Keep 32 images per device: each device has its own batch statistics.
 """
 
 from ml_collections import ConfigDict

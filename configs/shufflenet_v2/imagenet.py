@@ -17,7 +17,7 @@ Source:    Ma et al. 2018, "ShuffleNet V2: practical guidelines for efficient CN
            normalization, TrivialAugment, erasing, mixup or cutmix, averages, each image four times
            in its batch, trained at 176 pixels.
 
-Batch statistics are each device's own, under `pmap`: keep 128 images a device for torchvision's.
+Under `pmap` each device has its own batch statistics: keep 128 images per device for torchvision's.
 
 What differs: the authors' code feeds 0 to 255, blue first, and ends with a pass over the training
 set that measures the batch statistics anew. In torchvision rates move with every epoch, here with
@@ -85,7 +85,7 @@ def _as_in_torchvision(config: ConfigDict) -> None:
         schedule=dict(name="cosine", warmup="5 epochs", warmup_from=0.01),
     )
     config.total = f"{epochs} epochs"
-    # torchvision multiplies 1 - 0.99998 by the batch size and the interval, over the epochs.
+    # torchvision multiplies 1 - 0.99998 by batch size * interval / epochs.
     config.ema = dict(decay=1 - 2e-5 * config.dataset.batch_size * 32 / epochs, every=32)
     config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
     config.checkpoint = dict(every="1 epoch")

@@ -18,12 +18,12 @@ Source:    torchvision, weights Swin_T_Weights.IMAGENET1K_V1 (81.474, 95.776), S
            95.5) and config.py: the same but RandAugment, no averages, each image once, the centre
            224 of 256.
 
-Drop path is 0.2, 0.3 and 0.5. AdamW's decay is multiplied by the rate.
+Drop path is 0.2, 0.3 and 0.5. AdamW multiplies the weight decay by the learning rate.
 
-What differs: mixing is drawn for each example, not for the batch; torchvision erases to each
-channel's mean, not to grey, and its rates move with every epoch; the authors' cosine begins at the
-start of the warmup; RandAugment has the 14 operations of its paper. Whether its weights are
-averages torchvision does not say: the claim takes them to be.
+What differs: mixup or cutmix is drawn for each example, not for each batch; torchvision erases to
+each channel's mean, not to grey, and it changes its learning rate at every epoch; the authors'
+cosine begins at the start of the warmup; RandAugment has the 14 operations of its own paper.
+Whether its weights are averages torchvision does not say: the claim takes them to be.
 """
 
 from ml_collections import ConfigDict
@@ -65,7 +65,7 @@ def get_config(variant: str = "t") -> ConfigDict:
         schedule=dict(name="cosine", warmup="20 epochs", warmup_from=0.01, final=0.01),
     )
     config.total = f"{epochs} epochs"
-    # torchvision multiplies 1 - 0.99998 by the batch size and the interval, over the epochs.
+    # torchvision multiplies 1 - 0.99998 by batch size * interval / epochs.
     config.ema = dict(decay=1 - 2e-5 * batch_size * 32 / epochs, every=32)
     config.checkpoint = dict(every="1 epoch", best=metric)
     config.log_every = "50 steps"

@@ -4,7 +4,7 @@ System:    U-Net (Ronneberger et al. 2015, arXiv 1505.04597): segment images
 Command:   python -m experiments.prepare --dataset=isbi2012_membrane
            python -m experiments.train --config=configs/unet/isbi2012_membrane.py:cpu
 Hardware:  :paper an accelerator of 16 GB; :cpu two CPU cores
-Expected:  no figure is claimed: the challenge judges slices that are not public, by other measures
+Expected:  no result is claimed: the challenge judges slices that are not public, by other measures
 Source:    Ronneberger et al. 2015, "U-Net: Convolutional Networks for Biomedical Image
            Segmentation" (arXiv 1505.04597)
 

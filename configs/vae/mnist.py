@@ -6,7 +6,8 @@ Command:   python -m experiments.prepare --dataset=mnist_npz
 Hardware:  one CPU core: 15 minutes for :cpu, 80 for :hour; two, 4 to 8 minutes for :manifold,
            :conditional, :convolutional; :burda takes ten million small steps: an accelerator
 Expected:  likelihood/nll 86.76 (:burda); held to 91 (:cpu, 88.6 reached) and to 88 (:hour, 87.1);
-           test/loss 90.1 nats (:conditional), 137.7 (:manifold); 1.56 bits a pixel (:convolutional)
+           test/loss 90.1 nats (:conditional), 137.7 (:manifold); 1.56 bits per pixel
+           (:convolutional)
 Source:    Burda et al. 2016, "Importance Weighted Autoencoders", table 1: a VAE with one stochastic
            layer of 50 units has a test NLL of 86.76 nats on binarized MNIST, estimated with k=5000.
 

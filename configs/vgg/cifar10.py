@@ -15,12 +15,12 @@ Source:    Simonyan and Zisserman 2014, arXiv 1409.1556, and what is usual on CI
            :vgg19_bn is bearpaw/pytorch-classification's, README and TRAINING.md, 20.0 M params:
            164 epochs in batches of 128, the rate divided by 10 at 81 and 122.
 
-All three decay all params, crop from 4 pixels of padding and flip. The figures are those of the
-epoch that was best on the test images. The first and the last normalize by smaller deviations,
+All three decay all params, crop from 4 pixels of padding and flip. The figures are from the
+epoch with the best test accuracy. The first and the last normalize by smaller deviations,
 0.2023, 0.1994 and 0.2010, and kuangliu's and bearpaw's cosine or steps move by whole epochs.
 
-`:vgg16_bn_jpeg` reads `cifar10_jpeg`, the same images after JPEG compression: no figure is
-published for them.
+`:vgg16_bn_jpeg` reads `cifar10_jpeg`, the same images after JPEG compression: there are no
+published results for them.
 """
 
 from ml_collections import ConfigDict

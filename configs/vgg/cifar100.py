@@ -11,8 +11,8 @@ Source:    :vgg16_bn is chenyaofo/pytorch-cifar-models', README and logs: two hi
            :vgg19_bn is bearpaw/pytorch-classification's, README and TRAINING.md: no hidden layer,
            164 epochs in batches of 128, the rate divided by 10 at 81 and 122.
 
-Both decay all params, crop from 4 pixels of padding and flip. The figures are those of the epoch
-that was best on the test images. bearpaw's normalizes by the numbers of CIFAR-10.
+Both decay all params, crop from 4 pixels of padding and flip. The figures are from the epoch
+with the best test accuracy. bearpaw's normalizes by the numbers of CIFAR-10.
 """
 
 from ml_collections import ConfigDict

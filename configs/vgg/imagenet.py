@@ -17,8 +17,9 @@ Source:    torchvision, weights VGG*_Weights.IMAGENET1K_V1, trained by reference
            colour as AlexNet's. The central crop of its published VGG-16 has errors of 28.5 and 9.9:
            KaimingHe/deep-residual-networks, README, after MatConvNet.
 
-Figures of the paper that are no claim here: top-5 of 92.7 (an error of 7.3) is of seven networks on
-the test set (ILSVRC-2014, table 7). It evaluates densely, on the whole image at one or more scales.
+Results of the paper that this recipe does not claim: top-5 of 92.7 (an error of 7.3) is of seven
+networks on the test set (ILSVRC-2014, table 7). It evaluates densely, on the whole image at one or
+more scales.
 
 What differs in :paper: the rate falls three times, when validation stops improving, and the paper
 does not say when: after 100,000, 200,000 and 300,000 steps here. It trains deep networks from parts

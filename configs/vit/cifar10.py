@@ -18,7 +18,7 @@ from a normal distribution of deviation 1. Its cosine is laid out for 200 epochs
 and so is cut a little short; its training uses mixed precision (`--config.model.dtype=bfloat16`).
 
 `:plain` has crops and flips only, and no label smoothing. The `_jpeg` variants read the same images
-after JPEG compression: no figure is published for them.
+after JPEG compression: there are no published results for them.
 """
 
 from ml_collections import ConfigDict

@@ -16,7 +16,7 @@ a peak rate of 1e-3.
 
 What differs: big_vision's config has a hidden tanh layer before the head, this network is linear
 there (the report's figure for that, as EIFY/mup-vit quotes it, is 76.7 at 90 epochs); mixup draws a
-weight for each example, not for the batch; RandAugment has the 14 operations of its paper, not
+weight for each example, not for the batch; RandAugment has the 14 operations of its own paper, not
 big_vision's 16; GELU is exact, not its tanh approximation; resizing is antialiased.
 """
 

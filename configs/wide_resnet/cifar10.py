@@ -12,7 +12,7 @@ Source:    Zagoruyko and Komodakis 2016, "Wide Residual Networks"; the figures a
            weight decay 5e-4 on all params, flips, crops from 4 pixels of reflection.
 
 The original leaves out each epoch's last, smaller batch. The `_jpeg` variants read `cifar10_jpeg`,
-the same images after JPEG compression: no figure is published for them.
+the same images after JPEG compression: there are no published results for them.
 """
 
 from ml_collections import ConfigDict

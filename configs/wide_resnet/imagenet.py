@@ -17,8 +17,8 @@ torchvision's weights (Wide_ResNet50_2_Weights.IMAGENET1K_V1: 78.468, 94.086) ar
 which is stated in part (pytorch/vision, pull request 912): a cosine with warm restarts over 256
 epochs, in half precision.
 
-What differs: nothing that is known; keep 32 images a device, as batch statistics are each device's
-own. Weight decay is coupled and on all params.
+There is no known difference from the original. Keep 32 images per device: each device has its own
+batch statistics. Weight decay is coupled, for all params.
 """
 
 from ml_collections import ConfigDict

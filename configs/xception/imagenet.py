@@ -13,10 +13,10 @@ Source:    Chollet 2017, "Xception: deep learning with depthwise separable convo
 
 What differs: the paper states neither batch, length, augmentation, label smoothing, nor how its
 averages decay. Here they are Inception-v3's, for which its rates were tuned, see inception_v3.py:
-32 images a device, 100 epochs, crops of 5 to 100 % of the area, distortions of colour, averages
-with decay 0.9999; labels are not smoothed. Weight decay is a part of the loss, of kernels only.
-Keep 32 images a device: batch statistics are each device's own. The authors' weights reach 79.040
-and 94.382 in timm's results-imagenet.csv.
+32 images per device, 100 epochs, crops of 5 to 100 % of the area, distortions of colour, averages
+with decay 0.9999; labels are not smoothed. Weight decay is part of the loss, and only for kernels.
+Keep 32 images per device: each device has its own batch statistics. The authors' weights reach
+79.040 and 94.382 in timm's results-imagenet.csv.
 """
 
 from ml_collections import ConfigDict
