@@ -1,4 +1,4 @@
-"""Generative adversarial networks on MNIST: DCGAN, conditional DCGAN, gradient penalties, perceptrons.
+"""Generative adversarial networks on MNIST: DCGAN, plain or conditional; penalties; perceptrons.
 
 System:    DCGAN (Radford et al. 2015, arXiv 1511.06434): make images
 Command:   python -m experiments.prepare --dataset=mnist_npz

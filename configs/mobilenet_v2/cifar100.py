@@ -1,4 +1,4 @@
-"""MobileNetV2 on CIFAR-100, in which the first convolution and the second group do not stride.
+"""MobileNetV2 on CIFAR-100, without strides in the first convolution and the second group.
 
 System:    MobileNet v2 (Sandler et al. 2018, arXiv 1801.04381): classify images
 Command:   python -m experiments.prepare --dataset=cifar100
@@ -10,7 +10,7 @@ Source:    Sandler et al. 2018, arXiv 1801.04381; chenyaofo/pytorch-cifar-models
            rate 0.1 on a cosine, weight decay 5e-4 on all params, crops from 4 pixels of padding,
            flips. Its figures are from the epoch with the best test accuracy.
 
-weiaicunzai/pytorch-cifar100 reports 0.6808 for one that strides more and earlier.
+weiaicunzai/pytorch-cifar100 reports 0.6808 for a network with more and earlier strides.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""ResNet-50 on ImageNet-1k, by torchvision's classic recipe and by Flax's.
+"""ResNet-50 on ImageNet-1k, by torchvision's classic recipe and by Flax's recipe.
 
 System:    ResNet (He et al. 2015, arXiv 1512.03385): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
@@ -17,9 +17,9 @@ Source:    torchvision, weights ResNet50_Weights.IMAGENET1K_V1 (76.130, 92.862),
            batches of 512.
 
 In both originals, and here under `pmap`, each device has its own batch statistics: keep 32
-(:torchvision) and 128 (:flax) images per device. Training crops are of 8 to 100 % of the area;
-evaluation takes the centre 224 of 256 pixels. TensorFlow's bicubic resizing, which Flax's example
-uses, is not antialiased; the one here is.
+(:torchvision) and 128 (:flax) images per device. Training crops have 8 to 100 % of the area.
+Evaluation takes the centre 224 of 256 pixels. Flax's example uses TensorFlow's bicubic resizing,
+which is not antialiased; resizing here is antialiased.
 """
 
 from ml_collections import ConfigDict

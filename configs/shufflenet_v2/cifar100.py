@@ -10,7 +10,8 @@ Source:    Ma, Zhang, Zheng and Sun 2018, arXiv 1807.11164; chenyaofo/pytorch-ci
            momentum 0.9, rate 0.1 on a cosine, weight decay 5e-4 on all params, crops from 4 pixels
            of padding, flips. Its figures are from the epoch with the best test accuracy.
 
-weiaicunzai/pytorch-cifar100 reports 0.6951 for one of wider units without relu after its stem.
+weiaicunzai/pytorch-cifar100 reports 0.6951 for a network with wider units and no relu after its
+stem.
 """
 
 from ml_collections import ConfigDict
