@@ -15,7 +15,7 @@ Source:    Kolesnikov et al. 2020, "Big Transfer (BiT): general visual represent
            Section 3.3, fine-tuning ("BiT-HyperRule" for a large task): 20,000 steps of 512 images,
            rate 0.003 divided by 10 after 30, 60 and 90 % of them, mixup 0.1, no weight decay, a new
            head, which starts at zero; images resized to 512x512, random crops of 480, flips; tests
-           at 480x480, not cropped (448 and 384 but for R152x4). Table 2: 81.30. The first 500 of
+           at 480x480, not cropped (448 and 384 except for R152x4). Table 2: 81.30. The first 500 of
            these steps warm up in google-research/big_transfer, bit_hyperrule.py.
 
 `:finetune` starts from a run of :r152x4, `--config.init_from.workdir`. It can also fine-tune

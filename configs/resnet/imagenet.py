@@ -60,7 +60,7 @@ VARIANTS = {
     "smoke": ("resnet18", None, None),
 }
 # Epochs, rate, weight decay, crop, strength of RandAugment, alpha of mixup, label smoothing,
-# stochastic depth, times that an image comes in a batch.
+# stochastic depth, repeats of an image in a batch.
 STRIKES_BACK = {
     "a1": ("600 epochs", 5e-3, 0.01, 224, 7.0, 0.2, 0.1, 0.05, 3),
     "a2": ("300 epochs", 5e-3, 0.02, 224, 7.0, 0.1, 0.0, 0.05, 3),
@@ -125,8 +125,8 @@ def _v2(config: ConfigDict) -> None:
         decayed=["kernel$", "head/bias$"],
         schedule=dict(name="cosine", warmup="5 epochs", warmup_from=0.01),
     )
-    # The average keeps 0.99998 for each of the epochs' share of images: --model-ema-decay is scaled
-    # by the batch (1024) times the steps between (32) over the epochs (600).
+    # torchvision multiplies 1 - 0.99998 (--model-ema-decay) by the batch size (1024) times the
+    # interval (32), divided by the epochs (600).
     config.ema = dict(decay=1 - 2e-5 * 1024 * 32 / 600, every=32)
     config.total = "600 epochs"
     config.checkpoint.best = "test_ema/accuracy"
@@ -165,7 +165,7 @@ def _strike_back(
 
 
 def _shrink(config: ConfigDict) -> None:
-    """Leaves a narrow network that has all that the others have but one optimizer."""
+    """Makes a narrow network for small images, with the recipe of `_strike_back`."""
     _strike_back(config, "6 steps", 5e-3, 0.02, 64, 7.0, 0.1, 0.1, 0.05, 3)
     presets.shrink(config)
     config.preprocess = presets.crops(64, short=72, method="bicubic")

@@ -16,8 +16,9 @@ from library.config import ConfigError, check_choice
 Logits = Callable[[Float[Array, "b h w c"]], Float[Array, "b k"]]
 NORMS = ("linf", "l2")
 _AXES = (1, 2, 3)
-# On CPU, up to so many steps are unrolled: XLA's convolutions are five times slower in a loop.
-_WRITTEN_OUT = 40
+# The largest number of steps to unroll on CPU, where XLA's convolutions are five times slower in a
+# loop.
+_UNROLLED = 40
 
 
 def fast_gradient_sign(
@@ -44,7 +45,7 @@ def fast_gradient_sign(
       ConfigError: epsilon is outside [0, 1].
     """
     check_settings(epsilon)
-    step = epsilon * jnp.sign(_uphill(logits, image, label, targeted))
+    step = epsilon * jnp.sign(_ascent_direction(logits, image, label, targeted))
     return jnp.clip(image + step, 0, 1)
 
 
@@ -93,12 +94,12 @@ def projected_gradient(
     }[norm]
 
     def move(now, _):
-        moved = now + step_size * step(_uphill(logits, now, label, targeted))
+        moved = now + step_size * step(_ascent_direction(logits, now, label, targeted))
         return project(moved, image, epsilon), None
 
     drawn = jax.vmap(lambda key: start(key, image.shape[1:]))(keys)
     first = project(image + epsilon * drawn, image, epsilon) if random_start else image
-    few = steps <= _WRITTEN_OUT and jax.default_backend() == "cpu"
+    few = steps <= _UNROLLED and jax.default_backend() == "cpu"
     return jax.lax.scan(move, first, length=steps, unroll=steps if few else 1)[0]
 
 
@@ -116,7 +117,7 @@ def check_settings(
         )
 
 
-def _uphill(logits, image, label, targeted):
+def _ascent_direction(logits, image, label, targeted):
     """Returns the gradient along which an attack moves: away from the label, or towards it."""
 
     def loss(x):

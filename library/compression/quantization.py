@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int8, PyTree
 from library.compression.kernels import LAYERS, Kernel, chosen
 
 WHOLE, SCALE = "kernel_int8", "kernel_scale"
-_MOST = 127
+_LARGEST = 127
 
 
 def quantize(
@@ -33,8 +33,8 @@ def quantize(
       summed: axes that share one scale; the scale has size 1 there.
     """
     greatest = jnp.max(jnp.abs(values), axis=tuple(summed), keepdims=True)
-    scale = jnp.where(greatest > 0, greatest, _MOST).astype(jnp.float32) / _MOST
-    whole = jnp.clip(jnp.round(values / scale), -_MOST, _MOST)
+    scale = jnp.where(greatest > 0, greatest, _LARGEST).astype(jnp.float32) / _LARGEST
+    whole = jnp.clip(jnp.round(values / scale), -_LARGEST, _LARGEST)
     return whole.astype(jnp.int8), scale
 
 

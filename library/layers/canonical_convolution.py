@@ -27,7 +27,7 @@ Permutation = tuple[int, ...]
 
 _CONVOLUTION = jax.lax.conv_general_dilated_p
 # JAX's own lowering rule; there is no public way to get it.
-_AS_IT_IS = mlir._platform_specific_lowerings["cpu"][_CONVOLUTION].rule
+_JAX_RULE = mlir._platform_specific_lowerings["cpu"][_CONVOLUTION].rule
 
 
 def canonical(rank: int) -> jax.lax.ConvDimensionNumbers:
@@ -83,7 +83,7 @@ def _parts(x: Array, groups: int, axis: int) -> Array:
     return jnp.moveaxis(x.reshape(*x.shape[:axis], groups, size, *x.shape[axis + 1 :]), axis, 0)
 
 
-def _groups_cost(kernel: tuple[int, ...], params: Any) -> bool:
+def _grouping_is_slow(kernel: tuple[int, ...], params: Any) -> bool:
     """Returns whether XLA is slow with these groups.
 
     XLA is fast if each group has one output, or if the window is one pixel.
@@ -96,7 +96,7 @@ def _groups_cost(kernel: tuple[int, ...], params: Any) -> bool:
 
 def _lower(ctx: Any, images: Any, kernel: Any, **params: Any) -> Any:
     usual = canonical(ctx.avals_in[0].ndim)
-    grouped = _groups_cost(ctx.avals_in[1].shape, params)
+    grouped = _grouping_is_slow(ctx.avals_in[1].shape, params)
     first, second, back = transpositions(params["dimension_numbers"])
 
     def transposed(images: Array, kernel: Array) -> Array:
@@ -108,7 +108,7 @@ def _lower(ctx: Any, images: Any, kernel: Any, **params: Any) -> Any:
 
     explicit = jax.sharding.AxisType.Explicit in ctx.avals_out[0].sharding.mesh.axis_types
     if explicit or (params["dimension_numbers"] == usual and not grouped):
-        return _AS_IT_IS(ctx, images, kernel, **params)
+        return _JAX_RULE(ctx, images, kernel, **params)
     return mlir.lower_fun(transposed, multiple_results=False)(ctx, images, kernel)
 
 

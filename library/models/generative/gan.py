@@ -58,7 +58,7 @@ class Generator(nn.Module):
     ) -> Float[Array, "b h w c"]:
         """Returns images."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype, kernel_init=_uniform(0.05))
-        x = _beside(latent, label, self.num_classes)
+        x = _with_label(latent, label, self.num_classes)
         for i, width in enumerate(self.hidden, 1):
             x = nn.relu(nn.Dense(width, name=f"hidden{i}", **types)(x))
         x = nn.Dense(math.prod(self.image_shape), name="output", **types)(x)
@@ -107,7 +107,7 @@ class Discriminator(nn.Module):
     ) -> Float[Array, " b"]:
         """Returns scores."""
         types = dict(param_dtype=self.param_dtype, kernel_init=_uniform(0.005))
-        x = _beside(image.reshape(len(image), -1), label, self.num_classes)
+        x = _with_label(image.reshape(len(image), -1), label, self.num_classes)
         for i, width in enumerate(self.hidden, 1):
             rate = self.input_dropout if i == 1 else self.dropout
             x = nn.Dropout(rate, deterministic=not train, name=f"dropout{i}")(x)
@@ -125,7 +125,7 @@ generator = variant(Generator, "generator")
 discriminator = variant(Discriminator, "discriminator")
 
 
-def _beside(x, label, num_classes):
+def _with_label(x, label, num_classes):
     if label is None:
         return x
     return jnp.concatenate([x, jax.nn.one_hot(label, num_classes)], axis=-1)

@@ -47,7 +47,7 @@ class VAE(nn.Module):
         self, image: Float[Array, "b h w c"], label: Int[Array, " b"] | None = None
     ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
         """Returns the mean and the log variance of the Gaussian q(z | x), float32."""
-        moments = self.encoder(self._beside_image(image, label)).astype(jnp.float32)
+        moments = self.encoder(self._with_label(image, label)).astype(jnp.float32)
         mean, log_variance = jnp.split(moments, 2, axis=-1)
         return mean, log_variance
 
@@ -72,7 +72,7 @@ class VAE(nn.Module):
     def _one_hot(self, label: Int[Array, " b"]) -> Float[Array, "b k"]:
         return jax.nn.one_hot(label, self.condition)
 
-    def _beside_image(self, image, label):
+    def _with_label(self, image, label):
         if not self.condition:
             return image
         if isinstance(self.encoder, DenseStack):

@@ -1,4 +1,4 @@
-"""GoogLeNet, or Inception-v1: modules of 1x1, 3x3 and 5x5 convolutions and pooling side by side.
+"""GoogLeNet, or Inception-v1: modules of parallel 1x1, 3x3 and 5x5 convolutions and pooling.
 
 Szegedy et al. 2014, "Going deeper with convolutions" (arXiv 1409.4842). Params with a thousand
 classes, without and with the two auxiliary classifiers:

@@ -39,10 +39,10 @@ def shake(
     backward: Float[Array, " b"],
 ) -> Float[Array, "b h w c"]:
     """Returns forward * first + (1 - forward) * second, with the gradient of `backward` weights."""
-    seen, felt = (
+    value, slope = (
         weight[:, None, None, None] * (first - second) + second for weight in (forward, backward)
     )
-    return felt + jax.lax.stop_gradient(seen - felt)
+    return slope + jax.lax.stop_gradient(value - slope)
 
 
 class Block(nn.Module):
