@@ -18,7 +18,7 @@ def rotate(
     """
     half, odd = divmod(x.shape[-1], 2)
     if odd:
-        raise ValueError(f"rotary positions need an even number of features, not {x.shape[-1]}")
+        raise ValueError(f"{x.shape[-1]} features per head: rotary positions need an even number")
     frequencies = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
     angles = positions[..., None, None].astype(jnp.float32) * frequencies
     cos, sin = jnp.cos(angles), jnp.sin(angles)

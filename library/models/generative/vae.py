@@ -162,7 +162,7 @@ def convolutional(
 
 def _condition(conditional: bool, num_classes: int) -> int:
     if conditional and num_classes < 1:
-        raise ConfigError(f"conditional=True, num_classes={num_classes}: it needs 1 class or more")
+        raise ConfigError(f"conditional=True with num_classes={num_classes}: valid are 1 or more")
     return num_classes if conditional else 0
 
 

@@ -114,7 +114,7 @@ class ShuffleNetV1(nn.Module):
         divided = [w // 4 for w in widths] + [new - old for old, new in zip(entering, widths)]
         if stem < 1 or any(w < 1 or w % self.groups for w in divided):
             raise ConfigError(
-                f"scale={self.scale} gives the widths {stem} and {', '.join(map(str, widths))}, "
+                f"scale={self.scale} makes widths {stem} and {', '.join(map(str, widths))}, "
                 f"which {self.groups} groups cannot divide; the paper's scales are 0.25, 0.5, 1, "
                 "1.5 and 2"
             )
