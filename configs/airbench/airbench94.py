@@ -3,25 +3,26 @@ r"""airbench94: 94 % on CIFAR-10 in ten epochs.
 System:    airbench (Jordan 2024, arXiv 2404.00498): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/airbench/airbench94.py:cifar10
-Hardware:  one GPU, where the original trains in 3.83 s (A100); not run here. Two CPU cores do
-           some 130 images/s, which makes an hour. `:smoke` is seven small steps on noise.
+Hardware:  one GPU; the original trains in 3.83 s (A100); not run here. Two CPU cores process about
+           130 images/s, which makes an hour. `:smoke` is seven small steps on noise.
 Expected:  test/accuracy 0.9401, the mean of 1000 runs
 Source:    Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498;
            recipe and figure as in KellerJordan/cifar10-airbench, README and legacy/airbench94.py.
 
-The original states its hyperparameters decoupled: lr 11.5 and weight decay 0.0153 for 1024 summed
-examples, momentum 0.85, whose steps are 1 + 1 / (1 - 0.85) = 23/3 gradients long. For the mean loss
-of a batch of 1024 that is SGD with a rate of 11.5 / (23/3) = 1.5 and a coupled decay of
-0.0153 / 11.5. The biases of the normalizations have 64 times the rate and, in all, the decay of the
-rest. 9.9 epochs of 48 whole batches are 476 steps, and the three epochs in which the whitening's
-bias is trained are 144.
+The original states decoupled hyperparameters: lr 11.5 and weight decay 0.0153 for the sum over 1024
+examples, and momentum 0.85. Its steps have a length of 1 + 1 / (1 - 0.85) = 23/3 gradients. For the
+mean loss of a batch of 1024, this is SGD with a rate of 11.5 / (23/3) = 1.5 and a coupled weight
+decay of 0.0153 / 11.5. The biases of the normalizations have 64 times the rate, and in effect the
+same decay as the other params. 9.9 epochs of 48 whole batches are 476 steps. The bias of the
+whitening is trained for three epochs, which are 144 steps.
 
-What differs: the whitening comes from the first batch of 1024, not from the first 5000 images;
-an epoch here has no last batch left out; the running averages of the normalizations are not
-themselves followed by slow averages, as the original's are; params are float32 beside a computation
-in float16. `--config.model.dtype=bfloat16` (or float32) is for devices that are slow in float16.
+What differs: the whitening uses the first batch of 1024, not the first 5000 images. The last,
+smaller batch of an epoch is not dropped. The running averages of the normalizations have no slow
+averages, unlike in the original. The params are float32, and only the computation is in float16.
+Use `--config.model.dtype=bfloat16` (or float32) on devices that are slow in float16.
 
-`:cifar10_jpeg` reads the same images after JPEG compression: no figure is published for them.
+`:cifar10_jpeg` reads the same images after JPEG compression: there are no published results for
+them.
 """
 
 from ml_collections import ConfigDict

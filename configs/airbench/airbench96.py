@@ -3,24 +3,26 @@ r"""airbench96: 96 % on CIFAR-10 in 37 epochs.
 System:    airbench (Jordan 2024, arXiv 2404.00498): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/airbench/airbench96.py:cifar10
-Hardware:  one GPU, where the original trains in 34.7 s (A100); not run here. `:smoke` is seven
-           small steps on noise, on two CPU cores.
+Hardware:  one GPU; the original trains in 34.7 s (A100); not run here. `:smoke` is seven small
+           steps on noise, on two CPU cores.
 Expected:  test/accuracy 0.9603, the mean of 400 runs
 Source:    KellerJordan/cifar10-airbench, legacy/airbench96.py, recipe and figure; see Jordan 2024,
            "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498.
 
-The hyperparameters are stated decoupled, see airbench94.py: lr 9.0 and weight decay
-0.012 for 1024 summed examples are a rate of 9.0 / (23/3) and a coupled decay of 0.012 / 9.0 for the
-mean loss. 37 epochs of 48 whole batches are 1776 steps, and the three epochs in which the
-whitening's bias is trained are 144.
+The original states decoupled hyperparameters, see airbench94.py. lr 9.0 and weight decay 0.012 for
+the sum over 1024 examples are a rate of 9.0 / (23/3) and a coupled weight decay of 0.012 / 9.0 for
+the mean loss. 37 epochs of 48 whole batches are 1776 steps. The bias of the whitening is trained
+for three epochs, which are 144 steps.
 
-What differs: the whitening comes from the first batch of 1024, not from the first 5000 images; an
-epoch here has no last batch left out; the squares that are cut out are filled with one grey and may
-reach over the border, the original's lie inside; the running averages of the normalizations are not
-themselves followed by slow averages, as the original's are; params are float32 beside a computation
-in float16. `--config.model.dtype=bfloat16` (or float32) is for devices that are slow in float16.
+What differs: the whitening uses the first batch of 1024, not the first 5000 images. The last,
+smaller batch of an epoch is not dropped. Cutout fills its squares with one grey, and they may reach
+over the border; in the original they are inside the image. The running averages of the
+normalizations have no slow averages, unlike in the original. The params are float32, and only the
+computation is in float16. Use `--config.model.dtype=bfloat16` (or float32) on devices that are slow
+in float16.
 
-`:cifar10_jpeg` reads the same images after JPEG compression: no figure is published for them.
+`:cifar10_jpeg` reads the same images after JPEG compression: there are no published results for
+them.
 """
 
 from ml_collections import ConfigDict

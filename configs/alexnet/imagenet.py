@@ -1,4 +1,4 @@
-"""AlexNet on ImageNet-1k: torchvision's single tower, Caffe's two, and those of the paper.
+"""AlexNet on ImageNet-1k: one tower as in torchvision, two towers as in Caffe and in the paper.
 
 System:    AlexNet (Krizhevsky et al. 2012, "ImageNet classification with deep convolutional neural
            networks"): classify images
@@ -6,29 +6,30 @@ Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/alexnet/imagenet.py:torchvision
 Hardware:  not run here. `:smoke` is the narrow network on noise, on two CPU cores. The originals:
            eight V100 (:torchvision); two GTX 580 for five to six days (:paper).
-Expected:  test/accuracy 0.5652 and test/top5 0.7907 (:torchvision), 0.571 and 0.802 (:caffe); of
-           one central crop, :paper has no published figure
+Expected:  test/accuracy 0.5652 and test/top5 0.7907 (:torchvision), 0.571 and 0.802 (:caffe); for
+           :paper there is no published result for one central crop
 Source:    torchvision, weights AlexNet_Weights.IMAGENET1K_V1 (56.522, 79.066), trained by
-           references/classification/train.py --lr 1e-2 and else its defaults: 90 epochs, 32 images
-           on each of eight devices, the rate divided by 10 every 30 epochs, momentum 0.9, weight
-           decay 1e-4 on all params.
+           references/classification/train.py with --lr 1e-2 and its other defaults: 90 epochs, 32
+           images on each of eight devices, the rate divided by 10 every 30 epochs, momentum 0.9,
+           weight decay 1e-4 on all params.
            BVLC/caffe, models/bvlc_alexnet, readme and solver.prototxt: batches of 256, rate 0.01
-           divided by 10 every 100,000 steps, momentum 0.9, weight decay 5e-4. Its weights are those
-           of step 360,000 of 450,000: 57.1 and 80.2 of the central crop.
+           divided by 10 every 100,000 steps, momentum 0.9, weight decay 5e-4. Its weights are from
+           step 360,000 of 450,000, with 57.1 and 80.2 for the central crop.
            Krizhevsky, Sutskever & Hinton 2012, "ImageNet classification with deep convolutional
            neural networks", sections 4 and 5: batches of 128, rate 0.01, momentum 0.9, weight decay
            5e-4, about 90 epochs, dropout, crops, flips, noise along the principal components.
 
-Figures of the paper that are no claim here: 62.5 and 83.0 (errors of 37.5 and 17.0) are of the test
-set of ILSVRC-2010, with ten crops (61.0 and 81.7 without); top-5 of 84.6 (an error of 15.4 on the
-validation images, table 2) is of seven networks, some trained on ImageNet of 2011 before, with ten
-crops; 59.3 and 81.8 is one network with ten crops.
+Results of the paper that this recipe does not claim: 62.5 and 83.0 (errors of 37.5 and 17.0) are on
+the test set of ILSVRC-2010 with ten crops (61.0 and 81.7 without). A top-5 of 84.6 (an error of
+15.4 on the validation images, table 2) is for seven networks with ten crops, some of them
+pretrained on ImageNet of 2011. 59.3 and 81.8 are for one network with ten crops.
 
 What differs: the paper divides its rate by 10 three times, when the validation error stops
-improving, and does not say when: after 30, 60 and 80 epochs here. Its mean image is a mean colour
-here. Caffe starts the biases that the paper starts at 1 at 0.1, here they start at 1. Caffe's
-biases have twice the rate and no decay, and so here. Inputs of :caffe and :paper are grey levels
-less their mean, as the size of their first kernels wants. Weight decay is coupled (a gradient).
+improving, and does not say when. Here this happens after 30, 60 and 80 epochs. The mean image of
+the paper is a mean colour here. Biases that start at 1 in the paper start at 0.1 in Caffe, but at 1
+here. As in Caffe, biases have twice the rate and no decay. Inputs of :caffe and :paper are grey
+levels minus their mean, which suit the size of their initial kernels. Weight decay is coupled
+(added to the gradient).
 """
 
 from ml_collections import ConfigDict

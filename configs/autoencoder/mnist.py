@@ -1,4 +1,4 @@
-"""Autoencoders on MNIST: plain, deep, layer by layer, convolutional, denoising, sparse, anomalies.
+"""Autoencoders on MNIST: plain, deep, layerwise, convolutional, denoising, sparse, for anomalies.
 
 System:    Autoencoder (Hinton & Salakhutdinov 2006, "Reducing the dimensionality of data with
            neural networks"): compress images, find anomalies
@@ -7,29 +7,31 @@ Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/autoencoder/mnist.py:pretrain
            python -m experiments.train --config=configs/autoencoder/mnist.py:finetune
 Hardware:  one CPU core: 9 minutes each for :pretrain and :finetune, 2 to 3 for :cpu, :denoising and
-           :sparse_l1; two, shared with other work: 24 for :deep, 9 for :convolutional, 2 to 3 for
-           :sparse and :anomaly
+           :sparse_l1; two cores, shared with other work: 24 for :deep, 9 for :convolutional, 2 to 3
+           for :sparse and :anomaly
 Expected:  test/squared_error 3.00 (:finetune, after :pretrain; 3.50 reached); anomaly/auroc 0.83
-           (:anomaly). Here 2.63 (:cpu), 4.11 (:convolutional), 5.89 (:denoising), 7.75 (:sparse),
-           2.29 (:sparse_l1), 14.66 (:deep, from random weights); test/denoised_error 6.55 and
-           probe/accuracy 0.954 (:denoising), 0.915 (:cpu)
+           (:anomaly). Reached here: 2.63 (:cpu), 4.11 (:convolutional), 5.89 (:denoising), 7.75
+           (:sparse), 2.29 (:sparse_l1), 14.66 (:deep, from random weights); test/denoised_error
+           6.55 and probe/accuracy 0.954 (:denoising), 0.915 (:cpu)
 Source:    Hinton & Salakhutdinov 2006, "Reducing the Dimensionality of Data with Neural Networks",
-           figure 2B: an average squared error of 3.00 an image by the 784-1000-500-250-30 network,
-           of 8.01 by logistic PCA and of 13.87 by PCA with 30 components.
+           figure 2B: an average squared error per image of 3.00 for the 784-1000-500-250-30
+           network, of 8.01 for logistic PCA and of 13.87 for PCA with 30 components.
 
-The two stages of 2006 are `:pretrain`, which trains one layer after the other, ten epochs each, and
-`:finetune`, which starts from the run of the first in its default workdir (elsewhere:
---config.init_from.workdir=DIR); `:deep` trains the same network from random weights. What differs
-from 2006 are the optimizer, Adam in place of conjugate gradients, and the pre-training, by
-autoencoders in place of restricted Boltzmann machines (library/tasks/autoencoding.py). `:denoising`
-masks a quarter of the pixels, as Vincent et al. 2008 do; how well it denoises is
-test/denoised_error. `:sparse` bounds the mean activation of each unit, `:sparse_l1` adds up the
-activations, which rectified units can set to 0; weights that decay keep small codes from being
-amplified. `:anomaly` never sees an 8 and has to tell the eights of the test set by their error.
-probe/accuracy is that of a linear classifier on the codes (:cpu, :denoising).
+The two stages of 2006 are `:pretrain` and `:finetune`. `:pretrain` trains one layer after the
+other, ten epochs each. `:finetune` starts from the run of `:pretrain` in its default workdir
+(another workdir: --config.init_from.workdir=DIR). `:deep` trains the same network from random
+weights. Two things differ from 2006: the optimizer is Adam instead of conjugate gradients, and
+pretraining uses autoencoders instead of restricted Boltzmann machines
+(library/tasks/autoencoding.py).
 
-Other corruptions: --config.task.corruption=gaussian or salt_and_pepper (:denoising).
-Squared errors in place of cross-entropies: --config.task.loss=squared_error.
+`:denoising` masks a quarter of the pixels, as in Vincent et al. 2008; test/denoised_error measures
+how well it denoises. `:sparse` bounds the mean activation of each unit. `:sparse_l1` penalizes the
+sum of activations, which rectified units can set to 0; weight decay prevents the decoder from
+amplifying small codes. `:anomaly` trains without the digit 8 and detects the eights of the test set
+by their error. probe/accuracy is that of a linear classifier on the codes (:cpu, :denoising).
+
+Other corruptions (:denoising): --config.task.corruption=gaussian or salt_and_pepper. Squared errors
+instead of cross-entropies: --config.task.loss=squared_error.
 """
 
 from ml_collections import ConfigDict
@@ -59,7 +61,7 @@ VARIANTS = {
     "sparse_l1": (RECTIFIED_196, dict(sparsity="l1", sparsity_weight=0.1), 15),
     "anomaly": (PLAIN, dict(held_out=8), 15),
 }
-# What a variant adds to Adam. Each of the deep encoder's four layers is trained as by itself.
+# Additional settings of Adam. Each of the four layers of the deep encoder has its own phase.
 OPTIMIZER = {"pretrain": dict(phases=4), "sparse_l1": dict(l2=1e-3)}
 PROBED = ("cpu", "denoising")
 

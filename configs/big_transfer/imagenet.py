@@ -5,9 +5,9 @@ Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/big_transfer/imagenet.py:r50x1
            python -m experiments.train --config=configs/big_transfer/imagenet.py:finetune
 Hardware:  not run here. `:smoke` is the smallest network on small images of noise, on two cores.
-           The originals: TPUv3-512; bigger networks need dtype="bfloat16", remat=True, and fsdp.
-Expected:  test/accuracy 0.8130 (:finetune, BiT-S R152x4); none is published with figures of :r50x1
-           and :r152x4 before they are fine-tuned
+           The originals: TPUv3-512; larger networks need dtype="bfloat16", remat=True, and fsdp.
+Expected:  test/accuracy 0.8130 (:finetune, BiT-S R152x4); there are no published results for :r50x1
+           and :r152x4 before fine-tuning
 Source:    Kolesnikov et al. 2020, "Big Transfer (BiT): general visual representation learning"
            (arXiv 1912.11370), section 3.2: 90 epochs, batches of 4096, SGD with momentum 0.9, rate
            0.03 for 256 images scaled linearly, 5,000 steps of warmup, divided by 10 after 30, 60
@@ -15,15 +15,15 @@ Source:    Kolesnikov et al. 2020, "Big Transfer (BiT): general visual represent
            Section 3.3, fine-tuning ("BiT-HyperRule" for a large task): 20,000 steps of 512 images,
            rate 0.003 divided by 10 after 30, 60 and 90 % of them, mixup 0.1, no weight decay, a new
            head, which starts at zero; images resized to 512x512, random crops of 480, flips; tests
-           at 480x480, not cropped (448 and 384 but for R152x4). Table 2: 81.30. The first 500 of
+           at 480x480, not cropped (448 and 384 except for R152x4). Table 2: 81.30. The first 500 of
            these steps warm up in google-research/big_transfer, bit_hyperrule.py.
 
-`:finetune` starts from a run of :r152x4, `--config.init_from.workdir`. The same fine-tunes weights
-of ImageNet-21k, as BiT-M is.
+`:finetune` starts from a run of :r152x4, `--config.init_from.workdir`. It can also fine-tune
+weights of ImageNet-21k, as in BiT-M.
 
-What differs: TensorFlow's resizing is not antialiased. Weight decay is coupled, and of kernels;
-the paper does not say whether of other params. Tests of what is not fine-tuned are of the central
-224 of 256.
+What differs: TensorFlow's resizing is not antialiased. Weight decay is coupled and only for
+kernels; the paper does not say whether it is for other params. Networks before fine-tuning are
+tested on the central 224 of 256.
 """
 
 from ml_collections import ConfigDict

@@ -5,19 +5,19 @@ System:    Character-level LSTM and GRU (Karpathy 2015, "The unreasonable effect
 Command:   python -m experiments.prepare --dataset=quijote
            python -m experiments.train --config=configs/char_rnn/quijote.py:cpu
 Hardware:  one CPU core: 4 minutes for :cpu, an LSTM, and for :gru_cpu; a GPU for :large
-Expected:  Spanish words and Cervantes' turns of phrase in the samples; nobody reports a loss
-           (reached: 1.480 nats a character of the test split by :cpu, 1.307 by :gru_cpu)
+Expected:  Spanish words and phrases of Cervantes in the samples; no loss is published (reached:
+           1.480 nats per character of the test split by :cpu, 1.307 by :gru_cpu)
 Source:    Karpathy 2015, "The unreasonable effectiveness of recurrent neural networks": char-rnn,
-           here on another book; Hochreiter & Schmidhuber 1997 for the LSTM, Cho et al. 2014 for the
+           here on another text; Hochreiter & Schmidhuber 1997 for the LSTM, Cho et al. 2014 for the
            GRU.
 
-Two characters of the test split ("ù") do not occur in the training split; they count, as one token
-that stands for all such.
+Two characters of the test split ("ù") do not occur in the training split. They count in the loss,
+as a token for unknown characters.
 """
 
 from ml_collections import ConfigDict
 
-# Cell, units a layer, layers, dropout, epochs.
+# Cell, units per layer, layers, dropout, epochs.
 VARIANTS = {
     "cpu": ("lstm", 128, 2, 0.0, 10),
     "gru_cpu": ("gru", 128, 2, 0.0, 10),

@@ -4,20 +4,20 @@ System:    Character-level LSTM and GRU (Karpathy 2015, "The unreasonable effect
            neural networks"): write text
 Command:   python -m experiments.prepare --dataset=tinyshakespeare
            python -m experiments.train --config=configs/char_rnn/tinyshakespeare.py:lstm_cpu
-Hardware:  two CPU cores: about 7 minutes for the two of :cpu size; a GPU for the others
-Expected:  test/loss 1.63 nats a character (:lstm_cpu), 1.52 (:gru_cpu); char-rnn publishes no
+Hardware:  two CPU cores: about 7 minutes for :lstm_cpu and :gru_cpu; a GPU for the others
+Expected:  test/loss 1.63 nats per character (:lstm_cpu), 1.52 (:gru_cpu); char-rnn publishes no
            validation loss
 Source:    Karpathy 2015, "The unreasonable effectiveness of recurrent neural networks", and the
-           defaults of its char-rnn (Adam in place of RMSprop, and a cosine in place of steps);
+           defaults of its char-rnn (Adam instead of RMSprop, and a cosine instead of steps);
            Hochreiter & Schmidhuber 1997 for the LSTM, Cho et al. 2014 for the GRU.
 
-Training is truncated backpropagation through time: 50 streams of text are read side by side, 50
-characters a step, and the state goes on from step to step.
+Training is truncated backpropagation through time. A batch reads 50 streams of text in parallel, 50
+characters per step, and each step continues from the state of the step before.
 """
 
 from ml_collections import ConfigDict
 
-# Cell, units a layer, layers, dropout, epochs.
+# Cell, units per layer, layers, dropout, epochs.
 VARIANTS = {
     "lstm_cpu": ("lstm", 128, 2, 0.0, 20),
     "gru_cpu": ("gru", 128, 2, 0.0, 20),

@@ -5,8 +5,8 @@ System:    Small CNN (LeCun et al. 1989, "Backpropagation applied to handwritten
 Command:   python -m experiments.train
 Hardware:  two CPU cores, half a minute of training
 Expected:  test/accuracy 0.985 or more
-Source:    the project's own bar; a support vector machine reaches 0.97 on a split of this set
-           (scikit-learn, "Recognizing hand-written digits").
+Source:    a threshold set by this project; a support vector machine reaches 0.97 on a split of this
+           dataset (scikit-learn, "Recognizing hand-written digits").
 """
 
 from ml_collections import ConfigDict

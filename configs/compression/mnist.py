@@ -1,4 +1,4 @@
-"""LeNet-300-100 on MNIST with a twelfth of its weights, and by kernels of low rank.
+"""LeNet-300-100 on MNIST, pruned to a twelfth of its weights or with low-rank kernels.
 
 System:    Pruning and low rank (Han et al. 2015, arXiv 1506.02626): make networks smaller
 Command:   python -m experiments.prepare --dataset=mnist_npz
@@ -10,21 +10,23 @@ Command:   python -m experiments.prepare --dataset=mnist_npz
            (A, B and C: the directories of the three runs after the first)
 Hardware:  two CPU cores, a minute each; :smoke is a few hundred steps of :gradual
 Expected:  test/accuracy 0.9836 (:dense), 0.9841 (:one_shot, :gradual); reached 0.9834 (:dense),
-           0.9780 (:one_shot), 0.9818 (:gradual) and 0.9802 (:low_rank, no claim)
+           0.9780 (:one_shot), 0.9818 (:gradual) and 0.9802 (:low_rank, which claims no result)
 Source:    Han, Pool, Tran & Dally 2015, "Learning both weights and connections for efficient neural
-           networks", table 1: LeNet-300-100 has an error of 1.64 % with its 267K params and of
+           networks", table 1: LeNet-300-100 has an error of 1.64 % with all its 267K params, and of
            1.59 % with 22K of them.
 
-Accuracy against size and FLOPs of all four, of what `compress` makes of :dense without training,
-and of the networks of distillation.py: results/compression/mnist.json.
+results/compression/mnist.json has accuracy, size and FLOPs of all four networks, of :dense
+compressed by `compress` without training, and of the networks of configs/distillation/mnist.py.
 
-:one_shot starts from :dense, prunes before its first step and trains what is left at a tenth of the
-learning rate (section 4.1 there). :gradual is Zhu & Gupta 2017, "To prune, or not to prune": one
-run that prunes ever more. Both keep 22,212 of 266,610 params, the largest of all kernels together.
-:low_rank starts from :dense with the kernels' products of rank 32 and trains the factors.
+:one_shot starts from :dense, prunes before its first step and trains the remaining weights at a
+tenth of the learning rate (section 4.1 of the paper). :gradual is Zhu & Gupta 2017, "To prune, or
+not to prune": it increases the sparsity during one run. Both keep 22,212 of 266,610 params, the
+largest of all kernels together. :low_rank starts from :dense with kernels that are products of rank
+32, and trains the factors.
 
 What differs: the paper's threshold is a multiple of the standard deviation of each layer's weights,
-and it prunes in rounds (section 3.4); what it leaves open of the training: Adam and a cosine here.
+and the paper prunes in rounds (section 3.4). The paper does not state the optimizer; it is Adam
+with a cosine here.
 """
 
 from ml_collections import ConfigDict

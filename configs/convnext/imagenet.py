@@ -1,4 +1,4 @@
-"""ConvNeXt on ImageNet-1k, by its authors' recipe and by torchvision's.
+"""ConvNeXt on ImageNet-1k, by its authors' recipe and by torchvision's recipe.
 
 System:    ConvNeXt (Liu et al. 2022, arXiv 2201.03545): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
@@ -7,22 +7,23 @@ Hardware:  32 devices; not run here. `:smoke` is a small network on noise, on tw
 Expected:  test_ema/accuracy 0.821 (:t), 0.831 (:s), 0.838 (:b), 0.843 (:l); 0.8252
            (:t_torchvision)
 Source:    Liu et al. 2022, "A ConvNet for the 2020s", arXiv 2201.03545, table 5;
-           facebookresearch/ConvNeXt, README (82.1, 83.1, 83.8 and 84.3, of weights that are
-           averages), TRAINING.md and main.py: 300 epochs, batches of 4096, AdamW, rate 4e-3, 20
+           facebookresearch/ConvNeXt, README (82.1, 83.1, 83.8 and 84.3, for running averages of the
+           weights), TRAINING.md and main.py: 300 epochs, batches of 4096, AdamW, rate 4e-3, 20
            epochs of warmup, cosine to 1e-6, decay 0.05, drop path 0.1, 0.4, 0.5 and 0.5,
            RandAugment, mixup or cutmix, erasing, smoothing 0.1, averages of 0.9999.
            torchvision, weights ConvNeXt_Tiny_Weights.IMAGENET1K_V1 (82.520, 96.146);
            pytorch/vision, references/classification/README.md: 600 epochs, batches of 1024, AdamW,
-           rate 1e-3, 5 epochs of warmup, cosine, decay 0.05 but for normalization, TrivialAugment,
-           erasing, mixup or cutmix, averages, each image four times in its batch, trained at 176
-           pixels, tested on the centre 224 of 236.
+           rate 1e-3, 5 epochs of warmup, cosine, decay 0.05 except for normalization,
+           TrivialAugment, erasing, mixup or cutmix, averages, each image four times in its batch,
+           trained at 176 pixels, tested on the centre 224 of 236.
 
-AdamW's decay is multiplied by the rate. The authors spare biases, normalization and the factors of
-channels; torchvision spares normalization alone.
+AdamW multiplies the weight decay by the learning rate. The authors do not decay biases,
+normalization and the factors of channels. torchvision only excludes normalization.
 
-What differs: RandAugment has the 14 operations of its paper; mixing is drawn for each example, not
-for the batch; torchvision erases to each channel's mean, not to grey, and its rates move with every
-epoch. Whether its weights are averages it does not say: the claim takes them to be.
+What differs: RandAugment has the 14 operations of its own paper. Mixup or cutmix is drawn for each
+example, not for each batch. torchvision erases to the mean of each channel, not to grey, and
+changes its learning rate once per epoch. torchvision does not say whether its weights are running
+averages; the claim assumes it.
 """
 
 from ml_collections import ConfigDict
@@ -80,7 +81,7 @@ def _as_in_torchvision(config: ConfigDict) -> None:
     config.optimizer.update(learning_rate=1e-3, decayed=["^(?!.*norm)"])
     config.optimizer.schedule = dict(name="cosine", warmup="5 epochs", warmup_from=0.01)
     config.total = f"{epochs} epochs"
-    # torchvision multiplies 1 - 0.99998 by the batch size and the interval, over the epochs.
+    # torchvision multiplies 1 - 0.99998 by batch size * interval / epochs.
     config.ema = dict(decay=1 - 2e-5 * batch_size * 32 / epochs, every=32)
 
 

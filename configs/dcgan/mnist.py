@@ -1,4 +1,4 @@
-"""Generative adversarial networks on MNIST: DCGAN, and told the digit; penalties; perceptrons.
+"""Generative adversarial networks on MNIST: DCGAN, plain or conditional; penalties; perceptrons.
 
 System:    DCGAN (Radford et al. 2015, arXiv 1511.06434): make images
 Command:   python -m experiments.prepare --dataset=mnist_npz
@@ -6,28 +6,31 @@ Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/dcgan/mnist.py:conditional_cpu
 Hardware:  one CPU core: 7 minutes for :cpu, 12 for :conditional_cpu; one GPU for the others (not
            run here)
-Expected:  coverage_ema/classes_covered 10 (:cpu), coverage_ema/class_accuracy 0.95 or more
-           (:conditional_cpu, 0.987 reached): the share of samples read as the digit asked for;
-           fidelity_ema/frechet_classifier_distance 12.8 (:cpu), 0.80 (:conditional_cpu)
+Expected:  coverage_ema/classes_covered 10 (:cpu); coverage_ema/class_accuracy 0.95 or more
+           (:conditional_cpu, 0.987 reached), the share of samples that the classifier reads as the
+           requested digit; fidelity_ema/frechet_classifier_distance 12.8 (:cpu), 0.80
+           (:conditional_cpu)
 Source:    Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional
            Generative Adversarial Networks", section 4: Adam with rate 2e-4 and beta1 0.5, batches
-           of 128. Mirza & Osindero 2014 (conditional), Gulrajani et al. 2017 (wgan_gp: five
-           updates of the critic, rate 1e-4, betas 0 and 0.9, weight 10), Mescheder et al. 2018
-           (r1: weight 10), Goodfellow et al. 2014 (perceptrons). None of them reports a figure
-           of this kind on MNIST.
+           of 128. Mirza & Osindero 2014 (conditional), Gulrajani et al. 2017 (wgan_gp: five updates
+           of the critic, rate 1e-4, betas 0 and 0.9, weight 10), Mescheder et al. 2018 (r1: weight
+           10), Goodfellow et al. 2014 (perceptrons). None of them reports such a metric on MNIST.
 
-DCGAN's latents are uniform in [-1, 1], as they are in :full, :conditional and :saturating; the
-others' are normal, as in PyTorch's example, from which all have kernels of 4x4 (the authors' are
-5x5). Goodfellow et al. 2014 print no values. :perceptrons has the networks, the dropout and the
-uniform latents of their program, but not its range of latents (the square root of 3), its
-bias of the output (the marginals of the images), its half of the discriminator's loss, the first
-50,000 images as its training set, nor its optimizer: SGD on batches of 100, its rate 0.1 divided
-by 1.000004 a step down to 1e-6, its momentum from 0.5 to 0.7 over 250 epochs.
+The latents of DCGAN are uniform in [-1, 1], as in :full, :conditional and :saturating. The other
+variants have normal latents, as in PyTorch's example. All have the 4x4 kernels of that example (the
+authors use 5x5).
 
-The judge of the samples is the LeNet-5 in runs/lenet5, trained by the second command. `coverage`
-counts the digits that it reads; `fidelity` compares its 84 features of 10,000 samples and of the
-test images: precision, recall, density, coverage and frechet_classifier_distance, once at the end,
-and of the running averages where there are any. Another judge is named in both evaluators, by
+Goodfellow et al. 2014 print no values. :perceptrons has the networks, the dropout and the uniform
+latents of their program. It does not have the program's range of latents (the square root of 3),
+the bias of the output (the marginals of the images), the factor of a half in the discriminator's
+loss, the training set of the first 50,000 images, and the optimizer. That optimizer is SGD on
+batches of 100, with a rate of 0.1 that is divided by 1.000004 at each step down to 1e-6, and a
+momentum from 0.5 to 0.7 over 250 epochs.
+
+The second command trains the LeNet-5 in runs/lenet5, which evaluates the samples. `coverage` counts
+the digits that it recognizes. `fidelity` compares its 84 features of 10,000 samples and of the test
+images: precision, recall, density, coverage and frechet_classifier_distance, once at the end, with
+the running averages of the params if there are any. To use another classifier, set
 --config.evaluate.coverage.classifier and --config.evaluate.fidelity.classifier.
 """
 
@@ -43,7 +46,7 @@ PERCEPTRONS = dict(
 )
 EMA = dict(decay=0.999, warmup=True)
 BAR = "the bar this recipe is held to"
-# What the rest of a config would otherwise have to ask for.
+# Defaults of the variants.
 BASE = dict(
     model=DCGAN,
     task=dict(loss="non_saturating"),

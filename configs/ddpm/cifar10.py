@@ -4,28 +4,28 @@ System:    DDPM (Ho et al. 2020, arXiv 2006.11239): make images
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/ddpm/cifar10.py:ddpm
 Hardware:  one GPU or more, days (not run here)
-Expected:  at most 3.75 bits a dimension (:ddpm), FID 3.17 and an Inception score of 9.46 (:fid);
+Expected:  at most 3.75 bits per dimension (:ddpm), FID 3.17 and an Inception score of 9.46 (:fid);
            3.17 bits (:improved)
 Source:    Ho et al. 2020, "Denoising Diffusion Probabilistic Models" (arXiv 2006.11239), table 1,
            row L_simple, and appendix B: batches of 128, Adam with rate 2e-4, dropout 0.1, flips,
-           running averages of decay 0.9999, 800k updates, 35.7M params. The 5000 steps of warm-up
-           and the clipping at norm 1 are those of its program.
+           running averages of decay 0.9999, 800k updates, 35.7M params. The 5000 steps of warmup
+           and the clipping at norm 1 are from the authors' program.
            Nichol & Dhariwal 2021, "Improved Denoising Diffusion Probabilistic Models" (arXiv
            2102.09672), table 2, row cosine L_hybrid with T = 4000 (FID 3.19), and the flags for
-           CIFAR-10 in openai/improved-diffusion, README: three blocks a level, learned variances,
+           CIFAR-10 in openai/improved-diffusion, README: three blocks per level, learned variances,
            dropout 0.3, rate 1e-4, batches of 128, 500k updates.
 
-The bound is that of the whole test set, all terms: 1000, or 4000, runs of the model an image, at
-the end of the run. Samples take all steps of the chain; --config.task.sampler.name=ddim
---config.task.sampler.steps=50 takes fewer.
+The bound is for the whole test set and all terms, at the end of the run: the model runs 1000 or
+4000 times for each image. Samples take all steps of the chain. For fewer steps use
+--config.task.sampler.name=ddim --config.task.sampler.steps=50.
 
 `:fid` is :ddpm with FID and Inception score of 50k samples against the training images. It needs
-pytorch-fid's weights of Inception v3, the file that follows, in weights/ below the working
-directory (--config.evaluate.fid.weights and --config.evaluate.inception.weights name another
-place): pt_inception-2015-12-05-6726825d.pth.
+the Inception v3 weights of pytorch-fid, the file pt_inception-2015-12-05-6726825d.pth, in weights/
+in the working directory. To use another path, set --config.evaluate.fid.weights and
+--config.evaluate.inception.weights.
 
 `:jpeg` and `:improved_jpeg` read `cifar10_jpeg`, the same images after JPEG compression at quality
-75: what they reach are not the published figures' tasks.
+75. Their results are not comparable with published results.
 """
 
 from ml_collections import ConfigDict

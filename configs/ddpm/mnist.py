@@ -1,25 +1,27 @@
-"""Denoising diffusion of MNIST digits, each of the class that is asked for.
+"""Denoising diffusion of MNIST digits of a requested class.
 
 System:    DDPM (Ho et al. 2020, arXiv 2006.11239): make images
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/lenet5/mnist.py:linear --workdir=runs/lenet5
            python -m experiments.train --config=configs/ddpm/mnist.py:cpu
 Hardware:  one CPU core for :cpu, 14 minutes; one GPU for :full (not run here)
-Expected:  judged_ema/accuracy 0.97 or more (0.982 reached): of 1000 samples by 50 steps of DDIM,
-           with running averages of the params, so many are read as the digit asked for
-Source:    no paper reports this. Ho et al. 2020, arXiv 2006.11239 (diffusion); Nichol & Dhariwal
-           2021, arXiv 2102.09672 (cosine schedule); Salimans & Ho 2022, arXiv 2202.00512
+Expected:  judged_ema/accuracy 0.97 or more (0.982 reached): the share of 1000 samples that the
+           classifier reads as the requested digit, with 50 steps of DDIM and running averages of
+           the params
+Source:    no paper reports this metric. Ho et al. 2020, arXiv 2006.11239 (diffusion); Nichol &
+           Dhariwal 2021, arXiv 2102.09672 (cosine schedule); Salimans & Ho 2022, arXiv 2202.00512
            (prediction of v); Hang et al. 2023, arXiv 2303.09556 (weights); Ho & Salimans 2022,
            arXiv 2207.12598 (guidance); Song et al. 2021, arXiv 2010.02502 (DDIM).
 
-The judge of the samples is the LeNet-5 in runs/lenet5, trained by the second command. `judged`
-asks it for the digits, `fidelity` compares its 84 features of as many samples and test images:
-precision, recall, density, coverage and frechet_classifier_distance. They and the bound are of the
-running averages only, since sampling is slow; another judge is named in both, by
---config.evaluate.judged.classifier and --config.evaluate.fidelity.classifier.
+The second command trains the LeNet-5 in runs/lenet5, which evaluates the samples. `judged` measures
+how often it recognizes the requested digits. `fidelity` compares its 84 features of samples and of
+as many test images: precision, recall, density, coverage and frechet_classifier_distance. As
+sampling is slow, these evaluators and the bound use only the running averages of the params. To use
+another classifier, set --config.evaluate.judged.classifier and
+--config.evaluate.fidelity.classifier.
 
-`:cpu` makes squares of four pixels channels before its first convolution. The bound on the
-likelihood is estimated by 50 of its 1000 terms an image, each standing for a stretch of time.
+`:cpu` turns squares of four pixels into channels before its first convolution. It estimates the
+bound on the likelihood by 50 of its 1000 terms for each image, each for one stretch of time.
 """
 
 from ml_collections import ConfigDict
@@ -81,7 +83,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
             classifier="runs/lenet5",
             num=1000,
             batch_size=200,
-            # As many as there are samples, of both halves of the set: the first is easier.
+            # As many images as samples, from both halves of the test set: the first half is easier.
             split="test[4500:5500]",
             ema="only",
             every="100%",

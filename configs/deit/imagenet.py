@@ -1,4 +1,4 @@
-"""DeiT on ImageNet-1k: a ViT that needs no more data, and one that learns from a teacher's choices.
+"""DeiT on ImageNet-1k: a ViT without more data, alone and with the predictions of a teacher.
 
 System:    DeiT (Touvron et al. 2020, arXiv 2012.12877): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
@@ -13,21 +13,22 @@ Expected:  test/accuracy 0.722 (:ti), 0.799 (:s), 0.818 (:b); 0.745 (:ti_distill
 Source:    Touvron et al. 2021, "Training data-efficient image transformers & distillation through
            attention", arXiv 2012.12877, table 9; facebookresearch/deit, README_deit.md (72.202,
            79.854, 81.846; 74.476, 81.164, 83.372) and main.py: 300 epochs, batches of 1024, AdamW,
-           rate 5e-4 for 512 images, 5 epochs of warmup from 1e-6, cosine to 1e-5, decay 0.05 but
+           rate 5e-4 for 512 images, 5 epochs of warmup from 1e-6, cosine to 1e-5, decay 0.05 except
            for biases, normalization, tokens and positions, drop path 0.1, rand-m9-mstd0.5-inc1,
            mixup or cutmix, erasing with probability 0.25, smoothing 0.1, each image three times in
-           its batch; hard distillation, half the loss, whose labels are not smoothed.
+           its batch; hard distillation with half the loss and labels that are not smoothed.
 
-The token of distillation learns the class that the teacher chooses, the class token the label;
-evaluation takes the mean of both logits. For soft targets: --config.task.targets=soft
---config.task.temperature=3.0 --config.task.weight=0.1, the paper's. The figures are of the raw
-params. AdamW's decay is multiplied by the rate.
+The distillation token learns the class that the teacher predicts, and the class token learns the
+label. Evaluation takes the mean of both logits. For soft targets with the values of the paper:
+--config.task.targets=soft --config.task.temperature=3.0 --config.task.weight=0.1. The reported
+results are for the params without running averages. AdamW multiplies the weight decay by the
+learning rate.
 
-What differs: the teacher was a RegNetY-16GF of 82.9, trained alike; here it is any run of ImageNet,
-such as torchvision's ConvNeXt-T of 82.5. A batch of theirs has 1024 images; 1008 here, at a rate
-scaled to them, are a multiple of three and of sixteen devices. They mix a whole batch alike;
-RandAugment has the 14 operations of its paper. timm's cosine begins at the start of the warmup,
-this one at its end.
+What differs: the teacher of the authors is a RegNetY-16GF with 82.9, trained in the same way. Here
+it is any run on ImageNet, such as torchvision's ConvNeXt-T with 82.5. A batch of the authors has
+1024 images. Here it has 1008, a multiple of three and of sixteen devices, and the rate is scaled to
+it. The authors mix a whole batch in the same way. RandAugment has the 14 operations of its own
+paper. timm's cosine starts at the start of the warmup, and the cosine here at its end.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""DenseNet-BC on CIFAR-10: 100 layers that add 12 channels each, and 250 that add 24.
+"""DenseNet-BC on CIFAR-10: 100 layers with a growth of 12, and 250 layers with a growth of 24.
 
 System:    DenseNet (Huang et al. 2016, arXiv 1608.06993): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
@@ -12,16 +12,16 @@ Source:    Huang, Liu, van der Maaten and Weinberger 2017, "Densely connected co
            three quarters of them, weight decay 1e-4 on all params, crops from 4 pixels of padding,
            flips, no dropout.
 
-In little memory, `--config.model.remat=true` keeps fewer activations for somewhat more computation.
-`:densenet_bc100_jpeg` reads `cifar10_jpeg`, the same images after JPEG compression: no figure is
-published for them.
+With little memory, `--config.model.remat=true` stores fewer activations and computes somewhat more.
+`:densenet_bc100_jpeg` reads `cifar10_jpeg`, the same images after JPEG compression: there are no
+published results for them.
 """
 
 from ml_collections import ConfigDict
 
 from library import presets
 
-# Model, data set, reported accuracy.
+# Model, dataset, reported accuracy.
 VARIANTS = {
     "densenet_bc100": ("densenet_bc100", "cifar10", 0.9549),
     "densenet_bc250": ("densenet_bc250", "cifar10", 0.9638),

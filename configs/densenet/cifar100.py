@@ -1,4 +1,4 @@
-"""DenseNet-BC on CIFAR-100: 100 layers that add 12 channels each, and 250 that add 24.
+"""DenseNet-BC on CIFAR-100: 100 layers with a growth of 12, and 250 layers with a growth of 24.
 
 System:    DenseNet (Huang et al. 2016, arXiv 1608.06993): classify images
 Command:   python -m experiments.prepare --dataset=cifar100
@@ -12,7 +12,7 @@ Source:    Huang, Liu, van der Maaten and Weinberger 2017, "Densely connected co
            three quarters of them, weight decay 1e-4 on all params, crops from 4 pixels of padding,
            flips, no dropout.
 
-In little memory, `--config.model.remat=true` keeps fewer activations for somewhat more computation.
+With little memory, `--config.model.remat=true` stores fewer activations and computes somewhat more.
 """
 
 from ml_collections import ConfigDict

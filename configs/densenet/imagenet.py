@@ -8,16 +8,17 @@ Expected:  test/accuracy and test/top5 0.7498, 0.9229 (:densenet121), 0.7620, 0.
            (:densenet169), 0.7742, 0.9366 (:densenet201)
 Source:    Huang, Liu, van der Maaten & Weinberger 2017, "Densely connected convolutional networks"
            (arXiv 1608.06993), section 4.2: 90 epochs, batches of 256, SGD, rate 0.1 divided by 10
-           after 30 and 60 epochs, Nesterov's momentum 0.9, weight decay 1e-4, no dropout where
-           images are augmented; table 3: errors of one central crop of 25.02 and 7.71, 23.80 and
-           6.85, 22.58 and 6.34 (23.61, 22.08 and 21.46 with ten crops). Its augmentation is that of
-           fb.resnet.torch: crops of 8 to 100 % of the area, flips, brightness, contrast and
-           saturation changed by up to 0.4 in random order, noise along the principal components.
+           after 30 and 60 epochs, Nesterov momentum 0.9, weight decay 1e-4, no dropout with
+           augmentation; table 3: errors for one central crop of 25.02 and 7.71, 23.80 and 6.85,
+           22.58 and 6.34 (23.61, 22.08 and 21.46 with ten crops). Its augmentation is that of
+           fb.resnet.torch: crops of 8 to 100 % of the area, flips, changes of brightness, contrast
+           and saturation by up to 0.4 in random order, noise along the principal components.
 
-torchvision's weights (74.434, 75.600, 76.896) were ported or trained by no recipe that it states.
+torchvision's weights (74.434, 75.600, 76.896) were ported, or trained by a recipe that it does not
+state.
 
-What differs: nothing that is known; keep 32 images a device, as batch statistics are each device's
-own. Weight decay is coupled and on all params.
+There is no known difference from the original. Keep 32 images per device: each device has its own
+batch statistics. Weight decay is coupled, for all params.
 """
 
 from ml_collections import ConfigDict

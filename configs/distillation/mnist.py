@@ -1,4 +1,4 @@
-"""Distillation on MNIST: a small network learns from a large one; alone it does worse.
+"""Distillation on MNIST: a small network learns from a large network, and does better than alone.
 
 System:    Distillation (Hinton et al. 2015, arXiv 1503.02531): make networks smaller
 Command:   python -m experiments.prepare --dataset=mnist_npz
@@ -8,19 +8,22 @@ Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/distillation/mnist.py:matching
 Hardware:  two CPU cores; :matching takes 20 minutes on one
 Expected:  test/accuracy 0.9933 (:teacher), 0.9926 (:student), 0.9854 (:alone); reached 0.9899,
-           0.9886 and 0.9855. Of :matching none is published for these networks; reached 0.9898
-Source:    Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network", section 3:
-           of 10,000 test cases a network of two layers of 1200 rectified units, with dropout and
-           images moved by up to two pixels, gets 67 wrong; one of two layers of 800 without any of
-           it 146, and 74 when it matches the soft targets of the large one at a temperature of 20.
+           0.9886 and 0.9855. For :matching no result is published with these networks; reached
+           0.9898
+Source:    Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network", section 3. A
+           network of two layers of 1200 rectified units, with dropout and images moved by up to two
+           pixels, has 67 errors on 10,000 test cases. A network of two layers of 800 units without
+           these has 146 errors, and 74 if it matches the soft targets of the large network at a
+           temperature of 20.
            :matching is the function matching of Beyer et al. 2022, "Knowledge distillation: a good
            teacher is patient and consistent", arXiv 2106.05237, section 3.1.
 
-:matching has the student of :student copy the teacher's function, and read no label: both see the
-same images, moved and mixed with one another, for many epochs.
+In :matching the student of :student copies the function of the teacher and uses no labels. Both see
+the same images, moved and mixed with one another, for many epochs.
 
-What differs: Adam and a cosine in place of the paper's training, which it does not state, and no
-constraint on the weights of a unit. As in the paper the student sees the images as they are.
+What differs: the paper does not state its optimizer; here it is Adam with a cosine. There is no
+constraint on the weights of a unit. As in the paper, the student trains on images that are not
+moved.
 """
 
 from ml_collections import ConfigDict

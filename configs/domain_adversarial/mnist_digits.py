@@ -1,21 +1,21 @@
-"""From MNIST to the digits of scikit-learn without a label of these, by adversarial features.
+"""Adaptation from MNIST to the unlabelled digits of scikit-learn, by domain-adversarial features.
 
 System:    Domain-adversarial training (Ganin & Lempitsky 2014, arXiv 1409.7495): classify images of
            another domain
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/domain_adversarial/mnist_digits.py
-           :source_only learns on MNIST alone, for comparison
 Hardware:  two CPU cores
-Expected:  no figure is claimed
+Expected:  no result is claimed
 Source:    Ganin & Lempitsky 2015, "Unsupervised Domain Adaptation by Backpropagation" (arXiv
-           1409.7495), whose pairs of data sets are others
+           1409.7495), which uses other pairs of datasets
 
-The digits are 8x8 pixels, and made as large as those of MNIST.
+The digits of scikit-learn have 8x8 pixels; they are resized to the size of MNIST. For comparison,
+:source_only learns only from MNIST.
 """
 
 from ml_collections import ConfigDict
 
-# The strength of the reversed gradient.
+# Strength of the reversed gradient.
 VARIANTS = {"adversarial": 1.0, "source_only": 0.0}
 
 

@@ -1,4 +1,4 @@
-"""EfficientNet on ImageNet-1k, by its authors' recipe and by timm's; and what Noisy Student adds.
+"""EfficientNet on ImageNet-1k, by its authors' recipe and by timm's; with notes on Noisy Student.
 
 System:    EfficientNet (Tan & Le 2019, arXiv 1905.11946): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
@@ -11,29 +11,31 @@ Source:    Tan & Le 2019, "EfficientNet: Rethinking model scaling for convolutio
            networks", arXiv 1905.11946, section 5.2. tensorflow/tpu, models/official/efficientnet,
            README, row "AutoAugment (AA)", and main.py: 350 epochs, batches of 2048, RMSProp with
            0.9, 0.9 and 1e-3, rate 0.016 for 256 images, 5 epochs of warmup, times 0.97 every 2.4
-           epochs (utils.py: counted from the first step, so that the rate falls to 0.97 ** 2 of its
-           peak as warmup ends), 1e-5 / 2 of the squares of all params but normalization's added to
+           epochs (utils.py: counted from the first step, so that the rate is 0.97 ** 2 of its peak
+           when warmup ends), the squares of all params but normalization's times 1e-5 / 2 added to
            the loss, smoothing 0.1, averages of 0.9999, batch statistics of 128 images.
            timm, training examples, "EfficientNet-B0 with RandAugment": 450 epochs, batches of 768,
            rate 0.048, dropout and drop path 0.2, rand-m9-mstd0.5, erasing with probability 0.2,
            averages of 0.9999.
 
-Noisy Student (Xie, Luong, Hovy & Le 2020, "Self-training with Noisy Student improves ImageNet
-classification", arXiv 1911.04252) lets a teacher, which sees clean images, label 300 million
-unlabelled ones of JFT by its probabilities. A student at least as large learns those and ImageNet's
-labels, under noise: RandAugment, dropout, stochastic depth. It becomes the next teacher, three
-times over. JFT is not public, so there is no recipe for it here, and `distillation`, whose teacher
-sees the student's own noisy image, would be another method. The weights are: `zoo import
-noisy_student_b0` to `noisy_student_l2`, reported 78.8 to 88.4 (tensorflow/tpu, same table, row
-"NoisyStudent + RA"). Lectures show 79.8 for B0: the authors' table says 78.8, and timm measures
-78.67 of the same weights.
+In Noisy Student (Xie, Luong, Hovy & Le 2020, "Self-training with Noisy Student improves ImageNet
+classification", arXiv 1911.04252), a teacher sees clean images and labels 300 million unlabelled
+images of JFT with its probabilities. A student that is at least as large learns these labels and
+those of ImageNet, with noise: RandAugment, dropout, stochastic depth. Then it becomes the next
+teacher, three times in all. JFT is not public, so there is no recipe for it here. `distillation`
+would be another method, as its teacher sees the student's own noisy image.
 
-Images are resized by bicubic interpolation; evaluation takes the centre of sides 32 pixels longer
-(:b0 to :b7), or 224 of 256 (:b0_timm). Keep 128 images a device in :b0 to :b7, 384 in :b0_timm.
+`zoo import noisy_student_b0` to `noisy_student_l2` load the published weights, reported with 78.8
+to 88.4 (tensorflow/tpu, same table, row "NoisyStudent + RA"). Lectures show 79.8 for B0, but the
+authors' table says 78.8, and timm measures 78.67 for the same weights.
 
-What differs: AutoAugment's policy is its paper's, which the authors later changed in their code;
-RandAugment has the 14 operations of its paper. timm resizes by either of two methods and
-changes its rate between epochs only.
+Images are resized by bicubic interpolation. Evaluation resizes to sides that are 32 pixels longer
+and takes the centre (:b0 to :b7), or takes 224 of 256 (:b0_timm). Keep 128 images per device in :b0
+to :b7, 384 in :b0_timm.
+
+What differs: AutoAugment has the policy of its paper, which the authors later changed in their
+code. RandAugment has the 14 operations of its own paper. timm resizes with one of two methods, and
+changes its rate only between epochs.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""Transfer learning in two phases: a new head on features that stay, then everything, gently.
+"""Transfer learning in two phases: a new head on frozen features, then all layers at small rates.
 
 System:    Fine-tuning (Yosinski et al. 2014, arXiv 1411.1792): classify images of few examples
 Command:   python -m experiments.prepare --dataset=cifar10_jpeg
@@ -10,20 +10,22 @@ Command:   python -m experiments.prepare --dataset=cifar10_jpeg
 Hardware:  one CPU core: 16 minutes for :pretrain, one to three for each of the others; one GPU for
            :resnet18_features and :resnet18_fine_tune, not run here. `:smoke` is four steps on noise
 Expected:  test/accuracy 0.565 (:fine_tune), 0.470 (:features) and, trained as long as both phases
-           together, 0.551 (:scratch), which were reached; none is published for this subset
+           together, 0.551 (:scratch), which were reached; no result is published for this subset
 Source:    Yosinski et al. 2014, "How transferable are features in deep neural networks?", arXiv
            1411.1792; Kornblith, Shlens and Le 2019, "Do better ImageNet models transfer better?",
            arXiv 1805.08974, which compares the three ways; Clark et al. 2020 (ELECTRA), arXiv
            2003.10555, for rates that shrink towards the first layers.
 
-2,000 photographs of twenty classes, a fifth of the training split, at 32x32 pixels, and a small
-ResNet-18 that learnt CIFAR-10's ten classes. `--config.dataset.train=train` takes all 10,000.
+The data are 2,000 photographs of twenty classes, a fifth of the training split, at 32x32 pixels.
+The network is a small ResNet-18 that was pretrained on the ten classes of CIFAR-10.
+`--config.dataset.train=train` uses all 10,000 photographs.
 
-Each phase starts from the workdir of the one before, `init_from`; the head, of other classes and so
-another shape, starts afresh. A frozen body runs as it does in evaluation, `frozen_statistics`:
-otherwise its normalizations would use and gather the statistics of the new images.
+Each phase starts from the workdir of the phase before, `init_from`. The head has other classes, so
+its shape differs and it starts from new values. A frozen backbone runs as in evaluation,
+`frozen_statistics`: otherwise its normalizations would use and collect the statistics of the new
+images.
 
-An ImageNet network's published weights go the same way, at 128x128 pixels:
+Published weights of an ImageNet network can be fine-tuned in the same way, at 128x128 pixels:
 
     python -m experiments.zoo import resnet18 --weights=FILE --workdir=runs/resnet18
     python -m experiments.train --config=configs/fine_tuning/tinyimagenet20.py:resnet18_features
@@ -31,7 +33,7 @@ An ImageNet network's published weights go the same way, at 128x128 pixels:
 
 from ml_collections import ConfigDict
 
-# Where the params come from, whether all but the head stays, peak rate, length.
+# Workdir of the initial params, whether all but the head is frozen, peak rate, length.
 VARIANTS = {
     "features": ("runs/fine_tuning-tinyimagenet20-pretrain", True, 3e-3, "20 epochs"),
     "fine_tune": ("runs/fine_tuning-tinyimagenet20-features", False, 1e-3, "20 epochs"),
@@ -83,7 +85,7 @@ def get_config(variant: str = "features") -> ConfigDict:
         config.optimizer.frozen = [r"^(?!head/)"]
         config.task.frozen_statistics = True
     elif workdir:
-        # The head's rate is whole, the first convolution's 0.8^9 of it.
+        # The head has the full rate, the first convolution 0.8^9 of it.
         config.optimizer.layer_decay = dict(
             rate=0.8, pattern=r"^stage(\d+)_block(\d+)", stem=["^stem_"]
         )

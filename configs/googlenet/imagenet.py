@@ -6,20 +6,20 @@ Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
 Hardware:  not run here. `:smoke` is the network on small images of noise, on two CPU cores.
 Expected:  test/accuracy 0.687 and test/top5 0.889 (:caffe)
 Source:    BVLC/caffe, models/bvlc_googlenet, readme, quick_solver.prototxt and train_val.prototxt:
-           2,400,000 steps of 32 images (60 epochs), rate 0.01 times the root of what is left of
-           them, momentum 0.9, weight decay 2e-4, auxiliary classifiers with 0.3 of the loss; 68.7
-           and 88.9 of the central crop.
+           2,400,000 steps of 32 images (60 epochs), rate 0.01 times the square root of the
+           remaining share of steps, momentum 0.9, weight decay 2e-4, auxiliary classifiers with 0.3
+           of the loss; 68.7 and 88.9 for the central crop.
            Szegedy et al. 2014, "Going deeper with convolutions" (arXiv 1409.4842).
 
-Figures of the paper that are no claim here: its network has a top-5 error of 10.07 with one crop
-(table 3) and 6.67 with seven networks and 144 crops. Its recipe is published in part (momentum 0.9,
-the rate 4 % less every 8 epochs, averaged weights, crops of 8 to 100 % of the area, photometric
-distortions) but neither its first rate nor its length. The weights that torchvision has were ported
-(69.778, 89.530), not trained by a recipe that it states.
+Results of the paper that this recipe does not claim: its network has a top-5 error of 10.07 with
+one crop (table 3) and 6.67 with seven networks and 144 crops. The paper states parts of its recipe
+(momentum 0.9, a rate that falls by 4 % every 8 epochs, averaged weights, crops of 8 to 100 % of the
+area, photometric distortions), but neither the initial rate nor the length. The weights of
+torchvision were ported (69.778, 89.530), not trained by a recipe that it states.
 
-What differs: Caffe's mean colour is rounded. Images are resized to 256x256 whatever their shape, as
-there. Biases have twice the rate and no decay, as there. Inputs are grey levels less their mean, as
-the initial kernels want. Weight decay is coupled.
+What differs: the mean colour is rounded in Caffe. As in Caffe, images are resized to 256x256
+whatever their shape, and biases have twice the rate and no decay. Inputs are grey levels minus
+their mean, which suit the initial kernels. Weight decay is coupled.
 """
 
 from ml_collections import ConfigDict

@@ -1,17 +1,18 @@
-"""GPT-2 (124 million params) on text of one's own, by nanoGPT's recipe.
+"""GPT-2 (124 million params) on your own text, by nanoGPT's recipe.
 
 System:    GPT (Radford et al. 2019, "Language models are unsupervised multitask learners"): write
            text
 Command:   python -m experiments.train --config=configs/gpt/text.py:gpt2 \\
              --config.dataset.data_dir=~/texts --config.total="20_000 steps"
 Hardware:  eight GPUs of 40 GB for :gpt2; one for :small, 30 million params on a few MB of text
-Expected:  depends on the text; on OpenWebText, which is not here, nanoGPT reports 2.85 nats a token
-           after the 600,000 steps, 4 days on eight A100
+Expected:  depends on the text; on OpenWebText, which is not available here, nanoGPT reports 2.85
+           nats per token after the 600,000 steps, 4 days on eight A100
 Source:    Radford et al. 2019, "Language models are unsupervised multitask learners"; Karpathy,
            nanoGPT, config/train_gpt2.py, for the optimization, and model.py: no biases, exact GELU.
 
-The folder holds text files, see "text" in library/data/sources.py. The vocabulary is learnt from
-them, as large as GPT-2's: far less than 100 MB of text does not have as many tokens to learn.
+The folder holds text files, see "text" in library/data/sources.py. The vocabulary is learned from
+them and is as large as that of GPT-2. Use a smaller vocabulary for much less than 100 MB of text:
+it does not have as many tokens to learn.
 """
 
 from ml_collections import ConfigDict
@@ -19,7 +20,7 @@ from ml_collections import ConfigDict
 LARGE = dict(width=768, depth=12, num_heads=12, context=1024, bias=False)
 SMALL = dict(width=512, depth=8, num_heads=8, context=512, bias=False, dropout=0.1)
 
-# Model, vocabulary, windows a step, parts they are run in, steps, warmup, peak rate.
+# Model, vocabulary, windows per step, parts of the batch, steps, warmup, peak rate.
 VARIANTS = {
     "gpt2": (LARGE, 50_257, 480, 5, "600_000 steps", "2_000 steps", 6e-4),
     "small": (SMALL, 8_192, 64, 2, "20_000 steps", "500 steps", 6e-4),
@@ -48,7 +49,7 @@ def get_config(variant: str = "gpt2") -> ConfigDict:
         dtype="bfloat16",
         **model,
     )
-    # Of GPT-2's vocabulary a twelfth: temporary memory is a tenth of that for all logits.
+    # A twelfth of GPT-2's vocabulary: temporary memory is a tenth of that for all logits.
     config.task = dict(name="language", chunk=4096)
     config.optimizer = dict(
         name="adamw",

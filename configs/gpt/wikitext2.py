@@ -1,26 +1,26 @@
-"""A small GPT of today's parts on WikiText-2's articles: byte pairs, rotary positions, shared keys.
+"""A small modern GPT on articles of WikiText-2: byte pairs, rotary positions, shared keys.
 
 System:    GPT (Radford et al. 2019, "Language models are unsupervised multitask learners"): write
            text
 Command:   python -m experiments.prepare --dataset=wikitext2
            python -m experiments.train --config=configs/gpt/wikitext2.py:cpu
 Hardware:  one CPU core: 6 minutes
-Expected:  sentences in the manner of Wikipedia, test/loss 3.97 nats a token; nobody reports such a
-           loss: published models are trained on the training split, ten times as much text, which
-           is not at hand, and count words
+Expected:  sentences in the style of Wikipedia, test/loss 3.97 nats per token; no such loss is
+           published: published models train on the training split, ten times as much text, which is
+           not available here, and count words
 Source:    Merity et al. 2017, "Pointer sentinel mixture models", for the text; Radford et al. 2019
            for the blocks; Sennrich, Haddow & Birch 2016 for byte-pair encoding; Su et al. 2021 for
            rotary positions; Ainslie et al. 2023 for keys and values that two heads share.
 
-The 60 articles of the validation split are trained on, and the 60 of the test split evaluated. They
-are packed into windows, each modelled as if it were alone. The blocks run as one loop, of which
-only the products with weights are stored, and the loss is computed over a part of the vocabulary at
-a time: what larger models need to fit into memory.
+The network trains on the 60 articles of the validation split, and is evaluated on the 60 articles
+of the test split. Articles are packed into windows, and each is modelled as if it were alone. As
+larger models need it to fit into memory, the blocks run as one loop that stores only the products
+with weights, and the loss is computed over one part of the vocabulary at a time.
 """
 
 from ml_collections import ConfigDict
 
-# Vocabulary, model, windows a step, steps.
+# Vocabulary, model, windows per step, steps.
 VARIANTS = {
     "cpu": (2048, dict(width=128, depth=4, num_heads=4, num_kv_heads=2, dropout=0.2), 16, 1500),
 }

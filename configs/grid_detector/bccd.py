@@ -1,14 +1,14 @@
-"""Blood cells found by the cells of a grid, as YOLO finds objects, with a small network.
+"""A small grid detector, similar to YOLO, that finds blood cells.
 
 System:    Grid detector (Redmon et al. 2015, arXiv 1506.02640): detect objects
 Command:   python -m experiments.prepare --dataset=bccd
            python -m experiments.train --config=configs/grid_detector/bccd.py
 Hardware:  two CPU cores
-Expected:  no figure is claimed
+Expected:  no result is claimed
 Source:    Redmon et al. 2016, "You Only Look Once: Unified, Real-Time Object Detection" (arXiv
            1506.02640), for the loss
 
-Images are 192x256 here, a grid of 12x16. Flips and crops move the boxes with their image.
+Images are 192x256 here, which gives a grid of 12x16. Flips and crops also move the boxes.
 """
 
 from ml_collections import ConfigDict

@@ -12,19 +12,20 @@ Source:    Szegedy, Ioffe, Vanhoucke & Alemi 2016, "Inception-v4, Inception-ResN
            residual connections on learning" (arXiv 1602.07261), section 4: RMSProp with decay 0.9
            and epsilon 1, rate 0.045 times 0.94 every second epoch, 20 devices, running averages of
            the params; the version of AAAI 2017 adds that gradients are clipped. Table 2: errors of
-           20.0 and 5.0, and of 19.9 and 4.9, of a single crop.
-           The rest is Inception-v3's, see inception_v3.py: 32 images a device, label smoothing 0.1,
-           weight decay 4e-5, clipping at 2, momentum 0.9, crops, distortions, 100 epochs.
+           20.0 and 5.0, and of 19.9 and 4.9, for a single crop.
+           The rest is from Inception-v3, see configs/inception_v3/imagenet.py: 32 images per
+           device, label smoothing 0.1, weight decay 4e-5, clipping at 2, momentum 0.9, crops,
+           distortions, 100 epochs.
 
-The claims are of the validation images but about 1,700 blacklisted ones; here all 50,000 count, of
-which timm's results-imagenet.csv gives the authors' weights 80.156 and 94.968 (Inception-v4).
-Figures of the paper that are no claim here: a top-5 error of 3.08 is of four networks and 144 crops
-on the test set.
+The claims are for the validation images without about 1,700 blacklisted ones; here all 50,000
+count. For all of them, timm's results-imagenet.csv gives the authors' weights 80.156 and 94.968
+(Inception-v4). Results of the paper that this recipe does not claim: a top-5 error of 3.08 is for
+four networks and 144 crops on the test set.
 
-What differs: the paper states neither batch nor length, nor whether the gradient is clipped by its
-whole norm. TensorFlow's brightness is added, not multiplied, in a fixed order of distortions.
-Weight decay is a part of the loss, of kernels only. Keep 32 images a device: batch statistics are
-each device's own.
+What differs: the paper states neither the batch size nor the length, nor whether the gradient is
+clipped by its global norm, as here. TensorFlow adds to the brightness instead of multiplying it,
+and applies the distortions in a fixed order. Weight decay is part of the loss, and only for
+kernels. Keep 32 images per device: each device has its own batch statistics.
 """
 
 from ml_collections import ConfigDict
@@ -41,7 +42,7 @@ def get_config(variant: str = "inception_v4") -> ConfigDict:
     config.normalize = presets.SIGNED
     config.model = dict(name=variant, num_classes=1000, dropout=0.2)
     config.task = dict(name="classification", label_smoothing=0.1)
-    # Of TensorFlow: epsilon within the root, squares that start at one, the rate within momentum.
+    # As in TensorFlow: epsilon inside the root, squares start at one, momentum includes the rate.
     config.optimizer = dict(
         name="rmsprop",
         learning_rate=0.045,

@@ -1,4 +1,4 @@
-"""Five landmarks of image classification, small enough for minutes on two CPU cores, side by side.
+"""Five landmarks of image classification, compared in small versions that train in minutes.
 
 System:    Landmarks of ImageNet side by side (Russakovsky et al. 2014, arXiv 1409.0575): classify
            images
@@ -8,14 +8,15 @@ Command:   python -m experiments.prepare --dataset=cifar10_jpeg
            python -m experiments.report --root=runs/landmarks
 Hardware:  one CPU core, 6 to 13 minutes each; `:smoke` is four steps on noise
 Expected:  test/accuracy 0.746 (:alexnet), 0.780 (:vgg), 0.752 (:inception), 0.573 (:mobilenet) and
-           0.717 (:densenet), which were reached; none is published for these networks and images
+           0.717 (:densenet), which were reached; no results are published for these networks and
+           images
 Source:    Krizhevsky 2014, arXiv 1404.5997 (:alexnet); Simonyan and Zisserman 2014, arXiv 1409.1556
            (:vgg); Szegedy et al. 2014, arXiv 1409.4842 (:inception); Sandler et al. 2018, arXiv
            1801.04381 (:mobilenet); Huang et al. 2017, arXiv 1608.06993 (:densenet).
 
-The five see the same images in the same order, with the same crops and flips, and are trained by
-the same optimizer at the same rates. A network that takes less time sees them more often, so that
-all have minutes. Each halves the image early, since most of its work lies in its first layers.
+The five networks see the same images in the same order, with the same crops and flips, and have the
+same optimizer and the same rates. A network that needs less time trains for more epochs, so that
+all take minutes. Each halves the image early, as most of the work is in the first layers.
 """
 
 from ml_collections import ConfigDict

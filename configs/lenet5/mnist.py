@@ -10,10 +10,10 @@ Source:    LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recog
            III.C: 0.95 % after 20 passes through the undistorted training set.
 
 Layer sizes, the partial connections of C3, the trainable subsampling, the scaled tanh and the
-pixels from -0.1 (background) to 1.175 are the paper's. Its output layer, distances to drawings of
-the digits, is `:rbf`; under softmax cross-entropy it fits the training set and then stands a
-quarter of a point below the claim, so the default has a dense output. The optimizer is AdamW; the
-paper's was stochastic diagonal Levenberg-Marquardt.
+pixels from -0.1 (background) to 1.175 are those of the paper. `:rbf` has the output layer of the
+paper, distances to drawings of the digits. With softmax cross-entropy it fits the training set, but
+its test accuracy is a quarter of a point below the claim. Therefore the default has a dense output.
+The optimizer is AdamW; the paper uses stochastic diagonal Levenberg-Marquardt.
 """
 
 from ml_collections import ConfigDict

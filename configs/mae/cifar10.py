@@ -1,37 +1,38 @@
-"""Masked autoencoders on CIFAR-10: what a small ViT gains from pretraining without labels.
+"""Masked autoencoders on CIFAR-10: the gain of a small ViT from pretraining without labels.
 
 System:    MAE (He et al. 2021, arXiv 2111.06377): learn features without labels
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/mae/cifar10.py:full
            python -m experiments.train --config=configs/mae/cifar10.py:finetune
            python -m experiments.train --config=configs/mae/cifar10.py:scratch
-           and on two cores, from cifar10_jpeg, the same with :cpu, :finetune_cpu and
-           :scratch_cpu
 Hardware:  one GPU, not run here; two CPU cores for the _cpu variants, at most 15 minutes each
 Expected:  test/accuracy 0.8977 (:finetune) against 0.7413 (:scratch); here 0.664 (:finetune_cpu)
            against 0.590 (:scratch_cpu)
 Source:    IcarusWizard/MAE, README and the defaults of its scripts: ViT-T with patches of 2x2
            pixels, 2000 epochs of pretraining in batches of 4096 on plain pixels, 100 of
-           classification in batches of 128, no augmentation, weight decay on all params; the
-           method is that of He et al. 2022, arXiv 2111.06377.
+           classification in batches of 128, no augmentation, weight decay on all params; the method
+           is that of He et al. 2022, arXiv 2111.06377.
 
-The original keeps the best of its epochs by the accuracy that it reports, has learned positions in
-the decoder too, and rates that change once an epoch. The _cpu variants read the images after JPEG
-compression, with a smaller network, patches of 4x4 pixels, normalized targets and few epochs: no
-figure is published for them. Two runs that differ only in where they start are comparable.
+The original keeps its best epoch by the reported accuracy, also has learned positions in the
+decoder, and changes its rates once per epoch.
+
+On two CPU cores use :cpu, :finetune_cpu and :scratch_cpu. These variants read `cifar10_jpeg`, the
+same images after JPEG compression, with a smaller network, patches of 4x4 pixels, normalized
+targets and few epochs. There are no published results for them. Two runs that differ only in their
+initial params are comparable.
 """
 
 from ml_collections import ConfigDict
 
 from library import presets
 
-# Encoder and, of a masked autoencoder, its decoder.
+# Encoders, and decoders of the masked autoencoders.
 _TINY = dict(width=192, depth=12, num_heads=3, patch_size=2, positions="learned")
 _TINY_DECODER = dict(decoder_width=192, decoder_depth=4, decoder_heads=3)
 _SMALL = dict(width=96, depth=4, num_heads=3, patch_size=4, positions="sincos2d")
 _SMALL_DECODER = dict(decoder_width=64, decoder_depth=1, decoder_heads=4)
 
-# Whether on CPU; what the classifier starts from, None for pretraining; reported accuracy.
+# Whether on CPU; initial params of the classifier, None for pretraining; reported accuracy.
 VARIANTS = {
     "cpu": (True, None, None),
     "finetune_cpu": (True, "runs/mae-cifar10-cpu", None),

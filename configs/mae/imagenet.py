@@ -9,17 +9,17 @@ Hardware:  many devices; not run here. The authors pretrain ViT-L for 800 epochs
 Expected:  probe/accuracy 0.680 (:b16) and 0.758 (:l16), a linear classifier on the class token;
            test/accuracy 0.8366 (:b16_finetune) and 0.8595 (:l16_finetune)
 Source:    He et al. 2022, "Masked autoencoders are scalable vision learners", arXiv 2111.06377,
-           tables 8 and 9; facebookresearch/mae, PRETRAIN.md and FINETUNE.md, whose accuracies these
-           are (of the paper 83.6 and 85.9): with RandErase, and 50 epochs for ViT-L.
+           tables 8 and 9; facebookresearch/mae, PRETRAIN.md and FINETUNE.md, from which the
+           accuracies are (the paper has 83.6 and 85.9): with RandErase, and 50 epochs for ViT-L.
 
-Rates are for 256 images a step. 1600 epochs are the published models', 800 the ablations'.
+Rates are for 256 images per step. The published models have 1600 epochs, the ablations 800.
 
-What differs: fixed positions reach their lowest frequency in big_vision's way, not MoCo v3's, and
-stay fixed in fine-tuning; there the class token is read, which "performs similarly", where the
-authors' published models average the patches; decay spares the tokens of class and mask; mixing
-is drawn for each example, not for the batch; RandAugment has the 14 operations of its paper. The
-linear classifier is fitted to standardized features of centre crops by L-BFGS, where the authors
-train one behind a BatchNorm layer by LARS, on augmented images.
+What differs: fixed positions include their lowest frequency, as in big_vision and unlike in MoCo
+v3, and stay fixed in fine-tuning. Fine-tuning uses the class token, which "performs similarly"; the
+authors' published models average the patches. The tokens of class and mask have no weight decay.
+Mixup or cutmix is drawn for each example, not for each batch. RandAugment has the 14 operations of
+its own paper. The linear classifier is fitted by L-BFGS to standardized features of centre crops;
+the authors train it by LARS, after a BatchNorm layer, on augmented images.
 """
 
 from ml_collections import ConfigDict

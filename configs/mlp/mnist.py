@@ -9,7 +9,7 @@ Expected:  test/accuracy 0.9840 (:mlp) and 0.9875 (:dropout)
 Source:    Srivastava et al. 2014, "Dropout", table 2: two layers of 800 units, 1.60 % error (from
            Simard et al. 2003), and three rectified layers of 1024 with dropout, 1.25 %.
 
-The set is the original MNIST, read from its numpy file; `dataset.name=mnist` takes TFDS's.
+The dataset is the original MNIST, read from its NumPy file. `dataset.name=mnist` uses TFDS.
 """
 
 from ml_collections import ConfigDict

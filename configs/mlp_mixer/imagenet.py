@@ -13,13 +13,13 @@ Source:    Tolstikhin et al. 2021, "MLP-Mixer: An all-MLP architecture for visio
            decay 1e-4 of kernels, sigmoid loss, RandAugment, mixup, drop path 0.1, gradients clipped
            to a norm of 1.
 
-Trained on the first 99 % of the training set; the rest is `minival`, on which the best checkpoint
-is chosen. The weight decay of big_vision, 1e-4, leaves out the learning rate: it is adamw's 0.1 at
-a peak rate of 1e-3.
+The network trains on the first 99 % of the training set. The rest is `minival`, which selects the
+best checkpoint. big_vision does not multiply its weight decay of 1e-4 by the learning rate: this is
+a weight decay of 0.1 in adamw, at a peak rate of 1e-3.
 
-What differs: RandAugment's magnitude is 15 there, beyond the 10 that AutoAugment's ranges end at
-here, and it has 16 operations, not 14; mixup draws a weight for each example, not for the batch;
-the head's biases start at 0, not at -6.9; GELU is exact, not its tanh approximation; resizing is
+What differs: RandAugment of big_vision has a magnitude of 15, beyond the maximum of 10 here, and 16
+operations instead of 14. Mixup draws a weight for each example, not for each batch. The biases of
+the head start at 0, not at -6.9. GELU is exact, not its tanh approximation. Resizing is
 antialiased.
 """
 

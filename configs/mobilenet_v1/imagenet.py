@@ -1,4 +1,4 @@
-"""MobileNet on ImageNet-1k, as its authors trained it.
+"""MobileNet of version 1 on ImageNet-1k, by its authors' recipe.
 
 System:    MobileNet v1 (Howard et al. 2017, arXiv 1704.04861): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
@@ -10,16 +10,16 @@ Source:    Howard et al. 2017, "MobileNets: efficient convolutional neural netwo
            Inception-v3, "very little or no weight decay" on depthwise kernels, no label smoothing.
            tensorflow/models, research/slim: nets/mobilenet_v1_train.py, a rate of 0.045 for 64
            images, times 0.94 every 2.5 epochs; RMSProp's 0.9, 0.9 and 1 and the decay of 4e-5 are
-           those of train_image_classifier.py. The checkpoint published there has 70.9.
+           from train_image_classifier.py. The published checkpoint has 70.9.
 
-The rate is scaled to the batch, as slim's is to its workers. Images are prepared as slim does it
-for this network: crops of 5 to 100 % of the area, colours changed; evaluation takes the central
-87.5 %, resized.
+The rate is scaled to the batch size; slim scales it to the number of workers. Images are prepared
+as slim does for this network: crops of 5 to 100 % of the area and changes of colour; evaluation
+resizes the central 87.5 %.
 
-What differs: neither source says how long the network was trained: 150 epochs are a choice. Workers
-were asynchronous. Slim's momentum of BatchNorm is 0.9997 and its epsilon 1e-3, here 0.9 and 1e-5;
-it changes colours in orders of its own, brightness by adding. The paper limits the size of small
-crops and does not say to what.
+What differs: neither source states the length of the training; 150 epochs are a choice of this
+recipe. The workers of the original are asynchronous. The momentum of BatchNorm is 0.9 and its
+epsilon 1e-5, and 0.9997 and 1e-3 in slim. slim changes colours in its own orders, and adds to the
+brightness. The paper limits the size of small crops, but does not state the limit.
 """
 
 from ml_collections import ConfigDict

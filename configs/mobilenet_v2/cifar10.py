@@ -1,20 +1,20 @@
-"""MobileNetV2 on CIFAR-10, in which the first convolution and the second group do not stride.
+"""MobileNetV2 on CIFAR-10, without strides in the first convolution and the second group.
 
 System:    MobileNet v2 (Sandler et al. 2018, arXiv 1801.04381): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/mobilenet_v2/cifar10.py:x1_0
 Hardware:  one GPU; not run here. `:smoke` is a narrow network on noise, on two CPU cores.
 Expected:  test/accuracy 0.9379 (:x1_0), 0.9288 (:x0_5), 0.9422 (:x1_4), 0.9443 (:projected)
-Source:    Sandler et al. 2018, arXiv 1801.04381, and what is usual on CIFAR.
-           :x1_0, :x0_5 and :x1_4 are chenyaofo/pytorch-cifar-models', README and logs, whose
-           networks these are exactly: 200 epochs in batches of 256, Nesterov momentum 0.9, rate
-           0.1 on a cosine, weight decay 5e-4 on all params, crops from 4 pixels of padding, flips.
-           :projected is kuangliu/pytorch-cifar's, README and main.py: shortcuts with 1x1
+Source:    Sandler et al. 2018, arXiv 1801.04381, and common recipes for CIFAR.
+           :x1_0, :x0_5 and :x1_4 are from chenyaofo/pytorch-cifar-models, README and logs, with
+           exactly these networks: 200 epochs in batches of 256, Nesterov momentum 0.9, rate 0.1 on
+           a cosine, weight decay 5e-4 on all params, crops from 4 pixels of padding, flips.
+           :projected is from kuangliu/pytorch-cifar, README and main.py: shortcuts with 1x1
            convolutions where only the width changes, 2,296,922 params, batches of 128, momentum
-           without Nesterov's form, no dropout, the rest as above.
+           without Nesterov, no dropout, the rest as above.
 
-The figures are those of the epoch that was best on the test images. kuangliu's network has relus
-without a limit at 6 and normalizes by smaller deviations, 0.2023, 0.1994 and 0.2010.
+The figures are from the epoch with the best test accuracy. kuangliu's network has relus that are
+not clipped at 6, and normalizes by smaller deviations, 0.2023, 0.1994 and 0.2010.
 """
 
 from ml_collections import ConfigDict

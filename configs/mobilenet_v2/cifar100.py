@@ -1,4 +1,4 @@
-"""MobileNetV2 on CIFAR-100, in which the first convolution and the second group do not stride.
+"""MobileNetV2 on CIFAR-100, without strides in the first convolution and the second group.
 
 System:    MobileNet v2 (Sandler et al. 2018, arXiv 1801.04381): classify images
 Command:   python -m experiments.prepare --dataset=cifar100
@@ -6,11 +6,11 @@ Command:   python -m experiments.prepare --dataset=cifar100
 Hardware:  one GPU; not run here. `:smoke` is a narrow network on noise, on two CPU cores.
 Expected:  test/accuracy 0.7420 (:x1_0), 0.7088 (:x0_5), 0.7598 (:x1_4)
 Source:    Sandler et al. 2018, arXiv 1801.04381; chenyaofo/pytorch-cifar-models, README and logs,
-           whose networks these are exactly: 200 epochs in batches of 256, Nesterov momentum 0.9,
+           which has exactly these networks: 200 epochs in batches of 256, Nesterov momentum 0.9,
            rate 0.1 on a cosine, weight decay 5e-4 on all params, crops from 4 pixels of padding,
-           flips. Its figures are those of the epoch that was best on the test images.
+           flips. Its figures are from the epoch with the best test accuracy.
 
-weiaicunzai/pytorch-cifar100 reports 0.6808 for one that strides more and earlier.
+weiaicunzai/pytorch-cifar100 reports 0.6808 for a network with more and earlier strides.
 """
 
 from ml_collections import ConfigDict

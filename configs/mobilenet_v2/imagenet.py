@@ -1,4 +1,4 @@
-"""MobileNetV2 on ImageNet-1k, by torchvision's two recipes and by its authors'.
+"""MobileNetV2 on ImageNet-1k, by two recipes of torchvision and by its authors' recipe.
 
 System:    MobileNet v2 (Sandler et al. 2018, arXiv 1801.04381): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
@@ -9,7 +9,7 @@ Expected:  test/accuracy 0.7188 (:torchvision); test_ema/accuracy 0.7215 (:torch
 Source:    torchvision, weights MobileNet_V2_Weights.IMAGENET1K_V1 (71.878) and V2 (72.154);
            pytorch/vision, references/classification/README.md: 300 epochs, 32 images on each of
            eight devices, SGD, rate 0.045 times 0.98 every epoch, decay 4e-5 of all params; pull
-           request 5560: 600 epochs, 128 images a device, rate 0.5, cosine, decay 2e-5 but for
+           request 5560: 600 epochs, 128 images per device, rate 0.5, cosine, decay 2e-5 except for
            normalization, TrivialAugment, erasing, mixup or cutmix, averages, each image four times
            in its batch, trained at 176 pixels.
            Sandler et al. 2018, "MobileNetV2: inverted residuals and linear bottlenecks", arXiv
@@ -19,14 +19,14 @@ Source:    torchvision, weights MobileNet_V2_Weights.IMAGENET1K_V1 (71.878) and 
            rates add up, times 0.98 every 2.5 epochs, smoothing 0.1, averages of 0.9999, about
            700,000 steps.
 
-Batch statistics are each device's own in all originals, and so here, under `pmap`: keep 32
-(:torchvision), 128 (:torchvision_v2) and 96 (:paper) images a device.
+In all originals, and here under `pmap`, each device has its own batch statistics: keep 32
+(:torchvision), 128 (:torchvision_v2) and 96 (:paper) images per device.
 
-What differs: rates move with every step, torchvision's (but for the staircase) with every epoch;
-mixing is drawn for each example, not for the batch; :torchvision_v2 erases to grey, not to each
-channel's mean. :paper uses torchvision's BatchNorm (momentum 0.9, epsilon 1e-5; in slim 0.997 and
-1e-3), and brightness is multiplied. Whether its weights V2 are averages torchvision does not say:
-the claim takes them to be.
+What differs: the learning rate changes at every step; in torchvision it changes once per epoch (the
+staircase does so here, too). Mixup or cutmix is drawn for each example, not for each batch.
+:torchvision_v2 erases to grey, not to the mean of each channel. :paper uses torchvision's BatchNorm
+(momentum 0.9, epsilon 1e-5; in slim 0.997 and 1e-3), and multiplies the brightness. torchvision
+does not say whether its V2 weights are running averages; the claim assumes it.
 """
 
 from ml_collections import ConfigDict
@@ -90,7 +90,7 @@ def _as_in_torchvision_v2(config: ConfigDict) -> None:
         schedule=dict(name="cosine", warmup="5 epochs", warmup_from=0.01),
     )
     config.total = f"{epochs} epochs"
-    # torchvision multiplies 1 - 0.99998 by the batch size and the interval, over the epochs.
+    # torchvision multiplies 1 - 0.99998 by batch size * interval / epochs.
     config.ema = dict(decay=1 - 2e-5 * batch_size * 32 / epochs, every=32)
 
 

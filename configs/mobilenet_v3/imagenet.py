@@ -5,20 +5,21 @@ Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/mobilenet_v3/imagenet.py:large
 Hardware:  eight devices; not run here. `:smoke` is a narrow network on noise, on two CPU cores.
 Expected:  test/accuracy 0.7404 (:large) and 0.6767 (:small)
-Source:    torchvision, weights MobileNet_V3_Large_Weights.IMAGENET1K_V1 (74.042, 91.340) and
-           Small (67.668, 87.402); pytorch/vision, references/classification/README.md: 600 epochs,
-           128 images on each of eight devices, RMSprop, rate 0.064 times 0.973 every two epochs,
-           decay 1e-5 of all params, AutoAugment, erasing with probability 0.2; train.py: RMSprop's
-           0.9 and 0.9, epsilon 0.0316 beside the root.
+Source:    torchvision, weights MobileNet_V3_Large_Weights.IMAGENET1K_V1 (74.042, 91.340) and Small
+           (67.668, 87.402); pytorch/vision, references/classification/README.md: 600 epochs, 128
+           images on each of eight devices, RMSprop, rate 0.064 times 0.973 every two epochs, decay
+           1e-5 of all params, AutoAugment, erasing with probability 0.2; train.py: RMSprop with 0.9
+           and 0.9, epsilon 0.0316 outside the square root.
            Howard et al. 2019, "Searching for MobileNetV3", arXiv 1905.02244, report 75.2 and 67.4
            (table 3), trained on TPUs.
 
-Batch statistics are each device's own, under `pmap`, as in the original: keep 128 images a device.
+Under `pmap` each device has its own batch statistics, as in the original: keep 128 images per
+device.
 
-What differs: the original's figures are of the mean of the params of the last three checkpoints
-that had the best accuracy yet (pull requests 3182 and 3354), these of the last. Here the rate
-multiplies what enters the momentum, in PyTorch's RMSprop what leaves it. Erasing is to grey, not to
-each channel's mean; warps take the nearest pixel.
+What differs: the original's results are for the mean of the params of the last three checkpoints
+with a new best accuracy (pull requests 3182 and 3354), and here for the last params. Here the rate
+multiplies the input of the momentum, and in PyTorch's RMSprop its output. Erasing is to grey, not
+to the mean of each channel. Warps take the nearest pixel.
 """
 
 from ml_collections import ConfigDict

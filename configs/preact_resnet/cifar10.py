@@ -1,4 +1,4 @@
-"""Pre-activation ResNets on CIFAR-10: 164 layers of bottlenecks, and ResNet-18.
+"""Pre-activation ResNets on CIFAR-10: 164 layers with bottlenecks, and ResNet-18.
 
 System:    Pre-activation ResNet (He et al. 2016, arXiv 1603.05027): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
@@ -8,15 +8,15 @@ Expected:  test/accuracy 0.9454 (:resnet164), 0.9506 (:resnet164_bearpaw), 0.951
 Source:    He et al. 2016, "Identity mappings in deep residual networks", arXiv 1603.05027: batches
            of 128, momentum 0.9, rate 0.1 divided by 10 at 32k and 48k of 64k updates and 0.01 in
            the first 400, weight decay 1e-4, crops from 4 pixels of padding, flips; 5.46 % error,
-           the median of five, as szagoruyko/wide-residual-networks, README, has it beside its own.
+           the median of five runs, as quoted in szagoruyko/wide-residual-networks, README.
            :resnet164_bearpaw is the "PreResNet-110" of bearpaw/pytorch-classification, README and
            TRAINING.md, whose 3 x 18 blocks are bottlenecks (1.70 M params): 164 epochs, the rate
-           divided by 10 at 81 and 122; the figure is that of the epoch best on the test images.
-           :resnet18 is kuangliu/pytorch-cifar's, README and main.py: weight decay 5e-4, a cosine
-           over 200 epochs; its figure is older, see `resnet.py` in this folder.
+           divided by 10 at 81 and 122; the figure is from the epoch with the best test accuracy.
+           :resnet18 is from kuangliu/pytorch-cifar, README and main.py: weight decay 5e-4, a cosine
+           over 200 epochs; its figure is from an older recipe, see configs/resnet/cifar10.py.
 
-The paper subtracts the mean of each pixel and does not scale; here channels are normalized. In
-kuangliu's network nothing normalizes and rectifies the last features, which is done here.
+The paper subtracts the mean of each pixel and does not scale. Here channels are normalized.
+kuangliu's network does not normalize and rectify the last features, and the network here does.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""The pre-activation ResNet of 164 layers on CIFAR-100.
+"""The pre-activation ResNet with 164 layers on CIFAR-100.
 
 System:    Pre-activation ResNet (He et al. 2016, arXiv 1603.05027): classify images
 Command:   python -m experiments.prepare --dataset=cifar100
@@ -8,12 +8,12 @@ Expected:  test/accuracy 0.7567 (:resnet164), 0.7635 (:resnet164_bearpaw)
 Source:    He et al. 2016, "Identity mappings in deep residual networks", arXiv 1603.05027: batches
            of 128, momentum 0.9, rate 0.1 divided by 10 at 32k and 48k of 64k updates and 0.01 in
            the first 400, weight decay 1e-4, crops from 4 pixels of padding, flips; 24.33 % error,
-           the median of five, as szagoruyko/wide-residual-networks, README, has it beside its own.
+           the median of five runs, as quoted in szagoruyko/wide-residual-networks, README.
            :resnet164_bearpaw is the "PreResNet-110" of bearpaw/pytorch-classification, README and
            TRAINING.md, whose 3 x 18 blocks are bottlenecks (1.70 M params): 164 epochs, the rate
-           divided by 10 at 81 and 122; the figure is that of the epoch best on the test images.
+           divided by 10 at 81 and 122; the figure is from the epoch with the best test accuracy.
 
-The paper subtracts the mean of each pixel and does not scale; here channels are normalized.
+The paper subtracts the mean of each pixel and does not scale. Here channels are normalized.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""ResNets for CIFAR-10: He et al. 2016's own, and ResNet-18 with a 3x3 stem.
+"""ResNets on CIFAR-10: those of He et al. 2016 for small images, and ResNet-18 with a 3x3 stem.
 
 System:    ResNet (He et al. 2015, arXiv 1512.03385): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
@@ -11,17 +11,18 @@ Source:    He et al. 2016, "Deep Residual Learning for Image Recognition", secti
            (errors 8.75, 7.51, 7.17, 6.97, and 6.43, the best of five): batches of 128, rate 0.1
            divided by 10 at 32k and 48k of 64k updates, momentum 0.9, weight decay 1e-4, crops from
            4 pixels of padding and flips. For 110 layers the rate is 0.01 at first, "about 400
-           iterations". The length was chosen on 45k images against 5k; the figures are of "the
-           training set", which is taken here to be all 50k.
-           ResNet-18: kuangliu/pytorch-cifar, README: rate 0.1, momentum 0.9, weight decay 5e-4.
-           Its figure dates from 350 epochs with the rate divided by 10 at 150 and 250; its program
-           has since gone over to a cosine over 200 epochs, which is what is here.
+           iterations". The length was chosen on a split into 45k and 5k images. The figures are for
+           "the training set", which this recipe takes to be all 50k.
+           ResNet-18: kuangliu/pytorch-cifar, README: rate 0.1, momentum 0.9, weight decay 5e-4. Its
+           figure is from 350 epochs with the rate divided by 10 at 150 and 250. Its program now
+           uses a cosine over 200 epochs, and so does this recipe.
 
-The paper subtracts the mean of each pixel and does not scale, and pads after that; here channels
-are normalized, after the padding with black. It normalizes batches on each of two GPUs.
+The paper subtracts the mean of each pixel, does not scale, and pads after that. Here images are
+padded with black, and then channels are normalized. The paper has batch statistics of each of two
+GPUs.
 
-The `_jpeg` variants read `cifar10_jpeg`, the same images after JPEG compression at quality 75: no
-figure is published for them.
+The `_jpeg` variants read `cifar10_jpeg`, the same images after JPEG compression at quality 75:
+there are no published results for them.
 """
 
 from ml_collections import ConfigDict
@@ -57,7 +58,8 @@ def get_config(variant: str = "resnet20") -> ConfigDict:
         config.model.update(stem="cifar", zero_init=False)
         config.optimizer.update(weight_decay=5e-4, schedule=dict(name="cosine"))
     elif variant.endswith("_hour"):
-        # Too short for steps of a constant rate: one cycle spends the hour best.
+        # The run is too short for steps of a constant rate; one cycle gives the best accuracy in an
+        # hour.
         config.optimizer.update(
             nesterov=True, schedule=dict(name="one_cycle", peak="25%", start=0.1, final=0.0)
         )

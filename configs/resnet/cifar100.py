@@ -1,24 +1,25 @@
-"""ResNets on CIFAR-100: those of He et al. for small images, and ResNet-18 with a 3x3 stem.
+"""ResNets on CIFAR-100: those of He et al. 2016 for small images, and ResNet-18 with a 3x3 stem.
 
 System:    ResNet (He et al. 2015, arXiv 1512.03385): classify images
 Command:   python -m experiments.prepare --dataset=cifar100
            python -m experiments.train --config=configs/resnet/cifar100.py:resnet20
 Hardware:  one GPU; not run here. `:smoke` is a narrow network on noise, on two CPU cores.
 Expected:  test/accuracy 0.6883, 0.7016, 0.7163, 0.7263 for 20 to 56 layers, 0.7561 for :resnet18;
-           no figure with this recipe is known for 110
-Source:    He et al. 2016, "Deep residual learning for image recognition", section 4.2, which has
-           CIFAR-10 only.
+           for 110 layers there is no published result with this recipe
+Source:    He et al. 2016, "Deep residual learning for image recognition", section 4.2, which only
+           has CIFAR-10.
            20 to 56 layers: chenyaofo/pytorch-cifar-models, README and logs: 200 epochs in batches
            of 256, Nesterov momentum 0.9, rate 0.1 on a cosine, weight decay 5e-4 on all params,
-           crops from 4 pixels of padding, flips. The figures are those of the epoch that was best
-           on the test images.
+           crops from 4 pixels of padding, flips. The figures are from the epoch with the best test
+           accuracy.
            ResNet-18: weiaicunzai/pytorch-cifar100, README (24.39 % error), train.py and utils.py:
            200 epochs in batches of 128, rate 0.1 times 0.2 at epochs 60, 120 and 160, one epoch of
-           warmup, momentum 0.9, weight decay 5e-4. Its README says "Nesterov momentum of 0.9", its
-           train.py has none; :resnet18 follows the program (`--config.optimizer.nesterov=True`).
+           warmup, momentum 0.9, weight decay 5e-4. Its README says "Nesterov momentum of 0.9", but
+           its train.py has none. :resnet18 follows the program (`--config.optimizer.nesterov=True`
+           follows the README).
 
-weiaicunzai's training images are also turned, by up to 15 degrees, which is not done here. In
-chenyaofo's networks the identity is projected where a block changes the shape ("option B").
+weiaicunzai also rotates training images by up to 15 degrees; this recipe does not. chenyaofo's
+networks project the identity where a block changes the shape ("option B"), as here.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""ResNet-18 to 152 on ImageNet-1k: six recipes for one family, from 2015 to 2021.
+"""ResNet-18 to ResNet-152 on ImageNet-1k: six recipes from 2015 to 2021.
 
 System:    ResNet (He et al. 2015, arXiv 1512.03385): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
@@ -7,44 +7,46 @@ Hardware:  eight devices; not run here. `:smoke` is a narrow network on noise, o
            originals: eight GPUs, and four V100 for 4.6 days (:a1).
 Expected:  test/accuracy and test/top5 of resnet18 0.6976, 0.8908; resnet34 0.7331, 0.9142;
            resnet101 0.7737, 0.9355; resnet152 0.7831, 0.9405; test_ema/accuracy of :v2 0.8086;
-           test/accuracy of :a1 0.8038, :a2 0.7983, :a3 0.7805, :original 0.753. Those without a
+           test/accuracy of :a1 0.8038, :a2 0.7983, :a3 0.7805, :original 0.753. Variants without a
            number of layers are ResNet-50
 Source:    torchvision, weights ResNet*_Weights.IMAGENET1K_V1, trained by references/classification
-           with its defaults, see resnet50.py (90 epochs, batches of 256, the rate of 0.1 divided by
-           10 every 30 epochs, weight decay 1e-4 on all params).
+           with its defaults, see imagenet_resnet50.py (90 epochs, batches of 256, the rate of 0.1
+           divided by 10 every 30 epochs, weight decay 1e-4 on all params).
            torchvision, ResNet50_Weights.IMAGENET1K_V2 (80.858, 95.434), pytorch/vision issue 3995
-           and pull request 5201: 600 epochs, batches of 1024 whose images come four times, SGD,
-           rate 0.5, momentum 0.9, 5 epochs of warmup, cosine, weight decay 2e-5 but for
+           and pull request 5201: 600 epochs, batches of 1024 with each image four times, SGD, rate
+           0.5, momentum 0.9, 5 epochs of warmup, cosine, weight decay 2e-5 except for
            normalization, TrivialAugment, mixup 0.2 or CutMix 1.0, random erasing 0.1, label
            smoothing 0.1, running averages, crops of 176, tests at 224 of 232.
            Wightman, Touvron & Jegou 2021, "ResNet strikes back" (arXiv 2110.00476), procedures A1,
-           A2, A3, as open-mmlab/mmpretrain has them (configs/resnet/*rsb*): LAMB, batches of 2048,
-           5 epochs of warmup, cosine to 1e-6, one binary cross-entropy a class, RandAugment, mixup
-           and CutMix, images three times a batch and stochastic depth 0.05 in A1 and A2; accuracies
-           from timm's results-imagenet.csv, resnet50.a1_in1k, ... at 224 of 235, 224 / 0.95 rounded
-           down (mmpretrain: 236).
+           A2, A3, as in open-mmlab/mmpretrain (configs/resnet/*rsb*): LAMB, batches of 2048, 5
+           epochs of warmup, cosine to 1e-6, binary cross-entropy for each class, RandAugment, mixup
+           and CutMix; A1 and A2 have each image three times in its batch and stochastic depth 0.05;
+           accuracies from timm's results-imagenet.csv, resnet50.a1_in1k, ... at 224 of 235, 224 /
+           0.95 rounded down (mmpretrain: 236).
            He, Zhang, Ren & Sun 2015 (arXiv 1512.03385), section 3.4: shorter sides of 256 to 480,
            crops of 224, flips, noise along the principal components, SGD, rate 0.1, up to 600,000
            steps of 256 images. One crop: KaimingHe/deep-residual-networks, README (ResNet-50, 101,
            152: errors of 24.7, 23.6, 23.0).
 
-Figures of the paper that are no claim here: top-5 of 96.43 (an error of 3.57) is of six networks on
-the test set, at several scales; its tables are of ten crops.
+Results of the paper that this recipe does not claim: a top-5 of 96.43 (an error of 3.57) is for six
+networks on the test set, at several scales. The tables of the paper are for ten crops.
 
-What differs. All bottlenecks here have the stride in their 3x3 convolution; :original had it in the
-first. :original divided its rate by 10 whenever the error stopped falling: every 150,000 steps
-here; its batch statistics for evaluation were averaged after training. torchvision and timm change
-rates once an epoch, here at every step, and draw mixup or CutMix once a batch, here for each image.
-timm can set the labels of both images of a mixture to 1; here they keep their shares. It adapts the
-rates of LAMB of what decays only, optax's LAMB those of all. :v2 erases to the mean colour, here to
-grey. An image comes in a batch and not again until all others have.
+What differs: all bottlenecks here have the stride in their 3x3 convolution; the network of
+:original had it in the first convolution. The rate of :original was divided by 10 whenever the
+error stopped falling; here this happens every 150,000 steps. Its batch statistics for evaluation
+were averaged after training. torchvision and timm change rates once per epoch, here they change at
+every step. torchvision and timm draw mixup or CutMix once per batch, here it is drawn for each
+image. timm can set the labels of both images of a mixture to 1, here the labels keep their shares.
+The LAMB of timm adapts only the rates of params with weight decay, and that of optax the rates of
+all. :v2 erases to grey, torchvision to the mean colour. An image does not come in another batch
+until all other images have come.
 """
 
 from ml_collections import ConfigDict
 
 from library import presets
 
-# Network, accuracy, and who reports it.
+# Network, reported accuracy, source.
 VARIANTS = {
     "resnet18": ("resnet18", 0.69758, "torchvision, IMAGENET1K_V1"),
     "resnet34": ("resnet34", 0.73314, "torchvision, IMAGENET1K_V1"),
@@ -58,7 +60,7 @@ VARIANTS = {
     "smoke": ("resnet18", None, None),
 }
 # Epochs, rate, weight decay, crop, strength of RandAugment, alpha of mixup, label smoothing,
-# stochastic depth, times that an image comes in a batch.
+# stochastic depth, repeats of an image in a batch.
 STRIKES_BACK = {
     "a1": ("600 epochs", 5e-3, 0.01, 224, 7.0, 0.2, 0.1, 0.05, 3),
     "a2": ("300 epochs", 5e-3, 0.02, 224, 7.0, 0.1, 0.0, 0.05, 3),
@@ -123,8 +125,8 @@ def _v2(config: ConfigDict) -> None:
         decayed=["kernel$", "head/bias$"],
         schedule=dict(name="cosine", warmup="5 epochs", warmup_from=0.01),
     )
-    # The average keeps 0.99998 for each of the epochs' share of images: --model-ema-decay is scaled
-    # by the batch (1024) times the steps between (32) over the epochs (600).
+    # torchvision multiplies 1 - 0.99998 (--model-ema-decay) by the batch size (1024) times the
+    # interval (32), divided by the epochs (600).
     config.ema = dict(decay=1 - 2e-5 * 1024 * 32 / 600, every=32)
     config.total = "600 epochs"
     config.checkpoint.best = "test_ema/accuracy"
@@ -163,7 +165,7 @@ def _strike_back(
 
 
 def _shrink(config: ConfigDict) -> None:
-    """Leaves a narrow network that has all that the others have but one optimizer."""
+    """Makes a narrow network for small images, with the recipe of `_strike_back`."""
     _strike_back(config, "6 steps", 5e-3, 0.02, 64, 7.0, 0.1, 0.1, 0.05, 3)
     presets.shrink(config)
     config.preprocess = presets.crops(64, short=72, method="bicubic")

@@ -1,4 +1,4 @@
-"""ResNet-50 on ImageNet-1k, by torchvision's classic recipe and by Flax's.
+"""ResNet-50 on ImageNet-1k, by torchvision's classic recipe and by Flax's recipe.
 
 System:    ResNet (He et al. 2015, arXiv 1512.03385): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
@@ -16,10 +16,10 @@ Source:    torchvision, weights ResNet50_Weights.IMAGENET1K_V1 (76.130, 92.862),
            TPU v3-8, 76.67 on v2-32, 76.54 on v3-32, and 76.72 on eight V100 in float32 with
            batches of 512.
 
-Batch statistics are each device's own in both originals, and so here, under `pmap`: keep 32
-(:torchvision) and 128 (:flax) images a device. Training crops are of 8 to 100 % of the area;
-evaluation takes the centre 224 of 256 pixels. TensorFlow's bicubic resizing, which Flax's example
-uses, is not antialiased; the one here is.
+In both originals, and here under `pmap`, each device has its own batch statistics: keep 32
+(:torchvision) and 128 (:flax) images per device. Training crops have 8 to 100 % of the area.
+Evaluation takes the centre 224 of 256 pixels. Flax's example uses TensorFlow's bicubic resizing,
+which is not antialiased; resizing here is antialiased.
 """
 
 from ml_collections import ConfigDict

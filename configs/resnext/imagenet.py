@@ -17,10 +17,11 @@ Source:    torchvision, weights ResNeXt50_32X4D_Weights.IMAGENET1K_V1 and
            schedule of fb.resnet.torch, which does so every 30 epochs, momentum 0.9, weight decay
            1e-4, crops of 8 to 100 % of the area; one central crop of 224.
 
-What differs: the paper states no length; 100 epochs have three divisions. fb.resnet.torch also
-changes brightness, contrast and saturation by up to 0.4 in random order and adds noise along the
-principal components of the colours (datasets/imagenet.lua); so does :paper here. Keep 16 and 32
-images a device: batch statistics are each device's own. Weight decay is coupled.
+What differs: the paper does not state the length; 100 epochs have three divisions of the rate.
+fb.resnet.torch also changes brightness, contrast and saturation by up to 0.4 in random order, and
+adds noise along the principal components of the colours (datasets/imagenet.lua); so does :paper
+here. Keep 16 (torchvision) and 32 (:paper) images per device: each device has its own batch
+statistics. Weight decay is coupled.
 """
 
 from ml_collections import ConfigDict

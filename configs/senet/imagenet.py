@@ -11,13 +11,14 @@ Source:    Hu, Shen, Albanie, Sun & Wu 2018, "Squeeze-and-excitation networks" (
            momentum 0.9, rate 0.6 divided by 10 every 30 epochs, reduction 16, crops of random area
            and aspect ratio, flips, mean colour subtracted; one central crop of 224 of 256.
 
-The authors' later weights (hujie-frank/SENet, README: errors of 22.37 and 6.36) had batches of 256,
-the rate 0.1, more epochs, rotations and changes of single pixels. timm's weights, 81.284 and
-95.652, are of another recipe.
+The authors' later weights (hujie-frank/SENet, README: errors of 22.37 and 6.36) are from batches of
+256, a rate of 0.1, more epochs, rotations and changes of single pixels. timm's weights, with 81.284
+and 95.652, are from another recipe.
 
-What differs: the stride is in the 3x3 convolution here, in the paper in the first. The paper states
-no weight decay; 1e-4 on all params, coupled, as ResNets had. Colours are divided by their standard
-deviation. Keep 32 images a device: batch statistics are each device's own.
+What differs: the stride is in the 3x3 convolution here, and in the first convolution in the paper.
+The paper does not state a weight decay; here it is 1e-4 on all params, coupled, as for ResNets.
+Colours are divided by their standard deviation. Keep 32 images per device: each device has its own
+batch statistics.
 """
 
 from ml_collections import ConfigDict

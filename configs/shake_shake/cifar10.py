@@ -1,4 +1,4 @@
-"""Shake-Shake on CIFAR-10: a ResNet of two branches, 26 layers deep and 96, 64 or 32 wide.
+"""Shake-Shake on CIFAR-10: a ResNet with two branches, 26 layers and a width of 96, 64 or 32.
 
 System:    Shake-Shake (Gastaldi 2017, arXiv 1705.07485): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
@@ -10,11 +10,11 @@ Source:    Gastaldi 2017, "Shake-Shake regularization", arXiv 1705.07485, table 
            xgastaldi/shake-shake, README: 2.86, 2.98 and 3.55 % error, the means of five, three and
            three runs. 1800 epochs in batches of 128, Nesterov momentum 0.9, rate 0.2 on a cosine,
            weight decay 1e-4 on all params, crops from 4 pixels of padding, flips. The 97.28 % that
-           is often quoted for :d96 is the best of its runs (section 2.3), and what the first
-           version of the README (2.72 %) had for all five.
+           is often quoted for :d96 is the best of its runs (section 2.3); the first version of the
+           README (2.72 %) gave it for all five.
 
-The original normalizes batches, and draws its weights, on each of two GPUs, and its cosine moves by
-whole epochs.
+The original has batch statistics of each of two GPUs, and draws its weights on each. Its cosine
+changes once per epoch.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""Shake-Shake on CIFAR-100: a ResNeXt of two branches, 29 layers, four groups of 64 channels.
+"""Shake-Shake on CIFAR-100: a ResNeXt with two branches, 29 layers and four groups of 64 channels.
 
 System:    Shake-Shake (Gastaldi 2017, arXiv 1705.07485): classify images
 Command:   python -m experiments.prepare --dataset=cifar100
@@ -8,12 +8,13 @@ Hardware:  two GPUs in the original; not run here. `:smoke` is a narrow network 
 Expected:  test/accuracy 0.8415
 Source:    Gastaldi 2017, "Shake-Shake regularization", arXiv 1705.07485, section 2.2 and abstract,
            15.85 % error, the mean of three runs with weights that are drawn in the forward pass and
-           even in the backward pass; recipe as in xgastaldi/shake-shake, README: 1800 epochs in
+           even in the backward pass; recipe from xgastaldi/shake-shake, README: 1800 epochs in
            batches of 32, Nesterov momentum 0.9, rate 0.025 on a cosine, weight decay 5e-4 on all
            params, crops from 4 pixels of padding, flips.
 
-The original normalizes batches, and draws its weights, on each of two GPUs, and its cosine moves by
-whole epochs. Where a block changes the width, its shortcut is taken to be ResNeXt's.
+The original has batch statistics of each of two GPUs, and draws its weights on each. Its cosine
+changes once per epoch. This recipe assumes that a block that changes the width has the shortcut of
+ResNeXt.
 """
 
 from ml_collections import ConfigDict

@@ -10,10 +10,11 @@ Source:    Zhang et al. 2018, "ShuffleNet: an extremely efficient convolutional 
            mobile devices", arXiv 1707.01083, section 4; megvii-model/ShuffleNet-Series, README
            (errors of 32.2 and 32.0 at 1x) and ShuffleNetV1/train.py: 300,000 steps of 1024 images,
            SGD with momentum 0.9, rate 0.5 falling linearly to 0, decay 4e-5 of kernels, smoothing
-           0.1, crops of 8 to 100 % of the area, colours jittered by 0.4; centre crop 224 of 256.
+           0.1, crops of 8 to 100 % of the area, colour jitter of 0.4; centre crop 224 of 256.
 
-What differs: the authors' code feeds 0 to 255, blue first, resizes by OpenCV for evaluation, and
-ends with a pass over the training set that measures the batch statistics anew.
+What differs: inputs of the authors' code are 0 to 255, in the order blue, green, red. It resizes
+with OpenCV for evaluation, and its last step computes the batch statistics again over the training
+set.
 """
 
 from ml_collections import ConfigDict

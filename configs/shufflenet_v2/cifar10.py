@@ -6,9 +6,9 @@ Command:   python -m experiments.prepare --dataset=cifar10
 Hardware:  one GPU; not run here. `:smoke` is four steps on noise, on two CPU cores.
 Expected:  test/accuracy 0.9298 (:x1_0), 0.9013 (:x0_5), 0.9381 (:x2_0)
 Source:    Ma, Zhang, Zheng and Sun 2018, arXiv 1807.11164; chenyaofo/pytorch-cifar-models, README
-           and logs, whose networks these are exactly: 200 epochs in batches of 256, Nesterov
+           and logs, with exactly these networks: 200 epochs in batches of 256, Nesterov
            momentum 0.9, rate 0.1 on a cosine, weight decay 5e-4 on all params, crops from 4 pixels
-           of padding, flips. Its figures are those of the epoch that was best on the test images.
+           of padding, flips. Its figures are from the epoch with the best test accuracy.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""ShuffleNetV2 on ImageNet-1k, by its authors' recipe (x0.5, x1.0) and torchvision's (x1.5, x2.0).
+"""ShuffleNetV2 on ImageNet-1k, by the authors' recipe (x0.5, x1.0) and torchvision's (x1.5, x2.0).
 
 System:    ShuffleNet v2 (Ma et al. 2018, arXiv 1807.11164): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
@@ -7,22 +7,24 @@ Hardware:  eight devices; not run here. `:smoke` is the smallest network on nois
 Expected:  test/accuracy 0.694 (:x1_0) and 0.611 (:x0_5); test_ema/accuracy 0.7300 (:x1_5) and
            0.7623 (:x2_0)
 Source:    Ma et al. 2018, "ShuffleNet V2: practical guidelines for efficient CNN architecture
-           design", arXiv 1807.11164, who train as for ShuffleNet; megvii-model/ShuffleNet-Series,
-           README (errors of 30.6 and 38.9 at x1.0 and x0.5) and ShuffleNetV1/train.py: 300,000
-           steps of 1024 images, SGD, rate 0.5 falling linearly to 0, decay 4e-5 of kernels,
-           smoothing 0.1, colours jittered by 0.4; centre crop 224 of 256.
+           design", arXiv 1807.11164, with the training of ShuffleNet;
+           megvii-model/ShuffleNet-Series, README (errors of 30.6 and 38.9 at x1.0 and x0.5) and
+           ShuffleNetV1/train.py: 300,000 steps of 1024 images, SGD, rate 0.5 falling linearly to 0,
+           decay 4e-5 of kernels, smoothing 0.1, colour jitter of 0.4; centre crop 224 of 256.
            torchvision, weights ShuffleNet_V2_X1_5_Weights.IMAGENET1K_V1 (72.996) and X2_0 (76.230);
            pytorch/vision, references/classification/README.md: 600 epochs, 128 images on each of
-           eight devices, SGD, rate 0.5, cosine after 5 epochs of warmup, decay 2e-5 but for
+           eight devices, SGD, rate 0.5, cosine after 5 epochs of warmup, decay 2e-5 except for
            normalization, TrivialAugment, erasing, mixup or cutmix, averages, each image four times
            in its batch, trained at 176 pixels.
 
-Batch statistics are each device's own, under `pmap`: keep 128 images a device for torchvision's.
+Under `pmap` each device has its own batch statistics: keep 128 images per device in the recipe of
+torchvision.
 
-What differs: the authors' code feeds 0 to 255, blue first, and ends with a pass over the training
-set that measures the batch statistics anew. In torchvision rates move with every epoch, here with
-every step; it mixes a whole batch alike and erases to each channel's mean, not to grey. Whether its
-weights are averages it does not say: the claim takes them to be.
+What differs: inputs of the authors' code are 0 to 255, in the order blue, green, red, and its last
+step computes the batch statistics again over the training set. torchvision changes its learning
+rate once per epoch, here it changes at every step. torchvision mixes a whole batch in the same way,
+and erases to the mean of each channel, not to grey. It does not say whether its weights are running
+averages; the claim assumes it.
 """
 
 from ml_collections import ConfigDict
@@ -85,7 +87,7 @@ def _as_in_torchvision(config: ConfigDict) -> None:
         schedule=dict(name="cosine", warmup="5 epochs", warmup_from=0.01),
     )
     config.total = f"{epochs} epochs"
-    # torchvision multiplies 1 - 0.99998 by the batch size and the interval, over the epochs.
+    # torchvision multiplies 1 - 0.99998 by batch size * interval / epochs.
     config.ema = dict(decay=1 - 2e-5 * config.dataset.batch_size * 32 / epochs, every=32)
     config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
     config.checkpoint = dict(every="1 epoch")

@@ -1,33 +1,33 @@
-"""SimCLR on CIFAR-10: two recipes for ResNet-18, and a small residual network for two cores.
+"""SimCLR on CIFAR-10: two recipes for ResNet-18, and a small residual network for two CPU cores.
 
 System:    SimCLR (Chen et al. 2020, arXiv 2002.05709): learn features without labels
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/simclr/cifar10.py:resnet18
 Hardware:  one GPU (not run here) for :resnet18 and :resnet18_official; two CPU cores: 35 minutes
            for :hour, 1 for :untrained; one core: 13 for :cpu
-Expected:  probe/accuracy 0.9074 (:resnet18), about 0.91 (:resnet18_official); 0.69 (:hour), 0.63
-           (:cpu) and 0.43 (:untrained), reached here, are for comparing, also with
-           simclr_finetune.py
+Expected:  probe/accuracy 0.9074 (:resnet18), about 0.91 (:resnet18_official); reached here 0.69
+           (:hour), 0.63 (:cpu) and 0.43 (:untrained), for comparison, also with
+           cifar10_fine_tuned.py
 Source:    Chen et al. 2020, "A Simple Framework for Contrastive Learning of Visual
            Representations", appendix A (augmentation) and B.9 (CIFAR-10: colour distortion of
            strength 0.5, no blur, a 3x3 stem without pooling).
            :resnet18: solo-learn, README (linear classifier trained online) and the command of
-           scripts/pretrain/cifar/simclr.sh; its LARS caps the local rate at the global one, and it
-           normalizes the two views apart in the encoder.
-           :resnet18_official: google-research/simclr, README ("around 91 %", linear classifier
-           on the frozen network), whose images are not normalized.
+           scripts/pretrain/cifar/simclr.sh. Its LARS caps the local rate at the global rate, and
+           its encoder normalizes the two views separately.
+           :resnet18_official: google-research/simclr, README ("around 91 %", linear classifier on
+           the frozen network), with images that are not normalized.
 
 The other variants read `cifar10_jpeg`, the same images after JPEG compression at quality 75. They
-train a WRN-10-2 on crops resized to 16x16, a quarter of the work, and are evaluated on whole images
-of 32x32: among 16 to 32 pixels the probe did best there (0.540 against 0.491 at 16, after two
-epochs, on 8,000 images), the neighbours equally well.
+train a WRN-10-2 on crops resized to 16x16, a quarter of the work. Evaluation uses whole images of
+32x32: of sizes from 16 to 32 pixels, the probe is best at 32 (0.540 against 0.491 at 16, after two
+epochs, on 8,000 images), and the nearest neighbours are equally good.
 """
 
 from ml_collections import ConfigDict
 
 from library import presets
 
-# Strength of the colour distortion, crop's least share of the image, batch, epochs, temperature.
+# Strength of the colour distortion, smallest area of a crop, batch size, epochs, temperature.
 VARIANTS = {
     "resnet18": (1.0, 0.08, 256, 1000, 0.2),
     "resnet18_official": (0.5, 0.08, 512, 1000, 0.5),

@@ -1,33 +1,33 @@
-"""SimCLR on ImageNet-1k: ResNet-50 by the paper's recipe.
+"""SimCLR on ImageNet-1k: ResNet-50, by the paper's recipe.
 
 System:    SimCLR (Chen et al. 2020, arXiv 2002.05709): learn features without labels
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/simclr/imagenet.py:1000ep
 Hardware:  many devices; not run here. The authors train 100 epochs in 6 hours on 32 TPU v3.
            `:smoke` is a small network on noise, on two CPU cores.
-Expected:  probe/accuracy 0.693 (:1000ep), 0.645 (:100ep), of a linear classifier on the features
+Expected:  probe/accuracy 0.693 (:1000ep), 0.645 (:100ep), for a linear classifier on the features
 Source:    Chen et al. 2020, "A Simple Framework for Contrastive Learning of Visual
            Representations", arXiv 2002.05709: table 6 (69.3; the published checkpoint has 69.1),
            sections 2 and 3, and appendix A: crops of 8 to 100 % of the area, flips, colour
-           distortion of strength 1, grey, blur with probability 0.5; two layers of projection, 128
-           wide; batches of 4096, LARS, rate 0.3 for 256 images scaled linearly, 10 epochs of
+           distortion of strength 1, grey, blur with probability 0.5; a projection of two layers,
+           128 wide; batches of 4096, LARS, rate 0.3 for 256 images scaled linearly, 10 epochs of
            warmup, cosine, weight decay 1e-6, temperature 0.1.
            google-research/simclr, README, for 64.5 after 100 epochs, and for images that are not
            normalized.
 
-Negatives and batch statistics are those of all devices, and neither may be of parts of a batch:
-`accumulate` would make another task of it.
+Negatives and batch statistics come from all devices and need the whole batch, so `accumulate` would
+change the task.
 
-What differs: views are cut from the central square of an image, its short side resized to 320
-pixels, as they are made on the device. The linear classifier is fitted to standardized features of
-centre crops by L-BFGS, where the authors train one by Nesterov's momentum on augmented crops.
+What differs: views are crops of the central square of an image, whose short side is resized to 320
+pixels, as the device makes the views. The linear classifier is fitted by L-BFGS to standardized
+features of centre crops; the authors train it with Nesterov momentum on augmented crops.
 """
 
 from ml_collections import ConfigDict
 
 from library import presets
 
-# Epochs, reported accuracy, who reports it.
+# Epochs, reported accuracy, source.
 VARIANTS = {
     "1000ep": (1000, 0.693, "Chen et al. 2020, table 6"),
     "100ep": (100, 0.645, "google-research/simclr, README"),
@@ -89,7 +89,7 @@ def _augment(size: int) -> list[dict]:
             probability=0.8,
         ),
         dict(name="grayscale", probability=0.2),
-        # Its kernel is as wide as a tenth of the image.
+        # The kernel is a tenth as wide as the image.
         dict(name="gaussian_blur", probability=0.5, sigma=[0.1, 2.0]),
     ]
 

@@ -1,4 +1,4 @@
-"""SNGAN on CIFAR-10: residual players, spectral normalization, hinge loss; told the class; WGAN-GP.
+"""SNGAN on CIFAR-10: residual networks, spectral normalization, hinge loss; conditional; WGAN-GP.
 
 System:    SNGAN (Miyato et al. 2018, arXiv 1802.05957): make images
 Command:   python -m experiments.prepare --dataset=cifar10
@@ -6,29 +6,30 @@ Command:   python -m experiments.prepare --dataset=cifar10
                --workdir=runs/cifar10_resnet18
            python -m experiments.train --config=configs/sngan/cifar10.py:fid
 Hardware:  one GPU (not run here)
-Expected:  fid/fid 16.77 (:fid), 10.84 (:conditional_fid, told the class) and 22.29 (:wgan_gp_fid)
-           as mimicry computes it; inception/inception_score 7.97, 8.25 and 7.33. Their paper has
-           FID 21.7 and an Inception score of 8.22 for :fid
+Expected:  fid/fid 16.77 (:fid), 10.84 (:conditional_fid) and 22.29 (:wgan_gp_fid), as computed by
+           mimicry; inception/inception_score 7.97, 8.25 and 7.33. The SNGAN paper has FID 21.7 and
+           an Inception score of 8.22 for :fid
 Source:    Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks",
-           appendix B and table 2: Adam with rate 2e-4, betas 0 and 0.9, batches of 64, five
-           updates of the discriminator to one of the generator, 100k of the latter.
+           appendix B and table 2: Adam with rate 2e-4, betas 0 and 0.9, batches of 64, five updates
+           of the discriminator for each update of the generator, 100k updates of the generator.
            Lee & Town 2020, "Mimicry: Towards the Reproducibility of GAN Research" (arXiv
-           2005.02494), and kwotsin/mimicry, README: the same with the rate falling linearly to
+           2005.02494), and kwotsin/mimicry, README: the same, with a rate that falls linearly to
            zero; FID of 50k samples against the 50k training images, Inception score of 50k samples
            in 10 parts. :conditional_fid is its cGAN-PD, :wgan_gp_fid its WGAN-GP.
 
-What is here is mimicry's recipe, bilinear upsampling included. A step of the run is one update of
-the generator, and takes 320 examples, 64 for each update of the discriminator.
+This is mimicry's recipe, with bilinear upsampling. A step of the run is one update of the generator
+and uses 320 examples, 64 for each update of the discriminator.
 
-The variants with `fid` in their names measure FID and Inception score. They need pytorch-fid's
-weights of Inception v3, the file that follows, in weights/ below the working directory
-(--config.evaluate.fid.weights and --config.evaluate.inception.weights name another place):
-pt_inception-2015-12-05-6726825d.pth. :sngan, :conditional and :wgan_gp are the same without.
+The variants with `fid` in their names measure FID and Inception score. They need the Inception v3
+weights of pytorch-fid, the file pt_inception-2015-12-05-6726825d.pth, in weights/ in the working
+directory. To use another path, set --config.evaluate.fid.weights and
+--config.evaluate.inception.weights. :sngan, :conditional and :wgan_gp are the same recipes without
+these metrics.
 
-The judge of `coverage`, which counts the classes among the samples, is the ResNet-18 in
-runs/cifar10_resnet18, trained by the second command; --config.evaluate.coverage.classifier names
-another, and None does without. The `jpeg` variants read `cifar10_jpeg`, the same images after JPEG
-compression at quality 75: not the published task. Their judge is
+`coverage` counts the classes of the samples with the ResNet-18 in runs/cifar10_resnet18, which the
+second command trains. --config.evaluate.coverage.classifier sets another classifier, or None for no
+classifier. The `jpeg` variants read `cifar10_jpeg`, the same images after JPEG compression at
+quality 75, which is not the published task. Their classifier is
 configs/resnet/cifar10.py:resnet18_jpeg, trained with --workdir=runs/cifar10_resnet18_jpeg.
 """
 

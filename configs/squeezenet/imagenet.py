@@ -4,19 +4,19 @@ System:    SqueezeNet (Iandola et al. 2016, arXiv 1602.07360): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
            python -m experiments.train --config=configs/squeezenet/imagenet.py:squeezenet1_0
 Hardware:  not run here. `:smoke` is version 1.1 on small images of noise, on two CPU cores.
-Expected:  test/accuracy 0.575 and test/top5 0.803 (:squeezenet1_0); none is published with figures
-           for :squeezenet1_1, of which its authors say that it is as accurate
+Expected:  test/accuracy 0.575 and test/top5 0.803 (:squeezenet1_0); no figures are published for
+           :squeezenet1_1, but its authors say that it is as accurate
 Source:    Iandola et al. 2016, "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and
            <0.5MB model size" (arXiv 1602.07360), table 2, and forresti/SqueezeNet,
            SqueezeNet_v1.0/solver.prototxt and train_val.prototxt: 170,000 steps of 512 images, rate
            0.04 that falls linearly to 0, momentum 0.9, weight decay 2e-4, dropout 0.5, crops of 227
            of images resized to 256x256, no flips.
 
-torchvision's weights (58.092 and 80.420, 58.178 and 80.624) are of no recipe that it states.
+torchvision does not state the recipe of its weights (58.092 and 80.420, 58.178 and 80.624).
 
-What differs: Caffe's inputs are grey levels less their mean, and its first kernels smaller than
-He's; here they are divided by their standard deviation. Its mean colour is rounded. Weight decay is
-coupled and on all params, as Caffe's is where nothing else is said.
+What differs: Caffe's inputs are grey levels minus their mean, and its initial kernels are smaller
+than He's. Here inputs are divided by their standard deviation. Caffe's mean colour is rounded.
+Weight decay is coupled, for all params, as in Caffe by default.
 """
 
 from ml_collections import ConfigDict

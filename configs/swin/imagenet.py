@@ -1,4 +1,4 @@
-"""Swin Transformer on ImageNet-1k, by torchvision's recipe and by its authors'.
+"""Swin Transformer on ImageNet-1k, by torchvision's recipe and by its authors' recipe.
 
 System:    Swin Transformer (Liu et al. 2021, arXiv 2103.14030): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
@@ -9,21 +9,21 @@ Expected:  test_ema/accuracy 0.8147 (:t), 0.8320 (:s), 0.8358 (:b); test/accurac
 Source:    torchvision, weights Swin_T_Weights.IMAGENET1K_V1 (81.474, 95.776), Swin_S (83.196) and
            Swin_B (83.582); pytorch/vision, references/classification/README.md: 300 epochs, batches
            of 1024, AdamW, rate 1e-3, 20 epochs of warmup from a hundredth, cosine to 1e-5, decay
-           0.05 but for biases, normalization and positions, gradients clipped to a norm of 5,
+           0.05 except for biases, normalization and positions, gradients clipped to a norm of 5,
            TrivialAugment, erasing with probability 0.25, mixup or cutmix, smoothing 0.1, averages,
            each image four times in its batch; bicubic resizing, tested on the centre 224 of 232,
            246 and 238.
            Liu et al. 2021, "Swin Transformer: Hierarchical vision transformer using shifted
            windows", arXiv 2103.14030, appendix A2.1; microsoft/Swin-Transformer, README (81.2,
-           95.5) and config.py: the same but RandAugment, no averages, each image once, the centre
-           224 of 256.
+           95.5) and config.py: the same except for RandAugment, no averages, each image once, the
+           centre 224 of 256.
 
-Drop path is 0.2, 0.3 and 0.5. AdamW's decay is multiplied by the rate.
+Drop path is 0.2, 0.3 and 0.5. AdamW multiplies the weight decay by the learning rate.
 
-What differs: mixing is drawn for each example, not for the batch; torchvision erases to each
-channel's mean, not to grey, and its rates move with every epoch; the authors' cosine begins at the
-start of the warmup; RandAugment has the 14 operations of its paper. Whether its weights are
-averages torchvision does not say: the claim takes them to be.
+What differs: mixup or cutmix is drawn for each example, not for each batch. torchvision erases to
+the mean of each channel, not to grey, and changes its learning rate once per epoch. The authors'
+cosine starts at the start of the warmup. RandAugment has the 14 operations of its own paper.
+torchvision does not say whether its weights are running averages; the claim assumes it.
 """
 
 from ml_collections import ConfigDict
@@ -65,7 +65,7 @@ def get_config(variant: str = "t") -> ConfigDict:
         schedule=dict(name="cosine", warmup="20 epochs", warmup_from=0.01, final=0.01),
     )
     config.total = f"{epochs} epochs"
-    # torchvision multiplies 1 - 0.99998 by the batch size and the interval, over the epochs.
+    # torchvision multiplies 1 - 0.99998 by batch size * interval / epochs.
     config.ema = dict(decay=1 - 2e-5 * batch_size * 32 / epochs, every=32)
     config.checkpoint = dict(every="1 epoch", best=metric)
     config.log_every = "50 steps"

@@ -1,18 +1,19 @@
-"""U-Net on the membranes of ISBI 2012: which pixel is membrane, and which is cell.
+"""U-Net on the membranes of ISBI 2012: each pixel is membrane or cell.
 
 System:    U-Net (Ronneberger et al. 2015, arXiv 1505.04597): segment images
 Command:   python -m experiments.prepare --dataset=isbi2012_membrane
            python -m experiments.train --config=configs/unet/isbi2012_membrane.py:cpu
-Hardware:  :paper an accelerator of 16 GB; :cpu two CPU cores
-Expected:  no figure is claimed: the challenge judges slices that are not public, by other measures
+Hardware:  an accelerator of 16 GB for :paper; two CPU cores for :cpu
+Expected:  no result is claimed: the challenge uses slices that are not public, and other metrics
 Source:    Ronneberger et al. 2015, "U-Net: Convolutional Networks for Biomedical Image
            Segmentation" (arXiv 1505.04597)
 
-The training set of the challenge is split here: 24 slices to train on, the 6 after them to test.
-`:paper` has the network of the paper's figure 1, unpadded convolutions over the mirrored image, one
-whole image a step, momentum 0.99 and elastic deformations (section 3). The weights that draw
-borders between touching cells are left out: the maps here have no cells, but the two classes.
-`:cpu` is a narrow network with batch normalization on random squares of 128 pixels.
+This recipe splits the training set of the challenge: it trains on 24 slices and tests on the 6
+after them. `:paper` has the network of the paper's figure 1, with unpadded convolutions over the
+mirrored image, one whole image per step, momentum 0.99 and elastic deformations (section 3). It
+leaves out the loss weights for borders between touching cells: the maps here have only the two
+classes, not single cells. `:cpu` is a narrow network with batch normalization, on random squares of
+128 pixels.
 """
 
 from ml_collections import ConfigDict

@@ -1,26 +1,29 @@
-"""Variational autoencoders on MNIST, and their likelihood.
+"""Variational autoencoders on MNIST, and estimates of their likelihood.
 
 System:    VAE (Kingma & Welling 2013, arXiv 1312.6114): make images
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/vae/mnist.py:cpu
-Hardware:  one CPU core: 15 minutes for :cpu, 80 for :hour; two, 4 to 8 minutes for :manifold,
-           :conditional, :convolutional; :burda takes ten million small steps: an accelerator
-Expected:  likelihood/nll 86.76 (:burda); held to 91 (:cpu, 88.6 reached) and to 88 (:hour, 87.1);
-           test/loss 90.1 nats (:conditional), 137.7 (:manifold); 1.56 bits a pixel (:convolutional)
+Hardware:  one CPU core: 15 minutes for :cpu, 80 for :hour; two cores: 4 to 8 minutes for :manifold,
+           :conditional, :convolutional; an accelerator for :burda, which takes ten million small
+           steps
+Expected:  likelihood/nll 86.76 (:burda); at most 91 (:cpu, 88.6 reached) and 88 (:hour, 87.1
+           reached); test/loss 90.1 nats (:conditional), 137.7 (:manifold); 1.56 bits per pixel
+           (:convolutional)
 Source:    Burda et al. 2016, "Importance Weighted Autoencoders", table 1: a VAE with one stochastic
            layer of 50 units has a test NLL of 86.76 nats on binarized MNIST, estimated with k=5000.
 
-Network, dynamic binarization, Adam with epsilon 1e-4, batches of 20 and the schedule of `:burda`,
-0.001 * 10^(-i/7) for 3^i epochs, i = 0 .. 7, 3280 epochs in all, are those of the paper's section
-5. `:cpu` and `:hour` have larger batches, a higher rate, and an eleventh or half of
-the epochs; `:cpu` estimates with k=1000, which is pessimistic by about a tenth of a nat.
+The network, the dynamic binarization, Adam with epsilon 1e-4, the batches of 20 and the schedule of
+`:burda` are those of the paper's section 5. The schedule is 0.001 * 10^(-i/7) for 3^i epochs, i = 0
+.. 7, 3280 epochs in all. `:cpu` and `:hour` have larger batches, a higher rate, and an eleventh or
+half of the epochs. `:cpu` estimates with k=1000, which is too high by about a tenth of a nat.
 
-`:manifold` has two latent variables and draws them (Kingma & Welling 2014, figure 4),
-`:conditional` is told the digit, and `:convolutional` models the 256 values of a pixel.
+`:manifold` has two latent variables and draws images over their plane (Kingma & Welling 2014,
+figure 4). `:conditional` gets the digit as an input. `:convolutional` models the 256 values of a
+pixel.
 
-A Gaussian likelihood, of learned deviation: `:convolutional`, --config.task.likelihood=gaussian.
-Another factor of the KL, as in a beta-VAE: --config.task.beta=4.0.
-Nats of each latent variable that cost nothing: --config.task.free_bits=0.1.
+Options: a Gaussian likelihood with a learned deviation is `:convolutional`,
+--config.task.likelihood=gaussian. Another factor of the KL, as in a beta-VAE:
+--config.task.beta=4.0. Nats of each latent variable without cost: --config.task.free_bits=0.1.
 """
 
 from ml_collections import ConfigDict
@@ -37,7 +40,7 @@ COSINE = dict(name="cosine")
 BINARY = dict(binarize=True)
 GREY = dict(likelihood="discretized_logistic")
 BAR = "the bar this recipe is held to"
-# Nats, and who says so.
+# Reported nats, source.
 REPORTED = {
     "cpu": (91.0, BAR),
     "hour": (88.0, BAR),

@@ -5,22 +5,23 @@ Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/vgg/cifar10.py:vgg16_bn
 Hardware:  one GPU; not run here. `:smoke` is a narrow network on noise, on two CPU cores.
 Expected:  test/accuracy 0.9264 (:vgg16_bn), 0.9416 (:vgg16_bn_hidden), 0.9334 (:vgg19_bn)
-Source:    Simonyan and Zisserman 2014, arXiv 1409.1556, and what is usual on CIFAR.
-           :vgg16_bn is kuangliu/pytorch-cifar's, 14.7 M params: batches of 128, rate 0.1, momentum
-           0.9, weight decay 5e-4. Its README's figure dates from 350 epochs with the rate divided
-           by 10 at 150 and 250; its program has since gone over to a cosine over 200 epochs, which
-           is what is here.
-           :vgg16_bn_hidden is chenyaofo/pytorch-cifar-models', README and logs: two hidden layers
-           of 512 units, 15.3 M params, batches of 256, Nesterov momentum, a cosine over 200 epochs.
-           :vgg19_bn is bearpaw/pytorch-classification's, README and TRAINING.md, 20.0 M params:
+Source:    Simonyan and Zisserman 2014, arXiv 1409.1556, and common recipes for CIFAR.
+           :vgg16_bn is from kuangliu/pytorch-cifar, 14.7 M params: batches of 128, rate 0.1,
+           momentum 0.9, weight decay 5e-4. The figure of its README is from 350 epochs with the
+           rate divided by 10 at 150 and 250. Its program now uses a cosine over 200 epochs, and so
+           does this recipe.
+           :vgg16_bn_hidden is from chenyaofo/pytorch-cifar-models, README and logs: two hidden
+           layers of 512 units, 15.3 M params, batches of 256, Nesterov momentum, a cosine over 200
+           epochs.
+           :vgg19_bn is from bearpaw/pytorch-classification, README and TRAINING.md, 20.0 M params:
            164 epochs in batches of 128, the rate divided by 10 at 81 and 122.
 
-All three decay all params, crop from 4 pixels of padding and flip. The figures are those of the
-epoch that was best on the test images. The first and the last normalize by smaller deviations,
-0.2023, 0.1994 and 0.2010, and kuangliu's and bearpaw's cosine or steps move by whole epochs.
+All three decay all params, crop from 4 pixels of padding and flip. The figures are from the epoch
+with the best test accuracy. The first and the last normalize by smaller deviations, 0.2023, 0.1994
+and 0.2010, and change their rates once per epoch.
 
-`:vgg16_bn_jpeg` reads `cifar10_jpeg`, the same images after JPEG compression: no figure is
-published for them.
+`:vgg16_bn_jpeg` reads `cifar10_jpeg`, the same images after JPEG compression: there are no
+published results for them.
 """
 
 from ml_collections import ConfigDict

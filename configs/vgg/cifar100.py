@@ -5,14 +5,14 @@ Command:   python -m experiments.prepare --dataset=cifar100
            python -m experiments.train --config=configs/vgg/cifar100.py:vgg16_bn
 Hardware:  one GPU; not run here. `:smoke` is a narrow network on noise, on two CPU cores.
 Expected:  test/accuracy 0.7400 (:vgg16_bn), 0.7195 (:vgg19_bn)
-Source:    :vgg16_bn is chenyaofo/pytorch-cifar-models', README and logs: two hidden layers of 512
-           units, 15.3 M params, 200 epochs in batches of 256, Nesterov momentum, rate 0.1 on a
+Source:    :vgg16_bn is from chenyaofo/pytorch-cifar-models, README and logs: two hidden layers of
+           512 units, 15.3 M params, 200 epochs in batches of 256, Nesterov momentum, rate 0.1 on a
            cosine, weight decay 5e-4.
-           :vgg19_bn is bearpaw/pytorch-classification's, README and TRAINING.md: no hidden layer,
-           164 epochs in batches of 128, the rate divided by 10 at 81 and 122.
+           :vgg19_bn is from bearpaw/pytorch-classification, README and TRAINING.md: no hidden
+           layer, 164 epochs in batches of 128, the rate divided by 10 at 81 and 122.
 
-Both decay all params, crop from 4 pixels of padding and flip. The figures are those of the epoch
-that was best on the test images. bearpaw's normalizes by the numbers of CIFAR-10.
+Both decay all params, crop from 4 pixels of padding and flip. The figures are from the epoch with
+the best test accuracy. bearpaw normalizes with the statistics of CIFAR-10.
 """
 
 from ml_collections import ConfigDict

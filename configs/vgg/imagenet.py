@@ -1,4 +1,4 @@
-"""VGG on ImageNet-1k: torchvision's eight networks, and VGG-16 by the recipe of the paper.
+"""VGG on ImageNet-1k: eight networks of torchvision, and VGG-16 by the paper's recipe.
 
 System:    VGG (Simonyan & Zisserman 2014, arXiv 1409.1556): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
@@ -8,30 +8,32 @@ Hardware:  eight devices; not run here. `:smoke` is a narrow VGG-11 on noise, on
 Expected:  test/accuracy and test/top5 of vgg11 0.6902, 0.8863; vgg13 0.6993, 0.8925; vgg16 0.7159,
            0.9038; vgg19 0.7238, 0.9088; with batch normalization 0.7037, 0.8981; 0.7159, 0.9037;
            0.7336, 0.9152; 0.7422, 0.9184; :paper 0.715, 0.901
-Source:    torchvision, weights VGG*_Weights.IMAGENET1K_V1, trained by references/classification:
-           90 epochs, 32 images on each of eight devices, SGD with momentum 0.9, rate 0.01, or 0.1
-           with batch normalization, divided by 10 every 30 epochs, weight decay 1e-4 on all params.
+Source:    torchvision, weights VGG*_Weights.IMAGENET1K_V1, trained by references/classification: 90
+           epochs, 32 images on each of eight devices, SGD with momentum 0.9, rate 0.01, or 0.1 with
+           batch normalization, divided by 10 every 30 epochs, weight decay 1e-4 on all params.
            Simonyan & Zisserman 2014, "Very deep convolutional networks for large-scale image
            recognition", section 3: batches of 256, rate 0.01, momentum 0.9, weight decay 5e-4,
            dropout 0.5, 370,000 steps, shorter sides of 256 to 512, crops of 224, flips, shifts of
-           colour as AlexNet's. The central crop of its published VGG-16 has errors of 28.5 and 9.9:
-           KaimingHe/deep-residual-networks, README, after MatConvNet.
+           colour as in AlexNet. The central crop of its published VGG-16 has errors of 28.5 and
+           9.9: KaimingHe/deep-residual-networks, README, measured with MatConvNet.
 
-Figures of the paper that are no claim here: top-5 of 92.7 (an error of 7.3) is of seven networks on
-the test set (ILSVRC-2014, table 7). It evaluates densely, on the whole image at one or more scales.
+Results of the paper that this recipe does not claim: a top-5 of 92.7 (an error of 7.3) is for seven
+networks on the test set (ILSVRC-2014, table 7). The paper evaluates densely, on the whole image at
+one or more scales.
 
-What differs in :paper: the rate falls three times, when validation stops improving, and the paper
-does not say when: after 100,000, 200,000 and 300,000 steps here. It trains deep networks from parts
-of a shallow one, and those of many scales from one of a single scale; here all starts from He's
-initial values, and inputs are divided by their standard deviation, which these want. Whether biases
-decay it does not say: not here. Weight decay is coupled.
+What differs in :paper: the paper divides its rate three times, when validation accuracy stops
+improving, and does not say when; here this happens after 100,000, 200,000 and 300,000 steps. The
+paper initialises deep networks with layers of a shallow one, and networks for many scales with one
+for a single scale. Here all layers start from He's initial values, and inputs are divided by their
+standard deviation, as these need. The paper does not say whether biases decay; they do not here.
+Weight decay is coupled.
 """
 
 from ml_collections import ConfigDict
 
 from library import presets
 
-# Top-1 of torchvision's weights, and of the authors'.
+# Reported accuracy of torchvision's weights, and of the authors' weights.
 VARIANTS = {
     "vgg16": 0.71592,
     "vgg11": 0.69020,

@@ -1,24 +1,25 @@
-"""Vision Transformers of 5 to 6 million params on CIFAR-10, patches of 4x4 pixels.
+"""Vision Transformers with 5 to 6 million params on CIFAR-10, with patches of 4x4 pixels.
 
 System:    ViT (Dosovitskiy et al. 2020, arXiv 2010.11929): classify images
 Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/vit/cifar10.py:vit_cifar
-Hardware:  one GPU, where the original takes 2 h 14 min (V100); not run here. `:smoke` is eight
-           small steps on noise, on two CPU cores.
-Expected:  test/accuracy 0.9092 (:vit_cifar); less without strong augmentation (:plain); no figure
-           is published for that, nor for ViT-Ti with this recipe (:ti4)
+Hardware:  one GPU; the original takes 2 h 14 min (V100); not run here. `:smoke` is eight small
+           steps on noise, on two CPU cores.
+Expected:  test/accuracy 0.9092 (:vit_cifar); less without strong augmentation (:plain). There are
+           no published results for :plain, and none for ViT-Ti with this recipe (:ti4)
 Source:    omihub777/ViT-CIFAR, README: 7 layers, 384 wide in the feed-forward layers too, 12 heads,
-           6.3 M params; 200 epochs in batches of 128, Adam with a rate of 1e-3 falling to 1e-5 on
-           a cosine after 5 epochs of warmup, weight decay 5e-5 (in the gradient, as torch's Adam
-           has it), AutoAugment, label smoothing 0.1, no dropout.
+           6.3 M params; 200 epochs in batches of 128, Adam with a rate of 1e-3 falling to 1e-5 on a
+           cosine after 5 epochs of warmup, weight decay 5e-5 (added to the gradient, as in
+           PyTorch's Adam), AutoAugment, label smoothing 0.1, no dropout.
 
-The original's network differs in three things: a GELU follows the second feed-forward layer too,
-attention is scaled by the root of 384 and not of a head's 32, and class token and positions start
-from a normal distribution of deviation 1. Its cosine is laid out for 200 epochs after the warmup
-and so is cut a little short; its training uses mixed precision (`--config.model.dtype=bfloat16`).
+The network of the original differs in three ways: a GELU also follows the second feed-forward
+layer, attention is scaled by the square root of 384 instead of 32, the width of a head, and class
+token and positions start from a normal distribution with a standard deviation of 1. Its cosine is
+for 200 epochs after the warmup, so that its end is cut off. Its training uses mixed precision
+(`--config.model.dtype=bfloat16`).
 
 `:plain` has crops and flips only, and no label smoothing. The `_jpeg` variants read the same images
-after JPEG compression: no figure is published for them.
+after JPEG compression: there are no published results for them.
 """
 
 from ml_collections import ConfigDict

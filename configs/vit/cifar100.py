@@ -1,18 +1,18 @@
-"""A Vision Transformer of 6 million params on CIFAR-100, patches of 4x4 pixels.
+"""A Vision Transformer with 6 million params on CIFAR-100, with patches of 4x4 pixels.
 
 System:    ViT (Dosovitskiy et al. 2020, arXiv 2010.11929): classify images
 Command:   python -m experiments.prepare --dataset=cifar100
            python -m experiments.train --config=configs/vit/cifar100.py:vit_cifar
-Hardware:  one GPU, where the original takes 2 h 14 min (V100); not run here. `:smoke` is a small
-           network on noise, on two CPU cores.
-Expected:  test/accuracy 0.6654 (:vit_cifar); less without strong augmentation (:plain), no figure
-           is published for that
+Hardware:  one GPU; the original takes 2 h 14 min (V100); not run here. `:smoke` is a small network
+           on noise, on two CPU cores.
+Expected:  test/accuracy 0.6654 (:vit_cifar); less without strong augmentation (:plain), for which
+           there is no published result
 Source:    omihub777/ViT-CIFAR, README: 7 layers, 384 wide in the feed-forward layers too, 12 heads,
-           6.3 M params; 200 epochs in batches of 128, Adam with a rate of 1e-3 falling to 1e-5 on
-           a cosine after 5 epochs of warmup, weight decay 5e-5 (in the gradient, as torch's Adam
-           has it), AutoAugment, label smoothing 0.1, no dropout.
+           6.3 M params; 200 epochs in batches of 128, Adam with a rate of 1e-3 falling to 1e-5 on a
+           cosine after 5 epochs of warmup, weight decay 5e-5 (added to the gradient, as in
+           PyTorch's Adam), AutoAugment, label smoothing 0.1, no dropout.
 
-`:plain` has crops and flips only, and no label smoothing. What differs from the original is said in
+`:plain` has only crops and flips, and no label smoothing. For the differences from the original see
 configs/vit/cifar10.py.
 """
 

@@ -1,4 +1,4 @@
-"""ViT-B on ImageNet-1k alone, by torchvision's recipe and by Scenic's, plain and with AugReg.
+"""ViT-B on ImageNet-1k only, by torchvision's recipe and by Scenic's, without and with AugReg.
 
 System:    ViT (Dosovitskiy et al. 2020, arXiv 2010.11929): classify images
 Command:   python -m experiments.prepare --dataset=imagenet2012 --manual_dir=DIR
@@ -19,14 +19,15 @@ Source:    Dosovitskiy et al. 2021, "An image is worth 16x16 words: Transformers
            2106.10270: 300 epochs, rate 1e-3, cosine, decay 0.1, RandAugment, mixup, drop path 0.1;
            imagenet_vit_config.py: 90 epochs, rate 3e-3, linear to 1e-5, decay 0.3.
 
-AdamW's decay is multiplied by the rate. Better small ViTs: vit_s16.py and deit.py.
+AdamW multiplies the weight decay by the learning rate. Better small ViTs are in imagenet_s16.py and
+configs/deit/imagenet.py.
 
-What differs: mixing is drawn for each example, not for the batch, and warps take the nearest pixel;
-torchvision's rates move with every epoch. Whether its weights are averages it does not say: the
-claim takes them to be. Its batch has 4096 images; 4032 here, at a rate scaled to them, are a
-multiple of three and of 64 devices. Scenic's RandAugment has a magnitude of 15, beyond the 10 that
-AutoAugment's ranges end at here, its heads' biases start at -6.9 (:b16_augreg) and -10, and
-:b16_plain has a hidden tanh layer before the head; its GELU is the tanh approximation.
+What differs: mixup or cutmix is drawn for each example, not for each batch. Warps take the nearest
+pixel. torchvision changes its learning rate once per epoch. It does not say whether its weights are
+running averages; the claim assumes it. Its batch has 4096 images. Here it has 4032, a multiple of
+three and of 64 devices, and the rate is scaled to it. Scenic's RandAugment has a magnitude of 15,
+beyond the maximum of 10 here. The biases of Scenic's heads start at -6.9 (:b16_augreg) and -10.
+Scenic's :b16_plain has a hidden tanh layer before the head. Its GELU is the tanh approximation.
 """
 
 from ml_collections import ConfigDict
@@ -88,7 +89,7 @@ def _as_in_torchvision(config: ConfigDict, policy: str) -> None:
         schedule=dict(name="cosine", warmup="30 epochs", warmup_from=0.033),
     )
     config.total = f"{epochs} epochs"
-    # torchvision multiplies 1 - 0.99998 by the batch size and the interval, over the epochs.
+    # torchvision multiplies 1 - 0.99998 by batch size * interval / epochs.
     config.ema = dict(decay=1 - 2e-5 * batch_size * 32 / epochs, every=32)
 
 

@@ -7,17 +7,17 @@ Hardware:  eight devices; not run here. The original takes 6 to 7 hours on TPU v
            `:smoke` is a small network on noise, on two CPU cores.
 Expected:  test/accuracy 0.765 (:90ep) and 0.800 (:300ep)
 Source:    Beyer, Zhai and Kolesnikov 2022, "Better plain ViT baselines for ImageNet-1k", arXiv
-           2205.01580; recipe and 76.5 from google-research/big_vision,
-           big_vision/configs/vit_s16_i1k.py, 80 from the abstract.
+           2205.01580, whose abstract has 80; recipe and 76.5 from google-research/big_vision,
+           big_vision/configs/vit_s16_i1k.py.
 
-Trained on the first 99 % of the training set; the rest is `minival`, on which the best checkpoint
-is chosen. The weight decay of big_vision, 1e-4, leaves out the learning rate: it is adamw's 0.1 at
-a peak rate of 1e-3.
+The network trains on the first 99 % of the training set. The rest is `minival`, which selects the
+best checkpoint. big_vision does not multiply its weight decay of 1e-4 by the learning rate: this is
+a weight decay of 0.1 in adamw, at a peak rate of 1e-3.
 
-What differs: big_vision's config has a hidden tanh layer before the head, this network is linear
-there (the report's figure for that, as EIFY/mup-vit quotes it, is 76.7 at 90 epochs); mixup draws a
-weight for each example, not for the batch; RandAugment has the 14 operations of its paper, not
-big_vision's 16; GELU is exact, not its tanh approximation; resizing is antialiased.
+What differs: big_vision's config has a hidden tanh layer before the head, and the head here is
+linear (for a linear head, the report has 76.7 at 90 epochs, as quoted by EIFY/mup-vit). Mixup draws
+a weight for each example, not for each batch. RandAugment has the 14 operations of its own paper,
+not the 16 of big_vision. GELU is exact, not its tanh approximation. Resizing is antialiased.
 """
 
 from ml_collections import ConfigDict

@@ -5,14 +5,14 @@ Command:   python -m experiments.prepare --dataset=cifar10
            python -m experiments.train --config=configs/wide_resnet/cifar10.py:wrn28_10
 Hardware:  one GPU; not run here. On CPU a step takes minutes; `:smoke` is WRN-10-1 on noise.
 Expected:  test/accuracy 0.9600 (:wrn28_10) and 0.9611 (:wrn28_10_dropout), medians of five runs
-Source:    Zagoruyko and Komodakis 2016, "Wide Residual Networks"; the figures are those of
+Source:    Zagoruyko and Komodakis 2016, "Wide Residual Networks"; the figures are from
            szagoruyko/wide-residual-networks, README, for normalization by mean and deviation (4.00
-           and 3.89 % error). The recipe is that of its scripts/train_cifar.sh and train.lua:
-           batches of 128, Nesterov momentum, rate 0.1 times 0.2 at epochs 60, 120 and 160 of 200,
-           weight decay 5e-4 on all params, flips, crops from 4 pixels of reflection.
+           and 3.89 % error). The recipe is from its scripts/train_cifar.sh and train.lua: batches
+           of 128, Nesterov momentum, rate 0.1 times 0.2 at epochs 60, 120 and 160 of 200, weight
+           decay 5e-4 on all params, flips, crops from 4 pixels of reflection.
 
-The original leaves out each epoch's last, smaller batch. The `_jpeg` variants read `cifar10_jpeg`,
-the same images after JPEG compression: no figure is published for them.
+The original drops the last, smaller batch of each epoch. The `_jpeg` variants read `cifar10_jpeg`,
+the same images after JPEG compression: there are no published results for them.
 """
 
 from ml_collections import ConfigDict

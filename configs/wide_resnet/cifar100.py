@@ -5,13 +5,13 @@ Command:   python -m experiments.prepare --dataset=cifar100
            python -m experiments.train --config=configs/wide_resnet/cifar100.py:wrn28_10
 Hardware:  one GPU; not run here. `:smoke` is a narrow network on noise, on two CPU cores.
 Expected:  test/accuracy 0.8075 (:wrn28_10) and 0.8115 (:wrn28_10_dropout), medians of five runs
-Source:    Zagoruyko and Komodakis 2016, "Wide Residual Networks"; the figures are those of
+Source:    Zagoruyko and Komodakis 2016, "Wide Residual Networks"; the figures are from
            szagoruyko/wide-residual-networks, README, for normalization by mean and deviation (19.25
-           and 18.85 % error). The recipe is that of its scripts/train_cifar.sh and train.lua:
-           batches of 128, Nesterov momentum, rate 0.1 times 0.2 at epochs 60, 120 and 160 of 200,
-           weight decay 5e-4 on all params, flips, crops from 4 pixels of reflection.
+           and 18.85 % error). The recipe is from its scripts/train_cifar.sh and train.lua: batches
+           of 128, Nesterov momentum, rate 0.1 times 0.2 at epochs 60, 120 and 160 of 200, weight
+           decay 5e-4 on all params, flips, crops from 4 pixels of reflection.
 
-The original leaves out each epoch's last, smaller batch.
+The original drops the last, smaller batch of each epoch.
 """
 
 from ml_collections import ConfigDict

@@ -7,18 +7,19 @@ Hardware:  eight devices; not run here. `:smoke` is the network on small images 
            cores.
 Expected:  test/accuracy 0.781 (:paper)
 Source:    Zagoruyko & Komodakis 2016, "Wide residual networks" (arXiv 1605.07146), section 3 and
-           table 8: WRN-50-2-bottleneck, errors of 21.9 and 6.03 of a single crop (21.9 and 5.79 in
+           table 8: WRN-50-2-bottleneck, errors of 21.9 and 6.03 for a single crop (21.9 and 5.79 in
            szagoruyko/wide-residual-networks, README), trained with fb.resnet.torch: 90 epochs,
-           batches of 256, SGD, rate 0.1 divided by 10 every 30 epochs, Nesterov's momentum 0.9,
-           weight decay 1e-4, crops of 8 to 100 % of the area, flips, brightness, contrast and
-           saturation changed by up to 0.4 in random order, noise along the principal components.
+           batches of 256, SGD, rate 0.1 divided by 10 every 30 epochs, Nesterov momentum 0.9,
+           weight decay 1e-4, crops of 8 to 100 % of the area, flips, changes of brightness,
+           contrast and saturation by up to 0.4 in random order, noise along the principal
+           components.
 
-torchvision's weights (Wide_ResNet50_2_Weights.IMAGENET1K_V1: 78.468, 94.086) are of another recipe,
-which is stated in part (pytorch/vision, pull request 912): a cosine with warm restarts over 256
-epochs, in half precision.
+torchvision's weights (Wide_ResNet50_2_Weights.IMAGENET1K_V1: 78.468, 94.086) are from another
+recipe, of which only parts are published (pytorch/vision, pull request 912): a cosine with warm
+restarts over 256 epochs, in half precision.
 
-What differs: nothing that is known; keep 32 images a device, as batch statistics are each device's
-own. Weight decay is coupled and on all params.
+There is no known difference from the original. Keep 32 images per device: each device has its own
+batch statistics. Weight decay is coupled, for all params.
 """
 
 from ml_collections import ConfigDict

@@ -9,14 +9,15 @@ Expected:  test_ema/accuracy 0.790 and test_ema/top5 0.945 (:paper)
 Source:    Chollet 2017, "Xception: deep learning with depthwise separable convolutions" (arXiv
            1610.02357), section 4: SGD with momentum 0.9, rate 0.045 times 0.94 every second epoch,
            weight decay 1e-5, dropout 0.5 before the head, no auxiliary classifier, averaged params
-           at inference, synchronous on 60 devices; table 1: 0.790 and 0.945 of a single crop.
+           at inference, synchronous on 60 devices; table 1: 0.790 and 0.945 for a single crop.
 
-What differs: the paper states neither batch, length, augmentation, label smoothing, nor how its
-averages decay. Here they are Inception-v3's, for which its rates were tuned, see inception_v3.py:
-32 images a device, 100 epochs, crops of 5 to 100 % of the area, distortions of colour, averages
-with decay 0.9999; labels are not smoothed. Weight decay is a part of the loss, of kernels only.
-Keep 32 images a device: batch statistics are each device's own. The authors' weights reach 79.040
-and 94.382 in timm's results-imagenet.csv.
+What differs: the paper does not state the batch size, the length, the augmentation, the label
+smoothing, or the decay of its averages. Here they are from Inception-v3, for which the paper's
+rates were tuned, see configs/inception_v3/imagenet.py: 32 images per device, 100 epochs, crops of 5
+to 100 % of the area, distortions of colour, averages with decay 0.9999. Labels are not smoothed.
+Weight decay is part of the loss, and only for kernels. Keep 32 images per device: each device has
+its own batch statistics. The authors' weights reach 79.040 and 94.382 in timm's
+results-imagenet.csv.
 """
 
 from ml_collections import ConfigDict

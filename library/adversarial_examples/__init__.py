@@ -1,1 +1,1 @@
-"""Images made to be misread: small changes of all pixels, or any change of a few."""
+"""Adversarial examples: images with a small change of all pixels, or with a patch."""

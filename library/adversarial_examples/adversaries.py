@@ -1,7 +1,8 @@
-"""Adversaries by name, with the settings that a config gives them.
+"""Adversaries by name, with settings from a config.
 
-An adversary is a function `(logits, image, label, keys) -> image`: images in [0, 1] within a ball
-about the given ones, that a classifier is to misread; see `attacks`. `keys` are one an example.
+An adversary is a function `(logits, image, label, keys) -> image`. It returns images in [0, 1],
+within a ball around the given images, that a classifier should misclassify; see `attacks`. `keys`
+has one key for each example.
 """
 
 from collections.abc import Callable
@@ -18,13 +19,13 @@ Adversary = Callable[
 
 
 def fgsm(epsilon: float) -> Adversary:
-    """Returns the adversary of one step along the gradient's sign (Goodfellow et al. 2015).
+    """Returns the adversary that takes one step along the gradient's sign (Goodfellow et al. 2015).
 
     Args:
-      epsilon: change of every pixel.
+      epsilon: change of every pixel, in units of [0, 1] pixels.
 
     Raises:
-      ConfigError: an epsilon outside [0, 1].
+      ConfigError: epsilon is outside [0, 1].
     """
     attacks.check_settings(epsilon)
 
@@ -43,18 +44,18 @@ def pgd(
 ) -> Adversary:
     """Returns the adversary of projected gradient descent (Madry et al. 2018, section 2.1).
 
-    With one step it is the FGSM from a random start, of Wong, Rice & Kolter 2020, "Fast is better
-    than free: revisiting adversarial training" (arXiv 2001.03994).
+    With one step it is FGSM with a random start (Wong, Rice & Kolter 2020, "Fast is better than
+    free: revisiting adversarial training", arXiv 2001.03994).
 
     Args:
-      epsilon: radius of the ball: greatest change of a pixel, or norm of the change.
-      steps: how many.
-      step_size: length of one, by default 2.5 epsilon / steps.
-      norm: of the ball.
-      random_start: begins at a point drawn from the ball, not at the image.
+      epsilon: radius of the ball: the largest change of a pixel, or the norm of the change.
+      steps: number of steps.
+      step_size: length of a step, by default 2.5 epsilon / steps.
+      norm: norm of the ball.
+      random_start: starts at a random point of the ball instead of the image.
 
     Raises:
-      ConfigError: settings out of range.
+      ConfigError: a setting is out of range.
     """
     attacks.check_settings(epsilon, norm, steps, step_size)
 

@@ -1,4 +1,4 @@
-"""A printable patch that makes a classifier see one class, wherever it lies in an image.
+"""A printable patch that makes a classifier predict one class, anywhere in an image.
 
 Brown, Mane, Roy, Abadi & Gilmer 2017, "Adversarial patch" (arXiv 1712.09665).
 """
@@ -19,10 +19,13 @@ Logits = Callable[[Float[Array, "b h w c"]], Float[Array, "b k"]]
 
 
 class Place(NamedTuple):
-    """Where a patch lies in each of b images: its centre and side in pixels, its turn in radians,
-    counterclockwise.
+    """The place of a patch in each of b images.
 
-    Centres are in coordinates that count the middle of the first pixel as 0.
+    Attributes:
+      row: row of the centre in pixels; the middle of the first pixel is 0.
+      column: column of the centre in pixels; the middle of the first pixel is 0.
+      side: side in pixels.
+      angle: counterclockwise rotation in radians.
     """
 
     row: Float[Array, " b"]
@@ -32,15 +35,15 @@ class Place(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """How a patch is trained.
+    """Settings of the training of a patch.
 
     Attributes:
-      size: side of the patch in its own pixels.
-      side: least and greatest side in an image, as shares of the image's shorter side.
-      angle: greatest turn either way, in degrees.
-      steps: of Adam.
-      learning_rate: of Adam.
-      batch_size: images a step, drawn anew; all of them, if there are no more.
+      size: side of the trained patch in pixels.
+      side: smallest and largest side in an image, as shares of the image's shorter side.
+      angle: largest rotation in either direction, in degrees.
+      steps: steps of Adam.
+      learning_rate: learning rate of Adam.
+      batch_size: number of images that each step draws; all images, if there are not more.
     """
 
     size: int = 32
@@ -61,20 +64,20 @@ def train_patch(
     key: Key[Array, ""],
     settings: Settings = DEFAULT,
 ) -> Float[Array, "s s c"]:
-    """Trains a patch: argmax of E[log p(target | image with the patch at a random place)], eq. 1.
+    """Trains a patch to maximise E[log p(target | image with the patch at a random place)], eq. 1.
 
-    Each step takes some images, each with the patch at a place of its own. Pixels of the patch stay
-    within [0, 1], what a printer can show.
+    Each step draws a batch of images and a place for each image. Pixels of the patch stay in
+    [0, 1], so that a printer can show them.
 
     Args:
-      logits: of pixels.
+      logits: function from pixels to logits.
       image: the images, (b, h, w, c) in [0, 1].
-      target: the class to be seen.
-      key: of the places, and of the images of each step.
-      settings: see there.
+      target: the class that the classifier should predict.
+      key: key for the places and for the batch of each step.
+      settings: settings of the training.
 
     Raises:
-      ConfigError: settings that make no patch.
+      ConfigError: a setting is out of range.
     """
     check_settings(settings)
     optimizer = optax.adam(settings.learning_rate)
@@ -101,12 +104,12 @@ def train_patch(
 
 
 def random_places(keys: Key[Array, " b"], size: tuple[int, int], settings: Settings) -> Place:
-    """Draws a place for each of b keys, such that the whole disc lies within the image.
+    """Draws a place for each of b keys, so that the whole disc is inside the image.
 
     Args:
-      keys: (b,).
+      keys: (b,), one key for each image.
       size: height and width of the images.
-      settings: limits of sides and angles, between which all are as probable.
+      settings: limits of sides and angles, which are drawn uniformly.
     """
     least, greatest = settings.side
 
@@ -123,10 +126,10 @@ def random_places(keys: Key[Array, " b"], size: tuple[int, int], settings: Setti
 def apply_patch(
     patch: Float[Array, "s s c"], image: Float[Array, "b h w c"], place: Place
 ) -> Float[Array, "b h w c"]:
-    """Covers each image with the disc that the patch holds, A(p, x, l, t) of the paper.
+    """Covers each image with the largest disc inside the patch, A(p, x, l, t) of the paper.
 
-    The patch is interpolated bilinearly; pixels whose middles lie outside of the disc keep the
-    image's value.
+    The patch is interpolated bilinearly. Pixels whose centres are outside the disc keep the value
+    of the image.
     """
     rows, columns = jnp.indices(image.shape[1:3])
     middle = (len(patch) - 1) / 2
@@ -149,14 +152,17 @@ def apply_patch(
 
 
 def check_settings(settings: Settings) -> None:
-    """Raises ConfigError for settings that make no patch."""
+    """Raises ConfigError if a setting is out of range."""
     least, greatest = settings.side
     if not 0 < least <= greatest <= 1:
-        raise ConfigError(f"side={settings.side}: shares of the image, above 0 and up to 1")
+        raise ConfigError(
+            f"side={settings.side}: valid are shares of the image above 0 and up to 1, "
+            "the smaller first"
+        )
     if settings.size < 2 or settings.steps < 1 or not settings.learning_rate > 0:
         raise ConfigError(
-            f"size={settings.size} (2 or more), steps={settings.steps} (1 or more), "
-            f"learning_rate={settings.learning_rate} (above 0)"
+            f"size={settings.size} (valid: 2 or more), steps={settings.steps} (valid: 1 or more), "
+            f"learning_rate={settings.learning_rate} (valid: above 0)"
         )
     if settings.batch_size < 1:
         raise ConfigError(f"batch_size={settings.batch_size}: valid are 1 or more")

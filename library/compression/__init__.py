@@ -1,1 +1,1 @@
-"""Networks made smaller: kernels with holes, kernels as products of smaller ones, whole numbers."""
+"""Compression of networks: pruned kernels, low-rank kernels and kernels of 8-bit integers."""

@@ -1,8 +1,8 @@
 """The kernels of a network: which leaves of its params its layers multiply by, and how.
 
-A network is traced on shapes, and each dense layer and convolution that is called says what its
-kernel is. Layers of other kinds, such as convolutions whose kernel is standardized first, are not
-found, and compression by factors or in whole numbers leaves them as they are.
+JAX traces the network on shapes, and each called dense layer or convolution reports its kernel.
+Layers of other kinds, such as convolutions that standardize their kernel first, are not found.
+Low-rank compression and quantization do not change them.
 """
 
 import math
@@ -18,17 +18,17 @@ from jaxtyping import Array, Float, PyTree
 from library.config import ConfigError, nearest
 
 LAYERS = (nn.Dense, nn.DenseGeneral, nn.Conv)
-"""Layers whose kernels are found; classes derived from them may do what they want."""
+"""Layers whose kernels are found. Derived classes are excluded: they may compute differently."""
 
 
 class Kernel(NamedTuple):
     """The kernel of a dense layer or of a convolution.
 
     Attributes:
-      shape: of the leaf, (..., outputs): (in, out) dense, (rows, columns, in, out) convolution.
-      inputs: how many of its first dimensions are summed over; the others are those of the output.
-      window: the sides of a convolution's window; () of a dense layer.
-      groups: of a convolution's channels; an output sees the channels of its group only.
+      shape: shape of the leaf, (..., outputs), such as (in, out) or (rows, columns, in, out).
+      inputs: number of leading dimensions that the layer sums over; the others are its outputs.
+      window: sides of the window of a convolution; () for a dense layer.
+      groups: groups of channels of a convolution; an output uses only the channels of its group.
     """
 
     shape: tuple[int, ...]
@@ -38,23 +38,23 @@ class Kernel(NamedTuple):
 
     @property
     def matrix(self) -> tuple[int, int]:
-        """The shape of the kernel as a matrix, numbers in by numbers out."""
+        """The shape of the kernel as a matrix, (inputs, outputs)."""
         return math.prod(self.shape[: self.inputs]), math.prod(self.shape[self.inputs :])
 
 
 class Intercepted(nn.Module):
-    """A network whose layers compute in another way; its params lie where the network has them.
+    """A network whose layers compute in another way. The paths of its params do not change.
 
     Attributes:
-      network: `(image, train) -> logits`.
-      interceptor: of its layers' methods, as of `nn.intercept_methods`.
+      network: module `(image, train) -> logits`.
+      interceptor: function that intercepts the methods of its layers, for `nn.intercept_methods`.
     """
 
     network: nn.Module
     interceptor: Callable[..., Any]
 
     def setup(self):
-        """Has the network's submodules be its own."""
+        """Makes the submodules of the network its own."""
         nn.share_scope(self, self.network)
 
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -66,12 +66,12 @@ class Intercepted(nn.Module):
 def survey(
     model: nn.Module, variables: PyTree, image: Float[Array, "b h w c"] | jax.ShapeDtypeStruct
 ) -> dict[str, Kernel]:
-    """Returns the kernels that the network uses, by path: "stage1_block1/conv1/kernel".
+    """Returns the kernels that a network uses, by path, such as "stage1_block1/conv1/kernel".
 
     Args:
-      model: `(image, train) -> logits`.
-      variables: its params and statistics, or their shapes.
-      image: as the model takes it, or its shape.
+      model: module `(image, train) -> logits`.
+      variables: params and statistics of the model, or their shapes.
+      image: input of the model, or its shape.
     """
     called: dict[str, nn.Module] = {}
 
@@ -91,14 +91,15 @@ def survey(
 
 
 def chosen(paths: Iterable[str], kept: Sequence[str]) -> list[str]:
-    """Returns the paths that no pattern of `kept` matches, in their order.
+    """Returns the paths that no pattern in `kept` matches, in their order.
 
     Args:
-      paths: of kernels.
-      kept: regular expressions, searched for in the paths.
+      paths: paths of kernels.
+      kept: regular expressions that are searched for in the paths.
 
     Raises:
-      ConfigError: a pattern that is none, or that matches nothing, or nothing is left.
+      ConfigError: a pattern is not a regular expression or matches no path, or the patterns match
+        all paths.
     """
     paths = list(paths)
     for pattern in kept:
@@ -115,7 +116,7 @@ def chosen(paths: Iterable[str], kept: Sequence[str]) -> list[str]:
 
 
 def _kernel(module: Any, shape: tuple[int, ...]) -> Kernel | None:
-    """Returns None for what is stacked by a loop, dilated at its input, masked or batched."""
+    """Returns the kernel of a layer, or None if it is stacked, input-dilated, masked or batched."""
     if type(module) is nn.Conv:
         size = module.kernel_size
         window = (size,) if isinstance(size, int) else tuple(size)
@@ -131,7 +132,7 @@ def _kernel(module: Any, shape: tuple[int, ...]) -> Kernel | None:
 
 
 def axes(module: Any) -> tuple[int, ...]:
-    """Returns the axes of its input that a dense layer sums over."""
+    """Returns the axes of the input that a dense layer sums over."""
     return _tuple(module.axis) if type(module) is nn.DenseGeneral else (-1,)
 
 

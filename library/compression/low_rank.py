@@ -1,18 +1,18 @@
-"""Kernels as products of two smaller ones, the best there are: the singular value decomposition.
+"""Kernels as products of two smaller kernels, by singular value decomposition.
 
 Denton et al. 2014, "Exploiting linear structure within convolutional networks for efficient
 evaluation" (arXiv 1404.0736); Jaderberg, Vedaldi & Zisserman 2014, "Speeding up convolutional
 neural networks with low rank expansions" (arXiv 1405.3866); Zhang et al. 2016, "Accelerating very
 deep convolutional networks for classification and detection" (arXiv 1505.06798).
 
-A dense layer x W becomes (x A) B. A convolution becomes two, in one of two ways:
+A dense layer x W becomes (x A) B. A convolution becomes two convolutions, in one of two ways:
 
-  channel   the window over r channels, then 1 x 1 to all outputs (Zhang et al., section 3.1)
-  spatial   a column over r channels, then a row to all outputs (Jaderberg et al., scheme 2)
+  channel   the window to r channels, then 1 x 1 to all outputs (Zhang et al., section 3.1)
+  spatial   a column to r channels, then a row to all outputs (Jaderberg et al., scheme 2)
 
-By Eckart & Young 1936 no other A B of rank r is closer to the matrix; the squared error is the sum
-of the squares of the singular values left out. Zhang et al. choose A and B for the outputs of a
-layer on data, and so lose less; here the kernel alone is looked at.
+By Eckart & Young 1936, no other A B of rank r is closer to the matrix. The squared error is the sum
+of the squares of the omitted singular values. Zhang et al. choose A and B from the outputs of a
+layer on data, and so lose less. This module uses only the kernel.
 """
 
 import math
@@ -35,14 +35,14 @@ SCHEMES = ("channel", "spatial")
 
 
 class Decomposition(NamedTuple):
-    """A kernel's matrix (m, n) as left diag(values) right.
+    """The singular value decomposition left diag(values) right of a kernel's matrix (m, n).
 
     Attributes:
       left: (m, k), orthonormal columns.
-      values: (k,), falling.
+      values: (k,), singular values in decreasing order.
       right: (k, n), orthonormal rows.
-      kernel: what the matrix is made of.
-      scheme: how.
+      kernel: the kernel.
+      scheme: "channel" or "spatial", how the kernel becomes a matrix.
     """
 
     left: Float[np.ndarray, "m k"]
@@ -59,16 +59,16 @@ def decompose(
     scheme: str = "channel",
     kept: Sequence[str] = (),
 ) -> dict[str, Decomposition]:
-    """Decomposes the kernels of a network, by path; those of convolutions in groups are left out.
+    """Returns the decompositions of a network's kernels by path, without grouped convolutions.
 
     Args:
-      params: of the network.
-      kernels: of `survey`.
-      scheme: of convolutions whose window is a rectangle: "channel" or "spatial".
-      kept: patterns of kernels that are left as they are.
+      params: params of the network.
+      kernels: result of `survey`.
+      scheme: "channel" or "spatial", for windows with more than one row and more than one column.
+      kept: patterns of kernels that are not decomposed.
 
     Raises:
-      ConfigError: an unknown scheme, or as `chosen`.
+      ConfigError: the scheme is unknown, or see `chosen`.
     """
     check_choice("scheme", scheme, SCHEMES)
     leaves = flatten_dict(params, sep="/")
@@ -83,21 +83,21 @@ def decompose(
 
 
 def rank_for(found: Decomposition, size: int | float | None, energy: float | None) -> int:
-    """Returns the rank that a size or an energy asks for.
+    """Returns the rank for a given size or a given energy.
 
     Args:
       found: the decomposition.
-      size: the rank itself, a whole number from 1, or a share of the full rank, above 0 to below 1.
-      energy: in its place, the share of the sum of squared singular values to keep at least.
+      size: the rank, a whole number from 1, or a share of the full rank between 0 and 1.
+      energy: instead of a size, the least share of the sum of squared singular values to keep.
 
     Raises:
-      ConfigError: both or neither, or a value out of range.
+      ConfigError: both or neither are given, or a value is out of range.
     """
     if (size is None) == (energy is None):
-        raise ConfigError(f"rank={size}, energy={energy}: one of them says how much is kept")
+        raise ConfigError(f"rank={size}, energy={energy}: one of them is needed, and not both")
     if energy is not None:
         if not 0 < energy <= 1:
-            raise ConfigError(f"energy={energy}: valid are above 0 to 1, the share that is kept")
+            raise ConfigError(f"energy={energy}: valid are above 0 to 1, the share to keep")
         total = np.cumsum(found.values**2)
         return int(np.searchsorted(total, energy * total[-1] * (1 - 1e-12)) + 1)
     whole = isinstance(size, int) and size >= 1
@@ -117,10 +117,10 @@ def factored(
     """Replaces kernels by "kernel_first" and "kernel_second" where these have fewer numbers.
 
     Args:
-      params: of the network.
-      decomposed: of `decompose`.
-      rank: see `rank_for`, for every kernel.
-      energy: in place of a rank.
+      params: params of the network.
+      decomposed: result of `decompose`.
+      rank: rank of every kernel, or share of its full rank, see `rank_for`.
+      energy: instead of a rank, the energy to keep of every kernel, see `rank_for`.
 
     Raises:
       ConfigError: see `rank_for`.
@@ -138,7 +138,7 @@ def factored(
 
 
 def two_steps(call: Any, arguments: tuple, options: dict, context: Any) -> Any:
-    """Has layers with factored kernels compute by them: for `nn.intercept_methods`."""
+    """Computes layers with factored kernels in two steps: an interceptor of `intercept_methods`."""
     module = context.module
     held = type(module) in LAYERS and context.method_name == "__call__"
     if not held or not module.has_variable("params", FIRST):
@@ -157,7 +157,7 @@ def _as_matrix(kernel: np.ndarray, described: Kernel, scheme: str) -> Float[np.n
 
 
 def _factors(found: Decomposition, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the two kernels; each has the square root of the singular values."""
+    """Returns the two kernels. Each is scaled by the square roots of the singular values."""
     root = np.sqrt(found.values[:rank])
     first, second = found.left[:, :rank] * root, root[:, None] * found.right[:rank]
     shape, inputs, window = found.kernel.shape, found.kernel.inputs, found.kernel.window
@@ -179,7 +179,7 @@ def _multiplied(module, first, second, bias, x):
 
 
 def _convolved(module, first, second, bias, x):
-    # A side is moved along by the one of the two that is wider than 1 there.
+    # The second factor has the stride, dilation and padding of a side if it is wider than 1 there.
     by_second = [b > 1 for b in second.shape[:-2]]
     y = _part(module, first, [not b for b in by_second]).apply({"params": {"kernel": first}}, x)
     last = _part(module, second, by_second, use_bias=bias is not None)
@@ -188,7 +188,7 @@ def _convolved(module, first, second, bias, x):
 
 
 def _part(module: nn.Conv, kernel: Array, own: Sequence[bool], use_bias: bool = False) -> nn.Conv:
-    """Returns the convolution with one factor; sides that are not its own are left alone."""
+    """Returns the convolution with one factor. It strides, dilates and pads only its own sides."""
 
     def sides(given, else_, per_side=lambda x: x):
         given = [given] * len(own) if given is None or isinstance(given, int) else given

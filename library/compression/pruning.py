@@ -1,10 +1,11 @@
-"""Magnitude pruning: the weights that are smallest are set to zero and stay there.
+"""Magnitude pruning: sets the smallest weights to zero and keeps them there.
 
 Han, Pool, Tran & Dally 2015, "Learning both weights and connections for efficient neural networks"
-(arXiv 1506.02626): train, prune, train what is left. Zhu & Gupta 2017, "To prune, or not to prune"
-(arXiv 1710.01878): prune a little at a time while training, fast at first and slowly at the end.
+(arXiv 1506.02626): train, prune, then train the remaining weights. Zhu & Gupta 2017, "To prune, or
+not to prune" (arXiv 1710.01878): prune step by step during training, fast at first and slowly at
+the end.
 
-A mask is False where a weight is pruned. Kernels alone are pruned: no biases, normalization,
+A mask is False where a weight is pruned. Only kernels are pruned, not biases, normalization,
 position embeddings or class tokens.
 """
 
@@ -24,11 +25,11 @@ SCOPES = ("global", "layer")
 
 
 def prunable(params: PyTree, kept: Sequence[str] = ()) -> list[str]:
-    """Returns the paths of what may be pruned: leaves named kernel, of two dimensions or more.
+    """Returns the paths of prunable leaves: named "kernel", with two dimensions or more.
 
     Args:
-      params: of a network.
-      kept: patterns of kernels that are not to be pruned.
+      params: params of a network.
+      kept: patterns of kernels that are not pruned.
 
     Raises:
       ConfigError: see `chosen`.
@@ -39,7 +40,7 @@ def prunable(params: PyTree, kept: Sequence[str] = ()) -> list[str]:
 
 
 def open_masks(params: PyTree, kept: Sequence[str] = ()) -> PyTree:
-    """Returns masks of the prunable kernels that prune nothing, nested as the params are."""
+    """Returns masks of the prunable kernels that prune nothing, in the tree of the params."""
     leaves = flatten_dict(params, sep="/")
     return unflatten_dict(
         {path: jnp.ones(leaves[path].shape, bool) for path in prunable(params, kept)}, sep="/"
@@ -47,10 +48,12 @@ def open_masks(params: PyTree, kept: Sequence[str] = ()) -> PyTree:
 
 
 def counts(masks: PyTree, sparsity: float, scope: str = "global") -> dict[str, int]:
-    """Returns how many weights a sparsity prunes, rounded: by kernel, or "" for all together.
+    """Returns how many weights a sparsity prunes, rounded, by path of the kernel.
+
+    With the scope "global" the only entry is "", for all kernels together.
 
     Raises:
-      ConfigError: an unknown scope, or a sparsity outside [0, 1).
+      ConfigError: the scope is unknown, or the sparsity is outside [0, 1).
     """
     check_choice("scope", scope, SCOPES)
     if not 0 <= sparsity < 1:
@@ -61,14 +64,15 @@ def counts(masks: PyTree, sparsity: float, scope: str = "global") -> dict[str, i
 
 
 def tightened(params: PyTree, masks: PyTree, count: Mapping[str, int | Array]) -> PyTree:
-    """Prunes more: as many weights as `counts` says, the smallest by magnitude.
+    """Returns masks that prune as many weights as `count` says, the smallest by magnitude.
 
-    What is pruned stays so and counts among them; where more is pruned already, nothing changes.
+    Pruned weights stay pruned and are part of the count. If more weights are pruned already,
+    nothing changes.
 
     Args:
-      params: of the network.
-      masks: that hold so far.
-      count: as of `counts`; the numbers may be traced.
+      params: params of the network.
+      masks: current masks.
+      count: result of `counts`; the numbers may be traced.
     """
     weights, flat = flatten_dict(params, sep="/"), flatten_dict(masks, sep="/")
     groups = {"": sorted(flat)} if "" in count else {path: [path] for path in sorted(flat)}
@@ -83,7 +87,7 @@ def tightened(params: PyTree, masks: PyTree, count: Mapping[str, int | Array]) -
 
 
 def smallest(magnitude: Float[Array, " n"], count: int | Array) -> Bool[Array, " n"]:
-    """Marks exactly the `count` smallest numbers, of equal ones the first."""
+    """Marks exactly the `count` smallest numbers. Among equal numbers it marks the first."""
     last = jnp.sort(magnitude)[jnp.maximum(count - 1, 0)]
     threshold = jnp.where(count > 0, last, -jnp.inf)
     below, equal = magnitude < threshold, magnitude == threshold
@@ -92,7 +96,7 @@ def smallest(magnitude: Float[Array, " n"], count: int | Array) -> Bool[Array, "
 
 
 def masked(params: PyTree, masks: PyTree) -> PyTree:
-    """Returns the params with zeros where they are pruned."""
+    """Returns the params with the pruned weights set to zero."""
     flat = flatten_dict(masks, sep="/")
     weights = flatten_dict(params, sep="/")
     held = {path: jnp.where(mask, weights[path], 0) for path, mask in flat.items()}
@@ -100,7 +104,7 @@ def masked(params: PyTree, masks: PyTree) -> PyTree:
 
 
 def sparsity_of(masks: PyTree) -> Float[Array, ""]:
-    """Returns the share of the prunable weights that is pruned."""
+    """Returns the pruned share of the prunable weights."""
     leaves = flatten_dict(masks, sep="/").values()
     gone = sum(jnp.sum(~mask) for mask in leaves)
     return gone.astype(jnp.float32) / sum(mask.size for mask in leaves)
@@ -112,13 +116,13 @@ def one_shot(
     """Returns the params with the share `sparsity` of the prunable weights set to zero.
 
     Args:
-      params: of a network.
+      params: params of a network.
       sparsity: from 0 to below 1.
-      scope: "global", the smallest weights of all kernels, or "layer", of each kernel.
+      scope: "global" prunes the smallest weights of all kernels, "layer" those of each kernel.
       kept: patterns of kernels that are not pruned.
 
     Raises:
-      ConfigError: a sparsity out of range, an unknown scope, or as `chosen`.
+      ConfigError: the sparsity is out of range, the scope is unknown, or see `chosen`.
     """
     masks = open_masks(params, kept)
     return masked(params, tightened(params, masks, counts(masks, sparsity, scope)))
@@ -128,13 +132,13 @@ def cubic(initial: float, final: float, pieces: int) -> list[float]:
     """Returns s_i = s_f + (s_0 - s_f) (1 - i / n)^3, i = 0 .. n (Zhu & Gupta 2017, equation 1).
 
     Args:
-      initial: s_0.
-      final: s_f.
-      pieces: n.
+      initial: s_0, the initial sparsity.
+      final: s_f, the final sparsity.
+      pieces: n, the number of pruning steps after the initial one.
     """
     return [final + (initial - final) * (1 - i / pieces) ** 3 for i in range(pieces + 1)]
 
 
 def _magnitude(weight: Float[Array, "..."], mask: Bool[Array, "..."]) -> Float[Array, " n"]:
-    # Below every magnitude: what is pruned is always the smallest, before any zero.
+    # -1 is below every magnitude, so pruned weights come before weights that are zero.
     return jnp.where(mask, jnp.abs(weight).astype(jnp.float32), -1.0).reshape(-1)

@@ -1,10 +1,11 @@
-"""Kernels in whole numbers of 8 bits, with one scale for each output.
+"""Kernels of 8-bit integers, with one scale for each output.
 
-Jacob et al. 2018, "Quantization and training of neural networks for efficient integer-arithmetic-
-only inference" (arXiv 1712.05877), for weights with a scale; Krishnamoorthi 2018, "Quantizing deep
-convolutional networks for efficient inference" (arXiv 1806.08342), for a scale by output channel,
-zero meaning zero. A kernel w becomes q = round(w / s) in -127 .. 127 with s = max |w| / 127 over
-the weights of an output, so that no weight moves by more than s / 2.
+Integer weights with a scale are from Jacob et al. 2018, "Quantization and training of neural
+networks for efficient integer-arithmetic-only inference" (arXiv 1712.05877). One scale for each
+output channel and no zero point are from Krishnamoorthi 2018, "Quantizing deep convolutional
+networks for efficient inference" (arXiv 1806.08342). A kernel w becomes q = round(w / s) in
+-127 .. 127, where s = max |w| / 127 over the weights of an output. So no weight changes by more
+than s / 2.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,31 +20,31 @@ from jaxtyping import Array, Float, Int8, PyTree
 from library.compression.kernels import LAYERS, Kernel, chosen
 
 WHOLE, SCALE = "kernel_int8", "kernel_scale"
-_MOST = 127
+_LARGEST = 127
 
 
 def quantize(
     values: Float[Array, "..."], summed: Sequence[int]
 ) -> tuple[Int8[Array, "..."], Float[Array, "..."]]:
-    """Returns whole numbers of 8 bits and their scale, whose product the values nearly are.
+    """Returns 8-bit integers and a scale. Their product approximates the values.
 
     Args:
-      values: a kernel, or what comes into a layer.
-      summed: the axes that have one scale together; the scale has size 1 there.
+      values: a kernel, or the input of a layer.
+      summed: axes that share one scale; the scale has size 1 there.
     """
     greatest = jnp.max(jnp.abs(values), axis=tuple(summed), keepdims=True)
-    scale = jnp.where(greatest > 0, greatest, _MOST).astype(jnp.float32) / _MOST
-    whole = jnp.clip(jnp.round(values / scale), -_MOST, _MOST)
+    scale = jnp.where(greatest > 0, greatest, _LARGEST).astype(jnp.float32) / _LARGEST
+    whole = jnp.clip(jnp.round(values / scale), -_LARGEST, _LARGEST)
     return whole.astype(jnp.int8), scale
 
 
 def quantized(params: PyTree, kernels: Mapping[str, Kernel], kept: Sequence[str] = ()) -> PyTree:
-    """Replaces each "kernel" by "kernel_int8" and "kernel_scale"; other leaves stay.
+    """Replaces each "kernel" by "kernel_int8" and "kernel_scale". Other leaves do not change.
 
     Args:
-      params: of a network.
-      kernels: of `survey`.
-      kept: patterns of kernels that are left as they are.
+      params: params of a network.
+      kernels: result of `survey`.
+      kept: patterns of kernels that are not quantized.
 
     Raises:
       ConfigError: see `chosen`.
@@ -58,7 +59,7 @@ def quantized(params: PyTree, kernels: Mapping[str, Kernel], kept: Sequence[str]
 
 
 def dequantized(params: PyTree) -> PyTree:
-    """Returns the params with kernels of floats again."""
+    """Returns the params with each quantized kernel converted back to floating point."""
     leaves = flatten_dict(params, sep="/")
     for path in [path for path in leaves if path.rpartition("/")[2] == WHOLE]:
         holder = path.removesuffix(WHOLE)
@@ -68,11 +69,10 @@ def dequantized(params: PyTree) -> PyTree:
 
 
 def whole_numbers(call: Any, arguments: tuple, options: dict, context: Any) -> Any:
-    """Has layers with quantized kernels multiply whole numbers by whole numbers.
+    """Computes layers with quantized kernels in integers: an interceptor of `intercept_methods`.
 
-    An interceptor, for `nn.intercept_methods`. What comes into a layer is quantized on the spot,
-    with one scale for each place of a dense layer and each example of a convolution; products of 8
-    bits are summed in 32.
+    It quantizes the input of the layer at each call, with one scale for each position of a dense
+    layer and for each example of a convolution. Products of 8-bit integers are summed in 32 bits.
     """
     module = context.module
     held = type(module) in LAYERS and context.method_name == "__call__"

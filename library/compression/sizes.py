@@ -1,7 +1,7 @@
-"""What a network takes: bytes that are stored, numbers that are not zero, FLOPs.
+"""The cost of a network: stored bytes, nonzero numbers and FLOPs.
 
-Every array is stored as it is or, where that is smaller, as one bit an element, which says whether
-it is zero, and the elements that are not.
+An array is stored unchanged or packed, whichever is smaller. A packed array has one bit for each
+element, which says whether the element is nonzero, and the nonzero elements.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,12 @@ from library import costs
 
 
 class Packed(NamedTuple):
-    """An array with many zeros.
+    """A packed array with many zeros.
 
     Attributes:
-      bitmap: a bit an element, 1 where it is not zero, row by row; the last byte is filled up.
-      values: the elements that are not zero, in the same order.
-      shape: of the array.
+      bitmap: one bit for each element, 1 if it is nonzero, row by row, padded to whole bytes.
+      values: the nonzero elements, in the same order.
+      shape: shape of the array.
     """
 
     bitmap: UInt8[np.ndarray, " n"]
@@ -31,18 +31,18 @@ class Packed(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """The bytes of the bits and the values."""
+        """The number of bytes of bitmap and values."""
         return self.bitmap.nbytes + self.values.nbytes
 
 
 class Cost(NamedTuple):
-    """What a network takes.
+    """The cost of a network.
 
     Attributes:
-      bytes: of all that is stored.
-      numbers: its elements that are not zero.
-      flops: of one image.
-      useful_flops: those without the products with a weight that is zero.
+      bytes: stored bytes.
+      numbers: stored nonzero elements.
+      flops: FLOPs for one image.
+      useful_flops: FLOPs without the products with a weight that is zero.
     """
 
     bytes: int
@@ -78,16 +78,16 @@ def cost(
     interceptor: Callable[..., Any] | None = None,
     stored: PyTree | None = None,
 ) -> Cost:
-    """Returns what a network takes.
+    """Returns the cost of a network.
 
-    FLOPs are those of convolutions and products of matrices, an addition or a multiplication each.
+    FLOPs count the additions and multiplications of convolutions and matrix products.
 
     Args:
-      model: `(image, train) -> logits`.
-      variables: its params and statistics, no more than it needs.
-      image: one, as the model takes it, or its shape.
-      interceptor: of methods, by which the model computes with such params.
-      stored: what is stored of them, if not these.
+      model: module `(image, train) -> logits`.
+      variables: params and statistics of the model, without unused ones.
+      image: one image as the input of the model, or its shape.
+      interceptor: interceptor of methods with which the model computes with these params, if any.
+      stored: the stored arrays; by default `variables`.
     """
     flops = _flops(model, variables, image, interceptor)
     useful = sum(count * _density(variables["params"], path) for path, count in flops.items())
@@ -110,7 +110,7 @@ def _flops(model, variables, image, interceptor) -> dict[str, int]:
 
 
 def _density(params: PyTree, path: str) -> float:
-    """Returns the share of the numbers of a layer's kernels that are not zero."""
+    """Returns the nonzero share of the numbers in a layer's kernels."""
     leaves = flatten_dict(params, sep="/")
     kernels = [
         np.asarray(leaf)

@@ -1,1 +1,1 @@
-"""Gaussian diffusion: noise schedules, what follows from them, and samplers."""
+"""Gaussian diffusion: noise schedules, the diffusion process, its variational bound, samplers."""

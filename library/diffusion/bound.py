@@ -1,8 +1,8 @@
 """The variational bound of diffusion, term by term, in bits per dimension.
 
--log2 p(x_0) <= L_T + sum over t of L_t + L_0 (Ho et al. 2020, eq. 5): what the last time still
-knows of the image, a divergence for each step between, and the cost of the 8-bit values from x_1.
-With times counted from 0, the step from time t is a divergence for t >= 1, and for t = 0 the cost.
+-log2 p(x_0) <= L_T + sum over t of L_t + L_0 (Ho et al. 2020, eq. 5). L_T is the divergence of the
+last time from the prior, L_t the divergence of a step, and L_0 the cost of the 8-bit values given
+x_1. Times count from 0: the step from time t >= 1 has a divergence, the step from time 0 the cost.
 """
 
 import jax
@@ -31,16 +31,16 @@ def step_bits(
     predicted: Float[Array, "b h w c"],
     raw: Float[Array, "b h w c"] | None,
 ) -> Float[Array, " b"]:
-    """Returns each example's term of the step from its time.
+    """Returns, for each example, the term of the step from its time.
 
     Args:
       process: the noise schedule.
       variance: "beta", "beta_tilde" or "learned".
       x0: images in [-1, 1].
-      x: the same, noised.
-      time: of the noise.
-      predicted: what the model takes `x0` to be.
-      raw: its learned variances, see `interpolated_log_variance`.
+      x: the same images with noise.
+      time: time of each noisy image.
+      predicted: the model's prediction of `x0`.
+      raw: output of the model for learned variances, see `interpolated_log_variance`.
     """
     q = posterior(process)
     on_x, on_x0, tilde = (at(table, time) for table in (q.on_x, q.on_x0, q.log_beta_tilde))
@@ -60,9 +60,9 @@ def interpolated_log_variance(
     log_beta_tilde: Float[Array, "#b 1 1 1"],
     log_beta: Float[Array, "#b 1 1 1"],
 ) -> Float[Array, "b h w c"]:
-    """Learned log variances: log beta tilde where `raw` is -1, log beta where it is 1.
+    """Returns learned log variances, from log beta tilde (`raw` -1) to log beta (`raw` 1).
 
-    Nichol & Dhariwal 2021, eq. 15, whose v is (raw + 1) / 2, as in their program.
+    Nichol & Dhariwal 2021, eq. 15. As in their program, v of the equation is (raw + 1) / 2.
     """
     share = (raw + 1) / 2
     return share * log_beta + (1 - share) * log_beta_tilde
@@ -87,13 +87,13 @@ def discretized_log_likelihood(
 ) -> Float[Array, "b h w c"]:
     """Returns the log probability, in nats, of 8-bit values scaled to [-1, 1] under a Gaussian.
 
-    A value's bin reaches half the distance to its neighbours, the outer bins to infinity (Ho et
-    al. 2020, eq. 13).
+    The bin of a value extends half the distance to its neighbours. The outer bins extend to
+    infinity (Ho et al. 2020, eq. 13).
     """
     scale = jnp.exp(-0.5 * log_variance)
     distance, half = x0 - mean, 1 / 255
     lowest, highest = x0 < -0.999, x0 > 0.999
-    # By symmetry in the lower tail, the one that float32 resolves.
+    # By symmetry, use the lower tail: float32 resolves probabilities near 0, not near 1.
     centred = jnp.where(lowest, distance, jnp.where(highest, -distance, -jnp.abs(distance)))
     upper = jax.scipy.special.log_ndtr((centred + half) * scale)
     lower = jax.scipy.special.log_ndtr((centred - half) * scale)

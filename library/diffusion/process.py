@@ -1,7 +1,7 @@
-"""The forward process of Gaussian diffusion, its posterior and what a model may predict of it.
+"""The forward process of Gaussian diffusion, its posterior and the predictions of a model.
 
 x_t = alpha_t x_0 + sigma_t noise, with alpha^2 = alphas_cumprod and sigma^2 = 1 - alphas_cumprod.
-Times count from 0, the least noise, to T - 1. Tables are numpy, computed in float64.
+Times count from 0, with the least noise, to T - 1. Tables are NumPy arrays, computed in float64.
 """
 
 from typing import NamedTuple
@@ -12,8 +12,9 @@ from jaxtyping import Array, Float, Int
 
 from library.config import ConfigError, check_choice, locate
 
-# How each prediction makes x_0 of (x_t, prediction, alpha, sigma), what it is meant to be, as a
-# function of (x_0, noise, alpha, sigma), and its weight in units of that of x_0 by (snr).
+# Three functions for each prediction: x_0 of (x_t, prediction, alpha, sigma); the target of (x_0,
+# noise, alpha, sigma); and, of (snr), the factor that converts a weight of the squared error of x_0
+# into a weight of the squared error of the prediction.
 PREDICTIONS = {
     "epsilon": (
         lambda x, y, alpha, sigma: (x - sigma * y) / alpha,
@@ -39,7 +40,7 @@ class Process(NamedTuple):
     """A noise schedule.
 
     Attributes:
-      alphas_cumprod: share of the variance that is the image's, by time.
+      alphas_cumprod: share of the variance that comes from the image, by time.
     """
 
     alphas_cumprod: Float[np.ndarray, " t"]
@@ -51,12 +52,12 @@ class Process(NamedTuple):
 
     @property
     def alpha(self) -> Float[np.ndarray, " t"]:
-        """What is left of the image, by time."""
+        """Factor of the image in the noisy image, by time."""
         return np.sqrt(self.alphas_cumprod)
 
     @property
     def sigma(self) -> Float[np.ndarray, " t"]:
-        """Deviation of the noise, by time."""
+        """Standard deviation of the noise, by time."""
         return np.sqrt(1 - self.alphas_cumprod)
 
     @property
@@ -65,10 +66,10 @@ class Process(NamedTuple):
         return self.alphas_cumprod / (1 - self.alphas_cumprod)
 
     def respaced(self, steps: int) -> tuple["Process", Int[np.ndarray, " s"]]:
-        """Returns the process of `steps` of the times, and these times, both ends included.
+        """Returns the process with only `steps` of the times, and these times.
 
-        They are evenly spaced and rounded (Nichol & Dhariwal 2021, section 4); one step is the
-        last time's.
+        The times include both ends, are evenly spaced and rounded (Nichol & Dhariwal 2021,
+        section 4). A single step has the last time.
         """
         times = np.round(np.linspace(0, self.timesteps - 1, steps)).astype(np.int64)
         times[-1] = self.timesteps - 1
@@ -76,12 +77,13 @@ class Process(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """q(x_{t-1} | x_t, x_0), and the variances that a model may give p(x_{t-1} | x_t), by time.
+    """The posterior q(x_{t-1} | x_t, x_0) and the variances for p(x_{t-1} | x_t), by time.
 
     Attributes:
-      on_x: the mean is `on_x * x_t + on_x0 * x_0` (Ho et al. 2020, eq. 7).
-      on_x0: see `on_x`.
-      log_beta_tilde: log variance of the posterior; at time 0, where it is none, time 1's.
+      on_x: factor of x_t in the mean `on_x * x_t + on_x0 * x_0` (Ho et al. 2020, eq. 7).
+      on_x0: factor of x_0 in the mean.
+      log_beta_tilde: log variance of the posterior. At time 0, where the variance is 0, it has the
+        value of time 1.
       log_beta: log variance of q(x_t | x_{t-1}).
     """
 
@@ -91,9 +93,9 @@ class Posterior(NamedTuple):
     log_beta: Float[np.ndarray, " t"]
 
     def fixed_log_variance(self, variance: str) -> Float[np.ndarray, " t"]:
-        """Returns the log variances of p for "beta" or "beta_tilde", alike at time 0.
+        """Returns the log variances of p for "beta" or "beta_tilde" (Ho et al. 2020, section 3.2).
 
-        Ho et al. 2020, section 3.2; that time 0 has time 1's beta tilde is their program's.
+        At time 0 both have the beta tilde of time 1, as in the program of Ho et al.
         """
         if variance == "beta_tilde":
             return self.log_beta_tilde
@@ -101,10 +103,10 @@ class Posterior(NamedTuple):
 
 
 def make_process(schedule: str, timesteps: int) -> Process:
-    """Builds the process of a schedule, a function of library/diffusion/schedules.py.
+    """Builds the process of a schedule, a function in library/diffusion/schedules.py.
 
     Raises:
-      ConfigError: an unknown schedule, or less than two steps.
+      ConfigError: the schedule is unknown, or there are fewer than two steps.
     """
     if timesteps < 2:
         raise ConfigError(f"timesteps={timesteps}: a diffusion has 2 steps or more")
@@ -118,7 +120,7 @@ def posterior(process: Process) -> Posterior:
     before = np.concatenate([[1.0], now[:-1]])
     alphas = now / before
     tilde = (1 - before) / (1 - now) * (1 - alphas)
-    # With a single step there is no other to take the first one's variance from.
+    # A single step has no time 1 to take the variance from.
     tilde[0] = tilde[min(1, len(tilde) - 1)] or 1 - alphas[0]
     return Posterior(
         on_x=np.sqrt(alphas) * (1 - before) / (1 - now),
@@ -129,7 +131,7 @@ def posterior(process: Process) -> Posterior:
 
 
 def at(table: np.ndarray, time: Int[Array, " b"], ndim: int = 4) -> Float[Array, "b ..."]:
-    """Looks up each example's value of a table by time, shaped to multiply its image."""
+    """Returns the value of a table at each example's time, shaped to multiply its image."""
     found = jnp.asarray(table, jnp.float32)[time]
     return found.reshape(found.shape + (1,) * (ndim - 1))
 
@@ -140,24 +142,24 @@ def noised(
     time: Int[Array, " b"],
     noise: Float[Array, "b h w c"],
 ) -> Float[Array, "b h w c"]:
-    """Draws from q(x_t | x_0), the noise given (Ho et al. 2020, eq. 4)."""
+    """Returns the sample of q(x_t | x_0) for the given noise (Ho et al. 2020, eq. 4)."""
     return at(process.alpha, time) * x0 + at(process.sigma, time) * noise
 
 
 def loss_weights(
     process: Process, prediction: str, min_snr: float | None
 ) -> Float[np.ndarray, " t"]:
-    """Returns the weight, by time, of a prediction's squared error.
+    """Returns the weight, by time, of the squared error of a prediction.
 
-    One everywhere, or min(snr, min_snr) in units of the error of x_0 (Hang et al. 2023, arXiv
-    2303.09556, section 3.4).
+    Without `min_snr` all weights are one. With it, the weight of the squared error of x_0 is
+    min(snr, min_snr) (Hang et al. 2023, arXiv 2303.09556, section 3.4).
 
     Raises:
-      ConfigError: a `min_snr` that is not above 0, or an unknown prediction.
+      ConfigError: `min_snr` is not above 0, or the prediction is unknown.
     """
     check_choice("prediction", prediction, PREDICTIONS)
     if min_snr is None:
         return np.ones(process.timesteps)
     if not min_snr > 0:
-        raise ConfigError(f"min_snr={min_snr}: a bound above 0; the paper's is 5")
+        raise ConfigError(f"min_snr={min_snr}: valid are numbers above 0; the paper uses 5")
     return np.minimum(process.snr, min_snr) * PREDICTIONS[prediction][2](process.snr)

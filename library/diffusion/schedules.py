@@ -1,16 +1,16 @@
-"""Noise schedules: the variance beta that each step of a diffusion adds, by its number of steps."""
+"""Noise schedules: the variance beta of each step, for a given number of steps."""
 
 import numpy as np
 from jaxtyping import Float
 
-# Keeps the last steps of a schedule from erasing all at once (Nichol & Dhariwal 2021, section 3.2).
+# A bound, so that no last step erases the image at once (Nichol & Dhariwal 2021, section 3.2).
 MAX_BETA = 0.999
 
 
 def linear(timesteps: int) -> Float[np.ndarray, " t"]:
     """Returns betas that grow evenly from 1e-4 to 0.02 over 1000 steps (Ho et al. 2020, section 4).
 
-    For another number of steps both ends are scaled so that as much noise is added in all.
+    For another number of steps, both ends are scaled so that the total noise stays the same.
     """
     scale = 1000 / timesteps
     return np.minimum(np.linspace(1e-4 * scale, 0.02 * scale, timesteps), MAX_BETA)

@@ -1,3 +1,3 @@
-"""What several models share; `canonical_convolution` is in force once any of it is imported."""
+"""Layers that several models share. Importing any of them installs `canonical_convolution`."""
 
 from library.layers import canonical_convolution as canonical_convolution

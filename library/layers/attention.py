@@ -1,4 +1,4 @@
-"""The two halves of a Transformer block (Vaswani et al. 2017), and attention to the past only."""
+"""The two halves of a Transformer block (Vaswani et al. 2017), and causal attention."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from jaxtyping import Array, Bool, Float
 
 from library.config import ConfigError
 
-# How attention to the past is computed: by XLA in parts, or by cuDNN's kernels for NVIDIA GPUs.
+# What computes causal attention: XLA, in parts, or the kernels of cuDNN for NVIDIA GPUs.
 CAUSAL = ("xla", "cudnn")
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention, softmax(Q K^T / sqrt(d/h)) V a head (section 3.2).
+    """Multi-head self-attention: each head computes softmax(Q K^T / sqrt(d/h)) V (section 3.2).
 
     Submodules "query", "key" and "value" have kernels (d, heads, d/heads), so a mesh can split
-    them by head; "out" has (heads, d/heads, d).
+    them by head. The kernel of "out" is (heads, d/heads, d).
 
     Raises:
-      ValueError: the features cannot be divided among the heads.
+      ValueError: the number of features is not a multiple of `num_heads`.
     """
 
     num_heads: int
@@ -31,7 +31,7 @@ class Attention(nn.Module):
     def __call__(
         self, x: Float[Array, "b t d"], mask: Bool[Array, "#b #h #t t"] | None = None
     ) -> Float[Array, "b t d"]:
-        """Returns each token's mix of all tokens, or of those where `mask` is True."""
+        """Returns, for each token, a weighted sum over all tokens, or where `mask` is True."""
         features = x.shape[-1]
         if features % self.num_heads:
             raise ValueError(f"{features} features cannot be divided among {self.num_heads} heads")
@@ -49,7 +49,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two dense layers on each token with an exact (erf) GELU between them."""
+    """Two dense layers applied to each token, with an exact (erf) GELU between them."""
 
     hidden: int
     dropout: float = 0.0
@@ -58,7 +58,7 @@ class FeedForward(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t d"], train: bool = False) -> Float[Array, "b t d"]:
-        """Returns tokens of the size they came in; dropout follows the GELU."""
+        """Returns tokens of the input's shape. Dropout follows the GELU."""
         common = dict(
             kernel_init=nn.initializers.xavier_uniform(),
             dtype=self.dtype,
@@ -78,24 +78,25 @@ def causal_attention(
     parts: int = 4,
     implementation: str = "xla",
 ) -> Float[Array, "b t h e"]:
-    """Returns softmax(Q K^T / sqrt(e)) V over each token and those before it.
+    """Returns softmax(Q K^T / sqrt(e)) V, where each token attends to itself and earlier tokens.
 
-    By XLA the queries are taken in parts one after another, each with the keys up to its end: of
-    what is masked anyway, four parts leave out three quarters, and what they keep in between is
-    small. cuDNN keeps nothing in between (Dao 2023, arXiv 2307.08691) and leaves out all that is
-    masked by place; its sums need not be in the same order each time.
+    "xla" processes the queries in parts, one after another. Each part uses the keys up to its own
+    end. Four parts skip three quarters of the masked products and need little memory for the
+    attention weights. "cudnn" stores no attention weights (Dao 2023, arXiv 2307.08691) and skips
+    all products that the causal mask removes. The order of its sums may differ from run to run.
 
     Args:
-      query: of each head.
-      key: each of the k heads serves h / k heads of queries in a row.
-      value: as many as keys.
-      mask: False where a token is not to be seen although it came before.
-      parts: how many at most. Each has 64 tokens or more; if they do not divide, there is one.
-      implementation: one of CAUSAL. cuDNN's takes 16-bit inputs, and heads of a multiple of 8
-        features up to 128, from Hopper on 256.
+      query: queries of each head.
+      key: keys; each of the k heads serves h / k consecutive heads of queries.
+      value: values, of the shape of the keys.
+      mask: False where a query must not attend to an earlier token.
+      parts: maximum number of parts. A part has 64 tokens or more. If the parts would not be
+        equal, there is one.
+      implementation: one of CAUSAL. "cudnn" takes 16-bit inputs. The features of a head are a
+        multiple of 8, up to 128, or up to 256 from Hopper on.
 
     Raises:
-      ConfigError: cuDNN's where JAX does not compute on GPUs.
+      ConfigError: the implementation is "cudnn" and JAX does not run on a GPU.
     """
     if implementation == "cudnn":
         return _by_cudnn(query, key, value, mask)
@@ -123,8 +124,8 @@ def _by_cudnn(
 ) -> Float[Array, "b t h e"]:
     if jax.default_backend() != "gpu":
         raise ConfigError(
-            "attention='cudnn' is for NVIDIA GPUs, and JAX computes on "
-            f"{jax.default_backend()} here; nearest: attention='xla'"
+            "attention='cudnn' needs an NVIDIA GPU, but JAX runs on "
+            f"{jax.default_backend()}; nearest: attention='xla'"
         )
     options = dict(mask=mask, is_causal=True, implementation="cudnn")
     return jax.nn.dot_product_attention(query, key, value, **options)

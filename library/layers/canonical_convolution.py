@@ -1,17 +1,17 @@
-"""Convolutions in the form that XLA computes fast on CPU, also inside loops.
+"""A lowering of convolutions to the form that XLA computes fast on CPU, also inside loops.
 
-XLA's fast convolution on CPU takes (batch, space, channels) by (space, channels in, channels out).
-A convolution in another order is transposed to it by a pass of the compiler, which looks at the
-outermost computation only: in the body of a `scan`, and in a branch of a `cond`, it stays as it is
-and is computed by a plain loop, 5 to 100 times slower. The gradients of every convolution are in
-another order. So here the transpositions become a part of the program before XLA sees it.
+XLA has a fast convolution on CPU for images (batch, space, channels) and kernels (space, channels
+in, channels out). A pass of the compiler transposes other convolutions to this form, but only in
+the outermost computation. In the body of a `scan`, or in a branch of a `cond`, XLA computes them
+with a plain loop, which is 5 to 100 times slower. The gradients of every convolution have another
+form. Therefore this module adds the transpositions to the program before XLA sees it.
 
-XLA computes convolutions in groups slowly, too, and the gradients of their kernels up to 200 times
-slower than one group after the other, which is how they are computed here.
+XLA also computes grouped convolutions slowly, and the gradients of their kernels up to 200 times
+slower than one group after the other. This module computes one group after the other.
 
-Importing this module changes how JAX lowers `conv_general_dilated` on CPU, wherever it comes from.
-The program that JAX traces, its derivatives and its batching stay JAX's own. A convolution without
-groups is the same to the bit wherever it was fast before.
+Importing this module changes how JAX lowers every `conv_general_dilated` on CPU. It does not change
+what JAX traces, differentiates or batches. A convolution without groups that was fast before gives
+bitwise the same result.
 """
 
 import math
@@ -26,15 +26,15 @@ from jaxtyping import Array
 Permutation = tuple[int, ...]
 
 _CONVOLUTION = jax.lax.conv_general_dilated_p
-# The rule that JAX has registered itself; there is no public way to ask for it.
-_AS_IT_IS = mlir._platform_specific_lowerings["cpu"][_CONVOLUTION].rule
+# JAX's own lowering rule; there is no public way to get it.
+_JAX_RULE = mlir._platform_specific_lowerings["cpu"][_CONVOLUTION].rule
 
 
 def canonical(rank: int) -> jax.lax.ConvDimensionNumbers:
-    """Returns the order (batch, space, channels) and (space, channels in, channels out).
+    """Returns the orders (batch, space, channels) and (space, channels in, channels out).
 
     Args:
-      rank: dimensions of the images, 4 for those in two dimensions.
+      rank: number of dimensions of the image array, 4 for two-dimensional images.
     """
     last = rank - 1
     images = (0, last, *range(1, last))
@@ -44,10 +44,10 @@ def canonical(rank: int) -> jax.lax.ConvDimensionNumbers:
 def transpositions(
     dimension_numbers: jax.lax.ConvDimensionNumbers,
 ) -> tuple[Permutation, Permutation, Permutation]:
-    """Returns what transposes images and kernel to the canonical order, and the result back.
+    """Returns permutations of images and kernel to the canonical order, and of the result back.
 
     Args:
-      dimension_numbers: of a convolution, where its batch, channels and space lie.
+      dimension_numbers: positions of the batch, channel and space dimensions of a convolution.
     """
     images, kernel, result = dimension_numbers
     back = np.argsort((result[0], *result[2:], result[1]))
@@ -59,12 +59,12 @@ def transpositions(
 
 
 def by_group(images: Array, kernel: Array, **params: Any) -> Array:
-    """Returns a convolution in groups, computed one group after the other.
+    """Returns a grouped convolution, computed one group after the other.
 
     Args:
-      images: (b, ..., c) in groups of channels, or of examples, for the gradient of a kernel.
-      kernel: (..., c, f) in groups of its outputs f.
-      params: of the primitive `conv_general_dilated`, in the canonical order.
+      images: (b, ..., c), grouped by channel, or by example for the gradient of a kernel.
+      kernel: (..., c, f), grouped by output f.
+      params: parameters of the primitive `conv_general_dilated`, in the canonical order.
     """
     of_channels, of_examples = params["feature_group_count"], params["batch_group_count"]
     groups = of_channels * of_examples
@@ -78,13 +78,16 @@ def by_group(images: Array, kernel: Array, **params: Any) -> Array:
 
 
 def _parts(x: Array, groups: int, axis: int) -> Array:
-    """Returns (groups, ...) with that many parts of an axis, each of neighbours."""
+    """Returns (groups, ...): an axis split into `groups` contiguous parts."""
     size = x.shape[axis] // groups
     return jnp.moveaxis(x.reshape(*x.shape[:axis], groups, size, *x.shape[axis + 1 :]), axis, 0)
 
 
-def _groups_cost(kernel: tuple[int, ...], params: Any) -> bool:
-    """Whether XLA is slow with the groups: not if each has one output, or a window one pixel."""
+def _grouping_is_slow(kernel: tuple[int, ...], params: Any) -> bool:
+    """Returns whether XLA is slow with these groups.
+
+    XLA is fast if each group has one output, or if the window is one pixel.
+    """
     groups = params["feature_group_count"] * params["batch_group_count"]
     window = math.prod(kernel[axis] for axis in params["dimension_numbers"].rhs_spec[2:])
     outputs = kernel[params["dimension_numbers"].rhs_spec[0]]
@@ -93,7 +96,7 @@ def _groups_cost(kernel: tuple[int, ...], params: Any) -> bool:
 
 def _lower(ctx: Any, images: Any, kernel: Any, **params: Any) -> Any:
     usual = canonical(ctx.avals_in[0].ndim)
-    grouped = _groups_cost(ctx.avals_in[1].shape, params)
+    grouped = _grouping_is_slow(ctx.avals_in[1].shape, params)
     first, second, back = transpositions(params["dimension_numbers"])
 
     def transposed(images: Array, kernel: Array) -> Array:
@@ -105,7 +108,7 @@ def _lower(ctx: Any, images: Any, kernel: Any, **params: Any) -> Any:
 
     explicit = jax.sharding.AxisType.Explicit in ctx.avals_out[0].sharding.mesh.axis_types
     if explicit or (params["dimension_numbers"] == usual and not grouped):
-        return _AS_IT_IS(ctx, images, kernel, **params)
+        return _JAX_RULE(ctx, images, kernel, **params)
     return mlir.lower_fun(transposed, multiple_results=False)(ctx, images, kernel)
 
 

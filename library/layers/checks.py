@@ -1,4 +1,4 @@
-"""Checks of the arguments that most model factories share, made before anything is traced."""
+"""Checks of arguments that most models share. They run before JAX traces anything."""
 
 from collections.abc import Iterable
 
@@ -8,20 +8,20 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 def check_dtypes(dtype: str, param_dtype: str) -> None:
-    """Raises ConfigError unless both the computation's and the params' type are known."""
+    """Raises ConfigError unless the types of the computation and of the params are in DTYPES."""
     check_choice("dtype", dtype, DTYPES)
     check_choice("param_dtype", param_dtype, DTYPES)
 
 
 def check_rates(**rates: float) -> None:
-    """Raises ConfigError unless every rate, a probability of dropping something, is in [0, 1)."""
+    """Raises ConfigError unless every rate, a probability to drop something, is in [0, 1)."""
     for name, rate in rates.items():
         if not 0 <= rate < 1:
             raise ConfigError(f"{name}={rate}: a rate is at least 0 and less than 1 (0 is none)")
 
 
 def check_sizes(**sizes: int | Iterable[int]) -> None:
-    """Raises ConfigError unless every size, or every member of a tuple of sizes, is at least 1."""
+    """Raises ConfigError unless every size, or every size in a tuple, is at least 1."""
     for name, size in sizes.items():
         for value in (size,) if isinstance(size, int) else size:
             if value < 1:
@@ -29,10 +29,11 @@ def check_sizes(**sizes: int | Iterable[int]) -> None:
 
 
 def check_heads(**sizes: int) -> None:
-    """Raises ConfigError unless heads share a width evenly: `width=64, num_heads=4`, by any names.
+    """Raises ConfigError unless the width is a multiple of the number of heads.
 
     Args:
-      **sizes: the width, then the number of heads.
+      **sizes: the width, then the number of heads, under the names that the message shows:
+        `width=64, num_heads=4`.
     """
     (name, width), (heads, count) = sizes.items()
     if width % count:
@@ -43,5 +44,5 @@ def check_heads(**sizes: int) -> None:
 
 
 def divisors(n: int) -> list[int]:
-    """Lists what divides a number."""
+    """Returns the divisors of a number, in increasing order."""
     return [d for d in range(1, n + 1) if n % d == 0]

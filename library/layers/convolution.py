@@ -1,4 +1,4 @@
-"""A convolution before a normalization: no bias, and PyTorch's padding."""
+"""A convolution for use before a normalization: without bias, with the padding of PyTorch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,20 +19,20 @@ def convolution(
     dtype: Any,
     param_dtype: Any,
 ) -> Float[Array, "b _ _ {features}"]:
-    """Convolves in the submodule `name` of the caller.
+    """Applies a convolution that is the submodule `name` of the calling module.
 
-    It pads by (size - 1) // 2 on all sides; "SAME" would pad a strided layer only at the end.
+    The padding is (size - 1) // 2 on all sides. "SAME" would pad a strided layer only at the end.
 
     Args:
       x: features.
       features: channels of the output.
       size: side of the window.
       stride: step of the window.
-      groups: parts that the channels are convolved in, each by itself.
-      kernel_init: of the kernel.
-      name: the submodule's name.
-      dtype: of the computation.
-      param_dtype: of the params.
+      groups: number of groups of channels that are convolved separately.
+      kernel_init: initializer of the kernel.
+      name: name of the submodule.
+      dtype: type of the computation.
+      param_dtype: type of the params.
     """
     return nn.Conv(
         features,

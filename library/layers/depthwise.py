@@ -1,4 +1,4 @@
-"""Depthwise convolution: one window a channel, and nothing between channels."""
+"""Depthwise convolution: each channel has its own window, and channels do not mix."""
 
 import functools
 from collections.abc import Callable
@@ -25,22 +25,22 @@ def depthwise(
     dtype: Any = jnp.float32,
     param_dtype: Any = jnp.float32,
 ) -> Float[Array, "b _ _ c"]:
-    """Convolves each channel with a window of its own, in the submodule `name` of the caller.
+    """Convolves each channel with its own window, in the submodule `name` of the calling module.
 
-    The kernel has the shape (size, size, 1, c). An initializer sees from it a fan-in of size^2 and
-    a fan-out of c size^2, as PyTorch's do, although only size^2 values depend on one.
+    The kernel has the shape (size, size, 1, c). From this shape an initializer derives a fan-in of
+    size^2 and a fan-out of c size^2, as in PyTorch, although the true fan-out is size^2.
 
     Args:
       x: features.
       size: side of the window.
       stride: step of the window.
-      padding: "SAME", which pads a strided layer only at the end, "VALID", or as many pixels on
-        all sides; by default (size - 1) // 2, as in PyTorch.
-      use_bias: whether there is one, starting at zero.
-      kernel_init: of the kernel.
-      name: the submodule's name.
-      dtype: of the computation.
-      param_dtype: of the params.
+      padding: "SAME", which pads a strided layer only at the end, "VALID", or a number of pixels
+        for all sides; by default (size - 1) // 2, as in PyTorch.
+      use_bias: whether the layer has a bias, which starts at zero.
+      kernel_init: initializer of the kernel.
+      name: name of the submodule.
+      dtype: type of the computation.
+      param_dtype: type of the params.
     """
     module = DepthwiseConv(
         size=size,
@@ -56,7 +56,7 @@ def depthwise(
 
 
 class DepthwiseConv(nn.Module):
-    """What `depthwise` makes; its params are those of a grouped `nn.Conv`."""
+    """The module that `depthwise` creates. Its params are those of a grouped `nn.Conv`."""
 
     size: int
     stride: int
@@ -88,11 +88,12 @@ class DepthwiseConv(nn.Module):
 def convolve(
     x: Float[Array, "b h w c"], kernel: Float[Array, "k k 1 c"], stride: int, pads: Pads
 ) -> Float[Array, "b _ _ c"]:
-    """Returns a depthwise convolution, computed as the platform does it best.
+    """Returns a depthwise convolution, computed in the fastest way for the platform.
 
-    XLA's convolution with a group a channel is slow on CPU, its gradients most of all: there it is
-    the sum over the window of the shifted image times a weight a channel, 5 to 20 times faster
-    forward and 2 to 10 times with gradients, of which large windows need more memory.
+    On CPU, XLA's grouped convolution with one group for each channel is slow, and its gradients are
+    slower still. There this function sums, over the window, the shifted image times one weight for
+    each channel. This is 5 to 20 times faster forward and 2 to 10 times faster with gradients, but
+    the gradients of large windows need more memory.
     """
 
     # On a machine without an accelerator the other form would be traced in vain.

@@ -1,4 +1,4 @@
-"""The classifier at the end of a model."""
+"""The linear classifier at the end of a model."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ def linear_head(
     use_bias: bool = True,
     param_dtype: Any = jnp.float32,
 ) -> Float[Array, "b k"]:
-    """Applies the dense layer "head" of the module whose compact method calls this.
+    """Applies the dense layer "head", a submodule of the module whose compact method calls this.
 
-    It is computed in float32 whatever the rest of the model is: it costs little, and the rounding
-    of bfloat16, 3 digits, would be that of the logits.
+    The layer always computes in float32. It costs little, and in bfloat16 the logits would be
+    rounded to 3 digits.
     """
     head = nn.Dense(
         num_classes,

@@ -5,9 +5,10 @@ from jaxtyping import Array, Float
 
 
 def record(module: nn.Module, name: str, x: Float[Array, "..."]) -> None:
-    """Records an activation under `name` in the collection "intermediates".
+    """Stores an activation under `name` in the collection "intermediates".
 
-    Costs nothing unless `apply` is called with `mutable=["intermediates"]`. The array itself is
-    kept, not a tuple of one per call; a module called twice keeps the last.
+    It costs nothing unless `apply` is called with `mutable=["intermediates"]`. The entry is the
+    array itself, not a tuple with one array per call. If a module is called twice, the last array
+    stays.
     """
     module.sow("intermediates", name, x, init_fn=lambda: None, reduce_fn=lambda _, new: new)

@@ -1,4 +1,4 @@
-"""Normalization of convolutional features, batch or group."""
+"""Batch and group normalization of convolutional features."""
 
 import math
 from typing import Any
@@ -23,27 +23,27 @@ def norm(
     dtype: Any = jnp.float32,
     param_dtype: Any = jnp.float32,
 ) -> Float[Array, "b *space c"]:
-    """Normalizes inside the compact method of a module, whose submodule `name` holds the params.
+    """Normalizes features in the submodule `name` of the module whose compact method calls this.
 
-    "batch" (Ioffe & Szegedy 2015) normalizes by the statistics of the batch in training, those of
-    its running averages otherwise (collection "batch_stats", of which a step keeps `momentum`;
-    PyTorch's momentum is one minus this). The running variance is that of the population; PyTorch
-    averages the n - 1 one.
+    "batch" (Ioffe & Szegedy 2015) uses the statistics of the batch in training, and their running
+    averages otherwise. The averages are in the collection "batch_stats", and a step keeps the share
+    `momentum` of them. PyTorch's momentum is one minus this. The running variance averages the
+    variance with divisor n. PyTorch averages the variance with divisor n - 1.
 
-    "group" (Wu & He 2018) normalizes each example over 32 groups of channels, fewer in narrow
-    layers so that a group has at least two channels.
+    "group" (Wu & He 2018) normalizes each example over 32 groups of channels. Narrow layers have
+    fewer groups, so that a group has at least two channels.
 
     Args:
-      x: features, the last axis the channels.
+      x: features with the channels in the last axis.
       kind: one of NORMS.
-      name: the submodule's name.
-      train: whether the statistics are the batch's and the running averages move.
-      zero_scale: starts the scale at zero, which makes a residual branch start as nothing.
-      use_scale: whether there is a scale at all.
-      momentum: of the running averages, for "batch".
-      epsilon: added to the variance.
-      dtype: of the computation; statistics are computed in float32 whatever it is.
-      param_dtype: of scale and bias.
+      name: name of the submodule.
+      train: whether "batch" uses the statistics of the batch and updates the running averages.
+      zero_scale: starts the scale at zero, so that a residual branch starts as zero.
+      use_scale: whether the layer has a scale.
+      momentum: momentum of the running averages, for "batch".
+      epsilon: number added to the variance.
+      dtype: type of the computation; the statistics are always computed in float32.
+      param_dtype: type of scale and bias.
     """
     common = dict(
         epsilon=epsilon,
@@ -59,5 +59,8 @@ def norm(
 
 
 def num_groups(channels: int) -> int:
-    """Returns the groups of a layer: 32 or its largest common divisor with half the channels."""
+    """Returns the number of groups: the greatest common divisor of 32 and half the channels.
+
+    An odd number of channels gives one group.
+    """
     return math.gcd(32, channels // 2) if channels % 2 == 0 else 1

@@ -1,6 +1,7 @@
-"""Where activations lie on a mesh: layers name their dimensions, a run says which axis splits them.
+"""Placement of activations on a mesh.
 
-Without a word of the run they lie where the compiler puts them.
+Layers name the dimensions of their activations, and a run chooses the axes that split them. If the
+run chooses none, the compiler places the activations.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ from jaxtyping import Array, Float
 
 from library.config import ConfigError, check_choice
 
-# Dimensions that layers name, beside the batch, which lies as the examples do.
+# Dimensions that layers name, besides the batch, which is split as the examples are.
 NAMES = ("sequence", "width")
 _PLACES: ContextVar[tuple[Mesh, Mapping[str, tuple[str, ...]]] | None] = ContextVar(
     "places", default=None
@@ -23,18 +24,18 @@ _PLACES: ContextVar[tuple[Mesh, Mapping[str, tuple[str, ...]]] | None] = Context
 
 @contextlib.contextmanager
 def activations(mesh: Mesh, axes: Mapping[str, str]) -> Iterator[None]:
-    """Splits what is traced within, wherever `constrain` names a dimension.
+    """Splits the activations of functions that are traced in this context, where `constrain` says.
 
     Splitting "sequence" over the axis of a Megatron split is the sequence parallelism of
     Korthikanti et al. 2022, "Reducing activation recomputation in large Transformer models"
-    (arXiv 2205.05198), section 4.2.2: norms, dropout and the sums around them are divided, too.
+    (arXiv 2205.05198), section 4.2.2. It also splits norms, dropout and the sums around them.
 
     Args:
-      mesh: of the run, its axes (data, fsdp, tensor).
-      axes: by dimension, "sequence" or "width", the axis that splits it.
+      mesh: mesh of the run, with the axes (data, fsdp, tensor).
+      axes: for each split dimension, "sequence" or "width", the axis that splits it.
 
     Raises:
-      ConfigError: an unknown dimension or axis, or two dimensions by one axis.
+      ConfigError: a dimension or axis is unknown, or one axis splits two dimensions.
     """
     for name, axis in axes.items():
         check_choice("activations, dimension", name, NAMES)
@@ -50,14 +51,14 @@ def activations(mesh: Mesh, axes: Mapping[str, str]) -> Iterator[None]:
 
 
 def constrain(x: Float[Array, "*s"], *names: str) -> Float[Array, "*s"]:
-    """Places an array as the run says of its dimensions.
+    """Constrains the placement of an array to what the run chose for its dimensions.
 
     Args:
-      x: the array, in which a batch that its axes do not divide is left to the compiler.
-      names: of its dimensions, "batch" or one of NAMES.
+      x: the array. A batch that the devices cannot divide evenly is not split.
+      *names: name of each dimension, "batch" or one of NAMES.
 
     Raises:
-      ConfigError: the axis does not divide the dimension.
+      ConfigError: a dimension is not a multiple of the number of devices that split it.
     """
     placed = _PLACES.get()
     if placed is None:

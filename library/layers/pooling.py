@@ -1,4 +1,4 @@
-"""Poolings that PyTorch has and Flax lacks: to a given size, and with windows past the edge."""
+"""Poolings of PyTorch that Flax lacks: to a given size, and with windows beyond the edge."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -8,10 +8,11 @@ from jaxtyping import Array, Float
 
 
 def adaptive_average_pool(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b s s c"]:
-    """Averages to `size` rows and columns, the identity where there are so many already.
+    """Averages to `size` rows and columns. An input of that size is returned unchanged.
 
-    Row i averages those from floor(i h / size) to ceil((i + 1) h / size), as PyTorch has it: the
-    windows overlap where `size` does not divide h, and repeat rows where h is smaller.
+    As in PyTorch, row i averages the rows from floor(i h / size) up to, but without,
+    ceil((i + 1) h / size). The windows overlap if `size` does not divide h, and rows repeat if h
+    is smaller than `size`.
     """
     if x.shape[1:3] == (size, size):
         return x
@@ -24,10 +25,9 @@ def adaptive_average_pool(x: Float[Array, "b h w c"], size: int) -> Float[Array,
 def max_pool_to_the_edge(
     x: Float[Array, "b h w c"], size: int, stride: int
 ) -> Float[Array, "b _ _ c"]:
-    """Pools the maximum over squares without padding; the last may reach past the edge.
+    """Takes the maximum over square windows, the last of which may reach beyond the edge.
 
-    No row or column is left out, as one is where the windows must fit: PyTorch's `ceil_mode`, and
-    what Caffe always does.
+    So every row and column is in a window. PyTorch calls this `ceil_mode`; Caffe always does it.
     """
     rest = [(0, -(side - size) % stride) for side in x.shape[1:3]]
     return nn.max_pool(x, (size, size), (stride, stride), rest)

@@ -1,4 +1,4 @@
-"""Where a token stands: embeddings added to the tokens of a grid of patches."""
+"""Position embeddings for the tokens of a grid of patches."""
 
 from typing import Any
 
@@ -27,25 +27,26 @@ class LearnedPositions(nn.Module):
 def sincos2d(
     height: int, width: int, features: int, temperature: float = 10_000.0
 ) -> Float[np.ndarray, "n d"]:
-    """Computes fixed positions of a grid of patches, row by row (Chen et al. 2021, MoCo v3).
+    """Computes fixed position embeddings of a grid of patches, row by row (MoCo v3).
 
-    Frequencies fall geometrically from 1 to 1/temperature, both ends included as in big_vision
-    (the MoCo v3 code stops one short of the last). Each quarter of the features is one of
-    sin(x), cos(x), sin(y), cos(y), where x counts columns and y rows.
+    Chen et al. 2021 describe them. Frequencies fall geometrically from 1 to 1/temperature, both
+    included, as in big_vision. (The MoCo v3 code stops one step before the last.) The four quarters
+    of the features are sin(x), cos(x), sin(y) and cos(y), where x counts columns and y counts rows.
 
     Args:
       height: rows of patches.
       width: columns of patches.
       features: size of a token, a multiple of 4 and at least 8.
-      temperature: inverse of the lowest frequency, in radians a patch.
+      temperature: inverse of the lowest frequency, which is in radians per patch.
 
     Raises:
-      ValueError: `features` cannot be divided into four quarters of two frequencies or more.
+      ValueError: `features` is not a multiple of 4, or is less than 8.
     """
     if features % 4 or features < 8:
         below = max(features // 4 * 4, 8)
         raise ValueError(
-            f"sincos2d positions need a multiple of 4, at least 8, features, not {features}; "
+            f"sincos2d positions need features that are a multiple of 4 and at least 8, "
+            f"not {features}; "
             f"nearest: {below} or {below + 4}"
         )
     quarter = features // 4

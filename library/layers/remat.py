@@ -1,4 +1,4 @@
-"""What the backward pass computes again instead of keeping it, by name.
+"""Policies for what the backward pass recomputes instead of storing it.
 
 Chen et al. 2016, "Training deep nets with sublinear memory cost", arXiv 1604.06174.
 """
@@ -11,8 +11,8 @@ import jax
 
 from library.config import check_choice
 
-# "full" keeps what goes into a block alone; "dots" the results of its dense layers, too, not the
-# products within attention, whose size grows with the square of the tokens.
+# "full" stores only the inputs of a block. "dots" also stores the results of its dense layers, but
+# not the products within attention, whose size grows with the square of the number of tokens.
 POLICIES: dict[str, Callable | None] = {
     "none": None,
     "full": jax.checkpoint_policies.nothing_saveable,
@@ -21,15 +21,16 @@ POLICIES: dict[str, Callable | None] = {
 
 
 def rematted(block: Any, remat: bool | str, **options: Any) -> Any:
-    """Wraps a block so that the backward pass computes again what is not kept of it.
+    """Wraps a block so that the backward pass recomputes what the policy does not store.
 
     Args:
-      block: a module's class, or a function of a module.
-      remat: a name in `POLICIES`; True is "full", False "none", which returns the block as it is.
-      options: of `nn.remat`: `static_argnums`, `prevent_cse`.
+      block: class of a module, or function of a module.
+      remat: a name in `POLICIES`. True means "full". False means "none", which returns the block
+        unchanged.
+      **options: options of `nn.remat`: `static_argnums`, `prevent_cse`.
 
     Raises:
-      ConfigError: an unknown name.
+      ConfigError: the name is unknown.
     """
     name = {True: "full", False: "none"}.get(remat, remat)
     check_choice("remat", name, POLICIES)

@@ -1,4 +1,4 @@
-"""Local response normalization: each channel is divided by what its neighbours amount to."""
+"""Local response normalization: divides each channel by the strength of its neighbours."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -12,12 +12,12 @@ def local_response_norm(
     alpha: float = 1e-4,
     beta: float = 0.75,
 ) -> Float[Array, "*batch c"]:
-    """Returns x / (k + alpha * s) ** beta, with s the sum of squares over `window` channels.
+    """Returns x / (k + alpha * s) ** beta, where s is the sum of squares over `window` channels.
 
     This is the formula of Krizhevsky, Sutskever & Hinton 2012, section 3.3, with their constants.
-    Caffe and PyTorch divide alpha by the window: theirs is this with `alpha / window`. The window
-    is centred; an even one reaches one channel further down, as PyTorch's does, and channels
-    beyond the first and the last count as zero. Sums and powers are computed in float32.
+    Caffe and PyTorch divide alpha by the window; pass `alpha / window` to get their result. The
+    window is centred. An even window reaches one channel further down, as in PyTorch. Channels
+    before the first and after the last count as zero. Sums and powers are computed in float32.
     """
     before, after = window // 2, (window - 1) // 2
     wide = x.astype(jnp.float32)

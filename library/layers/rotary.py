@@ -9,16 +9,16 @@ def rotate(
 ) -> Float[Array, "b t h d"]:
     """Rotates pairs of features by angles proportional to the position (eq. 34).
 
-    A query at m and a key at n, both rotated, have an inner product that depends on the two and
-    on m - n alone. Pair i of d/2 turns by base^(-2i/d) radians a position; as in GPT-NeoX and
-    Llama it is made of the features i and i + d/2, where the paper takes 2i and 2i + 1.
+    The inner product of a rotated query at position m and a rotated key at position n depends only
+    on the two vectors and on m - n. Pair i of d/2 turns by base^(-2i/d) radians per position. As in
+    GPT-NeoX and Llama, it consists of the features i and i + d/2. The paper pairs 2i and 2i + 1.
 
     Raises:
       ValueError: d is odd.
     """
     half, odd = divmod(x.shape[-1], 2)
     if odd:
-        raise ValueError(f"{x.shape[-1]} features a head cannot be rotated in pairs: even needed")
+        raise ValueError(f"{x.shape[-1]} features per head: rotary positions need an even number")
     frequencies = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
     angles = positions[..., None, None].astype(jnp.float32) * frequencies
     cos, sin = jnp.cos(angles), jnp.sin(angles)

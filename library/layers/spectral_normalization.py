@@ -1,12 +1,13 @@
 """Spectral normalization: layers whose largest singular value is one.
 
 Miyato, Kataoka, Koyama & Yoshida 2018, "Spectral normalization for generative adversarial networks"
-(arXiv 1802.05957), algorithm 1. A kernel is divided by an estimate of its largest singular value,
-with all axes but the last, the outputs, taken as one. The estimate is v W u of the vectors of the
-power iteration, which are constants to the gradient.
+(arXiv 1802.05957), algorithm 1. A kernel is divided by an estimate of its largest singular value.
+For this the kernel is a matrix: all axes but the last are flattened, and the last is the outputs.
+The estimate is v W u, with the vectors v and u of the power iteration. They are constants in the
+gradient.
 
-`flax.linen.SpectralNorm` also divides the params that a layer is initialised with, which changes
-how far a step of a given learning rate goes; here they are the initializer's.
+`flax.linen.SpectralNorm` also divides the initial params of a layer, which changes the effect of a
+learning rate. Here the initial params are those of the initializer.
 """
 
 import flax.linen as nn
@@ -21,22 +22,22 @@ KERNELS = ("kernel", "embedding")
 def spectrally_normalized(
     layer: nn.Module, x: Float[Array, "b ..."] | Int[Array, "b ..."], *, train: bool
 ) -> Float[Array, "b ..."]:
-    """Applies a named layer inside the compact method of a module, its kernel normalized.
+    """Applies a named layer with a normalized kernel, inside the compact method of a module.
 
-    The layer's params stay where they would be without. The collection "spectral" holds u under
-    the layer's name and "_spectral". Each call makes one step of the power iteration; in training
-    it is kept.
+    The paths of the layer's params do not change. The collection "spectral" holds u under the
+    layer's name plus "_spectral". Each call makes one step of the power iteration. Only training
+    stores the new u.
 
     Args:
-      layer: a Dense, Conv or Embed made with `name=`.
-      x: its input.
-      train: whether the step is kept, for which "spectral" has to be mutable.
+      layer: a Dense, Conv or Embed layer with a `name=`.
+      x: input of the layer.
+      train: whether to store the new u; "spectral" must then be mutable.
     """
     return SpectralNorm(layer, name=f"{layer.name}_spectral")(x, train)
 
 
 class SpectralNorm(nn.Module):
-    """See `spectrally_normalized`."""
+    """The module that `spectrally_normalized` creates."""
 
     layer: nn.Module
 
@@ -44,7 +45,7 @@ class SpectralNorm(nn.Module):
     def __call__(
         self, x: Float[Array, "b ..."] | Int[Array, "b ..."], train: bool
     ) -> Float[Array, "b ..."]:
-        """Returns what the layer makes of its input with the normalized kernel."""
+        """Returns the output of the layer with the normalized kernel."""
         if self.is_initializing():
             self.layer(x)
         params = self.layer.variables["params"]

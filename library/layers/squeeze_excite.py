@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation: channels weighted by what is in the whole image."""
+"""Squeeze-and-excitation: weights each channel by the content of the whole image."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,16 +11,16 @@ from jaxtyping import Array, Float
 class SqueezeExcite(nn.Module):
     """Multiplies each channel by gate(expand(activation(reduce(mean over space)))).
 
-    Hu, Shen, Albanie, Sun & Wu 2018 (arXiv 1709.01507), section 3: a relu between the two layers,
-    a sigmoid as the gate. "reduce" and "expand" are 1x1 convolutions with bias.
+    Hu, Shen, Albanie, Sun & Wu 2018 (arXiv 1709.01507), section 3. The paper uses a relu between
+    the two layers and a sigmoid as the gate. "reduce" and "expand" are 1x1 convolutions with bias.
 
     Attributes:
-      hidden: channels between the two.
-      activation: between the two.
-      gate: of the result, one factor a channel.
-      kernel_init: of both kernels; biases start at zero.
-      dtype: of the computation.
-      param_dtype: of the params.
+      hidden: channels between the two layers.
+      activation: function between the two layers.
+      gate: function that turns the output into one factor for each channel.
+      kernel_init: initializer of both kernels; biases start at zero.
+      dtype: type of the computation.
+      param_dtype: type of the params.
     """
 
     hidden: int

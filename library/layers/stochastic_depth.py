@@ -9,8 +9,8 @@ from jaxtyping import Array, Float
 class StochasticDepth(nn.Module):
     """Drops the whole branch of an example with probability `rate` ("drop path").
 
-    A kept branch is divided by `1 - rate`, so the expectation is the branch and evaluation needs
-    no correction. Draws from the rng stream "dropout", in training and only if the rate is not 0.
+    A kept branch is divided by `1 - rate`, so its expectation is the branch itself, and evaluation
+    needs no correction. It draws from the rng stream "dropout" in training, if the rate is not 0.
     """
 
     rate: float
@@ -26,5 +26,5 @@ class StochasticDepth(nn.Module):
 
 
 def rates(rate: float, depth: int) -> list[float]:
-    """Returns the rate of each block, growing linearly from 0 to `rate` (section 3, eq. 4)."""
+    """Returns the rate of each block. It grows linearly from 0 to `rate` (section 3, eq. 4)."""
     return [rate * block / max(depth - 1, 1) for block in range(depth)]

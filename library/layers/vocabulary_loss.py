@@ -1,8 +1,9 @@
-"""Cross-entropy over a vocabulary, with or without an array of all the logits.
+"""Cross-entropy over a vocabulary, with or without an array of all logits.
 
-The logits of a batch of text are its largest array by far: for 0.5 million tokens on 8 devices and
-the vocabulary of GPT-2, 12 GB a device in float32. They are only needed in sums over the
-vocabulary, which a scan over parts of it accumulates (Milakov & Gimelshein 2018, arXiv 1805.02867).
+The logits are by far the largest array of a batch of text. With 0.5 million tokens on 8 devices and
+the vocabulary of GPT-2 they take 12 GB per device in float32. The loss needs only sums over the
+vocabulary. A scan over parts of the vocabulary accumulates these sums without an array of all
+logits (Milakov & Gimelshein 2018, arXiv 1805.02867).
 """
 
 from functools import partial
@@ -15,7 +16,7 @@ from jaxtyping import Array, Float, Int
 def logits(
     hidden: Float[Array, "*n d"], table: Float[Array, "v d"], bias: Float[Array, " v"] | None = None
 ) -> Float[Array, "*n v"]:
-    """Returns hidden W^T + b, multiplied in the type of `hidden`, summed and kept in float32."""
+    """Returns hidden W^T + b, float32. Factors have the type of `hidden`; sums are in float32."""
     product = jnp.einsum(
         "...d,vd->...v", hidden, table.astype(hidden.dtype), preferred_element_type=jnp.float32
     )
@@ -32,15 +33,15 @@ def cross_entropy(
     """Computes -log softmax(hidden W^T + b)[target], and the most likely token.
 
     Args:
-      hidden: what the logits are made from.
-      table: W, a vector for each token of the vocabulary.
+      hidden: features from which the logits are computed.
+      table: W, one vector for each token of the vocabulary.
       bias: b, or None.
-      targets: the tokens that came.
-      chunk: tokens of the vocabulary whose logits exist at a time; the backward pass computes them
-        once more. None, or the whole vocabulary, computes all of them at once.
+      targets: correct tokens.
+      chunk: number of tokens of the vocabulary whose logits exist at the same time. The backward
+        pass recomputes them. None, or the whole vocabulary, computes all logits at once.
 
     Returns:
-      The losses, in nats, and the tokens of the highest logits, of equals the first.
+      The losses, in nats, and the tokens with the highest logits. In a tie the first token counts.
     """
     if chunk is None or chunk >= len(table):
         whole = logits(hidden, table, bias)
@@ -63,7 +64,7 @@ def _forward(hidden, table, bias, targets, chunk):
         part, at, columns = _part(hidden, table, bias, start, chunk)
         new = jnp.maximum(highest, jnp.max(part, axis=-1))
         total = total * jnp.exp(highest - new) + jnp.sum(jnp.exp(part - new[:, None]), axis=-1)
-        # A column outside of this part adds nothing; each token is a column of one part.
+        # Each token is a column of exactly one part. The other parts add nothing to its target.
         hit = (columns == targets[:, None]) & (columns >= start)
         target = target + jnp.sum(jnp.where(hit, part, 0.0), axis=-1)
         best = jnp.where(new > highest, at + jnp.argmax(part, axis=-1), best)
@@ -85,7 +86,7 @@ def _backward(chunk, residuals, cotangents):
         part, at, columns = _part(hidden, table, bias, start, chunk)
         expected = jnp.exp(part - normalizer[:, None])
         came = (columns == targets[:, None]) & (columns >= start)
-        # In the type of the forward product, as the gradient of a plain matrix product is.
+        # The gradient of a plain matrix product has the type of the forward product, too.
         error = weight * (expected - came)
         narrow = error.astype(hidden.dtype)
         rows = jax.lax.dynamic_slice_in_dim(table, at, chunk).astype(hidden.dtype)
@@ -109,8 +110,8 @@ def _starts(table, chunk):
 def _part(hidden, table, bias, start, chunk):
     """Returns the logits of a part (n, chunk), its first column, and its columns (1, chunk).
 
-    The last part is moved back until it is as long as the others; the columns that it shares with
-    the one before it, those below `start`, have logits of -inf.
+    The last part starts earlier, so that it is as long as the others. The columns that it shares
+    with the part before it, those below `start`, have logits of -inf.
     """
     at = jnp.minimum(start, len(table) - chunk)
     columns = at + jnp.arange(chunk)[None]

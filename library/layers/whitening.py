@@ -1,6 +1,6 @@
-"""A convolution that whitens the patches of the data it is initialised with, and is not trained.
+"""A fixed convolution that whitens the patches of the images that initialise it.
 
-The first layer of Page's and Jordan's fast CIFAR-10 networks (Jordan 2024, arXiv 2404.00498,
+It is the first layer of Page's and Jordan's fast CIFAR-10 networks (Jordan 2024, arXiv 2404.00498,
 section 3.1), in the eigenvector form of tysam-code/hlb-CIFAR10.
 """
 
@@ -13,11 +13,11 @@ from jaxtyping import Array, Float
 
 
 class WhiteningConv(nn.Module):
-    """Convolution whose filters are the scaled eigenvectors of the patches, of both signs.
+    """Convolution whose filters are scaled eigenvectors of the patches, with both signs.
 
-    The param "kernel" (k, k, c, 2 k k c) is computed from the images `init` is called with: give
-    it a real, normalized batch. It receives no gradient. Weight decay would still shrink it, so
-    mask it there. The "bias" is trained as any other.
+    `init` computes the param "kernel" (k, k, c, 2 k k c) from its images: give it a real,
+    normalized batch. The kernel receives no gradient. Weight decay would still shrink it, so
+    exclude it from weight decay. The "bias" is trained as usual.
     """
 
     kernel_size: int = 2
@@ -27,7 +27,7 @@ class WhiteningConv(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"]) -> Float[Array, "b hk wk f"]:
-        """Returns (b, h - k + 1, w - k + 1, 2 k k c): no padding."""
+        """Returns features (b, h - k + 1, w - k + 1, 2 k k c), without padding."""
 
         def init(key):
             filters = whitening_filters(image, self.kernel_size, self.epsilon)
@@ -50,13 +50,14 @@ def whitening_filters(
 ) -> Float[Array, "k k c f"]:
     """Computes one filter for each eigenvector of the patches' second moment, largest first.
 
-    A filter is its eigenvector over sqrt(eigenvalue + epsilon), so its responses on these images
-    have a mean square of eigenvalue / (eigenvalue + epsilon), and any two are uncorrelated.
+    A filter is an eigenvector divided by sqrt(eigenvalue + epsilon). The responses of a filter to
+    these images have a mean square of eigenvalue / (eigenvalue + epsilon). The responses of any two
+    filters are uncorrelated.
 
     Args:
       image: normalized images; their mean is not subtracted again.
-      kernel_size: k, of square patches taken at every position.
-      epsilon: keeps the directions in which the data do not vary from being blown up.
+      kernel_size: k, the side of the square patches, which are taken at every position.
+      epsilon: limit on the scale of directions in which the data do not vary.
     """
     x = patches(image.astype(jnp.float32), kernel_size).reshape(
         -1, kernel_size**2 * image.shape[-1]
@@ -68,7 +69,7 @@ def whitening_filters(
 
 
 def patches(image: Float[Array, "b h w c"], kernel_size: int) -> Float[Array, "b hk wk p"]:
-    """Cuts all overlapping square patches, each flattened in the order row, column, channel."""
+    """Cuts out all overlapping square patches, flattened in the order row, column, channel."""
     height, width = (size - kernel_size + 1 for size in image.shape[1:3])
     shifted = [
         image[:, row : row + height, column : column + width]

@@ -11,18 +11,18 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 class WindowAttention(nn.Module):
-    """Multi-head attention among the tokens of each window, and a learned bias by their offset.
+    """Multi-head attention among the tokens of each window, with a learned bias for each offset.
 
-    The grid is filled up with zeros, right and below, to whole windows; these take part, as in the
-    authors' code. With a shift the windows lie that many tokens further right and down, and those
-    at the far edges, which wrap around, are divided into what is adjacent in the image (figure 4).
-    An axis that one window covers is not shifted.
+    Zeros on the right and below fill the grid up to whole windows. They take part in the attention,
+    as in the authors' code. A shift moves the windows by that many tokens right and down. Windows
+    at the far edges wrap around; a mask keeps tokens apart that are not adjacent in the image
+    (figure 4). An axis that one window covers is not shifted.
 
-    Submodules "query", "key", "value" and "out" as in `Attention`; the param "relative_bias"
+    Submodules are "query", "key", "value" and "out", as in `Attention`. The param "relative_bias"
     ((2 window - 1)^2, heads) is added to the logits by row and column offset (eq. 4).
 
     Raises:
-      ValueError: the features cannot be divided among the heads.
+      ValueError: the number of features is not a multiple of `num_heads`.
     """
 
     num_heads: int
@@ -34,7 +34,7 @@ class WindowAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w d"]) -> Float[Array, "b h w d"]:
-        """Returns each token's mix of the tokens of its window."""
+        """Returns, for each token, a weighted sum over the tokens of its window."""
         height, width, features = x.shape[1:]
         if features % self.num_heads:
             raise ValueError(f"{features} features cannot be divided among {self.num_heads} heads")
@@ -51,7 +51,7 @@ class WindowAttention(nn.Module):
     def _attend(
         self, x: Float[Array, "b n t d"], shifts: tuple[int, int], sides: tuple[int, int]
     ) -> Float[Array, "b n t d"]:
-        """Attends within each of n windows."""
+        """Returns the result of the attention within each of the n windows."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         common = dict(kernel_init=self.kernel_init, **types)
         split = (self.num_heads, x.shape[-1] // self.num_heads)
@@ -69,14 +69,14 @@ class WindowAttention(nn.Module):
 
 
 def partition(x: Float[Array, "b h w d"], window: int) -> Float[Array, "b n t d"]:
-    """Cuts a grid into windows, row by row, and the tokens of each into a row."""
+    """Cuts a grid into windows, row by row, and flattens the tokens of each window."""
     b, h, w, d = x.shape
     x = x.reshape(b, h // window, window, w // window, window, d).swapaxes(2, 3)
     return x.reshape(b, -1, window * window, d)
 
 
 def merge(windows: Float[Array, "b n t d"], window: int, height: int) -> Float[Array, "b h w d"]:
-    """Puts windows as `partition` cuts them together to a grid of this height."""
+    """Undoes `partition`: joins windows to a grid of the given height."""
     b, n, _, d = windows.shape
     rows = height // window
     x = windows.reshape(b, rows, n // rows, window, window, d).swapaxes(2, 3)
@@ -84,10 +84,10 @@ def merge(windows: Float[Array, "b n t d"], window: int, height: int) -> Float[A
 
 
 def relative_positions(window: int) -> Int[np.ndarray, "t t"]:
-    """Returns the row of the table of biases for each query and key of a window.
+    """Returns, for each query and key of a window, their row in the table of biases.
 
-    It is (dy + window - 1)(2 window - 1) + dx + window - 1, with the query's row and column less
-    the key's for dy and dx.
+    The row is (dy + window - 1)(2 window - 1) + dx + window - 1. dy and dx are the row and column
+    of the query minus those of the key.
     """
     y, x = np.divmod(np.arange(window * window), window)
     dy, dx = (place[:, None] - place + window - 1 for place in (y, x))
@@ -97,9 +97,13 @@ def relative_positions(window: int) -> Int[np.ndarray, "t t"]:
 def adjacent(
     height: int, width: int, window: int, shifts: tuple[int, int]
 ) -> Bool[np.ndarray, "n 1 t t"]:
-    """Returns for each window of a shifted grid which of its tokens are adjacent in the image."""
+    """Returns, for each window of a shifted grid, which pairs of tokens are in the same region.
+
+    Tokens of one region are neighbours in the image; the shift brings several regions together in
+    the windows at the far edges.
+    """
     sides = zip((height, width), shifts)
-    # The last of the windows holds what was before the shift at its end and at its beginning.
+    # The last window holds tokens from the end and, wrapped around, from the start of the axis.
     wrapped = [np.arange(side) >= side - shift for side, shift in sides]
     region = 2 * wrapped[0][:, None] + wrapped[1]
     region = region.reshape(height // window, window, width // window, window).swapaxes(1, 2)

@@ -1,1 +1,1 @@
-"""Networks that say something of every pixel, or of objects in an image."""
+"""Networks that predict for every pixel, or for the objects in an image."""

@@ -1,7 +1,8 @@
-"""A box, a confidence and a class for each cell of a grid, as YOLO has them, from a small body.
+"""A small detector that predicts a box, a confidence and a class for each cell of a grid, as YOLO.
 
 Redmon et al. 2016, "You Only Look Once: Unified, Real-Time Object Detection" (arXiv 1506.02640),
-section 2, with one box a cell. The body is not the paper's, but convolutions that halve the image.
+section 2, with one box for each cell. The backbone is not that of the paper: it is a stack of
+convolutions that halve the image.
 """
 
 import flax.linen as nn
@@ -18,21 +19,21 @@ _he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
 class GridDetector(nn.Module):
-    """Images (b, h, w, c) -> (b, h / 2^n, w / 2^n, 5 + num_classes), n the number of widths.
+    """A detector from images (b, h, w, c) to (b, h / 2^n, w / 2^n, 5 + num_classes), for n widths.
 
-    Of each cell: the logits of y and x of the centre within it, of the height and width as shares
-    of the image, of the confidence that there is an object, and of its class. Submodules "conv1",
-    "same1", ..., "head". Records "features" (b, width), means over the grid.
+    The outputs of a cell are the logits of: y and x of the centre within the cell, height and width
+    as shares of the image, the confidence that there is an object, and the class. Submodules are
+    "conv1", "same1", ..., "head". Stores "features" (b, width), means over the grid.
 
     Attributes:
-      num_classes: classes of objects.
-      widths: channels at each size; each halves the image.
-      normalization: after each convolution, "batch" or "group".
-      dtype: of the computation.
-      param_dtype: of the params.
+      num_classes: number of classes of objects.
+      widths: channels of each level; each level halves the image.
+      normalization: normalization after each convolution, "batch" or "group".
+      dtype: type of the computation.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: a value that is out of range.
+      ConfigError: a value is out of range.
     """
 
     num_classes: int = 3

@@ -1,14 +1,14 @@
 """U-Net: segmentation by a contracting and an expanding path (Ronneberger et al. 2015).
 
-"U-Net: Convolutional Networks for Biomedical Image Segmentation", arXiv 1505.04597, figure 1: a
-contracting path of pairs of 3x3 convolutions with 2x2 max-pooling between them, and an expanding
-path of 2x2 up-convolutions, to each of which the features of the same size are joined. With the
-defaults, one channel and two classes it has 31,030,658 params.
+"U-Net: Convolutional Networks for Biomedical Image Segmentation", arXiv 1505.04597, figure 1. The
+contracting path has pairs of 3x3 convolutions with 2x2 max pooling between them. The expanding path
+has 2x2 up-convolutions, and concatenates the result of each with the contracting features of the
+same size. With the defaults, one channel and two classes, it has 31,030,658 params.
 
-The paper's convolutions are not padded, so that 572x572 pixels give 388x388; an image is extended
-by its mirror image for what its borders lack (section 3, figure 2). `padding="mirror"` does this
-for images of any size. `padding="same"`, the default, pads each convolution by zeros, as most later
-networks of this form do; it takes sides that are multiples of 16.
+The paper's convolutions are not padded: 572x572 pixels give 388x388. To segment the borders, the
+paper extends the image by its mirror image (section 3, figure 2). `padding="mirror"` does this for
+images of any size. `padding="same"`, the default, pads each convolution with zeros, as most later
+U-Nets do. With five widths, it takes sides that are multiples of 16.
 """
 
 import flax.linen as nn
@@ -27,21 +27,21 @@ _he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 class UNet(nn.Module):
     """U-Net: images (b, h, w, c) -> logits (b, h, w, num_classes).
 
-    Submodules "down1_conv1", ..., "bottom_conv1", ..., "up1", "join1_conv1", ..., counted from full
-    size, and "head". Records "features" (b, width), the means of what lies at the bottom.
+    Submodules are "down1_conv1", ..., "bottom_conv1", ..., "up1", "join1_conv1", ..., and "head".
+    Level 1 has the full size. Stores "features" (b, width), the means over space at the bottom.
 
     Attributes:
-      num_classes: classes a pixel.
-      widths: channels at each size, from the whole image down.
-      padding: "same", or "mirror" as in the paper, see the module.
-      normalization: after each convolution; "none" as in the paper, "batch" or "group".
-      dropout: rate at the end of the contracting path (section 3.1); the paper gives none, 0.5 is
-        its authors'.
-      dtype: of the computation.
-      param_dtype: of the params.
+      num_classes: number of classes of a pixel.
+      widths: channels of each level, from full size down to the bottom.
+      padding: "same", or "mirror" as in the paper; see the docstring of this file.
+      normalization: normalization after each convolution: "none" as in the paper, "batch", "group".
+      dropout: rate at the end of the contracting path (section 3.1). The paper states no rate; its
+        authors use 0.5.
+      dtype: type of the computation.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: fewer than two widths, or another value that is out of range.
+      ConfigError: there are fewer than two widths, or a value is out of range.
     """
 
     num_classes: int = 2
@@ -60,7 +60,7 @@ class UNet(nn.Module):
         check_choice("normalization", self.normalization, ("none", *NORMS))
         if len(self.widths) < 2:
             raise ConfigError(
-                f"widths={self.widths}: a U-Net pools once or more, so it has two or more"
+                f"widths={self.widths}: a U-Net has two widths or more, to pool at least once"
             )
         super().__post_init__()
 
@@ -68,17 +68,17 @@ class UNet(nn.Module):
     def __call__(
         self, image: Float[Array, "b h w c"], train: bool = False
     ) -> Float[Array, "b h w {self.num_classes}"]:
-        """Returns logits of each pixel, float32.
+        """Returns the logits of each pixel, float32.
 
         Raises:
-          ValueError: sides that do not halve as often as the network pools.
+          ValueError: with "same", a side cannot be halved as often as the network pools.
         """
         height, width = image.shape[1:3]
         levels = len(self.widths) - 1
         if self.padding == "same" and (height % 2**levels or width % 2**levels):
             raise ValueError(
-                f"a U-Net of {len(self.widths)} widths takes sides that are multiples of "
-                f"{2**levels}, got {height}x{width}; padding='mirror' takes any"
+                f"a U-Net of {len(self.widths)} widths takes images whose sides are multiples of "
+                f"{2**levels}, not {height}x{width}; padding='mirror' takes any size"
             )
         x = _mirrored(image, len(self.widths)) if self.padding == "mirror" else image
         x, kept = x.astype(self.dtype), []
@@ -136,16 +136,16 @@ unet = variant(UNet, "unet")
 
 
 def _mirrored(image: Float[Array, "b h w c"], sizes: int) -> Float[Array, "b h2 w2 c"]:
-    """Extends an image by its mirror image so far that the logits cover all of it."""
+    """Extends an image by its mirror image, so that the logits cover the whole image."""
     pads = [_margins(side, sizes) for side in image.shape[1:3]]
     return jnp.pad(image, ((0, 0), *pads, (0, 0)), mode="reflect")
 
 
 def _margins(side: int, sizes: int) -> tuple[int, int]:
-    """Returns the pixels to add before and after, for convolutions without padding.
+    """Returns the pixels to add before and after an axis, for convolutions without padding.
 
-    With the fewest at the bottom that give `side` or more: each up-convolution doubles and each
-    pair of convolutions takes 4.
+    The bottom gets the fewest pixels that give `side` or more at the end. Each up-convolution
+    doubles the number of pixels, and each pair of convolutions removes 4.
     """
     bottom, shown = 0, 0
     while shown < side:

@@ -1,10 +1,10 @@
 """Autoencoders: an encoder to a short code, and a decoder that mirrors it.
 
-Hinton & Salakhutdinov 2006, "Reducing the Dimensionality of Data with Neural Networks" (Science
-313), for the deep network of logistic units, 784-1000-500-250-30 and back (2,837,314 params), whose
-code is linear. The convolutional network goes down by strided convolutions and up by transposed
-ones (Zeiler et al. 2010; Masci et al. 2011, with strides in place of pooling). What makes an
-autoencoder denoising, sparse or trained layer by layer is in `library.tasks.autoencoding`.
+The deep network of logistic units, 784-1000-500-250-30 and back (2,837,314 params), with a linear
+code, is from Hinton & Salakhutdinov 2006, "Reducing the Dimensionality of Data with Neural
+Networks" (Science 313). The convolutional network has strided convolutions in the encoder and
+transposed convolutions in the decoder (Zeiler et al. 2010; Masci et al. 2011, with strides instead
+of pooling). `library.tasks.autoencoding` implements denoising, sparsity and layerwise training.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,8 @@ from library.layers.checks import check_dtypes, check_sizes
 from library.layers.intermediates import record
 from library.variants import variant
 
-# The gain: the variance of a weight, times its mean fan, that keeps activations of one size.
+# Each activation has a gain: the variance of a weight, times its mean fan, that keeps the scale of
+# activations the same from layer to layer.
 ACTIVATIONS = {
     "relu": (nn.relu, 2.0),
     "tanh": (nn.tanh, 1.0),
@@ -30,9 +31,9 @@ ACTIVATIONS = {
 
 
 class DenseStack(nn.Module):
-    """Dense layers on the flattened input, one of which can be computed by itself.
+    """Dense layers on the flattened input. Each layer can also be computed separately.
 
-    Submodules "hidden1", "hidden2", ... and, last, the one that `last` names.
+    Submodules are "hidden1", "hidden2", ... and, for the last layer, the value of `last`.
     """
 
     widths: tuple[int, ...]
@@ -43,7 +44,7 @@ class DenseStack(nn.Module):
     param_dtype: Any = jnp.float32
 
     def setup(self):
-        """Makes the layers; Glorot & Bengio 2010 is the initialisation, eq. 16 times the gain."""
+        """Makes the layers, initialised by Glorot & Bengio 2010, eq. 16, times the gain."""
         layers = []
         for i, width in enumerate(self.widths):
             init = nn.initializers.variance_scaling(self._activation(i)[1], "fan_avg", "uniform")
@@ -52,7 +53,7 @@ class DenseStack(nn.Module):
         self.layers = layers
 
     def name_of(self, i: int) -> str:
-        """Returns the name of layer i's submodule, i from 0."""
+        """Returns the name of the submodule of layer i, counted from 0."""
         return self.last if i == len(self.widths) - 1 else f"hidden{i + 1}"
 
     def _activation(self, i: int) -> tuple[Callable[[Array], Array], float]:
@@ -60,11 +61,11 @@ class DenseStack(nn.Module):
         return ACTIVATIONS[self.last_activation if last else self.activation]
 
     def linear(self, i: int, x: Float[Array, "b n"]) -> Float[Array, "b m"]:
-        """Returns the input of layer i's activation, i from 0."""
+        """Returns the output of layer i before its activation, with i counted from 0."""
         return self.layers[i](x)
 
     def layer(self, i: int, x: Float[Array, "b n"]) -> Float[Array, "b m"]:
-        """Returns the output of layer i, i from 0."""
+        """Returns the output of layer i, with i counted from 0."""
         return self._activation(i)[0](self.layers[i](x))
 
     def __call__(self, x: Float[Array, "b ..."]) -> Float[Array, "b m"]:
@@ -76,9 +77,9 @@ class DenseStack(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-    """Convolutions, 3x3 with stride 2, and a dense layer.
+    """Convolutions of 3x3 with stride 2, then a dense layer.
 
-    Submodules "conv1", "conv2", ..., and the dense one that `last` names.
+    Submodules are "conv1", "conv2", ..., and, for the dense layer, the value of `last`.
     """
 
     channels: tuple[int, ...]
@@ -104,10 +105,11 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """A dense layer to small maps and transposed convolutions, 4x4 with stride 2, up to the image.
+    """A dense layer to small maps, then transposed convolutions of 4x4 with stride 2 to the image.
 
-    A kernel that its stride divides gives every output pixel as many terms (Odena et al. 2016,
-    "Deconvolution and Checkerboard Artifacts"). Submodules "hidden1", "conv1", ..., "image".
+    The stride divides the kernel size, so that every output pixel sums the same number of terms
+    (Odena et al. 2016, "Deconvolution and Checkerboard Artifacts"). Submodules are "hidden1",
+    "conv1", ..., "image".
     """
 
     channels: tuple[int, ...]
@@ -118,7 +120,7 @@ class ConvDecoder(nn.Module):
 
     @staticmethod
     def check_shape(image_shape: tuple[int, int, int], channels: tuple[int, ...]) -> None:
-        """Raises ConfigError unless height and width can be halved once for each width."""
+        """Raises ConfigError unless height and width can be halved once for each entry."""
         check_sizes(channels=channels)
         height, width, _ = image_shape
         possible = [n for n in range(1, 16) if height % 2**n == 0 and width % 2**n == 0]
@@ -130,7 +132,7 @@ class ConvDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, code: Float[Array, "b d"]) -> Float[Array, "b h w c"]:
-        """Returns the image before its output function."""
+        """Returns the image before the output function."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         activation, init = _activation(self.activation)
         height, width, colours = self.image_shape
@@ -147,10 +149,15 @@ class ConvDecoder(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """An encoder and a decoder. Records the code as "features".
+    """An autoencoder with the submodules "encoder" and "decoder". Stores the code as "features".
 
-    Submodules "encoder" and "decoder". Attributes are the modules, the length of the code, the
-    image's (h, w, c), and the activations of hidden layers and code.
+    Attributes:
+      encoder: module from images to codes.
+      decoder: module from codes to images before the output function.
+      latent_dim: length of the code.
+      image_shape: height, width and channels.
+      activation: activation of the hidden layers, a key of ACTIVATIONS.
+      code_activation: activation of the code, a key of ACTIVATIONS.
     """
 
     encoder: nn.Module
@@ -165,18 +172,18 @@ class Autoencoder(nn.Module):
         return self.encoder(image).astype(jnp.float32)
 
     def decode(self, code: Float[Array, "b d"]) -> Float[Array, "b h w c"]:
-        """Returns the image before its output function (logits of pixels), float32."""
+        """Returns the image before the output function (logits of pixels), float32."""
         flat = self.decoder(code).astype(jnp.float32)
         return flat.reshape(-1, *self.image_shape)
 
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False):
-        """Returns the reconstruction before its output function, (b, h, w, c), float32."""
+        """Returns the reconstruction before the output function, (b, h, w, c), float32."""
         code = self.encode(image)
         record(self, "features", code)
         return self.decode(code)
 
     def layer_names(self) -> list[tuple[str, str]]:
-        """Returns the path of each layer of the encoder, with that of its mirror in the decoder."""
+        """Returns the path of each encoder layer, paired with the path of its decoder layer."""
         last = len(self.encoder.widths) - 1
         return [
             (f"encoder/{self.encoder.name_of(i)}", f"decoder/{self.decoder.name_of(last - i)}")
@@ -188,18 +195,18 @@ class Autoencoder(nn.Module):
         image: Float[Array, "b h w c"],
         corrupt: Callable[[int, Array], Array] = lambda layer, x: x,
     ) -> list[tuple[Array, Array]]:
-        """Encodes and at once decodes the input of each layer of the encoder, by that layer alone.
+        """Encodes the input of each encoder layer with that layer only, and decodes it directly.
 
-        The input of a layer is what those before it make of the image, a constant: gradients stay
-        within a layer and its mirror in the decoder.
+        The input of a layer is the output of the layers before it. Gradients treat it as a
+        constant, so they stay within a layer and its mirror in the decoder.
 
         Args:
-          image: of shape (b, h, w, c).
-          corrupt: `(layer, x (b, n)) -> (b, n)`, layer from 0, applied to what a layer encodes but
-            not to what it has to reconstruct, nor to what the next layer sees.
+          image: images (b, h, w, c).
+          corrupt: `(layer, x (b, n)) -> (b, n)`, with the layer counted from 0. It changes the
+            input that a layer encodes, but neither its target nor the input of the next layer.
 
         Returns:
-          For each layer (input, logits of its reconstruction), both (b, n) and float32.
+          For each layer: its input and the logits of the reconstruction, both (b, n), float32.
         """
         x, pairs = image.reshape(len(image), -1), []
         layers = len(self.encoder.widths)
@@ -221,19 +228,19 @@ def dense(
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> Autoencoder:
-    """Builds an autoencoder of dense layers; without hidden ones it has a single layer of units.
+    """Builds an autoencoder of dense layers. Without hidden layers, only the code has units.
 
     Args:
       image_shape: height, width and channels.
-      hidden: widths of the encoder's layers before the code; the decoder has them in reverse.
+      hidden: widths of the encoder's layers before the code; the decoder reverses them.
       latent_dim: length of the code.
-      activation: of hidden layers: "relu", "tanh", "sigmoid" or "linear".
-      code_activation: of the code, the same choice.
-      dtype: of the computation.
-      param_dtype: of the params.
+      activation: activation of the hidden layers, "relu", "tanh", "sigmoid" or "linear".
+      code_activation: activation of the code, with the same choices.
+      dtype: type of the computation.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown activation or dtype, a size below 1.
+      ConfigError: an activation or dtype is unknown, or a size is below 1.
     """
     _check(image_shape, latent_dim, activation, code_activation, dtype, param_dtype)
     check_sizes(hidden=hidden)
@@ -263,20 +270,20 @@ def convolutional(
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> Autoencoder:
-    """Builds an autoencoder that halves the image with each convolution, and doubles it again.
+    """Builds an autoencoder whose convolutions halve the image and then double it again.
 
     Args:
       image_shape: height, width and channels.
-      channels: of the encoder's convolutions; the decoder has them in reverse.
+      channels: channels of the encoder's convolutions; the decoder reverses them.
       latent_dim: length of the code.
-      activation: of hidden layers: "relu", "tanh", "sigmoid" or "linear".
-      code_activation: of the code, the same choice.
-      dtype: of the computation.
-      param_dtype: of the params.
+      activation: activation of the hidden layers, "relu", "tanh", "sigmoid" or "linear".
+      code_activation: activation of the code, with the same choices.
+      dtype: type of the computation.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown activation or dtype, a size below 1, or a height or width that cannot
-        be halved so often.
+      ConfigError: an activation or dtype is unknown, a size is below 1, or a height or width cannot
+        be halved once for each convolution.
     """
     _check(image_shape, latent_dim, activation, code_activation, dtype, param_dtype)
     ConvDecoder.check_shape(image_shape, channels)

@@ -1,19 +1,21 @@
 """DCGAN: a generator and a discriminator of strided convolutions.
 
 Radford, Metz & Chintala 2016, "Unsupervised representation learning with deep convolutional
-generative adversarial networks" (arXiv 1511.06434), section 3 and figure 1: no pooling and no
-hidden dense layers, batch normalization but in the generator's output and the discriminator's
-input layer, relu and tanh here, leaky relu of slope 0.2 there, weights from N(0, 0.02).
+generative adversarial networks" (arXiv 1511.06434), section 3 and figure 1. There is no pooling and
+no hidden dense layer. Batch normalization is in all layers but the generator's output layer and the
+discriminator's input layer. The generator has relus and a tanh output, the discriminator leaky
+relus of slope 0.2. Weights start from N(0, 0.02).
 
-Kernels are 4x4 as in PyTorch's example, whose networks these are at 64x64 with a width of 64:
-3,576,704 params of the generator (100 latents) and 2,765,568 of the discriminator, for 3 channels.
-Images of other sizes have as many layers as they can be halved, down to no less than 4: two for
-28x28, three for 32x32.
+Kernels are 4x4 as in PyTorch's example. At 64x64 with a width of 64 and 3 channels, the networks
+are those of the example: the generator has 3,576,704 params (100 latents), the discriminator
+2,765,568. For images of other sizes, the number of layers is how often the image can be halved
+to no less than 4 pixels: two for 28x28, three for 32x32.
 
-Told a label, the generator sees it, as one number a class, beside the latent, the discriminator one
-plane a class beside the image, one of them ones (after Mirza & Osindero 2014, arXiv 1411.1784,
-whose players are perceptrons). An embedding of unit variance as long as the latent, in place of the
-former, drowned the latent on MNIST: images of one class came out almost the same.
+If there are labels, the generator takes the one-hot label concatenated with the latent. The
+discriminator takes the image with one more plane for each class; the plane of the label is ones and
+the others are zeros. This follows Mirza & Osindero 2014 (arXiv 1411.1784), whose networks are
+perceptrons. With a label embedding of unit variance, as long as the latent, instead of the one-hot
+label, the images of one class were almost identical on MNIST.
 """
 
 import flax.linen as nn
@@ -33,19 +35,19 @@ _normal = nn.initializers.normal(0.02)
 
 
 class Generator(nn.Module):
-    """From a latent to an image of [-1, 1] by transposed convolutions.
+    """A generator from latents to images in [-1, 1], of transposed convolutions.
 
-    Submodules "project", "norm0", "upsample1", "norm1", ..., the last "upsample" without a norm.
+    Submodules are "project", "norm0", "upsample1", "norm1", .... The last "upsample" has no norm.
 
     Attributes:
       image_shape: height, width, channels.
-      num_classes: of labels; without meaning where there are none.
-      width: channels of the last hidden layer, half of the one before it.
-      dtype: of the computation; the image is float32.
-      param_dtype: of the params.
+      num_classes: number of classes; ignored if the model gets no labels.
+      width: channels of the last hidden layer; each earlier layer has twice as many.
+      dtype: type of the computation; the image is float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: images that cannot be halved, an unknown dtype, a size below 1.
+      ConfigError: the images cannot be halved, a dtype is unknown, or a size is below 1.
     """
 
     image_shape: tuple[int, int, int]
@@ -94,19 +96,20 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """From an image of [-1, 1] to a score, higher for what is real.
+    """A discriminator from images in [-1, 1] to scores, which are higher for real images.
 
-    Submodules "conv1", "conv2", "norm2", ..., "head". Records "stage1", ... and "features" (b, d).
+    Submodules are "conv1", "conv2", "norm2", ..., "head". Stores "stage1", ... and "features"
+    (b, d).
 
     Attributes:
-      num_classes: of labels; without meaning where there are none.
-      width: channels of the first layer, half of the one after it.
-      norm: "batch"; "layer" or "none" for penalties on the gradient.
-      dtype: of the computation; the score is float32.
-      param_dtype: of the params.
+      num_classes: number of classes; ignored if the model gets no labels.
+      width: channels of the first layer; each later layer has twice as many.
+      norm: "batch"; with a gradient penalty "layer" or "none".
+      dtype: type of the computation; the score is float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown norm or dtype, a size below 1.
+      ConfigError: a norm or dtype is unknown, or a size is below 1.
     """
 
     num_classes: int = 10
@@ -162,13 +165,13 @@ discriminator = variant(Discriminator, "discriminator")
 
 
 def coarsest_grid(image_shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Returns how often an image can be halved down to 4 pixels or more, and what is left of it.
+    """Returns how often an image can be halved to no less than 4 pixels, and the final size.
 
     Returns:
-      Halvings, height, width: (2, 7, 7) for 28x28, (3, 4, 4) for 32x32.
+      (halvings, height, width): (2, 7, 7) for 28x28, (3, 4, 4) for 32x32.
 
     Raises:
-      ConfigError: not even once.
+      ConfigError: the image cannot be halved once.
     """
     height, width = image_shape[:2]
     halvings = 0
@@ -177,7 +180,7 @@ def coarsest_grid(image_shape: tuple[int, ...]) -> tuple[int, int, int]:
     if not halvings:
         near = tuple(max(8, 4 * round(side / 4)) for side in image_shape[:2])
         raise ConfigError(
-            f"images of {height}x{width} cannot be halved to 4 or more; "
+            f"images of {height}x{width} cannot be halved to 4 or more pixels; "
             f"nearest: {near[0]}x{near[1]} (multiples of 4)"
         )
     return halvings, height, width

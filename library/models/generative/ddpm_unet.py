@@ -1,13 +1,15 @@
 """The U-Net of denoising diffusion (Ho et al. 2020, arXiv 2006.11239, appendix B).
 
-It predicts what was added to an image from the noisy image and its time. With the defaults it is
-the paper's network for CIFAR-10, of 35,746,307 params. Nichol & Dhariwal 2021 (arXiv 2102.09672,
-section 2.3 and appendix A) have three blocks a level, four heads of attention at 16 and 8 pixels,
-and a time that scales and shifts the second normalization: `scale_shift`. Classes are embedded and
-added to the time (Dhariwal & Nichol 2021, arXiv 2105.05233, section 3.1).
+It predicts the noise of an image, or another target of diffusion, from the noisy image and its
+time. With the defaults it is the paper's network for CIFAR-10, with 35,746,307 params. Nichol &
+Dhariwal 2021 (arXiv 2102.09672, section 2.3 and appendix A) use three blocks in each level,
+attention with four heads at 16 and 8 pixels, and a time that scales and shifts the second
+normalization: `scale_shift`. Embeddings of classes are added to the time (Dhariwal & Nichol 2021,
+arXiv 2105.05233, section 3.1).
 
-`patch_size` is not the papers': it makes patches the channels of a smaller image before the first
-convolution and undoes that after the last, which on small machines is most of the time saved.
+`patch_size` is not from the papers. Before the first convolution it turns patches into the channels
+of a smaller image, and after the last convolution it undoes this. On small machines this saves
+most of the time.
 """
 
 from typing import Any
@@ -28,7 +30,7 @@ _fan_average = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 
 
 class ResidualBlock(nn.Module):
-    """Two normalized convolutions, the embedding of time between them, added to the input."""
+    """Residual block of two normalized convolutions, with the embedding of time between them."""
 
     width: int
     dropout: float = 0.0
@@ -40,7 +42,7 @@ class ResidualBlock(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], embedding: Float[Array, "b e"], train: bool
     ) -> Float[Array, "b h w _"]:
-        """Returns features of `width` channels."""
+        """Returns features with `width` channels."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         y = nn.silu(_group_norm(x, name="norm1", **types))
         y = _conv(y, self.width, name="conv1", **types)
@@ -60,7 +62,7 @@ class ResidualBlock(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Self-attention between the positions of an image, added to it."""
+    """Self-attention between the positions of a feature map, added to the features."""
 
     num_heads: int
     dtype: Any = jnp.float32
@@ -68,7 +70,7 @@ class AttentionBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        """Returns features of the shape they came in."""
+        """Returns features of the input's shape."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         batch, height, width, channels = x.shape
         split = (self.num_heads, channels // self.num_heads)
@@ -85,31 +87,32 @@ class AttentionBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    """Levels of residual blocks down, a middle, and up again with all that was passed on the way.
+    """U-Net: levels of residual blocks down, a middle, and levels up with skip connections.
 
-    Submodules "time1", "time2", "classes" (an embedding, if labels are given), "stem",
+    Submodules are "time1", "time2", "classes" (an embedding, if labels are given), "stem",
     "down1_block1", "down1_attention1", "down1_sampler", ..., "middle_block1", "middle_attention",
-    "middle_block2", "up4_block1", ..., "up4_sampler", ..., "final_norm", "head". Records "stage1",
-    ..., what leaves each level on the way down, "middle", and "features" (b, d), its mean.
+    "middle_block2", "up4_block1", ..., "up4_sampler", ..., "final_norm", "head". Stores "stage1",
+    ..., the output of each level on the way down, "middle", and "features" (b, d), its mean.
 
     Attributes:
       width: channels of the first level.
-      multipliers: of `width`, one a level; between two levels the sides are halved.
-      num_blocks: residual blocks a level; on the way up there is one more.
-      attention: sides, in pixels of the loaded image's scale over the halvings and `patch_size`,
-        of the feature maps that every block is followed by attention at.
-      num_heads: of each attention layer.
+      multipliers: factor of `width` in each level; the sides are halved between two levels.
+      num_blocks: residual blocks of each level; on the way up there is one more.
+      attention: heights of the feature maps in which attention follows every block. The height of
+        the first level is that of the image over `patch_size`.
+      num_heads: heads of each attention layer.
       dropout: rate before the second convolution of a block.
-      scale_shift: whether the time scales and shifts the normalized, instead of being added.
+      scale_shift: whether the time scales and shifts the normalized features, or is added.
       patch_size: side of the patches that become channels.
-      num_classes: of the labels, if any are given; label `num_classes` stands for no class.
-      num_out: channels of the output, by default the image's; twice that for learned variances.
-      dtype: of the computation; what is returned is float32.
-      param_dtype: of the params.
+      num_classes: number of classes, if labels are given; the label `num_classes` means no class.
+      num_out: channels of the output, by default those of the image; twice that for learned
+        variances.
+      dtype: type of the computation; the output is float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, no levels, an odd or
-        too small width, or a width that cannot be divided among the heads.
+      ConfigError: a dtype is unknown, a rate is outside [0, 1), a size is below 1, there are no
+        levels, or the width is odd, less than 4 or not a multiple of `num_heads`.
     """
 
     width: int = 128
@@ -143,7 +146,8 @@ class UNet(nn.Module):
         if self.width % 2 or self.width < 4:
             nearest = _even(self.width)
             raise ConfigError(
-                f"width={self.width}: half of it are sines of the time; nearest: {nearest}"
+                f"width={self.width}: half of it are sines of the time, so valid are even numbers "
+                f"from 4; nearest: {nearest}"
             )
         check_heads(width=self.width, num_heads=self.num_heads)
         super().__post_init__()
@@ -156,16 +160,16 @@ class UNet(nn.Module):
         label: Int[Array, " b"] | None = None,
         train: bool = False,
     ) -> Float[Array, "b h w k"]:
-        """Returns the prediction, float32, of the image's size and `num_out` channels.
+        """Returns the prediction, float32, with the size of the image and `num_out` channels.
 
         Args:
           image: noisy images.
-          time: their times, 0 to 1000.
-          label: their classes; `num_classes` stands for none.
-          train: whether dropout is at work.
+          time: time of each image, 0 to 1000.
+          label: class of each image; `num_classes` means no class.
+          train: whether to apply dropout.
 
         Raises:
-          ValueError: the sides cannot be cut into patches and halved as often as there are levels.
+          ValueError: the sides cannot be cut into patches and then halved between all levels.
         """
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         self._check_sides(image.shape)
@@ -203,8 +207,8 @@ class UNet(nn.Module):
         if label is None:
             return x
         if self.num_classes is None:
-            raise ValueError("the model is given labels, but num_classes=None: how many are there?")
-        # As large as PyTorch's: a small embedding is drowned by the time's for many steps.
+            raise ValueError("the model got labels, but num_classes=None: set num_classes")
+        # The deviation of PyTorch: with a smaller one, the time dominates the class for many steps.
         init = nn.initializers.normal(1.0)
         classes = nn.Embed(self.num_classes + 1, size, embedding_init=init, name="classes", **types)
         return x + classes(label)
@@ -252,7 +256,7 @@ def sinusoids(time: Float[Array, " b"], size: int) -> Float[Array, "b d"]:
 
 
 def space_to_depth(image: Float[Array, "b h w c"], size: int) -> Float[Array, "b hp wp d"]:
-    """Makes each `size` x `size` patch the channels, (row, column, channel), of one position."""
+    """Turns each `size` x `size` patch into the channels (row, column, channel) of one position."""
     batch, height, width, channels = image.shape
     x = image.reshape(batch, height // size, size, width // size, size, channels)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // size, width // size, -1)

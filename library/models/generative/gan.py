@@ -1,12 +1,13 @@
 """The first generative adversarial network: two perceptrons.
 
-Goodfellow et al. 2014, "Generative adversarial nets" (arXiv 1406.2661), section 5 and the authors'
-program for MNIST: a generator of relu layers and sigmoid outputs, a discriminator of maxout layers
-(Goodfellow et al. 2013, arXiv 1302.4389) under dropout. Weights are uniform in a small range,
-[-0.05, 0.05] of the generator and [-0.005, 0.005] of the discriminator; biases are zero, where the
-program starts the generator's last at the mean images' logits.
+Goodfellow et al. 2014, "Generative adversarial nets" (arXiv 1406.2661), section 5, and the authors'
+program for MNIST: a generator of relu layers with sigmoid outputs, and a discriminator of maxout
+layers (Goodfellow et al. 2013, arXiv 1302.4389) with dropout. Weights start uniform in a small
+range, [-0.05, 0.05] in the generator and [-0.005, 0.005] in the discriminator. Biases start at
+zero. The authors' program starts the last bias of the generator at the logits of the mean image.
 
-Told a label, both see it beside their input (Mirza & Osindero 2014, arXiv 1411.1784).
+If there are labels, both networks take the one-hot label concatenated with their input (Mirza &
+Osindero 2014, arXiv 1411.1784).
 """
 
 import math
@@ -22,19 +23,19 @@ from library.variants import variant
 
 
 class Generator(nn.Module):
-    """From a latent to an image of [-1, 1].
+    """A generator from latents to images in [-1, 1], of dense layers.
 
-    Submodules "hidden1", ..., "output".
+    Submodules are "hidden1", ..., "output".
 
     Attributes:
       image_shape: height, width, channels.
-      num_classes: of labels; without meaning where there are none.
+      num_classes: number of classes; ignored if the model gets no labels.
       hidden: units of each hidden layer.
-      dtype: of the computation; the image is float32.
-      param_dtype: of the params.
+      dtype: type of the computation; the image is float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown dtype, a size below 1.
+      ConfigError: a dtype is unknown, or a size is below 1.
     """
 
     image_shape: tuple[int, int, int]
@@ -57,30 +58,30 @@ class Generator(nn.Module):
     ) -> Float[Array, "b h w c"]:
         """Returns images."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype, kernel_init=_uniform(0.05))
-        x = _beside(latent, label, self.num_classes)
+        x = _with_label(latent, label, self.num_classes)
         for i, width in enumerate(self.hidden, 1):
             x = nn.relu(nn.Dense(width, name=f"hidden{i}", **types)(x))
         x = nn.Dense(math.prod(self.image_shape), name="output", **types)(x)
-        # A sigmoid in the units of the image: 2 sigmoid(x) - 1.
+        # The sigmoid of the paper, scaled to [-1, 1]: 2 sigmoid(x) - 1 = tanh(x / 2).
         return jnp.tanh(x.astype(jnp.float32) / 2).reshape(-1, *self.image_shape)
 
 
 class Discriminator(nn.Module):
-    """From an image of [-1, 1] to a score, higher for what is real.
+    """A discriminator from images in [-1, 1] to scores, which are higher for real images.
 
-    Submodules "hidden1", ..., "head". Records "stage1", ... and "features" (b, d).
+    Submodules are "hidden1", ..., "head". Stores "stage1", ... and "features" (b, d).
 
     Attributes:
-      num_classes: of labels; without meaning where there are none.
+      num_classes: number of classes; ignored if the model gets no labels.
       hidden: units of each maxout layer.
-      pieces: linear functions that a unit takes the greatest of.
-      dropout: rate, of what each layer but the first sees.
-      input_dropout: rate, of the image.
-      dtype: of the computation; the score is float32.
-      param_dtype: of the params.
+      pieces: number of linear functions of which a unit takes the maximum.
+      dropout: dropout rate on the input of each layer but the first.
+      input_dropout: dropout rate on the image.
+      dtype: type of the computation; the score is float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: a rate outside [0, 1), an unknown dtype, a size below 1.
+      ConfigError: a rate is outside [0, 1), a dtype is unknown, or a size is below 1.
     """
 
     num_classes: int = 10
@@ -106,7 +107,7 @@ class Discriminator(nn.Module):
     ) -> Float[Array, " b"]:
         """Returns scores."""
         types = dict(param_dtype=self.param_dtype, kernel_init=_uniform(0.005))
-        x = _beside(image.reshape(len(image), -1), label, self.num_classes)
+        x = _with_label(image.reshape(len(image), -1), label, self.num_classes)
         for i, width in enumerate(self.hidden, 1):
             rate = self.input_dropout if i == 1 else self.dropout
             x = nn.Dropout(rate, deterministic=not train, name=f"dropout{i}")(x)
@@ -124,7 +125,7 @@ generator = variant(Generator, "generator")
 discriminator = variant(Discriminator, "discriminator")
 
 
-def _beside(x, label, num_classes):
+def _with_label(x, label, num_classes):
     if label is None:
         return x
     return jnp.concatenate([x, jax.nn.one_hot(label, num_classes)], axis=-1)

@@ -5,9 +5,9 @@ Miyato, Kataoka, Koyama & Yoshida 2018, "Spectral normalization for generative a
 F. At 32x32 the generator has 4,276,739 params (width 256, 128 latents) and the discriminator
 1,053,825 (width 128).
 
-Told a label, they are Miyato & Koyama 2018, "cGANs with projection discriminator" (arXiv
-1802.05637): the generator's batch normalization has a scale and a bias for each class, and the
-discriminator adds the product of its features with an embedding of the class.
+If there are labels, the networks follow Miyato & Koyama 2018, "cGANs with projection discriminator"
+(arXiv 1802.05637). The generator's batch normalization has a scale and a bias for each class. The
+discriminator adds the inner product of its features and an embedding of the class.
 """
 
 from typing import Any
@@ -28,15 +28,15 @@ POOLS = ("sum", "mean")
 UPSAMPLINGS = ("nearest", "bilinear")
 
 _glorot = nn.initializers.glorot_uniform()
-# Uniform with a gain of the square root of 2, of 3x3 convolutions.
+# For 3x3 convolutions: uniform, with a gain of the square root of 2.
 _he_glorot = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
 
 
 class GeneratorBlock(nn.Module):
-    """Doubles height and width before the first of two 3x3 convolutions.
+    """Residual block that doubles height and width before the first of its two 3x3 convolutions.
 
-    Both branches see the block's input; the main one normalized and rectified, the shortcut
-    enlarged and through a 1x1 convolution.
+    The main branch normalizes and rectifies its input before each convolution. The shortcut
+    enlarges the block's input and applies a 1x1 convolution.
     """
 
     width: int
@@ -63,7 +63,7 @@ class GeneratorBlock(nn.Module):
 
 
 class ClassBatchNorm(nn.Module):
-    """Batch normalization with one scale and bias, or, told labels, with one of each a class."""
+    """Batch normalization with one scale and bias or, given labels, one of each for every class."""
 
     num_classes: int
     dtype: Any = jnp.float32
@@ -88,20 +88,21 @@ class ClassBatchNorm(nn.Module):
 
 
 class Generator(nn.Module):
-    """From a latent to an image of [-1, 1].
+    """A generator from latents to images in [-1, 1], of residual blocks.
 
-    Submodules "project", "block1", ..., "final_norm", "final_conv".
+    Submodules are "project", "block1", ..., "final_norm", "final_conv".
 
     Attributes:
       image_shape: height, width, channels.
-      num_classes: of labels; without meaning where there are none.
+      num_classes: number of classes; ignored if the model gets no labels.
       width: channels of all layers.
-      upsampling: "nearest", as the authors' program, or "bilinear", as mimicry's.
-      dtype: of the computation; the image is float32.
-      param_dtype: of the params.
+      upsampling: "nearest", as in the authors' program, or "bilinear", as in mimicry.
+      dtype: type of the computation; the image is float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: images that cannot be halved, an unknown upsampling or dtype, a size below 1.
+      ConfigError: the images cannot be halved, an upsampling or dtype is unknown, or a size is
+        below 1.
     """
 
     image_shape: tuple[int, int, int]
@@ -145,10 +146,10 @@ class Generator(nn.Module):
 
 
 class DiscriminatorBlock(nn.Module):
-    """Two 3x3 convolutions, each after a relu; `halve` takes means of 2x2 at the end.
+    """Residual block of two 3x3 convolutions, each after a relu. `halve` adds 2x2 average pooling.
 
-    The `first` block, whose input is the image, has no relu before it, and its shortcut takes the
-    means before its convolution. Shortcuts of blocks that change nothing are the identity.
+    The `first` block takes the image. It has no relu before its first convolution, and its shortcut
+    pools before its convolution. The shortcut of a block that does not halve is the identity.
     """
 
     width: int
@@ -178,21 +179,21 @@ class DiscriminatorBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """From an image of [-1, 1] to a score, higher for what is real.
+    """A discriminator from images in [-1, 1] to scores, which are higher for real images.
 
-    Four blocks, of which the first two halve height and width. Submodules "block1", ..., "head",
-    "classes". Records "stage1", ... and "features" (b, width).
+    It has four blocks; the first two halve height and width. Submodules are "block1", ..., "head",
+    "classes". Stores "stage1", ... and "features" (b, width).
 
     Attributes:
-      num_classes: of labels; without meaning where there are none.
+      num_classes: number of classes; ignored if the model gets no labels.
       width: channels of all layers.
-      spectral: whether all layers are spectrally normalized; without, it is the critic of WGAN-GP.
-      pool: over space, "sum" or "mean".
-      dtype: of the computation; the score is float32.
-      param_dtype: of the params.
+      spectral: whether all layers are spectrally normalized; False gives the critic of WGAN-GP.
+      pool: pooling over space, "sum" or "mean".
+      dtype: type of the computation; the score is float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown pool or dtype, a size below 1.
+      ConfigError: a pool or dtype is unknown, or a size is below 1.
     """
 
     num_classes: int = 10

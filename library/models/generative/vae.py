@@ -1,11 +1,11 @@
-"""Variational autoencoders' networks: of q(z | x), the encoder, and of p(x | z), the decoder.
+"""Networks of variational autoencoders: the encoder of q(z | x) and the decoder of p(x | z).
 
-Kingma & Welling 2014, "Auto-Encoding Variational Bayes", appendix C: the encoder gives mean and log
-variance of a diagonal Gaussian. The defaults of `dense` are the network of Burda et al. 2016,
-"Importance Weighted Autoencoders", section 5: 50 latent variables, two layers of 200 tanh units on
-either side, initialised after Glorot & Bengio 2010. Conditional networks see the class beside the
-image, and beside the latent variables (Sohn et al. 2015). How they learn is in
-`library.tasks.variational`.
+Kingma & Welling 2014, "Auto-Encoding Variational Bayes", appendix C: the encoder returns the mean
+and the log variance of a diagonal Gaussian. The defaults of `dense` are the network of Burda et al.
+2016, "Importance Weighted Autoencoders", section 5: 50 latent variables, and two layers of 200 tanh
+units in both encoder and decoder, initialised as in Glorot & Bengio 2010. Conditional networks also
+take the class, in the encoder and in the decoder (Sohn et al. 2015). `library.tasks.variational`
+trains these networks.
 """
 
 from typing import Any
@@ -21,12 +21,12 @@ from library.models.generative.autoencoder import ACTIVATIONS, ConvDecoder, Conv
 
 
 class VAE(nn.Module):
-    """An encoder and a decoder. Submodules "encoder" and "decoder".
+    """A variational autoencoder with the submodules "encoder" and "decoder".
 
-    With `learned_scale` the param "log_scale" (c,), one a channel, goes with the decoder's image,
-    for likelihoods that have a width (Kingma et al. 2016, IAF, section 4: one for all pixels).
+    With `learned_scale` it also has the param "log_scale" (c,), the log width of the likelihood for
+    each channel (Kingma et al. 2016, IAF, section 4, use one for all pixels).
 
-    `condition` is the number of classes that a conditional model is told of, else 0.
+    `condition` is the number of classes of a conditional model, else 0.
     """
 
     encoder: nn.Module
@@ -38,7 +38,7 @@ class VAE(nn.Module):
     param_dtype: Any = jnp.float32
 
     def setup(self):
-        """Makes the scale of the likelihood. 0.1 is about the pixels' deviation at the start."""
+        """Makes the scale of the likelihood. It starts at 0.1, near the deviation of the pixels."""
         if self.learned_scale:
             init = nn.initializers.constant(jnp.log(0.1))
             self.log_scale = self.param("log_scale", init, self.image_shape[-1:], self.param_dtype)
@@ -46,15 +46,15 @@ class VAE(nn.Module):
     def encode(
         self, image: Float[Array, "b h w c"], label: Int[Array, " b"] | None = None
     ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
-        """Returns mean and log variance of the Gaussian q(z | x), float32."""
-        moments = self.encoder(self._beside_image(image, label)).astype(jnp.float32)
+        """Returns the mean and the log variance of the Gaussian q(z | x), float32."""
+        moments = self.encoder(self._with_label(image, label)).astype(jnp.float32)
         mean, log_variance = jnp.split(moments, 2, axis=-1)
         return mean, log_variance
 
     def decode(
         self, z: Float[Array, "b d"], label: Int[Array, " b"] | None = None
     ) -> tuple[Float[Array, "b h w c"], Float[Array, " c"] | None]:
-        """Returns location and log scale of p(x | z), float32; the scale is None if not learned."""
+        """Returns the location and the log scale of p(x | z), float32. A fixed scale is None."""
         if self.condition:
             z = jnp.concatenate([z, self._one_hot(label)], axis=-1)
         location = self.decoder(z).astype(jnp.float32).reshape(-1, *self.image_shape)
@@ -72,12 +72,12 @@ class VAE(nn.Module):
     def _one_hot(self, label: Int[Array, " b"]) -> Float[Array, "b k"]:
         return jax.nn.one_hot(label, self.condition)
 
-    def _beside_image(self, image, label):
+    def _with_label(self, image, label):
         if not self.condition:
             return image
         if isinstance(self.encoder, DenseStack):
             return jnp.concatenate([image.reshape(len(image), -1), self._one_hot(label)], axis=-1)
-        # A convolution is told by one constant map for each class.
+        # A convolutional encoder gets the class as one constant map for each class.
         maps = self._one_hot(label)[:, None, None]
         return jnp.concatenate(
             [image, jnp.broadcast_to(maps, (*image.shape[:3], self.condition))], axis=-1
@@ -99,17 +99,18 @@ def dense(
 
     Args:
       image_shape: height, width and channels.
-      num_classes: classes that a conditional model is told of.
-      hidden: widths of the encoder's hidden layers; the decoder has them in reverse.
+      num_classes: number of classes of a conditional model.
+      hidden: widths of the encoder's hidden layers; the decoder reverses them.
       latent_dim: number of latent variables.
-      activation: of hidden layers: "relu", "tanh", "sigmoid" or "linear".
-      conditional: show encoder and decoder the class.
-      learned_scale: have a param for the width of the likelihood; all but Bernoulli need it.
-      dtype: of the computation.
-      param_dtype: of the params.
+      activation: activation of the hidden layers, "relu", "tanh", "sigmoid" or "linear".
+      conditional: whether encoder and decoder also take the class.
+      learned_scale: adds a param for the width of the likelihood; all but Bernoulli need it.
+      dtype: type of the computation.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown activation or dtype, a size below 1, a condition without classes.
+      ConfigError: an activation or dtype is unknown, a size is below 1, or a conditional model has
+        no classes.
     """
     _check(image_shape, latent_dim, activation, dtype, param_dtype)
     check_sizes(hidden=hidden)
@@ -136,19 +137,19 @@ def convolutional(
 
     Args:
       image_shape: height, width and channels.
-      num_classes: classes that a conditional model is told of.
-      channels: of the encoder's convolutions, each of which halves height and width; the decoder
-        has them in reverse.
+      num_classes: number of classes of a conditional model.
+      channels: channels of the encoder's convolutions, each of which halves height and width; the
+        decoder reverses them.
       latent_dim: number of latent variables.
-      activation: of hidden layers: "relu", "tanh", "sigmoid" or "linear".
-      conditional: show encoder and decoder the class.
-      learned_scale: have a param for the width of the likelihood; all but Bernoulli need it.
-      dtype: of the computation.
-      param_dtype: of the params.
+      activation: activation of the hidden layers, "relu", "tanh", "sigmoid" or "linear".
+      conditional: whether encoder and decoder also take the class.
+      learned_scale: adds a param for the width of the likelihood; all but Bernoulli need it.
+      dtype: type of the computation.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown activation or dtype, a size below 1, a condition without classes, or
-        a height or width that cannot be halved so often.
+      ConfigError: an activation or dtype is unknown, a size is below 1, a conditional model has no
+        classes, or a height or width cannot be halved once for each convolution.
     """
     _check(image_shape, latent_dim, activation, dtype, param_dtype)
     ConvDecoder.check_shape(image_shape, channels)
@@ -161,7 +162,7 @@ def convolutional(
 
 def _condition(conditional: bool, num_classes: int) -> int:
     if conditional and num_classes < 1:
-        raise ConfigError(f"conditional=True with num_classes={num_classes}: it needs 1 or more")
+        raise ConfigError(f"conditional=True with num_classes={num_classes}: valid are 1 or more")
     return num_classes if conditional else 0
 
 

@@ -1,1 +1,1 @@
-"""Networks of images: classifiers, encoders."""
+"""Networks for images: classifiers and encoders."""

@@ -1,13 +1,14 @@
 """The airbench networks (Jordan 2024, "94% on CIFAR-10 in 3.29 seconds", arXiv 2404.00498).
 
-A fixed whitening convolution of 2x2 patches, then three groups of two 3x3 convolutions that start
-as identities, with batch normalization without scales, 1,971,640 params in all: `airbench94`.
-`airbench96`, the author's for 96 %, has wider groups of three convolutions, the last two of which a
-shortcut bypasses, and running statistics of the usual momentum: 9,915,704 params.
+`airbench94` has a fixed whitening convolution of 2x2 patches, then three groups of two 3x3
+convolutions. The convolutions start as partial identities, and batch normalization has no scale. It
+has 1,971,640 params. `airbench96`, for 96 % accuracy, has wider groups of three convolutions, a
+shortcut around the last two, and running statistics with the usual momentum. It has 9,915,704
+params.
 
-Two params need the optimizer's care: "whitening/kernel" gets no gradient and must get no weight
-decay, and "whitening/bias" is trained for the first three epochs only. The biases of the
-normalizations have 64 times the learning rate of the rest.
+Some params need special settings of the optimizer. "whitening/kernel" gets no gradient and must get
+no weight decay. "whitening/bias" is trained only in the first three epochs. The biases of the
+normalizations have 64 times the learning rate of the other params.
 """
 
 from typing import Any
@@ -29,25 +30,25 @@ _torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 class Airbench(nn.Module):
-    """Whitening, groups of convolutions, max over space, a linear head without bias.
+    """An airbench network: whitening, groups of convolutions, max over space, head without bias.
 
-    Submodules "whitening", "stage1_conv1", "stage1_norm1", "stage1_conv2", ..., "head". Records
-    "stage1" to "stage3" and "features". `init` computes the whitening from the images it is given,
-    which should be a real, normalized batch. If `residual`, groups have a third convolution, and
-    what its normalization leaves is added to what the first one's activation does.
+    Submodules are "whitening", "stage1_conv1", "stage1_norm1", "stage1_conv2", ..., "head". Stores
+    "stage1" to "stage3" and "features". `init` computes the whitening from its images, which should
+    be a real, normalized batch. With `residual`, a group has a third convolution, and the output of
+    the group's first activation is added to the output of the third normalization.
 
     Attributes:
       num_classes: size of the logits.
       widths: channels of each group.
       norm: "batch" or "group".
-      dtype: of the computation.
-      param_dtype: of the params.
-      residual: whether groups have a third convolution, and a shortcut.
-      momentum: of the batch statistics.
+      dtype: type of the computation.
+      param_dtype: type of the params.
+      residual: whether groups have a third convolution and a shortcut.
+      momentum: momentum of the running averages of batch normalization.
       logit_scale: factor of the logits.
 
     Raises:
-      ConfigError: an unknown norm or dtype, a size below 1.
+      ConfigError: a norm or dtype is unknown, or a size is below 1.
     """
 
     num_classes: int = 10
@@ -70,7 +71,7 @@ class Airbench(nn.Module):
         """Returns logits, float32.
 
         Raises:
-          ValueError: the image is too small to be halved by each group.
+          ValueError: the image is too small to be halved in each group.
         """
         smallest = 2 ** len(self.widths) + 1
         if min(image.shape[1:3]) < smallest:
@@ -97,7 +98,7 @@ class Airbench(nn.Module):
                 x = _gelu(x + first if layer == 3 else x)
                 first = x if layer == 1 else first
             record(self, f"stage{stage}", x)
-        # On 32x32 images three 3x3 pixels are left, which the original pools by 3x3.
+        # A 32x32 image leaves 3x3 pixels here, which the original pools by 3x3.
         x = x.max(axis=(1, 2))
         record(self, "features", x)
         logits = linear_head(
@@ -137,7 +138,7 @@ airbench96 = variant(
 def _partial_identity(
     key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any = jnp.float32
 ) -> Float[Array, "h w i o"]:
-    """Starts a convolution (section 3.3) so that its first outputs copy its inputs."""
+    """Initialises a convolution so that its first outputs copy its inputs (section 3.3)."""
     height, width, inputs, outputs = shape
     copied = min(inputs, outputs)
     kernel = _torch_uniform(key, shape, dtype).at[..., :copied].set(0)

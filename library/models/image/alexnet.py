@@ -1,9 +1,9 @@
-"""AlexNet, in the two towers of its paper and in the one of its successor.
+"""AlexNet, with the two towers of the original paper and with the single tower of its successor.
 
 `alexnet_2012` is Krizhevsky, Sutskever & Hinton 2012, "ImageNet classification with deep
 convolutional neural networks" (NeurIPS 25), section 3.5: 60,965,224 params with a thousand classes.
-What the paper has on two GPUs are two groups of channels here: the second, fourth and fifth
-convolution see only those of their own GPU. Where it pools, its layers with 224x224 images are
+The two GPUs of the paper are two groups of channels here: the second, fourth and fifth convolution
+see only the channels of their own GPU. With 224x224 images its layers are
 
   layer   output     kernels     params
   conv1   55x55x96   11x11x3     34,944   response normalization, 3x3 max pooling of stride 2
@@ -15,13 +15,13 @@ convolution see only those of their own GPU. Where it pools, its layers with 224
   fc7     4096               16,781,312   dropout
   head    1000                4,097,000
 
-(section 3.5 counts 253,440 units in conv1; 55 x 55 x 96 are 290,400.) The sums of the response
-normalization run over all channels, as in the formula of section 3.3.
+(Section 3.5 counts 253,440 units in conv1, but 55 x 55 x 96 are 290,400.) The sums of the response
+normalization run over the channels of both towers, as in the formula of section 3.3.
 
 `alexnet` is Krizhevsky 2014, "One weird trick for parallelizing convolutional neural networks"
-(arXiv 1404.5997), as torchvision has it: one tower, narrower, without response normalization, and
-with dropout before fc6 and fc7 instead of after them: 61,100,840 params. For images of 32x32 it has
-another first convolution, `stem="cifar"`: 5x5 of stride 2.
+(arXiv 1404.5997), as in torchvision. It has one narrower tower, no response normalization, and
+dropout before fc6 and fc7 instead of after them: 61,100,840 params. For images of 32x32, use
+another first convolution, `stem="cifar"`: 5x5 with stride 2.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ from library.variants import variant
 
 
 class Layer(NamedTuple):
-    """A convolution and relu, and what follows: response normalization, pooling."""
+    """A convolution and relu, maybe followed by response normalization and pooling."""
 
     features: int
     size: int
@@ -51,7 +51,7 @@ class Layer(NamedTuple):
     pooled: bool = False
 
 
-# By the number of towers. Section 5 starts some biases at one, so that relus see what is positive.
+# By number of towers. Section 5 starts some biases at one, so that relus get positive inputs.
 LAYERS = {
     1: (
         Layer(64, 11, pooled=True),
@@ -68,37 +68,39 @@ LAYERS = {
         Layer(256, 3, groups=2, bias=1.0, pooled=True),
     ),
 }
-# Of the first convolution: its size and stride.
+# Size and stride of the first convolution.
 STEMS = {"imagenet": (11, 4), "cifar": (5, 2)}
-# Of images, by stem and towers: what is smaller has nothing left to pool.
+# Smallest side of an image, by stem and towers: the last pooling of a smaller one would be empty.
 SMALLEST = {("imagenet", 1): 63, ("imagenet", 2): 64, ("cifar", 1): 29}
 
 
 class AlexNet(nn.Module):
-    """Five convolutions, three poolings, two hidden layers, linear head.
+    """AlexNet: five convolutions, three poolings, two hidden layers, linear head.
 
-    Submodules "conv1", ..., "conv5", "fc6", "fc7", "head". Records "stage1", "stage2" and "stage3",
-    which is what is pooled (55x55, 27x27 and 13x13 of 224x224 images), and "features", fc7.
+    Submodules are "conv1", ..., "conv5", "fc6", "fc7", "head". Stores the inputs of the poolings,
+    "stage1", "stage2" and "stage3" (55x55, 27x27 and 13x13 for 224x224 images), and "features",
+    the output of fc7.
 
-    Kernels of two towers start from a normal distribution of deviation 0.01 (section 5), those of
-    one, and the biases but the head's, as in PyTorch: uniform within 1 / sqrt(fan-in).
+    With two towers, kernels start from a normal distribution with a standard deviation of 0.01
+    (section 5). With one tower, kernels and all biases but the head's start as in PyTorch: uniform
+    within 1 / sqrt(fan-in).
 
-    Two towers have response normalization. Their images of 224x224 are padded to 227x227, which
-    strides of 4 cover exactly; those of 227x227 are not padded.
+    Two towers have response normalization. They pad images of 224x224 to 227x227, which strides of
+    4 cover exactly. They do not pad images of 227x227.
 
     Attributes:
       num_classes: size of the logits.
-      hidden_size: units of fc6 and fc7, of both towers together.
-      dropout: rate before fc6 and before fc7, of two towers after them.
-      stem: "imagenet" (11x11 of stride 4), or "cifar" (5x5 of stride 2) for images of 32x32.
-      width_multiplier: factor of the channels of all convolutions, rounded.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
+      hidden_size: units of fc6 and of fc7, in both towers together.
+      dropout: rate before fc6 and fc7 for one tower, after them for two towers.
+      stem: "imagenet" (11x11 with stride 4), or "cifar" (5x5 with stride 2) for images of 32x32.
+      width_multiplier: factor of the channels of all convolutions, which are rounded.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
       towers: 1 or 2.
 
     Raises:
-      ConfigError: an unknown stem or dtype, a rate outside [0, 1), a size below 1, a multiplier
-        that is not positive.
+      ConfigError: a stem or dtype is unknown, a rate is outside [0, 1), a size is below 1, or the
+        multiplier is not positive.
     """
 
     num_classes: int = 1000
@@ -123,8 +125,8 @@ class AlexNet(nn.Module):
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
         """Returns logits, float32.
 
-        Images that do not end in a 6x6 grid, as those of 224x224 and 227x227 do, are averaged to
-        one, as torchvision does, but not with the stem for small images.
+        Images of 224x224 and 227x227 end in a 6x6 grid. With the stem "imagenet", other grids are
+        averaged to 6x6, as in torchvision.
 
         Raises:
           ValueError: the image is too small to be pooled three times.
@@ -195,7 +197,7 @@ alexnet_2012 = variant(AlexNet, "alexnet_2012", towers=2, stem="imagenet", width
 
 
 def _margins(side: int, towers: int) -> tuple[int, int]:
-    """Returns the padding of conv1 on the two sides of an axis."""
+    """Returns the padding of conv1 at the start and at the end of an axis."""
     if towers == 1:
         return 2, 2
     missing = -(side - 11) % 4

@@ -2,8 +2,9 @@
 
 Kolesnikov, Beyer, Zhai, Puigcerver, Yung, Gelly & Houlsby 2020, "Big Transfer (BiT): general
 visual representation learning" (arXiv 1912.11370), section 2.1: a ResNet of version 2, in which
-group normalization and weight standardization stand in for batch normalization, with all widths
-times a factor. Numerically timm's resnetv2_50x1_bit and its kin. Params with 1000 classes:
+group normalization and weight standardization replace batch normalization, and all widths are
+multiplied by a factor. It is numerically the same as timm's resnetv2_50x1_bit etc. Params with 1000
+classes:
 
   bit_r50x1   25,549,352   bit_r50x3   217,319,080
   bit_r101x1  44,541,480   bit_r101x3  387,934,888
@@ -23,10 +24,10 @@ from library.layers.intermediates import record
 from library.layers.remat import rematted
 from library.variants import variant
 
-# Width of the first stage's bottlenecks; that of the others doubles.
+# Width of the bottlenecks of the first stage. It doubles in each later stage.
 WIDTH = 64
 GROUPS = 32
-# Kernel size, width in units of the block's, and whether it is strided, of each convolution.
+# For each convolution: kernel size, width in units of the block's width, whether it is strided.
 BOTTLENECK = ((1, 1, False), (3, 1, True), (1, 4, False))
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -35,8 +36,8 @@ _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 class GroupNorm(nn.Module):
     """Normalizes each image over 32 groups of channels, then scales and shifts (Wu & He 2018).
 
-    Means are of rows, of those, and of the channels of a group. A single sum of all, or the mean of
-    squares less the square of the mean, would lose a digit at the paper's sizes of images.
+    It averages one axis after the other. At the image sizes of the paper, a single sum over all
+    axes, or the mean of squares minus the square of the mean, would lose a digit.
     """
 
     epsilon: float = 1e-5
@@ -45,7 +46,7 @@ class GroupNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        """Returns features of the size they came in."""
+        """Returns features of the input's shape."""
         channels = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (channels,), self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, (channels,), self.param_dtype)
@@ -63,9 +64,9 @@ def _mean(grouped: Float[Array, "b h w g c"]) -> Float[Array, "b 1 1 g 1"]:
 
 
 class StandardizedConv(nn.Module):
-    """Convolution whose kernel has mean 0 and variance 1 for each output (Qiao et al. 2019).
+    """Convolution whose kernel is standardized to mean 0 and variance 1 for each output.
 
-    Weight standardization, arXiv 1903.10520, without bias.
+    Weight standardization (Qiao et al. 2019, arXiv 1903.10520), without bias.
     """
 
     features: int
@@ -76,7 +77,7 @@ class StandardizedConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b _ _ _"]:
-        """Returns features of the height and width divided by the stride."""
+        """Returns features; their height and width are the input's divided by the stride."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", _he_normal, shape, self.param_dtype)
         kernel = kernel.astype(jnp.promote_types(jnp.float32, self.dtype))
@@ -95,7 +96,7 @@ class StandardizedConv(nn.Module):
 class Block(nn.Module):
     """Pre-activation bottleneck: x + convolutions of normalized and rectified x.
 
-    Where shapes change, a projection of the rectified x replaces x.
+    If the shape changes, the shortcut is a projection of the normalized and rectified x.
     """
 
     width: int
@@ -105,7 +106,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b _ _ _"]:
-        """Returns features of the height and width divided by the stride."""
+        """Returns features; their height and width are the input's divided by the stride."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         y, shortcut = x, x
         for i, (size, factor, strided) in enumerate(BOTTLENECK, 1):
@@ -121,21 +122,21 @@ class Block(nn.Module):
 
 
 class BigTransfer(nn.Module):
-    """Stem, four stages of blocks, normalization, mean over space, linear head.
+    """A BiT network: stem, four stages of blocks, normalization, mean over space, linear head.
 
-    Submodules "stem_conv", "stage1_block1", ..., "final_norm", "head", which starts at zero.
-    Records "stage1", ..., "stage4" and "features" (b, d).
+    Submodules are "stem_conv", "stage1_block1", ..., "final_norm", "head". The head starts at zero.
+    Stores "stage1", ..., "stage4" and "features" (b, d).
 
     Attributes:
-      num_classes: size of the logits; the paper's on ImageNet-21k has 21,843.
+      num_classes: size of the logits; 21,843 for ImageNet-21k in the paper.
       remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
-      dtype: of the computation; kernels are standardized, and the head computed, in float32.
-      param_dtype: of the params.
-      stage_sizes: blocks of each stage; all but the first halve the height and width.
-      width_factor: of all widths.
+      dtype: type of the computation; weight standardization and the head are in float32.
+      param_dtype: type of the params.
+      stage_sizes: blocks of each stage; all but the first stage halve the height and width.
+      width_factor: factor of all widths.
 
     Raises:
-      ConfigError: an unknown dtype, a size below 1.
+      ConfigError: a dtype is unknown, or a size is below 1.
     """
 
     num_classes: int = 1000
@@ -156,7 +157,7 @@ class BigTransfer(nn.Module):
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         width = WIDTH * self.width_factor
         x = StandardizedConv(width, 7, 2, name="stem_conv", **types)(image)
-        # Zeros, which count where all of a window is negative.
+        # Padding by zeros, not -inf: it changes the maximum of a window with only negative values.
         x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         x = nn.max_pool(x, (3, 3), (2, 2))
         block = rematted(Block, self.remat)

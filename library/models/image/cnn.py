@@ -30,7 +30,7 @@ from library.layers.intermediates import record
 from library.layers.normalization import NORMS, norm
 from library.variants import variant
 
-# The paper's table I: the maps of s2 that each of the sixteen maps of c3 sees.
+# The paper's table I: the maps of s2 that are inputs of each of the sixteen maps of c3.
 C3_TABLE = (
     *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
     *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
@@ -56,22 +56,22 @@ _DIGITS = """
 
 
 class LeNet5(nn.Module):
-    """LeNet-5. Every unit up to f6 passes through 1.7159 tanh(2x/3), the paper's appendix A.
+    """LeNet-5. The activation of all units up to f6 is 1.7159 tanh(2x/3) (the paper's appendix A).
 
-    Submodules "c1", "s2", "c3", "s4", "c5", "f6" and, if linear, "head". Records "stage1" (s2),
-    "stage2" (s4), "stage3" (c5) and "features" (f6, 84).
+    Submodules are "c1", "s2", "c3", "s4", "c5", "f6" and, with the linear output, "head". Stores
+    "stage1" (s2), "stage2" (s4), "stage3" (c5) and "features" (f6, 84).
 
     Attributes:
       num_classes: size of the logits.
-      output: "rbf", the paper's: minus the squared distance of f6 to fixed codes of -1 and +1,
-        drawings of the digits for ten classes, random for another number. With softmax
-        cross-entropy this is the paper's eq. 9 without its constant. "linear" is a dense layer,
-        as most later versions have (60,850 params).
-      dtype: of the computation.
-      param_dtype: of the params.
+      output: "rbf", as in the paper: minus the squared distance of f6 to fixed codes of -1 and +1.
+        The codes are drawings of the digits for ten classes, and random for another number. With
+        softmax cross-entropy this is the paper's eq. 9 without its constant. "linear" is a dense
+        layer, as in most later versions (60,850 params).
+      dtype: type of the computation.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown output or dtype, no classes.
+      ConfigError: an output or dtype is unknown, or there are no classes.
     """
 
     num_classes: int = 10
@@ -87,7 +87,7 @@ class LeNet5(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
-        """Returns logits, float32; with the RBF output they are negative squared distances.
+        """Returns logits, float32. With the RBF output they are negative squared distances.
 
         Raises:
           ValueError: the image is neither 28x28 nor 32x32.
@@ -113,14 +113,14 @@ class LeNet5(nn.Module):
 
 
 class Subsampling(nn.Module):
-    """Sums 2x2 inputs, times a trainable coefficient, plus a bias, one of each a map."""
+    """Sums 2x2 inputs, then multiplies by a coefficient and adds a bias, both trained per map."""
 
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h//2 w//2 c"]:
-        """Returns half the height and width."""
+        """Returns features of half the height and width."""
         maps = x.shape[-1:]
         coefficient = self.param("coefficient", _uniform(4), maps, self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, maps, self.param_dtype)
@@ -129,10 +129,10 @@ class Subsampling(nn.Module):
 
 
 class TableConv(nn.Module):
-    """Convolution, 5x5 without padding, in which each output map sees its own choice of inputs.
+    """Convolution of 5x5 without padding, in which each output map has its own subset of inputs.
 
-    The param "kernel" (5, 5, n) holds the n connected pairs of maps and nothing else, in the order
-    of the table.
+    The param "kernel" (5, 5, n) holds only the n connected pairs of maps, in the order of the
+    table.
     """
 
     table: tuple[tuple[int, ...], ...]
@@ -141,7 +141,7 @@ class TableConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h-4 w-4 f"]:
-        """Returns as many maps as the table has rows."""
+        """Returns one map for each row of the table."""
         pairs = [(source, target) for target, row in enumerate(self.table) for source in row]
         sources, targets = np.array(pairs).T
         fan_in = np.array([25 * len(self.table[target]) for target in targets])
@@ -158,20 +158,20 @@ class TableConv(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """Stages of two 3x3 convolutions, each normalized and rectified, with 2x2 max pooling between.
+    """A small network: stages of two normalized 3x3 convolutions, with 2x2 max pooling between.
 
-    Records "stage1", "stage2", ... before pooling, and "features", the mean over space.
+    Stores "stage1", "stage2", ... before pooling, and "features", the mean over space.
 
     Attributes:
       num_classes: size of the logits.
       widths: channels of each stage.
       dropout: rate before the head.
       norm: "batch" or "group".
-      dtype: of the computation.
-      param_dtype: of the params.
+      dtype: type of the computation.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown norm or dtype, a rate outside [0, 1), a size below 1.
+      ConfigError: a norm or dtype is unknown, a rate is outside [0, 1), or a size is below 1.
     """
 
     num_classes: int = 10
@@ -231,8 +231,8 @@ def _squash(x):
 
 def _uniform(fan_in):
     # Variance 1/fan-in, as LeCun et al. 1998, "Efficient BackProp", section 4.6, advise for this
-    # tanh. The LeNet-5 paper's own bound, 2.4/fan-in, leaves signals so small that only its
-    # second-order learning rates get away from there in time.
+    # tanh. With the bound of the LeNet-5 paper, 2.4/fan-in, signals are so small that training
+    # starts well only with the paper's second-order learning rates.
     def init(key, shape, dtype):
         bound = jnp.sqrt(3 / jnp.asarray(fan_in, jnp.float32))
         return (bound * jax.random.uniform(key, shape, minval=-1, maxval=1)).astype(dtype)
@@ -244,7 +244,7 @@ def _pad_to_32(image):
     height, width = image.shape[1:3]
     if height != width or height not in (28, 32):
         raise ValueError(f"LeNet-5 takes 28x28 or 32x32 images, not {height}x{width}")
-    # Repeating the border continues the background, whatever value normalization gave it.
+    # Repeating the border continues the background, whatever its value after normalization.
     margin = (32 - height) // 2
     return jnp.pad(image, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="edge")
 

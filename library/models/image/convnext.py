@@ -1,13 +1,13 @@
-"""ConvNeXt: a residual network rebuilt, step by step, after the design of Transformers.
+"""ConvNeXt: a residual network that adopts the design of Transformers step by step.
 
-Liu, Mao, Wu, Feichtenhofer, Darrell & Xie 2022, "A ConvNet for the 2020s" (arXiv 2201.03545), as
-torchvision lays it out. Params with 1000 classes:
+Liu, Mao, Wu, Feichtenhofer, Darrell & Xie 2022, "A ConvNet for the 2020s" (arXiv 2201.03545), with
+the layout of torchvision. Params with 1000 classes:
 
   convnext_tiny   28,589,128    convnext_base    88,591,464
   convnext_small  50,223,688    convnext_large  197,767,336
 
-Kernels start with a standard deviation of 0.02, biases at zero, the factors of a block's channels
-at `layer_scale` (appendix A.1).
+Kernels start with a standard deviation of 0.02, and biases at zero. The factors of a block's
+channels start at `layer_scale` (appendix A.1).
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from library.layers.stochastic_depth import StochasticDepth, rates
 from library.variants import variant
 
 EPSILON = 1e-6
-# Of the stem and the three steps between stages together.
+# Product of the strides of the stem and of the three downsampling layers.
 STRIDE = 32
 
 _normal = nn.initializers.normal(0.02)
@@ -36,8 +36,8 @@ _normal = nn.initializers.normal(0.02)
 class Block(nn.Module):
     """Residual block: x + layer_scale * project(gelu(expand(norm(depthwise x)))), figure 4.
 
-    The depthwise convolution is 7x7, "expand" and "project" are dense layers on each pixel, the
-    first four times as wide, and the GELU is exact (erf).
+    The depthwise convolution is 7x7. "expand" and "project" are dense layers on each pixel, and
+    "expand" is four times as wide as the block. The GELU is exact (erf).
     """
 
     layer_scale: float
@@ -47,7 +47,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w c"]:
-        """Returns features of the size they came in."""
+        """Returns features of the input's shape."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         width = x.shape[-1]
         y = depthwise(x, 7, use_bias=True, kernel_init=_normal, name="depthwise", **types)
@@ -62,25 +62,25 @@ class Block(nn.Module):
 
 
 class ConvNeXt(nn.Module):
-    """Stem, stages of blocks, mean over space, layer normalization, linear head.
+    """ConvNeXt: stem, stages of blocks, mean over space, layer normalization, linear head.
 
-    Submodules "stem_conv" and "stem_norm", "stage1_block1", ..., before the second and each later
-    stage "stage2_norm" and "stage2_conv", ..., then "final_norm" and "head". Records "stage1", ...,
-    "stage4" and "features" (b, d), which are normalized.
+    Submodules are "stem_conv" and "stem_norm", "stage1_block1", ..., before the second and each
+    later stage "stage2_norm" and "stage2_conv", ..., then "final_norm" and "head". Stores "stage1",
+    ..., "stage4" and the normalized "features" (b, d).
 
     Attributes:
       num_classes: size of the logits.
       stage_sizes: blocks of each stage.
-      widths: of the stages, as many.
-      drop_path: rate of stochastic depth in the last block; of a published size that of the paper.
-      layer_scale: what the factors of a block's channels start at, above 0.
+      widths: channels of each stage.
+      drop_path: rate of stochastic depth in the last block; published sizes have the paper's rate.
+      layer_scale: initial value of the factors of a block's channels, above 0.
       remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: a rate outside [0, 1), a `layer_scale` of 0 or less, an unknown dtype, a size
-        below 1, stages of other numbers than widths.
+      ConfigError: a rate is outside [0, 1), `layer_scale` is 0 or less, a dtype is unknown, a size
+        is below 1, or there are not as many stages as widths.
     """
 
     num_classes: int = 1000
@@ -96,7 +96,7 @@ class ConvNeXt(nn.Module):
         check_sizes(num_classes=self.num_classes, stage_sizes=self.stage_sizes, widths=self.widths)
         if len(self.stage_sizes) != len(self.widths):
             raise ConfigError(
-                f"stage_sizes={self.stage_sizes}, widths={self.widths}: one of each a stage"
+                f"stage_sizes={self.stage_sizes}, widths={self.widths}: one value for each stage"
             )
         check_rates(drop_path=self.drop_path)
         if self.layer_scale <= 0:
@@ -109,7 +109,7 @@ class ConvNeXt(nn.Module):
         """Returns logits, float32.
 
         Raises:
-          ValueError: the image is smaller than 32x32, and nothing would be left of it.
+          ValueError: the image is smaller than 32x32, so that the last stage would be empty.
         """
         height, width = image.shape[1:3]
         if min(height, width) < STRIDE:
@@ -157,7 +157,7 @@ def _size(name: str, stage_sizes: tuple[int, ...], width: int, drop_path: float)
     return variant(ConvNeXt, name, stage_sizes=stage_sizes, widths=widths, defaults=defaults)
 
 
-# Blocks and first width, rate of stochastic depth on ImageNet-1k (section 2.2, table 5).
+# Blocks, first width, and rate of stochastic depth on ImageNet-1k (section 2.2, table 5).
 convnext_tiny = _size("convnext_tiny", (3, 3, 9, 3), 96, 0.1)
 convnext_small = _size("convnext_small", (3, 3, 27, 3), 96, 0.4)
 convnext_base = _size("convnext_base", (3, 3, 27, 3), 128, 0.5)

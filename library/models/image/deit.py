@@ -1,9 +1,10 @@
-"""Vision Transformer that learns from a teacher through attention (Touvron et al. 2021, DeiT).
+"""Vision Transformer with a distillation token, to learn from a teacher (DeiT).
 
-"Training data-efficient image transformers & distillation through attention", arXiv 2012.12877,
-section 4. Beside the class token stands a distillation token, with a head of its own that is taught
-the decision of another network; what the network answers is the mean of both heads (figure 2).
-Without the token, DeiT is a `vit`. It is timm's network; params at 224 pixels and 1000 classes:
+Touvron et al. 2021, "Training data-efficient image transformers & distillation through attention",
+arXiv 2012.12877, section 4. In addition to the class token there is a distillation token. Its own
+head learns the decision of a teacher network. The network returns the mean of both heads (figure
+2). Without the distillation token, DeiT is a `vit`. It is the network of timm. Params at 224 pixels
+and 1000 classes:
 
   deit_ti16  5,910,800    deit_s16  22,436,432    deit_b16  87,338,192
 """
@@ -30,29 +31,33 @@ _init = nn.initializers.normal(stddev=0.02)
 class DistilledVisionTransformer(nn.Module):
     """A Vision Transformer with two tokens before the patches and a head on each of them.
 
-    Submodules are those of `vit`, and "distillation_head"; params "cls" and "distillation" are the
-    tokens. Tokens, positions and heads start normal with a deviation of 0.02, blocks as in `vit`.
-    Records "tokens" (b, t, d), what enters the first block, "stage1", "stage2", ..., what leaves
-    each, "features" (b, d), the mean of the two normalized tokens, and the heads' "class_logits"
-    and "distillation_logits" (b, k). The paper's loss is the mean of the first's cross-entropy with
-    the label and the second's with the class that the teacher chooses (section 4, hard-label
-    distillation): the task `distillation` reads them. Without a teacher, as in transfer to other
-    classes, the mean of both that the network returns is trained.
+    Submodules are those of `vit`, and "distillation_head". The params "cls" and "distillation" are
+    the tokens. Tokens, positions and heads start from a normal distribution with a standard
+    deviation of 0.02, and blocks as in `vit`.
+
+    Stores "tokens" (b, t, d), the input of the first block, "stage1", "stage2", ..., the outputs of
+    the blocks, "features" (b, d), the mean of the two normalized tokens, and the logits of the
+    heads, "class_logits" and "distillation_logits" (b, k).
+
+    The paper's loss is the mean of two cross-entropies: of the class logits with the label, and of
+    the distillation logits with the class that the teacher predicts (section 4, hard-label
+    distillation). The task `distillation` computes it. Without a teacher, as in transfer to other
+    classes, training uses the mean of both logits, which the network returns.
 
     Attributes:
       num_classes: size of the logits.
       dropout: rate after the positions, the attention and both feed-forward layers.
-      drop_path: rate of stochastic depth in the last block; it grows linearly from the first's 0.
-      remat: what of each block the backward pass computes again, see `layers.remat`.
-      dtype: of the computation; the heads are computed in float32.
-      param_dtype: of the params.
+      drop_path: rate of stochastic depth in the last block; it grows linearly from 0 in the first.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
+      dtype: type of the computation; the heads are computed in float32.
+      param_dtype: type of the params.
       width: d, the size of a token.
       depth: number of blocks.
-      num_heads: of each attention layer.
+      num_heads: heads of each attention layer.
       patch_size: side of a patch in pixels.
 
     Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), less than one class.
+      ConfigError: a dtype is unknown, a rate is outside [0, 1), or there are no classes.
     """
 
     num_classes: int = 1000
@@ -77,7 +82,7 @@ class DistilledVisionTransformer(nn.Module):
         """Returns the mean of both heads' logits, float32.
 
         Raises:
-          ValueError: the image's sides are not multiples of the patch's.
+          ValueError: a side of the image is not a multiple of `patch_size`.
         """
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = self._embed(image)
@@ -100,7 +105,7 @@ class DistilledVisionTransformer(nn.Module):
         return (logits + taught) / 2
 
     def _embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b t d"]:
-        """Returns both tokens and the patches, projected, with their positions."""
+        """Returns both tokens and the projected patches, with positions added."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         check_sides(image, self.patch_size)
         side = (self.patch_size, self.patch_size)
@@ -115,7 +120,7 @@ class DistilledVisionTransformer(nn.Module):
         return LearnedPositions(name="positions", **types)(x)
 
 
-# The rate of stochastic depth is the paper's (table 9).
+# The rate of stochastic depth is that of the paper (table 9).
 _deit = partial(variant, DistilledVisionTransformer, defaults=dict(drop_path=0.1))
 deit_ti16 = _deit("deit_ti16", **VARIANTS["ti"], patch_size=16)
 deit_s16 = _deit("deit_s16", **VARIANTS["s"], patch_size=16)

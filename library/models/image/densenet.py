@@ -1,10 +1,11 @@
-"""DenseNets, for ImageNet and CIFAR: every layer sees the outputs of all before it in its block.
+"""DenseNets for ImageNet and CIFAR: a layer takes the outputs of all earlier layers of its block.
 
 Huang, Liu, van der Maaten & Weinberger 2017, "Densely connected convolutional networks" (arXiv
-1608.06993). Those for ImageNet are numerically torchvision's. "BC" are bottlenecks, a 1x1
-convolution before each 3x3 one, and compression, half the channels at each transition.
+1608.06993). The networks for ImageNet are numerically the same as torchvision's. "B" means
+bottlenecks, a 1x1 convolution before each 3x3 one. "C" means compression, half the channels at each
+transition.
 
-Params with 1000 classes (10 for CIFAR), depth and growth, the channels that a layer adds:
+Params with 1000 classes (10 for CIFAR), depth and growth, the number of channels that a layer adds:
 
   densenet121   7,978,856  121, 32      densenet40       1,019,722   40, 12, neither B nor C
   densenet161  28,681,000  161, 48      densenet_bc100     769,162  100, 12
@@ -39,9 +40,9 @@ _head_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 class Layer(nn.Module):
-    """Dense layer: x and, beside it, `growth` channels of normalized, rectified, convolved x.
+    """Dense layer: x concatenated with `growth` channels of normalized, rectified, convolved x.
 
-    Submodules "norm1", "conv1" and, with a bottleneck, "norm2", "conv2". Dropout follows each
+    Submodules are "norm1", "conv1" and, with a bottleneck, "norm2", "conv2". Dropout follows each
     convolution (section 4.2).
     """
 
@@ -53,7 +54,7 @@ class Layer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w _"]:
-        """Returns the channels of x, then those that are new."""
+        """Returns the channels of x, then the new channels."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         layers = ((1, BOTTLENECK * self.growth), (3, self.growth))
         y = x
@@ -65,7 +66,7 @@ class Layer(nn.Module):
 
 
 class Transition(nn.Module):
-    """Between two blocks: normalization, relu, 1x1 convolution, mean over squares of 2x2."""
+    """Transition between two blocks: normalization, relu, 1x1 convolution, 2x2 average pooling."""
 
     features: int
     dropout: float = 0.0
@@ -83,32 +84,33 @@ class Transition(nn.Module):
 
 
 class DenseNet(nn.Module):
-    """Stem, dense blocks with transitions between them, mean over space, linear head.
+    """A DenseNet: stem, dense blocks with transitions between them, mean over space, linear head.
 
-    Submodules "stem_conv", "stem_norm" (of "imagenet"), "block1_layer1", ..., "transition1", ...,
-    "final_norm", "head". Records "stage1", "stage2", ..., the outputs of the blocks, and
-    "features" (b, d).
+    Submodules are "stem_conv", "stem_norm" (with the stem "imagenet"), "block1_layer1", ...,
+    "transition1", ..., "final_norm", "head". Stores "stage1", "stage2", ..., the outputs of the
+    blocks, and "features" (b, d).
 
-    Kernels start normal with variance 2 / fan-in (He et al. 2015), as in paper and reference.
+    Kernels start from a normal distribution with variance 2 / fan-in (He et al. 2015), as in the
+    paper and in torchvision.
 
     Attributes:
       num_classes: size of the logits.
       block_sizes: layers of each block.
       growth: channels that a layer adds.
-      stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of stride 2)
-        for small images.
+      stem: "imagenet" (7x7 with stride 2, max pooling) or, for small images, "cifar" (3x3) or
+        "strided" (3x3 with stride 2).
       bottleneck: whether a 1x1 convolution precedes each 3x3 one.
       compression: share of the channels that a transition keeps.
-      dropout: rate after each convolution but the first; 0.2 in the paper where images are not
-        augmented.
+      dropout: rate after each convolution but the first; 0.2 in the paper for data without
+        augmentation.
       remat: recomputes layers in the backward pass to save memory, see `layers.remat`.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
-      stem_width: channels of the stem, by default twice as many as a layer.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
+      stem_width: channels of the stem, by default twice the growth.
 
     Raises:
-      ConfigError: an unknown stem or dtype, a rate outside [0, 1), a compression outside (0, 1], a
-        size below 1, no blocks.
+      ConfigError: a stem or dtype is unknown, a rate is outside [0, 1), the compression is outside
+        (0, 1], a size is below 1, or there are no blocks.
     """
 
     num_classes: int = 10
@@ -129,7 +131,7 @@ class DenseNet(nn.Module):
             raise ConfigError("block_sizes=(): a DenseNet has at least one block")
         if not 0 < self.compression <= 1:
             raise ConfigError(
-                f"compression={self.compression}: a share above 0, 1 without compression"
+                f"compression={self.compression}: valid are shares above 0 up to 1 (1 is none)"
             )
         check_choice("stem", self.stem, STEMS)
         check_rates(dropout=self.dropout)
@@ -183,7 +185,7 @@ densenet201 = _imagenet(
     "densenet201", block_sizes=(6, 12, 48, 32), defaults=_LARGE | dict(growth=32)
 )
 
-# Section 4.2: the stem of one without a bottleneck has 16 channels.
+# Section 4.2: without bottlenecks the stem has 16 channels.
 _cifar = partial(variant, DenseNet, stem="cifar")
 _bc = partial(_cifar, bottleneck=True, compression=0.5, stem_width=None)
 densenet40 = _cifar(

@@ -1,8 +1,8 @@
-"""A network whose features tell classes but not domains (Ganin & Lempitsky 2015).
+"""A network whose features separate classes but not domains (Ganin & Lempitsky 2015).
 
-"Unsupervised Domain Adaptation by Backpropagation", arXiv 1409.7495, figure 1: a feature extractor,
-a label predictor on it, and, behind a layer that reverses the gradient, a domain classifier. The
-convolutions are those of the paper's network for MNIST (figure 4a), by default.
+"Unsupervised Domain Adaptation by Backpropagation", arXiv 1409.7495, figure 1. It has a feature
+extractor, a label predictor and a domain classifier. A layer before the domain classifier reverses
+the gradient. By default the convolutions are those of the paper's network for MNIST (figure 4a).
 """
 
 import flax.linen as nn
@@ -20,7 +20,7 @@ _init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 @jax.custom_vjp
 def reversed_gradient(x: Float[Array, "*s"], strength: Float[Array, ""]) -> Float[Array, "*s"]:
-    """Returns x; its gradient is multiplied by -strength (section 3, equations 7 and 8)."""
+    """Returns x, and multiplies its gradient by -strength (section 3, equations 7 and 8)."""
     return x
 
 
@@ -36,20 +36,20 @@ reversed_gradient.defvjp(_forward, _backward)
 
 
 class DomainAdversarial(nn.Module):
-    """Images (b, h, w, c) -> logits of classes (b, num_classes) and of the domain (b,).
+    """Images (b, h, w, c) -> logits of the classes (b, num_classes) and of the domain (b,).
 
-    Submodules "conv1", ..., "label_hidden", "head", "domain_hidden" and "domain_head". Records
-    "features" (b, d), what both predictors see.
+    Submodules are "conv1", ..., "label_hidden", "head", "domain_hidden" and "domain_head". Stores
+    "features" (b, d), the input of both predictors.
 
     Attributes:
-      num_classes: classes of the labelled domain.
-      widths: channels of the convolutions, each followed by pooling.
-      hidden: width of the hidden layer of either predictor.
-      dtype: of the computation.
-      param_dtype: of the params.
+      num_classes: number of classes of the labelled domain.
+      widths: channels of the convolutions; pooling follows each.
+      hidden: width of the hidden layer of each predictor.
+      dtype: type of the computation.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: a value that is out of range.
+      ConfigError: a value is out of range.
     """
 
     num_classes: int = 10
@@ -70,7 +70,7 @@ class DomainAdversarial(nn.Module):
         strength: float | Float[Array, ""] = 1.0,
         train: bool = False,
     ) -> tuple[Float[Array, "b k"], Float[Array, " b"]]:
-        """Returns both logits, float32; `strength` is of the reversed gradient."""
+        """Returns both logits, float32. `strength` is the factor of the reversed gradient."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = image.astype(self.dtype)
         for level, width in enumerate(self.widths, 1):

@@ -1,17 +1,17 @@
-"""EfficientNet: one small network found by search, scaled in width, depth and image size together.
+"""EfficientNet: a small network found by search, and scaled in width, depth and image size.
 
 Tan & Le 2019, "EfficientNet: Rethinking model scaling for convolutional neural networks" (arXiv
-1905.11946), as torchvision lays it out, or as the authors' TensorFlow code does, for which the
-weights of Xie, Luong, Hovy & Le 2020, "Self-training with Noisy Student improves ImageNet
-classification" (arXiv 1911.04252) were published, those of L2 among them. Params with 1000 classes:
+1905.11946), with the layout of torchvision or of the authors' TensorFlow code. The weights of Xie,
+Luong, Hovy & Le 2020, "Self-training with Noisy Student improves ImageNet classification" (arXiv
+1911.04252), also those of L2, are published for the TensorFlow code. Params with 1000 classes:
 
   efficientnet_b0  5,288,548    efficientnet_b3  12,233,232    efficientnet_b6   43,040,704
   efficientnet_b1  7,794,184    efficientnet_b4  19,341,616    efficientnet_b7   66,347,960
   efficientnet_b2  9,109,994    efficientnet_b5  30,389,784    efficientnet_l2  480,309,308
 
-As in the authors' code, kernels of convolutions start with a variance of 2 / fan-out, where the
-fan-out of a depthwise one is the area of its window, those of the head uniformly within
-1 / sqrt(classes), and biases at zero.
+Initial values are those of the authors' code. Kernels of convolutions have a variance of
+2 / fan-out; the fan-out of a depthwise kernel is the area of its window. The kernel of the head is
+uniform within 1 / sqrt(classes). Biases are zero.
 """
 
 import math
@@ -36,7 +36,7 @@ from library.variants import variant
 
 
 class Stage(NamedTuple):
-    """Blocks of one width; the stride is that of the first."""
+    """Blocks of one width. Only the first block has the stride."""
 
     expansion: int
     size: int
@@ -46,14 +46,14 @@ class Stage(NamedTuple):
 
 
 class Convention(NamedTuple):
-    """What implementations differ in: padding, and epsilon and momentum of normalization."""
+    """Differences of implementations: padding, and epsilon and momentum of normalization."""
 
     padding: str
     epsilon: float
     momentum: float
 
 
-# Stages 2 to 8 of B0 (table 1), and the width of the convolution before them.
+# STAGES are stages 2 to 8 of B0 (table 1), STEM is the width of the convolution before them.
 STAGES = (
     Stage(1, 3, 1, 16, 1),
     Stage(6, 3, 2, 24, 2),
@@ -64,10 +64,10 @@ STAGES = (
     Stage(6, 3, 1, 320, 1),
 )
 STEM = 32
-# "SAME" pads a strided layer by one more at the end than at the start.
+# "SAME" pads a strided layer by one pixel more at the end than at the start.
 TENSORFLOW = Convention("SAME", 1e-3, 0.99)
 TORCHVISION = Convention("symmetric", 1e-5, 0.9)
-# What torchvision does where it has weights that come from TensorFlow.
+# torchvision uses this for the sizes whose weights come from TensorFlow.
 TORCHVISION_LARGE = Convention("symmetric", 1e-3, 0.99)
 VARIANTS = ("torchvision", "tensorflow")
 
@@ -78,12 +78,12 @@ _uniform = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
 
 
 class Block(nn.Module):
-    """Mobile inverted bottleneck: wide in between, narrow at both ends, figure 4 of MobileNet-v2.
+    """Mobile inverted bottleneck: narrow at both ends, wide between (figure 4 of MobileNet-v2).
 
-    Expansion by a 1x1 convolution (unless the factor is 1), a depthwise convolution,
-    squeeze-and-excitation to a quarter of the channels that came in, projection by another 1x1;
-    each convolution is normalized, and all but the last followed by a swish. Where the shape
-    stays, what came in is added.
+    The layers are an expansion by a 1x1 convolution (unless the factor is 1), a depthwise
+    convolution, squeeze-and-excitation to a quarter of the input channels, and a projection by a
+    1x1 convolution. Each convolution is normalized, and a swish follows all but the last. If the
+    shape does not change, the input is added.
     """
 
     expansion: int
@@ -97,7 +97,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
-        """Returns `width` channels, height and width divided by the stride."""
+        """Returns features with `width` channels; height and width are divided by the stride."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = _normalization(self.convention, train, **types)
         channels, y = x.shape[-1], x
@@ -123,22 +123,22 @@ class Block(nn.Module):
 
 
 class EfficientNet(nn.Module):
-    """Stem, stages of blocks, 1x1 convolution, mean over space, dropout, linear head.
+    """An EfficientNet: stem, stages of blocks, 1x1 convolution, mean over space, dropout, head.
 
-    Submodules "stem_conv" and "stem_norm", "stage1_block1", ..., "final_conv" and "final_norm",
-    "head". Records "stage1", ..., "stage7" and "features" (b, d), d four times the last width.
+    Submodules are "stem_conv" and "stem_norm", "stage1_block1", ..., "final_conv" and "final_norm",
+    "head". Stores "stage1", ..., "stage7" and "features" (b, d), with d four times the last width.
 
     Attributes:
       num_classes: size of the logits.
       stem: channels of the first convolution.
-      stages: what is between.
+      stages: the stages of blocks.
       convention: padding and normalization.
       dropout: rate before the head.
-      drop_path: rate of stochastic depth that the blocks approach; it grows linearly from the
-        first's 0, and a block after the last would have it.
-      remat: what of each block the backward pass computes again, see `layers.remat`.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
+      drop_path: limit of the rate of stochastic depth. The rate grows linearly from 0 in the first
+        block; a block after the last would have this rate.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
     """
 
     num_classes: int
@@ -199,22 +199,22 @@ def _efficientnet(
 
     Args:
       num_classes: size of the logits.
-      width: what the widths of B0 are multiplied by, then rounded to a multiple of 8.
-      depth: what the numbers of its blocks are multiplied by, then rounded up.
-      variant: "torchvision", with PyTorch's padding, the same on both sides, and normalization
-        with its epsilon of 1e-5 and momentum of 0.9, or "tensorflow", the authors' code, with the
-        padding "SAME", 1e-3 and 0.99.
+      width: factor of the widths of B0, which are rounded to a multiple of 8.
+      depth: factor of the numbers of blocks of B0, which are rounded up.
+      variant: "torchvision" or "tensorflow", the authors' code. "torchvision" has the same padding
+        on both sides, and normalization with an epsilon of 1e-5 and a momentum of 0.9.
+        "tensorflow" has the padding "SAME", an epsilon of 1e-3 and a momentum of 0.99.
       dropout: rate before the head.
-      drop_path: rate of stochastic depth that the last blocks approach.
+      drop_path: limit of the rate of stochastic depth, see `EfficientNet`.
       remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
-      dtype: of the computation.
-      param_dtype: of the params.
-      torchvision: what the variant "torchvision" is of this size: from B5 on it normalizes as
-        TensorFlow, where its weights come from.
+      dtype: type of the computation.
+      param_dtype: type of the params.
+      torchvision: convention of the variant "torchvision" for this size. From B5 on, torchvision
+        normalizes as TensorFlow, from which its weights come.
 
     Raises:
-      ConfigError: an unknown variant or dtype, a rate outside [0, 1), a size below 1, a factor that
-        is not positive.
+      ConfigError: a variant or dtype is unknown, a rate is outside [0, 1), a size is below 1, or a
+        factor is not positive.
     """
     check_sizes(num_classes=num_classes)
     if not (width > 0 and depth > 0):
@@ -239,8 +239,7 @@ def _efficientnet(
 
 
 efficientnet = variant(_efficientnet, "efficientnet", torchvision=TORCHVISION)
-# What width and depth are multiplied by and the dropout, as in the authors' code; torchvision has
-# no L2.
+# Factors of width and depth, and dropout, are those of the authors' code. torchvision has no L2.
 _small = partial(variant, _efficientnet, torchvision=TORCHVISION)
 _large = partial(variant, _efficientnet, torchvision=TORCHVISION_LARGE)
 efficientnet_b0 = _small("efficientnet_b0", width=1.0, depth=1.0)
@@ -257,7 +256,7 @@ efficientnet_l2 = _large(
 
 
 def scaled(width: int, factor: float) -> int:
-    """Returns the multiple of 8 nearest to width * factor, or the next if 10 % would be lost."""
+    """Returns the multiple of 8 nearest to width * factor, or the next if that loses over 10 %."""
     return rounded(width * factor)
 
 

@@ -1,17 +1,17 @@
-"""GoogLeNet, or Inception-v1: modules of 1x1, 3x3 and 5x5 convolutions and pooling side by side.
+"""GoogLeNet, or Inception-v1: modules of parallel 1x1, 3x3 and 5x5 convolutions and pooling.
 
 Szegedy et al. 2014, "Going deeper with convolutions" (arXiv 1409.4842). Params with a thousand
-classes, alone and with the two auxiliary classifiers:
+classes, without and with the two auxiliary classifiers:
 
   googlenet       6,624,904  13,004,888
   googlenet_2014  6,998,552  13,378,280
 
-`googlenet` is torchvision's, with batch normalization and, where the paper has 5x5 convolutions,
-3x3 ones. `googlenet_2014` is the paper's table 1, as Caffe's bvlc_googlenet has it where the paper
-is silent: response normalization of k = 1 and alpha = 1e-4 / 5.
+`googlenet` is the network of torchvision. It has batch normalization, and 3x3 convolutions instead
+of the paper's 5x5. `googlenet_2014` is the paper's table 1. Details that the paper does not state
+are those of Caffe's bvlc_googlenet: response normalization with k = 1 and alpha = 1e-4 / 5.
 
-Small images need another stem, whose first convolution is 3x3 and not followed by pooling: "cifar",
-or "strided" for a quarter of the computation.
+Small images need another stem, with a 3x3 first convolution and no pooling after it: "cifar", or
+"strided" for a quarter of the computation.
 """
 
 from functools import partial
@@ -31,8 +31,9 @@ from library.layers.response_normalization import local_response_norm
 from library.models.image.resnet import STEMS
 from library.variants import variant
 
-# Channels of 1x1; of 3x3 and of 5x5, each after those of the 1x1 that reduces its input; of the
-# projection of what is pooled. Table 1. A stage is what lies between two poolings.
+# Table 1. Channels of: the 1x1 convolution; the 1x1 reduction before the 3x3 one, and the 3x3 one;
+# the 1x1 reduction before the 5x5 one, and the 5x5 one; the projection after pooling. A stage has
+# the modules between two poolings.
 STAGES = {
     3: {
         "inception3a": (64, 96, 128, 16, 32, 32),
@@ -50,9 +51,9 @@ STAGES = {
         "inception5b": (384, 192, 384, 48, 128, 128),
     },
 }
-# What the auxiliary classifiers see the output of (figure 3).
+# Modules whose outputs are inputs of the auxiliary classifiers (figure 3).
 AUXILIARY = {"inception4a": "aux1", "inception4d": "aux2"}
-# Of images, by stem: what is smaller has nothing left to pool.
+# Smallest side of an image, by stem: the last pooling of a smaller one would be empty.
 SMALLEST = {"imagenet": 15, "cifar": 4, "strided": 7}
 
 _response_norm = partial(local_response_norm, k=1.0, alpha=1e-4 / 5)
@@ -63,7 +64,7 @@ _normal = nn.initializers.normal(0.01)
 class Conv(nn.Module):
     """Convolution "conv", batch normalization "norm" (epsilon 1e-3), relu.
 
-    The original has no normalization but a bias, which starts at 0.2.
+    The original has a bias, which starts at 0.2, instead of normalization.
     """
 
     features: int
@@ -75,7 +76,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
-        """Returns features of the height and width divided by the stride."""
+        """Returns features; their height and width are the input's divided by the stride."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = nn.Conv(
             self.features,
@@ -103,14 +104,14 @@ class Inception(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w _"]:
-        """Returns the branches' channels, in the order of the table."""
+        """Returns the channels of the branches, in the order of the table."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
 
         def conv(x, features, size, name):
             return Conv(features, size, self.original, name=name, **types)(x, train)
 
         one, reduce3, three, reduce5, five, pooled = self.channels
-        # torchvision's 5x5 are 3x3, an oversight kept because its weights were trained with it.
+        # torchvision has 3x3 for 5x5 by mistake, and keeps it as its weights were trained with it.
         largest = 5 if self.original else 3
         ends = [
             conv(x, one, 1, "conv1x1"),
@@ -132,7 +133,7 @@ class Auxiliary(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b k"]:
-        """Returns logits, float32; the paper pools the 14x14 grid of 224x224 images to 4x4."""
+        """Returns logits, float32. The paper pools the 14x14 grid of 224x224 images to 4x4."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         init = _caffe_xavier if self.original else _normal
         x = nn.avg_pool(x, (5, 5), (3, 3)) if self.original else adaptive_average_pool(x, 4)
@@ -145,37 +146,37 @@ class Auxiliary(nn.Module):
 
 
 class GoogLeNet(nn.Module):
-    """Stem of three convolutions, nine Inception modules, mean over space, dropout, linear head.
+    """GoogLeNet: three convolutions, nine Inception modules, mean over space, dropout, linear head.
 
-    Submodules "conv1", "conv2", "conv3", "inception3a", ..., "inception5b", "head" and, with `aux`,
-    "aux1" and "aux2". Records "stage1" (conv1), "stage2" (conv3), "stage3", "stage4" and "stage5",
-    each before it is pooled, "features" (b, 1024) and, in training with `aux`, "aux1_logits" and
-    "aux2_logits" (b, k).
+    Submodules are "conv1", "conv2", "conv3", "inception3a", ..., "inception5b", "head" and, with
+    `aux`, "aux1" and "aux2". Stores "stage1" (conv1), "stage2" (conv3), "stage3", "stage4" and
+    "stage5", each before pooling, "features" (b, 1024) and, in training with `aux`, "aux1_logits"
+    and "aux2_logits" (b, k).
 
-    Kernels of the one with batch normalization start normal with a deviation of 0.01, as in
-    torchvision; the original's uniform with variance 1 / fan-in, and biases at 0.2, as in Caffe:
-    the paper does not say.
+    With batch normalization, kernels start from a normal distribution with a standard deviation of
+    0.01, as in torchvision. In the original network, kernels start uniform with variance
+    1 / fan-in, and biases at 0.2, as in Caffe. The paper does not state initial values.
 
     torchvision's published weights take images in [-1, 1].
 
     Attributes:
       num_classes: size of the logits.
-      aux: whether there are the auxiliary classifiers, whose logits are recorded in training as
-        "aux1_logits" and "aux2_logits". A loss that leaves them out does not train them; the
-        paper's adds 0.3 times each of theirs. The original's need images that leave a 5x5 grid at
-        stage 4; without them, little reaches its lower layers at first.
+      aux: adds the auxiliary classifiers, whose logits are stored in training as "aux1_logits" and
+        "aux2_logits". Only a loss with these logits trains them. The paper adds 0.3 times the loss
+        of each. In the original network they need images with a grid of at least 5x5 at stage 4.
+        Without them, the lower layers of the original network get small gradients at first.
       dropout: rate before the head.
       aux_dropout: rate in the auxiliary classifiers.
-      stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) or "strided" (3x3 of stride 2)
-        for small images.
+      stem: "imagenet" (7x7 with stride 2, max pooling) or, for small images, "cifar" (3x3) or
+        "strided" (3x3 with stride 2).
       width_multiplier: factor of all channels but those of the auxiliary classifiers, rounded.
-      dtype: of the computation; the heads are computed in float32.
-      param_dtype: of the params.
-      original: whether it is the paper's.
+      dtype: type of the computation; the heads are computed in float32.
+      param_dtype: type of the params.
+      original: whether the network is that of the paper.
 
     Raises:
-      ConfigError: an unknown stem or dtype, a rate outside [0, 1), no classes, a multiplier that is
-        not positive.
+      ConfigError: a stem or dtype is unknown, a rate is outside [0, 1), there are no classes, or
+        the multiplier is not positive.
     """
 
     num_classes: int = 1000
@@ -212,7 +213,7 @@ class GoogLeNet(nn.Module):
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = self._stem(image, train)
         for stage, modules in STAGES.items():
-            # torchvision's last pooling is 2x2.
+            # The last pooling of torchvision is 2x2.
             size = 2 if stage == 5 and not self.original else 3
             x = max_pool_to_the_edge(x, size, 2)
             for name, channels in modules.items():

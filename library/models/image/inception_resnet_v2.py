@@ -1,12 +1,12 @@
 """Inception-ResNet-v2: Inception modules as the residuals of a residual network.
 
 Szegedy, Ioffe, Vanhoucke & Alemi 2016, "Inception-v4, Inception-ResNet and the impact of residual
-connections on learning" (arXiv 1602.07261), section 3.2. Numerically timm's inception_resnet_v2,
-which is the authors' own code: 55,843,464 params with a thousand classes.
+connections on learning" (arXiv 1602.07261), section 3.2. It is numerically the same as timm's
+inception_resnet_v2, which is the authors' own code: 55,843,464 params with a thousand classes.
 
-The code is not quite the paper: it has the stem of Inception-v3 and a plain Inception module where
-figure 15 has the stem of Inception-v4, 10, 20 and 10 residual blocks where it has 5, 10 and 5, and
-a 1x1 convolution before the mean.
+The authors' code differs from figure 15 of the paper. It has the stem of Inception-v3 and a plain
+Inception module instead of the stem of Inception-v4. It has 10, 20 and 10 residual blocks instead
+of 5, 10 and 5, and a 1x1 convolution before the mean.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ from library.layers.intermediates import record
 from library.models.image.inception_v3 import HALVE, POOL, STEM, Conv, ConvNorm, Mixed
 from library.variants import variant
 
-# Names count branches and their steps: branch4_2 is what follows the pooling of the fourth.
+# Names count branches and their steps: branch4_2 follows the pooling of the fourth branch.
 _INCEPTION_A = (
     (Conv("branch1", 96, (1, 1)),),
     (Conv("branch2_1", 48, (1, 1)), Conv("branch2_2", 64, (5, 5))),
@@ -32,7 +32,7 @@ _INCEPTION_A = (
     ),
     (POOL, Conv("branch4_2", 64, (1, 1))),
 )
-# Figure 7, with k, l, m, n of table 1, and figure 18.
+# Figure 7 with k, l, m, n of table 1, and figure 18.
 _REDUCTION_A = (
     (Conv("branch1", 384, (3, 3), 2),),
     (
@@ -52,7 +52,7 @@ _REDUCTION_B = (
     ),
     (HALVE,),
 )
-# The residuals on the grids of 35x35, 17x17 and 8x8: figures 16, 17 and 19.
+# Residual branches on the grids of 35x35, 17x17 and 8x8: figures 16, 17 and 19.
 _A = (
     (Conv("branch1", 32, (1, 1)),),
     (Conv("branch2_1", 32, (1, 1)), Conv("branch2_2", 32, (3, 3))),
@@ -78,7 +78,7 @@ _C = (
         Conv("branch2_3", 256, (3, 1)),
     ),
 )
-# The module before the blocks of a stage; their letter, branches, number and scale.
+# For each stage: the module before its blocks, and the letter, branches, number and scale of these.
 STAGES = {
     3: (("inception_a", _INCEPTION_A), ("a", _A, 10, 0.17)),
     4: (("reduction_a", _REDUCTION_A), ("b", _B, 20, 0.1)),
@@ -91,9 +91,9 @@ _he_normal = nn.initializers.he_normal()
 
 
 class Block(nn.Module):
-    """Residual block: relu(x + scale * a 1x1 convolution of Inception branches of x), figure 16.
+    """Residual block: relu(x + scale * conv(branches(x))), figure 16.
 
-    The branches are "branches", the convolution, which has a bias, is "conv". Small scales keep
+    "branches" are Inception branches. "conv" is a 1x1 convolution with a bias. Small scales keep
     wide networks from dying early in training (section 3.3).
     """
 
@@ -105,7 +105,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w c"]:
-        """Returns features of the same shape, which have no relu unless `activate`."""
+        """Returns features of the same shape. Without `activate` there is no relu at the end."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         y = Mixed(self.branches, "average", False, _he_normal, name="branches", **types)(x, train)
         y = nn.Conv(x.shape[-1], (1, 1), kernel_init=_he_normal, name="conv", **types)(y)
@@ -114,24 +114,25 @@ class Block(nn.Module):
 
 
 class InceptionResNetV2(nn.Module):
-    """Stem, three stages of residual blocks, a 1x1 convolution, mean over space, linear head.
+    """Inception-ResNet-v2: stem, three stages of residual blocks, 1x1 convolution, mean, head.
 
-    Submodules "conv2d_1a_3x3", ..., "inception_a", "block_a1", ..., "reduction_a", "block_b1", ...,
-    "conv2d_7b", "head". Records "stage1" and "stage2" (before the two poolings of the stem, 64 and
-    192 channels), "stage3" (after the blocks A, 320), "stage4" (B, 1088), "stage5" (after the last
-    convolution, 1536) and "features" (b, 1536).
+    Submodules are "conv2d_1a_3x3", ..., "inception_a", "block_a1", ..., "reduction_a", "block_b1",
+    ..., "conv2d_7b", "head". Stores "stage1" and "stage2" (before the two poolings of the stem, 64
+    and 192 channels), "stage3" (after the blocks A, 320), "stage4" (B, 1088), "stage5" (after the
+    last convolution, 1536) and "features" (b, 1536).
 
-    Averages leave padding out. The last block has scale 1 and no relu. Kernels start as in the
-    authors' code, of which the paper says nothing: normal and truncated, with variance 2 / fan-in.
+    Average pooling does not count the padding. The last block has scale 1 and no relu. Kernels
+    start as in the authors' code, from a truncated normal distribution with variance 2 / fan-in.
+    The paper does not state initial values.
 
     Attributes:
       num_classes: size of the logits.
       dropout: rate before the head, 0.2 in the paper.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
+      ConfigError: a dtype is unknown, a rate is outside [0, 1), or a size is below 1.
     """
 
     num_classes: int = 1000
@@ -147,7 +148,7 @@ class InceptionResNetV2(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
-        """Returns logits, float32; images are 299x299 in the paper.
+        """Returns logits, float32. Images are 299x299 in the paper.
 
         Raises:
           ValueError: the image is too small to be halved five times without padding.

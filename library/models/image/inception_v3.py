@@ -1,12 +1,13 @@
-"""Inception-v3, and the variant of it by which Frechet inception distances are measured.
+"""Inception-v3, and its variant for Frechet inception distances.
 
 Szegedy, Vanhoucke, Ioffe, Shlens & Wojna 2016, "Rethinking the Inception architecture for computer
-vision" (arXiv 1512.00567), section 6, as torchvision lays it out: 23,834,568 params with a thousand
-classes, 27,161,264 with the auxiliary classifier. Modules have torchvision's names in lower case.
+vision" (arXiv 1512.00567), section 6, with the layout of torchvision: 23,834,568 params with a
+thousand classes, 27,161,264 with the auxiliary classifier. Modules have torchvision's names in
+lower case.
 
-The variant "fid" is the TensorFlow graph of 2015-12-05, with 1008 classes, that Heusel et al. 2017
-(arXiv 1706.08500) measure by, as pytorch-fid has it: averages leave padding out, and the last
-module pools its maximum where all others pool their average.
+The variant "fid" is the TensorFlow graph of 2015-12-05, with 1008 classes, which Heusel et al. 2017
+(arXiv 1706.08500) use, as in pytorch-fid. Its average pooling does not count the padding, and its
+last module pools the maximum instead of the average.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from library.variants import variant
 
 
 class Conv(NamedTuple):
-    """A convolution, batch normalization and relu; those with a stride have no padding."""
+    """A convolution, batch normalization and relu. A strided convolution has no padding."""
 
     name: str
     features: int
@@ -35,7 +36,7 @@ class Conv(NamedTuple):
     padding: str = "SAME"
 
 
-# How the pools of stride 1 treat their padding, and what the last module pools.
+# Whether average pooling with stride 1 counts the padding, and the pooling of the last module.
 VARIANTS = {
     "torchvision": dict(count_padding=True, last_pool="average"),
     "fid": dict(count_padding=False, last_pool="maximum"),
@@ -54,7 +55,7 @@ STEM = (
 
 
 def _a(pooled: int) -> tuple:
-    """Figure 5: 5x5 as two 3x3; a branch is a chain of steps, and branches are concatenated."""
+    """Returns the branches of figure 5 (5x5 as two 3x3), each a chain of steps."""
     return (
         (Conv("branch1x1", 64, (1, 1)),),
         (Conv("branch5x5_1", 48, (1, 1)), Conv("branch5x5_2", 64, (5, 5))),
@@ -68,7 +69,7 @@ def _a(pooled: int) -> tuple:
 
 
 def _c(width: int) -> tuple:
-    """Figure 6: 7x7 as 1x7 and 7x1."""
+    """Returns the branches of figure 6 (7x7 as 1x7 and 7x1)."""
     return (
         (Conv("branch1x1", 192, (1, 1)),),
         (
@@ -87,7 +88,7 @@ def _c(width: int) -> tuple:
     )
 
 
-# Figure 10: the grid is halved by a strided and a pooled branch side by side.
+# Figure 10: strided and pooled branches in parallel halve the grid.
 _B = (
     (Conv("branch3x3", 384, (3, 3), 2),),
     (
@@ -107,7 +108,7 @@ _D = (
     ),
     (HALVE,),
 )
-# Figure 7: filter banks that are widened; a tuple in a chain is a fork, its ends concatenated.
+# Figure 7: wider filter banks. A tuple in a chain is a fork, whose ends are concatenated.
 _E = (
     (Conv("branch1x1", 320, (1, 1)),),
     (
@@ -149,7 +150,7 @@ class ConvNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
-        """Returns `spec.features` channels."""
+        """Returns features with `spec.features` channels."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         stride = self.spec.stride
         x = nn.Conv(
@@ -166,15 +167,15 @@ class ConvNorm(nn.Module):
 
 
 class Mixed(nn.Module):
-    """An Inception module: branches side by side, their channels concatenated.
+    """An Inception module: parallel branches whose channels are concatenated.
 
     Attributes:
       branches: chains of steps; a step is a Conv, a tuple of them (a fork), POOL or HALVE.
-      pool: what POOL does: "average" or "maximum" of 3x3 at stride 1.
-      count_padding: whether an average counts the zeros around the image.
-      kernel_init: of the convolutions.
-      dtype: of the computation.
-      param_dtype: of the params.
+      pool: pooling of POOL, "average" or "maximum" of 3x3 with stride 1.
+      count_padding: whether average pooling counts the zeros around the image.
+      kernel_init: initializer of the kernels.
+      dtype: type of the computation.
+      param_dtype: type of the params.
     """
 
     branches: tuple
@@ -186,7 +187,7 @@ class Mixed(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
-        """Returns the branches' channels, in the order of the table."""
+        """Returns the channels of the branches, in the order of `branches`."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
 
         def step(y, what):
@@ -218,7 +219,7 @@ class Auxiliary(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b k"]:
-        """Returns logits, float32; the grid is 17x17 or larger."""
+        """Returns logits, float32. The grid is 17x17 or larger."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = nn.avg_pool(x, (5, 5), (3, 3))
         x = ConvNorm(Conv("conv0", 128, (1, 1)), name="conv0", **types)(x, train)
@@ -235,24 +236,23 @@ class Auxiliary(nn.Module):
 
 
 class InceptionV3(nn.Module):
-    """Stem, eleven Inception modules, mean over space, dropout, linear head.
+    """Inception-v3: stem, eleven Inception modules, mean over space, dropout, linear head.
 
-    Records "stage1" and "stage2" (after the two poolings of the stem, 64 and 192 channels),
+    Stores "stage1" and "stage2" (after the two poolings of the stem, 64 and 192 channels),
     "stage3" (the input of the auxiliary classifier, 768), "stage4" (2048), "features" (b, 2048)
     and, in training with `aux`, "aux_logits" (b, k).
 
     Attributes:
       num_classes: size of the logits; 1008 in the published weights of the variant "fid".
-      variant: "torchvision" or "fid". torchvision's published weights take images in [-1, 1],
-        and so do those of "fid".
-      aux: whether there is the auxiliary classifier, whose logits are recorded as "aux_logits" in
-        training; images are then 299x299 or larger. A loss that leaves them out does not train it.
+      variant: "torchvision" or "fid". The published weights of both take images in [-1, 1].
+      aux: adds the auxiliary classifier, whose logits are stored as "aux_logits" in training.
+        Images are then 299x299 or larger. Only a loss with these logits trains it.
       dropout: rate before the head.
-      dtype: of the computation; the heads are computed in float32.
-      param_dtype: of the params.
+      dtype: type of the computation; the heads are computed in float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown variant or dtype, a rate outside [0, 1), a size below 1.
+      ConfigError: a variant or dtype is unknown, a rate is outside [0, 1), or a size is below 1.
     """
 
     num_classes: int = 1000
@@ -271,7 +271,7 @@ class InceptionV3(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
-        """Returns logits, float32; images are 75x75 or larger, 299x299 in the paper."""
+        """Returns logits, float32. Images are 75x75 or larger, and 299x299 in the paper."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         pooling = VARIANTS[self.variant]
         x = image

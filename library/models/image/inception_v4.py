@@ -1,8 +1,9 @@
-"""Inception-v4: the Inception architecture made uniform, with more and wider modules.
+"""Inception-v4: a more uniform Inception architecture with more and wider modules.
 
 Szegedy, Ioffe, Vanhoucke & Alemi 2016, "Inception-v4, Inception-ResNet and the impact of residual
-connections on learning" (arXiv 1602.07261), section 3.1 and figures 3 to 9. Numerically timm's
-inception_v4, which is the authors' own code: 42,679,816 params with a thousand classes.
+connections on learning" (arXiv 1602.07261), section 3.1 and figures 3 to 9. It is numerically the
+same as timm's inception_v4, which is the authors' own code: 42,679,816 params with a thousand
+classes.
 """
 
 import flax.linen as nn
@@ -14,13 +15,13 @@ from library.layers.intermediates import record
 from library.models.image.inception_v3 import HALVE, POOL, Conv, ConvNorm, Mixed
 from library.variants import variant
 
-# Names count branches and their steps: branch4_2 is what follows the pooling of the fourth.
+# Names count branches and their steps: branch4_2 follows the pooling of the fourth branch.
 STEM = (
     Conv("conv1", 32, (3, 3), 2),
     Conv("conv2", 32, (3, 3), padding="VALID"),
     Conv("conv3", 64, (3, 3)),
 )
-# Figure 3: what halves the grid, or takes its edge off, is done in two ways side by side.
+# Figure 3: two parallel branches halve the grid, or remove its border.
 _STEM_3A = ((HALVE,), (Conv("branch2", 96, (3, 3), 2),))
 _STEM_4A = (
     (Conv("branch1_1", 64, (1, 1)), Conv("branch1_2", 96, (3, 3), padding="VALID")),
@@ -97,7 +98,7 @@ _C = (
     (POOL, Conv("branch4_2", 256, (1, 1))),
 )
 
-# The modules between two halvings of the grid, figure 9; stage 1 is the stem's convolutions.
+# The modules between two halvings of the grid, figure 9. Stage 1 is the convolutions of the stem.
 STAGES = {
     2: {"stem_3a": _STEM_3A},
     3: {
@@ -114,23 +115,23 @@ _he_normal = nn.initializers.he_normal()
 
 
 class InceptionV4(nn.Module):
-    """Stem, fourteen Inception modules between two reductions, mean over space, linear head.
+    """Inception-v4: stem, fourteen Inception modules and two reductions, mean over space, head.
 
-    Submodules "conv1" to "conv3", "stem_3a", ..., "inception_a1", "reduction_a", ..., "head".
-    Records "stage1" (after the stem's convolutions, 64 channels), "stage2" (160), "stage3" (after
+    Submodules are "conv1" to "conv3", "stem_3a", ..., "inception_a1", "reduction_a", ..., "head".
+    Stores "stage1" (after the stem's convolutions, 64 channels), "stage2" (160), "stage3" (after
     the modules A, 384), "stage4" (B, 1024), "stage5" (C, 1536) and "features" (b, 1536).
 
-    Averages leave padding out. Kernels start as in the authors' code, of which the paper says
-    nothing: normal and truncated, with variance 2 / fan-in.
+    Average pooling does not count the padding. Kernels start as in the authors' code, from a
+    truncated normal distribution with variance 2 / fan-in. The paper does not state initial values.
 
     Attributes:
       num_classes: size of the logits.
       dropout: rate before the head, 0.2 in the paper.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
+      ConfigError: a dtype is unknown, a rate is outside [0, 1), or a size is below 1.
     """
 
     num_classes: int = 1000
@@ -146,7 +147,7 @@ class InceptionV4(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
-        """Returns logits, float32; images are 299x299 in the paper.
+        """Returns logits, float32. Images are 299x299 in the paper.
 
         Raises:
           ValueError: the image is too small to be halved five times without padding.

@@ -1,9 +1,9 @@
 """The network of Madry et al. 2018 for MNIST: two convolutions and a hidden layer.
 
 Madry, Makelov, Schmidt, Tsipras & Vladu 2018, "Towards deep learning models resistant to
-adversarial attacks" (arXiv 1706.06083), section 5: 32 and 64 filters, each layer followed by 2x2
-max pooling, and 1024 hidden units. Windows of 5x5 and the initial values are those of
-MadryLab/mnist_challenge, model.py. On 28x28x1 images it has 3,274,634 params.
+adversarial attacks" (arXiv 1706.06083), section 5. The convolutions have 32 and 64 filters, 2x2 max
+pooling follows each, and the hidden layer has 1024 units. The windows of 5x5 and the initial values
+are those of MadryLab/mnist_challenge, model.py. On 28x28x1 images it has 3,274,634 params.
 """
 
 import flax.linen as nn
@@ -16,20 +16,20 @@ from library.variants import variant
 
 
 class Madry(nn.Module):
-    """Convolutions, each rectified and pooled, then a hidden layer.
+    """The network of Madry et al.: rectified and pooled convolutions, hidden layer, linear head.
 
-    Submodules "conv1", "conv2", ..., "hidden" and "head". Records "stage1", "stage2", ... before
-    pooling, and "features", the activation of the hidden layer.
+    Submodules are "conv1", "conv2", ..., "hidden" and "head". Stores "stage1", "stage2", ... before
+    pooling, and "features", the output of the hidden layer.
 
     Attributes:
       num_classes: size of the logits.
       widths: filters of each convolution.
       hidden: units of the hidden layer.
-      dtype: of the computation.
-      param_dtype: of the params.
+      dtype: type of the computation.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown dtype, or a size below 1.
+      ConfigError: a dtype is unknown, or a size is below 1.
     """
 
     num_classes: int = 10

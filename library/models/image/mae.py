@@ -1,9 +1,9 @@
 """Masked autoencoder on a Vision Transformer (He et al. 2022, arXiv 2111.06377).
 
-The encoder sees the visible patches only, so that masking three quarters of an image saves most of
-its cost; a light decoder sees all patches, a learned token in place of each that was masked, and
-predicts pixels (section 3, figure 1). The encoder is a `vit`, without its head: its params lie
-under "encoder" in the paths and shapes that they have there.
+The encoder takes only the visible patches, so that masking three quarters of an image saves most of
+its cost. A small decoder takes all patches, with a learned token for each masked patch, and
+predicts pixels (section 3, figure 1). The encoder is a `vit` without its head. Its params are under
+"encoder", with the paths and shapes of a `vit`.
 """
 
 from typing import Any
@@ -26,19 +26,19 @@ DECODER = dict(decoder_width=512, decoder_depth=8, decoder_heads=16)
 
 
 class Decoder(nn.Module):
-    """Puts encoded patches back in their places and predicts the pixels of all.
+    """The decoder of a masked autoencoder: predicts the pixels of all patches.
 
-    Submodules "embed", "block1", "block2", ..., "norm", "pixels", and the param "mask", what
-    stands in the place of a masked patch. Positions are fixed. The class token, if there is one,
-    takes part without a position.
+    It puts the encoded patches back in their places. The param "mask" is the token of a masked
+    patch. Submodules are "embed", "block1", "block2", ..., "norm" and "pixels". Positions are
+    fixed. A class token takes part without a position.
 
     Attributes:
       width: size of a token, a multiple of 4.
       depth: number of blocks.
-      num_heads: of each attention layer.
-      remat: what of each block the backward pass computes again, see `layers.remat`.
-      dtype: of the computation; predictions are computed in float32.
-      param_dtype: of the params.
+      num_heads: heads of each attention layer.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
+      dtype: type of the computation; predictions are computed in float32.
+      param_dtype: type of the params.
     """
 
     width: int
@@ -61,10 +61,10 @@ class Decoder(nn.Module):
 
         Args:
           encoded: tokens of the first `num_visible` patches of `order`, after the class token.
-          order: a permutation of the patches, the visible ones first.
-          num_visible: how many are visible.
+          order: permutation of the patches, with the visible patches first.
+          num_visible: number of visible patches.
           grid: rows and columns of patches.
-          outputs: numbers to predict for a patch.
+          outputs: number of values to predict for each patch.
         """
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         init = nn.initializers.xavier_uniform()
@@ -90,11 +90,11 @@ class Decoder(nn.Module):
 
 
 class MaskedAutoencoder(nn.Module):
-    """A Vision Transformer that encodes some patches, and a decoder that predicts the others.
+    """A Vision Transformer that encodes some patches, and a decoder that predicts all patches.
 
     Attributes:
-      encoder: its head is never made.
-      decoder: see `Decoder`.
+      encoder: the Vision Transformer, which never makes its head.
+      decoder: the decoder.
     """
 
     encoder: VisionTransformer
@@ -102,7 +102,7 @@ class MaskedAutoencoder(nn.Module):
 
     @property
     def patch_size(self) -> int:
-        """Side of a patch in pixels."""
+        """The side of a patch in pixels."""
         return self.encoder.patch_size
 
     def __call__(
@@ -112,14 +112,14 @@ class MaskedAutoencoder(nn.Module):
         num_visible: int,
         train: bool = False,
     ) -> Float[Array, "b n p"]:
-        """Returns a prediction (rows, columns, channels of a patch, flat) for every patch, float32.
+        """Returns a prediction for every patch, flattened as (row, column, channel), float32.
 
         Args:
-          image: its sides are multiples of the patch's.
-          order: for each example, the numbers of its patches, counted row by row, in the order in
-            which they are chosen to be seen.
-          num_visible: how many of them are seen.
-          train: whether the encoder drops units and branches.
+          image: images whose sides are multiples of `patch_size`.
+          order: permutation of the patches of each example, with the visible patches first. Patches
+            are counted row by row.
+          num_visible: number of visible patches.
+          train: whether the encoder applies dropout and stochastic depth.
         """
         patch = self.patch_size
         grid = (image.shape[1] // patch, image.shape[2] // patch)
@@ -127,7 +127,7 @@ class MaskedAutoencoder(nn.Module):
         return self.decoder(encoded, order, num_visible, grid, patch * patch * image.shape[3])
 
     def features(self, image: Float[Array, "b h w c"]) -> Float[Array, "b d"]:
-        """Returns what the head of a `vit` of these params would see of the whole image."""
+        """Returns the input of the head of a `vit` with these params, for the whole image."""
         return self.encoder.pooled(self.encoder.encode(image))
 
 
@@ -156,16 +156,18 @@ def mae(
       decoder_width: size of a token of the decoder, a multiple of 4.
       decoder_depth: blocks of the decoder; the paper's smallest is 1.
       decoder_heads: heads of the decoder.
-      pool: "cls" gives the encoder a class token, which is then the features of an image; "gap"
-        gives it none, and features are the mean over the patches. As in the `vit` to fine-tune.
-      positions: of the encoder, "sincos2d" (the paper's) or "learned"; as in the `vit`.
+      pool: "cls" gives the encoder a class token, which is the features of an image. "gap" gives
+        it none, and the features are the mean over the patches. Use the pool of the `vit` to
+        fine-tune.
+      positions: positions of the encoder, "sincos2d", as in the paper, or "learned". Use those of
+        the `vit` to fine-tune.
       drop_path: rate of stochastic depth in the encoder's last block.
-      remat: recomputes blocks in the backward pass, see `layers.remat`.
-      dtype: of the computation.
-      param_dtype: of the params.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
+      dtype: type of the computation.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: as `vit.vit` does, or a decoder's width that does not fit its heads or positions.
+      ConfigError: see `vit.vit`, or `decoder_width` does not fit the heads or the positions.
     """
     encoder = vit.vit(
         width=width,

@@ -1,8 +1,8 @@
-"""Perceptrons: a linear classifier of the pixels, and the same with hidden layers before it.
+"""Perceptrons: a linear classifier of the pixels, with or without hidden layers before it.
 
-Rosenblatt 1958 for the perceptron; Rumelhart, Hinton & Williams 1986 for hidden layers trained by
-back-propagation. The defaults are the 784-800-800-10 network of Simard, Steinkraus & Platt 2003;
-dropout as in Srivastava et al. 2014 (0.2 of the inputs, 0.5 of the hidden units).
+The perceptron is from Rosenblatt 1958; hidden layers trained by back-propagation are from
+Rumelhart, Hinton & Williams 1986. The defaults are the 784-800-800-10 network of Simard, Steinkraus
+& Platt 2003. Dropout is that of Srivastava et al. 2014 (0.2 for inputs, 0.5 for hidden units).
 """
 
 import flax.linen as nn
@@ -14,7 +14,8 @@ from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.variants import variant
 
-# The gain: the variance of a weight, times its fan-in, that keeps activations of one size.
+# Each activation has a gain: the variance of a weight, times its fan-in, that keeps the scale of
+# activations the same from layer to layer.
 _ACTIVATIONS = {
     "relu": (nn.relu, 2.0),
     "gelu": (lambda x: nn.gelu(x, approximate=False), 2.0),
@@ -24,10 +25,10 @@ _ACTIVATIONS = {
 
 
 class MLP(nn.Module):
-    """Dense layers on the flattened image, or on any other array of an example.
+    """A multilayer perceptron: dense layers on the flattened image, or on another array.
 
-    Submodules "hidden1", "hidden2", ..., "head". Records each hidden layer's activation as
-    "stage1", "stage2", ... and the head's input as "features".
+    Submodules are "hidden1", "hidden2", ..., "head". Stores the output of each hidden layer as
+    "stage1", "stage2", ... and the input of the head as "features".
 
     Attributes:
       num_classes: size of the logits.
@@ -35,11 +36,12 @@ class MLP(nn.Module):
       dropout: rate after each hidden layer.
       input_dropout: rate on the pixels.
       activation: "relu", "gelu" (erf), "tanh" or "sigmoid".
-      dtype: of the computation.
-      param_dtype: of the params.
+      dtype: type of the computation.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown activation or dtype, a rate outside [0, 1), a size below 1.
+      ConfigError: an activation or dtype is unknown, a rate is outside [0, 1), or a size is below
+        1.
     """
 
     num_classes: int = 10

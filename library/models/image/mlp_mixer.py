@@ -1,9 +1,9 @@
 """MLP-Mixer: no convolutions, no attention (Tolstikhin et al. 2021, arXiv 2105.01601).
 
-A table of patches by channels is mixed along its columns, by one MLP that all channels share, and
-along its rows, by one that all patches share, in turn (section 2, figure 1). The first MLP is as
-wide as the image has patches, so params fit one image size. It is timm's network (the authors'
-code has the tanh approximation of the GELU); params at 224 pixels and 1000 classes:
+Each block mixes a table of patches by channels twice (section 2, figure 1): along its columns, with
+one MLP for all channels, and along its rows, with one MLP for all patches. The input size of the
+first MLP is the number of patches, so the params fit only one image size. It is the network of timm
+(the authors' code has the tanh approximation of the GELU). Params at 224 pixels and 1000 classes:
 
   mixer_s32  19,104,624    mixer_b32  60,293,428    mixer_l32  206,939,264
   mixer_s16  18,528,264    mixer_b16  59,880,472    mixer_l16  208,196,168    mixer_h14  432,350,952
@@ -42,7 +42,7 @@ class Mlp(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b s f"], train: bool) -> Float[Array, "b s f"]:
-        """Returns an array of the size that came in; dropout follows both layers."""
+        """Returns an array of the input's shape. Dropout follows both layers."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         features = x.shape[-1]
         x = nn.gelu(nn.Dense(self.hidden, name="fc1", **types)(x), approximate=False)
@@ -52,7 +52,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Mixes tokens, then channels; each is normalized before and added after (eq. 1)."""
+    """Mixes tokens, then channels. Each mixing is a normalized residual branch (eq. 1)."""
 
     tokens_hidden: int
     channels_hidden: int
@@ -63,7 +63,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t d"], train: bool) -> Float[Array, "b t d"]:
-        """Returns tokens of the size they came in."""
+        """Returns tokens of the input's shape."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         y = nn.LayerNorm(epsilon=1e-6, name="norm1", **types)(x).swapaxes(1, 2)
         y = Mlp(self.tokens_hidden, self.dropout, name="token_mixing", **types)(y, train)
@@ -74,11 +74,11 @@ class Block(nn.Module):
 
 
 class MlpMixer(nn.Module):
-    """Patches, blocks, a last LayerNorm, mean over patches, linear head.
+    """An MLP-Mixer: patches, blocks, a last LayerNorm, mean over patches, linear head.
 
-    Submodules "patches", "block1", "block2", ..., "norm", "head". Records "stage1", "stage2", ...
-    (b, t, d), what leaves each block, and "features" (b, d). Kernels start with LeCun's variance,
-    biases and the head at zero, as in the authors' code.
+    Submodules are "patches", "block1", "block2", ..., "norm", "head". Stores "stage1", "stage2",
+    ... (b, t, d), the outputs of the blocks, and "features" (b, d). Kernels start with LeCun's
+    variance, and biases and the head start at zero, as in the authors' code.
 
     Attributes:
       num_classes: size of the logits.
@@ -88,13 +88,13 @@ class MlpMixer(nn.Module):
       channels_hidden: width of the MLPs along the channels.
       patch_size: side of a patch in pixels.
       dropout: rate after both layers of an MLP.
-      drop_path: rate of stochastic depth in the last block; it grows linearly from the first's 0.
-      remat: what of each block the backward pass computes again, see `layers.remat`.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
+      drop_path: rate of stochastic depth in the last block; it grows linearly from 0 in the first.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
+      ConfigError: a dtype is unknown, a rate is outside [0, 1), or a size is below 1.
     """
 
     num_classes: int = 1000
@@ -127,7 +127,7 @@ class MlpMixer(nn.Module):
         """Returns logits, float32.
 
         Raises:
-          ValueError: the image's sides are not multiples of the patch's.
+          ValueError: a side of the image is not a multiple of `patch_size`.
         """
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         check_sides(image, self.patch_size)

@@ -1,10 +1,10 @@
-"""MobileNets, of depthwise separable convolutions.
+"""MobileNets of version 1, with depthwise separable convolutions.
 
 Howard et al. 2017, "MobileNets: efficient convolutional neural networks for mobile vision
-applications" (arXiv 1704.04861), table 1. A convolution is split in two: a 3x3 one for each channel
-by itself, and a 1x1 one across channels. Numerically timm's mobilenetv1_100, with relus clipped at
-6, as in the authors' own code. Params with 1000 classes, by width multiplier, and millions of
-multiply-adds at 224x224 (table 6):
+applications" (arXiv 1704.04861), table 1. A depthwise separable convolution has two steps: a 3x3
+convolution of each channel, and a 1x1 convolution across channels. The network is numerically the
+same as timm's mobilenetv1_100, with relus clipped at 6, as in the authors' code. Width multiplier,
+params with 1000 classes, and millions of multiply-adds at 224x224 (table 6):
 
   1.0   4,231,976  569
   0.75  2,585,560  325
@@ -28,10 +28,10 @@ from library.layers.normalization import norm
 from library.variants import variant
 
 STEM = 32
-# Blocks and width of each stage; the first block of all but the first is strided.
+# Blocks and width of each stage. The first block of every stage but the first is strided.
 STAGES = ((1, 64), (2, 128), (2, 256), (6, 512), (2, 1024))
 
-# As in the reference: 2 over the number of outputs that a kernel's value contributes to.
+# As in timm: the variance is 2 over the number of outputs to which a value of a kernel contributes.
 _init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 _depthwise_init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 _head_init = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
@@ -47,7 +47,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
-        """Returns features of the height and width divided by the stride."""
+        """Returns features; their height and width are the input's divided by the stride."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = partial(norm, kind="batch", train=train, **types)
         x = depthwise(x, 3, self.stride, kernel_init=_depthwise_init, name="depthwise", **types)
@@ -59,22 +59,22 @@ class Block(nn.Module):
 
 
 class MobileNetV1(nn.Module):
-    """A strided convolution, thirteen depthwise separable ones, mean over space, linear head.
+    """A MobileNet: strided convolution, thirteen depthwise separable ones, mean over space, head.
 
-    Submodules "stem_conv", "stem_norm", "stage1_block1", ..., "head". Records "stage1" (at half
+    Submodules are "stem_conv", "stem_norm", "stage1_block1", ..., "head". Stores "stage1" (at half
     the image's height), ..., "stage5" and "features" (b, d).
 
     Attributes:
       num_classes: size of the logits.
-      width_multiplier: factor of all widths, 1, 0.75, 0.5 or 0.25 in the paper; a width times it
-        is rounded down.
+      width_multiplier: factor of all widths, which are rounded down; 1, 0.75, 0.5 or 0.25 in the
+        paper.
       dropout: rate before the head.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that
-        leaves no channel.
+      ConfigError: a dtype is unknown, a rate is outside [0, 1), a size is below 1, or the
+        multiplier leaves no channel.
     """
 
     num_classes: int = 1000
@@ -87,7 +87,7 @@ class MobileNetV1(nn.Module):
         check_sizes(num_classes=self.num_classes)
         if int(STEM * self.width_multiplier) < 1:
             raise ConfigError(
-                f"width_multiplier={self.width_multiplier} leaves no channel; least: {1 / STEM}"
+                f"width_multiplier={self.width_multiplier} leaves no channel; smallest: {1 / STEM}"
             )
         check_rates(dropout=self.dropout)
         check_dtypes(self.dtype, self.param_dtype)

@@ -1,13 +1,14 @@
-"""MobileNetV2, of inverted residuals with linear bottlenecks.
+"""MobileNetV2, with inverted residuals and linear bottlenecks.
 
 Sandler, Howard, Zhu, Zhmoginov & Chen 2018, "MobileNetV2: inverted residuals and linear
-bottlenecks" (arXiv 1801.04381), table 2. A block widens its few channels, convolves each by itself
-and narrows them again, without a relu after that; the shortcut joins the narrow ends. Numerically
-torchvision's mobilenet_v2: 3,504,872 params and 301 million multiply-adds at 224x224.
+bottlenecks" (arXiv 1801.04381), table 2. A block expands its few channels, convolves each channel
+separately and projects to few channels again, without a relu at the end. The shortcut connects the
+narrow ends. The network is numerically the same as torchvision's mobilenet_v2: 3,504,872 params and
+301 million multiply-adds at 224x224.
 
-Small images need other `strides`: (1, 1, 1, 2, 2, 1, 2, 1) with `projected` is the network that is
-usual on CIFAR-10, that of kuangliu/pytorch-cifar but for its relus without a limit: 2,296,922
-params with ten classes.
+Small images need other `strides`. With (1, 1, 1, 2, 2, 1, 2, 1) and `projected`, it is the usual
+network for CIFAR-10 of kuangliu/pytorch-cifar, except that relus are clipped at 6: 2,296,922 params
+with ten classes.
 """
 
 import functools
@@ -38,7 +39,7 @@ BOTTLENECKS = (
     (6, 160, 3),
     (6, 320, 1),
 )
-# Of the first convolution, and of the first block of each row above: s of table 2.
+# Strides of the first convolution and of the first block of each row above: s of table 2.
 STRIDES = (2, 1, 2, 2, 2, 1, 2, 1)
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -46,18 +47,21 @@ _conv = functools.partial(convolution, kernel_init=_he_normal)
 
 
 def rounded(width: float, multiple: int = 8) -> int:
-    """Returns the nearest multiple that is not less than 0.9 of the width, at least one."""
+    """Returns the multiple nearest to a width, or the next one if that is below 0.9 of the width.
+
+    It is at least `multiple`.
+    """
     nearest = max(multiple, int(width + multiple / 2) // multiple * multiple)
     return nearest if nearest >= 0.9 * width else nearest + multiple
 
 
 class InvertedResidual(nn.Module):
-    """Expansion, depthwise convolution, linear projection (figure 4d).
+    """Inverted residual block: expansion, depthwise convolution, linear projection (figure 4d).
 
-    Submodules "expand" and "norm1" (unless the expansion is 1), "depthwise", "norm2", "project",
-    "norm3". The shortcut is there where the shape stays; if `projected`, in all blocks that do not
-    stride, through "shortcut_conv" and "shortcut_norm" where the width changes, and an expansion
-    by 1 is made, too.
+    Submodules are "expand" and "norm1" (unless the expansion is 1), "depthwise", "norm2",
+    "project", "norm3". A block that does not change the shape has a shortcut. With `projected`, all
+    blocks with stride 1 have a shortcut, through "shortcut_conv" and "shortcut_norm" if the width
+    changes, and a block with an expansion of 1 also has "expand" and "norm1".
     """
 
     features: int
@@ -69,7 +73,7 @@ class InvertedResidual(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
-        """Returns features of the height and width divided by the stride."""
+        """Returns features; their height and width are the input's divided by the stride."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = partial(norm, kind="batch", train=train, **types)
         y = x
@@ -86,27 +90,27 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """A convolution, seventeen blocks, a 1x1 convolution, mean over space, linear head.
+    """MobileNetV2: a convolution, seventeen blocks, 1x1 convolution, mean over space, linear head.
 
-    Submodules "stem_conv", "stem_norm", "block1", ..., "block17", "last_conv", "last_norm", "head".
-    Records "stage1" (the last of its height, half the image's), ..., "stage5", of which there are
-    fewer if blocks stride less often, and "features" (b, d).
+    Submodules are "stem_conv", "stem_norm", "block1", ..., "block17", "last_conv", "last_norm",
+    "head". Stores "stage1", ..., "stage5", the output of the last block of each height (half the
+    image's height for "stage1"), and "features" (b, d). With fewer strides there are fewer stages.
 
     Attributes:
       num_classes: size of the logits.
-      width_multiplier: factor of all widths, 0.35 to 1.4 in the paper; a width times it is rounded
-        to a multiple of 8.
-      strides: of the first convolution and of the seven groups of blocks, each 1 or 2: fewer 2s
-        for small images.
-      projected: whether blocks that change only the width have a shortcut, too, a 1x1 convolution,
-        and the first block an expansion, as in kuangliu/pytorch-cifar.
+      width_multiplier: factor of all widths, which are rounded to a multiple of 8; 0.35 to 1.4 in
+        the paper.
+      strides: strides of the first convolution and of the seven groups of blocks, each 1 or 2.
+        Small images need fewer 2s.
+      projected: whether blocks that change only the width also have a shortcut, a 1x1 convolution,
+        and the first block has an expansion, as in kuangliu/pytorch-cifar.
       dropout: rate before the head.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that is
-        not positive, strides that are not eight of 1 and 2.
+      ConfigError: a dtype is unknown, a rate is outside [0, 1), a size is below 1, the multiplier
+        is not positive, or the strides are not eight numbers of 1 and 2.
     """
 
     num_classes: int = 1000
@@ -150,7 +154,7 @@ class MobileNetV2(nn.Module):
                     **types,
                 )
                 x = block(x, train)
-                # What follows at this height is recorded over it.
+                # A later block of this height replaces it.
                 record(self, f"stage{stage}", x)
         x = _conv(x, rounded(LAST * max(1.0, alpha)), name="last_conv", **types)
         x = nn.relu6(normalize(x, name="last_norm")).mean(axis=(1, 2))

@@ -1,7 +1,7 @@
 """MobileNetV3, found by search, with hard swishes and squeeze-and-excitation.
 
-Howard et al. 2019, "Searching for MobileNetV3" (arXiv 1905.02244), tables 1 and 2. Numerically
-torchvision's, params and millions of multiply-adds at 224x224:
+Howard et al. 2019, "Searching for MobileNetV3" (arXiv 1905.02244), tables 1 and 2. The networks are
+numerically the same as torchvision's. Params, and millions of multiply-adds at 224x224:
 
   mobilenet_v3_large  5,483,032  217
   mobilenet_v3_small  2,542,856   57
@@ -28,7 +28,7 @@ from library.variants import variant
 
 
 class Row(NamedTuple):
-    """A block, one row of table 1 or 2."""
+    """A block: one row of table 1 or 2."""
 
     kernel: int
     expanded: int
@@ -38,7 +38,7 @@ class Row(NamedTuple):
     stride: int
 
 
-# "RE" and "HS" are what the tables call relu and hard swish.
+# In the tables "RE" is relu and "HS" is hard swish.
 ACTIVATIONS = {"RE": nn.relu, "HS": nn.hard_swish}
 STEM = 16
 LARGE = (
@@ -80,8 +80,8 @@ _norm = partial(norm, kind="batch", momentum=0.99, epsilon=1e-3)
 class Block(nn.Module):
     """Inverted residual with squeeze-and-excitation on the widened channels (figure 4).
 
-    Submodules "expand" and "norm1" (if it widens), "depthwise", "norm2", "squeeze_excite",
-    "project", "norm3". The shortcut is there where the shape stays.
+    Submodules are "expand" and "norm1" (if it widens), "depthwise", "norm2", "squeeze_excite",
+    "project", "norm3". A block that does not change the shape has a shortcut.
     """
 
     row: Row
@@ -91,7 +91,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
-        """Returns features of the height and width divided by the stride."""
+        """Returns features; their height and width are the input's divided by the stride."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = partial(_norm, train=train, **types)
         row, activate = self.row, ACTIVATIONS[self.row.activation]
@@ -110,24 +110,24 @@ class Block(nn.Module):
 
 
 class MobileNetV3(nn.Module):
-    """A strided convolution, blocks, a 1x1 convolution, mean over space, two dense layers.
+    """MobileNetV3: strided convolution, blocks, 1x1 convolution, mean over space, two dense layers.
 
-    Submodules "stem_conv", "stem_norm", "block1", ..., "last_conv", "last_norm", "hidden", "head".
-    Records "stage1" (the last of the first block's height), "stage2", ..., one for each height,
-    and "features" (b, d), after the first dense layer and its hard swish.
+    Submodules are "stem_conv", "stem_norm", "block1", ..., "last_conv", "last_norm", "hidden",
+    "head". Stores "stage1", "stage2", ..., the output of the last block of each height, and
+    "features" (b, d), after the first dense layer and its hard swish.
 
     Attributes:
       num_classes: size of the logits.
-      width_multiplier: factor of all widths; a width times it is rounded to a multiple of 8.
+      width_multiplier: factor of all widths, which are rounded to a multiple of 8.
       dropout: rate before the head.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
       rows: the blocks.
       hidden: width of the layer before the head.
 
     Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a multiplier that
-        is not positive.
+      ConfigError: a dtype is unknown, a rate is outside [0, 1), a size is below 1, or the
+        multiplier is not positive.
     """
 
     num_classes: int = 1000
@@ -158,7 +158,7 @@ class MobileNetV3(nn.Module):
         for number, row in enumerate(self.rows, 1):
             stage += row.stride > 1 or number == 1
             x = Block(row, alpha, name=f"block{number}", **types)(x, train)
-            # What follows at this height is recorded over it.
+            # A later block of this height replaces it.
             record(self, f"stage{stage}", x)
         x = _conv(x, 6 * x.shape[-1], name="last_conv", **types)
         x = nn.hard_swish(normalize(x, name="last_norm")).mean(axis=(1, 2))

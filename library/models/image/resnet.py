@@ -1,11 +1,11 @@
-"""Residual networks, for ImageNet and CIFAR, of both versions.
+"""Residual networks of versions 1 and 2, for ImageNet and CIFAR.
 
 Version 1 is He, Zhang, Ren & Sun 2015, "Deep residual learning for image recognition" (arXiv
-1512.03385), with the stride in the 3x3 convolution of a bottleneck, as torchvision and most
-others since have it (the paper strides the first 1x1). Version 2, `_v2`, is He et al. 2016,
-"Identity mappings in deep residual networks" (arXiv 1603.05027), which normalizes and rectifies
-before each convolution and adds nothing to the identity path; of ImageNet's sizes it is numerically
-timm's resnetv2_18, ..., resnetv2_152.
+1512.03385). The stride is in the 3x3 convolution of a bottleneck, as in torchvision and most later
+code; the paper strides the first 1x1 convolution. Version 2, `_v2`, is He et al. 2016, "Identity
+mappings in deep residual networks" (arXiv 1603.05027). It normalizes and rectifies before each
+convolution, and the identity path has no operation. The sizes for ImageNet are numerically the same
+as timm's resnetv2_18, ..., resnetv2_152.
 
 Params with batch normalization, 1000 classes (10 for the CIFAR networks, with option A shortcuts):
 
@@ -15,8 +15,8 @@ Params with batch normalization, 1000 classes (10 for the CIFAR networks, with o
   resnet101  44,549,160    resnet101_v2   44,541,480    resnet56      853,018
   resnet152  60,192,808    resnet152_v2   60,185,128    resnet110   1,727,962
 
-  resnet20_v2 272,282, resnet56_v2 855,578, resnet110_v2 1,730,522 with projections, and
-  resnet164_v2, of bottlenecks, 1,703,258.
+  With projections: resnet20_v2 272,282, resnet56_v2 855,578, resnet110_v2 1,730,522, and
+  resnet164_v2, which has bottlenecks, 1,703,258.
 """
 
 import functools
@@ -38,7 +38,7 @@ from library.layers.squeeze_excite import SqueezeExcite
 from library.layers.stochastic_depth import StochasticDepth, rates
 from library.variants import variant
 
-# The convolutions of a block: kernel size, width in units of the block's, whether it is strided.
+# For each convolution of a block: kernel size, width in units of the block's, whether it strides.
 BLOCKS = {
     "basic": ((3, 1, True), (3, 1, False)),
     "bottleneck": ((1, 1, False), (3, 1, True), (1, 4, False)),
@@ -55,10 +55,11 @@ _conv = functools.partial(convolution, kernel_init=_he_normal)
 class Block(nn.Module):
     """Residual block of version 1: relu(x + normalized convolutions of x), figure 5.
 
-    With `zero_init` the last normalization's scale starts at zero, so that the block starts as
-    its shortcut (Goyal et al. 2017, section 5.1). A bottleneck may be `widen` times as wide
-    between its 1x1 convolutions, and its 3x3 convolution in `groups`. With `reduction` the sum
-    is of x and a squeeze-and-excitation that leaves one channel in so many between its layers.
+    With `zero_init`, the scale of the last normalization starts at zero, so that the block starts
+    as its shortcut (Goyal et al. 2017, section 5.1). `widen` is a factor of the width of a
+    bottleneck between its 1x1 convolutions. `groups` are the groups of its 3x3 convolution. With
+    `reduction`, squeeze-and-excitation ends the residual branch; the channels between its two
+    layers are those of the branch divided by `reduction`.
     """
 
     kind: str
@@ -76,7 +77,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
-        """Returns features of the height and width divided by the stride."""
+        """Returns features; their height and width are the input's divided by the stride."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = partial(norm, kind=self.norm, train=train, **types)
         layers = BLOCKS[self.kind]
@@ -104,9 +105,9 @@ class Block(nn.Module):
 class PreactivationBlock(nn.Module):
     """Residual block of version 2: x + convolutions of normalized and rectified x, figure 1b.
 
-    Where shapes change, the projection sees the rectified x too. With `zero_init` the last
-    convolution starts at zero: a zero scale before a relu would never receive a gradient.
-    Dropout precedes the last convolution (Zagoruyko & Komodakis 2016, section 2.4).
+    If the shape changes, the projection also takes the normalized and rectified x. With
+    `zero_init`, the last convolution starts at zero: a zero scale before a relu would never receive
+    a gradient. Dropout precedes the last convolution (Zagoruyko & Komodakis 2016, section 2.4).
     """
 
     kind: str
@@ -122,7 +123,7 @@ class PreactivationBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
-        """Returns features of the height and width divided by the stride."""
+        """Returns features; their height and width are the input's divided by the stride."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         layers = BLOCKS[self.kind]
         y, preactivated = x, []
@@ -148,30 +149,30 @@ class PreactivationBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stem, stages of residual blocks, mean over space, linear head.
+    """A residual network: stem, stages of residual blocks, mean over space, linear head.
 
-    Submodules "stem_conv", "stem_norm" (version 1), "stage1_block1", ..., "final_norm" (version 2),
-    "head". Records "stage1", "stage2", ... and "features" (b, d).
+    Submodules are "stem_conv", "stem_norm" (version 1), "stage1_block1", ..., "final_norm" (version
+    2), "head". Stores "stage1", "stage2", ... and "features" (b, d).
 
     Attributes:
       num_classes: size of the logits.
       stage_sizes: blocks of each stage; all but the first stage halve the height and width.
-      widths: of each stage's blocks.
+      widths: width of the blocks of each stage.
       stem_width: channels of the first convolution.
       kind: a key of BLOCKS.
-      preactivation: version 2.
+      preactivation: whether the blocks are those of version 2.
       stem: a key of STEMS.
-      shortcut: one of SHORTCUTS, where a block changes the shape.
+      shortcut: one of SHORTCUTS, for blocks that change the shape.
       norm: "batch" or "group".
       zero_init: whether each block starts as its shortcut.
-      groups: of the 3x3 convolution of a bottleneck of version 1.
+      groups: groups of the 3x3 convolution of a bottleneck, in version 1.
       widen: factor of a bottleneck's width between its 1x1 convolutions, in version 1.
-      reduction: of squeeze-and-excitation in the blocks of version 1, None without.
+      reduction: reduction of squeeze-and-excitation in version 1; None leaves it out.
       dropout: rate within the blocks of version 2.
-      drop_path: stochastic depth of the last block; it grows linearly from 0 at the first.
-      remat: what of each block the backward pass computes again, see `layers.remat`.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
+      drop_path: rate of stochastic depth in the last block; it grows linearly from 0 in the first.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
     """
 
     num_classes: int
@@ -250,24 +251,25 @@ def _resnet(
 
     Args:
       num_classes: size of the logits.
-      stem: "imagenet" (7x7 of stride 2, max pooling), "cifar" (3x3) for small images, or
-        "strided" (3x3 of stride 2) for a quarter of its computation.
-      shortcut: "pad", option A of the paper: every second pixel, and zeros for the channels
-        that are new, half of them on either side; or "projection", option B.
+      stem: "imagenet" (7x7 with stride 2, max pooling), "cifar" (3x3) for small images, or
+        "strided" (3x3 with stride 2) for a quarter of the computation of "cifar".
+      shortcut: "projection", option B of the paper, or "pad", option A. "pad" takes every second
+        pixel and adds channels of zeros, half of them on each side.
       norm: "batch" or "group".
-      width: channels of the stem; four times as many leave a first stage of bottlenecks.
-      zero_init: whether each block starts as its shortcut; not so in the papers.
+      width: channels of the stem; a first stage of bottlenecks has four times as many at its end.
+      zero_init: whether each block starts as its shortcut, unlike in the papers.
       drop_path: rate at which the last block's residual is dropped (Huang et al. 2016); it grows
-        linearly from 0 at the first.
+        linearly from 0 in the first block.
       remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
-      dtype: of the computation.
-      param_dtype: of the params.
+      dtype: type of the computation.
+      param_dtype: type of the params.
       kind: a key of BLOCKS.
       stage_sizes: blocks of each stage.
       version: 1 or 2.
 
     Raises:
-      ConfigError: an unknown stem, shortcut, norm or dtype, a size below 1, a rate outside [0, 1).
+      ConfigError: a stem, shortcut, norm or dtype is unknown, a size is below 1, or a rate is
+        outside [0, 1).
     """
     check_sizes(num_classes=num_classes, width=width)
     check_rates(drop_path=drop_path)

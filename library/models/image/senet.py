@@ -1,9 +1,9 @@
 """SE-ResNet: residual blocks with squeeze-and-excitation.
 
-Hu, Shen, Albanie, Sun & Wu 2018, "Squeeze-and-excitation networks" (arXiv 1709.01507). What the
-convolutions of a block add to the shortcut is weighted channel by channel, by a layer that sees
-the mean over space (figure 3), a sixteenth as wide as the block (table 1). As in timm's seresnet50
-the stride is in the 3x3 convolution.
+Hu, Shen, Albanie, Sun & Wu 2018, "Squeeze-and-excitation networks" (arXiv 1709.01507). Squeeze-and-
+excitation weights each channel of a block's residual branch. Its factors come from the mean over
+space (figure 3), through a layer that is a sixteenth as wide as the block (table 1). As in timm's
+seresnet50, the stride is in the 3x3 convolution. Params:
 
   seresnet50  28,088,024
 """
@@ -23,21 +23,22 @@ def seresnet50(
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> ResNet:
-    """Builds SE-ResNet-50; see `library.models.image.resnet.resnet50` for the other arguments.
+    """Builds SE-ResNet-50.
 
     Args:
       num_classes: size of the logits.
-      stem: "imagenet" or "cifar".
+      stem: "imagenet", "cifar" or "strided", see `library.models.image.resnet.resnet50`.
       norm: "batch" or "group".
-      reduction: channels of a block over those between the two layers of its excitation, the
-        paper's r; at most 256, the channels of the first stage.
+      reduction: channels of a block divided by the channels between the two layers of its
+        excitation, r in the paper; at most 256, the channels of the first stage.
       zero_init: whether each block starts as its shortcut.
       remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
-      dtype: of the computation.
-      param_dtype: of the params.
+      dtype: type of the computation.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown stem, norm or dtype, a size below 1, a reduction above 256.
+      ConfigError: a stem, norm or dtype is unknown, a size is below 1, or the reduction is above
+        256.
     """
     check_sizes(reduction=reduction)
     network = resnet50(

@@ -1,11 +1,12 @@
 """Shake-Shake networks: two residual branches, mixed at random in training.
 
-Gastaldi 2017, "Shake-Shake regularization" (arXiv 1705.07485). What a block adds to its identity is
-a mean of two branches, whose weights are drawn anew for each image and block, and once more for the
-backward pass; in evaluation both weigh a half. As in xgastaldi/shake-shake:
+Gastaldi 2017, "Shake-Shake regularization" (arXiv 1705.07485). A block adds a weighted mean of two
+branches to its identity. In training the weights are drawn for each image and block, and drawn
+again for the backward pass. In evaluation both weights are a half. The networks are those of
+xgastaldi/shake-shake:
 
-  shake_shake26  of 3x3 convolutions, for CIFAR-10: 26,192,922 params when 96 wide
-  shake_shake29  of bottlenecks with grouped convolutions, as ResNeXt's, for CIFAR-100: 34,529,700
+  shake_shake26  3x3 convolutions, for CIFAR-10: 26,192,922 params with a width of 96
+  shake_shake29  bottlenecks with grouped convolutions, as in ResNeXt, for CIFAR-100: 34,529,700
 """
 
 import functools
@@ -24,7 +25,7 @@ from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
 
-# What the weights of the backward pass are: drawn again, or a half each ("Shake" and "Even").
+# Weights of the backward pass: "shake" draws them again, "even" makes both a half.
 BACKWARD = ("shake", "even")
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -37,20 +38,20 @@ def shake(
     forward: Float[Array, " b"],
     backward: Float[Array, " b"],
 ) -> Float[Array, "b h w c"]:
-    """Returns forward * first + (1 - forward) * second, with the gradient of `backward` instead."""
-    seen, felt = (
+    """Returns forward * first + (1 - forward) * second, with the gradient of `backward` weights."""
+    value, slope = (
         weight[:, None, None, None] * (first - second) + second for weight in (forward, backward)
     )
-    return felt + jax.lax.stop_gradient(seen - felt)
+    return slope + jax.lax.stop_gradient(value - slope)
 
 
 class Block(nn.Module):
-    """Identity and two branches, "branch1_conv1", "branch1_norm1", ... (figure 1).
+    """Residual block with two branches, "branch1_conv1", "branch1_norm1", ... (figure 1).
 
-    With `groups` a branch is a bottleneck, of as many groups between its 1x1 convolutions, what is
-    added up is rectified, and a shortcut that changes the width is a 1x1 convolution. Without, a
-    branch is two 3x3 convolutions after a relu, and such a shortcut two 1x1 convolutions, of every
-    second pixel and, if it strides, of those up and left of them.
+    With `groups`, a branch is a bottleneck whose 3x3 convolution has these groups, a relu follows
+    the sum, and a shortcut that changes the width is a 1x1 convolution. Without `groups`, a branch
+    is two 3x3 convolutions, each after a relu, and a shortcut that changes the width concatenates
+    two 1x1 convolutions, the second on features shifted by one pixel down and right.
     """
 
     features: int
@@ -63,7 +64,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
-        """Returns features of the height and width divided by the stride."""
+        """Returns features; their height and width are the input's divided by the stride."""
         first, second = (self._branch(x, train, f"branch{i}") for i in (1, 2))
         halves = jnp.full(len(x), 0.5, self.dtype)
         forward = backward = halves
@@ -104,21 +105,21 @@ class Block(nn.Module):
 
 
 class ShakeShake(nn.Module):
-    """A 3x3 convolution, three stages of blocks, mean over space, linear head.
+    """A Shake-Shake network: 3x3 convolution, three stages of blocks, mean over space, linear head.
 
-    Submodules "stem_conv", "stem_norm", "stage1_block1", ..., "head". Records "stage1", "stage2",
-    "stage3" and "features" (b, d). In training it draws from the stream "dropout".
+    Submodules are "stem_conv", "stem_norm", "stage1_block1", ..., "head". Stores "stage1",
+    "stage2", "stage3" and "features" (b, d). In training it draws from the rng stream "dropout".
 
     Attributes:
       num_classes: size of the logits.
       stage_size: blocks of each stage; all but the first stage halve the height and width.
-      width: of the branches of the first stage, twice as wide in each that follows.
-      features: channels that leave the first stage, twice as many each that follows.
+      width: width of the branches in the first stage; it doubles in each later stage.
+      features: output channels of the first stage; they double in each later stage.
       stem_width: channels of the first convolution.
-      groups: of a bottleneck's 3x3 convolution; 0 for branches of two 3x3 convolutions.
+      groups: groups of a bottleneck's 3x3 convolution; 0 for branches of two 3x3 convolutions.
       backward: one of BACKWARD.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
     """
 
     num_classes: int
@@ -163,17 +164,17 @@ def shake_shake26(
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> ShakeShake:
-    """Builds a network of 26 layers and two branches, "26 2x96d" of table 1.
+    """Builds a Shake-Shake network of 26 layers, by default "26 2x96d" of table 1.
 
     Args:
       num_classes: size of the logits.
       width: channels of the first stage, an even number.
-      backward: "shake", weights of the branches drawn for the backward pass too, or "even".
-      dtype: of the computation.
-      param_dtype: of the params.
+      backward: "shake" draws the weights again for the backward pass, "even" makes both a half.
+      dtype: type of the computation.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown dtype or backward, a size below 1.
+      ConfigError: a dtype or `backward` is unknown, or a size is below 1.
     """
     check_sizes(num_classes=num_classes, width=width)
     check_choice("backward", backward, BACKWARD)
@@ -199,18 +200,18 @@ def shake_shake29(
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> ShakeShake:
-    """Builds a ResNeXt of 29 layers and two branches, "29 2x4x64d" of table 2.
+    """Builds a Shake-Shake ResNeXt of 29 layers, by default "29 2x4x64d" of table 2.
 
     Args:
       num_classes: size of the logits.
       width: channels of a group in the first stage.
       cardinality: groups of each branch.
-      backward: as of `shake_shake26`.
-      dtype: of the computation.
-      param_dtype: of the params.
+      backward: "shake" or "even", see `shake_shake26`.
+      dtype: type of the computation.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown dtype or backward, a size below 1.
+      ConfigError: a dtype or `backward` is unknown, or a size is below 1.
     """
     check_sizes(num_classes=num_classes, width=width, cardinality=cardinality)
     check_choice("backward", backward, BACKWARD)

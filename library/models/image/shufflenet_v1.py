@@ -1,9 +1,9 @@
-"""ShuffleNet, of grouped 1x1 convolutions whose channels are shuffled.
+"""ShuffleNet of version 1, with grouped 1x1 convolutions and channel shuffles.
 
 Zhang, Zhou, Lin & Sun 2018, "ShuffleNet: an extremely efficient convolutional neural network for
-mobile devices" (arXiv 1707.01083), table 1. More groups afford more channels for the same number
-of operations; a shuffle lets the groups see each other. Params with 1000 classes, and millions of
-multiply-adds at 224x224 without those of the head, as the table counts them:
+mobile devices" (arXiv 1707.01083), table 1. More groups allow more channels for the same number of
+operations. A shuffle passes information between the groups. Params with 1000 classes, and millions
+of multiply-adds at 224x224 without those of the head, as in the table:
 
   groups=1  1,531,936  143    groups=4  1,968,344  133
   groups=2  1,733,848  140    groups=8  2,434,768  137
@@ -29,9 +29,9 @@ from library.layers.normalization import norm
 from library.variants import variant
 
 STEM = 24
-# Width of the second stage, by groups; each later one is twice as wide.
+# Width of the second stage, by groups. It doubles in each later stage.
 WIDTHS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
-# Units of stages 2, 3 and 4; the first of each is strided.
+# Units of stages 2, 3 and 4. The first unit of each stage is strided.
 UNITS = (4, 8, 4)
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -39,18 +39,19 @@ _conv = functools.partial(convolution, kernel_init=_he_normal)
 
 
 class Unit(nn.Module):
-    """Bottleneck of grouped 1x1 and depthwise 3x3 convolutions (figure 2b, c).
+    """Bottleneck unit of grouped 1x1 and depthwise 3x3 convolutions (figure 2b, c).
 
-    The bottleneck is a quarter as wide as what leaves. A strided unit has x, averaged, behind its
-    channels, others add x.
+    The bottleneck is a quarter as wide as the output. A strided unit concatenates its channels with
+    the averaged input. Other units add the input.
 
     Attributes:
-      features: channels that leave.
+      features: channels of the output.
       stride: 1 or 2.
-      groups: of the 1x1 convolutions.
-      first_groups: of the first of them; not grouped where few channels enter (section 3.3).
-      dtype: of the computation.
-      param_dtype: of the params.
+      groups: groups of the 1x1 convolutions.
+      first_groups: groups of the first 1x1 convolution; 1 if the input has few channels (section
+        3.3).
+      dtype: type of the computation.
+      param_dtype: type of the params.
     """
 
     features: int
@@ -62,7 +63,7 @@ class Unit(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
-        """Returns features of the height and width divided by the stride."""
+        """Returns features; their height and width are the input's divided by the stride."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = partial(norm, kind="batch", train=train, **types)
         y = _conv(x, self.features // 4, groups=self.first_groups, name="compress", **types)
@@ -78,21 +79,22 @@ class Unit(nn.Module):
 
 
 class ShuffleNetV1(nn.Module):
-    """A strided convolution, max pooling, three stages of units, mean over space, linear head.
+    """A ShuffleNet: strided convolution, max pooling, three stages of units, mean over space, head.
 
-    Submodules "stem_conv", "stem_norm", "stage2_unit1", ..., "head", the stages counted as in the
-    paper. Records "stage1" (after the pooling), "stage2", "stage3", "stage4" and "features" (b, d).
+    Submodules are "stem_conv", "stem_norm", "stage2_unit1", ..., "head", with stages counted as in
+    the paper. Stores "stage1" (after the pooling), "stage2", "stage3", "stage4" and "features"
+    (b, d).
 
     Attributes:
       num_classes: size of the logits.
-      groups: of 1x1 convolutions: 1, 2, 3, 4 or 8; it sets the widths, too.
-      scale: factor of all widths, 0.25 to 2 in the paper; a width times it is rounded down.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
+      groups: groups of the 1x1 convolutions: 1, 2, 3, 4 or 8; they also set the widths.
+      scale: factor of all widths, which are rounded down; 0.25 to 2 in the paper.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown number of groups or dtype, a size below 1, a scale whose widths
-        cannot be divided among the groups.
+      ConfigError: a number of groups or dtype is unknown, a size is below 1, or the scale gives
+        widths that the groups do not divide.
     """
 
     num_classes: int = 1000

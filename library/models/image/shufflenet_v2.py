@@ -1,14 +1,14 @@
-"""ShuffleNetV2, designed by the time that its operations take.
+"""ShuffleNetV2, designed for speed as measured, not for few operations.
 
 Ma, Zhang, Zheng & Sun 2018, "ShuffleNet V2: practical guidelines for efficient CNN architecture
-design" (arXiv 1807.11164), table 5. Half of the channels pass a unit as they are; no convolution
-is grouped but the depthwise ones. Numerically torchvision's, params and millions of multiply-adds
-at 224x224:
+design" (arXiv 1807.11164), table 5. Half of the channels pass through a unit unchanged. Only the
+depthwise convolutions are grouped. The networks are numerically the same as torchvision's. Params,
+and millions of multiply-adds at 224x224:
 
   shufflenet_v2_x0_5  1,366,792   40    shufflenet_v2_x1_5  3,503,624  296
   shufflenet_v2_x1_0  2,278,604  145    shufflenet_v2_x2_0  7,393,996  583
 
-`stem="cifar"` leaves small images their size before the first unit.
+With `stem="cifar"`, small images keep their size up to the first unit.
 """
 
 import functools
@@ -32,20 +32,21 @@ from library.variants import variant
 STEM = 24
 # Stride of the first convolution, and whether max pooling follows it.
 STEMS = {"imagenet": (2, True), "cifar": (1, False)}
-# Units of stages 2, 3 and 4; the first of each is strided.
+# Units of stages 2, 3 and 4. The first unit of each stage is strided.
 UNITS = (4, 8, 4)
 
-# PyTorch's own: uniform, a third of the variance that keeps that of the features.
+# PyTorch's default: uniform with variance 1 / (3 fan-in).
 _init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 _conv = functools.partial(convolution, kernel_init=_init)
 
 
 class Unit(nn.Module):
-    """Two branches, each half of what leaves, concatenated and shuffled (figure 3c, d).
+    """Unit of two branches, each half of the output, concatenated and shuffled (figure 3c, d).
 
-    One is half of x as it is, or, strided, all of x through a depthwise and a 1x1 convolution:
-    "shortcut_depthwise", "shortcut_norm1", "shortcut_conv", "shortcut_norm2". The other is the
-    other half, or all, through "conv1", "norm1", "depthwise", "norm2", "conv2", "norm3".
+    With stride 1, the first branch is one half of x, unchanged, and the second branch takes the
+    other half. With stride 2, both branches take all of x. The first branch is then
+    "shortcut_depthwise", "shortcut_norm1", "shortcut_conv", "shortcut_norm2". The second branch is
+    "conv1", "norm1", "depthwise", "norm2", "conv2", "norm3".
     """
 
     features: int
@@ -55,7 +56,7 @@ class Unit(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
-        """Returns features of the height and width divided by the stride."""
+        """Returns features; their height and width are the input's divided by the stride."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = partial(norm, kind="batch", train=train, **types)
         window = partial(depthwise, size=3, stride=self.stride, kernel_init=_init, **types)
@@ -73,22 +74,22 @@ class Unit(nn.Module):
 
 
 class ShuffleNetV2(nn.Module):
-    """A strided convolution, max pooling, three stages of units, a 1x1 convolution, linear head.
+    """ShuffleNetV2: strided convolution, max pooling, three stages of units, 1x1 convolution, head.
 
-    Submodules "stem_conv", "stem_norm", "stage2_unit1", ..., "last_conv", "last_norm", "head", the
-    stages counted as in the paper. Records "stage1" (after the pooling), "stage2", "stage3",
+    Submodules are "stem_conv", "stem_norm", "stage2_unit1", ..., "last_conv", "last_norm", "head",
+    with stages counted as in the paper. Stores "stage1" (after the pooling), "stage2", "stage3",
     "stage4" and "features" (b, d), the mean over space. The stem "cifar" neither strides nor pools.
 
     Attributes:
       num_classes: size of the logits.
       stem: "imagenet" (stride 2, max pooling) or "cifar" (neither) for small images.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
-      widths: of stages 2, 3 and 4, even numbers.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
+      widths: widths of stages 2, 3 and 4, which are even numbers.
       last: channels of the last convolution.
 
     Raises:
-      ConfigError: an unknown stem or dtype, a size below 1.
+      ConfigError: a stem or dtype is unknown, or a size is below 1.
     """
 
     num_classes: int = 1000

@@ -1,8 +1,8 @@
 """An encoder with a projection head (SimCLR: Chen et al. 2020, arXiv 2002.05709, section 2.1).
 
-The loss is applied to the projections z = g(h); what is kept after training are the encoder's
-features h, which know more of the image than z does (section 4.2). `init_from` with
-`prefix="encoder"` takes the encoder into a classifier of the same architecture.
+The loss uses the projections z = g(h). Later tasks use the encoder's features h, which hold more
+information about the image than z (section 4.2). `init_from` with `prefix="encoder"` loads the
+encoder into a classifier of the same architecture.
 """
 
 from typing import Any
@@ -20,10 +20,10 @@ NORMS = ("batch", "none")
 
 
 class Projection(nn.Module):
-    """Dense layers with relu between them, "dense1" to "dense<depth>".
+    """A projection head: dense layers "dense1" to "dense<depth>" with relus between them.
 
-    With `norm="batch"` each is followed by batch normalization, "norm1", ..., as in the authors'
-    code (and not in the paper's text), the last of which has a scale but no bias.
+    With `norm="batch"`, batch normalization "norm1", ... follows each dense layer, as in the
+    authors' code (but not in the paper's text). The last normalization has a scale but no bias.
     """
 
     hidden: int | None
@@ -35,7 +35,7 @@ class Projection(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b d"], train: bool) -> Float[Array, "b p"]:
-        """Returns projections (b, width), of any length, float32."""
+        """Returns projections (b, width), float32, which are not scaled to unit length."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         hidden, normalized = self.hidden or x.shape[-1], self.norm == "batch"
         for layer in range(1, self.depth + 1):
@@ -59,9 +59,10 @@ class Projection(nn.Module):
 
 
 class SimCLR(nn.Module):
-    """An image model without its head, "encoder", and the projection head, "projection".
+    """An image model without its head, "encoder", and a projection head, "projection".
 
-    Records "features" (b, d), the encoder's; its other records are below "encoder".
+    Stores "features" (b, d), the features of the encoder. The other intermediates of the encoder
+    are under "encoder".
     """
 
     encoder: nn.Module
@@ -72,7 +73,7 @@ class SimCLR(nn.Module):
         """Returns projections, float32.
 
         Raises:
-          ConfigError: the encoder has no submodule "head", or changes what comes out of it.
+          ConfigError: the encoder has no submodule "head", or does not return the head's output.
         """
         taken = []
 
@@ -86,7 +87,7 @@ class SimCLR(nn.Module):
             features = self.encoder(image, train)
         if not taken or features is not taken[0]:
             name = type(self.encoder).__name__
-            raise ConfigError(f"encoder {name} does not end in a submodule 'head' to leave out")
+            raise ConfigError(f"encoder {name} does not end in a submodule 'head' to remove")
         record(self, "features", features)
         return self.projection(features, train)
 
@@ -100,19 +101,21 @@ def simclr(
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> SimCLR:
-    """Builds a model to be trained by the task "contrastive".
+    """Builds a model for the task "contrastive".
 
     Args:
-      encoder: name and arguments of a model of images; its head is left out.
-      hidden: units of the projection's hidden layers, by default as many as features.
+      encoder: name and arguments of a model of images, whose head is removed.
+      hidden: units of the hidden layers of the projection head, by default the number of features.
       width: size of the projections.
-      depth: the projection's dense layers: 2 in the paper, 3 in SimCLR v2, 1 is linear.
-      norm: "batch" or "none", after each of them.
-      dtype: of the projection's computation.
-      param_dtype: of its params.
+      depth: number of dense layers of the projection head: 2 in the paper, 3 in SimCLR v2. With 1
+        the head is linear.
+      norm: normalization after each dense layer, "batch" or "none".
+      dtype: type of the computation of the projection head.
+      param_dtype: type of the params of the projection head.
 
     Raises:
-      ConfigError: an encoder that is not one, an unknown norm or dtype, a size below 1.
+      ConfigError: the encoder is not a model of images, a norm or dtype is unknown, or a size is
+        below 1.
     """
     check_sizes(width=width, depth=depth, hidden=1 if hidden is None else hidden)
     check_choice("norm of the projection", norm, NORMS)

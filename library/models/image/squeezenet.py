@@ -1,9 +1,10 @@
-"""SqueezeNet: few params by squeezing channels before each 3x3 convolution.
+"""SqueezeNet: few params, because a 1x1 convolution reduces channels before each 3x3 convolution.
 
 Iandola et al. 2016, "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model
-size" (arXiv 1602.07360), table 1, without bypasses: version 1.0, 1,248,424 params with a thousand
-classes, and the authors' later version 1.1, 1,235,496 params and 2.4 times less computation; both
-as torchvision has them. Modules have the paper's names; its conv10 is "head".
+size" (arXiv 1602.07360), table 1, without bypasses. Version 1.0 has 1,248,424 params with a
+thousand classes. The authors' later version 1.1 has 1,235,496 params and needs 2.4 times less
+computation. Both are as in torchvision. Modules have the names of the paper, but its conv10 is
+"head".
 """
 
 from typing import Any, NamedTuple
@@ -19,9 +20,13 @@ from library.variants import variant
 
 
 class Version(NamedTuple):
-    """Channels and kernel of the first convolution, squeezed channels of the fires by stage.
+    """A version of SqueezeNet.
 
-    `smallest` is the side of the smallest image.
+    Attributes:
+      features: channels of the first convolution.
+      kernel: kernel size of the first convolution.
+      stages: squeezed channels of the fire modules of each stage.
+      smallest: side of the smallest possible image.
     """
 
     features: int
@@ -39,9 +44,9 @@ _he_uniform = nn.initializers.he_uniform()
 
 
 class Fire(nn.Module):
-    """A 1x1 convolution "squeeze", and on it "expand1x1" and "expand3x3", concatenated (figure 1).
+    """Fire module: 1x1 "squeeze", then "expand1x1" and "expand3x3", concatenated (figure 1).
 
-    Each of the two is four times as wide as the squeezed features.
+    Each of the two expanding convolutions is four times as wide as the squeezed features.
     """
 
     squeezed: int
@@ -50,7 +55,7 @@ class Fire(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w _"]:
-        """Returns eight times as many channels as were squeezed."""
+        """Returns features with 8 `squeezed` channels."""
 
         def conv(x, features, size, name):
             types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
@@ -64,25 +69,25 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(nn.Module):
-    """A convolution, eight fire modules with max pooling between, a convolution per class.
+    """SqueezeNet: a convolution, eight fire modules with max pooling between, 1x1 convolution.
 
-    Submodules "conv1", "fire2", ..., "fire9" and "head", which is a 1x1 convolution: the logits are
-    the means over space of its rectified output. Records "stage1" (conv1), "stage2", "stage3" and
-    "stage4", the first three before they are pooled, and "features" (b, 512), the mean over space
-    of what the head sees.
+    Submodules are "conv1", "fire2", ..., "fire9" and "head". The head is a 1x1 convolution: the
+    logits are the means over space of its rectified output. Stores "stage1" (conv1), "stage2",
+    "stage3" and "stage4", the first three before pooling, and "features" (b, 512), the mean over
+    space of the head's input.
 
-    Kernels start uniform with He's variance, those of the head normal with a deviation of 0.01, as
-    in torchvision.
+    Kernels start uniform with He's variance. The head starts from a normal distribution with a
+    standard deviation of 0.01. Both are as in torchvision.
 
     Attributes:
       num_classes: size of the logits.
       dropout: rate before the head.
-      dtype: of the computation, the head's too.
-      param_dtype: of the params.
+      dtype: type of the computation, also of the head.
+      param_dtype: type of the params.
       version: a key of VERSIONS.
 
     Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), no classes.
+      ConfigError: a dtype is unknown, a rate is outside [0, 1), or there are no classes.
     """
 
     num_classes: int = 1000

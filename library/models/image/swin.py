@@ -1,9 +1,9 @@
 """Swin Transformer (Liu et al. 2021): attention within windows that shift from block to block.
 
 "Swin Transformer: Hierarchical vision transformer using shifted windows", arXiv 2103.14030, section
-3 and figure 3. Four stages, each of half the sides and twice the features of the one before, see
-only windows of 7x7 tokens; every second block shifts them by 3, which connects them. It is
-torchvision's network; params with 1000 classes:
+3 and figure 3. Each of the four stages halves the sides and doubles the features. Attention is
+within windows of 7x7 tokens. Every second block shifts the windows by 3, which connects them. It is
+the network of torchvision. Params with 1000 classes:
 
   swin_t  28,288,354    swin_s  49,606,258    swin_b  87,768,224
 """
@@ -41,7 +41,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w d"], train: bool) -> Float[Array, "b h w d"]:
-        """Returns features of the size they came in."""
+        """Returns features of the input's shape."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         dense = dict(kernel_init=_init, **types)
         drop = dict(rate=self.dropout, deterministic=not train)
@@ -58,7 +58,7 @@ class Block(nn.Module):
 
 
 class Merging(nn.Module):
-    """Makes one token of twice the features of each 2x2; odd sides are filled up with zeros."""
+    """Merges each 2x2 tokens into one with twice the features. Odd sides are padded with zeros."""
 
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
@@ -69,7 +69,7 @@ class Merging(nn.Module):
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
         b, h, w, d = x.shape
-        # The order of the four, column by column, is that of published weights.
+        # Published weights have the four tokens in this order, column by column.
         x = x.reshape(b, h // 2, 2, w // 2, 2, d).transpose(0, 1, 3, 4, 2, 5)
         x = x.reshape(b, h // 2, w // 2, 4 * d)
         x = nn.LayerNorm(epsilon=1e-5, name="norm", **types)(x)
@@ -77,25 +77,27 @@ class Merging(nn.Module):
 
 
 class SwinTransformer(nn.Module):
-    """Patches of 4x4 pixels, four stages, a last LayerNorm, mean over space, linear head.
+    """A Swin Transformer: patches, stages of blocks, a last LayerNorm, mean over space, head.
 
-    Submodules "stem_conv", "stem_norm", "stage1_block1", ..., "stage2_merging", before the blocks
-    of its stage, ..., "norm", "head". Records "stage1", "stage2", ... (b, h, w, d) and "features"
-    (b, d). Kernels and biases by offset start normal with a deviation of 0.02, biases at zero, the
-    first convolution's kernel as PyTorch's do.
+    Submodules are "stem_conv", "stem_norm", "stage1_block1", ..., "stage2_merging" (before the
+    blocks of its stage), ..., "norm", "head". Stores "stage1", "stage2", ... (b, h, w, d) and
+    "features" (b, d).
+
+    Kernels and relative biases start from a normal distribution with a standard deviation of 0.02.
+    The kernel of the first convolution starts as in PyTorch. Other biases start at zero.
 
     Attributes:
       num_classes: size of the logits.
-      width: features of the first stage; each further stage has twice as many.
+      width: features of the first stage; they double in each later stage.
       depths: blocks of each stage.
-      num_heads: heads of the first stage; each further stage has twice as many.
+      num_heads: heads of the first stage; they double in each later stage.
       window: side of a window in tokens.
       patch_size: side of a patch in pixels.
       dropout: rate after the attention and both dense layers.
-      drop_path: rate of stochastic depth in the last block; it grows linearly from the first's 0.
-      remat: what of each block the backward pass computes again, see `layers.remat`.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
+      drop_path: rate of stochastic depth in the last block; it grows linearly from 0 in the first.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
     """
 
     num_classes: int
@@ -152,11 +154,13 @@ def swin(
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> SwinTransformer:
-    """Builds a Swin Transformer of any size, with heads of 32 features; see the class.
+    """Builds a Swin Transformer of any size, with heads of 32 features.
+
+    For the arguments see `SwinTransformer`.
 
     Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1, a width that is no
-        multiple of 32.
+      ConfigError: a dtype is unknown, a rate is outside [0, 1), a size is below 1, or the width is
+        not a multiple of 32.
     """
     check_sizes(num_classes=num_classes, depths=depths, window=window, patch_size=patch_size)
     if width < 1 or width % HEAD_FEATURES:
@@ -179,7 +183,7 @@ def swin(
     )
 
 
-# Features and blocks of the stages (section 3.3), rate of stochastic depth (appendix A2.1).
+# First width and blocks of the stages (section 3.3), and rate of stochastic depth (appendix A2.1).
 swin_t = variant(swin, "swin_t", width=96, depths=(2, 2, 6, 2), defaults=dict(drop_path=0.2))
 swin_s = variant(swin, "swin_s", width=96, depths=(2, 2, 18, 2), defaults=dict(drop_path=0.3))
 swin_b = variant(swin, "swin_b", width=128, depths=(2, 2, 18, 2), defaults=dict(drop_path=0.5))

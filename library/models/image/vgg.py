@@ -1,17 +1,17 @@
 """VGG: deep stacks of 3x3 convolutions.
 
 Simonyan & Zisserman 2014, "Very deep convolutional networks for large-scale image recognition"
-(arXiv 1409.1556), table 1: configurations A, B, D and E, and the same with batch normalization
-after each convolution, as torchvision has them. Params with a thousand classes:
+(arXiv 1409.1556), table 1: configurations A, B, D and E, without and with batch normalization after
+each convolution, as in torchvision. Params with a thousand classes:
 
   vgg11  A  132,863,336    vgg11_bn  132,868,840
   vgg13  B  133,047,848    vgg13_bn  133,053,736
   vgg16  D  138,357,544    vgg16_bn  138,365,992
   vgg19  E  143,667,240    vgg19_bn  143,678,248
 
-On 32x32 images, of which a single pixel is left, `pool_size=1` leaves out the averaging to 7x7, and
-`hidden_sizes=()` the two hidden layers: vgg16_bn has 14,728,266 params then with ten classes, as
-the VGG-16 that is usual on CIFAR.
+For 32x32 images, which end in a single pixel, use `pool_size=1`, without averaging to 7x7, and
+`hidden_sizes=()`, without hidden layers. vgg16_bn then has 14,728,266 params with ten classes, as
+the usual VGG-16 for CIFAR.
 """
 
 import flax.linen as nn
@@ -31,36 +31,36 @@ STAGES = {
     "vgg16": (2, 2, 3, 3, 3),
     "vgg19": (2, 2, 4, 4, 4),
 }
-# Channels of each stage, in those of the first.
+# Channels of each stage, in units of those of the first stage.
 WIDTHS = (1, 2, 4, 8, 8)
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class VGG(nn.Module):
-    """Stages of convolutions, each followed by 2x2 max pooling, hidden layers, linear head.
+    """VGG: stages of convolutions, each followed by 2x2 max pooling, hidden layers, linear head.
 
-    Submodules "stage1_conv1", "stage1_norm1", ..., "fc1", "fc2", "head". Records "stage1", ...,
-    "stage5", each before it is pooled, and "features", the last hidden layer.
+    Submodules are "stage1_conv1", "stage1_norm1", ..., "fc1", "fc2", "head". Stores "stage1", ...,
+    "stage5", each before pooling, and "features", the output of the last hidden layer.
 
-    Kernels of convolutions start with He's variance by the fan-out, dense ones with a deviation of
-    0.01 and biases at zero, as in torchvision; the paper starts the deep networks from trained
-    shallow ones.
+    Kernels of convolutions start with He's variance for the fan-out, kernels of dense layers with a
+    standard deviation of 0.01, and biases at zero, as in torchvision. The paper initialises deep
+    networks with trained shallow ones.
 
     Attributes:
       num_classes: size of the logits.
       width: channels of the first stage; the others have 2, 4, 8 and 8 times as many.
-      pool_size: rows and columns that the last features are averaged to: 7, of 224x224
-        images without effect; 1 for 32x32 images.
-      hidden_sizes: units of the hidden layers; none of them for 32x32 images.
+      pool_size: rows and columns to which the last features are averaged. 7 does not change those
+        of 224x224 images; use 1 for 32x32 images.
+      hidden_sizes: units of each hidden layer; use () for 32x32 images.
       dropout: rate after each hidden layer.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
       stage_sizes: convolutions of each stage.
       batch_norm: whether batch normalization follows each convolution.
 
     Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
+      ConfigError: a dtype is unknown, a rate is outside [0, 1), or a size is below 1.
     """
 
     num_classes: int = 1000

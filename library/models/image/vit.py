@@ -1,7 +1,7 @@
-"""Vision Transformer (Dosovitskiy et al. 2021, arXiv 2010.11929), and its plainer descendants.
+"""Vision Transformer (Dosovitskiy et al. 2021, arXiv 2010.11929), and a simpler variant of it.
 
-With the defaults, learned positions and a class token, it is torchvision's and timm's network, and
-the counts at 224 pixels and 1000 classes are those published:
+With the defaults, learned positions and a class token, it is the network of torchvision and timm,
+and has the published number of params at 224 pixels and 1000 classes:
 
   Ti/16  5,717,416    S/16  22,050,664    B/16  86,567,656    L/16  304,326,632
   Ti/32  6,131,560    S/32  22,878,952    B/32  88,224,232    L/32  306,535,400
@@ -36,13 +36,13 @@ VARIANTS = {
     "b": dict(width=768, depth=12, num_heads=12),
     "l": dict(width=1024, depth=24, num_heads=16),
 }
-# Of the tokens between the halves of a block.
+# Dimensions of the tokens between the halves of a block, for `constrain`.
 PLACES = ("batch", "sequence", "width")
 POOLS = ("cls", "gap")
 
 
 class Block(nn.Module):
-    """Pre-norm Transformer block: attention, then a feed-forward layer, each added (eq. 2, 3)."""
+    """Pre-norm Transformer block: residual attention and feed-forward layers (eq. 2, 3)."""
 
     num_heads: int
     hidden: int
@@ -53,7 +53,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t d"], train: bool) -> Float[Array, "b t d"]:
-        """Returns tokens of the size they came in."""
+        """Returns tokens of the input's shape."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         y = nn.LayerNorm(epsilon=1e-6, name="norm1", **types)(x)
         y = Attention(self.num_heads, name="attention", **types)(y)
@@ -68,11 +68,11 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A Vision Transformer below its pooling: patches, positions, blocks, a last LayerNorm.
+    """A Vision Transformer up to its pooling: patches, positions, blocks, a last LayerNorm.
 
-    Submodules "patches", "positions" (if learned), "block1", "block2", ..., "norm", and the param
-    "cls". Records "tokens" (b, t, d), what enters the first block, and "stage1", "stage2", ...,
-    what leaves each. The attributes are those of `VisionTransformer`.
+    Submodules are "patches", "positions" (if learned), "block1", "block2", ..., "norm". The param
+    "cls" is the class token. Stores "tokens" (b, t, d), the input of the first block, and "stage1",
+    "stage2", ..., the outputs of the blocks. The attributes are those of `VisionTransformer`.
     """
 
     width: int
@@ -98,13 +98,13 @@ class Encoder(nn.Module):
         """Returns normalized tokens, the class token before those of the patches.
 
         Args:
-          image: its sides are multiples of the patch's.
-          train: whether to drop units and branches.
-          visible: numbers of the patches to encode, counted row by row; all others are left out
-            before the first block. By default all, in order.
+          image: images whose sides are multiples of `patch_size`.
+          train: whether to apply dropout and stochastic depth.
+          visible: numbers of the patches to encode, counted row by row. The other patches are
+            removed before the first block. By default all patches are encoded, in order.
 
         Raises:
-          ValueError: the image's sides are not multiples of the patch's.
+          ValueError: a side of the image is not a multiple of `patch_size`.
         """
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = self._embed(image)
@@ -122,7 +122,7 @@ class Encoder(nn.Module):
         return nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x)
 
     def _embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b t d"]:
-        """Returns the patches, projected, with their positions and, if there is one, the class."""
+        """Returns the class token, if there is one, and the projected patches, with positions."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         check_sides(image, self.patch_size)
         side = (self.patch_size, self.patch_size)
@@ -139,29 +139,29 @@ class Encoder(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """An `Encoder`, whose submodules and records are this module's own, and a linear head.
+    """A Vision Transformer: an `Encoder`, pooling and a linear head.
 
-    The head is the submodule "head" and starts at zero. Records what the encoder does, and
-    "features" (b, d), the normalized class token or mean of tokens.
+    The submodules and intermediates of the encoder are those of this module. The submodule "head"
+    starts at zero. Also stores "features" (b, d), the normalized class token or the mean of tokens.
 
     Attributes:
       num_classes: size of the logits.
       width: d, the size of a token.
       depth: number of blocks.
-      num_heads: of each attention layer.
+      num_heads: heads of each attention layer.
       patch_size: side of a patch in pixels.
-      hidden: width of the feed-forward layers, by default four times that of a token.
+      hidden: width of the feed-forward layers, by default four times `width`.
       pool: "cls" (a class token) or "gap" (mean of all tokens, after the last LayerNorm).
-      positions: "learned", the class token's included, or "sincos2d", fixed, of patches only.
+      positions: "learned", also for the class token, or "sincos2d", fixed and only for patches.
       dropout: rate after the positions, the attention and both feed-forward layers.
-      drop_path: rate of stochastic depth in the last block; it grows linearly from the first's 0.
-      remat: what of each block the backward pass computes again, see `layers.remat`.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
+      drop_path: rate of stochastic depth in the last block; it grows linearly from 0 in the first.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown pool, positions or dtype, a width that cannot be divided among the
-        heads or, for sincos2d, into quarters, a rate outside [0, 1), a size below 1.
+      ConfigError: pool, positions or dtype are unknown; the width is not a multiple of `num_heads`
+        or, for sincos2d, of 4; a rate is outside [0, 1); a size is below 1.
     """
 
     num_classes: int = 1000
@@ -197,7 +197,7 @@ class VisionTransformer(nn.Module):
         super().__post_init__()
 
     def setup(self):
-        """Makes the encoder, whose leaves keep the paths of published weights and other runs."""
+        """Makes the encoder in this module's scope, so that its params have the usual paths."""
         shared = {f.name for f in dataclasses.fields(Encoder)} - {"parent", "name"}
         given = {name: getattr(self, name) for name in sorted(shared)}
         self.encoder = Encoder(**given | dict(hidden=self.hidden or 4 * self.width))
@@ -208,7 +208,7 @@ class VisionTransformer(nn.Module):
         """Returns logits, float32.
 
         Raises:
-          ValueError: the image's sides are not multiples of the patch's.
+          ValueError: a side of the image is not a multiple of `patch_size`.
         """
         x = self.pooled(self.encode(image, train))
         record(self, "features", x)
@@ -221,11 +221,11 @@ class VisionTransformer(nn.Module):
         train: bool = False,
         visible: Int[Array, "b v"] | None = None,
     ) -> Float[Array, "b t d"]:
-        """Returns the tokens below the pooling, see `Encoder`."""
+        """Returns the tokens before the pooling, see `Encoder`."""
         return self.encoder(image, train, visible)
 
     def pooled(self, tokens: Float[Array, "b t d"]) -> Float[Array, "b d"]:
-        """Returns the class token, the first, or the mean of all tokens."""
+        """Returns the class token, which is the first token, or the mean of all tokens."""
         return tokens[:, 0] if self.pool == "cls" else tokens.mean(axis=1)
 
 

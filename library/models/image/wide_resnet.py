@@ -1,9 +1,10 @@
 """Wide residual networks (Zagoruyko & Komodakis 2016, arXiv 1605.07146).
 
-Pre-activation residual networks for CIFAR, few layers deep and `widen_factor` times as wide:
-WRN-28-10 has 36,479,194 params with ten classes and 36,536,884 with a hundred. For ImageNet
-WRN-50-2-bottleneck (section 3), a ResNet-50 whose bottlenecks are twice as wide between
-their 1x1 convolutions, numerically torchvision's wide_resnet50_2: 68,883,240 params.
+`wide_resnet` are pre-activation residual networks for CIFAR, with few layers that are
+`widen_factor` times as wide. WRN-28-10 has 36,479,194 params with ten classes and 36,536,884 with a
+hundred. `wide_resnet50_2` is WRN-50-2-bottleneck (section 3) for ImageNet: a ResNet-50 whose
+bottlenecks are twice as wide between their 1x1 convolutions. It is numerically the same as
+torchvision's wide_resnet50_2, with 68,883,240 params.
 """
 
 from library.config import ConfigError, check_choice
@@ -27,17 +28,18 @@ def wide_resnet(
 
     Args:
       num_classes: size of the logits.
-      depth: convolutions, projections counted: 6n + 4 for n blocks a stage.
-      widen_factor: the paper's k.
+      depth: number of convolutions, with projections: 6n + 4 for n blocks in each stage.
+      widen_factor: factor of the widths of the stages, k in the paper.
       dropout: rate between the two convolutions of a block; the paper's is 0.3.
       norm: "batch" or "group".
-      zero_init: whether each block starts as its shortcut; not so in the paper.
+      zero_init: whether each block starts as its shortcut, unlike in the paper.
       remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
-      dtype: of the computation.
-      param_dtype: of the params.
+      dtype: type of the computation.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: a depth that is not 6n + 4, an unknown norm or dtype, a rate outside [0, 1).
+      ConfigError: the depth is not 6n + 4, a norm or dtype is unknown, a size is below 1, or a rate
+        is outside [0, 1).
     """
     blocks, remainder = divmod(depth - 4, 6)
     if remainder or blocks < 1:
@@ -74,7 +76,7 @@ def wide_resnet50_2(
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> ResNet:
-    """Builds WRN-50-2; see `library.models.image.resnet.resnet50` for arguments and errors."""
+    """Builds WRN-50-2. For arguments and errors see `library.models.image.resnet.resnet50`."""
     network = resnet50(
         num_classes=num_classes,
         stem=stem,

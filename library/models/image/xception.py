@@ -1,8 +1,9 @@
 """Xception: depthwise separable convolutions in residual blocks, the extreme of Inception.
 
 Chollet 2017, "Xception: deep learning with depthwise separable convolutions" (arXiv 1610.02357),
-figure 5. Numerically timm's legacy_xception, to which the author's weights were ported: 22,855,952
-params with a thousand classes, table 3. Paddings are PyTorch's, the same on both sides.
+figure 5. It is numerically the same as timm's legacy_xception, to which the author's weights were
+ported: 22,855,952 params with a thousand classes, table 3. As in PyTorch, padding is the same on
+both sides.
 """
 
 from functools import partial
@@ -19,7 +20,7 @@ from library.layers.intermediates import record
 from library.layers.normalization import norm
 from library.variants import variant
 
-# Widths of the separable convolutions of each block; its stride. The first has no relu before it.
+# Widths of the separable convolutions of each block, and its stride.
 BLOCKS = (
     ((128, 128), 2),
     ((256, 256), 2),
@@ -27,7 +28,7 @@ BLOCKS = (
     *[((728, 728, 728), 1)] * 8,
     ((728, 1024), 2),
 )
-# The blocks after which the grid is halved, and the stage that ends there.
+# The last block of each height, and the stage that ends there.
 ENDS = {1: "stage2", 2: "stage3", 11: "stage4"}
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -35,9 +36,10 @@ _head_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 class SeparableConv(nn.Module):
-    """A 3x3 convolution of each channel, then a 1x1 one across channels; nothing in between.
+    """A 3x3 convolution of each channel, then a 1x1 convolution across channels, without a relu.
 
-    Section 4.7: a relu between the two would hurt. Submodules "depthwise" and "pointwise".
+    A relu between the two lowers accuracy (section 4.7). Submodules are "depthwise" and
+    "pointwise".
     """
 
     features: int
@@ -62,7 +64,8 @@ class SeparableConv(nn.Module):
 class Block(nn.Module):
     """Residual block: x + normalized separable convolutions of rectified x, pooled if strided.
 
-    Submodules "conv1", "norm1", ..., and "shortcut_conv", "shortcut_norm" where shapes change.
+    Submodules are "conv1", "norm1", ..., and, if the shape changes, "shortcut_conv" and
+    "shortcut_norm". Only the first block of the network does not rectify x.
     """
 
     widths: tuple[int, ...]
@@ -73,7 +76,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b _ _ _"]:
-        """Returns features of the height and width divided by the stride."""
+        """Returns features; their height and width are the input's divided by the stride."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = partial(norm, kind="batch", train=train, **types)
         y = x
@@ -98,22 +101,23 @@ class Block(nn.Module):
 
 
 class Xception(nn.Module):
-    """Entry flow, middle flow of eight blocks, exit flow, mean over space, dropout, linear head.
+    """Xception: entry flow, middle flow of eight blocks, exit flow, mean over space, dropout, head.
 
-    Submodules "conv1", "norm1", "conv2", "norm2", "block1" to "block12", "conv3", "norm3", "conv4",
-    "norm4", "head". Records "stage1" (after conv2, 64 channels), "stage2" (block1, 128), "stage3"
-    (block2, 256), "stage4" (block11, 728), "stage5" (2048) and "features" (b, 2048).
+    Submodules are "conv1", "norm1", "conv2", "norm2", "block1" to "block12", "conv3", "norm3",
+    "conv4", "norm4", "head". Stores "stage1" (after conv2, 64 channels), "stage2" (block1, 128),
+    "stage3" (block2, 256), "stage4" (block11, 728), "stage5" (2048) and "features" (b, 2048).
 
-    Kernels start normal with variance 2 / fan-out, as in the reference; the paper does not say.
+    Kernels start from a normal distribution with variance 2 / fan-out, as in timm. The paper does
+    not state initial values.
 
     Attributes:
       num_classes: size of the logits.
       dropout: rate before the head, 0.5 in the paper.
-      dtype: of the computation; the head is computed in float32.
-      param_dtype: of the params.
+      dtype: type of the computation; the head is computed in float32.
+      param_dtype: type of the params.
 
     Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
+      ConfigError: a dtype is unknown, a rate is outside [0, 1), or a size is below 1.
     """
 
     num_classes: int = 1000
@@ -129,7 +133,7 @@ class Xception(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
-        """Returns logits, float32; images are 299x299 in the paper."""
+        """Returns logits, float32. Images are 299x299 in the paper."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = partial(norm, kind="batch", train=train, **types)
         x = image

@@ -1,1 +1,1 @@
-"""Networks of text and other sequences."""
+"""Networks for text and other sequences."""

@@ -1,10 +1,10 @@
-"""Transformer language models: the decoder of GPT-2 (Radford et al. 2019), and its later options.
+"""Transformer language models: the decoder of GPT-2 (Radford et al. 2019), and later options.
 
-Pre-norm blocks, learned positions and tied embeddings are GPT-2's: with 50,257 tokens, a context of
-1024 and 12 blocks of width 768, it has the published 124,439,808 params. GPT-2's GELU is an
-approximation by tanh; nanoGPT's recipes have the exact one, and leave out all biases,
-`bias=False`. Rotary positions (Su et al. 2021) and grouped-query attention (Ainslie et al. 2023,
-arXiv 2305.13245) are those of Llama and its kin.
+GPT-2 has pre-norm blocks, learned positions and tied embeddings. With 50,257 tokens, a context of
+1024 and 12 blocks of width 768, it has the published 124,439,808 params. GPT-2 uses the tanh
+approximation of the GELU. nanoGPT's recipes use the exact GELU and no biases, `bias=False`. Llama
+and similar models use rotary positions (Su et al. 2021) and grouped-query attention (Ainslie et
+al. 2023, arXiv 2305.13245).
 """
 
 from typing import Any
@@ -24,13 +24,13 @@ from library.layers.remat import POLICIES, rematted
 from library.layers.rotary import rotate
 from library.variants import variant
 
-# Of the tokens between the halves of a block.
+# Dimensions of the tokens between the halves of a block, for `constrain`.
 PLACES = ("batch", "sequence", "width")
 POSITIONS = ("learned", "rotary")
-# Hendrycks & Gimpel 2016, arXiv 1606.08415, section 2: x times the normal distribution function,
-# and an approximation of it.
+# Hendrycks & Gimpel 2016, arXiv 1606.08415, section 2: "exact" is x times the normal distribution
+# function, "tanh" an approximation of it.
 GELU = ("tanh", "exact")
-# What all sizes of GPT-2 share.
+# Arguments that all sizes of GPT-2 share.
 _GPT2 = dict(
     num_kv_heads=None,
     feed_forward=None,
@@ -43,10 +43,11 @@ _GPT2 = dict(
 
 
 class CausalAttention(nn.Module):
-    """Attention of each token to itself and those before it, with a cache for decoding.
+    """Attention of each token to itself and to earlier tokens, with a cache for decoding.
 
-    Submodules "query" has kernel (d, heads, d/heads), "key" and "value" (d, key heads, d/heads),
-    "out" (heads, d/heads, d). Each key head serves num_heads / num_kv_heads query heads in a row.
+    The submodule "query" has a kernel (d, heads, d/heads), "key" and "value" have kernels (d, key
+    heads, d/heads), and "out" has (heads, d/heads, d). Each key head serves num_heads /
+    num_kv_heads consecutive query heads.
     """
 
     num_heads: int
@@ -67,7 +68,7 @@ class CausalAttention(nn.Module):
         cache: dict[str, Float[Array, "b l k e"]] | None,
         start: Int[Array, "..."] | None,
     ) -> tuple[Float[Array, "b t d"], dict[str, Float[Array, "b l k e"]] | None]:
-        """Returns the tokens' mixes, and the cache with their keys and values from `start` on."""
+        """Returns new features of the tokens, and the cache with their keys and values added."""
         features, init = x.shape[-1], nn.initializers.normal
         common = dict(use_bias=self.bias, dtype=self.dtype, param_dtype=self.param_dtype)
 
@@ -118,7 +119,7 @@ class Block(nn.Module):
         start: Int[Array, "..."] | None,
         train: bool,
     ) -> tuple[Float[Array, "b t d"], dict[str, Float[Array, "b l k e"]] | None]:
-        """Returns tokens of the size they came in, and the cache, if there is one."""
+        """Returns tokens of the input's shape, and the updated cache, if there is one."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         common = dict(use_bias=self.bias, **types)
         normal = nn.initializers.normal
@@ -146,35 +147,35 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """Token and position embeddings, blocks, a last LayerNorm, and logits by the embeddings.
+    """A GPT: token and position embeddings, blocks, a last LayerNorm, and the output layer.
 
-    Submodules "tokens", "positions" (if learned), "block1", "block2", ... (or "blocks", whose
+    Submodules are "tokens", "positions" (if learned), "block1", "block2", ... (or "blocks", whose
     params have a leading axis of the depth), "norm", and, if not tied, "head", whose embedding
-    (v, d) is the output layer. Records "features" (b, t, d), what the logits are made from.
+    (v, d) is the output layer. Stores "features" (b, t, d), the input of the output layer.
 
-    Where documents are packed into a window, `segments` numbers them, and 0 marks padding: a token
-    attends to its own segment only, and positions count from the segment's start, so each document
-    is treated as if it were alone.
+    If documents are packed into a window, `segments` numbers them, and 0 marks padding. A token
+    attends only to its own segment, and positions count from the start of the segment, so each
+    document is computed as if it were alone.
 
     Attributes:
       vocab_size: size of the logits.
-      context: the most tokens that it sees.
+      context: maximum number of tokens.
       width: d, the size of a token.
       depth: number of blocks.
-      num_heads: of each attention layer.
-      num_kv_heads: heads of keys and values, each shared by num_heads / num_kv_heads of queries.
+      num_heads: heads of each attention layer.
+      num_kv_heads: heads of keys and values; num_heads / num_kv_heads query heads share each.
       feed_forward: width of the feed-forward layers.
-      rotary: rotates queries and keys by their positions, in place of learned embeddings.
-      attention: what computes it in training, "xla" or "cudnn", see `layers.attention`. Decoding
-        with a cache is XLA's.
+      rotary: rotates queries and keys by their positions, instead of learned embeddings.
+      attention: implementation of attention in training, "xla" or "cudnn", see `layers.attention`.
+        Decoding with a cache always uses XLA.
       gelu: "tanh" or "exact", see GELU.
       dropout: rate after the embeddings and at the end of each half of a block.
-      tied: logits by the embeddings of the tokens.
-      bias: in dense layers and normalization.
-      scan_layers: runs the blocks as one loop, which is compiled once for all of them.
-      remat: what of each block the backward pass computes again, see `layers.remat`.
-      dtype: of the computation; logits are summed in float32.
-      param_dtype: of the params.
+      tied: uses the embeddings of the tokens as the output layer.
+      bias: adds biases to dense layers and normalization.
+      scan_layers: runs the blocks as one loop, which XLA compiles once for all blocks.
+      remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
+      dtype: type of the computation; logits are summed in float32.
+      param_dtype: type of the params.
     """
 
     vocab_size: int
@@ -196,7 +197,7 @@ class GPT(nn.Module):
     param_dtype: Any = jnp.float32
 
     def setup(self):
-        """Declares the submodules, named as the attributes."""
+        """Makes the submodules, which have the names of the attributes."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         embed = dict(embedding_init=nn.initializers.normal(0.02), **types)
         self.tokens = nn.Embed(self.vocab_size, self.width, **embed)
@@ -213,7 +214,7 @@ class GPT(nn.Module):
                 gelu=self.gelu,
                 dropout=self.dropout,
                 bias=self.bias,
-                # Each half of a block adds to the sum that the next sees (section 2.3).
+                # The residual stream is a sum over 2 * depth halves of blocks (section 2.3).
                 residual_std=0.02 / (2 * self.depth) ** 0.5,
                 **types,
             )
@@ -229,7 +230,7 @@ class GPT(nn.Module):
         segments: Int[Array, "b t"] | None = None,
         train: bool = False,
     ) -> Float[Array, "b t v"]:
-        """Returns the logits of the token after each, float32; see `hidden`."""
+        """Returns, for each token, the logits of the next token, float32; see `hidden`."""
         return self.attend(self.hidden(tokens, segments=segments, train=train))
 
     def hidden(
@@ -239,10 +240,10 @@ class GPT(nn.Module):
         segments: Int[Array, "b t"] | None = None,
         train: bool = False,
     ) -> Float[Array, "b t d"]:
-        """Returns what `attend` makes logits from.
+        """Returns the features from which `attend` computes the logits.
 
         Raises:
-          ValueError: more tokens than the context.
+          ValueError: there are more tokens than the context.
         """
         self._check_length(tokens.shape[1], "tokens")
         if segments is None:
@@ -253,19 +254,21 @@ class GPT(nn.Module):
         return self._network(tokens, positions, mask, None, None, train)[0]
 
     def attend(self, hidden: Float[Array, "*n d"]) -> Float[Array, "*n v"]:
-        """Returns the logits, float32."""
+        """Returns the logits of features, float32."""
         return vocabulary_loss.logits(hidden, *self.vocabulary())
 
     def vocabulary(self) -> tuple[Float[Array, "v d"], Float[Array, " v"] | None]:
-        """Returns the weights of the output layer, a row for each token, and its bias, if any."""
+        """Returns the weights of the output layer, one row for each token, and its bias or None."""
         return (self.tokens if self.tied else self.head).embedding, None
 
     @nn.nowrap
     def initial_cache(self, batch_size: int, length: int, dtype: Any = None) -> PyTree:
-        """Returns room for the keys and values of `length` tokens a row, in `dtype` or its own.
+        """Returns an empty cache for the keys and values of `length` tokens in each row.
+
+        Its type is `dtype`, by default that of the model.
 
         Raises:
-          ValueError: more tokens than the context.
+          ValueError: `length` is more than the context.
         """
         self._check_length(length, "tokens to decode")
         shape = (batch_size, length, self.num_kv_heads, self.width // self.num_heads)
@@ -275,22 +278,22 @@ class GPT(nn.Module):
         return {name: {"key": zeros, "value": zeros} for name in self._block_names()}
 
     def prefill(self, tokens: Int[Array, "b t"], cache: PyTree) -> PyTree:
-        """Returns the cache with the keys and values of the tokens, which stand at the start.
+        """Returns the cache with the keys and values of the tokens, the first tokens of each row.
 
-        Rows of different lengths may be filled up with any tokens: `step` at a position sees those
-        up to it, having replaced what was there.
+        Rows of different lengths may be padded with any tokens: `step` first overwrites its
+        position, and then attends only to tokens up to this position.
         """
         return self._extend(tokens, cache, jnp.zeros((), jnp.int32))[1]
 
     def step(
         self, tokens: Int[Array, "b 1"], cache: PyTree, position: Int[Array, "..."]
     ) -> tuple[Float[Array, "b v"], PyTree]:
-        """Returns the logits of the token that follows, and the cache with this one in it.
+        """Returns the logits of the next token, and the cache that includes the given token.
 
         Args:
-          tokens: one a row.
-          cache: of all tokens before it.
-          position: where it stands, from 0: of all rows (), or of each (b,).
+          tokens: one token for each row.
+          cache: cache of all earlier tokens.
+          position: position of the token, from 0: one for all rows, (), or one for each row, (b,).
         """
         hidden, cache = self._extend(tokens, cache, position)
         return self.attend(hidden[:, -1]), cache
@@ -322,7 +325,7 @@ class GPT(nn.Module):
             return block(x, positions, mask, cache, start, train)
 
         if cache is None:
-            # Within a loop nothing could be taken from the forward pass by mistake.
+            # Inside a loop, XLA cannot merge the recomputation with the forward pass.
             run = rematted(run, self.remat, prevent_cse=not self.scan_layers)
         if self.scan_layers:
             axes = dict(variable_axes={"params": 0}, split_rngs={"params": True, "dropout": True})
@@ -354,16 +357,17 @@ def gpt(
     dtype: str = "float32",
     param_dtype: str = "float32",
 ) -> GPT:
-    """Builds a GPT of any size, by default that of GPT-2's smallest; see the class.
+    """Builds a GPT of any size, by default the smallest GPT-2. For the arguments see the class.
 
-    `num_kv_heads` is `num_heads` unless given, `feed_forward` four times the width; `positions` is
-    "learned" or "rotary", `attention` "xla" or, in 16 bits on NVIDIA GPUs, "cudnn", `gelu` "tanh"
-    as in GPT-2 or "exact".
+    `num_kv_heads` is by default `num_heads`, and `feed_forward` four times the width. `positions`
+    is "learned" or "rotary". `attention` is "xla" or, in 16 bits on NVIDIA GPUs, "cudnn". `gelu` is
+    "tanh", as in GPT-2, or "exact".
 
     Raises:
-      ConfigError: unknown positions, attention, GELU, remat or dtype, a width that cannot be
-        divided among the heads or, for rotary, into pairs, heads or a dtype that cuDNN does not
-        compute, key heads that cannot be shared evenly, a rate outside [0, 1), a size below 1.
+      ConfigError: positions, attention, GELU, remat or dtype are unknown; the width is not a
+        multiple of the heads, or a head has an odd number of features for rotary positions; cuDNN
+        does not support the heads or the dtype; `num_kv_heads` does not divide `num_heads`; a rate
+        is outside [0, 1); a size is below 1.
     """
     kv_heads = num_heads if num_kv_heads is None else num_kv_heads
     feed_forward = 4 * width if feed_forward is None else feed_forward
@@ -400,7 +404,7 @@ def gpt(
 
 
 def _check_heads(width: int, num_heads: int, kv_heads: int, positions: str) -> None:
-    """Raises ConfigError where width, heads and positions do not go together."""
+    """Raises ConfigError if width, heads and positions do not fit each other."""
     check_heads(width=width, num_heads=num_heads)
     if num_heads % kv_heads:
         valid = ", ".join(map(str, divisors(num_heads)))
@@ -415,7 +419,7 @@ def _check_heads(width: int, num_heads: int, kv_heads: int, positions: str) -> N
 
 
 def _check_cudnn(features: int, dtype: str) -> None:
-    """Raises ConfigError for what no GPU's cuDNN has a kernel for."""
+    """Raises ConfigError if cuDNN has no kernel for the heads or the type on any GPU."""
     if jnp.dtype(dtype).itemsize != 2:
         raise ConfigError(
             f"attention='cudnn' computes in 16 bits, not in dtype={dtype}; nearest: bfloat16"
@@ -423,8 +427,8 @@ def _check_cudnn(features: int, dtype: str) -> None:
     if features % 8 or features > 256:
         nearest = min(256, max(8, round(features / 8) * 8))
         raise ConfigError(
-            f"attention='cudnn' has no heads of {features} features, width over num_heads; "
-            f"nearest: {nearest}"
+            f"attention='cudnn' has no heads of {features} features (width / num_heads): valid are "
+            f"multiples of 8 up to 256; nearest: {nearest}"
         )
 
 
@@ -445,7 +449,7 @@ def _write(held, new, start):
 
 
 def _positions_within(segments):
-    """Counts tokens (b, t) from the start of their segment, a run of equal numbers."""
+    """Returns the positions (b, t) of tokens in their segment, a sequence of equal numbers."""
     index = jnp.arange(segments.shape[1])[None]
     starts = jnp.pad(segments[:, 1:] != segments[:, :-1], ((0, 0), (1, 0)))
     return index - jax.lax.cummax(jnp.where(starts, index, 0), axis=1)

@@ -1,9 +1,10 @@
 """Recurrent language models: LSTM and GRU, as in char-rnn.
 
-Hochreiter & Schmidhuber 1997, "Long short-term memory", with the forget gate of Gers, Schmidhuber
-& Cummins 2000, its bias 1 at first; Cho et al. 2014, "Learning phrase representations using RNN
-encoder-decoder", section 2.3, for the GRU. The defaults are char-rnn's two layers of 128 units on
-one-hot characters (Karpathy 2015, "The unreasonable effectiveness of recurrent neural networks").
+The LSTM is from Hochreiter & Schmidhuber 1997, "Long short-term memory", with the forget gate of
+Gers, Schmidhuber & Cummins 2000, whose bias starts at 1. The GRU is from Cho et al. 2014, "Learning
+phrase representations using RNN encoder-decoder", section 2.3. The defaults are those of char-rnn:
+two layers of 128 units on one-hot characters (Karpathy 2015, "The unreasonable effectiveness of
+recurrent neural networks").
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ State = dict[str, Float[Array, "b w"]]
 
 
 class Weights(nn.Module):
-    """A kernel and maybe a bias, without the product."""
+    """The weights of a dense layer, a kernel and maybe a bias, without the product."""
 
     shape: tuple[int, int]
     num_bias: int
@@ -32,7 +33,7 @@ class Weights(nn.Module):
 
     @nn.compact
     def __call__(self) -> tuple[Float[Array, "i o"], Float[Array, " n"] | None]:
-        """Returns the kernel and the bias, None where `num_bias` is 0."""
+        """Returns the kernel and the bias, which is None if `num_bias` is 0."""
         kernel = self.param("kernel", self.kernel_init, self.shape, self.param_dtype)
         if not self.num_bias:
             return kernel, None
@@ -46,9 +47,9 @@ class LSTMLayer(nn.Module):
         i, f, o = sigmoid(W x + b + U h),  g = tanh(W x + b + U h)
         c' = f c + i g,  h' = o tanh(c')
 
-    Submodules "input" with W (d, 4 w) and b, and "recurrent" with U (w, 4 w), the gates in the
-    order i, f, g, o. Each gate's U is orthogonal at first, and the bias of f is 1. The state has
-    "c" and "h", (b, w) each, float32.
+    Submodules are "input" with W (d, 4 w) and b, and "recurrent" with U (w, 4 w). The order of the
+    gates is i, f, g, o. The U of each gate starts orthogonal, and the bias of f starts at 1. The
+    state has "c" and "h", each (b, w), float32.
     """
 
     width: int
@@ -82,10 +83,10 @@ class GRULayer(nn.Module):
         r, z = sigmoid(W x + b + U h),  n = tanh(W x + b + r (U h + u))
         h' = (1 - z) n + z h
 
-    Here the reset gate r comes after the product with U, as in cuDNN, which makes all gates one
-    product; the paper's is before it, U (r h). Submodules "input" with W (d, 3 w) and b, and
-    "recurrent" with U (w, 3 w) and u (w,), in the order r, z, n. Each gate's U is orthogonal at
-    first. The state has "h", (b, w), float32.
+    The reset gate r is applied after the product with U, as in cuDNN, so that one product serves
+    all gates. The paper applies it before the product, U (r h). Submodules are "input" with W
+    (d, 3 w) and b, and "recurrent" with U (w, 3 w) and u (w,). The order of the gates is r, z, n.
+    The U of each gate starts orthogonal. The state has "h", (b, w), float32.
     """
 
     width: int
@@ -119,29 +120,29 @@ LAYERS = {"lstm": LSTMLayer, "gru": GRULayer}
 
 
 class RecurrentLM(nn.Module):
-    """Recurrent layers over the tokens so far, and the logits of the next.
+    """A recurrent language model: recurrent layers on the tokens, and the logits of the next token.
 
-    Submodules "tokens", embeddings (v, e), where tokens do not enter one-hot; "layer1", "layer2",
-    ...; and "head" with kernel (d, v) and bias. Dropout falls on what goes from layer to layer and
-    to the head, not on what goes from token to token (Zaremba, Sutskever & Vinyals 2014). Records
-    "features" (b, t, d), what the logits are made from.
+    Submodules are "tokens", embeddings (v, e), unless tokens are one-hot; "layer1", "layer2", ...;
+    and "head" with kernel (d, v) and bias. Dropout applies to the outputs that a layer passes to
+    the next layer or to the head, not to the state that it passes to the next token (Zaremba,
+    Sutskever & Vinyals 2014). Stores "features" (b, t, d), the input of the head.
 
     A carry, or cache, is the state of every layer, `{"layer1": {"h": (b, d), ...}, ...}`, float32.
 
     An LSTM has 239,297 params on the 65 characters of Tiny Shakespeare.
 
     Attributes:
-      vocab_size: tokens of the data.
-      width: units a layer.
-      depth: layers.
-      embedding: size of a token's embedding; by default tokens enter one-hot.
-      dropout: rate on what goes from layer to layer and to the head.
-      dtype: of the products; gates and states are float32, and so are logits.
-      param_dtype: of the params.
+      vocab_size: number of tokens of the vocabulary.
+      width: units of each layer.
+      depth: number of layers.
+      embedding: size of a token's embedding; by default tokens are one-hot.
+      dropout: dropout rate on the output of each layer.
+      dtype: type of the products; gates, states and logits are float32.
+      param_dtype: type of the params.
       cell: "lstm" or "gru".
 
     Raises:
-      ConfigError: an unknown dtype, a rate outside [0, 1), a size below 1.
+      ConfigError: a dtype is unknown, a rate is outside [0, 1), or a size is below 1.
     """
 
     vocab_size: int
@@ -174,7 +175,7 @@ class RecurrentLM(nn.Module):
         self.head = Weights(shape, self.vocab_size, init, self.param_dtype)
 
     def __call__(self, tokens: Int[Array, "b t"], train: bool = False) -> Float[Array, "b t v"]:
-        """Returns the logits of the token after each, float32, from a state of zero."""
+        """Returns, for each token, the logits of the next, float32. The state starts at zero."""
         return self.attend(self.hidden(tokens, train=train)[0])
 
     def hidden(
@@ -186,15 +187,15 @@ class RecurrentLM(nn.Module):
         segments: Int[Array, "b t"] | None = None,
         train: bool = False,
     ) -> tuple[Float[Array, "b t d"], PyTree]:
-        """Returns what `attend` makes logits from, and the carry after the last token.
+        """Returns the features from which `attend` computes logits, and the carry after all tokens.
 
         Args:
-          tokens: of each row, going on from the carry.
-          carry: the state before the first token, by default zero.
-          reset: rows whose carry is taken as zero.
-          segments: numbers of documents; where the number changes within a row, the state is zero.
-            The first token of a row belongs to the document that the carry comes from.
-          train: whether dropout falls, by the stream "dropout".
+          tokens: tokens of each row, which continue the carry.
+          carry: state before the first token, by default zero.
+          reset: True for rows whose carry is set to zero.
+          segments: numbers of the documents. Where the number changes within a row, the state is
+            set to zero. The first token of a row belongs to the document of the carry.
+          train: whether to apply dropout, from the rng stream "dropout".
         """
         carry = self.initial_carry(len(tokens)) if carry is None else carry
         if reset is not None:
@@ -215,35 +216,35 @@ class RecurrentLM(nn.Module):
         return x, moved
 
     def attend(self, hidden: Float[Array, "*n d"]) -> Float[Array, "*n v"]:
-        """Returns the logits, float32."""
+        """Returns the logits of features, float32."""
         return vocabulary_loss.logits(hidden.astype(self.dtype), *self.vocabulary())
 
     def vocabulary(self) -> tuple[Float[Array, "v d"], Float[Array, " v"]]:
-        """Returns the weights of the output layer, a row for each token, and its bias."""
+        """Returns the weights of the output layer, one row for each token, and its bias."""
         kernel, bias = self.head()
         return kernel.T, bias
 
     @nn.nowrap
     def initial_carry(self, batch_size: int) -> PyTree:
-        """Returns the state that no token has reached: zero."""
+        """Returns the carry before the first token: zero."""
         parts, shape = LAYERS[self.cell].state_names, (batch_size, self.width)
-        # Not one array under many names: each may be donated.
+        # Separate arrays: JAX cannot donate one array under several names.
         return {name: {part: jnp.zeros(shape) for part in parts} for name in self._names()}
 
     @nn.nowrap
     def initial_cache(self, batch_size: int, length: int, dtype: Any = None) -> PyTree:
-        """Returns the initial carry, whose size and type depend on neither length nor `dtype`."""
+        """Returns the initial carry. Its size and type do not depend on `length` and `dtype`."""
         return self.initial_carry(batch_size)
 
     def step(
         self, tokens: Int[Array, "b 1"], cache: PyTree, position: Int[Array, "..."]
     ) -> tuple[Float[Array, "b v"], PyTree]:
-        """Returns the logits of the token that follows, and the cache after this one.
+        """Returns the logits of the next token, and the cache after the given token.
 
         Args:
-          tokens: one a row.
-          cache: the carry after the token before it.
-          position: where it stands; a recurrent model need not know.
+          tokens: one token for each row.
+          cache: carry after the token before it.
+          position: position of the token; ignored, as a recurrent model does not need it.
         """
         hidden, cache = self.hidden(tokens, carry=cache)
         return self.attend(hidden[:, -1]), cache
@@ -263,9 +264,9 @@ gru = variant(RecurrentLM, "gru", cell="gru")
 
 
 def _run(step, state, gates, keep):
-    """Runs a layer's step over time; `gates` (t, b, g) is what the inputs add to them.
+    """Runs a layer's step over time. `gates` (t, b, g) is the contribution of the inputs.
 
-    The products with the inputs are made for all steps at once, before the loop.
+    The caller computes the products with the inputs for all steps at once, before the loop.
     """
 
     def body(state, inputs):

@@ -165,5 +165,5 @@ def test_an_image_of_which_nothing_would_be_left():
 
 def test_any_size():
     assert convnext.convnext(drop_path=0.1) == convnext.convnext_tiny()
-    with pytest.raises(ConfigError, match=r"stage_sizes=\(1, 1\), widths=\(8,\): one of each"):
+    with pytest.raises(ConfigError, match=r"stage_sizes=\(1, 1\), widths=\(8,\): one value"):
         convnext.convnext(stage_sizes=(1, 1), widths=(8,))
