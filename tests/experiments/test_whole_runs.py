@@ -297,7 +297,10 @@ def test_generate_shows_files(program, undisturbed, tmp_path):
         ),
         (["--class=1"], "--class is not read with output 'probabilities'"),
         (["--images={tmp}/text.png", "--split=test"], "--split is not read with output"),
-        (["--output=intermediates", "--split=test"], "'intermediates' is no image: several arrays"),
+        (
+            ["--output=intermediates", "--split=test"],
+            "'intermediates' is not an image: several arrays",
+        ),
         (["--images={tmp}/a.png,{tmp}/b.png"], "no such image file: {tmp}/a.png, {tmp}/b.png"),
         (["--num=101"], "--num=101: split 'test' has 100 examples"),
         (["--split=valid"], "unknown split 'valid' of digits: (valid: train, test)"),
