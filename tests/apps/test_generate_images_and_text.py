@@ -79,9 +79,9 @@ def test_a_class_by_number_or_name_is_made_alone(family):
             for family, changes in TOLD.items()
         ),
         ("gan", TOLD["gan"], dict(label="dd"), "did you mean 'd'"),
-        ("vae", {}, dict(label="2"), "'sample' knows no classes"),
-        ("gan", UNTOLD, dict(label="2"), "'sample' knows no classes"),
-        ("vae", {}, dict(label="2", output="reconstruct"), "'reconstruct' knows no classes"),
+        ("vae", {}, dict(label="2"), "'sample' reads no class"),
+        ("gan", UNTOLD, dict(label="2"), "'sample' reads no class"),
+        ("vae", {}, dict(label="2", output="reconstruct"), "'reconstruct' reads no class"),
         (
             "vae",
             CONDITIONAL,

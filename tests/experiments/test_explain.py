@@ -101,7 +101,7 @@ def test_a_patch_is_printed(program, classifier):
         *("--patch_size=0.5", "--steps=2"),
     )
     assert ended.code == 0, ended
-    assert ended.out.startswith("taken for c with the patch: ")
+    assert ended.out.startswith("classified as c with the patch: ")
     page = classifier / "explained" / "adversarial.html"
     assert ended.out.splitlines()[-1] == str(page)
     names = {"adversarial.html", "adversarial_patch.png", "patch.png"}

@@ -267,7 +267,7 @@ def test_generate_shows_a_split(program, undisturbed):
     for (name, found), line in zip(table.items(), ended.out.splitlines()):
         assert name.startswith("test[")
         assert len(found["probabilities"]) == 5
-        assert line.startswith(f"{name}, truly {found['label']}: ")
+        assert line.startswith(f"{name}, true class {found['label']}: ")
     with PIL.Image.open(undisturbed / "generated" / "predictions.png") as picture:
         assert min(picture.size) > 100
     again = program("generate", f"--workdir={undisturbed}", "--num=3", "--seed=1")
