@@ -149,7 +149,7 @@ def test_what_is_not_understood_ends_with_two(program):
         ),
         (
             ("import", "alexnet_2012", "--workdir=somewhere", "--download"),
-            "no address is known of the weights of alexnet_2012",
+            "no address is known for the weights of alexnet_2012",
         ),
         (
             ("import", "resnet50", "--workdir=somewhere", "--download", "--weights=a.pth"),
