@@ -127,5 +127,5 @@ def test_what_is_no_classifier(program, run, monkeypatch, tmp_path):
     assert ended.code == 2
     assert "task 'variational' makes no logits of images" in ended.err
     assert not (folder / "compressed").exists()
-    assert "--workdir=DIR says which run" in program("compress").err
+    assert "--workdir is missing: name the workdir" in program("compress").err
     assert program("compress", f"--workdir={tmp_path}").code == 2

@@ -131,5 +131,5 @@ def test_what_is_no_classifier(program, run, monkeypatch):
 
 
 def test_a_workdir_is_needed(program, tmp_path):
-    assert "--workdir=DIR says which run" in program("explain").err
+    assert "--workdir is missing: name the workdir" in program("explain").err
     assert program("explain", f"--workdir={tmp_path}").code == 2
