@@ -166,7 +166,9 @@ def _check_flags(load: Callable) -> None:
     """Refuses flags that nothing would read."""
     attack = _ATTACK.value
     if attack is None and _TARGET.value is not None:
-        raise ConfigError("--target needs an attack: add --attack=fgsm, --attack=pgd or patch")
+        raise ConfigError(
+            "--target needs an attack: add --attack=fgsm, --attack=pgd or --attack=patch"
+        )
     if attack is not None:
         check_choice("attack", attack, ("fgsm", "pgd", "patch"))
     if attack == "patch" and _TARGET.value is None:

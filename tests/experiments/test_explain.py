@@ -15,7 +15,7 @@ BAD = {
     "epsilon": (["--attack=fgsm", "--epsilon=8"], "epsilon=8.0: valid are 0 to 1"),
     "no number": (["--attack=fgsm", "--epsilon=8/0"], "--epsilon=8/0: write a number"),
     "target of an attack": (["--attack=pgd", "--target=9"], "no class '9'"),
-    "target of none": (["--target=b"], "add --attack=fgsm or --attack=pgd"),
+    "target of none": (["--target=b"], "add --attack=fgsm, --attack=pgd or --attack=patch"),
     "patch without a target": (["--attack=patch"], "add --target=CLASS"),
     "patch of no class": (["--attack=patch", "--target=e"], "no class 'e': valid are 0 to 3"),
     "size of a patch": (
