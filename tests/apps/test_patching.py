@@ -94,7 +94,7 @@ def test_a_file_to_print_and_a_picture(made):
     np.testing.assert_array_equal(pixels[100:400, 100:400], 255)
     drawn = patching.picture(network, examples, found, settings)
     assert drawn.name == "adversarial_patch"
-    assert "seen as a (Brown et al. 2017), 90% of the shorter side" in drawn.captions[0]
+    assert "for the class a (Brown et al. 2017), 90% of the shorter side" in drawn.captions[0]
     assert drawn.png.startswith(b"\x89PNG")
 
 

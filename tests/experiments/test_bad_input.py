@@ -264,7 +264,7 @@ def test_a_run_without_checkpoints(program, asked, tmp_path, name):
         ("report", ["--root={tmp}"], "no run below {tmp}"),
         ("report", ["--root={tmp}/nowhere"], "there is no folder {tmp}/nowhere"),
         ("report", ["--record=a"], "--record=NAME needs --system=... and --workdir=..."),
-        ("report", ["--config.seed=1", "--results"], "no config here for --config.seed"),
+        ("report", ["--config.seed=1", "--results"], "--config.seed: this program reads no config"),
         ("prepare", [], "--dataset is missing: name a dataset"),
         ("prepare", ["--dataset=digit"], "unknown dataset 'digit': did you mean 'digits'?"),
         ("prepare", ["--dataset=folder"], "there is nothing to prepare"),

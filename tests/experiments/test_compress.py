@@ -16,7 +16,7 @@ BAD = {
     "no sparsity": (["--sparsity="], "--sparsity is empty"),
     "rank": (["--rank=2,0"], "--rank=0: valid are whole numbers from 1 and shares below 1"),
     "energy": (["--energy=2"], "energy=2.0: valid are above 0 to 1"),
-    "both": (["--rank=2", "--energy=0.5"], "--rank and --energy: one of them"),
+    "both": (["--rank=2", "--energy=0.5"], "--rank and --energy exclude each other"),
     "unread": (["--method=int8", "--rank=2"], "--rank is not read with --method=int8"),
     "scope": (["--scope=layers"], "unknown scope 'layers': did you mean 'layer'?"),
     "scheme": (["--scheme=spacial"], "unknown scheme 'spacial': did you mean 'spatial'?"),

@@ -306,7 +306,7 @@ def test_generate_shows_files(program, undisturbed, tmp_path):
         (["--split=valid"], "unknown split 'valid' of digits: (valid: train, test)"),
         (["--images={tmp}/a.png"], "no such image file: {tmp}/a.png"),
         (["--images={tmp}/text.png"], "{tmp}/text.png: "),
-        (["--images={tmp}/large.png"], "large.png is 9x8x1 after preprocessing, and the model"),
+        (["--images={tmp}/large.png"], "large.png is 9x8x1 after preprocessing, but the model"),
     ],
 )
 def test_generate_refuses(program, undisturbed, tmp_path, arguments, message):

@@ -547,12 +547,12 @@ def test_codes_are_the_features_of_a_classifier(monkeypatch, tmp_path):
         (
             dict(activation="sigmoid"),
             dict(objective="layerwise"),
-            "total_steps=None: objective='layerwise' shares them among 2 layers",
+            "total_steps=None: objective='layerwise' needs a step for each of its 2 layers",
         ),
         (
             dict(activation="sigmoid"),
             dict(objective="layerwise", total_steps=1),
-            "total_steps=1: objective='layerwise' shares them among 2 layers",
+            "total_steps=1: objective='layerwise' needs a step for each of its 2 layers",
         ),
     ],
 )

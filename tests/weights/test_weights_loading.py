@@ -238,5 +238,5 @@ def test_names_of_transformers_that_are_not_read(tmp_path):
         loading.load(network, network.build(), path)
     message = str(caught.value)
     assert "'resnet.embedder.embedder.convolution.weight'" in message
-    assert "of this network are those of torchvision's resnet18" in message
+    assert "for this network are those of torchvision's resnet18" in message
     assert len(message.splitlines()) == 1
