@@ -69,7 +69,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     except Exception as error:
         raise ConfigError(f"weights {str(path)!r} cannot be read: {_reason(error)}") from error
     if not found:
-        raise ConfigError(f"weights {str(path)!r}: the file contains no tensors")
+        raise ConfigError(f"weights {str(path)!r} contains no tensors")
     return found
 
 
