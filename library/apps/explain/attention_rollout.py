@@ -66,7 +66,9 @@ def rollout(
     """
     if len({w.shape[-1] for w in weights}) != 1:
         counts = [w.shape[-1] for w in weights]
-        raise ConfigError(f"attention rollout needs layers of as many tokens, not {counts}")
+        raise ConfigError(
+            f"attention rollout needs equal numbers of tokens in all layers, not {counts}"
+        )
     identity = jnp.eye(weights[0].shape[-1])
     total = identity
     for layer in weights:
