@@ -148,7 +148,7 @@ def test_the_predicted_class_is_explained_by_default():
         (tiny.CONV, {}, ["gard_cam"], "unknown method 'gard_cam': did you mean 'grad_cam'"),
         (tiny.CONV, {}, ["rollout"], "method 'rollout': ConvNet has no attention"),
         (tiny.VIT, {}, ["guided"], "method 'guided': this network has no relu"),
-        (tiny.PERCEPTRON, {}, ["grad_cam"], "method 'grad_cam': no layer of MLP has places"),
+        (tiny.PERCEPTRON, {}, ["grad_cam"], "method 'grad_cam': no layer of MLP has a spatial"),
         (tiny.PERCEPTRON, {}, ["activations"], "method 'activations': no layer of MLP"),
         (tiny.CONV, dict(layer="stage9"), None, "unknown layer 'stage9': did you mean 'stage1'"),
         (tiny.CONV, dict(layer="features"), None, "'features' has no spatial grid: its shape is 4"),
