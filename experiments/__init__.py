@@ -1,1 +1,1 @@
-"""The programs: `python -m experiments.train`, `evaluate`, `generate`, `prepare`, `report`, ..."""
+"""The programs, such as `python -m experiments.train`, `evaluate`, `generate` and `report`."""

@@ -1,28 +1,29 @@
 """Measures speed: `python -m experiments.benchmark [--only=loop,pipeline,start,step,...]`.
 
-Each figure is a ratio of two things that one run measures in turn, so that it holds while the speed
-of the machine drifts. Times are medians. A / B is the time of A over the time of B.
+Most figures are ratios of two quantities that one run measures in turn, so that a drift of the
+machine's speed does not change them. Times are medians. A / B is the time of A over the time of B.
 
     loop      a step of the loop / the compiled step alone
-    pipeline  a step with its input / a step with one batch again and again
-    start     the time to the first step with compiled programs cached / without
-    step      images a second, and the share of the measured matmul peak, of one training step
+    pipeline  a step with its input / a step that repeats one batch
+    start     the time to the first step with cached compiled programs / without
+    step      images per second of a training step, and its share of the measured matmul peak
     peer      a training step of an MLP here / in PyTorch, if it is installed
     gpt       a training step of a small GPT here / in PyTorch, eager and torch.compile; on an
-              accelerator tokens a second of GPT-2, 124 million params, in bfloat16
+              accelerator tokens per second of GPT-2, 124 million params, in bfloat16
     networks  forward pass and training step of four ImageNet networks here / in torchvision or
-              timm; on an accelerator images a second of two in bfloat16, at their best batch sizes
-    samplers  samples a second of each diffusion sampler, and its speed-up over all 1000 steps
-    decoding  256 tokens of a small GPT: with cached keys and values, and without
-    masking   the encoder's step of MAE on a quarter of the patches / on all of them
-    calls     a step with 50 steps in a call / with one: a tiny network, the recipe
-    data      training examples of 224 pixels a second on one core, here and by PyTorch's
-              DataLoader with torchvision's transforms; and the first batch of step 10^6
+              timm; on an accelerator images per second of two networks in bfloat16, at their best
+              batch sizes
+    samplers  samples per second of each diffusion sampler, and its speed-up over all 1000 steps
+    decoding  256 tokens of a small GPT, with cached keys and values and without
+    masking   the encoder's step of MAE on a quarter of the patches / on all patches
+    calls     a step with 50 steps per call / with one, of a tiny network and of the recipe
+    data      training examples of 224 pixels per second on one core, here and with PyTorch's
+              DataLoader and torchvision's transforms; and the first batch of step 10^6
     saves     how long a step waits for a save, how long a restore takes, the memory of a save
     layers    compile time of 48 Transformer blocks / of 12, in a scan or not; memory by remat
     finite    memory of a step with the check for finite values / without it
     processes a step of two processes that share the machine / of one process
-    devices   FLOPs, memory and traffic of a device on 1, 2, 4 and 8 CPU devices; measured alone
+    devices   FLOPs, memory and traffic per device on 1, 2, 4 and 8 CPU devices; measured alone
 
 The first four, `calls`, `processes` and `devices` measure the recipe `--config`.
 `--write=FILE.json` writes the figures and the machine to a file.
@@ -51,7 +52,7 @@ _WRITE = flags.DEFINE_string("write", None, "JSON file for the figures.")
 
 
 def main() -> int:
-    """Runs the chosen measurements, prints a line each and keeps them if asked to."""
+    """Runs the chosen measurements, prints a line for each, and writes them with --write."""
     from experiments.measurements.timing import Budget
     from library import config, files
     from library.run import environment
@@ -59,11 +60,13 @@ def main() -> int:
     for kind in _ONLY.value:
         config.check_choice("benchmark", kind, KINDS)
     if {"networks", "gpt"} & {*_ONLY.value}:
-        # JAX else takes most of a GPU's memory at once, and PyTorch has none for its own.
+        # By default JAX takes most of a GPU's memory at once, and leaves none for PyTorch.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if "devices" in _ONLY.value:
         if len(_ONLY.value) > 1:
-            raise config.ConfigError("--only=devices is measured alone: it needs eight devices")
+            raise config.ConfigError(
+                "devices needs eight CPU devices and is measured alone: write --only=devices"
+            )
         command_line.divide_cpu(8)
     measure = _measurements()
     taken = {kind: inspect.signature(measure[kind]).parameters for kind in _ONLY.value}

@@ -1,7 +1,7 @@
 """Finds systems: `python -m experiments.catalogue [WORDS]`.
 
-It prints the systems that all words fit, in upper or lower case: a name, a year, an author, a use,
-a dataset, a model or a task.
+It prints the systems that match all words, in upper or lower case. A word may be a name, a year, an
+author, a use, a dataset, a model or a task.
 
     python -m experiments.catalogue make images
     python -m experiments.catalogue 2015 cifar10
@@ -20,7 +20,7 @@ _WRITE = flags.DEFINE_bool("write", False, "Write SYSTEMS.md.")
 
 
 def main() -> int:
-    """Prints the systems that the words fit."""
+    """Prints the systems that match the words."""
     from rich.console import Console
 
     from library.reporting import systems
@@ -28,12 +28,14 @@ def main() -> int:
     known, words = recipes.all_systems(), command_line.words()
     if _WRITE.value:
         if words:
-            raise ConfigError(f"--write takes every system: leave out {' '.join(words)!r}")
+            raise ConfigError(f"--write writes all systems: leave out {' '.join(words)!r}")
         print(write(known))
         return 0
     found = systems.matching(known, words)
     if not found:
-        raise ConfigError(f"no system fits {' '.join(words)!r}: {nearest(words[0], _uses(known))}")
+        raise ConfigError(
+            f"no system matches {' '.join(words)!r}: {nearest(words[0], _uses(known))}"
+        )
     console = Console(width=None if Console().is_terminal else 200)
     console.print(systems.table(found))
     return 0

@@ -1,4 +1,4 @@
-"""What the programs share: flags, config files with overrides, exit codes.
+"""The common parts of all programs: flags, config files with overrides, exit codes.
 
 This file imports only light modules, so that `--help` answers at once.
 
@@ -55,12 +55,12 @@ _ended = {"code": 1}
 
 
 class Request(NamedTuple):
-    """The run that a command line asks for.
+    """The run that a command line requests.
 
     Attributes:
       values: the config as plain values, with its overrides.
-      identity: where the config came from: path, where that was found, variant, the overrides that
-        change a value of the file, command.
+      identity: the origin of the config: its path, where the path was found, the variant, the
+        overrides that change a value of the file, and the command.
       name: a short name of the config, for a directory.
     """
 
@@ -81,19 +81,19 @@ def run(
     Args:
       main: the program.
       configurable: whether it reads `--config.key=value`.
-      words: the words that may come before the flags, in order, such as "a command"; see `words`.
-        If the last one ends with "...", there may be any number of it.
+      words: descriptions of the words that may come before the flags, in order, such as
+        "a command"; see `words`. If the last one ends with "...", it may be repeated.
     """
 
     # Python has None for a stream that was closed before it started.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     if getattr(sys.modules["__main__"], main.__name__, None) is main:
-        # What the libraries register comes later, and so runs before it.
+        # Handlers that libraries register later run before this one.
         atexit.register(_leave)
     _keep_freed_memory()
     logging.set_verbosity(logging.WARNING)
-    # Orbax warns of what it does itself, such as a checkpoint read without its outer metadata.
+    # Orbax warns of its own actions, such as reading a checkpoint without its outer metadata.
     logging.get_absl_logger().addFilter(lambda record: "orbax" not in record.pathname)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     try:
@@ -109,11 +109,11 @@ def run(
 
 
 def leave_when_asked() -> None:
-    """Makes signals that ask a program to stop end it with STOPPED, while there is nothing to save.
+    """Makes signals that ask a program to stop end it with STOPPED, until there is data to save.
 
-    The loop has its own handlers, which save first. If several processes join after this, JAX's
-    service receives SIGTERM and tells the other processes. Other signals become a SIGTERM. Python
-    keeps SIGINT.
+    The loop has its own handlers, which save first. If several processes join later, JAX's service
+    receives SIGTERM and tells the other processes. Other signals become a SIGTERM. Python keeps its
+    handler of SIGINT.
     """
 
     def leave(*_: object) -> None:
@@ -160,10 +160,10 @@ def values_for(function: Callable) -> dict[str, Any]:
 
 
 def define_flags(*functions: Callable) -> None:
-    """Defines the flags that functions read and that there are not yet, as they annotate them.
+    """Defines the flags that functions read and that do not exist yet.
 
-    A whole number, a number, yes or no, or otherwise a string; of the default that the signature
-    has, or none.
+    The annotation gives the type: an integer, a float, a bool, or otherwise a string. The default
+    is that of the signature, or None.
     """
     define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}
     for function in functions:
@@ -189,7 +189,7 @@ def refuse_unread(
     """Refuses flags of the command line that the request does not read.
 
     Args:
-      what: the request, for the message: "--attack=fgsm".
+      what: the request for the message, such as "--attack=fgsm".
       read: names of the flags that the request reads, see `flags_of`.
       also: flags that the program itself reads.
 
@@ -206,7 +206,7 @@ def refuse_unread(
 
 
 def divide_cpu(count: int) -> None:
-    """Makes JAX find this many CPU devices and no others; call it before JAX looks for devices."""
+    """Makes JAX find this many CPU devices and no others; call it before JAX finds devices."""
     forced = f"--xla_force_host_platform_device_count={count}"
     os.environ["XLA_FLAGS"] = f"{_COUNT.sub('', os.environ.get('XLA_FLAGS', ''))} {forced}"
     os.environ["JAX_PLATFORMS"] = "cpu"
@@ -219,7 +219,7 @@ def directory(flag: str, given: str | None) -> Path:
       ConfigError: the command line does not have the flag.
     """
     if not given:
-        raise ConfigError(f"--{flag}=DIR says which run: name the workdir of a run")
+        raise ConfigError(f"--{flag} is missing: name the workdir of a run by --{flag}=DIR")
     return Path(given).expanduser()
 
 
@@ -241,7 +241,7 @@ def request(config: str) -> Request:
     parts += [f"{key}={text}" for key, text in sorted(_overrides.items())]
     name = "-".join(re.sub(r"[^\w.=+-]+", "_", part) for part in parts if part)
     if len(name) > 120:
-        # What is cut off still tells directories apart.
+        # The hash keeps directories with equal beginnings distinct.
         name = f"{name[:110]}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:8]}"
     return Request(values, identity, name)
 
@@ -250,7 +250,7 @@ def recorded(folder: Path) -> dict[str, Any]:
     """Reads the config of the run in a workdir, and applies the overrides of the command line.
 
     Raises:
-      ConfigError: the directory holds no run or one of another version, or as `override`.
+      ConfigError: the directory contains no run or a run of another version, or as `override`.
     """
     from library.run import recipe, workdir
 
@@ -259,7 +259,8 @@ def recorded(folder: Path) -> dict[str, Any]:
         recipe.read(values)
     except ConfigError as error:
         raise ConfigError(
-            f"{folder} holds a run that is not understood here, perhaps of a newer version: {error}"
+            f"{folder} contains a run that this version does not understand, perhaps of a newer "
+            f"version: {error}"
         ) from error
     for key, text in _overrides.items():
         override(values, key, text)
@@ -272,7 +273,7 @@ def _parse(argv: Sequence[str], expected: Sequence[str], configurable: bool) -> 
     while arguments:
         argument = arguments.pop(0)
         if argument == "--":
-            # What follows belongs to another program.
+            # The arguments after "--" belong to another program.
             rest += [argument, *arguments]
             break
         match = _OVERRIDE.fullmatch(argument)
@@ -287,7 +288,7 @@ def _parse(argv: Sequence[str], expected: Sequence[str], configurable: bool) -> 
     except flags.UnrecognizedFlagError as error:
         given = f"--{error.flagname}"
         known = [f"--{flag.name}" for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
-        more = "; values of the config are set by --config.KEY=VALUE" if configurable else ""
+        more = "; --config.KEY=VALUE sets a value of the config" if configurable else ""
         _end(f"unknown flag {given!r}: {nearest(given, known)}{more}", UNDERSTOOD_NOT)
     except flags.Error as error:
         _end(error, UNDERSTOOD_NOT)
@@ -299,7 +300,7 @@ def _parse(argv: Sequence[str], expected: Sequence[str], configurable: bool) -> 
     if len(left) > 1 + len(expected) and not several:
         more = f" after {' and '.join(expected)}" if expected else ""
         _end(
-            f"{left[1 + len(expected)]!r} is no flag: flags are written --name=value{more}",
+            f"{left[1 + len(expected)]!r} is not a flag: write flags as --name=value{more}",
             UNDERSTOOD_NOT,
         )
     _words[:] = left[1:]
@@ -307,19 +308,19 @@ def _parse(argv: Sequence[str], expected: Sequence[str], configurable: bool) -> 
 
 
 def give_back_memory() -> None:
-    """Gives freed memory back to the system, if the C library is glibc."""
+    """Returns freed memory to the system, if the C library is glibc."""
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if hasattr(library, "malloc_trim"):
         library.malloc_trim(0)
 
 
 def _keep_freed_memory() -> None:
-    """Makes the C library keep large blocks that are freed, for the next step of the program.
+    """Makes the C library keep large freed blocks for the next step of the program.
 
-    On CPU each step allocates its temporary memory again. glibc would give it back to the system
-    each time, and the system would clear it again page by page: a tenth to a sixth of a training
-    step. Kept memory fragments over an hour, and the program grows. So unused memory is given back
-    once a minute.
+    On CPU each step allocates its temporary memory again. By default glibc returns it to the system
+    each time, and the system clears it again page by page, which takes a tenth to a sixth of a
+    training step. Kept memory fragments over an hour, and the program grows, so unused memory is
+    returned once a minute.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if not hasattr(library, "mallopt"):
@@ -337,20 +338,22 @@ def _keep_freed_memory() -> None:
 
 def _end(reason: Exception | str, code: int) -> NoReturn:
     lines = str(reason).splitlines() or [type(reason).__name__]
-    # Lists of ours are indented; what libraries say at length becomes one line.
+    # This project's lists are indented; long messages of libraries become one line.
     if len(lines) > 2 and not all(line.startswith("  ") for line in lines[1:]):
         lines = [" ".join(line.strip() for line in lines)]
-    # The code says it, too, where nobody reads this.
+    # The exit code still shows the failure if stderr is closed.
     with contextlib.suppress(OSError):
         print("error: " + "\n".join(lines), file=sys.stderr, flush=True)
     sys.exit(code)
 
 
 def _call(main: Callable[[], int | None], configurable: bool) -> NoReturn:
-    """Calls a program and exits with its code, or with that of its error after a line."""
+    """Calls a program and exits with its code; an error becomes a message and its exit code."""
     try:
         if _overrides and not configurable:
-            raise ConfigError(f"there is no config here for --config.{next(iter(_overrides))}")
+            raise ConfigError(
+                f"--config.{next(iter(_overrides))}: this program reads no config; leave it out"
+            )
         processes.connect()
         code = main() or 0
         sys.stdout.flush()
@@ -374,8 +377,8 @@ def _call(main: Callable[[], int | None], configurable: bool) -> NoReturn:
 def _leave() -> None:
     """Ends the process with its code, after all other handlers of `atexit`.
 
-    While the interpreter ends, it would end a C++ library's thread that still calls Python inside
-    the thread's own code, which aborts the process.
+    Otherwise the interpreter, while it ends, could end a thread of a C++ library in the library's
+    own code, which aborts the process.
     """
     try:
         _reader_is_gone()
@@ -385,11 +388,11 @@ def _leave() -> None:
 
 
 def _reader_is_gone() -> bool:
-    """Tells whether nobody reads stdout any more; then the rest of the output is dropped."""
+    """Returns whether nobody reads stdout any more, and if so drops the rest of the output."""
     try:
         place = sys.stdout.fileno()
     except (OSError, ValueError):
-        # What stands for it in this process is no file.
+        # In this process stdout is replaced by an object that is not a file.
         return False
     try:
         sys.stdout.flush()
@@ -400,13 +403,13 @@ def _reader_is_gone() -> bool:
         waiting.register(place, 0)
         gone = any(state & select.POLLERR for _, state in waiting.poll(0))
     if gone:
-        # The interpreter would try once more at its end, and complain.
+        # Otherwise the interpreter tries to flush again at its end, and reports an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), place)
     return gone
 
 
 def _no_backend(error: Exception) -> str | None:
-    """Returns the message if JAX finds none of the devices that its variable asks for."""
+    """Returns the message for an error of JAX that finds none of the devices in JAX_PLATFORMS."""
     asked, frames = os.environ.get("JAX_PLATFORMS"), traceback.extract_tb(error.__traceback__)
     if not asked or not frames or Path(frames[-1].filename).stem != "xla_bridge":
         return None
@@ -415,14 +418,14 @@ def _no_backend(error: Exception) -> str | None:
 
 
 def _place_of(error: OSError) -> str:
-    """Returns a hint about the setting that moves a folder that cannot be written."""
+    """Returns a hint about the settings that move folders out of an unwritable home directory."""
     named, home = str(error.filename or error), os.path.expanduser("~")
     if home == "/" or home not in named:
         return ""
     places = "TFDS_DATA_DIR or --config.dataset.data_dir (data)", "MPLCONFIGDIR (matplotlib)"
     return (
         f"; {home} is the home directory: JAX_COMPILATION_CACHE_DIR or --config.compile_cache "
-        f"(compiled programs), {' and '.join(places)} name other places"
+        f"(compiled programs), {' and '.join(places)} set other folders"
     )
 
 

@@ -5,7 +5,7 @@
     python -m experiments.compress --workdir=DIR --method=low_rank --rank=4,8,16 --scheme=spatial
     python -m experiments.compress --workdir=DIR --method=int8 --kept=head
 
-`prune` sets the smallest weights to zero. `low_rank` makes two kernels of one by the largest
+`prune` sets the smallest weights to zero. `low_rank` splits a kernel into two by its largest
 singular values. `int8` stores weights as 8-bit integers; a second network multiplies them by inputs
 that are 8-bit integers, too. The program trains nothing. The tasks `pruning` and `low_rank` train
 small networks, and `--beside=DIR,DIR` shows their runs in the same table.
@@ -32,7 +32,7 @@ _SCOPE = flags.DEFINE_string("scope", None, "For prune: global, or layer by laye
 _RANK = flags.DEFINE_list("rank", None, "For low_rank: ranks, or shares of the full rank.")
 _ENERGY = flags.DEFINE_list("energy", None, "For low_rank: shares of squared singular values.")
 _SCHEME = flags.DEFINE_string("scheme", None, "For low_rank: convolutions by channel or spatial.")
-_KEPT = flags.DEFINE_list("kept", [], "Patterns of kernels that stay as they are.")
+_KEPT = flags.DEFINE_list("kept", [], "Patterns of kernels that do not change.")
 _BESIDE = flags.DEFINE_list("beside", [], "Workdirs of other runs to show in the table.")
 _SPLIT = flags.DEFINE_string("split", "test", "Split to measure accuracy on.")
 _OUTPUT = flags.DEFINE_string("output", None, "Directory of the results; by default compressed.")
@@ -81,7 +81,7 @@ def _check_flags(compressing) -> None:
     also = ("workdir", "which", "ema", "method", "beside", "split", "output")
     command_line.refuse_unread(f"--method={','.join(_METHOD.value)}", read, also)
     if _RANK.value is not None and _ENERGY.value is not None:
-        raise ConfigError("--rank and --energy: one of them says how much is kept")
+        raise ConfigError("--rank and --energy exclude each other: give one")
 
 
 def _asked(compressing):
@@ -108,7 +108,7 @@ def _restored(folder: Path):
     from library.apps import classifier
     from library.run import session
 
-    # Nothing is evaluated as the run would be: what judges it need not be there.
+    # The run's own evaluators do not run, so the runs and files that they need may be missing.
     values = command_line.recorded(folder) | {"evaluate": {}, "checkpoint": {}, "reported": None}
     return session.restore(values, folder, which=_WHICH.value, check=classifier.check)
 

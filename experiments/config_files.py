@@ -1,4 +1,4 @@
-"""Config files, and the overrides of a command line."""
+"""Loads config files, and applies the overrides of a command line."""
 
 import ast
 import importlib.util
@@ -131,7 +131,7 @@ def found_in(config: str) -> str:
 
 def _find(config: str) -> tuple[Path, str, str]:
     """Returns the file that a flag names, its name as given, and the variant."""
-    # A path may hold a colon itself.
+    # A path may itself contain a colon.
     head, _, variant = config.rpartition(":")
     for name, rest in ((config, ""), *([(head, variant)] if head else [])):
         for path in (Path(name).expanduser(), ROOT / name):
@@ -154,7 +154,7 @@ def _find(config: str) -> tuple[Path, str, str]:
 def _execute(path: Path, name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their own module up there, to read annotations that are strings.
+    # Dataclasses look up their own module in sys.modules, to read annotations that are strings.
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
@@ -165,13 +165,13 @@ def _execute(path: Path, name: str) -> ModuleType:
 
 
 def _blame(path: Path, name: str, error: Exception) -> NoReturn:
-    """Names the line of a config file that an error comes from, in two lines."""
+    """Raises a ConfigError with the line of a config file in which an error occurred."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).resolve() == path.resolve()]
     number, line = (own[-1].lineno, own[-1].line) if own else (None, None)
     what = str(error).partition("\n")[0]
     if isinstance(error, SyntaxError):
-        # One of another module is that module's.
+        # A syntax error may also be in a module that the config file imports.
         inside = error.filename and Path(error.filename).resolve() == path.resolve()
         number, line = (error.lineno, error.text) if inside else (number, line)
         what = error.msg if inside else what
@@ -294,7 +294,7 @@ def _place(holder: Any, part: str, key: str) -> Any:
     if isinstance(holder, list):
         valid = range(len(holder))
         raise ConfigError(
-            f"--config.{key}: {part!r} is no place in this list: {nearest(part, valid)}. "
-            "To add to a list, write all of it"
+            f"--config.{key}: {part!r} is not an index of this list: {nearest(part, valid)}. "
+            "To extend a list, write the whole list"
         )
     raise ConfigError(f"--config.{key}: {holder!r} is a plain value and has no {part!r}")

@@ -1,4 +1,4 @@
-"""The keys of a config: the chapters of docs/config.md, in its order."""
+"""The keys of a config, as the chapters of docs/config.md in its order."""
 
 import typing
 
@@ -10,7 +10,7 @@ _PREAMBLE = """# Config reference
 
 A config is a Python file below [configs/](../configs/) with a function `get_config` that returns
 plain values. This page lists every key. `python -m experiments.reference WORDS` prints the entries
-that the words fit. `--config.KEY=VALUE` on a command line overrides a value.
+that match all words. `--config.KEY=VALUE` on a command line overrides a value.
 
 - A **duration** is text with one number and one unit: `"500 steps"`, `"30 epochs"`,
   `"1e6 examples"`, or `"10%"` of the run.
@@ -24,9 +24,9 @@ that the words fit. `--config.KEY=VALUE` on a command line overrides a value.
 Models are not on this page. [SYSTEMS.md](../SYSTEMS.md) names the models of each system. The keys
 of a model are the arguments of its function below [library/models/](../library/models/).
 """
-# Configs name their functions without the file.
+# Configs name functions of these packages without the file.
 _BY_OPERATION = ("library.data.preprocessing", "library.data.augmentation")
-# Sections by the names that the code has for them.
+# Sections of a config by their names in the code.
 _KEYS = {
     "Dataset": "dataset",
     "SourceOf": "dataset.sources.NAME",
@@ -41,7 +41,7 @@ _KEYS = {
     "Lookahead": "optimizer.lookahead",
     "make_schedule": "optimizer.schedule",
 }
-# What the run hands to a function, by the kind of function.
+# Arguments that the run supplies, by the package of the function.
 _GIVEN = {
     "library.tasks": (
         *("model", "minimize", "alternate", "normalize", "unnormalize", "teaching"),
@@ -67,7 +67,7 @@ def chapters() -> list:
 
 
 def page() -> str:
-    """Returns docs/config.md as it should be."""
+    """Returns the current text of docs/config.md."""
     from library.reporting import reference
 
     told = _PREAMBLE.format(command=reference.COMMAND, from_data=f'"{reference.FROM_DATA}"')
@@ -98,7 +98,7 @@ def _sections() -> list:
 
 
 def _evaluate():
-    """Describes one entry of `evaluate`, which is read by a function of its own."""
+    """Describes one entry of `evaluate`, which a separate function reads."""
     from library.reporting.reference import of_settings
     from library.run import sections
 
@@ -106,19 +106,19 @@ def _evaluate():
     entry = of_settings("config.evaluate.NAME", sections.Evaluate)
     kind, *others = sorted(entry.keys, key=lambda key: key.name != "spec")
     others = [key._replace(default=f'`"{getattr(stated, key.name)}"`') for key in others]
-    said = "the name of an evaluator; the evaluator's own arguments stand beside it."
+    said = "the name of an evaluator; the evaluator's own arguments are further keys."
     return entry._replace(keys=(kind._replace(name="kind", kind="str", meaning=said), *others))
 
 
 def renamed(text: str) -> str:
-    """Puts the keys of a config in place of the names that the code has for its sections."""
+    """Replaces the names of sections in the code by the keys of a config."""
     for name, key in _KEYS.items():
         text = text.replace(f"`{name}`", f"`config.{key}`")
     return text
 
 
 def _optimization() -> list:
-    """Describes optimizers and schedules: what all share, then each by name."""
+    """Describes optimizers and schedules: the shared keys, then each by name."""
     from library.optim import lookahead, optimizers
     from library.reporting.reference import Chapter, defaults_text, of_settings
 
@@ -134,7 +134,10 @@ def _optimization() -> list:
         for name, function in optimizers.optimizers().items()
     )
     ramps = of_settings("config.optimizer.schedule", optimizers.Ramps)
-    own = f"Each takes these arguments beside the shared ones; optax documents them.\n\n{by_name}"
+    own = (
+        "Each optimizer takes the shared keys and these arguments; optax documents them.\n\n"
+        f"{by_name}"
+    )
     return [
         Chapter("Optimizer", optimizers.__doc__, tuple(entries)),
         Chapter("Optimizers by name", own, ()),
@@ -171,7 +174,7 @@ def _named() -> list:
 
 
 def _made(package: str):
-    """Returns the type of what a package's functions make; None where all of them make it."""
+    """Returns the type that the described functions of a package return; None for any type."""
     from library.evaluation.context import Evaluator
     from library.task import Task
 
@@ -185,7 +188,7 @@ def _functions(package: str) -> list:
     wanted = _made(package)
     found = [(name, locate(name, package, "function")) for name in available(package)]
     if wanted is not None:
-        # Other functions lie beside them, which no config can name.
+        # The package also has functions that no config can name.
         found = [(k, f) for k, f in found if typing.get_type_hints(f).get("return") == wanted]
     described = (of_function(name, function, given, known) for name, function in found)
     entries = [entry for entry in described if entry is not None]

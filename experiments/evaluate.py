@@ -23,7 +23,7 @@ def main() -> int:
     from library.run import session, workdir
 
     values = command_line.recorded(folder)
-    # What names metrics of the run's own evaluators has no part in this.
+    # These sections name metrics of the run's own evaluators, which may not be measured here.
     values |= {"checkpoint": {}, "reported": None}
     name = f"evaluation-{_WHICH.value}"
     if _SPLIT.value:
@@ -41,7 +41,7 @@ def main() -> int:
 
 def _on_split(evaluators: dict, split: str) -> dict:
     """Names evaluators after the split that they measure here."""
-    # "train/..." are the rows of training, on augmented examples and with dropout.
+    # "train/..." is reserved for metrics of training, on augmented examples and with dropout.
     shown, only = "train_split" if split == "train" else split, len(evaluators) == 1
     return {
         shown if only else f"{name}_on_{shown}": {**spec, "split": split}

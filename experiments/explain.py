@@ -11,13 +11,14 @@ grad_cam, grad_cam_plus_plus, occlusion, rollout, filters, activations, visualiz
 and embedding. `--layer` names an array that the network records, or a submodule: stage4,
 stage4_block2.
 
-It makes adversarial examples, which the network misreads; epsilon is in units of pixels in [0, 1]:
+It makes adversarial examples, which the network misclassifies; epsilon is in units of pixels in
+[0, 1]:
 
     python -m experiments.explain --workdir=DIR --attack=fgsm --epsilon=8/255
     python -m experiments.explain --workdir=DIR --attack=pgd --norm=l2 --epsilon=0.5 --target=3
 
-It makes a patch to print, which the network takes for a class at any place. The sides of the patch
-are shares of the image's sides:
+It makes a patch to print, which the network classifies as one class at any place. The side of the
+patch is a share of the image's shorter side:
 
     python -m experiments.explain --workdir=DIR --attack=patch --target=3 --patch_size=0.3,0.5
 
@@ -50,7 +51,7 @@ _ATTACK = flags.DEFINE_string("attack", None, "Mislead the network, by fgsm, pgd
 _EPSILON = flags.DEFINE_string("epsilon", "8/255", "Greatest change of a pixel, or its norm.")
 _NORM = flags.DEFINE_string("norm", "linf", "Norm of the change, linf or l2.")
 _STEPS = flags.DEFINE_integer("steps", None, "Steps of pgd, 40, or of a patch, 500.", lower_bound=1)
-_TARGET = flags.DEFINE_string("target", None, "Class that the network is to predict.")
+_TARGET = flags.DEFINE_string("target", None, "Class that the network should predict.")
 _SIDES = flags.DEFINE_list(
     "patch_size", ["0.3", "0.5"], "Side of a patch, or least and greatest side."
 )
@@ -63,14 +64,14 @@ def main() -> int:
     load = _from_files if _IMAGES.value else _from_split
     show = {None: _explain, "patch": _print}.get(_ATTACK.value, _mislead)
     _check_flags(load)
-    # What is not understood shows before anything is restored.
+    # Errors in flags show before the run is restored.
     settings = command_line.values_for(show)
     settings |= {name: read(settings[name]) for name, read in _READ.items() if name in settings}
 
     from library.apps import classifier
     from library.run import session
 
-    # Nothing is evaluated: what judges the run need not be there.
+    # The run's own evaluators do not run, so the runs and files that they need may be missing.
     values = command_line.recorded(folder) | {"evaluate": {}, "checkpoint": {}, "reported": None}
     trained = session.restore(values, folder, which=_WHICH.value, check=classifier.check)
     network = classifier.network(trained, ema=_EMA.value)
@@ -165,11 +166,13 @@ def _check_flags(load: Callable) -> None:
     """Refuses flags that nothing would read."""
     attack = _ATTACK.value
     if attack is None and _TARGET.value is not None:
-        raise ConfigError("--target is the aim of an attack: add --attack=fgsm or --attack=pgd")
+        raise ConfigError(
+            "--target needs an attack: add --attack=fgsm, --attack=pgd or --attack=patch"
+        )
     if attack is not None:
         check_choice("attack", attack, ("fgsm", "pgd", "patch"))
     if attack == "patch" and _TARGET.value is None:
-        raise ConfigError("--attack=patch is to be seen as a class: add --target=CLASS")
+        raise ConfigError("--attack=patch needs a class to predict: add --target=CLASS")
     what = "--images" if load is _from_files else ""
     if attack is None:
         if _METHODS.value == []:
@@ -182,7 +185,7 @@ def _check_flags(load: Callable) -> None:
 
 
 def _read_to_show() -> list[str]:
-    """Returns the flags that the methods or the attack read, beside the examples."""
+    """Returns the flags that the methods or the attack read, without those of the examples."""
     from library.apps import attacking
     from library.apps.explain import explaining
 

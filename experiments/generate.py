@@ -8,14 +8,14 @@ A classifier predicts the classes of image files or of a split:
     python -m experiments.generate --workdir=DIR --images=a.png --images=b.jpg
     python -m experiments.generate --workdir=DIR --split=test --num=16
 
-`--output` asks for another of the task's outputs, such as "reconstruct" with `--split=test`. The
+`--output` names another of the task's outputs, such as "reconstruct" with `--split=test`. The
 program writes to `DIR/generated/`. The same seed makes the same output on any number of devices.
 `--config.task.sampler.steps=20` changes a value of the run's config; docs/config.md lists every
-key. The file of library/apps/outputs with the output's name says what is made of it; other outputs
-are images. The program refuses a flag that the output does not read.
+key. The file of library/apps/outputs with the output's name processes the output; outputs without a
+file are images. The program refuses a flag that the output does not read.
 
-The program uses the running averages of the params where the run kept them; `--noema` uses the
-params themselves.
+The program uses the running averages of the params if the run kept them; `--noema` uses the params
+themselves.
 """
 
 from collections.abc import Callable
@@ -30,10 +30,10 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.")
 _WHICH = flags.DEFINE_enum("which", "latest", ["latest", "best"], "The checkpoint to use.")
 _EMA = flags.DEFINE_bool("ema", True, "Use the running averages, if the run kept them.")
 _OUTPUT = flags.DEFINE_string("output", None, "What to make: one of the task's outputs.")
-_IMAGES = flags.DEFINE_multi_string("images", [], "Image file to show it; may be repeated.")
+_IMAGES = flags.DEFINE_multi_string("images", [], "Image file as an input; may be repeated.")
 _SPLIT = flags.DEFINE_string("split", None, "Split to draw examples from.")
 _NUM = flags.DEFINE_integer(
-    "num", None, "Images or examples, by default 16, or texts, by default one a prompt.", 1
+    "num", None, "Images or examples, by default 16, or texts, by default one per prompt.", 1
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of all random numbers.", 0, command_line.MOST_SEED)
 _CLASS = flags.DEFINE_string("class", None, "Class to make images of, by number or name.")
@@ -46,12 +46,12 @@ _TOP_P = flags.DEFINE_float("top_p", 1.0, "Draw from the likeliest tokens of thi
 
 
 def main() -> int:
-    """Restores the run, and makes what was asked for."""
+    """Restores the run, and makes the requested output."""
     folder = command_line.directory("workdir", _WORKDIR.value)
 
     from library.run import session
 
-    # Nothing is evaluated: what judges the run need not be there.
+    # The run's own evaluators do not run, so the runs and files that they need may be missing.
     values = command_line.recorded(folder) | {"evaluate": {}, "checkpoint": {}, "reported": None}
     trained = session.restore(values, folder, which=_WHICH.value, check=_check)
     output, make = _chosen(trained.plan)
@@ -63,27 +63,27 @@ def main() -> int:
 
 
 def _chosen(plan) -> tuple[str, Callable]:
-    """Returns the output to ask the task for, and the function that makes something of it."""
+    """Returns the name of the requested output, and the function that makes it."""
     usual = next((o for o in outputs.USUAL if o in plan.task.outputs), "sample")
     output = _OUTPUT.value or usual
     return output, outputs.maker(output, files=bool(_IMAGES.value))
 
 
 def _check(plan) -> None:
-    """Refuses an output that there is not, and flags that it does not read."""
+    """Refuses an output that does not exist, and flags that the output does not read."""
     output, make = _chosen(plan)
     name = plan.recipe.task["name"]
     if output not in plan.task.outputs:
         valid = nearest(output, plan.task.outputs)
         if _OUTPUT.value is None:
-            raise ConfigError(f"task {name!r} makes nothing by itself: name an --output {valid}")
+            raise ConfigError(f"task {name!r} has no default output: name an --output {valid}")
         raise ConfigError(f"task {name!r} has no output {output!r}: {valid}")
     files = " and --images" if _IMAGES.value and make.__name__ == "of_files" else ""
     what = f"output {output!r} of task {name!r}{files}"
     command_line.refuse_unread(what, command_line.flags_of(make))
 
 
-# An output's own file may read flags that no other does.
+# The file of an output may read flags that no other file reads.
 command_line.define_flags(*outputs.makers())
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Says what a run will cost, and whether it fits: `python -m experiments.plan --config=PATH ...`.
+"""Shows the cost of a run, and whether it fits: `python -m experiments.plan --config=PATH ...`.
 
     python -m experiments.plan --config=configs/vit/imagenet.py:b16 --devices=256 --chip=v5e
     python -m experiments.plan --config=... --devices=8 --hbm=40 --config.parallel.mesh.fsdp=8
 
-No accelerator is needed: the step is compiled for as many CPU devices. Data need to be there only
-as far as a config's sizes come from them (`--config.dataset.name=synthetic` otherwise). The least
-time of a step is that of the chip's roofline: its peak, its memory's and its links' bandwidth.
+No accelerator is needed: the step is compiled for as many CPU devices. The dataset is needed only
+if sizes of the config come from it; `--config.dataset.name=synthetic` replaces it. The least time
+of a step is that of the chip's roofline: peak FLOPs, bandwidth of the memory and of the links.
 
 Exit codes: 0 it fits; 1 it does not; 2 the request was not understood.
 """
@@ -18,7 +18,7 @@ from library.parallel.chips import CHIPS
 
 _CONFIG = flags.DEFINE_string("config", command_line.DEFAULT_CONFIG, command_line.CONFIG_HELP)
 _DEVICES = flags.DEFINE_integer("devices", 1, "Accelerators of the run.", lower_bound=1)
-_HBM = flags.DEFINE_float("hbm", None, "GB of memory of each; the chip's by default.", 0.001)
+_HBM = flags.DEFINE_float("hbm", None, "GB of memory per device; by default the chip's.", 0.001)
 _CHIP = flags.DEFINE_string("chip", "h100", f"Kind of accelerator: {', '.join(CHIPS)}.")
 
 

@@ -1,8 +1,9 @@
-"""Prepares a data set once: `python -m experiments.prepare --dataset=NAME`.
+"""Prepares a dataset once: `python -m experiments.prepare --dataset=NAME`.
 
-What a set is made from is downloaded from its origin to `downloads/NAME` in --data_dir, unless it
-lies in --manual_dir already. An interrupted download goes on with the same command. docs/data.md
-lists the sets. --mirror=URL asks URL/FILE in place of every file's own address.
+The program downloads the files of a dataset from their origin to `downloads/NAME` in --data_dir,
+unless they are in --manual_dir. Run the same command again to continue an interrupted download.
+docs/data.md lists the datasets. With --mirror=URL the program downloads each file from URL/FILE in
+place of its own address.
 """
 
 from absl import flags
@@ -14,14 +15,14 @@ _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where to write; by default $TFDS_DATA_DIR or ~/tensorflow_datasets."
 )
 _MANUAL_DIR = flags.DEFINE_string(
-    "manual_dir", None, "Where files brought by hand lie; by default $COMPENDIUM_DATA or ./data."
+    "manual_dir", None, "Folder of your own files; by default $COMPENDIUM_DATA or ./data."
 )
 _MIRROR = flags.DEFINE_string("mirror", None, "A base address to download from: MIRROR/FILE.")
-_LIST = flags.DEFINE_bool("list", False, "Print the table of this project's sets, docs/data.md.")
+_LIST = flags.DEFINE_bool("list", False, "Print the table of datasets in docs/data.md.")
 
 
 def main() -> int:
-    """Prepares the data set and says what it holds."""
+    """Prepares the dataset, and prints its splits and their sizes."""
     from library.config import ConfigError
     from library.data import catalogue, sources
 
@@ -29,7 +30,7 @@ def main() -> int:
         print(catalogue.table(), end="")
         return 0
     if _DATASET.value is None:
-        raise ConfigError("--dataset=NAME says what to prepare, such as --dataset=mnist_npz")
+        raise ConfigError("--dataset is missing: name a dataset, such as --dataset=mnist_npz")
     info = sources.prepare(
         _DATASET.value,
         data_dir=_DATA_DIR.value,

@@ -13,7 +13,7 @@ def all_systems() -> list:
 
 
 def recipe(file: str):
-    """Reads what a config file trains, in all its variants."""
+    """Reads the models, tasks and datasets of a config file, in all its variants."""
     from library.reporting.systems import Recipe
 
     doc, variants = described(file)
@@ -27,7 +27,7 @@ def recipe(file: str):
 
 
 def _names(spec: dict) -> list[str]:
-    """Returns the name of a spec, or those of its players or parts."""
+    """Returns the name of a spec, or the names of its players or parts."""
     if "name" in spec:
         return [spec["name"]]
     return [part["name"] for part in spec.values() if isinstance(part, dict) and "name" in part]

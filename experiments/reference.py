@@ -1,12 +1,12 @@
 """Prints the keys of a config: `python -m experiments.reference [WORDS]`.
 
-It shows each section and each function that a config names, with its keys, types and defaults.
-Words choose those that all of them fit:
+It shows each section and each function that a config names, with its keys, types and defaults. With
+words it shows only entries that match all words:
 
     python -m experiments.reference dataset workers
     python -m experiments.reference schedules cosine
 
-`--write` writes all of it to docs/config.md.
+`--write` writes all entries to docs/config.md.
 """
 
 from pathlib import Path
@@ -20,19 +20,19 @@ _WRITE = flags.DEFINE_bool("write", False, "Write docs/config.md.")
 
 
 def main() -> int:
-    """Prints the entries that the words fit, or writes the page."""
+    """Prints the entries that match the words, or writes the page."""
     from library.reporting import reference
 
     known, words = config_keys.chapters(), command_line.words()
     if _WRITE.value:
         if words:
-            raise ConfigError(f"--write takes every entry: leave out {' '.join(words)!r}")
+            raise ConfigError(f"--write writes all entries: leave out {' '.join(words)!r}")
         print(write())
         return 0
     found = reference.matching(known, words)
     if not found:
         names = [entry.name for chapter in known for entry in chapter.entries]
-        raise ConfigError(f"no entry fits {' '.join(words)!r}: {nearest(words[0], names)}")
+        raise ConfigError(f"no entry matches {' '.join(words)!r}: {nearest(words[0], names)}")
     print(config_keys.renamed("\n".join(map(reference.entry_text, found))))
     return 0
 

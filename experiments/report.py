@@ -1,4 +1,4 @@
-"""Reports: of one run, of several, and the table of results.
+"""Writes reports of one run or of several runs, and the table of results.
 
 python -m experiments.report --workdir=DIR     draws its figures and report.html again
 python -m experiments.report --root=RUNS       compares the runs below a folder
@@ -25,7 +25,7 @@ _RESULTS = flags.DEFINE_bool("results", False, "Generate RESULTS.md from results
 
 
 def main() -> int:
-    """Writes the report asked for and says where it lies."""
+    """Writes the requested report and prints its path."""
     asked = {"record": _record, "results": _results, "root": _compare, "workdir": _draw}
     flag = next((name for name in asked if flags.FLAGS[name].value), None)
     if flag is None:

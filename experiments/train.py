@@ -1,8 +1,8 @@
 """Trains a recipe: `python -m experiments.train --config=PATH[:VARIANT] --workdir=DIR`.
 
-Without flags it trains the default recipe, a small CNN on scikit-learn's handwritten digits. Any
-value of the config can be overridden: `--config.optimizer.learning_rate=0.2`. Run the same command
-again to go on with a run that was stopped.
+Without flags it trains the default recipe, a small CNN on scikit-learn's handwritten digits.
+`--config.KEY=VALUE` overrides any value of the config, such as
+`--config.optimizer.learning_rate=0.2`. Run the same command again to continue a stopped run.
 """
 
 import time

@@ -1,38 +1,40 @@
-"""The networks whose published weights fit here: `python -m experiments.zoo COMMAND [NAME]`.
+"""Networks with published weights: `python -m experiments.zoo COMMAND [NAME]`.
 
-    zoo list                            all of them: year, size, cost, reported accuracy, parity
+    zoo list                            all networks: year, size, cost, reported accuracy, parity
     zoo summary NAME                    a table of the layers: shapes, params, FLOPs
-    zoo count NAME...                   counts their FLOPs; `all` for all
-    zoo check NAME... [--size=64]       compares them with their references; `all` that fit here
+    zoo count NAME...                   counts the FLOPs of networks; `all` for all
+    zoo check NAME... [--size=64]       compares networks with their references; `all` for all that
+                                        fit into memory
     zoo import NAME[.WEIGHTS] --weights=FILE --workdir=DIR [--size=384] [--noema]
     zoo import NAME[.WEIGHTS] --download --workdir=DIR      fetches the published file first
     zoo export --workdir=DIR --output=FILE.safetensors [--as=NAME]
 
-`import` makes a workdir that `evaluate`, `generate` and `init_from` take, whose config prepares
-images as the weights want them. It says which weights it takes FILE for, as a file does not tell:
-`resnet50` are torchvision's first, `resnet50.v2` its second. Without --weights it says where they
-are published, where that is known. --download fetches them to `downloads/weights` of the directory
-of prepared data sets ($TFDS_DATA_DIR), or takes them from `weights` in $COMPENDIUM_DATA.
+`import` makes a workdir that `evaluate`, `generate` and `init_from` take. Its config prepares
+images as the weights need. A file does not name its weights, so the program prints which weights it
+assumes: `resnet50` are torchvision's first, `resnet50.v2` its second. Without --weights it prints
+where the weights are published, if that is known. --download fetches them to `downloads/weights` in
+the directory of prepared datasets ($TFDS_DATA_DIR), or takes them from `weights` in
+$COMPENDIUM_DATA. --size=384 imports for images of another size than the default.
 
-FILE is a .safetensors file, one of PyTorch's (.pth, .pt, .bin, .ckpt, .pth.tar, .tar; its older
-format, too), or a directory as Hugging Face has them, in parts or whole. Nothing in it is run:
-tensors in dicts within dicts are read, and all else, such as a training's settings, is left out. A
-pickled module or a TorchScript is refused.
+FILE is a .safetensors file, a file of PyTorch (.pth, .pt, .bin, .ckpt, .pth.tar, .tar; also in its
+older format), or a directory in the layout of Hugging Face, whole or in parts. Nothing in it is
+run. Tensors in nested dicts are read; everything else, such as the settings of a training, is left
+out. A pickled module or a TorchScript is refused.
 
-Of a training's checkpoint the network is taken: "state_dict", "model" and the like, or its averages
-where it has them ("model_ema", "state_dict_ema", "ema_state_dict", "ema" and the like) and --noema
-is not said. "module.", "_orig_mod." and "model." before all names are stripped. What is taken, left
-and stripped is shown. All arrays of the network must be there, with its 1000 classes; otherwise all
-that do not fit are listed, and nothing is written. PyTorch's counts of batches are left out.
-Arrays of other precision become float32, which is shown. Learned positions for images, or windows,
-of another size are resampled, which is shown: bicubic, antialiased except for Swin's biases.
---size=384 imports for images of another size than the usual.
+From a training checkpoint `import` takes the network ("state_dict", "model" and similar names), or
+its averages ("model_ema", "state_dict_ema", "ema_state_dict", "ema" and similar names) if it has
+them and --noema is not given. It strips "module.", "_orig_mod." and "model." before all names. It
+prints what it takes, leaves and strips. The file must contain all arrays of the network, with its
+1000 classes; otherwise the program lists all that do not fit, and writes nothing. PyTorch's counts
+of batches are left out. Arrays of other precision become float32. Learned positions for images or
+windows of another size are resampled: bicubic, with antialiasing except for Swin's biases. The
+program prints both.
 
-`export` writes a run's weights under published names: those that it was imported under, or of the
-network that is most like it, or of --as=NAME; the averages where there are, or with --noema the
-params. Counts of batches are 0. `check` needs PyTorch with torchvision and timm
-(requirements-parity.txt), and keeps the errors at the usual size, and the FLOPs that it counts, in
-results/zoo/parity.json, as `count` keeps FLOPs alone; `list` shows the errors of the logits.
+`export` writes a run's weights under published names: those under which it was imported, those of
+the most similar network, or those of --as=NAME. It writes the averages if there are any; --noema
+writes the params. Counts of batches are 0. `check` needs PyTorch with torchvision and timm
+(requirements-parity.txt). For the default size it writes the errors and the counted FLOPs to
+results/zoo/parity.json; `count` writes only FLOPs. `list` shows the errors of the logits.
 """
 
 import inspect
@@ -52,11 +54,11 @@ _OUTPUT = flags.DEFINE_string("output", None, "With export: the file to write.")
 _WHICH = flags.DEFINE_enum("which", "latest", ["latest", "best"], "With export: the checkpoint.")
 _EMA = flags.DEFINE_bool("ema", True, "With import and export: use averages, if they exist.")
 _AS = flags.DEFINE_string("as", None, "With export: the network whose names the weights get.")
-_SIZE = flags.DEFINE_integer("size", None, "Side of the images, if not the usual.", lower_bound=8)
+_SIZE = flags.DEFINE_integer("size", None, "Side of images, if not the default.", lower_bound=8)
 
 
 def main() -> int:
-    """Does what the first word says."""
+    """Runs the command that the first word names."""
     commands = {
         "list": _list,
         "summary": _summary,
@@ -184,7 +186,7 @@ def _import(name: str = "", *, weights, download, mirror, workdir, ema, size) ->
     if weights is None and not download:
         raise ConfigError(addresses.advice(name))
     if mirror is not None and not download:
-        raise ConfigError(f"--mirror={mirror} says where to --download from")
+        raise ConfigError(f"--mirror={mirror} needs --download")
     if download:
         weights = _download(name, weights, mirror)
 
@@ -201,7 +203,7 @@ def _download(name: str, weights: str | None, mirror: str | None) -> Path:
     from library.weights import addresses
 
     if weights is not None:
-        raise ConfigError(f"--download fetches the weights, and --weights={weights} names them")
+        raise ConfigError(f"--download and --weights={weights} exclude each other: give one")
     origin = addresses.origin(name)
     target = sources.downloads() / "weights"
     by_hand = sources.DEFAULT_MANUAL_DIR / "weights"
@@ -211,7 +213,7 @@ def _download(name: str, weights: str | None, mirror: str | None) -> Path:
 def _export(*, workdir, output, which, ema, as_) -> int:
     folder = command_line.directory("workdir", workdir)
     if output is None:
-        raise ConfigError("--output=FILE.safetensors says where to write the weights")
+        raise ConfigError("--output is missing: name the file by --output=FILE.safetensors")
 
     from library.apps import importing
 

@@ -1,1 +1,1 @@
-"""What `python -m experiments.benchmark` measures: functions from a `Budget` to named figures."""
+"""The measurements of `python -m experiments.benchmark`, functions that return named figures."""

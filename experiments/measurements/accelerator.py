@@ -1,4 +1,4 @@
-"""ImageNet networks and GPT-2 on an accelerator: in bfloat16, at the batch that suits them best."""
+"""ImageNet networks and GPT-2 on an accelerator, in bfloat16, at the best batch size of each."""
 
 import functools
 import importlib.util
@@ -19,36 +19,37 @@ _GAIN = 1.02
 
 
 class Best(NamedTuple):
-    """The batch with the most images or windows a second, and the seconds of its step."""
+    """The batch with the most images or windows per second, and the seconds of its step."""
 
     batch: int
     seconds: float
 
     @property
     def rate(self) -> float:
-        """Images, or windows of tokens, a second."""
+        """Images, or windows of tokens, per second."""
         return self.batch / self.seconds
 
 
 def networks_here(budget: Budget) -> dict[str, float]:
-    """Measures networks as suits the devices that JAX computes on."""
+    """Measures ImageNet networks: `networks` on CPU, `at_their_best` on an accelerator."""
     return networks.networks(budget) if jax.default_backend() == "cpu" else at_their_best(budget)
 
 
 def at_their_best(budget: Budget) -> dict[str, float]:
     """Times training steps of ResNet-50 and ViT-B/16 on one device, here and in PyTorch.
 
-    All compute in bfloat16 with params in float32; PyTorch has channels last, eager and by
-    `torch.compile`. Each has the batch of its own that `best_batch` finds. A step is counted as
-    three times the published operations of a forward pass, its share is of the rate of a large
-    product of matrices, measured here.
+    All compute in bfloat16 with params in float32. PyTorch uses channels last, eager and with
+    `torch.compile`. Each has its own best batch, found by `best_batch`. A step counts as three
+    times the published operations of a forward pass. The share compares its rate with that of a
+    large matrix product, measured here.
 
     Returns:
-      For each network images a second, batch and share here, and images a second, batch and the
-      ratio to it of the time here for an image, of PyTorch where it is installed for the device.
+      For each network images per second, batch and share here; if PyTorch is installed for the
+      device, its images per second and batch, and the ratio of the time per image here to that of
+      PyTorch.
     """
     budget = budget._replace(steps=max(3, budget.steps // 10))
-    # What JAX has taken of the device's memory it keeps: PyTorch comes first.
+    # JAX keeps the device memory that it has taken, so PyTorch is measured first.
     theirs = {name: _theirs(functools.partial(_their_seconds, name, budget)) for name in NAMES}
     peak = training.matmul_peak("bfloat16")
     figures = {"bfloat16 matmul peak TFLOP/s": peak / 1e12}
@@ -70,16 +71,16 @@ def at_their_best(budget: Budget) -> dict[str, float]:
 
 
 def gpt_here(budget: Budget) -> dict[str, float]:
-    """Measures a GPT as suits the devices that JAX computes on."""
+    """Measures a GPT: a small one on CPU, GPT-2 on an accelerator."""
     return peers.gpt(budget) if jax.default_backend() == "cpu" else gpt2_at_its_best(budget)
 
 
 def gpt2_at_its_best(budget: Budget) -> dict[str, float]:
     """Times training steps of GPT-2, 124 million params, on one device, here and in PyTorch.
 
-    Both compute in bfloat16 with params in float32, on windows of 1024 tokens, each with the batch
-    of its own that `best_batch` finds; here by each way to compute attention. The share is of the
-    rate of a large product of matrices, measured here, by the operations of `gpt_flops`.
+    Both compute in bfloat16 with params in float32, on windows of 1024 tokens, each with its own
+    best batch, found by `best_batch`; here with each implementation of attention. The share
+    compares the operations of `gpt_flops` with the rate of a large matrix product, measured here.
     """
     budget = budget._replace(steps=max(3, budget.steps // 10))
     size = families.GPT2
@@ -106,8 +107,9 @@ def gpt2_at_its_best(budget: Budget) -> dict[str, float]:
 def gpt_flops(size: Mapping[str, int]) -> float:
     """Returns the operations of a training step for each token of a whole window.
 
-    Six for each param that multiplies, the tied embedding as the last layer among them, and in each
-    block 6 t d for attention to those of t tokens that came before, half of all.
+    They are six for each param that multiplies, including the tied embedding as the last layer, and
+    6 t d in each block for attention over t tokens of width d, of which a token sees half on
+    average.
     """
     width, depth = size["width"], size["depth"]
     multiplying = 12 * depth * width**2 + size["vocab_size"] * width
@@ -115,20 +117,20 @@ def gpt_flops(size: Mapping[str, int]) -> float:
 
 
 def best_batch(measure: Callable[[int], float], smallest: int = _SMALLEST) -> Best:
-    """Doubles the batch as long as that makes a step worth its while, and the memory suffices.
+    """Doubles the batch as long as the rate grows by more than 2 % and the memory suffices.
 
     Args:
-      measure: batch -> seconds of a step; it raises what JAX or PyTorch raise out of memory.
-      smallest: the first that is tried.
+      measure: batch -> seconds of a step; out of memory it raises the error of JAX or PyTorch.
+      smallest: the first batch to try.
 
     Returns:
-      The best of those tried: the search ends after the first that gains less than 2 %.
+      The batch with the highest rate of those tried.
     """
     best, batch = None, smallest
     while batch <= _LARGEST:
         try:
             found = Best(batch, measure(batch))
-        # What JAX and PyTorch raise has no class in common.
+        # The errors of JAX and PyTorch have no common class.
         except Exception as error:
             if best is None or not _out_of_memory(error):
                 raise
@@ -170,7 +172,7 @@ def _pytorch() -> bool:
 
 
 def _theirs(seconds: Callable[[bool, int], float], smallest: int = _SMALLEST) -> dict[str, Best]:
-    """Returns PyTorch's best batches, eager and compiled, where it is installed for the device."""
+    """Returns PyTorch's best batches, eager and compiled, if it is installed for the device."""
     kinds = ("eager", "torch.compile") if _pytorch() else ()
     return {
         kind: best_batch(functools.partial(seconds, kind == "torch.compile"), smallest)
@@ -186,10 +188,10 @@ def _their_seconds(name: str, budget: Budget, compiled: bool, batch: int) -> flo
 
 
 def _seconds_on_gpu(made: Callable[[], Step], budget: Budget) -> float:
-    """Times a step in PyTorch, whose memory is given back before and after."""
+    """Times a step in PyTorch, and frees its memory before and after."""
     import torch
 
-    # What the batch before this one has left behind.
+    # The previous batch leaves compiled code and cached memory.
     torch.compiler.reset()
     torch.cuda.empty_cache()
     step = made()

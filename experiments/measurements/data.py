@@ -1,4 +1,4 @@
-"""Photographs decoded, cropped and batched here and by PyTorch's DataLoader; and seeking."""
+"""Speed of loading photographs, here and with PyTorch's DataLoader, and of seeking to a step."""
 
 import contextlib
 import functools
@@ -18,16 +18,16 @@ from PIL import Image
 from experiments.measurements.timing import Budget, in_turn, ratio, seconds_each
 from library.data import augmentation, on_device, orders, pipeline, preprocessing, sources
 
-# Height and width as ImageNet's are on average, and as telephones take them.
+# Height and width of photographs: the average of ImageNet, and a larger size.
 _USUAL, _LARGE = (375, 500), (1125, 1500)
 _PHOTOGRAPHS, _BATCH, _BATCHES, _SIZE = 64, 64, 16, 224
 _MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-# Of ImageNet, and a step that a long run comes to.
+# The number of ImageNet's examples, and a step that a long run reaches.
 _EXAMPLES, _FAR = 1_281_167, 10**6
 
 
 class _Setting(NamedTuple):
-    """Photographs, the processes that load them, and the least side they may be decoded at."""
+    """Height and width of photographs, the number of loading processes, the least decoded side."""
 
     sides: tuple[int, int]
     workers: int
@@ -42,12 +42,12 @@ _SETTINGS = {
 
 
 def loading(budget: Budget) -> dict[str, float]:
-    """Counts training examples of 224 pixels a second on one core, here and in PyTorch.
+    """Counts training examples of 224 pixels per second on one core, here and in PyTorch.
 
-    Both read the same JPEG files, take a random part of each and resize it, to the same pixels but
-    where they are decoded smaller here, which torchvision has no way to ask for. It flips and
-    normalizes on the host, too, which is left to the device here; "finished" has that done by the
-    same core. Without a worker both load in the process that trains, with one in another.
+    Both read the same JPEG files, crop a random part of each and resize it, to the same pixels
+    unless images are decoded smaller here, which torchvision cannot do. torchvision also flips and
+    normalizes on the host; here the device does that. "finished" includes this work, done by the
+    same core. Without a worker both load in the training process, with one worker in another.
     """
     figures: dict[str, float] = {}
     with _one_core():
@@ -69,14 +69,14 @@ def _compared(folder: str, setting: _Setting, budget: Budget) -> dict[str, float
     found = in_turn(budget, {k: functools.partial(_seconds_a_record, f) for k, f in opened.items()})
     figures = {f"{k} records/s": 1 / statistics.median(seconds) for k, seconds in found.items()}
     for name in ("here", "finished") if "torch" in found else ():
-        # Of rates, not of times: the higher the better.
+        # This is a ratio of rates, not of times: higher is better.
         figures[f"{name} to torch"] = ratio(found["torch"], found[name])
     return figures
 
 
 @contextlib.contextmanager
 def _one_core() -> Iterator[None]:
-    """Keeps this process, and what it starts meanwhile, on one core, where the system can."""
+    """Keeps this process, and processes that it starts, on one core, if the system can."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -89,7 +89,7 @@ def _one_core() -> Iterator[None]:
 
 
 def _write_photographs(folder: Path, height: int, width: int) -> None:
-    """Writes JPEG files of noise of several sizes, as photographs are."""
+    """Writes JPEG files of noise at several scales, whose statistics are like photographs'."""
     random = np.random.default_rng(0)
     (folder / "train" / "a").mkdir(parents=True)
     for number in range(_PHOTOGRAPHS):
@@ -112,7 +112,7 @@ def _ours(folder: str, setting: _Setting) -> Iterator[Any]:
 
 
 def _device_part() -> Callable[[Any], Any]:
-    """Returns what the step does to a batch before anything else: flips, scales, normalizes."""
+    """Returns the function by which the step prepares a batch: flip, scale, normalize."""
     flip = augmentation.compose([augmentation.flip_lr()])
     normalize = on_device.normalizer(dict(mean=_MEAN, std=_STD))
     finish = jax.jit(lambda batch, key: normalize(flip(on_device.to_float(batch), key)))
@@ -143,7 +143,7 @@ def _theirs(folder: str, workers: int) -> Iterator[Any]:
 
 
 def _seconds_a_record(opened: Callable[[], Iterator[Any]]) -> float:
-    """Returns the seconds a record, from the third batch on: nothing lies waiting then."""
+    """Returns the seconds per example, from the third batch on, when no batch is prefetched."""
     batches = opened()
     next(batches)
     each = Budget(steps=_BATCHES, rounds=1)
@@ -151,7 +151,7 @@ def _seconds_a_record(opened: Callable[[], Iterator[Any]]) -> float:
 
 
 def _seeking() -> float:
-    """Returns the seconds to the first batch of a step far into a run on a set like ImageNet."""
+    """Returns the seconds to the first batch of a late step, for a dataset of ImageNet's size."""
     images = np.broadcast_to(np.uint8(0), (_EXAMPLES, 8, 8, 3))
     source = sources.from_arrays({"image": images}, label_names=None, name="far")
     loader = pipeline.make_loader(source, preprocessing.chain([]), seed=0)

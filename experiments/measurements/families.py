@@ -1,4 +1,4 @@
-"""What single families of systems promise: samplers, decoding with a cache, masked encoding."""
+"""Speed of single families of systems: samplers, decoding with a cache, masked encoding."""
 
 import functools
 import statistics
@@ -24,11 +24,11 @@ SAMPLERS = {
     "dpm_solver": dict(name="dpm_solver", steps=20),
 }
 _SAMPLES = 16
-# The GPT that decoding and the comparison with PyTorch measure, a character model's size.
+# The GPT for decoding and for the comparison with PyTorch, of the size of a character model.
 GPT = dict(vocab_size=65, context=256, width=128, depth=4, num_heads=4)
-# GPT-2's smallest, its vocabulary filled up to a multiple of 128 (Karpathy's nanoGPT).
+# The smallest GPT-2, with its vocabulary padded to a multiple of 128 (Karpathy's nanoGPT).
 GPT2 = dict(width=768, depth=12, num_heads=12, vocab_size=50_304, context=1024)
-# The masked autoencoders on CPU and elsewhere, their batches and the side of an image.
+# The masked autoencoders for CPU and accelerators, their batches and the side of an image.
 MAE = {
     "cpu": (dict(width=192, depth=12, num_heads=3), 8, 224),
     "accelerator": (dict(width=768, depth=12, num_heads=12), 256, 224),
@@ -37,7 +37,7 @@ _PATCH = 16
 
 
 def samplers(budget: Budget) -> dict[str, float]:
-    """Counts samples a second of each sampler, on the untrained U-Net for MNIST."""
+    """Counts samples per second of each sampler, with the untrained U-Net for MNIST."""
     values = command_line.load_config("configs/ddpm/mnist.py:cpu")[0]
     budget = budget._replace(steps=1)
     measures = {
@@ -55,7 +55,7 @@ def samplers(budget: Budget) -> dict[str, float]:
 
 
 def decoding(budget: Budget) -> dict[str, float]:
-    """Times writing 256 tokens with cached keys and values, and computing all of them anew."""
+    """Times the generation of 256 tokens, with cached keys and values and without."""
     batch = {
         "tokens": jnp.zeros((4, GPT["context"]), jnp.int32),
         "length": jnp.ones(4, jnp.int32),
@@ -87,7 +87,7 @@ def decoding(budget: Budget) -> dict[str, float]:
 def masking(budget: Budget) -> dict[str, float]:
     """Times a masked autoencoder's encoder, forward and backward, on a quarter of the patches.
 
-    On CPU it is of the size ViT-Ti/16, elsewhere ViT-B/16.
+    The encoder has the size of ViT-Ti/16 on CPU, and of ViT-B/16 on an accelerator.
     """
     size, count, side = MAE["cpu" if jax.default_backend() == "cpu" else "accelerator"]
     model, patches = mae.mae(patch_size=_PATCH, **size), (side // _PATCH) ** 2
@@ -122,13 +122,13 @@ def masking(budget: Budget) -> dict[str, float]:
 def gpt_task(
     batch_size: int, context: int, size: Mapping[str, Any] | None = None, dtype: str = "float32"
 ) -> tuple[Task, TrainState, dict[str, Any]]:
-    """Builds the task of modelling text by a GPT, its first state and a batch of noise.
+    """Builds a GPT's task of modelling text, its first state and a batch of random tokens.
 
     Args:
-      batch_size: windows a step.
-      context: tokens of each.
-      size: of the network, and its other arguments, by default `GPT`.
-      dtype: that it computes in.
+      batch_size: windows per step.
+      context: tokens per window.
+      size: sizes and other arguments of the network, by default `GPT`.
+      dtype: the type of computations.
     """
     size = size or GPT
     learner = functools.partial(minimize, optimizer=optax.adamw(1e-3, weight_decay=0.1))
@@ -149,7 +149,7 @@ def gpt_task(
 
 
 def _sampling_step(values: dict[str, Any], sampler: dict[str, Any]) -> Step:
-    # Guidance asks the model twice a step, whatever the sampler.
+    # Guidance would call the model twice per step, with any sampler.
     spec = {**values["task"], "sampler": sampler, "guidance": None}
     known = dict(image_shape=(28, 28, 1), num_classes=10)
     task = config.build(

@@ -1,6 +1,6 @@
-"""ImageNet networks here beside the same in PyTorch: forward and training step, untuned.
+"""ImageNet networks here and in PyTorch: forward pass and training step, without tuning.
 
-These are the measurements of a CPU; those of other devices are in `accelerator`.
+These are the measurements on a CPU; those on other devices are in `accelerator`.
 """
 
 import functools
@@ -21,10 +21,10 @@ _BATCH, _CLASSES = 8, 1000
 
 
 def networks(budget: Budget) -> dict[str, float]:
-    """Times networks of the catalogue on 8 images of the usual size, here and in PyTorch.
+    """Times networks of the catalogue on 8 images of their default size, here and in PyTorch.
 
-    PyTorch runs them eager, by `torch.compile`, and eager with channels last. Ratios are medians
-    over rounds of the time here over the time there.
+    PyTorch runs them eager, with `torch.compile`, and eager with channels last. Ratios are medians
+    over rounds of the time here over the time in PyTorch.
     """
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("timm") is None:
         return {"torch, torchvision or timm is not installed, ratio": float("nan")}

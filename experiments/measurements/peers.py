@@ -1,4 +1,4 @@
-"""The same training step here and in PyTorch, where it is installed; neither is tuned."""
+"""Equal training steps here and in PyTorch, if it is installed, without tuning."""
 
 import functools
 import importlib.util
@@ -49,7 +49,7 @@ _WINDOWS = 12
 
 
 def our_gpt(size: Mapping[str, Any], windows: int, dtype: str = "float32") -> Step:
-    """Returns a training step of a GPT on so many whole windows, its params in float32."""
+    """Returns a training step of a GPT on `windows` whole windows, with params in float32."""
     task, state, batch = families.gpt_task(windows, size["context"], size, dtype)
     update = jax.jit(task.update, donate_argnums=0)
     held = [state]
@@ -90,7 +90,7 @@ def torch_gpt(
     device: str = "cpu",
     bfloat16: bool = False,
 ) -> Step:
-    """Returns the step of `our_gpt` in PyTorch, with its own attention to the past."""
+    """Returns the step of `our_gpt` in PyTorch, with PyTorch's causal attention."""
     import torch
 
     torch.manual_seed(0)
@@ -112,7 +112,7 @@ def torch_gpt(
 
 
 def torch_gpt_module(size: Mapping[str, int]):
-    """Makes a GPT in PyTorch: as many params as ours, in the same places."""
+    """Builds a GPT in PyTorch with the params of the GPT here."""
     import torch
     from torch.nn import functional
 

@@ -1,4 +1,4 @@
-"""What saving costs, what many devices share, and what scans over layers and remat save."""
+"""The costs of saving, of several devices or processes, and of scans over layers and remat."""
 
 import functools
 import statistics
@@ -22,17 +22,17 @@ from library.models.sequence import gpt
 from library.run.checkpoints import Checkpoints
 from library.run.recipe import make_plan
 
-# A state of half a gigabyte: the params and moments of the largest networks that a CPU trains here.
+# A state of half a gigabyte, as large as that of the largest networks that a CPU trains here.
 _LEAVES, _LEAF = 64, (1024, 2048)
 _SAVES = 30
-# Ten minutes: how often a long run saves.
+# The interval between saves of a long run, ten minutes.
 _CADENCE = 600.0
 _DEPTHS = (12, 48)
 _LAYERS = dict(vocab_size=64, context=64, width=64, num_heads=4)
 
 
 def checkpoints(budget: Budget) -> dict[str, float]:
-    """Saves while steps go on: how long each save holds them up, and what a restore takes."""
+    """Measures how long steps wait for each save, the memory of a save, and a restore."""
     state = {f"leaf{i}": jnp.full(_LEAF, float(i)) for i in range(_LEAVES)}
     size = sum(x.nbytes for x in state.values())
     work = jax.jit(lambda x: x @ x / jnp.sqrt(1.0 * x.shape[0]))
@@ -41,7 +41,7 @@ def checkpoints(budget: Budget) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         made = Checkpoints(Path(folder))
         for step in range(1, _SAVES + 2):
-            # What was freed and kept would hide what a save takes.
+            # Freed memory that the process keeps would hide the memory of a save.
             command_line.give_back_memory()
             resident = _resident()
             with _Peak() as peak:
@@ -68,7 +68,7 @@ def checkpoints(budget: Budget) -> dict[str, float]:
 
 
 def _steps_while(made: Checkpoints, work: Any, x: jax.Array) -> None:
-    """Computes until the save is written, as a run does that saves now and then."""
+    """Computes steps until the save is written, as a run does."""
     done = threading.Event()
     waiting = threading.Thread(target=lambda: (made.wait(), done.set()))
     waiting.start()
@@ -78,13 +78,13 @@ def _steps_while(made: Checkpoints, work: Any, x: jax.Array) -> None:
 
 
 def _resident() -> int:
-    """Returns the bytes of memory that this process holds."""
+    """Returns the bytes of resident memory of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096
 
 
 class _Peak:
-    """The most memory that is held while it is open, looked at every few milliseconds."""
+    """The most resident memory within a block of code, measured every five milliseconds."""
 
     def __enter__(self) -> "_Peak":
         self.highest, self._over = _resident(), threading.Event()
@@ -104,7 +104,7 @@ class _Peak:
 def devices(values: dict[str, Any]) -> dict[str, float]:
     """Counts a recipe's work, memory and traffic on 1, 2, 4 and 8 devices, from compiled steps.
 
-    Strong scaling keeps the batch, weak scaling the batch of each device.
+    Strong scaling keeps the size of the whole batch, weak scaling that of each device's part.
     """
     values = planning.bare(values)
     batch = values["dataset"]["batch_size"]
@@ -133,7 +133,7 @@ def layers(budget: Budget) -> dict[str, float]:
         figures |= {f"{name}: {depth} layers s": seconds for depth, seconds in found.items()}
         few, many = _DEPTHS
         figures[f"{name}: {many}/{few}"] = found[many] / found[few]
-    # One by one a CPU computes again, and yet keeps: its compiler undoes the order.
+    # Remat is measured in a scan: otherwise the CPU compiler reorders, and saves no memory.
     for remat in ("none", "dots", "full"):
         gradient, arguments = _gradient(_DEPTHS[0], True, remat)
         compiled = gradient.lower(*arguments).compile()
@@ -168,7 +168,7 @@ def processes(budget: Budget, config: str) -> dict[str, float]:
 
 
 def _launched_seconds(config: str, count: int, steps: int) -> float:
-    """Returns the seconds a step, from the first logged row to the last."""
+    """Returns the seconds per step of a launched run, from the first logged row to the last."""
     with tempfile.TemporaryDirectory() as folder:
         workdir = Path(folder, "run")
         command = [sys.executable, "-m", "launch", "--on=local", f"--processes={count}", "--"]

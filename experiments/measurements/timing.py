@@ -1,4 +1,4 @@
-"""Timing things in turn, so that their ratios hold while the machine's speed drifts."""
+"""Timing of functions in turn, so that a drift of the machine's speed does not change ratios."""
 
 import statistics
 import time
@@ -9,7 +9,7 @@ Step = Callable[[], Any]
 
 
 class Budget(NamedTuple):
-    """How long to measure: steps a measurement, and rounds in which each thing is measured once."""
+    """The steps of each measurement, and the rounds, in which each function is measured once."""
 
     steps: int
     rounds: int
@@ -20,7 +20,7 @@ class Budget(NamedTuple):
 
 
 def in_turn(budget: Budget, measures: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """Measures each thing once a round, one after the other; returns their values by round."""
+    """Calls each measurement once per round, in turn, and returns its values by round."""
     rounds = [{name: measure() for name, measure in measures.items()} for _ in range(budget.rounds)]
     return {name: [values[name] for values in rounds] for name in measures}
 
@@ -28,7 +28,7 @@ def in_turn(budget: Budget, measures: Mapping[str, Callable[[], float]]) -> dict
 def pairs(
     budget: Budget, ours: Callable[[], float], theirs: Callable[[], float]
 ) -> dict[str, float]:
-    """Measures two things in turn, in seconds; the ratio is the median over rounds."""
+    """Returns the medians of two measurements in seconds, taken in turn, and of their ratio."""
     found = in_turn(budget, {"ours": ours, "theirs": theirs})
     return {
         "ms": 1e3 * statistics.median(found["ours"]),
@@ -38,14 +38,17 @@ def pairs(
 
 
 def ratio(ours: list[float], theirs: list[float]) -> float:
-    """Returns the median over rounds of one thing's value over another's."""
+    """Returns the median over rounds of the ratio of two measurements."""
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 def seconds_each(step: Step, budget: Budget, wait: Callable[[Any], Any] | None = None) -> float:
-    """Returns the seconds of a step, after one to warm up; it returns something to wait for.
+    """Returns the mean seconds of a step, after one step to warm up.
 
-    `wait` waits for that, by default as JAX does.
+    Args:
+      step: the step; it returns a value to wait for.
+      budget: the number of steps.
+      wait: waits for that value; `jax.block_until_ready` by default.
     """
     import jax
 

@@ -1,4 +1,4 @@
-"""The loop, its input, its start and its step, on any recipe."""
+"""The costs of the loop, its input, its start and its step, for any recipe."""
 
 import functools
 import io
@@ -27,31 +27,31 @@ from library.run.clock import Clock
 from library.run.feed import Feed
 from library.run.recipe import Plan, make_plan
 
-# Steps a call, of an epoch of the smallest sets.
+# Steps per call, as many as an epoch of the smallest datasets.
 _MANY = 50
-# Layers of the networks whose state is held while a step is decided on: some 200 MB of it.
+# Widths of networks for the check of finite values, with a state of some 200 MB.
 WIDE = (1024,) * 17
 _PLAIN_SGD = dict(name="sgd", learning_rate=0.01)
 
 
 def loop(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
-    """Times the whole loop, logging every 50 steps, against calls of its compiled step."""
+    """Times a step of the whole loop, with logging every 50 steps, and of its compiled step."""
     plan = make_plan(_quiet(values, budget.steps))
     bare = bare_step(plan)
     return pairs(budget, lambda: _loop_seconds(plan), lambda: seconds_each(bare, budget))
 
 
 def _quiet(values: dict[str, Any], steps: int) -> dict[str, Any]:
-    """Returns a recipe of about so many steps that logs every 50 and does nothing else."""
+    """Returns a recipe of about `steps` steps that logs every 50 steps and does nothing else."""
     around = {"evaluate": {}, "reported": None, "checkpoint": {"every": "100%"}}
     total = f"{50 * max(3, steps // 50)} steps"
     return {**values, **around, "log_every": "50 steps", "total": total}
 
 
 def calls(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
-    """Times the whole loop with many steps a call against one: a recipe, and a tiny network on it.
+    """Times the loop with many steps per call and with one, for a recipe and for a tiny network.
 
-    Calling takes most of the tiny one's time.
+    Calls take most of the tiny network's time.
     """
     tiny = {"model": dict(name="mlp", hidden=[32]), "optimizer": _PLAIN_SGD, "augment": []}
     figures = {}
@@ -66,7 +66,7 @@ def calls(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
 
 
 def pipeline(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
-    """Times steps whose batches are loaded and put on the device against one batch repeated."""
+    """Times steps that load each batch and put it on the device, and steps that repeat a batch."""
     streamed = {**values, "dataset": {**values["dataset"], "cache": "none"}}
     figures = {}
     for name, chosen in {"streamed": streamed, "as configured": values}.items():
@@ -80,7 +80,7 @@ def pipeline(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
 
 
 def start(budget: Budget, config: str) -> dict[str, float]:
-    """Times starts to the first step in processes of their own, the compile cache empty or warm."""
+    """Times the first step of new processes, with an empty and with a filled compile cache."""
     cold, warm = [], []
     for _ in range(max(1, budget.rounds // 2)):
         with tempfile.TemporaryDirectory() as cache:
@@ -99,7 +99,7 @@ def start(budget: Budget, config: str) -> dict[str, float]:
 
 
 def step(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
-    """Times a training step; its FLOPs are the compiler's count, the peak is measured."""
+    """Times a training step; the compiler counts its FLOPs, the peak is measured."""
     plan = make_plan(values)
     bare = bare_step(plan)
     seconds = statistics.median(seconds_each(bare, budget) for _ in range(budget.rounds))
@@ -116,11 +116,12 @@ def step(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
 
 
 def finite() -> dict[str, float]:
-    """Compares the memory between a step's operations with and without the check for finiteness.
+    """Compares the temporary memory of a step with and without the check for finite values.
 
-    Of AdamW with clipping by the norm, as of most large networks, and without: then a plain step
-    can move each param as soon as its gradient is there, which no step can that is decided on.
-    Of two players the one who moves first is kept twice until the step is decided on.
+    The optimizer is AdamW, with clipping by the norm as for most large networks, and without.
+    Without clipping a plain step can update each param as soon as its gradient exists; a checked
+    step cannot. With two players, a checked step keeps the first player's state twice until the
+    check is done.
     """
     figures = {}
     for name, clip in (("clipped", dict(global_norm=1.0)), ("not clipped", None)):
@@ -168,7 +169,7 @@ def _wide(kind: str, strategy: str, hidden: tuple[int, ...], clip: Any) -> dict[
 
 
 def _memory(values: dict[str, Any]) -> tuple[float, float]:
-    """Returns the MB that lie between a step's operations, and those of its state."""
+    """Returns the MB of a step's temporary memory, and those of its state."""
     plan = make_plan(values)
     feed, update, carry = _compiled(plan)
     compiled = update.lower(carry, next(feed.train(0)), feed.constants).compile()
@@ -207,14 +208,14 @@ def _held(update, carry, next_batch, feed) -> Step:
 
 
 def _loop_seconds(plan: Plan) -> float:
-    """Returns the seconds a step of a whole run, from the first logged row to the last."""
+    """Returns the seconds per step of a whole run, from the first logged row to the last."""
     with tempfile.TemporaryDirectory() as folder:
         training_loop.train(plan, Path(folder), Clock(), Console(file=io.StringIO()))
         return seconds_a_step(Path(folder))
 
 
 def seconds_a_step(workdir: Path) -> float:
-    """Returns the seconds a step of a run, from the first logged row to the last."""
+    """Returns the seconds per step of a run in a workdir, from the first logged row to the last."""
     rows = runs.read_rows(workdir / "metrics.jsonl").rows
     return (rows[-1]["wall_time"] - rows[0]["wall_time"]) / (rows[-1]["step"] - rows[0]["step"])
 

@@ -1,1 +1,1 @@
-"""What is done with a finished run: generate, predict, explain, attack, compress, import, plan."""
+"""Uses of a run: generate, predict, explain, attack, compress, import and export weights, plan."""

@@ -1,4 +1,4 @@
-"""What `explain` shows of a classifier that is misled: adversarial examples."""
+"""Adversarial examples of a classifier, which `explain` shows."""
 
 import inspect
 from collections.abc import Callable
@@ -19,15 +19,16 @@ from library.reporting import figures, notation
 
 
 class Attack(NamedTuple):
-    """How images are to be changed.
+    """The settings of an attack.
 
     Attributes:
-      name: one of ATTACKS.
-      epsilon: radius of the ball that the change stays in.
-      norm: of the ball, "linf" or "l2"; "fgsm" takes "linf" alone.
-      steps: of "pgd".
-      target: the class to be taken for, by number or name; by default any but the true one.
-      seed: of what is drawn.
+      name: a key of ATTACKS.
+      epsilon: radius of the ball that contains the change.
+      norm: norm of the ball, "linf" or "l2"; "fgsm" takes only "linf".
+      steps: number of steps of "pgd".
+      target: the class that the network should predict, by number or name; by default any class but
+        the true one.
+      seed: seed of the random draws.
     """
 
     name: str
@@ -39,14 +40,14 @@ class Attack(NamedTuple):
 
 
 class Misled(NamedTuple):
-    """What an attack has come to.
+    """The result of an attack.
 
     Attributes:
-      changed: the images, in [0, 1].
-      before: probabilities of the classes.
-      after: those of the changed images.
-      label: the class each should keep: the true one, or where it is unknown the predicted.
-      target: the class they should be taken for, or None.
+      changed: the changed images, in [0, 1].
+      before: class probabilities of the original images.
+      after: class probabilities of the changed images.
+      label: the right class of each image: the true class or, if unknown, the predicted class.
+      target: the class that the network should predict, or None.
       known: whether the true classes are known.
     """
 
@@ -59,14 +60,15 @@ class Misled(NamedTuple):
 
 
 def attack(network: Network, examples: Examples, asked: Attack) -> Misled:
-    """Changes images so that the network misreads them.
+    """Changes images so that the network misclassifies them.
 
     Raises:
-      ConfigError: an unknown attack or target, an epsilon, norm or number of steps out of range.
+      ConfigError: the attack or the target is unknown, or an epsilon, norm or number of steps is
+        out of range.
     """
     read = {name: getattr(asked, name) for name in settings(asked.name)}
     if asked.norm != "linf" and "norm" not in read:
-        raise ConfigError(f"attack {asked.name!r} has the norm 'linf' alone, not {asked.norm!r}")
+        raise ConfigError(f"attack {asked.name!r} takes the norm 'linf' only, not {asked.norm!r}")
     target = None if asked.target is None else network.class_of(asked.target)
     pixels = in_unit_range(examples)
     before = network.probabilities(pixels)
@@ -78,10 +80,10 @@ def attack(network: Network, examples: Examples, asked: Attack) -> Misled:
 
 
 def settings(name: str) -> list[str]:
-    """Returns what an attack reads of `Attack`, the keyword-only parameters of its function.
+    """Returns the fields of `Attack` that an attack reads: its function's keyword-only parameters.
 
     Raises:
-      ConfigError: an unknown attack.
+      ConfigError: the attack is unknown.
     """
     check_choice("attack", name, ATTACKS)
     parameters = inspect.signature(ATTACKS[name]).parameters.values()
@@ -89,18 +91,18 @@ def settings(name: str) -> list[str]:
 
 
 def lines(network: Network, found: Misled) -> list[str]:
-    """Renders the accuracy on the images before and after, and how often the target was met."""
+    """Renders the accuracy before and after the attack, and how often the target is predicted."""
     total, what = len(found.label), "accuracy" if found.known else "class kept"
     rows = [("clean", found.before), ("adversarial", found.after)]
     written = [f"{name} {what}: {_share(p.argmax(-1) == found.label)}" for name, p in rows]
     if found.target is not None:
         met = _share(found.after.argmax(-1) == found.target)
-        written.append(f"taken for {network.label_names[found.target]}: {met}")
+        written.append(f"classified as {network.label_names[found.target]}: {met}")
     return [f"{line} of {total} examples" for line in written]
 
 
 def picture(network: Network, examples: Examples, found: Misled, asked: Attack) -> Picture:
-    """Draws the images, what became of them, and the difference."""
+    """Draws the images before and after the attack, and their differences."""
     pixels = in_unit_range(examples)
     change = found.changed - pixels
     greatest = max(float(np.abs(change).max()), 1e-12)
@@ -119,7 +121,7 @@ def picture(network: Network, examples: Examples, found: Misled, asked: Attack) 
         for i, name in enumerate(examples.names)
     ]
     figure = drawing.table(columns, captions)
-    caption = f"{_TITLES[asked.name]} Differences are drawn {1 / greatest / 2:.3g} times as great."
+    caption = f"{_TITLES[asked.name]} Differences are drawn {1 / greatest / 2:.3g} times as large."
     return Picture(f"adversarial_{asked.name}", asked.name, [caption], figures.png(figure))
 
 

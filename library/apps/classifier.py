@@ -1,4 +1,4 @@
-"""The classifier that a run has trained, taken out of its task: pixels in, logits out."""
+"""The classifier of a run without its task: a function from pixels to logits."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from library.reporting import notation
 from library.run import recipe
 from library.run.session import Trained
 
-# Examples at once.
+# Examples per batch.
 _SIZE = 16
 
 
@@ -23,11 +23,11 @@ class Network(NamedTuple):
     """A classifier of images.
 
     Attributes:
-      model: the module that makes the logits.
-      variables: its params and statistics.
-      normalize: pixels in [0, 1] -> images as the model takes them.
-      activate: logits -> probabilities.
-      label_names: names of the classes, as many as logits.
+      model: the module that returns the logits.
+      variables: params and statistics of the model.
+      normalize: maps pixels in [0, 1] to normalized images, which the model takes.
+      activate: maps logits to probabilities.
+      label_names: names of the classes, one per logit.
     """
 
     model: nn.Module
@@ -41,11 +41,11 @@ class Network(NamedTuple):
         return self.model.apply(self.variables, self.normalize(pixels), train=False)
 
     def probabilities(self, pixels: Float[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n k"]:
-        """Returns the probabilities of the classes, of pixels in [0, 1]."""
+        """Returns the class probabilities of images in [0, 1]."""
         return self.run(lambda network, x: network.activate(network.logits(x)), pixels)
 
     def run(self, function: Callable, *arrays: Any) -> np.ndarray:
-        """Runs `(network, *arrays)` compiled, some examples at a time; arrays are (n, ...)."""
+        """Runs `function(network, *arrays)` compiled, in batches; arrays are (n, ...)."""
         compiled = jax.jit(lambda variables, *x: function(self._replace(variables=variables), *x))
         count = len(arrays[0])
         parts = trees.parts([jnp.asarray(x) for x in arrays], min(_SIZE, count))
@@ -61,17 +61,17 @@ class Network(NamedTuple):
         return class_number(text, self.label_names, f"no class {text!r}")
 
     def name_of(self, number: int | np.integer) -> str:
-        """Returns the name of a class, short enough to stand beside an image."""
+        """Returns the name of a class, shortened to fit beside an image."""
         return notation.printable(self.label_names[number], 12)
 
     def says(self, probabilities: Float[np.ndarray, " k"]) -> str:
-        """Renders an image's most probable class, and how probable it is."""
+        """Renders an image's most probable class and its probability."""
         top = int(probabilities.argmax())
         return f"{self.name_of(top)} {probabilities[top]:.0%}"
 
 
 def keys(seed: int, count: int, name: str) -> Key[Array, " n"]:
-    """Returns one key an example, of a named use."""
+    """Returns one key per example, for the use of this name."""
     return rng.per_example(rng.purpose(rng.root(seed), name), jnp.arange(count, dtype=jnp.uint32))
 
 
@@ -87,14 +87,14 @@ def check(plan: recipe.Plan) -> None:
 
 
 def network(trained: Trained, *, ema: bool = True) -> Network:
-    """Takes the classifier out of a run; test-time augmentation is left out.
+    """Returns the classifier of a run, without test-time augmentation.
 
     Args:
       trained: the run.
-      ema: use the running averages, where the run kept them.
+      ema: whether to use the running averages if the run has them.
 
     Raises:
-      ConfigError: the run is no classifier of images.
+      ConfigError: the run is not a classifier of images.
     """
     plan = trained.plan
     check(plan)
@@ -111,7 +111,7 @@ def network(trained: Trained, *, ema: bool = True) -> Network:
 
 
 def _behind_the_logits(plan: recipe.Plan) -> tuple[nn.Module, int]:
-    """Returns the module that a task's logits are made by, and how many there are."""
+    """Returns the module that computes a task's logits, and the number of logits."""
     applied = []
 
     def note(call, arguments, options, context):
@@ -125,5 +125,5 @@ def _behind_the_logits(plan: recipe.Plan) -> tuple[nn.Module, int]:
     batch = plan.loader.like(1)
     with nn.intercept_methods(note):
         shape = jax.eval_shape(logits, plan.state, batch, jax.eval_shape(lambda: rng.root(0)))
-    # The first that is entered holds all others.
+    # The first module that is called contains all others.
     return applied[0].clone(), shape.shape[-1]

@@ -1,6 +1,6 @@
-"""What `compress` makes of a trained classifier: smaller ones, what they take and what they do.
+"""Compression of a trained classifier: smaller networks, their costs and their accuracy.
 
-Nothing is trained here. The tasks `pruning` and `low_rank` train such networks on.
+Nothing is trained here. The tasks `pruning` and `low_rank` train such networks further.
 """
 
 import dataclasses
@@ -23,23 +23,24 @@ from library.summaries import summarize
 from library.task import TrainState
 
 METHODS = ("prune", "low_rank", "int8")
-# The first that a task measures says how good its networks are.
+# The first of these metrics that a task measures is the score of its networks.
 _SCORES = ("accuracy", "label_accuracy")
 _add = jax.jit(trees.add)
 
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """How a network is to be compressed.
+    """The settings of a compression.
 
     Attributes:
-      methods: of METHODS.
-      sparsity: shares of zeros to prune to, one network each.
-      scope: "global" prunes the smallest weights of all kernels, "layer" of each.
-      rank: ranks to factor to, whole numbers or shares of the full rank.
+      methods: names in METHODS.
+      sparsity: shares of zeros after pruning, one network for each.
+      scope: "global" prunes the smallest weights of all kernels together, "layer" those of each
+        kernel.
+      rank: ranks of the factors, whole numbers or shares of the full rank; one network for each.
       energy: in place of ranks, shares of the squared singular values to keep.
       scheme: how convolutions are factored, "channel" or "spatial".
-      kept: patterns of kernels that stay as they are.
+      kept: patterns of kernels that do not change.
     """
 
     methods: tuple[str, ...] = METHODS
@@ -52,14 +53,14 @@ class Asked:
 
 
 class Row(NamedTuple):
-    """One network.
+    """The measurements of one network.
 
     Attributes:
-      method: how it was made.
-      setting: how far, for people.
-      score: its accuracy.
-      loss: on the same examples.
-      cost: what it takes.
+      method: the method that made it.
+      setting: the setting of the method, as text for people.
+      score: the accuracy.
+      loss: the loss on the same examples.
+      cost: the size and the FLOPs.
     """
 
     method: str
@@ -70,7 +71,7 @@ class Row(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """A network to measure: its params as they are stored, and how a model computes with them."""
+    """A network to measure: its stored params, and how the model computes with them."""
 
     method: str
     setting: str
@@ -80,35 +81,35 @@ class _Candidate(NamedTuple):
 
 
 def sweep(trained: Trained, asked: Asked, *, split: str = "test", ema: bool = True) -> list[Row]:
-    """Measures the network as it is, and then each one that is asked for.
+    """Measures the original network and all compressed networks.
 
-    All of them see each batch, which is so loaded once, and are in memory together.
+    Each batch is loaded once and passes through all networks, which are in memory together.
 
     Args:
       trained: the run.
-      asked: the methods, and how far they go.
-      split: what accuracies are measured on.
-      ema: use the running averages, where the run kept them.
+      asked: the methods and their settings.
+      split: the split on which accuracies are measured.
+      ema: whether to use the running averages if the run has them.
 
     Raises:
-      ConfigError: the run is no classifier of images, a value is out of range or a pattern of no
-        kernel, or there is nothing that a method could compress.
+      ConfigError: the run is not a classifier of images, a value is out of range, a pattern matches
+        no kernel, or there is nothing that a method could compress.
     """
     network, image = _network(trained, ema)
     return _measured(trained, network, image, list(_candidates(network, image, asked)), split)
 
 
 def as_trained(trained: Trained, name: str, *, split: str = "test", ema: bool = True) -> Row:
-    """Measures the network of a run as it is.
+    """Measures the network of a run without compression.
 
     Args:
       trained: the run.
-      name: what to call it.
-      split: what accuracies are measured on.
-      ema: use the running averages, where the run kept them.
+      name: the name of the row.
+      split: the split on which accuracies are measured.
+      ema: whether to use the running averages if the run has them.
 
     Raises:
-      ConfigError: the run is no classifier of images.
+      ConfigError: the run is not a classifier of images.
     """
     network, image = _network(trained, ema)
     candidate = _Candidate(name, "as trained", network.variables["params"])
@@ -116,10 +117,10 @@ def as_trained(trained: Trained, name: str, *, split: str = "test", ema: bool = 
 
 
 def parse_rank(text: str) -> int | float:
-    """Reads a rank, "8", or a share of the full rank, "0.25".
+    """Parses a rank, such as "8", or a share of the full rank, such as "0.25".
 
     Raises:
-      ConfigError: it is neither.
+      ConfigError: the text is neither.
     """
     try:
         value = int(text) if text.strip().isdecimal() else float(text)
@@ -131,7 +132,7 @@ def parse_rank(text: str) -> int | float:
 
 
 def _network(trained: Trained, ema: bool) -> tuple[Network, Any]:
-    """Returns the classifier with what it computes by alone, and the shape of an image."""
+    """Returns the classifier with only the variables that its model uses, and an image's shape."""
     network = classifier.network(trained, ema=ema)
     image = jax.ShapeDtypeStruct((1, *trained.plan.loader.blank["image"].shape), jnp.float32)
     own = jax.eval_shape(network.model.init, jax.random.key(0), image)
@@ -153,10 +154,10 @@ def _candidates(network: Network, image: Any, asked: Asked) -> Iterator[_Candida
 
 
 def settings(method: str) -> list[str]:
-    """Returns what a method reads of `Asked`: the keyword-only parameters of its function.
+    """Returns the fields of `Asked` that a method reads: its function's keyword-only parameters.
 
     Raises:
-      ConfigError: an unknown method.
+      ConfigError: the method is unknown.
     """
     check_choice("method", method, METHODS)
     parameters = inspect.signature(_MAKERS[method]).parameters.values()
@@ -261,7 +262,7 @@ def _row(
 
 
 def record(rows: Sequence[Row], **described: Any) -> dict[str, Any]:
-    """Returns the rows as plain values for a JSON file, under what describes them."""
+    """Returns the rows, with `described`, as plain values for a JSON file."""
     first = rows[0].cost
     return {
         **described,

@@ -1,4 +1,4 @@
-"""Accuracy against size and FLOPs of a network and its smaller versions: a figure and a page."""
+"""A figure and a page of the accuracy, size and FLOPs of a network and its smaller versions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +15,10 @@ HEADER = ("network", "setting", "accuracy", "bytes", "smaller", "numbers", "MFLO
 TITLES = {"original": "original", "prune": "pruned", "low_rank": "low rank", "int8": "int8"}
 _MARKS = ("*", "o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 _NOTES = (
-    "Bytes are those of all weights and statistics, each array as it is or, where that is smaller, "
-    "as a bit an element and the elements that are not zero.",
-    "MFLOPs of one image count the products and sums of convolutions and matrices; the last column "
-    "leaves out those with a weight that is zero, which only a library for sparse matrices saves.",
+    "Bytes are those of all weights and statistics. Each array is stored in full or, if that is "
+    "smaller, as one bit per element and the elements that are not zero.",
+    "MFLOPs of one image count the products and sums of convolutions and matrices. The last column "
+    "leaves out those with a zero weight, which only a library for sparse matrices saves.",
 )
 
 
@@ -50,9 +50,9 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def draw(rows: Sequence[dict[str, Any]]) -> Figure:
-    """Draws accuracy against bytes and against FLOPs, a line a method; all axes are logarithmic.
+    """Draws accuracy against bytes and against FLOPs, one line per method, on logarithmic axes.
 
-    That of the accuracy is so in the error, which keeps 98 % and 99 % apart.
+    The accuracy axis is logarithmic in the error, so that 98 % and 99 % are distinct.
     """
     methods = list(dict.fromkeys(row["method"] for row in rows))
     panels = {"bytes": "bytes", "useful_flops": "FLOPs of an image, without those with a zero"}
@@ -86,7 +86,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
 
 
 def _columns(labels: list[str]) -> int:
-    """Returns how many names of this length fit side by side below two plots."""
+    """Returns how many of these names fit side by side below two plots."""
     return max(1, min(len(labels), 120 // (8 + max(map(len, labels)))))
 
 
@@ -98,10 +98,10 @@ def write(folder: Path, title: str, rows: Sequence[dict[str, Any]], notes: Seque
     """Writes compressed.png and compressed.html; returns the page's path.
 
     Args:
-      folder: made if it is not there.
-      title: of the page.
-      rows: of `compressing.record`, the original first.
-      notes: lines under the title.
+      folder: the folder, created if it does not exist.
+      title: the title of the page.
+      rows: rows of `compressing.record`, the original network first.
+      notes: paragraphs under the title.
     """
     picture = figures.png(draw(rows))
     files.write(folder / "compressed.png", picture)

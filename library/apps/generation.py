@@ -1,4 +1,4 @@
-"""What `generate` has a system make: images of its own, or text that goes on from a prompt."""
+"""Generation by a trained system: images, or text that continues a prompt."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,13 +18,14 @@ from library.task import TrainState
 
 
 class Request(NamedTuple):
-    """How many of what is wanted.
+    """The settings of a generation.
 
     Attributes:
-      num: images, rows of images, or texts.
-      seed: of everything that is drawn.
-      ema: use the running averages, where the run kept them.
-      batch_size: at a time, by default what evaluation takes, or `num` if that is less.
+      num: number of images, rows of images, or texts.
+      seed: seed of all random draws.
+      ema: whether to use the running averages if the run has them.
+      batch_size: examples per batch; by default the batch size of evaluation, or `num`, rounded up
+        to a multiple of the devices, if that is less.
     """
 
     num: int
@@ -45,14 +46,15 @@ def images(
 
     Args:
       trained: the run.
-      request: how many.
-      output: one of the task's.
-      split: where the output takes its examples from, if it needs any.
-      label: a class, by number or name, for all; by default the classes take turns.
+      request: the number of images, and other settings.
+      output: the task's output that makes the images.
+      split: the split of the output's examples, if it reads any.
+      label: the class of all images, by number or name; by default they cycle through the classes.
 
     Raises:
-      ConfigError: there is no such output or class, the output knows no classes, or a split gives
-        it examples of their own, or is given to an output that reads none.
+      ConfigError: there is no such output or class, the output reads no class, a class is given
+        although the examples of the split have classes, or a split is given to an output that reads
+        no examples.
     """
     make = trained.plan.task.outputs.get(output)
     if split is not None and make is not None and _lacking(trained, make) is None:
@@ -60,7 +62,9 @@ def images(
     context, size = _context(trained, request)
     if label is not None:
         if split is not None:
-            raise ConfigError(f"--class={label}: the examples of --split={split} have their own")
+            raise ConfigError(
+                f"--class={label}: the examples of --split={split} have their own classes"
+            )
         number = _class(trained, label, output)
         features = {"label": np.full(request.num, number, np.int32)}
         context = context._replace(draws=lambda n, size: trained.feed.draws(n, size, features))
@@ -71,13 +75,13 @@ def images(
 def images_of(
     trained: Trained, request: Request, examples: Sequence[Mapping[str, np.ndarray]], *, output: str
 ) -> np.ndarray:
-    """Returns the images that a task makes of examples, as `images` does.
+    """Returns the images that a task makes from given examples, in the form of `images`.
 
     Args:
       trained: the run.
-      request: of the draws; `num` is the number of examples.
-      examples: preprocessed, with their places.
-      output: one of the task's.
+      request: the settings; `num` is the number of examples.
+      examples: preprocessed examples, with `index`, `row` and `mask`.
+      output: the task's output that makes the images.
 
     Raises:
       ConfigError: as `images`.
@@ -101,7 +105,7 @@ def images_of(
 
 
 def texts(trained: Trained, request: Request, **settings) -> list[str]:
-    """Returns what a language model writes; `settings` are those of `samples.text`.
+    """Returns texts of a language model; `settings` are the arguments of `samples.text`.
 
     Raises:
       ConfigError: as `samples.text`.
@@ -114,7 +118,7 @@ def texts(trained: Trained, request: Request, **settings) -> list[str]:
 def write_images(made: np.ndarray, folder: Path, name: str, *, save_arrays: bool) -> Path:
     """Writes NAME.png, and with `save_arrays` NAME.npz with the array `image`.
 
-    Of several processes only the first writes, here and below.
+    Only the first of several processes writes.
     """
     if jax.process_index():
         return folder / f"{name}.png"
@@ -125,7 +129,10 @@ def write_images(made: np.ndarray, folder: Path, name: str, *, save_arrays: bool
 
 
 def write_texts(made: list[str], folder: Path) -> Path:
-    """Writes text.txt, a line of dashes between the texts."""
+    """Writes text.txt, with a line of dashes between texts.
+
+    Only the first of several processes writes.
+    """
     if jax.process_index():
         return folder / "text.txt"
     return files.write(folder / "text.txt", f"\n{'-' * 79}\n".join(made) + "\n")
@@ -143,20 +150,20 @@ def _state(trained: Trained, request: Request) -> TrainState:
 
 
 def _class(trained: Trained, label: str, output: str) -> int:
-    """Returns the number of a class that was given by number or name."""
+    """Returns the number of a class that is given by number or name."""
     plan, names = trained.plan, trained.plan.label_names
     if names is None:
         raise ConfigError(f"--class={label}: {plan.dataset.name} has no classes")
     number = class_number(label, names, f"--class={label}")
     make = plan.task.outputs.get(output)
-    # An output that there is not is refused where it is made, with the names of those there are.
+    # A missing output is refused by `samples`, whose message names the outputs.
     if make is None or _lacking(trained, make) == "label":
         return number
-    raise ConfigError(f"--class={label}: this system's {output!r} knows no classes")
+    raise ConfigError(f"--class={label}: this system's {output!r} reads no class")
 
 
 def _lacking(trained: Trained, make: Callable[..., Any]) -> str | None:
-    """Returns the first feature that an output asks for where it is handed none, or None."""
+    """Returns the first feature of examples that an output reads, or None."""
     place = np.arange(1, dtype=np.uint32)
     batch = {"index": place, "row": place, "mask": np.ones(1, np.float32)}
     key = jax.eval_shape(lambda: jax.random.key(0))

@@ -1,4 +1,4 @@
-"""Published weights become the workdir of a run, and a run's weights a file for other projects."""
+"""Import of published weights as the workdir of a run, and export of a run's weights to a file."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -20,16 +20,16 @@ from library.weights import catalogue, files, loading
 from library.weights.mapping import published_as, published_names
 from library.weights.published import Published
 
-# A state is of the same shape whatever the images show, and noise needs no files.
+# The shapes of a state do not depend on the images, and noise needs no files.
 _NOISE = "synthetic/{size}x{classes}"
 
 
 def recipe(published: Published) -> dict[str, Any]:
-    """Returns the config by which published weights are evaluated on ImageNet.
+    """Returns the config that evaluates published weights on ImageNet.
 
-    Images are prepared as the weights had them: resized, and the middle cut out.
-    Evaluators may take the splits "v2", ImageNet-V2 (Recht et al. 2019, arXiv 1902.10811), and
-    "real", the validation images with ReaL labels, see `evaluation.real_labels`.
+    Images are resized and center-cropped as the weights need. Evaluators may take the splits "v2",
+    ImageNet-V2 (Recht et al. 2019, arXiv 1902.10811), and "real", the validation images with ReaL
+    labels, see `evaluation.real_labels`.
     """
     transform, reported = published.transform, published.reported
     values = dict(
@@ -67,21 +67,24 @@ def import_weights(
     size: int | None = None,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Makes a workdir, which `evaluate`, `generate` and `init_from` take, of published weights.
+    """Writes published weights as a workdir, which `evaluate`, `generate` and `init_from` take.
 
     Args:
-      name: of the network, in the catalogue, or of it and its weights, "resnet50.v2".
-      weights: a .pth or .safetensors file, or a directory as Hugging Face has them.
-      workdir: to be made; it must not hold another run.
-      identity: where the config came from, kept in config.json.
-      ema: of a training's checkpoint, take the running averages where it has them.
-      size: side of the images, if not the usual; nothing is claimed of the weights then.
-      say: called with one line on the weights that are assumed, whose preprocessing and claim the
-        workdir gets, and with those of `loading.load`.
+      name: name of the network in the catalogue, or of the network and its weights, such as
+        "resnet50.v2".
+      weights: a .pth or .safetensors file, or a directory in the layout of Hugging Face.
+      workdir: the workdir to create; it must not contain another run.
+      identity: the origin of the config, which config.json keeps.
+      ema: whether to take the running averages if the weights are a training checkpoint with
+        averages.
+      size: side of the images; by default that of the published weights. With another size the
+        workdir claims no accuracy.
+      say: called with one line that names the weights whose preprocessing and claim the workdir
+        gets, and with the lines of `loading.load`.
 
     Raises:
-      ConfigError: an unknown network, weights that cannot be read or do not fit it, all leaves
-        that do not fit in one message, or a workdir in use. Nothing is written then.
+      ConfigError: the network is unknown, the weights cannot be read or do not fit it (one message
+        lists all arrays that do not fit), or the workdir is in use. Nothing is written then.
     """
     published = catalogue.find(name)
     say(catalogue.described(name))
@@ -107,7 +110,7 @@ def import_weights(
     with ownership.owning(workdir, say):
         _check_unused(workdir)
         workdir = open_workdir(workdir, values, {**identity, "network": name.partition(".")[0]})
-        # Of the data that the weights were trained on, only what examples look like is known.
+        # Only the features of the examples are known of the data that the weights were trained on.
         data_record.write(workdir, DataRecord(data_record.features(plan.loader.blank)))
         saved = Checkpoints(workdir)
         saved.save(0, {"state": state}, {"weights": str(weights)}, best=False)
@@ -127,18 +130,18 @@ def export_weights(
     """Writes the weights of a run to a .safetensors file, under published names.
 
     Args:
-      workdir: of a run whose model is in the catalogue; its classes may be others.
-      path: the file.
-      network: whose names they get; by default those that the run's weights were imported under,
-        or else those of the network whose spec is most like the run's.
+      workdir: workdir of a run whose model is in the catalogue; its classes may differ.
+      path: path of the file.
+      network: the network whose names the weights get; by default the network under which they were
+        imported, or else the network whose spec is most similar to the run's.
       which: the "latest" or the "best" checkpoint.
-      ema: the running averages, where the run kept them.
-      say: called with one line on whose names were taken, where several networks are as like, and
-        with one if the running averages were.
+      ema: whether to take the running averages if the run has them.
+      say: called with one line that names the network if several are equally similar, and with one
+        line if the running averages are written.
 
     Raises:
-      ConfigError: no such checkpoint, or a model that the catalogue, or the network, has no names
-        for.
+      ConfigError: there is no such checkpoint, or the catalogue or the network has no names for the
+        model.
     """
     spec = read_config(workdir)["model"]
     network = network or read_identity(workdir).get("network")
@@ -150,33 +153,33 @@ def export_weights(
     try:
         arrays = published_as(variables, rules)
     except ValueError as error:
-        raise ConfigError(f"the run in {workdir} is no {network}: {error}") from error
+        raise ConfigError(f"the run in {workdir} is not a {network}: {error}") from error
     if averaged:
         say("the running averages are written; --noema writes the params themselves")
     names = published_names(rules, variables)
     others = [k for k in others if names != published_names(catalogue.find(k).rules, variables)]
     if others:
-        say(f"the names are those of {network}; others by --as={', --as='.join(others)}")
+        say(f"the names are those of {network}; for others add --as={' or --as='.join(others)}")
     return files.write(path, arrays)
 
 
 def _resized(published: Published, size: int) -> Published:
-    """Returns a network with a transform to another size, of the same share of the image."""
+    """Returns a network whose transform crops another size, but the same share of the image."""
     usual = published.transform
     resize = round(usual.resize * size / usual.size)
     transform = usual._replace(size=size, resize=resize)
     resized = published._replace(transform=transform, reported=None)
     try:
         resized.shapes(resized.build())
-    # What a layer raises of images that do not suit it.
+    # Layers raise these errors for images that do not fit.
     except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"--size={size}: {reason}; the usual is {usual.size}") from error
+        raise ConfigError(f"--size={size}: {reason}; the default is {usual.size}") from error
     return resized
 
 
 def _most_alike(spec: Mapping[str, Any]) -> list[str]:
-    """Returns the networks whose specs are most like a model's."""
+    """Returns the networks whose specs are most similar to a model's spec."""
     known = catalogue.CATALOGUE.items()
     same = {k: each for k, each in known if _full(each.model) == _full(spec)}
     if not same:
@@ -189,13 +192,13 @@ def _most_alike(spec: Mapping[str, Any]) -> list[str]:
 
 
 def _full(spec: Mapping[str, Any]) -> str:
-    """Returns the name of a model's factory with its module, "resnet.resnet18"."""
+    """Returns the name of a model's factory with its module, such as "resnet.resnet18"."""
     name = str(spec.get("name"))
     return name if "." in name else f"{name}.{name}"
 
 
 def _arguments(spec: Mapping[str, Any]) -> dict[str, str]:
-    """Returns a spec's arguments, and the defaults of those that it leaves out, as text."""
+    """Returns a spec's arguments as text, with the defaults of arguments that it leaves out."""
     factory = config.locate(_full(spec), "library.models", "model")
     defaults = {key: p.default for key, p in inspect.signature(factory).parameters.items()}
     return {key: repr(value) for key, value in {**defaults, **spec}.items() if key != "name"}
@@ -203,4 +206,4 @@ def _arguments(spec: Mapping[str, Any]) -> dict[str, str]:
 
 def _check_unused(workdir: Path) -> None:
     if (Path(workdir) / "checkpoints").exists():
-        raise ConfigError(f"workdir {workdir} holds a run already; name another directory")
+        raise ConfigError(f"workdir {workdir} already contains a run; name another directory")

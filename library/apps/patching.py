@@ -1,4 +1,4 @@
-"""What `explain` shows of a classifier that is misled by a printed patch."""
+"""Adversarial patches against a classifier, which `explain` shows."""
 
 import io
 import math
@@ -22,23 +22,23 @@ from library.data import on_device
 from library.reporting import figures, notation
 from library.run.session import Trained
 
-# Training images that a patch is fitted to, and places that it is tried at in each of the others.
+# Training images to which a patch is fitted, and the places that are tried in each other image.
 _FITTED, _PLACES = 256, 10
-# The least side of the file, in its pixels: what is printed should not show the patch's own.
+# The least side of the image file: a print should not show the patch's own pixels.
 _PRINTED = 512
 
 
 class Printed(NamedTuple):
-    """A patch, and what a classifier makes of images that it lies in.
+    """A patch, and a classifier's predictions for images with it.
 
     Attributes:
-      patch: in [0, 1].
-      target: the class that it is to be seen as.
-      shown: the images with the patch, at the first of its places.
-      clean: probabilities of the images without it.
-      patched: those with it, at all places.
-      own: whether an image is of the target without it: seen as such or, where the classes are
-        known, truly; these do not count.
+      patch: the patch, in [0, 1].
+      target: the class that the classifier should predict.
+      shown: the images with the patch at the first of its places.
+      clean: class probabilities of the images without the patch.
+      patched: class probabilities of the images with the patch, at all places.
+      own: whether the predicted or, if known, the true class of an image without the patch is the
+        target; such images do not count.
     """
 
     patch: Float[np.ndarray, "s s c"]
@@ -50,14 +50,14 @@ class Printed(NamedTuple):
 
 
 def settings(side: tuple[float, float], steps: int) -> patches.Settings:
-    """Returns how a patch of a least and greatest side is trained.
+    """Returns the settings to train a patch.
 
     Args:
-      side: shares of the images' shorter side.
-      steps: of its training.
+      side: the least and the greatest side of the patch, shares of the images' shorter side.
+      steps: number of training steps.
 
     Raises:
-      ConfigError: sides or steps that make no patch.
+      ConfigError: the sides or the steps are out of range.
     """
     found = patches.DEFAULT._replace(side=side, steps=steps)
     patches.check_settings(found)
@@ -72,21 +72,21 @@ def make(
     settings: patches.Settings,
     seed: int = 0,
 ) -> Printed:
-    """Trains a patch on training images, and tries it on others at random places.
+    """Trains a patch on training images, and tries it on other images at random places.
 
     Args:
       trained: the run.
-      network: its classifier.
-      examples: those that it is tried on.
-      target: the class to be seen, by number or name.
-      settings: of the patch; its own pixels become at least as many as it covers.
-      seed: of what is drawn.
+      network: the classifier of the run.
+      examples: the examples on which the patch is tried.
+      target: the class that the classifier should predict, by number or name.
+      settings: settings of the patch; its size is raised to at least the pixels that it covers.
+      seed: seed of the random draws.
 
     Raises:
-      ConfigError: no target, or an unknown one.
+      ConfigError: there is no target, or it is unknown.
     """
     if target is None:
-        raise ConfigError("a patch is to be seen as a class: add --target=CLASS")
+        raise ConfigError("a patch needs a class for the network to predict: add --target=CLASS")
     label = network.class_of(target)
     pixels = in_unit_range(examples)
     covered = math.ceil(settings.side[1] * min(pixels.shape[1:3]))
@@ -111,21 +111,21 @@ def make(
 
 
 def lines(network: Network, found: Printed) -> list[str]:
-    """Renders how often the patch was seen as its target, over images of other classes."""
+    """Renders how often the patch makes images of other classes its target."""
     met = found.patched[~found.own].argmax(-1) == found.target
     name, count = network.label_names[found.target], len(met)
     if not count:
         return [f"all {len(found.own)} examples are {name} without the patch: none is left to try"]
     return [
-        f"taken for {name} with the patch: {met.mean():.1%} of {count} examples of other classes "
-        f"at {_PLACES} places each"
+        f"classified as {name} with the patch: {met.mean():.1%} of {count} examples of other "
+        f"classes at {_PLACES} places each"
     ]
 
 
 def picture(
     network: Network, examples: Examples, found: Printed, settings: patches.Settings
 ) -> Picture:
-    """Draws the images, and the same with the patch."""
+    """Draws the images without and with the patch."""
     columns = {
         "clean": on_device.pixels(None, in_unit_range(examples)),
         "with the patch": on_device.pixels(None, found.shown),
@@ -141,7 +141,7 @@ def picture(
     ]
     low, high = (f"{side:.0%}" for side in settings.side)
     caption = (
-        f"A patch that is to be seen as {network.label_names[found.target]} (Brown et al. 2017), "
+        f"A patch for the class {network.label_names[found.target]} (Brown et al. 2017), "
         f"{low if low == high else f'{low} to {high}'} of the shorter side, at a random place."
     )
     figure = drawing.table(columns, captions)
@@ -149,7 +149,7 @@ def picture(
 
 
 def printable(network: Network, found: Printed) -> Picture:
-    """Returns the patch alone, to be printed: a disc, transparent around."""
+    """Returns the patch alone for printing: a disc on a transparent ground."""
     patch = on_device.pixels(None, found.patch)
     side = max(_PRINTED, len(patch))
     image = Image.fromarray(patch[..., 0] if patch.shape[-1] == 1 else patch)
@@ -159,11 +159,11 @@ def printable(network: Network, found: Printed) -> Picture:
     file = io.BytesIO()
     image.save(file, "PNG")
     name = network.label_names[found.target]
-    return Picture("patch", "to print", [f"It is seen as {name}."], file.getvalue())
+    return Picture("patch", "to print", [f"A patch for the class {name}."], file.getvalue())
 
 
 def _covered(network, patch, pixels, settings, seed, place):
-    """Puts the patch at a place of each image's own."""
+    """Puts the patch at a random place in each image."""
     drawn = keys(seed, len(pixels), f"place {place}")
 
     def cover(network, image, keys):

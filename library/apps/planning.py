@@ -1,7 +1,7 @@
-"""What a step will cost and whether it fits, from the compiled step and without the devices.
+"""The cost of a training step and whether it fits, from the compiled step, without the devices.
 
-The step is compiled for as many CPU devices as the run will have accelerators. What XLA says of its
-memory and traffic is of that program: another backend fuses otherwise.
+The step is compiled for as many CPU devices as the run will have accelerators. XLA's numbers of
+memory and traffic are those of that program: another backend fuses operations in another way.
 """
 
 import functools
@@ -19,16 +19,16 @@ from library.run.recipe import Plan
 
 
 class Cost(NamedTuple):
-    """One step of training.
+    """The cost of one training step.
 
     Attributes:
-      devices: of the mesh.
-      parameters: of the model.
-      state_bytes: of params, variables, moments and averages, on the device that holds most.
-      flops: of all devices together, see library/costs.py.
-      bytes: that each device reads and writes, as the program is fused for CPUs.
-      peak_bytes: memory of each device at the most: the state, the batch and what lies between.
-      collectives: what is sent between devices.
+      devices: number of devices of the mesh.
+      parameters: number of parameters of the model.
+      state_bytes: bytes of params, variables, moments and averages on each device.
+      flops: FLOPs of all devices together, see library/costs.py.
+      bytes: bytes that each device reads and writes, for a program that is fused for CPUs.
+      peak_bytes: the most memory that each device needs: state, batch and temporary values.
+      collectives: the communication between devices.
     """
 
     devices: int
@@ -41,7 +41,7 @@ class Cost(NamedTuple):
 
 
 class Roofline(NamedTuple):
-    """The least seconds a step can take on a chip, by what bounds it."""
+    """The least seconds that a step can take on a chip, by the resource that limits it."""
 
     compute: float
     memory: float
@@ -49,17 +49,17 @@ class Roofline(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """The greatest of the three: all could overlap."""
+        """The greatest of the three times, because all three could overlap."""
         return max(self)
 
 
 def bare(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a config without what surrounds its steps: evaluations, saves and the claim."""
+    """Returns a config without evaluations, checkpoints and the claimed result."""
     return {**values, "evaluate": {}, "checkpoint": {}, "reported": None}
 
 
 def cost(plan: Plan) -> Cost:
-    """Compiles the step of a plan ahead of time, and says what it costs."""
+    """Compiles the step of a plan ahead of time, and returns its cost."""
     arguments, update = _described(plan)
     compiled = update.lower(*arguments).compile()
     memory, analysis = compiled.memory_analysis(), compiled.cost_analysis()
@@ -76,23 +76,25 @@ def cost(plan: Plan) -> Cost:
 
 
 def flops(plan: Plan) -> int:
-    """Counts the FLOPs of a step, of all devices together, without compiling it."""
+    """Counts the FLOPs of a step on all devices together, without compiling it."""
     arguments, update = _described(plan)
     return sum(costs.flops_by_path(jax.make_jaxpr(update)(*arguments).jaxpr).values())
 
 
 def peak_bytes(memory: Any) -> int:
-    """Returns the memory that a compiled program needs: arguments, results that do not take the
-    place of arguments, and what lies between.
+    """Returns the bytes of memory that a compiled program needs.
+
+    They are those of arguments, of results that do not reuse the memory of arguments, and of
+    temporary values.
     """
     kept = memory.output_size_in_bytes - memory.alias_size_in_bytes
     return memory.argument_size_in_bytes + kept + memory.temp_size_in_bytes
 
 
 def roofline(found: Cost, chip: Chip) -> Roofline:
-    """Returns the least time of a step on a chip: its peak, its memory's and its links' bandwidth.
+    """Returns the least times of a step by a chip's peak FLOPs, memory bandwidth and links.
 
-    Collectives are taken to go around in rings at the full bandwidth of the links.
+    Collectives are assumed to use rings at the full bandwidth of the links.
     """
     return Roofline(
         compute=found.flops / found.devices / chip.flops,
@@ -102,7 +104,7 @@ def roofline(found: Cost, chip: Chip) -> Roofline:
 
 
 def _described(plan: Plan) -> tuple[tuple[Any, Any, Any], Any]:
-    """Returns the shapes and places of the step's arguments, and the step."""
+    """Returns the shapes and shardings of the step's arguments, and the step."""
     batch = plan.loader.like(plan.dataset.batch_size)
     resident: Mapping[str, Any] = {}
     if plan.dataset.cache == "device":
@@ -120,6 +122,6 @@ def _described(plan: Plan) -> tuple[tuple[Any, Any, Any], Any]:
 
 
 def _held(tree: Any) -> int:
-    """Returns the bytes of a tree that a device holds, by the shapes of its parts."""
+    """Returns the bytes of a tree on each device, by the shapes of its shards."""
     parts = ((x.sharding.shard_shape(x.shape), x.dtype) for x in jax.tree.leaves(tree))
     return sum(int(np.prod(shape)) * jax.dtypes.itemsize_bits(dtype) // 8 for shape, dtype in parts)

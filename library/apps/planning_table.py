@@ -1,4 +1,4 @@
-"""The table of what a run will cost."""
+"""The table that shows the cost of a run."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from rich.table import Table
 
 
 def table(found: Any, bound: Any, chip: str, memory: float, batch_size: int) -> Table:
-    """Lays out the cost of a step beside what a chip can do.
+    """Builds the table of the cost of a step and the limits of a chip.
 
     Args:
       found: the cost, see library/apps/planning.py.
-      bound: its roofline.
-      chip: the chip's name.
-      memory: bytes of each device.
-      batch_size: examples a step.
+      bound: the roofline of the cost.
+      chip: the name of the chip.
+      memory: bytes of memory of each device.
+      batch_size: examples per step.
     """
     shown = Table(box=None, show_header=False, pad_edge=False)
     fits = "fits" if found.peak_bytes <= memory else "does not fit"
@@ -42,7 +42,7 @@ def table(found: Any, bound: Any, chip: str, memory: float, batch_size: int) -> 
 
 
 def giga(value: float, unit: str) -> str:
-    """Writes a quantity with the prefix of its size: 1.23 GB."""
+    """Renders a quantity with a unit prefix, such as 1.23 GB."""
     for prefix in ("", "k", "M", "G", "T"):
         if abs(value) < 1000:
             return f"{value:.3g} {prefix}{unit}"

@@ -1,4 +1,4 @@
-"""What `generate` shows of a classifier: its most probable classes for given images."""
+"""Predictions of a classifier, which `generate` shows: the most probable classes of images."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from library.run.workdir import write_json
 
 
 class Examples(NamedTuple):
-    """Preprocessed examples, what to call each, and their classes where they are known."""
+    """Preprocessed examples, their names, and their classes if known."""
 
     loaded: list[dict[str, np.ndarray]]
     names: list[str]
@@ -27,13 +27,13 @@ class Examples(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """What was predicted for n examples.
+    """The predictions for n examples.
 
     Attributes:
       images: `(n, h, w, c)`, uint8.
-      names: what to call each.
-      labels: the true classes, where they are known.
-      probabilities: of the classes, `(n, k)`.
+      names: names of the examples.
+      labels: the true classes, or None.
+      probabilities: the class probabilities, `(n, k)`.
       label_names: names of the classes.
     """
 
@@ -47,26 +47,26 @@ class Predictions(NamedTuple):
 def from_files(
     trained: Trained, paths: Sequence[Path], warn: Callable[[str], None] = print
 ) -> Examples:
-    """Loads image files as the run's evaluation loads its images.
+    """Loads image files with the preprocessing of the run's evaluation.
 
-    They are turned as their cameras say (EXIF orientation), unless the run's `decode` has
+    Images are turned by their EXIF orientation, unless the run's `decode` has
     `exif_orientation=False`.
 
     Args:
       trained: the run.
-      paths: files, or directories, of which all images are taken.
-      warn: shows a line on what of a directory is passed over.
+      paths: image files, or directories, from which all images are taken.
+      warn: shows a line on files of a directory that are skipped.
 
     Raises:
-      ConfigError: a file does not exist, cannot be read, is no image, or is of another size than
-        the model's.
+      ConfigError: a file does not exist, cannot be read, is not an image, or has another size than
+        the model takes.
     """
     paths, notes = folder.image_files(paths)
     for note in notes:
         warn(note)
     records = folder.ImageFiles(tuple(paths))
     source = Source(records, trained.plan.label_names, records.describe)
-    # Evaluations may see another size than training.
+    # Images of evaluation may have another size than those of training.
     usual = pipeline.make_loader(
         trained.plan.loader.source,
         preprocessing.turning(trained.plan.preprocess["test"], True),
@@ -86,7 +86,7 @@ def from_files(
         if example["image"].shape != wanted:
             shown = "x".join(map(str, example["image"].shape))
             raise ConfigError(
-                f"{path} is {shown} after preprocessing, and the model takes "
+                f"{path} is {shown} after preprocessing, but the model takes "
                 f"{'x'.join(map(str, wanted))} (height, width, channels)"
             )
     return Examples(loaded, [str(path) for path in paths])
@@ -97,17 +97,17 @@ def from_split(
 ) -> Examples:
     """Draws `num` examples of a split, without repetition.
 
-    Where the run skips what it cannot read, others take the place of such examples.
+    If the run skips examples that it cannot read, other examples replace them.
 
     Args:
       trained: the run.
-      split: its split.
-      num: how many.
-      seed: of the draw.
+      split: the name of the split.
+      num: number of examples.
+      seed: seed of the draw.
       warn: shows a line on the examples that were skipped.
 
     Raises:
-      ConfigError: the split has fewer, or none that can be read.
+      ConfigError: the split has fewer examples, or none that can be read.
     """
     loader = trained.feed.loader(split)
     size = len(loader.source.records)
@@ -138,8 +138,8 @@ def predict(trained: Trained, examples: Examples, *, ema: bool = True) -> Predic
 
     Args:
       trained: the run.
-      examples: what to classify.
-      ema: use the running averages, where the run kept them.
+      examples: the examples to classify.
+      ema: whether to use the running averages if the run has them.
     """
     output = trained.plan.task.outputs["probabilities"]
 
@@ -149,7 +149,7 @@ def predict(trained: Trained, examples: Examples, *, ema: bool = True) -> Predic
     state = task.learnt(trained.state, averages=ema)
     collect, strategy = trained.feed.context().collect(run), trained.plan.strategy
     count, shards = len(examples.loaded), strategy.batch_shards
-    # One size for all, a multiple of the devices: one compilation.
+    # All batches have one size, a multiple of the devices, so that one compilation is enough.
     size = shards * max(1, min(64, -(-count // shards)))
     stacked = jax.tree.map(lambda *x: np.stack(x), *examples.loaded)
     found = [
@@ -163,17 +163,17 @@ def predict(trained: Trained, examples: Examples, *, ema: bool = True) -> Predic
 
 
 def lines(predictions: Predictions) -> Iterator[str]:
-    """Renders one line an example: its class, where known, and its five most probable classes."""
+    """Renders one line per example: its class, if known, and its five most probable classes."""
     for i, (name, top) in enumerate(zip(predictions.names, _top5(predictions))):
         if predictions.labels:
-            name += f", truly {predictions.label_names[predictions.labels[i]]}"
+            name += f", true class {predictions.label_names[predictions.labels[i]]}"
         yield f"{name}: " + ", ".join(f"{label} {share:.1%}" for label, share in top)
 
 
 def write(predictions: Predictions, folder: Path) -> Path:
     """Writes predictions.json and predictions.png; returns the picture's path.
 
-    Of several processes only the first writes.
+    Only the first of several processes writes.
     """
     if jax.process_index():
         return folder / "predictions.png"

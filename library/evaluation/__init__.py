@@ -1,1 +1,1 @@
-"""Evaluators: what is measured of a trained state, one file a kind."""
+"""Evaluators: each file measures one kind of quantity of a trained state."""

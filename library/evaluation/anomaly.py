@@ -1,4 +1,4 @@
-"""How well the error of a reconstruction tells a class that training never saw."""
+"""Anomaly detection: does the reconstruction error show a class that training never saw?"""
 
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
@@ -12,24 +12,24 @@ from library.task import Batch, TrainState
 def anomaly(
     context: Context, *, held_out: int, split: str = "test", batch_size: int | None = None
 ) -> Evaluator:
-    """Evaluates the ranking of examples by the task's output "error", highest first.
+    """Measures how well the task's output "error" ranks a held-out class above the others.
 
-    The area under the ROC curve is the probability that an example of the class held out has a
-    larger error than one of the others (scikit-learn's `roc_auc_score`).
+    The area under the ROC curve is the probability that an example of the held-out class has a
+    larger error than an example of the other classes (scikit-learn's `roc_auc_score`).
 
     Args:
-      context: the task, the data and ways to run functions over it.
-      held_out: the class that counts as an anomaly, that of the task's `held_out`.
-      split: which part of the data set.
-      batch_size: examples a batch, by default that of training.
+      context: the task, the data and functions to run over it.
+      held_out: the class that counts as an anomaly, the same as the task's `held_out`.
+      split: the split to evaluate.
+      batch_size: examples per batch; `dataset.eval_batch_size` by default.
 
     Returns:
-      `state -> {"auroc", "error_normal", "error_anomalous"}`, mean errors of either kind; nan where
-      the split has no examples of one kind. It raises ValueError if the split is empty, or not
-      labelled with one class an example.
+      `state -> {"auroc", "error_normal", "error_anomalous"}`: the area, and the mean error of each
+      kind; nan if the split has no examples of one kind. The function raises ValueError if the
+      split is empty or its examples do not have one class each.
 
     Raises:
-      ConfigError: no such class, or a task without errors.
+      ConfigError: there is no such class, or the task has no output "error".
     """
     if "error" not in context.task.outputs:
         found = nearest("error", context.task.outputs)
@@ -41,7 +41,7 @@ def anomaly(
 
     def errors(state: TrainState, batch: Batch, key: PRNGKeyArray) -> dict[str, Array]:
         if "label" not in batch or batch["label"].ndim != 1:
-            raise ValueError("anomalies are told by one class an example, which this set has not")
+            raise ValueError("anomaly needs one class per example as the label, int (b,)")
         error = context.task.outputs["error"](state, batch, key)
         return {"error": error, "label": batch["label"], "mask": batch["mask"]}
 

@@ -1,4 +1,4 @@
-"""What an evaluator is handed: the task, the data and ways to run functions over it."""
+"""The context of an evaluator: the task, the data and functions to compile and run over it."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,36 +16,37 @@ Judge = Callable[[Array], Array]
 
 
 def _no_judge(workdir: str, output: str) -> Judge:
-    raise ConfigError(f"there are no other runs here, and so no judge {workdir!r}")
+    raise ConfigError(f"this context cannot load other runs, such as {workdir!r}")
 
 
 class Context(NamedTuple):
-    """The run as evaluators see it.
+    """The part of a run that evaluators use.
 
     Attributes:
-      task: the system under evaluation.
-      batches: `(split, batch_size or None)` -> batches on the device, normalized, every example
-        once; the last is padded, and `mask` is 0 there and on examples that were skipped. What
-        lies there is to change nothing, see `library.task.pair`.
+      task: the task under evaluation.
+      batches: `(split, batch_size or None)` -> batches on the device, normalized, with every
+        example once. The last batch is padded; `mask` is 0 on padding and on skipped examples,
+        whose values must not change a result, see `library.task.pair`.
       measure: compiles `(state, batch, key) -> {name: (sum, count)}` into a function
-        `(state, batch)` that sums over all devices and leaves the result there.
+        `(state, batch)` that sums over all devices and leaves the result on them.
       collect: compiles `(state, batch, key) -> {name: array with a leading example axis}` into a
         function `(state, batch)` that returns the whole batch's numpy arrays, padding included.
-      draws: `(num, batch_size or None, features)` -> batches without data, what samplers are
-        handed: `index` from 0 to num - 1, `row`, `mask`, of labelled sets `label`, the classes by
-        turns, and `features`, arrays with an example axis of num, in place of any of them.
-      num_examples: split -> how many it has.
-      judge: `(workdir, output)` -> images (b, h, w, c) in [0, 1] -> what a finished run's task
-        makes of them, such as its "features"; a pure function, to be called within another that
-        is handed to `measure` or `collect`. It raises ConfigError where there is no such run.
-      pixels: images as the model has them, normalized (..., h, w, c) -> uint8.
-      normalize: images in [0, 1] -> as the model has them.
-      unnormalize: the way back; rounding may lead a little out of [0, 1].
-      warn: shows a line to whoever watches the run.
-      features: what examples have, by name: "image", "label", ...
+      draws: `(num, batch_size or None, features)` -> batches without data, for samplers: `index`
+        from 0 to num - 1, `row`, `mask`, for labelled data `label`, which cycles through the
+        classes, and `features`, arrays with an example axis of num, which replace any of these.
+      num_examples: split -> its number of examples.
+      judge: `(workdir, output)` -> a function of images (b, h, w, c) in [0, 1] that returns the
+        output of a finished run's task, such as its "features". The function is pure; call it
+        within a function for `measure` or `collect`. `judge` raises ConfigError if there is no such
+        run.
+      pixels: maps normalized images (..., h, w, c) to uint8.
+      normalize: maps images in [0, 1] to normalized images, which the model takes.
+      unnormalize: maps normalized images to [0, 1]; rounding may leave values slightly outside.
+      warn: shows a line to the user of the run.
+      features: the names of the features of examples: "image", "label", ...
       label_names: names of the classes, or None.
-      tokenizer: of text, or None.
-      context_length: the most tokens that a language model sees at a time; None is no bound.
+      tokenizer: the tokenizer of text, or None.
+      context_length: the most tokens that a language model takes at a time; None for no limit.
     """
 
     task: Task
@@ -71,13 +72,14 @@ class Context(NamedTuple):
 
 
 def pausing(context: Context, pause: Callable[[], None]) -> Context:
-    """Returns a context whose evaluators pause before each batch.
+    """Returns a context whose evaluators call `pause` before each batch.
 
-    They stay at most two batches ahead of the device, so that a pause is one.
+    The evaluators stay at most two batches ahead of the device, so that a pause also pauses the
+    device.
 
     Args:
-      context: of a run.
-      pause: what it raises ends an evaluation.
+      context: the context of a run.
+      pause: called before each batch; an exception from it ends the evaluation.
     """
 
     def before_each(batches: Callable[..., Iterable[Batch]]) -> Callable[..., Iterator[Batch]]:
@@ -110,16 +112,16 @@ def collected(
     batches: Iterable[Batch],
     split: str | None = None,
 ) -> dict[str, np.ndarray]:
-    """Runs what `Context.collect` compiled over batches, and joins what is no padding.
+    """Runs a function of `Context.collect` over batches, and joins its results without padding.
 
     Args:
-      function: its result must hold `mask`.
+      function: the function; its result must contain `mask`.
       state: the state to evaluate.
-      batches: of `Context.batches` or `Context.draws`.
-      split: of the batches, for the error's message.
+      batches: batches of `Context.batches` or `Context.draws`.
+      split: the name of their split, for the error message.
 
     Returns:
-      Arrays by name, without `mask`.
+      The joined arrays by name, without `mask`.
 
     Raises:
       ValueError: there are no batches.

@@ -1,4 +1,4 @@
-"""Networks by whose eyes images are compared, and the features of real and generated images."""
+"""The networks whose features compare images, and the features of real and generated images."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -19,11 +19,11 @@ Rows = Callable[[TrainState], Iterator[np.ndarray]]
 
 
 class Embedding(NamedTuple):
-    """One output of a network, of images in [0, 1].
+    """One output of a network for images in [0, 1].
 
     Attributes:
-      variables: of the network. Compiled functions are handed them within the state, and so do
-        not hold a copy of a hundred megabytes each.
+      variables: the variables of the network. Compiled functions get them within the state, so that
+        not each function holds its own copy of a hundred megabytes.
       apply: `(variables, image (b, h, w, c))` -> (b, d).
     """
 
@@ -32,15 +32,15 @@ class Embedding(NamedTuple):
 
     @classmethod
     def inception(cls, weights: str, output: str) -> "Embedding":
-        """Returns Inception-v3 as Frechet distances are measured by, see `library.models`.
+        """Returns the Inception-v3 network that measures Frechet distances, see `library.models`.
 
-        Images are resized to 299x299, bilinearly, without smoothing where they shrink, and scaled
-        to [-1, 1], as pytorch-fid does; grey ones are repeated in all three channels.
+        As in pytorch-fid, images are resized to 299x299, bilinearly and without antialiasing, and
+        scaled to [-1, 1]. Grey images are repeated in all three channels.
 
         Args:
           weights: file of the published weights.
           output: "features", 2048 means over space; or "probabilities" of 1008 classes, from logits
-            without their bias, as Salimans et al. 2016 computed them.
+            without their bias, as Salimans et al. 2016 compute them.
 
         Raises:
           ConfigError: the file is missing, cannot be read, or does not fit.
@@ -49,7 +49,7 @@ class Embedding(NamedTuple):
 
         def apply(variables, image):
             x = 2 * _resized(image) - 1
-            # Tensor cores and TPUs would round to fewer digits than distances are stated with.
+            # Tensor cores and TPUs round to fewer digits than papers state distances with.
             with jax.default_matmul_precision("float32"):
                 logits, state = model.apply(variables, x, mutable=["intermediates"])
             if output == "features":
@@ -60,11 +60,11 @@ class Embedding(NamedTuple):
 
     @classmethod
     def judge(cls, context: Context, classifier: str, output: str) -> "Embedding":
-        """Returns a finished run of this project.
+        """Returns the embedding by a finished run of this project.
 
         Args:
-          context: opens the run.
-          classifier: its workdir.
+          context: the context that loads the run.
+          classifier: the workdir of the run.
           output: "features" or "probabilities".
 
         Raises:
@@ -74,9 +74,9 @@ class Embedding(NamedTuple):
         return cls({}, lambda variables, image: made(image))
 
     def generated(self, context: Context, *, output: str, num: int, batch_size: int | None) -> Rows:
-        """Returns `state` -> the features of images 0 to num - 1 that the task makes, by batches.
+        """Returns the function `state` -> batches of features of the task's images 0 to num - 1.
 
-        Images are unnormalized, clipped and rounded to the 256 levels that a file would hold.
+        Images are unnormalized, clipped and rounded to the 256 levels of an image file.
 
         Raises:
           ConfigError: the task has no such output.
@@ -90,10 +90,10 @@ class Embedding(NamedTuple):
         return self._rows(context, image, lambda: context.draws(num, batch_size))
 
     def real(self, context: Context, *, split: str, batch_size: int | None) -> Rows:
-        """Returns `state` -> the features of all images of a split, by batches.
+        """Returns the function `state` -> batches of features of all images of a split.
 
-        The state is not looked at. Images are unnormalized, and rounded as those of `generated`.
-        The iterator raises ValueError where the split's own pixels are not in [0, 1].
+        The features do not depend on the state. Images are unnormalized, and rounded as in
+        `generated`. The iterator raises ValueError if pixels of the split are not in [0, 1].
         """
 
         def image(state, batch, key):
@@ -120,7 +120,7 @@ class Embedding(NamedTuple):
                 there = found["mask"] > 0
                 if found["outside"][there].any():
                     raise ValueError(
-                        "images are compared in [0, 1], and pixels of this data set lie outside"
+                        "images are compared in [0, 1], but this dataset has pixels outside"
                     )
                 yield np.asarray(found["features"][there], np.float64)
 
@@ -140,7 +140,7 @@ def _to_levels(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
 def _resized(image: Float[Array, "b h w c"]) -> Float[Array, "b s s 3"]:
     channels = image.shape[-1]
     if channels not in (1, 3):
-        raise ConfigError(f"Inception sees images of 1 or 3 channels, these have {channels}")
+        raise ConfigError(f"Inception takes images of 1 or 3 channels, these have {channels}")
     shape = (len(image), _SIZE, _SIZE, channels)
     x = jax.image.resize(image, shape, "bilinear", antialias=False)
     return jnp.broadcast_to(x, (*shape[:3], 3))

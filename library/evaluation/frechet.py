@@ -1,13 +1,13 @@
 """Frechet distances between the features of real and of generated images.
 
 Heusel, Ramsauer, Unterthiner, Nessler & Hochreiter 2017, "GANs trained by a two time-scale update
-rule converge to a local Nash equilibrium" (arXiv 1706.08500), section 3: both sets of features are
-taken for Gaussians, whose squared Frechet (2-Wasserstein) distance is
+rule converge to a local Nash equilibrium" (arXiv 1706.08500), section 3: a Gaussian is fitted to
+each set of features. The squared Frechet (2-Wasserstein) distance of the two Gaussians is
 
   |m1 - m2|^2 + trace(C1 + C2 - 2 (C1 C2)^(1/2)).
 
-Only by the published Inception network is it the FID that papers report. By any other network it
-is another number, and has another name here.
+The FID that papers report needs the published Inception network. With any other network the
+distance is another number, which has another name here.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,10 +27,10 @@ class Gaussian(NamedTuple):
     """The normal distribution of a set of features.
 
     Attributes:
-      count: features that it was fitted to.
-      mean: (d,).
-      covariance: (d, d), that of a sample: divided by count - 1.
-      root: symmetric square root of the covariance.
+      count: number of features in the fit.
+      mean: the mean, (d,).
+      covariance: the sample covariance, divided by count - 1, (d, d).
+      root: the symmetric square root of the covariance, (d, d).
     """
 
     count: int
@@ -40,13 +40,13 @@ class Gaussian(NamedTuple):
 
     @classmethod
     def fit(cls, parts: Iterable[Float[np.ndarray, "_ d"]]) -> "Gaussian | None":
-        """Fits to features that come in parts, any number in each, none of which is kept.
+        """Fits a Gaussian to features that come in parts of any size, and keeps no part.
 
-        Sums are in float64 and of what the mean of the first part leaves, so that features far
+        Sums are in float64, after subtraction of the mean of the first part, so that features far
         from zero lose no digits.
 
         Returns:
-          The Gaussian, or None of fewer than two features.
+          The Gaussian, or None for fewer than two features.
         """
         count, shift, total, outer = 0, 0.0, 0.0, 0.0
         # Features that are not finite show in the distance.
@@ -66,8 +66,8 @@ class Gaussian(NamedTuple):
     def distance(self, other: "Gaussian") -> float:
         """Returns the squared Frechet distance, nan if a feature is not finite.
 
-        trace (C1 C2)^(1/2) is the sum of the singular values of C1^(1/2) C2^(1/2), which needs no
-        root of a matrix that is not symmetric and may be singular.
+        trace (C1 C2)^(1/2) is the sum of the singular values of C1^(1/2) C2^(1/2). This form avoids
+        the root of a matrix that is not symmetric and may be singular.
         """
         shift = np.sum((self.mean - other.mean) ** 2)
         if not np.isfinite(self.root).all() or not np.isfinite(other.root).all():
@@ -86,25 +86,25 @@ def frechet_inception_distance(
     output: str = "sample",
     batch_size: int | None = None,
 ) -> Evaluator:
-    """Measures the FID of generated images to those of a split.
+    """Measures the FID between generated images and the images of a split.
 
-    Papers' FIDs are of 50,000 generated images; one of fewer is biased upwards. See
-    `Embedding.inception` for what the images go through.
+    Papers report the FID of 50,000 generated images; with fewer images it is biased upwards.
+    `Embedding.inception` describes how images are prepared.
 
     Args:
-      context: the task, the data and ways to run functions over it.
+      context: the task, the data and functions to run over it.
       weights: file of the network's weights, pytorch-fid's pt_inception-2015-12-05-6726825d.pth.
-      split: the real images, all of them.
-      num: generated images.
-      output: the task's, that makes them.
-      batch_size: images a batch, by default that of evaluation.
+      split: the split of the real images, all of which are used.
+      num: number of generated images.
+      output: the task's output that makes the images.
+      batch_size: images per batch; `dataset.eval_batch_size` by default.
 
     Returns:
-      `state -> {"fid", "num", "num_real"}`, the last two the images behind it. The real ones are
-      looked at once.
+      `state -> {"fid", "num", "num_real"}`; the last two are the numbers of generated and real
+      images. The features of the real images are computed once.
 
     Raises:
-      ConfigError: fewer than 2 images, no such output, or weights that cannot be used.
+      ConfigError: there are fewer than 2 images, no such output, or the weights cannot be used.
     """
     embedding = Embedding.inception(weights, "features")
     return _distance(
@@ -121,24 +121,25 @@ def frechet_classifier_distance(
     output: str = "sample",
     batch_size: int | None = None,
 ) -> Evaluator:
-    """Measures the Frechet distance by the features of a classifier trained here.
+    """Measures the Frechet distance by the features of a classifier of this project.
 
-    It needs no weights from elsewhere and suits images that are nothing like photographs. It is
-    not the FID, and compares only with distances by the same classifier, split and num.
+    It needs no published weights, and suits images that are not like photographs. It is not the
+    FID, and compares only with distances by the same classifier, split and num.
 
     Args:
-      context: the task, the data and ways to run functions over it.
+      context: the task, the data and functions to run over it.
       classifier: workdir of the classifier's finished run.
-      split: the real images, all of them.
-      num: generated images.
-      output: the task's, that makes them.
-      batch_size: images a batch, by default that of evaluation.
+      split: the split of the real images, all of which are used.
+      num: number of generated images.
+      output: the task's output that makes the images.
+      batch_size: images per batch; `dataset.eval_batch_size` by default.
 
     Returns:
-      `state -> {"frechet_classifier_distance", "num", "num_real"}`, as above.
+      `state -> {"frechet_classifier_distance", "num", "num_real"}`; the last two are the numbers of
+      generated and real images.
 
     Raises:
-      ConfigError: fewer than 2 images, no such output, or no such run.
+      ConfigError: there are fewer than 2 images, no such output, or no such run.
     """
     embedding = Embedding.judge(context, classifier, "features")
     name = "frechet_classifier_distance"
@@ -149,7 +150,7 @@ def frechet_classifier_distance(
 
 def _distance(name, context, embedding, *, split, num, output, batch_size) -> Evaluator:
     if num < 2:
-        raise ConfigError(f"num={num}: the spread of images shows in 2 or more")
+        raise ConfigError(f"num={num}: a covariance needs images; valid are 2 or more")
     generated = embedding.generated(context, output=output, num=num, batch_size=batch_size)
     real = embedding.real(context, split=split, batch_size=batch_size)
     reference = None
@@ -169,7 +170,7 @@ def _distance(name, context, embedding, *, split, num, output, batch_size) -> Ev
 
 
 def warn_if_singular(warn: Callable[[str], None], name: str, *fitted: Gaussian | None) -> None:
-    """Warns of Gaussians of no more features than these have dimensions."""
+    """Warns of each Gaussian that was fitted to no more features than it has dimensions."""
     for gaussian in fitted:
         if gaussian is not None and gaussian.count <= gaussian.mean.size:
             warn(
@@ -182,7 +183,7 @@ def _root(covariance: np.ndarray) -> np.ndarray:
     if not np.isfinite(covariance).all():
         return np.full_like(covariance, np.nan)
     eigenvalues, vectors = np.linalg.eigh(covariance)
-    # Those of a singular covariance come out as rounding errors, of which roots are large.
+    # The zero eigenvalues of a singular covariance become rounding errors, whose roots are large.
     floor = max(eigenvalues[-1], 0.0) * len(covariance) * np.finfo(np.float64).eps
     roots = np.sqrt(np.where(eigenvalues > floor, eigenvalues, 0.0))
     return (vectors * roots) @ vectors.T

@@ -1,4 +1,4 @@
-"""The features of a split under a frozen state: what evaluators of representations start from."""
+"""The features of a split under a frozen state, from which evaluators of representations start."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from library.task import Batch, TrainState
 
 
 class Labelled(NamedTuple):
-    """Features of examples, in the split's order, and their classes."""
+    """The features and the classes of examples, in the order of the split."""
 
     features: Float[np.ndarray, "n d"]
     label: Int[np.ndarray, " n"]
@@ -23,22 +23,23 @@ def labelled_features(
 ) -> Callable[[TrainState, str, int | None], Labelled]:
     """Returns the function `(state, split, limit) -> Labelled`.
 
-    Images are as in any evaluation, not augmented. With a limit only the first so many examples
-    of the split are read.
+    Images are not augmented. With a limit only the first `limit` examples of the split are read.
 
     Args:
-      context: its task has the output "features" (b, ...), flattened here.
-      batch_size: examples a batch, by default that of training.
+      context: a context whose task has the output "features" (b, ...), which is flattened.
+      batch_size: examples per batch; `dataset.eval_batch_size` by default.
 
     Raises:
-      ConfigError: the task has no such output; when called, examples without one label each.
+      ConfigError: the task has no such output; when called, examples do not have one label each.
     """
     check_choice("output of the task", "features", context.task.outputs)
 
     def labelled(state: TrainState, batch: Batch, key: PRNGKeyArray) -> dict[str, Array]:
         if "label" not in batch or batch["label"].ndim != 1:
             found = batch["label"].shape if "label" in batch else None
-            raise ConfigError(f"labels have shape {found}: features are probed by one class each")
+            raise ConfigError(
+                f"labels have shape {found}: evaluators of features need one class each, (b,)"
+            )
         features = context.task.outputs["features"](state, batch, key)
         flat = features.reshape(len(features), -1).astype(np.float32)
         return {"features": flat, "label": batch["label"], "mask": batch["mask"]}
@@ -53,7 +54,7 @@ def labelled_features(
 
 
 def count_classes(context: Context, label: Int[np.ndarray, " n"]) -> int:
-    """Returns the data set's number of classes, or how many these labels speak of."""
+    """Returns the dataset's number of classes; if unknown, one more than the highest label."""
     return context.num_classes or int(label.max(initial=0)) + 1
 
 

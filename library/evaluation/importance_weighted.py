@@ -23,28 +23,30 @@ def importance_weighted(
     split: str = "test",
     batch_size: int | None = None,
 ) -> Evaluator:
-    """Evaluates -log 1/k sum_i w_i, w_i = p(x, z_i) / q(z_i | x), z_i drawn from q(z | x).
+    """Estimates the negative log-likelihood of a latent-variable model by importance sampling.
 
-    This bounds the negative log-likelihood from above in expectation, less loosely the larger k is,
-    and is exact in the limit (Burda et al. 2016, "Importance Weighted Autoencoders", eq. 8 and
-    theorem 1). The weights are those of the task's output "log_weights", drawn for each example by
-    its index. The sum is kept as a maximum and a sum relative to it, so that memory is that of
-    `chunk` images an example.
+    The estimate is -log 1/k sum_i w_i, where w_i = p(x, z_i) / q(z_i | x) and z_i is drawn from
+    q(z | x). Its expectation bounds the negative log-likelihood from above. The bound is tighter
+    for larger k, and exact in the limit (Burda et al. 2016, "Importance Weighted Autoencoders",
+    eq. 8 and theorem 1). The task's output "log_weights" gives the weights, drawn for each example
+    by its index. A running maximum and a sum relative to it accumulate the weights, so the memory
+    is that of `chunk` images per example.
 
     Args:
-      context: the task, the data and ways to run functions over it.
-      k: draws an example; 5000 is the paper's.
+      context: the task, the data and functions to run over it.
+      k: draws per example; 5000 in the paper.
       chunk: draws at a time; it divides k.
-      num_examples: how many examples of the split, its first ones; all if left out.
-      split: which part of the data set.
-      batch_size: examples a batch, by default that of training.
+      num_examples: number of examples from the start of the split; all by default.
+      split: the split to evaluate.
+      batch_size: examples per batch; `dataset.eval_batch_size` by default.
 
     Returns:
-      `state -> {"nll", "elbo"}` in nats an example; elbo is the mean of log w_i. It raises
-      ValueError if the split is empty.
+      `state -> {"nll", "elbo"}` in nats per example; elbo is the mean of log w_i. The function
+      raises ValueError if the split is empty.
 
     Raises:
-      ConfigError: a count below 1, a chunk that does not divide k, or a task without log weights.
+      ConfigError: a count is below 1, `chunk` does not divide k, or the task has no output
+        "log_weights".
     """
     if "log_weights" not in context.task.outputs:
         found = nearest("log_weights", context.task.outputs)
@@ -78,7 +80,7 @@ def importance_weighted(
 
 
 def _first(batches: Iterable[Batch], num_examples: int | None) -> Iterator[Batch]:
-    """Yields batches until they hold as many examples, or all."""
+    """Yields batches until they hold `num_examples` examples, or all batches for None."""
     seen = 0
     for batch in batches:
         yield batch
@@ -90,7 +92,7 @@ def _first(batches: Iterable[Batch], num_examples: int | None) -> Iterator[Batch
 def _streamed(
     log_weights: Callable[[PRNGKeyArray], Array], key: PRNGKeyArray, k: int, chunk: int, size: int
 ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-    """Returns log mean exp and mean of k log weights, `chunk` of them at a time."""
+    """Returns log mean exp and mean of k log weights, computed `chunk` at a time."""
 
     def add(carry: tuple[Array, Array, Array], start: Array) -> tuple[tuple, None]:
         highest, relative, total = carry

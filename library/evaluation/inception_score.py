@@ -1,8 +1,9 @@
-"""Inception score: generated images look like something each, and like different things together.
+"""Inception score: high if each generated image shows one class, and all together many classes.
 
 Salimans, Goodfellow, Zaremba, Cheung, Radford & Chen 2016, "Improved techniques for training GANs"
-(arXiv 1606.03498), section 4: exp of the mean KL divergence of p(y|x), what a classifier sees in
-one image, from p(y), its mean over the images. 1 at least, and the number of classes at most.
+(arXiv 1606.03498), section 4: the exponential of the mean KL divergence of p(y|x) from p(y), where
+p(y|x) are a classifier's probabilities for one image and p(y) is their mean over the images. The
+score is at least 1 and at most the number of classes.
 """
 
 import itertools
@@ -27,23 +28,22 @@ def inception_score(
     splits: int = 10,
     batch_size: int | None = None,
 ) -> Evaluator:
-    """Measures the score by the published Inception network.
+    """Measures the Inception score of generated images by the published network.
 
     Args:
-      context: the task, the data and ways to run functions over it.
+      context: the task, the data and functions to run over it.
       weights: file of the network's weights, pytorch-fid's pt_inception-2015-12-05-6726825d.pth.
-      output: the task's, that makes the images.
-      num: generated images.
-      splits: parts, in the order of generation, of which each has a score; images belong to p(y)
-        of their part.
-      batch_size: images a batch, by default that of evaluation.
+      output: the task's output that makes the images.
+      num: number of generated images.
+      splits: number of parts, in the order of generation; each part has its own p(y) and score.
+      batch_size: images per batch; `dataset.eval_batch_size` by default.
 
     Returns:
       `state -> {"inception_score", "inception_score_std", "num"}`: mean and standard deviation
-      over the parts, and the images behind them.
+      over the parts, and the number of images.
 
     Raises:
-      ConfigError: fewer images than parts, no such output, or weights that cannot be used.
+      ConfigError: there are fewer images than parts, no such output, or the weights cannot be used.
     """
     embedding = Embedding.inception(weights, "probabilities")
     return _score(
@@ -66,21 +66,23 @@ def classifier_score(
     splits: int = 10,
     batch_size: int | None = None,
 ) -> Evaluator:
-    """Measures the same by a classifier trained here, which gives another number.
+    """Measures the Inception score by a classifier of this project in place of Inception.
+
+    This score is another number than `inception_score`; the two do not compare.
 
     Args:
-      context: the task, the data and ways to run functions over it.
+      context: the task, the data and functions to run over it.
       classifier: workdir of the classifier's finished run.
-      output: the task's, that makes the images.
-      num: generated images.
-      splits: parts, see `inception_score`.
-      batch_size: images a batch, by default that of evaluation.
+      output: the task's output that makes the images.
+      num: number of generated images.
+      splits: number of parts, see `inception_score`.
+      batch_size: images per batch; `dataset.eval_batch_size` by default.
 
     Returns:
       `state -> {"classifier_score", "classifier_score_std", "num"}`.
 
     Raises:
-      ConfigError: fewer images than parts, no such output, or no such run.
+      ConfigError: there are fewer images than parts, no such output, or no such run.
     """
     embedding = Embedding.judge(context, classifier, "probabilities")
     return _score(

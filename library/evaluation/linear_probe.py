@@ -1,4 +1,4 @@
-"""A linear classifier on frozen features: how much of the classes a representation spells out."""
+"""Linear probe: the accuracy of a linear classifier on frozen features."""
 
 import jax
 import jax.numpy as jnp
@@ -26,23 +26,23 @@ def linear_probe(
 
     Each feature is shifted and scaled to mean 0 and variance 1 over the training split. As in
     Kornblith, Shlens & Le 2019 (arXiv 1805.08974, appendix A.4) images are not augmented, so the
-    problem is convex and the result has no learning rate to depend on; SimCLR's own figures
-    (appendix B.6) are of a classifier trained by gradient descent on augmented ones.
+    problem is convex and the result does not depend on a learning rate. The results of the SimCLR
+    paper (appendix B.6) come from a classifier trained by gradient descent on augmented images.
 
     Args:
-      context: the task, the data and ways to run functions over it.
-      l2: minimizes the mean cross-entropy + l2 / 2 |W|^2, without the bias.
-      max_iterations: of L-BFGS; it ends before that where the gradient vanishes.
+      context: the task, the data and functions to run over it.
+      l2: weight of the penalty l2 / 2 |W|^2, without the bias, added to the mean cross-entropy.
+      max_iterations: the most iterations of L-BFGS; it ends earlier if the gradient vanishes.
       train: the split to fit.
       test: the split to classify.
-      batch_size: examples a batch, by default that of training.
+      batch_size: examples per batch; `dataset.eval_batch_size` by default.
 
     Returns:
       `state -> {"accuracy", "train_accuracy"}`.
 
     Raises:
-      ConfigError: a negative l2, no iterations, a task without features; when called, examples
-        without one label each.
+      ConfigError: `l2` is negative, `max_iterations` is below 1, the task has no features, or, when
+        called, examples do not have one label each.
     """
     if not 0 <= l2 < float("inf"):
         raise ConfigError(f"l2={l2}: valid are 0 or more")
@@ -75,7 +75,7 @@ def fit(
     l2: float,
     max_iterations: int,
 ) -> tuple[Float[np.ndarray, "d c"], Float[np.ndarray, " c"]]:
-    """Returns the kernel and bias of the regression."""
+    """Returns the kernel and the bias of the regression."""
     from scipy import optimize
 
     shape = (features.shape[1] + 1, num_classes)
@@ -94,7 +94,7 @@ def fit(
         np.zeros(shape).ravel(),
         jac=True,
         method="L-BFGS-B",
-        # Float32 resolves no smaller decrease of the loss.
+        # Float32 cannot represent a smaller decrease of the loss.
         options=dict(maxiter=max_iterations, maxfun=2 * max_iterations, ftol=1e-7, gtol=1e-6),
     )
     whole = found.x.reshape(shape).astype(np.float32)

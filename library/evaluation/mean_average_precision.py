@@ -1,4 +1,4 @@
-"""Mean average precision of several labels an example, the measure of PASCAL VOC and MS-COCO."""
+"""Mean average precision for several labels per example, the metric of PASCAL VOC and MS-COCO."""
 
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
@@ -11,25 +11,25 @@ from library.task import Batch, TrainState
 def mean_average_precision(
     context: Context, *, split: str = "test", batch_size: int | None = None
 ) -> Evaluator:
-    """Evaluates how well each class's scores rank the examples that have it above the others.
+    """Measures how well each class's scores rank the examples of the class above the others.
 
     The average precision of a class is sum_n (R_n - R_{n-1}) P_n over the thresholds n, without
     interpolation (scikit-learn's `average_precision_score`; VOC since 2010 interpolates, which
     gives slightly higher numbers). Scores are the task's "logits", labels float (b, c).
 
     Args:
-      context: the task, the data and ways to run functions over it.
-      split: which part of the data set.
-      batch_size: examples a batch, by default that of training.
+      context: the task, the data and functions to run over it.
+      split: the split to evaluate.
+      batch_size: examples per batch; `dataset.eval_batch_size` by default.
 
     Returns:
       `state -> {"mean_average_precision", "average_precision" (c,)}`: nan for classes without
-      positives, and the mean is over the others. It raises ValueError where examples have one
-      label each or the split is empty.
+      positives; the mean is over the other classes. The function raises ValueError if examples have
+      one label each or the split is empty.
     """
 
     def scores(state: TrainState, batch: Batch, key: PRNGKeyArray) -> dict[str, Array]:
-        # Logits, not probabilities: those run into 0 and 1 in float32 and tie.
+        # In float32 probabilities saturate at 0 and 1 and tie; logits do not.
         logits = context.task.outputs["logits"](state, batch, key)
         return {"score": logits, "label": batch["label"], "mask": batch["mask"]}
 

@@ -7,17 +7,17 @@ from library.task import TrainState
 
 
 def metrics(context: Context, *, split: str = "test", batch_size: int | None = None) -> Evaluator:
-    """Evaluates every example of a split once.
+    """Measures the task's own metrics over every example of a split once.
 
     Sums stay on the device and are fetched once, after the last batch.
 
     Args:
-      context: the task, the data and ways to run functions over it.
-      split: which part of the data set.
-      batch_size: examples a batch, by default that of training.
+      context: the task, the data and functions to run over it.
+      split: the split to evaluate.
+      batch_size: examples per batch; `dataset.eval_batch_size` by default.
 
     Returns:
-      `state -> summary`, see `summarize`. It raises ValueError if the split is empty.
+      `state -> summary`, see `summarize`. The function raises ValueError if the split is empty.
     """
     measured = context.measure(context.task.evaluate)
 

@@ -1,7 +1,7 @@
-"""The ways in which adversarial training fails, measured: lost classes, one image, no contest.
+"""Measures of how adversarial training fails: lost classes, equal samples, a player that has won.
 
-What the generator makes is compared with the test split: by a classifier that was trained on the
-data set before, by distances between images, and by what the discriminator has to say of either.
+Three measures compare the generator's samples with the test split: the classes that a classifier
+trained on the same dataset finds, distances between images, and the discriminator's probabilities.
 """
 
 import math
@@ -16,26 +16,27 @@ from library.evaluation.context import Context, Evaluator, collected
 from library.summaries import Summary
 from library.task import Batch, TrainState
 
-# A class is covered that has a tenth of its share of the samples: 1 % where there are ten.
+# A class with a tenth of an equal share of the samples or more is covered: 1 % for ten classes.
 COVERED = 0.1
-# Samples are one image, or few, where they differ by less than half of what real images do, or
-# leave out half of the classes.
+# Samples have collapsed if their distances are below half of those of real images, or if they leave
+# out half of the classes.
 COLLAPSED = 0.5
-# The discriminator has won where it is right about this share of either kind, and as sure of it.
+# The discriminator has won if it is right about this share of real and of generated images, and if
+# its mean probability of the right answer is as high.
 WON = 0.99
-# The generator is stuck whose loss would change by less, did its images move by as much as real
-# ones differ, along the steepest way.
+# The generator is stuck if its loss changes by less when a sample moves, along the gradient, by the
+# mean distance of real images.
 STUCK = 0.01
 
 ADVICE = {
     "collapsed": "the generator has collapsed: {collapse}. Try the penalty 'r1' or 'interpolates', "
     "spectral normalization, a lower learning rate, or larger batches",
-    "discriminator_won": "the discriminator has won: it tells {accuracy_real:.1%} of real and "
-    "{accuracy_fake:.1%} of generated images, and is sure of it. Try a lower learning rate or "
-    "fewer updates for it, a penalty on its gradient, or a narrower one",
-    "generator_stuck": "the generator is stuck: its samples are told from real images, and the "
-    "discriminator gives it next to no gradient (its loss would change by {reach:.1g}). Try the "
-    "loss 'non_saturating', a penalty on the gradient, or spectral normalization",
+    "discriminator_won": "the discriminator has won: with high probabilities it recognizes "
+    "{accuracy_real:.1%} of real and {accuracy_fake:.1%} of generated images. Try a lower learning "
+    "rate or fewer updates for it, a penalty on its gradient, or a narrower discriminator",
+    "generator_stuck": "the generator is stuck: the discriminator recognizes its samples, and "
+    "gives it almost no gradient (its loss would change by {reach:.1g}). Try the loss "
+    "'non_saturating', a penalty on the gradient, or spectral normalization",
 }
 
 
@@ -48,40 +49,42 @@ def mode_coverage(
     split: str = "test",
     batch_size: int | None = None,
 ) -> Evaluator:
-    """Evaluates `num` samples of a task of an adversarial kind, and warns of what fails.
+    """Measures `num` samples of an adversarial task, and warns if training fails.
 
-    By the classifier, from its "probabilities": classes_covered, those with a tenth of an equal
-    share of the samples or more (1 % of ten classes); class_entropy, in nats, of the classes as it
-    reads them (log 10 = 2.303 is an equal share for each of ten); confidence, its mean highest
-    probability; class_accuracy, if conditional, the share of samples that it reads as their label;
-    class_share (c,).
+    The "probabilities" of the classifier give classes_covered, the number of classes with a tenth
+    of an equal share of the samples or more (1 % for ten classes); class_entropy, in nats, of the
+    predicted classes (log 10 = 2.303 for equal shares of ten classes); confidence, the mean highest
+    probability; class_accuracy, if conditional, the share of samples whose predicted class is their
+    label; and class_share (c,).
 
-    pairwise_distance is the mean Euclidean distance between two samples, over that of as many real
-    images: 1 for samples as various as the data, 0 for one image. If conditional,
+    pairwise_distance is the mean Euclidean distance between two samples, divided by that of as many
+    real images: 1 for samples as diverse as the data, 0 for equal samples. If conditional,
     class_distance is the same over pairs with the same label.
 
-    By the discriminator, from the outputs "probability" and "signal": accuracy_real and
-    accuracy_fake, the share of images that it is right about; reach, the mean norm of the gradient
-    of the generator's loss by a sample times the mean distance of two real images: to first order,
-    how far the loss changes if a sample moves by that distance.
+    The outputs "probability" and "signal" of the discriminator give accuracy_real and
+    accuracy_fake, the shares of real and of generated images that it is right about, and reach: the
+    mean norm of the gradient of the generator's loss with respect to a sample, times the mean
+    distance of two real images. To first order, reach is the change of the loss if a sample moves
+    by that distance.
 
-    Flags, each 0 or 1: collapsed, where pairwise_distance or class_distance is below 0.5 or half of
-    the classes or fewer are covered; discriminator_won, where both accuracies and the mean
-    probabilities of what is right are 0.99 or more (never for a critic, which has no
-    probabilities); generator_stuck, where accuracy_fake is 0.99 or more and reach below 0.01 (of
-    a critic, by reach alone). `context.warn` says what to try, once for each time that a flag is
-    raised.
+    The flags are 0 or 1. collapsed: pairwise_distance or class_distance is below 0.5, or half of
+    the classes or fewer are covered. discriminator_won: both accuracies and both mean probabilities
+    of the right answer are 0.99 or more (never for a critic, which has no probabilities).
+    generator_stuck: accuracy_fake is 0.99 or more and reach is below 0.01 (for a critic, reach
+    alone). `context.warn` says what to try each time a flag changes to 1.
 
     Args:
-      context: the task, the data and ways to run functions over it.
-      classifier: the workdir of a finished classifier of this project; None measures without.
-      num: samples, and real images.
+      context: the task, the data and functions to run over it.
+      classifier: the workdir of a finished classifier of this project; None leaves its measures
+        out.
+      num: number of samples, and of real images.
       conditional: whether samples are made for their label.
-      split: where the real images are from.
-      batch_size: examples a batch, by default that of evaluation.
+      split: the split of the real images.
+      batch_size: examples per batch; `dataset.eval_batch_size` by default.
 
     Raises:
-      ConfigError: the task makes no samples, fewer than two samples, or no classes to cover.
+      ConfigError: the task has no output "sample", `num` is below 2, or a classifier or
+        `conditional` is given for a dataset without classes.
     """
     _check(context, classifier, num, conditional)
     of_samples = context.collect(_measured(context, classifier, sampled=True))
@@ -114,11 +117,13 @@ def _check(context: Context, classifier: str | None, num: int, conditional: bool
     if num < 2:
         raise ConfigError(f"mode_coverage, num={num}: valid are 2 or more")
     if context.num_classes is None and (classifier is not None or conditional):
-        raise ConfigError("mode_coverage: the data set has no classes; leave out the classifier")
+        raise ConfigError(
+            "mode_coverage: the dataset has no classes; leave out classifier and conditional"
+        )
 
 
 def _measured(context: Context, classifier: str | None, *, sampled: bool):
-    """Returns the function to collect: images and what is thought of them."""
+    """Returns the function for `collect`: images, their probabilities and their signal."""
     outputs = context.task.outputs
     judge = None if classifier is None else context.judge(classifier, "probabilities")
 
@@ -175,7 +180,7 @@ def mean_distance(image: np.ndarray, label: np.ndarray | None = None) -> float:
     for x in groups:
         squares = np.sum(np.square(x), axis=1)
         squared = squares[:, None] + squares[None] - 2 * x @ x.T
-        # Rounding leaves the distance of equal images a little off zero, on either side.
+        # Rounding moves the distance of equal images slightly away from zero.
         squared[squared < 1e-12 * squares.max(initial=0.0)] = 0
         upper = np.triu_indices(len(x), 1)
         total, pairs = total + np.sqrt(squared[upper]).sum(), pairs + len(upper[0])
@@ -221,7 +226,7 @@ def _flags(found: Summary) -> dict[str, float]:
 
 
 def _collapse(found: Summary) -> str:
-    """Says in which ways the samples are too much alike; nothing if they are not."""
+    """Says in which ways the samples are too similar; an empty text if they are not."""
     signs = []
     if found["pairwise_distance"] < COLLAPSED:
         signs.append(f"samples differ by {found['pairwise_distance']:.0%} of what real images do")

@@ -1,4 +1,4 @@
-"""Weighted nearest neighbours of features, the evaluation of representations without training.
+"""Weighted nearest neighbours: the accuracy of a vote by features, without training.
 
 Wu, Xiong, Yu & Lin 2018, "Unsupervised feature learning via non-parametric instance
 discrimination" (arXiv 1805.01978), section 3.4.
@@ -18,7 +18,7 @@ from library.evaluation.frozen_features import count_classes, labelled_features
 from library.summaries import Summary
 from library.task import TrainState
 
-# Test examples compared at once: 512 with 50,000 others are 100 MB.
+# Test examples per comparison: the similarities of 512 with 50,000 others take 100 MB.
 _CHUNK = 512
 
 
@@ -32,26 +32,26 @@ def nearest_neighbours(
     num_train: int | None = None,
     batch_size: int | None = None,
 ) -> Evaluator:
-    """Classifies each test example by the vote of the k training examples nearest to it.
+    """Classifies each test example by the vote of its k nearest training examples.
 
-    Distance is the cosine similarity s of the task's "features"; a neighbour votes for its class
-    with weight exp(s / temperature). The defaults are the paper's.
+    Nearest means the highest cosine similarity s of the task's "features". A neighbour votes for
+    its class with weight exp(s / temperature). The defaults are those of the paper.
 
     Args:
-      context: the task, the data and ways to run functions over it.
-      k: neighbours that vote.
-      temperature: the lower, the more the nearest decide.
+      context: the task, the data and functions to run over it.
+      k: number of neighbours that vote.
+      temperature: the temperature of the weights; a low one gives the nearest more weight.
       train: the split of the neighbours.
       test: the split to classify.
-      num_train: only the first so many examples of `train`.
-      batch_size: examples a batch, by default that of training.
+      num_train: number of examples from the start of `train`; all by default.
+      batch_size: examples per batch; `dataset.eval_batch_size` by default.
 
     Returns:
-      `state -> {"accuracy", "top5"}`, the latter with five classes or more.
+      `state -> {"accuracy", "top5"}`; "top5" only with five classes or more.
 
     Raises:
-      ConfigError: fewer training examples than k, k below 1, a temperature that is not positive, a
-        task without features; when called, examples without one label each.
+      ConfigError: there are fewer training examples than k, k is below 1, the temperature is not
+        positive, the task has no features, or, when called, examples do not have one label each.
     """
     available = min(filter(None, (context.num_examples(train), num_train)), default=0)
     if not 1 <= k <= available:
@@ -59,7 +59,7 @@ def nearest_neighbours(
             f"k={k} neighbours: valid are 1 to {available}, the examples of {train!r}"
         )
     if not 0 < temperature < float("inf"):
-        raise ConfigError(f"temperature={temperature}: a number above 0, such as 0.07")
+        raise ConfigError(f"temperature={temperature}: valid are numbers above 0, such as 0.07")
     read = labelled_features(context, batch_size=batch_size)
 
     def evaluate(state: TrainState) -> Summary:
@@ -87,12 +87,12 @@ def votes(
     """Returns the share of the votes that each class has for each query.
 
     Args:
-      features: of the neighbours, of any length.
-      label: their classes.
+      features: features of the neighbours, of any length.
+      label: classes of the neighbours.
       queries: features to classify.
-      k: neighbours that vote; all of them, if there are fewer.
-      temperature: of the weights.
-      num_classes: classes there are.
+      k: number of neighbours that vote; all vote if there are fewer.
+      temperature: temperature of the weights.
+      num_classes: number of classes.
     """
     bank, label = _on_sphere(jnp.asarray(features)), jnp.asarray(label)
     k = min(k, len(label))
@@ -114,7 +114,7 @@ def _votes(
 ) -> Float[Array, "m c"]:
     similarity = jnp.matmul(_on_sphere(queries), bank.T, precision="highest")
     near, place = jax.lax.top_k(similarity, k)
-    # The softmax differs from exp by a factor of the query's own, and does not overflow.
+    # The softmax differs from exp only by a factor per query, and does not overflow.
     weight = jax.nn.softmax(near / temperature, axis=-1)
     classes = jnp.arange(num_classes)
     return jnp.stack([jnp.sum(weight * (label[place] == c), axis=-1) for c in classes], axis=-1)

@@ -1,14 +1,15 @@
-"""How many generated images are like real ones, and how many real ones are like generated ones.
+"""Precision, recall, density and coverage of generated images with respect to real images.
 
 Kynkaanniemi, Karras, Laine, Lehtinen & Aila 2019, "Improved precision and recall metric for
-assessing generative models" (arXiv 1904.06991), section 2: a set of features covers the balls
-around its members that reach to their k-th neighbours. Precision is the share of generated features
-that real ones cover, recall the share of real features that generated ones cover.
+assessing generative models" (arXiv 1904.06991), section 2: each feature of a set is the centre of a
+ball that reaches to its k-th neighbour in the set, and the set covers these balls. Precision is the
+share of generated features that the real set covers; recall is the share of real features that the
+generated set covers.
 
 Naeem, Oh, Uh, Choi & Yoo 2020, "Reliable fidelity and diversity metrics for generative models"
-(arXiv 2002.09797), section 3: density is how many real balls a generated feature is in, over k;
-coverage the share of real balls with a generated feature in them. Outliers among the generated
-features do not move the latter two.
+(arXiv 2002.09797), section 3: density is the mean number of real balls that contain a generated
+feature, divided by k; coverage is the share of real balls that contain a generated feature.
+Outliers among the generated features do not change density and coverage.
 """
 
 from typing import NamedTuple
@@ -23,27 +24,28 @@ from library.evaluation.frechet import Gaussian, warn_if_singular
 from library.summaries import Summary
 from library.task import TrainState
 
-# Elements of a block of distances, 128 MiB of them.
+# Elements of a block of distances, which takes 128 MiB.
 _BLOCK = 2**24
 _NAMES = ("precision", "recall", "density", "coverage")
 
 
 class Manifold(NamedTuple):
-    """A set of features and the squared distances to the neighbours that its balls reach to."""
+    """A set of features and the squared radii of their balls, for two numbers of neighbours."""
 
     features: Float[np.ndarray, "n d"]
     radii: Float[np.ndarray, "n 2"]
 
     @classmethod
     def of(cls, features: Float[np.ndarray, "n d"], ks: tuple[int, int]) -> "Manifold":
-        """Finds the distances of each feature to its k-th neighbours among the others.
+        """Builds the manifold of features, with radii to the k-th neighbours for both `ks`.
 
         Raises:
           ValueError: there are too few features.
         """
         if len(features) <= max(ks):
             raise ValueError(
-                f"{len(features)} images have no {max(ks)} neighbours each: take more images"
+                f"{len(features)} images are too few for {max(ks)} neighbours each: take "
+                f"{max(ks) + 1} or more"
             )
         radii = []
         for start, block in _distances(features, features):
@@ -53,9 +55,9 @@ class Manifold(NamedTuple):
         return cls(features, np.concatenate(radii))
 
     def compare(self, generated: "Manifold", k: int) -> dict[str, float]:
-        """Returns precision, recall, density and coverage, `self` being the real features.
+        """Returns precision, recall, density and coverage; `self` holds the real features.
 
-        Precision and recall take the first of the radii, density and coverage the second, of
+        Precision and recall use the first of the two radii, density and coverage use the second, of
         `k` neighbours.
         """
         precise, near = np.zeros(len(generated.features), bool), 0
@@ -86,29 +88,32 @@ def precision_recall(
 ) -> Evaluator:
     """Measures precision, recall, density and coverage of generated images.
 
-    All four depend on the network and on both numbers of images. The papers compare as many real
-    as generated ones, by features of VGG-16; here the network is Inception-v3, or a classifier
-    trained here. All features are kept in memory. The Frechet distance of the same features, see
-    `library.evaluation.frechet`, is measured beside them, so that images are made once for all.
+    All four depend on the network and on both numbers of images. The papers compare equal numbers
+    of real and generated images by features of VGG-16; here the network is Inception-v3 or a
+    classifier of this project. All features are kept in memory. The Frechet distance of the same
+    features, see `library.evaluation.frechet`, is also measured, so that the images are made only
+    once.
 
     Args:
-      context: the task, the data and ways to run functions over it.
+      context: the task, the data and functions to run over it.
       weights: file of Inception-v3's weights, pytorch-fid's pt_inception-2015-12-05-6726825d.pth.
-      classifier: in place of it, workdir of a classifier's finished run.
-      split: the real images, all of them; "test[:1000]" is a split, too.
-      num: generated images.
+      classifier: workdir of a classifier's finished run, in place of `weights`.
+      split: the split of the real images, all of which are used; it may be a part, such as
+        "test[:1000]".
+      num: number of generated images.
       neighbours: k of precision and recall.
       density_neighbours: k of density and coverage.
-      output: the task's, that makes the images.
-      batch_size: images a batch, by default that of evaluation.
+      output: the task's output that makes the images.
+      batch_size: images per batch; `dataset.eval_batch_size` by default.
 
     Returns:
       `state -> {"precision", "recall", "density", "coverage", "fid" by Inception-v3 or
-      "frechet_classifier_distance", "num", "num_real"}`.
+      "frechet_classifier_distance", "num", "num_real"}`; the last two are the numbers of generated
+      and real images.
 
     Raises:
-      ConfigError: both networks or neither, no more images than neighbours, made or in the split,
-        no such output, run or weights.
+      ConfigError: both networks are given or neither, the generated or the real images are no more
+        than the neighbours, or there is no such output, run or weights.
     """
     ks = (neighbours, density_neighbours)
     if (weights is None) == (classifier is None):
@@ -159,8 +164,8 @@ def _check_neighbours(context: Context, ks: tuple[int, int], num: int, split: st
 
 
 def _distances(a: np.ndarray, b: np.ndarray):
-    """Yields blocks of the squared distances of all rows of `a` to all of `b`, and their starts."""
-    # |x - y|^2 = |x|^2 + |y|^2 - 2 x.y loses the digits that all features share.
+    """Yields blocks of squared distances of rows of `a` to all rows of `b`, and their starts."""
+    # Subtract the mean first: |x|^2 + |y|^2 - 2 x.y loses the digits that all features share.
     a, b = a - b.mean(axis=0), b - b.mean(axis=0)
     squares = (b**2).sum(axis=1)
     size = max(_BLOCK // len(b), 1)

@@ -1,8 +1,8 @@
-"""Accuracy on ReaL labels: is the one class that is predicted among those in the image?
+"""Accuracy on ReaL labels: is the predicted class one of the classes that the image shows?
 
 Beyer, Henaff, Kolesnikov, Zhai & van den Oord 2020, "Are we done with ImageNet?" (arXiv
-2006.07159), section 3: raters labelled ImageNet's validation images anew, with as many classes as
-they show. A prediction is right if it is one of these; images without any are left out.
+2006.07159), section 3: raters labelled ImageNet's validation images again, with all classes that
+each image shows. A prediction is right if it is one of these; images without labels do not count.
 """
 
 import jax.numpy as jnp
@@ -18,20 +18,21 @@ from library.task import Batch, Metrics, TrainState, pair
 def real_labels(
     context: Context, *, split: str = "test", batch_size: int | None = None
 ) -> Evaluator:
-    """Evaluates the best class of each image against all that it may be called.
+    """Measures how often the best class of an image is one of its several labels.
 
     Args:
-      context: its task has the output "logits" (b, c).
-      split: its labels are 1 for each right class and 0 for others, float (b, c), as the
-        preprocessing `to_labels` makes them.
-      batch_size: examples a batch, by default that of training.
+      context: a context whose task has the output "logits" (b, c).
+      split: a split whose labels are 1 for each right class and 0 for others, float (b, c), such as
+        the preprocessing `to_labels` makes.
+      batch_size: examples per batch; `dataset.eval_batch_size` by default.
 
     Returns:
-      `state -> {"accuracy", "labelled"}`: the share of the images with labels whose best class is
-      among them, and how many images that are. It raises ValueError if the split is empty.
+      `state -> {"accuracy", "labelled"}`: the share of the labelled images whose best class is one
+      of their labels, and the number of labelled images. The function raises ValueError if the
+      split is empty.
 
     Raises:
-      ConfigError: the task has no such output; when called, labels of another form.
+      ConfigError: the task has no such output; when called, labels have another shape.
     """
     check_choice("output of the task", "logits", context.task.outputs)
 
@@ -39,9 +40,9 @@ def real_labels(
         logits, label = context.task.outputs["logits"](state, batch, key), batch["label"]
         if label.shape != logits.shape:
             raise ConfigError(
-                f"real_labels, split={split!r}: labels are {label.shape[1:]} an example, and the "
-                f"logits {logits.shape[1:]}; splits.NAME.then takes dict(name='to_labels', "
-                f"key='real_label', num_classes={logits.shape[-1]})"
+                f"real_labels, split={split!r}: labels have shape {label.shape[1:]} per example, "
+                f"but the logits have {logits.shape[1:]}; splits.NAME.then takes "
+                f"dict(name='to_labels', key='real_label', num_classes={logits.shape[-1]})"
             )
         counted = batch["mask"] * jnp.any(label > 0, axis=-1)
         return {"accuracy": pair(_among(logits, label), counted)}

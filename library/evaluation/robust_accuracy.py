@@ -1,4 +1,4 @@
-"""Accuracy on images that an adversary has changed, who knows the network."""
+"""Robust accuracy: the accuracy on images changed by an adversary that knows the network."""
 
 import jax
 import jax.numpy as jnp
@@ -21,25 +21,26 @@ def robust_accuracy(
     split: str = "test",
     batch_size: int | None = None,
 ) -> Evaluator:
-    """Evaluates a classifier under attack, every example of a split once.
+    """Measures a classifier under attack, on every example of a split once.
 
     Args:
-      context: its task has the output "logits" (b, k), which the adversary differentiates, and
-        reads images in the units of `context.normalize`.
+      context: a context whose task has the output "logits" (b, k), which the adversary
+        differentiates, for images normalized by `context.normalize`.
       adversary: name and arguments of a function of library/adversarial_examples/adversaries.py,
         such as dict(name="pgd", epsilon=0.3, steps=40, step_size=0.01).
-      restarts: attacks on each image, from other random starts; all of them must fail.
-      split: which part of the data set.
-      batch_size: examples a batch, by default that of training.
+      restarts: number of attacks on each image, each from another random start. An image counts as
+        right if all attacks fail.
+      split: the split to evaluate.
+      batch_size: examples per batch; `dataset.eval_batch_size` by default.
 
     Returns:
-      `state -> {"accuracy", "loss"}`: the share of examples that are classified rightly after
-      every attack, and the mean over them of the greatest cross-entropy of an attack. It raises
-      ValueError if the split is empty.
+      `state -> {"accuracy", "loss"}`: the share of examples that are classified correctly after
+      every attack, and the greatest cross-entropy of an example's attacks, averaged over examples.
+      The function raises ValueError if the split is empty.
 
     Raises:
-      ConfigError: an unknown adversary or settings out of range, a task without logits; when
-        called, examples without one label each.
+      ConfigError: the adversary is unknown, its settings are out of range, the task has no logits,
+        or, when called, examples do not have one label each.
     """
     change = config.build(adversary, "library.adversarial_examples.adversaries", "adversary")
     check_choice("output of the task", "logits", context.task.outputs)
@@ -55,7 +56,7 @@ def robust_accuracy(
             shown = {**batch, "image": context.normalize(pixels)}
             return context.task.outputs["logits"](state, shown, key)
 
-        # Normalizing and the way back may round a little out of [0, 1].
+        # Normalizing and its inverse may round values slightly out of [0, 1].
         pixels = jnp.clip(context.unnormalize(batch["image"]), 0, 1)
         keys = rng.per_example(rng.purpose(key, "attack"), batch["index"])
 

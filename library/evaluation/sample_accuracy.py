@@ -1,4 +1,4 @@
-"""Whether samples of a class are taken for that class by a classifier."""
+"""Sample accuracy: how often a classifier assigns a conditional sample to its class."""
 
 import jax
 import jax.numpy as jnp
@@ -16,27 +16,28 @@ _add = jax.jit(trees.add)
 def sample_accuracy(
     context: Context, *, classifier: str, num: int = 1000, batch_size: int | None = None
 ) -> Evaluator:
-    """Evaluates conditional samples, as many of each class, by what a finished run makes of them.
+    """Measures how often a finished classifier assigns samples to the class they are made for.
 
     Args:
-      context: the task, the data and ways to run functions over it.
+      context: the task, the data and functions to run over it.
       classifier: workdir of a finished run that classifies the same images.
-      num: samples; their classes take turns.
-      batch_size: samples a batch, by default that of evaluation.
+      num: number of samples, which cycle through the classes.
+      batch_size: samples per batch; `dataset.eval_batch_size` by default.
 
     Returns:
       `state -> {"accuracy", "confidence", "per_class_accuracy" (c,), "balanced_accuracy",
-      "confusion" (c, c)}`: the share of samples that are taken for their class, and the mean
-      probability of that class; the confusion's rows are the classes asked for.
+      "confusion" (c, c)}`: accuracy is the share of samples that are assigned to their class,
+      confidence the mean probability of that class; the rows of the confusion are the classes that
+      samples are made for.
 
     Raises:
-      ConfigError: there is no such run, `num` is below 1, the data set has no classes or the task
-        no output "sample".
+      ConfigError: there is no such run, `num` is below 1, the dataset has no classes, the task has
+        no output "sample", or, when called, the classifier has another number of classes.
     """
     if num < 1:
         raise ConfigError(f"sample_accuracy, num={num}: valid are 1 or more")
     if context.num_classes is None:
-        raise ConfigError("sample_accuracy needs a data set with classes")
+        raise ConfigError("sample_accuracy needs a dataset with classes")
     if "sample" not in context.task.outputs:
         raise ConfigError(
             f"sample_accuracy needs the output 'sample' of a task; here are "
@@ -51,8 +52,8 @@ def sample_accuracy(
         probabilities = judge(context.unnormalize(made))
         if probabilities.shape[-1] != num_classes:
             raise ConfigError(
-                f"classifier {classifier!r} tells {probabilities.shape[-1]} classes apart, and the "
-                f"data set has {num_classes}"
+                f"classifier {classifier!r} has {probabilities.shape[-1]} classes, but the dataset "
+                f"has {num_classes}"
             )
         best = jnp.argmax(probabilities, axis=-1)
         rows = where_present(jax.nn.one_hot(label, num_classes), mask)

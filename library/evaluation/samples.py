@@ -1,4 +1,4 @@
-"""What a system makes, to look at while it learns: images or text, the same places each time."""
+"""Samples to look at during training: images or text, with the same random draws each time."""
 
 from collections.abc import Sequence
 
@@ -22,24 +22,24 @@ def samples(
 ) -> Evaluator:
     """Collects images that the task makes.
 
-    The loop keeps them for every evaluation, and the report shows them side by side.
+    The run saves the images of every evaluation, and the report shows them side by side.
 
     Args:
-      context: the task, the data and ways to run functions over it.
-      output: one of the task's, which returns images (b, h, w, c), or rows (b, k, h, w, c): as the
-        model has them, normalized, or uint8 to be shown as they are. Or maps, whole numbers
-        (b, h, w), which are painted.
-      num: images, or rows.
-      split: where the output takes its examples from, such as reconstructions; None for outputs
-        that need none.
-      batch_size: examples a batch, by default that of evaluation.
+      context: the task, the data and functions to run over it.
+      output: the task's output. It returns images (b, h, w, c) or rows of images (b, k, h, w, c),
+        either normalized, or uint8, which are shown unchanged; or maps, whole numbers (b, h, w),
+        which are painted.
+      num: number of images or rows.
+      split: the split whose examples the output takes, such as for reconstructions; None for
+        outputs without examples.
+      batch_size: examples per batch; `dataset.eval_batch_size` by default.
 
     Returns:
-      `state -> {output: uint8 images}`. Nothing random changes between evaluations.
+      `state -> {output: uint8 images}`. All evaluations use the same random draws.
 
     Raises:
-      ConfigError: there is no such output, it makes no images, needs a split, or reads what no
-        example has.
+      ConfigError: there is no such output, it makes no images, needs a split, or reads a feature
+        that no example has.
     """
     make = context.task.outputs.get(output)
     if make is None:
@@ -57,7 +57,7 @@ def samples(
                 raise ConfigError(f"{reads} of examples: give it a split") from missing
             raise ConfigError(
                 f"{reads}, which no example here has (they have {', '.join(context.features)}): "
-                "it is for programs, which hand it a batch of their own"
+                "this output is for programs that give it their own batch"
             ) from missing
         shape = getattr(image, "shape", None)
         if shape is not None and len(shape) == 3 and jnp.issubdtype(image.dtype, jnp.integer):
@@ -65,7 +65,7 @@ def samples(
             return {"image": painting.painted(image, num_classes), "mask": batch["mask"]}
         if shape is None or len(shape) not in (4, 5):
             what = "several arrays" if shape is None else f"its shape is {shape}"
-            raise ConfigError(f"samples, output={output!r} is no image: {what}")
+            raise ConfigError(f"samples, output={output!r} is not an image: {what}")
         return {"image": image, "mask": batch["mask"]}
 
     function = context.collect(run)
@@ -100,32 +100,38 @@ def text(
     output: str = "generate",
     batch_size: int | None = None,
 ) -> Evaluator:
-    """Lets a language model write on from a prompt.
+    """Generates texts that continue a prompt.
 
     Args:
-      context: the task, the data and ways to run functions over it.
-      prompt: where each text begins; of several, the texts take turns.
-      num: texts.
-      length: tokens of the longest text, its prompt among them.
-      temperature: divides the logits; 0 takes the likeliest token.
-      top_k: draws from the k likeliest tokens; 0 from all.
-      top_p: draws from the likeliest tokens that together have this probability.
-      output: the task's, see `library/tasks/language.py`.
-      batch_size: texts at a time, by default that of evaluation.
+      context: the task, the data and functions to run over it.
+      prompt: the start of each text; the texts cycle through several prompts.
+      num: number of texts.
+      length: number of tokens of each text, prompt included.
+      temperature: divisor of the logits; 0 takes the likeliest token.
+      top_k: number of the likeliest tokens to draw from; 0 for all.
+      top_p: probability of the set of likeliest tokens to draw from.
+      output: the task's output, see `library/tasks/language.py`.
+      batch_size: texts per batch; `dataset.eval_batch_size` by default.
 
     Returns:
-      `state -> {"text": strings (num,)}`, the prompts included.
+      `state -> {"text": strings (num,)}`, with the prompts.
 
     Raises:
-      ConfigError: the data are no text, a character outside the vocabulary, a prompt longer than
-        the model's context or than leaves something to write, or another value out of range.
+      ConfigError: the data are not text, a character is outside the vocabulary, a prompt is longer
+        than the model's context or leaves no token to generate, or another value is out of range.
     """
     tokenizer = context.tokenizer
     if tokenizer is None or output not in context.task.outputs:
-        raise ConfigError("samples.text is for language models: dataset.tokenizer says how to read")
+        raise ConfigError(
+            "samples.text is for language models: it needs dataset.tokenizer and a task with "
+            f"output {output!r}"
+        )
     decoding.check_sampling(temperature, top_k, top_p, tokenizer.vocab_size)
     if num < 1 or not prompt:
-        raise ConfigError(f"samples.text, prompt={prompt!r}, num={num}: both are to hold something")
+        raise ConfigError(
+            f"samples.text, prompt={prompt!r}, num={num}: valid are a prompt that is not empty and "
+            "num from 1"
+        )
     encoded = _encoded(context, (prompt,) if isinstance(prompt, str) else prompt, length)
     turns = [encoded[i % len(encoded)] for i in range(num)]
     features = {
@@ -152,7 +158,7 @@ def text(
 def _encoded(
     context: Context, prompts: Sequence[str], length: int
 ) -> list[Int32[np.ndarray, " t"]]:
-    """Returns the tokens of prompts, of which the model sees all, with room for more."""
+    """Returns the tokens of prompts that fit the model's context and leave tokens to generate."""
     encoded = [context.tokenizer.encode(prompt) for prompt in prompts]
     longest = max(map(len, encoded))
     for tokens in encoded:
@@ -160,7 +166,7 @@ def _encoded(
     if longest >= length:
         raise ConfigError(
             f"samples.text: the prompt has {longest} tokens, which leaves nothing of "
-            f"length={length} to write: valid are lengths from {longest + 1} on, or prompts of at "
+            f"length={length} to generate: valid are lengths from {longest + 1}, or prompts of at "
             f"most {length - 1} tokens"
         )
     return encoded

@@ -8,7 +8,7 @@ import numpy as np
 from library import trees
 from library.task import Batch, Metrics, TrainState
 
-# One program an addition, however many metrics there are; sums stay on the device.
+# Compiled as one program, whatever the number of metrics; sums stay on the device.
 _add = jax.jit(trees.add)
 
 
@@ -18,13 +18,13 @@ def total(
     batches: Iterable[Batch],
     split: str,
 ) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
-    """Adds up what is measured of each batch; fetched once, after the last.
+    """Returns the sums of metrics over batches, fetched from the device once, after the last batch.
 
     Args:
-      measured: see `Context.measure`.
-      state: handed to it.
-      batches: of the split.
-      split: its name, for the error.
+      measured: a function of `Context.measure`.
+      state: the state to evaluate.
+      batches: the batches of the split.
+      split: the name of the split, for the error message.
 
     Raises:
       ValueError: there is no batch.

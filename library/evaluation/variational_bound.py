@@ -20,19 +20,19 @@ def variational_bound(
     num_examples: int | None = None,
     batch_size: int | None = None,
 ) -> Evaluator:
-    """Evaluates the bound of a task that has the output "bits", such as `diffusion`.
+    """Measures the variational bound of a task with the output "bits", such as `diffusion`.
 
-    It costs a run of the model for each of the task's `bound_steps`.
+    It calls the model once for each of the task's `bound_steps`, and once more.
 
     Args:
-      context: the task, the data and ways to run functions over it.
-      split: which part of the data set.
-      num_examples: how many of its first examples; all by default.
-      batch_size: examples a batch, by default that of training.
+      context: the task, the data and functions to run over it.
+      split: the split to evaluate.
+      num_examples: number of examples from the start of the split; all by default.
+      batch_size: examples per batch; `dataset.eval_batch_size` by default.
 
     Returns:
-      `state -> {"bits_per_dim", and its parts}`, means over examples. It raises ValueError if the
-      split is empty.
+      `state -> {"bits_per_dim", and its parts}`, means over examples. The function raises
+      ValueError if the split is empty.
 
     Raises:
       ConfigError: the task has no such output, or `num_examples` is below 1.
@@ -43,7 +43,7 @@ def variational_bound(
             f"{', '.join(sorted(context.task.outputs))}"
         )
     if num_examples is not None and num_examples < 1:
-        raise ConfigError(f"num_examples={num_examples}: 1 or more are needed")
+        raise ConfigError(f"num_examples={num_examples}: valid are 1 or more")
 
     def terms(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
         mask = batch["mask"]

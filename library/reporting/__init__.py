@@ -1,10 +1,10 @@
-"""Figures, the report of a run and the table of results."""
+"""Figures, reports of runs, the table of results, and the generated reference pages."""
 
 import contextlib
 import os
 
-# A notebook names its own backend for the programs that it starts, and where that is not installed
-# matplotlib cannot be imported. All figures here are drawn without any.
+# A notebook sets its own backend for the programs that it starts. matplotlib cannot be imported if
+# that backend is not installed. All figures here are drawn without a backend.
 _chosen = os.environ.pop("MPLBACKEND", None)
 import matplotlib  # noqa: E402
 

@@ -1,23 +1,23 @@
-"""Whether a run can be compared with its recipe's claim: overrides can make it another run."""
+"""Decides whether a run can be compared with its recipe's claim, by the overrides of the run."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from library.reporting import notation
 
-# What a command may set of a recipe without making another one of it: chance, how the work is
-# spread, what is logged and saved.
+# Keys that a command may set without a change of the recipe: the seed, the distribution of the
+# work, logging and saving.
 _OPERATIONAL = (
     *("seed", "log_every", "compile_cache", "wandb", "steps_per_call", "on_nonfinite"),
     *("checkpoint", "parallel.mesh", "parallel.rules", "parallel.activations"),
     *("dataset.workers", "dataset.threads", "dataset.cache", "dataset.eval_batch_size"),
 )
-# Last parts of a key that say where something lies, or how often it is measured.
+# Last parts of keys that state where files are, or how often the run measures.
 _PLACES = ("data_dir", "manual_dir", "workdir", "teacher", "classifier", "weights", "every")
 
 
 def is_operational(key: str) -> bool:
-    """Tells whether a dotted key of a config states only how and where a recipe runs."""
+    """Returns whether a dotted key of a config states only how and where a recipe runs."""
     inside = any(key == known or key.startswith(f"{known}.") for known in _OPERATIONAL)
     return inside or key.rpartition(".")[2] in _PLACES
 
@@ -30,7 +30,7 @@ def changes(overrides: Iterable[str], metric: str) -> tuple[str, ...]:
 
     Args:
       overrides: dotted keys.
-      metric: the reported one; overrides of other evaluators do not change it.
+      metric: the reported metric; overrides of other evaluators do not change it.
     """
     keys = [*overrides]
     if any(key.partition(".")[0] == "reported" for key in keys):

@@ -1,4 +1,4 @@
-"""Several runs side by side: the differences of their configs, and their results."""
+"""A page that compares several runs: the differences of their configs, and their results."""
 
 import math
 import os
@@ -68,7 +68,7 @@ def compare(root: str | os.PathLike) -> Path:
 
 
 def find_workdirs(root: Path) -> list[Path]:
-    """Lists the folders below `root` that hold a run.
+    """Lists the folders below `root` that contain a run.
 
     Raises:
       ConfigError: there is no such folder or no run in it, or it is the workdir of a single run,
@@ -84,7 +84,7 @@ def find_workdirs(root: Path) -> list[Path]:
         if "config.json" in names and "metrics.jsonl" in names:
             found.append(Path(folder))
     if not found:
-        raise ConfigError(f"no run below {root}: no folder holds config.json and metrics.jsonl")
+        raise ConfigError(f"no run below {root}: no folder has config.json and metrics.jsonl")
     return found
 
 
@@ -112,7 +112,7 @@ def differing_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Lists the keys whose values, or whose presence, differ between flat configs."""
     keys = dict.fromkeys(key for config in configs for key in config)
     unset = object()
-    # repr tells 1 from True and [1] from (1,), and compares unhashable values too.
+    # repr distinguishes 1 from True and [1] from (1,), and works for unhashable values, too.
     return [k for k in keys if len({repr(config.get(k, unset)) for config in configs}) > 1]
 
 

@@ -1,9 +1,9 @@
 """Figures of training, evaluation and data, drawn from plain arrays.
 
-Matplotlib's object interface with the Agg canvas, in a style of this project's own: no display, no
-figure registry, and none of the user's settings. Colours are
-those of Okabe and Ito (Color Universal Design, 2008), which stay apart under the common
-colour-vision deficiencies; what colour says, a line style, a mark or a word says too.
+They use Matplotlib's object interface with the Agg canvas, in this project's style: without a
+display, a figure registry or the user's settings. The colours are those of Okabe and Ito (Color
+Universal Design, 2008), which are distinct under the common colour-vision deficiencies. A line
+style, a mark or a word always repeats the information of a colour.
 """
 
 import contextlib
@@ -40,12 +40,12 @@ SHADES = LinearSegmentedColormap.from_list(
 ).with_extremes(bad="#efefef")
 WIDTH, DPI = 8.0, 150
 SCALE = 0.8
-"""CSS pixels a pixel of these figures: on a page their letters are all as large as its own."""
+"""CSS pixels per pixel of these figures: their letters have the size of the page's letters."""
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "text.color": INK,
-    # Labels come from data: a dollar sign in a class name is no formula.
+    # Labels come from data: a dollar sign in a class name does not start a formula.
     "text.parse_math": False,
     "axes.labelcolor": MUTED,
     "axes.edgecolor": "#b9bdc1",
@@ -75,17 +75,17 @@ STYLE = {
 }
 
 MAX_PANELS = 16
-"""Metrics beyond these are left to the table: a wall of small panels is not read."""
+"""The most panels of a figure; only the table shows further metrics."""
 _MAX_POINTS = 600
 _SPLIT_COLOURS = {"train": BLUE, "test": VERMILLION, "validation": GREEN, "val": GREEN}
 
 
 @contextlib.contextmanager
 def styled(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Draws in this project's style, without the user's settings of matplotlib.
+    """Sets this project's style, without the user's settings of matplotlib, for a block of code.
 
     Args:
-      changes: settings beside those of `STYLE`.
+      changes: settings that extend or replace those of `STYLE`.
     """
     defaults = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
     with matplotlib.rc_context():
@@ -94,7 +94,7 @@ def styled(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
 
 
 def failed(what: str, error: Exception) -> str:
-    """Warns that a figure could not be drawn, and returns the line that takes its place."""
+    """Warns that a figure could not be drawn, and returns the line that replaces it."""
     reason = (str(error).splitlines() or [""])[0] or type(error).__name__
     said = f"{what} could not be drawn: {notation.printable(reason, 200)}"
     warnings.warn(said, stacklevel=3)
@@ -102,15 +102,15 @@ def failed(what: str, error: Exception) -> str:
 
 
 def save(figure: Figure, path: str | os.PathLike) -> Path:
-    """Writes a figure as PNG; the file is replaced at once."""
+    """Writes a figure as a PNG file, and replaces an old file in one operation."""
     return files.write(Path(path), png(figure))
 
 
 def png(figure: Figure) -> bytes:
-    """Renders a figure as PNG, the same bytes for the same figure."""
+    """Renders a figure as PNG; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with styled(), warnings.catch_warnings():
-        # Class names in scripts the font lacks are drawn as boxes; the tables spell them out.
+        # Characters that the font lacks are drawn as boxes; the tables show such class names.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
@@ -125,12 +125,12 @@ def _blank(height: float, width: float = WIDTH, layout: str | None = "constraine
 def learning_curves(
     curves: Mapping[str, Curve], steps_per_epoch: float | None = None, told: str | None = None
 ) -> Figure:
-    """Draws one panel a metric, the losses first; colour tells the split, dashes the EMA weights.
+    """Draws one panel per metric, the losses first; colours show the split, dashes the EMA weights.
 
     Args:
-      curves: steps and values by key: "train/loss", "test/accuracy", "test_ema/accuracy".
-      steps_per_epoch: adds an axis in epochs.
-      told: the key that the run is judged by; its panel comes after the losses.
+      curves: steps and values by key, such as "train/loss" or "test_ema/accuracy".
+      steps_per_epoch: if given, adds an axis in epochs.
+      told: the key of the run's main metric, whose panel comes after the losses.
     """
     panels = metric_panels(curves, told)[:MAX_PANELS]
     columns = min(2, max(1, len(panels)))
@@ -156,7 +156,7 @@ def learning_curves(
 def metric_panels(
     keys: Sequence[str] | Mapping[str, Curve], told: str | None = None
 ) -> list[tuple[str, list[str]]]:
-    """Groups keys by metric: [("loss", ["train/loss", "test/loss"]), ...].
+    """Groups keys by metric, such as [("loss", ["train/loss", "test/loss"]), ...].
 
     The losses come first, such as "generator_loss". Then come the metric of `told`, the other
     metrics of its evaluator, and metrics of data that the run does not train on. Flags, which are
@@ -204,7 +204,7 @@ def _line(split: str, splits: Sequence[str]) -> dict:
 
 
 def _draw_curve(axes: Axes, x, y, band: float = 0.15, **line) -> None:
-    """Draws a curve; a long one as means of bins, in a band of their least and greatest values."""
+    """Draws a curve; a long curve as means of bins, in a band of their least to greatest values."""
     finite = np.isfinite(x) & np.isfinite(y)
     x, y = np.asarray(x, float)[finite], np.asarray(y, float)[finite]
     if len(x) > _MAX_POINTS:
@@ -219,7 +219,7 @@ def _draw_curve(axes: Axes, x, y, band: float = 0.15, **line) -> None:
 
 
 def _steps(curves: Iterable[Curve]) -> tuple[float, float]:
-    """Returns the same limits for all panels, with a little room at both ends."""
+    """Returns the limits of the steps of all panels, with a small margin at both ends."""
     steps = np.concatenate([np.asarray(x, float) for x, _ in curves] or [np.zeros(1)])
     first, last = (float(steps.min()), float(steps.max())) if len(steps) else (0.0, 1.0)
     room = 0.02 * (last - first) or 1.0
@@ -269,7 +269,7 @@ def _scale_values(axes: Axes, key: str) -> None:
 
 
 def _short(value: float, _=None) -> str:
-    """Writes 1500 as "1.5k" and 2000000 as "2M"."""
+    """Renders 1500 as "1.5k" and 2000000 as "2M"."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.4g}{unit}"
@@ -281,13 +281,13 @@ def confusion_matrix(
 ) -> Figure:
     """Draws the share of each true class (row) that was predicted as each class (column).
 
-    With up to 12 classes the cells show percentages. With up to 40 the axes show names. With more,
-    a list beside the matrix names the classes that are confused most. With more than 200, cells
-    are means over blocks.
+    With up to 12 classes the cells show percentages. With up to 40 classes the axes show names.
+    With more, a list beside the matrix names the classes that are confused most. With more than 200
+    classes, cells are means over blocks.
 
     Args:
-      counts: examples by true and predicted class.
-      label_names: c names; numbers where there are none.
+      counts: number of examples by true and predicted class.
+      label_names: c names; numbers by default.
     """
     counts = np.asarray(counts, float)
     classes = len(counts)
@@ -387,11 +387,11 @@ def class_accuracy(
 ) -> Figure:
     """Draws the accuracy of each true class, the worst first.
 
-    With more than 30 classes it draws a profile of all, and names the worst and the best.
+    With more than 30 classes it draws a profile of all classes, and names the worst and the best.
 
     Args:
-      counts: examples by true and predicted class.
-      label_names: c names; numbers where there are none.
+      counts: number of examples by true and predicted class.
+      label_names: c names; numbers by default.
     """
     counts = np.asarray(counts, float)
     totals, names = counts.sum(1), _names(label_names, len(counts))
@@ -439,8 +439,8 @@ def reliability(sums: Float[np.ndarray, "3 bins"]) -> Figure:
     """Draws accuracy by confidence, and the number of predictions in each bin.
 
     Args:
-      sums: by bin of confidence, equal widths over [0, 1]: summed confidence, summed
-        correctness, count.
+      sums: the summed confidence, the summed correctness and the count, by bin of confidence, with
+        bins of equal width over [0, 1].
     """
     confidence, correct, count = np.asarray(sums, float)[:3]
     bins, used = len(count), np.asarray(count) > 0
@@ -473,14 +473,14 @@ def prediction_grid(
     *,
     columns: int = 8,
 ) -> Figure:
-    """Draws samples; below each its prediction, the probability and the true class.
+    """Draws samples, and below each its predicted class, the probability and, if wrong, the truth.
 
     Args:
-      images: one image a sample, uint8 or floats in [0, 1].
+      images: one image per sample, uint8 or floats in [0, 1].
       labels: true classes.
-      probabilities: predicted distribution.
-      label_names: k names; numbers where there are none.
-      columns: samples a row.
+      probabilities: predicted class probabilities.
+      label_names: k names; numbers by default.
+      columns: samples per row.
     """
     names = _names(label_names, probabilities.shape[1])
     letters = 128 // columns
@@ -507,13 +507,13 @@ def image_grid(
     label_names: Sequence[str] | None = None,
     columns: int = 8,
 ) -> Figure:
-    """Draws images in rows, and below each its five most probable classes, if they are given.
+    """Draws images in rows, and below each its five most probable classes, if given.
 
     Args:
       images: uint8 or floats in [0, 1]; one or three channels.
-      probabilities: predicted distributions; they need 4 columns or fewer.
-      label_names: k names; numbers where there are none.
-      columns: images a row.
+      probabilities: predicted class probabilities; with them a row has at most 4 images.
+      label_names: k names; numbers by default.
+      columns: images per row.
     """
     if probabilities is None:
         return _draw_grid(images, columns, 0.0, lambda *_: None)
@@ -535,7 +535,7 @@ def image_grid(
 
 
 def mosaic(rows: UInt8[np.ndarray, "n k h w c"], names: Sequence[str] | None = None) -> Figure:
-    """Draws rows of images close together, with the name of each row at its left, if given."""
+    """Draws rows of images side by side, with the name of each row at its left, if given."""
     picture = mosaics.mosaic(rows)
     left = 0.95 if names else 0.0
     tile = min((WIDTH - left) / rows.shape[1], 1.1)
@@ -553,11 +553,11 @@ def mosaic(rows: UInt8[np.ndarray, "n k h w c"], names: Sequence[str] | None = N
 
 
 def augmentation_grid(images: UInt8[np.ndarray, "n k h w c"], *, rows: int = 8) -> Figure:
-    """Draws each original and, to its right, its augmented views.
+    """Draws each original image and, to its right, its augmented views.
 
     Args:
-      images: k images an example, the original first.
-      rows: examples shown, at most.
+      images: k images per example, the original first.
+      rows: the most examples to draw.
     """
     images = np.asarray(images)[:rows, :10]
     views = images.shape[1]
@@ -577,7 +577,7 @@ def augmentation_grid(images: UInt8[np.ndarray, "n k h w c"], *, rows: int = 8) 
 
 
 def _draw_grid(images, columns, room, caption, *, after_first=0.0, above=0.0) -> Figure:
-    """Lays images out in inches: `room` below each for `caption(axes, i, left, bottom)`."""
+    """Draws a grid of images, in inches, with `room` below each for `caption(axes, i, x, y)`."""
     images = np.asarray(images)
     columns = max(columns, 1)
     gap, tile = 0.12, (WIDTH - after_first) / max(columns, 6 if room < 1 else 4)
@@ -612,11 +612,11 @@ def _pixels(image) -> np.ndarray:
 
 
 def throughput(seconds: Float[np.ndarray, " n"], rate: Float[np.ndarray, " n"]) -> Figure:
-    """Draws examples per second by the run's clock, and their median.
+    """Draws examples per second over the time of the run, and their median.
 
     Args:
-      seconds: since the start.
-      rate: examples a second.
+      seconds: seconds since the start of the run.
+      rate: examples per second.
     """
     unit, scale = next((u, s) for u, s in (("h", 3600), ("min", 60), ("s", 1)) if _long(seconds, s))
     with styled():
@@ -625,7 +625,7 @@ def throughput(seconds: Float[np.ndarray, " n"], rate: Float[np.ndarray, " n"]) 
         _draw_curve(axes, np.asarray(seconds) / scale, rate, color=BLUE)
         middle = float(np.nanmedian(rate)) if len(rate) else 0.0
         axes.axhline(middle, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
-        axes.set_title(f"examples a second (dashed: median, {notation.number(round(middle))})")
+        axes.set_title(f"examples per second (dashed: median, {notation.number(round(middle))})")
         axes.set_xlabel(f"time ({unit})")
         axes.set_ylim(bottom=0)
         axes.margins(x=0.02)
@@ -640,12 +640,12 @@ def _long(seconds, unit: int) -> bool:
 def compared(
     runs: Sequence[tuple[str, Mapping[str, Curve]]], keys: Sequence[str], *, named: int = 7
 ) -> Figure:
-    """Overlays the same metrics of several runs, one panel a metric.
+    """Overlays the same metrics of several runs, one panel per metric.
 
     Args:
-      runs: names and curves, the best first.
+      runs: names and curves of the runs, the best run first.
       keys: the metrics.
-      named: the best runs, which have a colour and a name; the others are grey.
+      named: number of the best runs that have a colour and a name; the others are grey.
     """
     labels = [notation.printable(name, 100) for name, _ in runs[:named]]
     if len(runs) > named:
@@ -679,7 +679,7 @@ def array(values: Num[np.ndarray, "..."], title: str) -> Figure | None:
 
     Args:
       values: (n, h, w, 1 or 3) uint8 or in [0, 1]; (rows, columns); or (n,).
-      title: what it is.
+      title: the title of the figure.
     """
     values = np.asarray(values)
     if not values.size or values.dtype.kind not in "biuf" or not np.isfinite(values).any():
@@ -702,7 +702,7 @@ def array(values: Num[np.ndarray, "..."], title: str) -> Figure | None:
 
 
 def is_images(values: np.ndarray) -> bool:
-    """Tells whether an array is a stack of images: (n, h, w, 1 or 3), uint8 or in [0, 1]."""
+    """Returns whether an array is a stack of images: (n, h, w, 1 or 3), uint8 or in [0, 1]."""
     if values.ndim != 4 or values.shape[-1] not in (1, 3) or min(values.shape[1:3]) < 4:
         return False
     if values.dtype == np.uint8:

@@ -1,4 +1,4 @@
-"""Samples of recorded runs: the newest ones, kept beside the records, and the page of them."""
+"""The newest samples of recorded runs, which are kept with the records, and their page."""
 
 import re
 import shutil
@@ -24,12 +24,12 @@ def keep(workdir: Path, name: str, results_dir: Path) -> list[Path]:
     the files of an earlier run.
 
     Args:
-      workdir: of the run.
-      name: of its record.
-      results_dir: where the records lie.
+      workdir: the workdir of the run.
+      name: the name of its record.
+      results_dir: the folder of the records.
 
     Returns:
-      The files.
+      The copied files.
     """
     target = results_dir / FOLDER / name
     shutil.rmtree(target, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The samples of a run's evaluations, read from samples/ and drawn: images over time, text."""
+"""The samples of a run's evaluations, read from samples/: figures of images, and texts."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,19 +10,19 @@ from library.reporting import figures, mosaic, runs
 
 STAGES, ACROSS, SHOWN, COLUMNS = 8, 8, 64, 32
 LINES, LETTERS = 6, 400
-# Outputs whose rows lead from one place to another; those of others end in what they come to.
+# Outputs whose rows lead from one image to another. Rows of other outputs end in their result.
 _BETWEEN = ("interpolate", "manifold")
 
 
 class Made(NamedTuple):
-    """The samples of one name, EVALUATOR_OUTPUT, at rising steps."""
+    """The samples of one name, EVALUATOR_OUTPUT, at ascending steps."""
 
     name: str
     steps: list[int]
     paths: list[Path]
 
     def at(self, place: int) -> np.ndarray:
-        """Returns the samples of the step at a place of `steps`."""
+        """Returns the samples of the step at an index of `steps`."""
         return runs.read_arrays(self.paths[place])["values"]
 
 
@@ -39,8 +39,8 @@ def find(workdir: Path) -> list[Made]:
 def newest(made: Made) -> tuple[Figure, str] | list[str]:
     """Draws the images of the last evaluation and describes them, or returns its texts.
 
-    It draws the first 64 images, eight in a row. It draws rows of images as they are, the first 64
-    rows and 32 columns. The description states what is left out.
+    It draws the first 64 images, eight in a row. Of rows of images it draws the first 64 rows and
+    32 columns. The description states how many are left out.
     """
     values = made.at(-1)
     if values.dtype.kind == "U":
@@ -56,8 +56,8 @@ def newest(made: Made) -> tuple[Figure, str] | list[str]:
 def over_training(made: Made) -> Figure | list[tuple[int, str]] | None:
     """Draws the same samples at up to eight steps, one row for each; None for a single step.
 
-    Of a row of images it draws the last one, or the middle one if rows lead from one place to
-    another. Of texts it returns the beginning of the first one, as pairs (step, text).
+    Of a row of images it draws the last image, or the middle image if rows lead from one image to
+    another. Of texts it returns the beginning of the first text, as pairs (step, text).
     """
     chosen = _spread(len(made.steps), STAGES)
     if len(chosen) < 2:
@@ -88,5 +88,5 @@ def _left_out(what: str, count: int, most: int) -> str:
 
 
 def _spread(count: int, most: int) -> list[int]:
-    """Returns up to `most` places of `count`, with the first and the last one."""
+    """Returns up to `most` evenly spaced indices below `count`, with the first and the last."""
     return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()))

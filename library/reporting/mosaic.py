@@ -1,4 +1,4 @@
-"""Many small images in one picture, pixel for pixel."""
+"""Pictures that join many small images without resampling."""
 
 import math
 import os
@@ -14,11 +14,11 @@ GAP, PAPER = 2, 255
 
 
 def save(images: UInt8[np.ndarray, "n *k h w c"], path: str | os.PathLike) -> Path:
-    """Writes images, or rows of them, as one PNG file; small ones are enlarged.
+    """Writes images, or rows of them, as one PNG file; small images are enlarged.
 
     Args:
-      images: (n, h, w, c), which become a square; or (n, k, h, w, c), one row for each n.
-      path: the file.
+      images: (n, h, w, c), which are arranged as a square; or (n, k, h, w, c), n rows of images.
+      path: the path of the file.
     """
     rows = images if images.ndim == 5 else in_rows(images)
     whole = mosaic(rows)
@@ -33,7 +33,7 @@ def save(images: UInt8[np.ndarray, "n *k h w c"], path: str | os.PathLike) -> Pa
 def in_rows(
     images: UInt8[np.ndarray, "n h w c"], columns: int | None = None
 ) -> UInt8[np.ndarray, "m k h w c"]:
-    """Lays images out in rows, by default as a square; the rest of the last row is white."""
+    """Arranges images in rows, by default as a square; the rest of the last row is white."""
     columns = columns or math.ceil(math.sqrt(len(images)))
     missing = -len(images) % columns
     white = np.full((missing, *images.shape[1:]), PAPER, images.dtype)

@@ -1,7 +1,7 @@
-"""How numbers are written: metrics, gaps, durations and devices, the same in every report.
+"""The format of metrics, gaps, durations and devices, which is the same in every report.
 
 Metrics that are shares of examples, such as accuracies and error rates, are stored as fractions and
-shown in percent. All others are shown as they are.
+shown in percent. Other metrics are shown unchanged.
 """
 
 import math
@@ -28,18 +28,18 @@ Direction = Literal["max", "min"]
 
 
 def metric_name(key: str) -> str:
-    """Returns the metric of a key: "accuracy" of "test_ema/accuracy"."""
+    """Returns the metric of a key, such as "accuracy" for "test_ema/accuracy"."""
     return key.partition("/")[2] or key
 
 
 def split_name(key: str) -> str:
-    """Returns the data that a key was measured on: "test_ema" of "test_ema/accuracy", or ""."""
+    """Returns the data on which a key is measured: "test_ema" for "test_ema/accuracy", or ""."""
     head, slash, _ = key.partition("/")
     return head if slash else ""
 
 
 def is_share(key: str) -> bool:
-    """Tells whether a metric is a share of examples, stored as a fraction and shown in percent."""
+    """Returns whether a metric is a share of examples, stored as a fraction, shown in percent."""
     words = re.split(r"[/_\s-]+", key.lower())
     if words[-1] == "error":
         return not {"squared", "absolute", "mean", "reconstruction", "denoised"} & set(words)
@@ -63,7 +63,7 @@ def direction(key: str) -> Direction | None:
 
 
 def is_judged(key: str) -> bool:
-    """Tells whether a metric is known to be good or bad, as a learning rate is not."""
+    """Returns whether higher or lower is known to be better; it is not for a learning rate."""
     return direction(key) is not None
 
 
@@ -72,8 +72,8 @@ def best_of(key: str, values: Iterable[float], mode: Direction | None = None) ->
 
     Args:
       key: the metric.
-      values: any number of them.
-      mode: its direction if the config states it, by default `direction(key)`.
+      values: the values of the metric.
+      mode: the metric's direction if the config states it, by default `direction(key)`.
     """
     finite = [value for value in values if math.isfinite(value)]
     mode = mode or direction(key)
@@ -83,7 +83,7 @@ def best_of(key: str, values: Iterable[float], mode: Direction | None = None) ->
 
 
 def is_better(value: float, than: float | None, mode: Direction) -> bool:
-    """Tells whether a value is better than the best so far; a value that is not finite never is."""
+    """Returns whether a value is finite and better than the best value so far."""
     if not math.isfinite(value) or than is None:
         return math.isfinite(value)
     return value < than if mode == "min" else value > than
@@ -95,9 +95,10 @@ def direction_in_words(mode: Direction | None) -> str:
 
 
 def shown(key: str, value: float | None, spread: float | None = None) -> str:
-    """Writes a metric's value, with the spread over seeds if there is one.
+    """Renders a metric's value, with the spread over seeds if there is one.
 
-    Shares read "93.02%" (of 0.9302), the rest "3.1712": five significant digits.
+    A share of 0.9302 becomes "93.02%". Other metrics have five significant digits, such as
+    "3.1712".
     """
     if value is None:
         return NONE
@@ -109,7 +110,7 @@ def shown(key: str, value: float | None, spread: float | None = None) -> str:
 
 
 def shown_gap(key: str, gap: float | None) -> str:
-    """Writes ours minus reported with its sign; shares in percentage points."""
+    """Renders ours minus the reported value with its sign; shares are in percentage points."""
     if gap is None or not math.isfinite(gap):
         return NONE
     scaled = round(100 * gap, 2) if is_share(key) else float(f"{gap:.4g}")
@@ -117,7 +118,7 @@ def shown_gap(key: str, gap: float | None) -> str:
 
 
 def is_miss(key: str, gap: float | None, mode: Direction | None = None) -> bool:
-    """Tells whether a gap is on the worse side, at the precision of its display.
+    """Returns whether a gap is on the worse side, at the precision of its display.
 
     Args:
       key: the metric.
@@ -132,7 +133,7 @@ def is_miss(key: str, gap: float | None, mode: Direction | None = None) -> bool:
 
 
 def number(value: Any) -> str:
-    """Writes a number: whole ones with separators, others with five significant digits."""
+    """Renders a number: integers with separators, other numbers with five significant digits."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return NONE if value is None else str(value)
     if isinstance(value, int):
@@ -143,7 +144,7 @@ def number(value: Any) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Writes seconds as "850 ms", "42.1 s", "7 min 05 s", "3 h 12 min" or "2 d 04 h"."""
+    """Renders seconds as "850 ms", "42.1 s", "7 min 05 s", "3 h 12 min" or "2 d 04 h"."""
     if seconds is None or not math.isfinite(seconds):
         return NONE
     if seconds < 0.9995:
@@ -159,7 +160,7 @@ def duration(seconds: float | None) -> str:
 
 
 def device(description: Mapping[str, Any] | None) -> str:
-    """Writes a device in short: "2 x CPU core", "8 x TPU v4", "1 x NVIDIA H200"."""
+    """Renders a device in short, such as "2 x CPU core", "8 x TPU v4" or "1 x NVIDIA H200"."""
     if not description:
         return NONE
     platform, kind = str(description.get("platform") or ""), str(description.get("kind") or "")
@@ -171,7 +172,7 @@ def device(description: Mapping[str, Any] | None) -> str:
 
 
 def short_commit(commit: str | None, dirty: bool = False) -> str:
-    """Writes a commit with seven digits, and "+" if the tree had changes on top of it."""
+    """Renders a commit with seven digits, and "+" if the tree had changes on top of it."""
     return f"{commit[:7]}{'+' if dirty else ''}" if commit else NONE
 
 

@@ -1,6 +1,6 @@
-"""Pages: one self-contained HTML file each, no scripts and no network.
+"""HTML pages, each a self-contained file without scripts that loads nothing.
 
-Everything in a page passes `text`, which escapes it unless it is `Html`. So a class name or a
+All content of a page passes `text`, which escapes it unless it is `Html`. So a class name or a
 config value never becomes markup.
 """
 
@@ -14,23 +14,23 @@ _VOID = ("img", "wbr")
 
 
 class Html(str):
-    """A string that is markup already."""
+    """A string that is already markup."""
 
     __slots__ = ()
 
 
 def text(value: Any) -> Html:
-    """Escapes a value, unless it is markup."""
+    """Returns a value as markup: escaped, unless it already is markup."""
     return value if isinstance(value, Html) else Html(html.escape(str(value)))
 
 
 def join(parts: Iterable[Any], separator: str = "") -> Html:
-    """Joins values, each escaped unless it is markup."""
+    """Joins values to markup; each value is escaped, unless it already is markup."""
     return Html(separator.join(text(part) for part in parts))
 
 
 def tag(name: str, *content: Any, **attributes: str) -> Html:
-    """Returns an element; an attribute `class_` is written `class`."""
+    """Returns an HTML element; the attribute `class` is given as `class_`."""
     written = "".join(f' {k.rstrip("_")}="{text(v)}"' for k, v in attributes.items() if v)
     return Html(
         f"<{name}{written}>" if name in _VOID else f"<{name}{written}>{join(content)}</{name}>"
@@ -38,7 +38,7 @@ def tag(name: str, *content: Any, **attributes: str) -> Html:
 
 
 def section(heading: str, *content: Any) -> Html:
-    """Returns a section of a page, or nothing if it is empty."""
+    """Returns a section of a page, or an empty text if it has no content."""
     body = join(part for part in content if part)
     return tag("section", tag("h2", heading), body) if body else Html("")
 
@@ -71,8 +71,8 @@ def figure(png: bytes, caption: str, *, kind: str = "chart", scale: float = 1.0)
     """Returns an image that the page itself contains.
 
     Args:
-      png: the file.
-      caption: below the image.
+      png: the content of the PNG file.
+      caption: text below the image.
       kind: "chart" is inverted on dark screens; "photos" keep their colours.
       scale: CSS pixels for each pixel; the image is never wider than the page.
     """
@@ -86,7 +86,7 @@ def figure(png: bytes, caption: str, *, kind: str = "chart", scale: float = 1.0)
 
 
 def bars(items: Sequence[tuple[str, float, str]]) -> Html:
-    """Returns a table of names, bars of the length of their values, and the values as text."""
+    """Returns a table of names, bars whose lengths show the values, and the values as text."""
     longest = max((value for _, value, _ in items), default=0) or 1
     rows = []
     for name, value, written in items:
@@ -97,7 +97,7 @@ def bars(items: Sequence[tuple[str, float, str]]) -> Html:
 
 
 def render(title: str, *content: Any, width: str = "narrow") -> str:
-    """Returns the whole page, "narrow" for reading or "broad" for wide tables."""
+    """Returns a whole page, of width "narrow" for text or "broad" for wide tables."""
     page = string.Template(_PAGE)
     main = tag("main", join(content, "\n"), class_=width)
     return page.substitute(title=text(title), style=_STYLE, body=main)

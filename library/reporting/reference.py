@@ -1,7 +1,7 @@
-"""The config reference: what a config may hold, read from signatures and docstrings.
+"""The config reference: all keys of a config, from signatures and docstrings.
 
-The signatures are the schema that `library.config` checks a config against, so this page cannot
-name a key that is refused.
+`library.config` checks a config against the same signatures, so this page cannot name a key that is
+refused.
 """
 
 import dataclasses
@@ -27,10 +27,10 @@ class Key(NamedTuple):
     """One key of a config.
 
     Attributes:
-      name: "label_smoothing".
-      kind: its type, as Markdown.
-      default: its default as Markdown; "" where the key is required.
-      meaning: what it does, one paragraph.
+      name: the name, such as "label_smoothing".
+      kind: the type of its value, as Markdown.
+      default: the default value as Markdown; "" if the key is required.
+      meaning: one paragraph that describes the key.
     """
 
     name: str
@@ -43,10 +43,10 @@ class Entry(NamedTuple):
     """One section of a config, or one function that a config names.
 
     Attributes:
-      name: as a config writes it: "dataset", "flip_lr".
+      name: the name in a config, such as "dataset" or "flip_lr".
       text: the docstring without its lists.
-      keys: what it may hold.
-      returns: what it returns, where the docstring says so.
+      keys: the keys of the section, or the arguments of the function.
+      returns: the docstring's "Returns", or "".
     """
 
     name: str
@@ -81,10 +81,10 @@ def of_function(
     """Describes a function that a config names; None if a config cannot supply its arguments.
 
     Args:
-      name: as a config writes it.
-      function: what the name stands for.
+      name: the name in a config.
+      function: the function of this name.
       given: arguments that the run supplies.
-      known: arguments that the run takes from its data where a config leaves them out.
+      known: arguments that the run takes from its data if a config leaves them out.
     """
     sections, hints = _sections(function), typing.get_type_hints(function)
     meanings, keys = _items(sections.get("Args", "")), []
@@ -104,13 +104,13 @@ def of_function(
 
 
 def defaults_text(arguments: Mapping[str, Any]) -> str:
-    """Returns the arguments of a function of another library, with their defaults, in a line."""
+    """Returns one line with the arguments of another library's function, and their defaults."""
     said = ((name, _default(default).strip("`")) for name, default in arguments.items())
     return ", ".join(f"`{name}={default}`" for name, default in said)
 
 
 def is_plain(annotation: Any) -> bool:
-    """Tells whether a config can hold what an annotation asks for."""
+    """Returns whether a config can contain values of an annotated type."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Literal or annotation in _PLAIN or (origin or annotation) in (dict, Mapping):
         return True
@@ -120,7 +120,7 @@ def is_plain(annotation: Any) -> bool:
 
 
 def kind(annotation: Any) -> str:
-    """Renders an annotation as a reader of a config needs it: `"none"` or `"device"`."""
+    """Renders a type annotation for readers of a config, such as `"none"` or `"device"`."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation is Duration:
         return "duration"
@@ -144,7 +144,7 @@ def kind(annotation: Any) -> str:
 
 
 def page(chapters: Iterable[Chapter], preamble: str) -> str:
-    """Returns docs/config.md."""
+    """Returns the text of docs/config.md."""
     chapters = list(chapters)
     links = (f"- [{c.title}](#{_anchor(c.title)})\n" for c in chapters)
     parts = [preamble, "".join(links)]
@@ -166,7 +166,7 @@ def entry_text(entry: Entry) -> str:
 
 
 def matching(chapters: Iterable[Chapter], words: Iterable[str]) -> list[Entry]:
-    """Returns the entries in whose name or keys all words occur, in whatever case."""
+    """Returns the entries whose title, name or keys contain all words, in upper or lower case."""
     wanted = [word.lower() for word in words]
 
     def searched(chapter, entry):
@@ -189,7 +189,7 @@ def _key_text(key: Key) -> str:
 
 
 def _sections(documented: Any) -> dict[str, str]:
-    """Splits a docstring at its headings; its text is under ""."""
+    """Splits a docstring at its headings; the key "" has the text before the first heading."""
     parts = _SECTION.split(inspect.getdoc(documented) or "")
     return {"": parts[0].strip(), **dict(zip(parts[1::2], parts[2::2]))}
 
@@ -223,7 +223,7 @@ def _as_lists(value: Any) -> Any:
 
 
 def _escaped(text: str) -> str:
-    """Keeps text outside of code from becoming markup."""
+    """Escapes text outside of code, so that it does not become markup."""
     parts = re.split(r"(``.*?``|`[^`]*`)", text, flags=re.DOTALL)
     return "".join(p if i % 2 else _MARKUP.sub(_with_backslash, p) for i, p in enumerate(parts))
 

@@ -1,4 +1,4 @@
-"""The report of one run: its figures, and a page with all that is known about it.
+"""The report of one run: its figures, and a page with all information about the run.
 
 A report can be written at any time. It leaves out sections whose files do not exist yet.
 """
@@ -46,7 +46,7 @@ def write_report(workdir: str | os.PathLike) -> Path:
       The path of the page: a single file without scripts that loads nothing.
 
     Raises:
-      ConfigError: the folder is no workdir, or one of its files is damaged.
+      ConfigError: the folder is not a workdir, or one of its files is damaged.
     """
     run = runs.read_run(workdir)
     evaluation = runs.read_arrays(run.path / "evaluation.npz")
@@ -65,7 +65,7 @@ def write_report(workdir: str | os.PathLike) -> Path:
 
 
 def describe(config: Mapping[str, Any]) -> str:
-    """Returns the model and the dataset of a config: "resnet18 on cifar10"."""
+    """Returns the model and the dataset of a config, such as "resnet18 on cifar10"."""
     model, dataset = (runs.find(config, f"{kind}.name") for kind in ("model", "dataset"))
     model = model or runs.find(config, "task.name") or ""
     return " on ".join(str(name).rpartition(".")[2] for name in (model, dataset) if name)
@@ -186,7 +186,7 @@ def _draw_training(run: Run) -> list[Drawn]:
         told = claim.metric if claim else None
         figure = _try(figures.learning_curves, curves, runs.steps_per_epoch(run), told)
         left_out = len(figures.metric_panels(curves)) - figures.MAX_PANELS
-        caption = "Every logged metric. Long curves are means within a band from least to greatest."
+        caption = "All logged metrics. Long curves are means, in a band from least to greatest."
         caption += f" {left_out} more are in the table." if left_out > 0 else ""
         drawn.append(_save(run, "learning_curves", figure, "curves", caption))
     seconds, rates = runs.throughput(run)
@@ -204,7 +204,7 @@ def _draw_made(run: Run) -> list[Drawn]:
             figure, caption = last if isinstance(last, tuple) else (last, found.name)
             drawn.append(_save(run, f"made_{found.name}", figure, "made", caption, "photos"))
         if isinstance(strip, (Figure, Exception)):
-            caption = f"{found.name} over training: the same places, a row for each step"
+            caption = f"{found.name} over training: the same samples, one row per step"
             drawn.append(_save(run, f"made_{found.name}_steps", strip, "made", caption, "photos"))
     return drawn
 
@@ -285,7 +285,7 @@ def _draw_predictions(run: Run, arrays: Mapping[str, np.ndarray]) -> list[Drawn]
         return [_save(run, "predictions", figure, "predictions", "Samples.", "photos")]
     drawn = []
     right = probabilities.argmax(1) == labels
-    # The most confident mistakes tell most: mislabelled, ambiguous and truly confused samples.
+    # The most confident mistakes are the most informative: wrong labels, ambiguous samples.
     wrong = np.flatnonzero(~right)
     wrong = wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")]
     parts = (("right", np.flatnonzero(right), ""), ("wrong", wrong, ", the most confident first"))
@@ -305,13 +305,13 @@ def _draw_augmented(run: Run, arrays: Mapping[str, np.ndarray]) -> list[Drawn]:
     images = arrays.get("image")
     if images is None or images.ndim != 5 or not images.size:
         return []
-    caption = "Training images and what the augmentation makes of them."
+    caption = "Training images and their augmented views."
     figure = _try(figures.augmentation_grid, images)
     return [_save(run, "augmentation", figure, "augmentation", caption, "photos")]
 
 
 def _try(draw: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Returns the figure of a function, or why it failed; the report is still written."""
+    """Returns the result of `draw`, or its error, so that the report is still written."""
     try:
         return draw(*arguments, **options)
     except ConfigError:
@@ -328,7 +328,7 @@ def _save(run: Run, name: str, figure: Any, section: str, caption: str, kind="ch
 
 
 def _is_drawn_already(key: str, arrays: Mapping[str, np.ndarray]) -> bool:
-    """Tells whether another array's figure shows this one."""
+    """Returns whether the figure of another array shows this array."""
     confusion = key.removesuffix("per_class_accuracy") + "confusion"
     shown = key.endswith("per_class_accuracy") and confusion in arrays
     return shown or key == "label_names"
@@ -351,7 +351,7 @@ def _extra_figures(run: Run, drawn: Sequence[Drawn]) -> list[Html]:
     for path in paths[:EXTRA_FIGURES]:
         content = path.read_bytes()
         whole = content.startswith(_PNG) and b"IEND" in content[-16:]
-        note = page.tag("p", f"{path.name} is no whole PNG file.", class_="note")
+        note = page.tag("p", f"{path.name} is not a complete PNG file.", class_="note")
         shown.append(page.figure(content, path.name, kind="photos") if whole else note)
     if len(paths) > EXTRA_FIGURES:
         more = f"{len(paths) - EXTRA_FIGURES} more are in figures/."
@@ -384,12 +384,12 @@ def _phases(run: Run) -> Html:
     phases = phases.items() if isinstance(phases, Mapping) else ()
     items = [(str(k), float(v), notation.duration(v)) for k, v in phases if _is_number(v)]
     rate = run.summary.get("examples_per_second")
-    line = f"{notation.number(round(rate))} examples a second over the run" if rate else ""
+    line = f"{notation.number(round(rate))} examples per second over the run" if rate else ""
     waited = run.summary.get("waiting_for_data")
     line += f", {waited:.0%} of the time waiting for data" if rate and _is_number(waited) else ""
     line += "." if rate else ""
     goodput = run.summary.get("goodput")
-    line += f" {goodput:.1%} of the time went into training steps." if _is_number(goodput) else ""
+    line += f" Training steps took {goodput:.1%} of the time." if _is_number(goodput) else ""
     return page.join((page.tag("p", line) if line else "", page.bars(items) if items else ""))
 
 

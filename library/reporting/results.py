@@ -18,9 +18,9 @@ from library.reporting.runs import Claim, Run
 
 RECORD_VERSION = 1
 COMMAND = "python -m experiments.report --results"
-# In the folder of the records: what the tests marked `trust` found.
+# The results of the tests marked `trust`, in the folder of the records.
 TRUST = "trust/record.json"
-# There, too: names of the records that the README shows, one a line.
+# The names of the records that the README shows, one per line, in the folder of the records.
 HEADLINES = "headlines.txt"
 OPENING, CLOSING = "<!-- results -->", "<!-- /results -->"
 _NEEDED = ("name", "system", "dataset", "reported", "ours", "gap", "command", "record_version")
@@ -63,9 +63,9 @@ def record(
     Args:
       workdirs: one workdir, or one for each seed.
       name: the name of the record and of its file, such as "resnet20_cifar10".
-      system: the system, as the table shows it: "ResNet-20".
+      system: the system's name in the table, such as "ResNet-20".
       metric: the metric that the table shows, for a run without a claim.
-      note: what a reader must know about the number.
+      note: a note for readers of the number.
 
     Returns:
       Plain values. For several seeds, "ours", "metrics", "wall_time" and the gap are means,
@@ -97,7 +97,7 @@ def record(
         "wall_time": _mean([runs.elapsed(run) for run in several]),
         "steps": runs.steps(several[0]),
         **_metrics(several),
-        # Where the run lay is nobody's concern but the machine's it ran on.
+        # The path of the workdir has a meaning only on the machine of the run.
         "command": re.sub(r" --workdir(=| )\S+", "", runs.command(several[0])),
         "note": note,
         "record_version": RECORD_VERSION,
@@ -129,7 +129,7 @@ def _finished_claim(run: Run, metric: str | None) -> Claim:
         measured = ", ".join(sorted(runs.final_metrics(run))) or "nothing"
         raise ConfigError(f"{run.path} has no result for {metric} (measured: {measured})")
     if not math.isfinite(claim.ours):
-        raise ConfigError(f"{run.path}: {claim.metric} is {claim.ours}, which is no result")
+        raise ConfigError(f"{run.path}: {claim.metric} is {claim.ours}, which is not a result")
     return claim
 
 
@@ -144,7 +144,7 @@ def _chosen(run: Run, claim: Claim | None, metric: str) -> Claim:
 def _check_same_but_seed(several: Sequence[Run]) -> None:
     def compared(run):
         leaves = runs.flatten({k: v for k, v in run.config.items() if k != "_config"})
-        # Seeds may be spread over machines: where and how a recipe is run is no part of it.
+        # Seeds may run on different machines: how and where they run is not a part of the recipe.
         return {key: value for key, value in leaves.items() if not claims.is_operational(key)}
 
     for run in several[1:]:
@@ -155,12 +155,12 @@ def _check_same_but_seed(several: Sequence[Run]) -> None:
             )
     seeds = [_seed(run) for run in several]
     if len(set(seeds)) < len(seeds):
-        raise ConfigError(f"several runs of one seed are not several seeds: {seeds}")
+        raise ConfigError(f"the runs of a record need different seeds, not {seeds}")
 
 
 def _check_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise ConfigError(f"{name!r} is no file name: use letters, digits, '_', '-' and '.'")
+        raise ConfigError(f"{name!r} is not a file name: use letters, digits, '_', '-' and '.'")
     return name
 
 
@@ -206,7 +206,7 @@ def read_records(results_dir: str | os.PathLike) -> list[dict[str, Any]]:
     """Reads all records of a folder, sorted by dataset, then system, then name.
 
     Raises:
-      ConfigError: there is no such folder, or a file in it is no record.
+      ConfigError: there is no such folder, or a file in it is not a record.
     """
     folder = Path(results_dir)
     if not folder.is_dir():
@@ -216,10 +216,10 @@ def read_records(results_dir: str | os.PathLike) -> list[dict[str, Any]]:
         made = files.read_json(path)
         missing = [key for key in _NEEDED if key not in made]
         if missing:
-            raise ConfigError(f"{path} is no record of a run: it lacks {', '.join(missing)}")
+            raise ConfigError(f"{path} is not a record of a run: it lacks {', '.join(missing)}")
         if made["record_version"] != RECORD_VERSION:
             raise ConfigError(
-                f"{path}: record_version {made['record_version']!r}, this code reads "
+                f"{path}: record_version is {made['record_version']!r}, but this code reads "
                 f"{RECORD_VERSION}; record the run again"
             )
         records.append(made)
@@ -261,10 +261,10 @@ def systems_table(records: Sequence[Mapping[str, Any]]) -> str:
 def headlines(
     records: Sequence[Mapping[str, Any]], results_dir: str | os.PathLike
 ) -> list[Mapping[str, Any]]:
-    """Returns the records that headlines.txt of the folder names; all without such a file.
+    """Returns the records that headlines.txt of the folder names, or all if there is no such file.
 
     Raises:
-      ConfigError: it names a record that is not there.
+      ConfigError: the file names a record that does not exist.
     """
     chosen = _text(Path(results_dir) / HEADLINES)
     if chosen is None:
@@ -326,7 +326,7 @@ def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
 
 def _inline(value: Any) -> str:
-    """Returns text that stays in its table cell and cannot become markup."""
+    """Returns text for a table cell, escaped so that it cannot become markup."""
     return re.sub(r"([\\|`*<>\[\]])", r"\\\1", notation.printable(value))
 
 
@@ -341,7 +341,7 @@ def with_systems_table(text: str, records: Sequence[Mapping[str, Any]]) -> str:
     """Returns a README with a current table between its two marker comments.
 
     Raises:
-      ConfigError: the markers are not there exactly once, in order.
+      ConfigError: the README does not have each marker once, in order.
     """
     start, end = text.find(OPENING), text.find(CLOSING)
     once = text.count(OPENING) == 1 and text.count(CLOSING) == 1
@@ -394,7 +394,7 @@ def write_results(
       The files that changed.
 
     Raises:
-      ConfigError: a file is no record, or the README lacks its markers.
+      ConfigError: a file is not a record, or the README lacks its markers.
     """
     wanted = _wanted(results_dir, path, readme)
     changed = [file for file, text in wanted.items() if _text(file) != text]

@@ -1,7 +1,7 @@
 """Reads the files of a workdir into plain types.
 
 config.json and metrics.jsonl exist from the first step. The other files appear when a run evaluates
-or ends, and their absence is no error.
+or ends; it is not an error if they are missing.
 """
 
 import json
@@ -42,7 +42,8 @@ def read_run(workdir: str | os.PathLike) -> Run:
     """Reads config.json, metrics.jsonl and, if it exists, summary.json.
 
     Raises:
-      ConfigError: the folder is no workdir (the missing file is named), or a file is damaged.
+      ConfigError: the folder is not a workdir (the message names the missing file), or a file is
+        damaged.
     """
     path = Path(workdir)
     if not path.is_dir():
@@ -67,15 +68,15 @@ class Rows(NamedTuple):
 def read_rows(path: Path) -> Rows:
     """Reads a file with one JSON object on each line, each with a whole "step".
 
-    A power failure or a full disk may leave a damaged line. The other lines are still read. Null
-    stands for a value that is not finite, and becomes nan.
+    A power failure or a full disk may leave a damaged line. The other lines are still read. A null
+    value stands for a value that is not finite, and becomes nan.
     """
     if not path.is_file():
         return Rows([], {})
     lines = path.read_bytes().split(b"\n")
     numbered = {n: line for n, line in enumerate(lines, 1) if line.strip()}
     try:
-        # One call of the C parser is several times faster than one a line.
+        # One call of the C parser is several times faster than one call per line.
         rows = json.loads(b"[" + b",".join(numbered.values()) + b"]")
         if len(rows) == len(numbered) and all(map(_is_row, rows)):
             return Rows([*map(_with_nan, rows)], {})
@@ -87,7 +88,7 @@ def read_rows(path: Path) -> Rows:
 
 
 def said_of(damaged: Mapping[int, bytes]) -> str:
-    """Returns which lines are damaged, and a verb: "lines 3 and 5 are no rows and are"."""
+    """Returns the numbers of damaged lines and a verb, such as "lines 3, 5 are no rows and are"."""
     several, numbers = len(damaged) > 1, [f"{n:,}" for n in damaged]
     which = ", ".join(numbers[:8]) + (f" and {len(numbers) - 8} more" if numbers[8:] else "")
     return f"lines {which} are no rows and are" if several else f"line {which} is no row and is"
@@ -111,10 +112,10 @@ def _with_nan(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Reads an .npz file of plain arrays; returns nothing if the file does not exist.
+    """Reads an .npz file of plain arrays; returns an empty dict if the file does not exist.
 
     Raises:
-      ConfigError: the file is damaged or holds Python objects.
+      ConfigError: the file is damaged or contains Python objects.
     """
     if not path.is_file():
         return {}
@@ -122,11 +123,11 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"{path} is no archive of plain arrays: {error}") from error
+        raise ConfigError(f"{path} is not an archive of plain arrays: {error}") from error
 
 
 def curves(rows: Sequence[Mapping[str, Any]], only: set[str] | None = None) -> dict[str, Curve]:
-    """Collects the steps and values of each metric; of a repeated step, the last value."""
+    """Collects the steps and values of each metric; a repeated step keeps its last value."""
     points: dict[str, dict[int, float]] = {}
     for row in rows:
         for key in row if only is None else only & row.keys():
@@ -142,13 +143,13 @@ def _sorted_arrays(values):
 
 
 def is_metric(key: str) -> bool:
-    """Tells whether a key is a metric, and not a position or a speed of the run."""
+    """Returns whether a key is a metric, and not a position or a speed of the run."""
     name = notation.metric_name(key)
     return name not in _NO_METRICS and not any(r in name for r in _RATES)
 
 
 def throughput(run: Run) -> Curve:
-    """Returns elapsed seconds and examples per second: logged ones, or from steps and time."""
+    """Returns elapsed seconds and examples per second, logged or computed from steps and time."""
     clock = _elapsed(run.rows)
     keys = sorted({k for row in run.rows for k in row if k.endswith("examples_per_second")})
     if keys:
@@ -227,7 +228,7 @@ def direction(config: Mapping[str, Any], metric: str | None) -> notation.Directi
     if metric is None:
         return None
     stated = find(config, "checkpoint.mode") if find(config, "checkpoint.best") == metric else None
-    # What is known comes first: earlier runs kept the largest loss for their best.
+    # The known direction has priority, because earlier runs kept the largest loss as their best.
     return notation.direction(metric) or stated
 
 
@@ -299,7 +300,7 @@ def find(config: Mapping[str, Any], path: str) -> Any:
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Maps the dotted path of every leaf to its value: {"augment.0.name": "flip_lr"}."""
+    """Maps the dotted path of every leaf to its value, such as {"augment.0.name": "flip_lr"}."""
     if isinstance(value, Mapping) and value:
         items = value.items()
     elif isinstance(value, (list, tuple)) and any(isinstance(v, (Mapping, list)) for v in value):
@@ -313,7 +314,7 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def origin(config: Mapping[str, Any]) -> str:
-    """Returns the config's file and variant, "configs/cifar/resnet.py:resnet18"."""
+    """Returns the config's file and variant, such as "configs/cifar/resnet.py:resnet18"."""
     stated = config.get("_config") or {}
     path, variant = str(stated.get("path") or ""), stated.get("variant")
     folder = path.rfind("/configs/")

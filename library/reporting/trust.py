@@ -15,10 +15,10 @@ of a run without a disturbance: no step is lost or repeated.
 
 
 def section(record: Mapping[str, Any]) -> str:
-    """Renders the record that `pytest -m trust --record_trust=FILE` writes.
+    """Renders the file that `pytest -m trust --record_trust=FILE` writes.
 
-    A row states the disturbance and the expected end. "passed" counts runs that ended so, "failed"
-    runs that did not, and "skipped" runs that could not be tried.
+    A row states the disturbance and the expected end. "passed" counts runs that ended as expected,
+    "failed" runs that did not, and "skipped" runs that could not be tried.
     """
     rows = "".join(
         f"| {notation.printable(row['what'])} | {row['passed'] + row['failed']} | {_ends(row)} |\n"

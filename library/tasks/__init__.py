@@ -1,1 +1,1 @@
-"""How systems learn: each file builds a `Task` from a model."""
+"""The tasks: each file builds a `Task`, which says how a model learns."""

@@ -1,9 +1,9 @@
-"""Adversarial training: a classifier learns from images that an adversary has made hard for it.
+"""Adversarial training: a classifier learns from images that an adversary makes hard for it.
 
 Madry, Makelov, Schmidt, Tsipras & Vladu 2018, "Towards deep learning models resistant to
 adversarial attacks" (arXiv 1706.06083), equation 2.1: min over params of E[max over changes within
-a ball of the loss]. The inner maximum is approached by an adversary, anew for every batch; the
-gradient of the outer one is that of the loss at the images found (Danskin's theorem).
+a ball of the loss]. For every batch an adversary approximates the inner maximum; the gradient of
+the outer minimum is the gradient of the loss at the adversary's images (Danskin's theorem).
 """
 
 from collections.abc import Callable
@@ -34,32 +34,34 @@ def adversarial_training(
     aux_weight: float = 0.0,
     test_time_augmentation: Literal["none", "mirror", "mirror_translate"] = "none",
 ) -> Task:
-    """Builds the task of predicting `batch["label"]` from images changed by an adversary.
+    """Builds the task of predicting `batch["label"]` from images that an adversary changes.
 
-    Everything is as in `classification`, with the changed images in training alone: loss and
-    accuracy of training are those under attack. Evaluation sees images as they are; the evaluator
+    Everything is as in `classification`, but training sees the changed images: its loss and
+    accuracy are those under attack. Evaluation sees unchanged images; the evaluator
     `robust_accuracy` attacks them.
 
-    The adversary sees the network as it is in evaluation, without dropout and with the running
-    statistics, so that it treats each example by itself. Mixed labels it takes for their greatest.
+    The adversary uses the network in evaluation mode, without dropout and with running statistics,
+    so that it treats each example by itself. It replaces a mixed label by the class with the
+    greatest share.
 
     Args:
       model: `(image (b, h, w, c), train) -> logits (b, num_classes)`.
       minimize: turns a loss into the training step.
-      num_classes: classes of the data set.
+      num_classes: number of classes of the dataset.
       adversary: name and arguments of a function of library/adversarial_examples/adversaries.py,
         such as dict(name="pgd", epsilon=0.3, steps=40, step_size=0.01).
-      normalize: images in [0, 1] -> as the batch has them.
-      unnormalize: the way back.
-      num_examples: of the training data, an epoch.
-      warmup_epochs: over which the adversary's changes grow from none to all that it makes: from
-        the start, large ones may leave a network at chance for long.
-      label_smoothing: see `classification`, as of the following.
-      aux_weight: of auxiliary classifiers.
-      test_time_augmentation: of evaluation.
+      normalize: maps images in [0, 1] to the values of the batch.
+      unnormalize: the inverse of `normalize`.
+      num_examples: examples of an epoch of training.
+      warmup_epochs: epochs over which the adversary's changes grow from nothing to full size. Large
+        changes from the start may keep a network at chance for long.
+      label_smoothing: as in `classification`.
+      aux_weight: as in `classification`.
+      test_time_augmentation: as in `classification`.
 
     Raises:
-      ConfigError: an unknown adversary or settings out of range, and as `classification`.
+      ConfigError: the adversary is unknown, its settings or the warmup are out of range, or
+        `classification` refuses its arguments.
     """
     if not 0 <= warmup_epochs < float("inf"):
         raise ConfigError(f"warmup_epochs={warmup_epochs}: valid are 0 or more")
@@ -68,7 +70,7 @@ def adversarial_training(
     def attacked(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> Float[Array, "b h w c"]:
-        # The adversary's steps are no part of what is differentiated.
+        # No gradient flows through the adversary's steps.
         known = jax.lax.stop_gradient({"params": params, **variables})
         label, keys = batch["label"], rng.per_example(rng.purpose(key, "attack"), batch["index"])
         if label.ndim == 2:
@@ -77,7 +79,7 @@ def adversarial_training(
         def logits(pixels: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
             return model.apply(known, normalize(pixels), train=False)
 
-        # Normalizing and the way back may round a little out of [0, 1].
+        # Normalizing and its inverse may round values slightly out of [0, 1].
         pixels = jnp.clip(unnormalize(batch["image"]), 0, 1)
         changed = change(logits, pixels, label, keys)
         if warmup_epochs:

@@ -1,19 +1,19 @@
-"""Autoencoding: to reconstruct an image from a code of it.
+"""Autoencoding: a model encodes an image as a short code and reconstructs the image from it.
 
 - Plain and deep: Rumelhart, Hinton & Williams 1986; Hinton & Salakhutdinov 2006.
 - Denoising: Vincent et al. 2008, "Extracting and Composing Robust Features with Denoising
-  Autoencoders". The image is corrupted anew each time it is seen, and the clean one is the target.
-- Sparse: an L1 penalty on the code, or one on the mean activation of each unit (Ng 2011, "Sparse
-  autoencoder", CS294A lecture notes, section 3).
+  Autoencoders". The image is corrupted again each time it is seen; the clean image is the target.
+- Sparse: an L1 penalty on the code, or a penalty on the mean activation of each unit (Ng 2011,
+  "Sparse autoencoder", CS294A lecture notes, section 3).
 - Greedy layer-wise pre-training: Bengio et al. 2007, "Greedy Layer-Wise Training of Deep Networks",
-  with autoencoders for layers, as Vincent et al. 2008 stack theirs: each is trained to the end, on
-  the codes of those before it, which move no more, before the next one begins. The restricted
+  with autoencoders as layers, as Vincent et al. 2008 stack them. Each layer trains to the end, on
+  the codes of the layers before it, which stay fixed, before the next layer starts. The restricted
   Boltzmann machines of 2006 differ: they are trained by contrastive divergence, have stochastic
   units, and one matrix for both directions (fine-tuning unties it). Here each layer is a
   deterministic autoencoder with two matrices.
 
-What a code is good for: compression, features of a classifier, detection of anomalies by their
-error of reconstruction, and, poorly, generation from noise.
+A code serves for compression, as features of a classifier, to detect anomalies by their
+reconstruction error, and, poorly, to generate images from noise.
 """
 
 import functools
@@ -34,7 +34,7 @@ from library.task import Batch, Learner, Metrics, Task, TrainState, pair, record
 
 # The running averages of the codes' moments forget half of a value in 69 steps.
 CODE_MOMENTUM = 0.99
-# Each device moves them by the codes of its part.
+# Each device updates the averages by the codes of its part of the batch.
 SPREAD = {"code_statistics": "averaged"}
 # Ng 2011, section 3: a small value close to zero, say 0.05.
 SPARSITY_TARGET = 0.05
@@ -58,50 +58,52 @@ def autoencoding(
 ) -> Task:
     """Builds the task of reconstructing `batch["image"]`, in [0, 1], from its code.
 
-    Metrics, sums over the pixels of an image, means over images: loss, what is minimized;
-    squared_error of the reconstruction (through the whole network, of the clean image in
-    evaluation); in training sparsity, the weighted penalty, if there is one; in evaluation, where
-    there is a corruption, denoised_error, the squared error between the reconstruction of the
-    corrupted image and the clean one. The layerwise objective adds loss_layer1, loss_layer2, ...,
-    the loss of each layer; its loss is that of the layer that this step moves, or, in evaluation,
-    that the last step has moved.
+    The metrics are sums over the pixels of an image, averaged over images. They are loss, which is
+    minimized, and squared_error of the reconstruction (through the whole network; of the clean
+    image in evaluation). Training adds sparsity, the weighted penalty, if there is one. Evaluation
+    adds denoised_error if there is a corruption: the squared error between the reconstruction of
+    the corrupted image and the clean image. The layerwise objective adds loss_layer1, loss_layer2,
+    ..., the loss of each layer; its loss is that of the layer that this step trains, or, in
+    evaluation, of the layer that the last step trained.
 
     The variables "code_statistics" hold running means of the codes and of their squares.
 
     Outputs: "encode" and "features" (b, d), the code; "decode", an image from `batch["code"]`
     (b, d); "reconstruct"; "comparison" (b, 2, h, w, c), the image and its reconstruction; "error"
-    (b,), the squared error between them, a score of anomaly; "sample", the images of codes drawn
-    from a Gaussian with the mean and deviation that each element of the code has in training (an
-    autoencoder has no distribution of its codes, so that most of these are poor); "denoise"
-    (b, 3, h, w, c), clean, corrupted, and reconstructed; "intermediates".
+    (b,), the squared error between these, a score of anomaly; "sample", images of codes drawn from
+    a Gaussian with the mean and standard deviation of each element of the code in training (most
+    are poor because an autoencoder does not learn the distribution of its codes); "denoise"
+    (b, 3, h, w, c), the clean, the corrupted and the reconstructed image; "intermediates".
 
     Args:
-      model: with methods `encode` and `decode`, and `layerwise` for that objective, as
-        `library.models.generative.autoencoder` has them.
+      model: a model with methods `encode` and `decode`, and `layerwise` for that objective, such as
+        those of `library.models.generative.autoencoder`.
       minimize: turns a loss into the training step.
-      loss: "cross_entropy" of pixels, or "squared_error". Pixels are logistic in either case.
-      objective: "layerwise" trains the encoder's layers one after the other, each in an equal part
-        of the run, by the cross-entropy with which the layer's input is reconstructed by that layer
-        and its mirror alone. Nothing else moves, averages included, whatever the optimizer. As many
-        `phases` in the optimizer's spec give each layer fresh moments and a schedule of its own.
-      corruption: "masking" sets a share of the elements to 0, "salt_and_pepper" to 0 or 1 by a fair
-        coin, an exact share in each image; "gaussian" adds noise. The layerwise objective corrupts
-        the input of every layer.
-      corruption_level: the share, or the deviation of the noise.
-      sparsity: "l1" adds the sum of the code's absolute values, "kl" the sum over its units of
-        KL(target || mean activation in the batch), for codes between 0 and 1. With gradient
-        accumulation the mean is that of a part of the batch.
-      sparsity_weight: the factor of the penalty.
-      sparsity_target: the mean activation that "kl" asks for, by default 0.05.
-      held_out: a label whose images have no weight, neither in training nor in the metrics of
-        evaluation: the anomalies of the evaluator `anomaly`.
-      num_classes: classes of the data set.
-      total_steps: updates of the whole run, which the layers share.
+      loss: "cross_entropy" or "squared_error" of pixels. The predicted pixels are sigmoids in
+        either case.
+      objective: "reconstruction" trains all layers together. "layerwise" trains the encoder's
+        layers one after the other, each in an equal part of the run, by the cross-entropy of the
+        layer's input and its reconstruction by that layer and its mirror in the decoder. All other
+        layers stay fixed, also in the running averages, with any optimizer. As many `phases` in the
+        optimizer's spec give each layer new moments and its own schedule.
+      corruption: "masking" sets an exact share of the elements of each image to 0,
+        "salt_and_pepper" sets such a share to 0 or 1 at random, "gaussian" adds noise. The
+        layerwise objective corrupts the input of every layer.
+      corruption_level: the share, or the standard deviation of the noise.
+      sparsity: "l1" adds the sum of the code's absolute values; "kl" adds the sum over the code's
+        units of KL(target || mean activation in the batch), for codes between 0 and 1. With
+        gradient accumulation the mean is that of a part of the batch.
+      sparsity_weight: factor of the penalty.
+      sparsity_target: the target of "kl", a mean activation; 0.05 by default.
+      held_out: a label whose images have weight 0 in training and in the metrics of evaluation:
+        the anomalies of the evaluator `anomaly`.
+      num_classes: number of classes of the dataset.
+      total_steps: steps of the whole run, which the layers share.
       axis_name: the axis of the devices under pmap.
 
     Raises:
-      ConfigError: an unknown choice, a value out of range or that nothing reads, or a model that
-        lacks what an argument needs.
+      ConfigError: a choice is unknown, a value is out of range or has no use, or the model lacks
+        what an argument needs.
     """
     check_choice("loss", loss, _LOSSES)
     penalty = _sparsity(model, sparsity, sparsity_weight, sparsity_target, axis_name)
@@ -144,10 +146,10 @@ def autoencoding(
 
 
 class _Losses(NamedTuple):
-    """The losses of the task, and what they are made of.
+    """The losses of the task, and their parts.
 
     Attributes:
-      model: with `encode`, `decode` and, for the layerwise one, `layerwise`.
+      model: a model with `encode`, `decode` and, for the layerwise loss, `layerwise`.
       measure: `(logits, target) -> losses (b,)`.
       corrupt: `(keys (b,), x (b, ...)) -> x`.
       penalty: `(codes (b, d), weights (b,)) -> penalty`, or None.
@@ -180,9 +182,10 @@ class _Losses(NamedTuple):
         noise: Callable[[int, Array], Array],
         layer: Int[Array, ""],
     ) -> tuple[Metrics, Array]:
-        """Returns metrics, of which only the loss has a gradient, and the code of the clean image.
+        """Returns the layerwise metrics, and the code of the clean image.
 
-        The loss is that of `layer`; the other layers are not computed for it.
+        The loss is that of `layer`, computed without the other layers' losses. Only it has a
+        gradient.
         """
 
         def losses(params: PyTree) -> list[Array]:
@@ -206,7 +209,7 @@ class _Losses(NamedTuple):
         key: PRNGKeyArray,
         layer: Int[Array, ""] | None = None,
     ) -> tuple[Metrics, PyTree]:
-        """Returns the metrics of a training step, the layerwise one of `layer`, and variables."""
+        """Returns the metrics and variables of a training step, layerwise if `layer` is given."""
         keys, weight = _corruption_keys(batch, key), self.weights(batch)
         if layer is None:
             image = self.corrupt(keys, batch["image"])
@@ -239,7 +242,7 @@ def _outputs(
     def decode(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
         width = batch["code"].shape[-1]
         if width != model.latent_dim:
-            raise ValueError(f"codes have {width} elements, those of the model {model.latent_dim}")
+            raise ValueError(f"codes have {width} elements, but the model has {model.latent_dim}")
         return decoded(state, batch["code"])
 
     def reconstruct(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
@@ -291,16 +294,16 @@ _LOSSES = {"cross_entropy": _cross_entropy, "squared_error": _squared_error}
 
 
 def _corruption(kind: str, level: float) -> Callable[[Key[Array, " b"], Array], Array]:
-    """Returns `(keys (b,), x (b, ...)) -> x`."""
+    """Returns the corruption `(keys (b,), x (b, ...)) -> x`."""
     check_choice("corruption", kind, ("none", *_CORRUPTIONS))
     if kind == "none":
         if level:
             raise ConfigError(f"corruption_level={level} is read with a corruption only")
         return lambda keys, x: x
     if kind == "gaussian" and not 0 < level < float("inf"):
-        raise ConfigError(f"corruption_level={level}: a deviation is above 0")
+        raise ConfigError(f"corruption_level={level}: valid are finite deviations above 0")
     if kind != "gaussian" and not 0 < level <= 1:
-        raise ConfigError(f"corruption_level={level}: a share is above 0 and at most 1")
+        raise ConfigError(f"corruption_level={level}: valid are shares above 0 and up to 1")
     return lambda keys, x: jax.vmap(lambda key, one: _CORRUPTIONS[kind](key, one, level))(keys, x)
 
 
@@ -309,7 +312,7 @@ def _corruption_keys(batch: Batch, key: PRNGKeyArray) -> Key[Array, " b"]:
 
 
 def _chosen(key: PRNGKeyArray, shape: tuple[int, ...], share: float) -> Bool[Array, "..."]:
-    """Marks round(share n) of n elements, any choice of so many as likely as any other."""
+    """Marks round(share n) of n elements, chosen uniformly at random."""
     size = math.prod(shape)
     count = round(share * size)
     if count == 0:
@@ -337,7 +340,7 @@ _CORRUPTIONS = {"masking": _mask, "salt_and_pepper": _salt_and_pepper, "gaussian
 def _sparsity(
     model: nn.Module, kind: str, weight: float, target: float | None, axis_name: str | None
 ) -> Callable[[Array, Array], Array] | None:
-    """Returns `(codes (b, d), weights (b,)) -> penalty`, summed over the examples, or None."""
+    """Returns `(codes (b, d), weights (b,)) -> penalty`, a sum over the examples, or None."""
     check_choice("sparsity", kind, ("none", "l1", "kl"))
     if kind == "none" and weight:
         raise ConfigError(f"sparsity_weight={weight} is read with a sparsity only, not 'none'")
@@ -374,20 +377,20 @@ def _phases(
         return ()
     if loss != "cross_entropy" or sparsity != "none":
         raise ConfigError(
-            f"objective='layerwise' has loss='cross_entropy' and sparsity='none', "
+            f"objective='layerwise' needs loss='cross_entropy' and sparsity='none', "
             f"not {loss!r} and {sparsity!r}"
         )
     if model.activation != "sigmoid" or not hasattr(model.encoder, "layer"):
         raise ConfigError(
-            "objective='layerwise' reconstructs each layer by a cross-entropy: it takes a dense "
+            "objective='layerwise' reconstructs each layer by a cross-entropy: it needs a dense "
             f"model with activation='sigmoid', not {type(model.encoder).__name__} with "
             f"{model.activation!r}"
         )
     layers = len(model.layer_names())
     if total_steps is None or total_steps < layers:
         raise ConfigError(
-            f"total_steps={total_steps}: objective='layerwise' shares them among {layers} layers, "
-            "a step each or more"
+            f"total_steps={total_steps}: objective='layerwise' needs a step for each of its "
+            f"{layers} layers; valid are {layers} or more"
         )
     return phases.starts(total_steps, layers)
 
@@ -395,7 +398,7 @@ def _phases(
 def _moved_in(
     model: nn.Module, layer: Int[Array, ""], before: TrainState, after: TrainState
 ) -> TrainState:
-    """Returns the state after a step, with only that layer and its mirror moved."""
+    """Returns the state after a step in which only that layer and its mirror move."""
 
     def choose(path: str, old: Array, new: Array) -> Array:
         own = [any(path.startswith(f"{name}/") for name in names) for names in model.layer_names()]
@@ -412,7 +415,7 @@ def _moved_in(
 
 def _bernoulli_divergence(target: float, mean: Float[Array, " d"]) -> Float[Array, ""]:
     """Returns the sum over units of KL(target || mean) (Ng 2011, section 3)."""
-    # In float32 a mean activation can reach 0 or 1, where the divergence has no gradient.
+    # In float32 a mean activation can reach 0 or 1, where the divergence is not finite.
     mean = jnp.clip(mean, 1e-6, 1 - 1e-6)
     rest = (1 - target) * jnp.log((1 - target) / (1 - mean))
     return jnp.sum(target * jnp.log(target / mean) + rest)

@@ -1,7 +1,7 @@
-"""Classification: one class an example (softmax), or any number of them (sigmoid).
+"""Classification: one class per example (softmax), or any number of classes (sigmoid).
 
 Cross-entropy is the negative log-likelihood of the labels under the distribution that the output
-layer defines: categorical for softmax, one Bernoulli variable a class for sigmoid (Bishop 2006,
+layer defines: categorical for softmax, one Bernoulli variable per class for sigmoid (Bishop 2006,
 Pattern Recognition and Machine Learning, sections 4.3.2 and 4.3.4).
 """
 
@@ -56,43 +56,47 @@ def classification(
 ) -> Task:
     """Builds the task of predicting `batch["label"]` from the image, or from other `inputs`.
 
-    Labels are the numbers of classes, int (b,), or float (b, c): mixed labels, which sum to one,
-    or, with `loss="sigmoid"`, yes (1) or no (0) for each class.
+    A label is the number of a class, int (b,), or a value for each class, float (b, c): the shares
+    of a mixed label, which sum to one, or, with `loss="sigmoid"`, 1 (yes) or 0 (no).
 
-    The metrics of training are loss and accuracy: has the class of the highest logit the highest
-    label? Evaluation of one label an example gives loss, accuracy, top5 (of fewer classes, all),
-    confusion (c, c) with a row for each true class, and calibration (3, 15): summed confidence,
-    summed correctness and count by bin of confidence (Guo et al. 2017, section 2). Evaluation of
-    yes and no gives loss, label_accuracy (the share of right answers) and exact_match (examples
-    whose answers are all right). The loss of an evaluation is weighted but not smoothed.
+    The training metrics are loss and accuracy: whether the class with the highest logit has the
+    highest label. An evaluation with one label per example gives loss, accuracy, top5 (all classes
+    where there are fewer), confusion (c, c) with a row for each true class, and calibration
+    (3, 15): the summed confidence, the summed correctness and the count of each bin of confidence
+    (Guo et al. 2017, section 2). An evaluation with yes or no for each class gives loss,
+    label_accuracy (the share of right answers) and exact_match (the share of examples whose answers
+    are all right). The loss of an evaluation is weighted but not smoothed.
 
     Outputs: "logits" and "probabilities" (b, c), after test-time augmentation; "features" (b, d),
-    the input of the model's head; "intermediates", all that the model records.
+    the input of the model's head; "intermediates", all values that the model records.
 
     Args:
-      model: `(image (b, h, w, c), train) -> logits (b, num_classes)`, or of the other `inputs`.
+      model: `(image (b, h, w, c), train) -> logits (b, num_classes)`; it takes `inputs` in place of
+        the image.
       minimize: turns a loss into the training step.
-      num_classes: classes of the data set.
-      loss: "softmax", one class an example, or "sigmoid", each class by itself.
+      num_classes: number of classes of the dataset.
+      loss: "softmax" for one class per example, "sigmoid" for each class by itself.
       label_smoothing: targets are (1 - label_smoothing) labels + label_smoothing / num_classes
         (Szegedy et al. 2016, section 7), with either loss.
-      class_weights: one a class. Softmax weights an example by its class's w and minimizes
-        sum(w l) / sum(w), w being the mean over a mixed label; sigmoid weights the class's term.
-      reduction: over the classes of the sigmoid loss; "mean" divides by the sum of the weights.
-      aux_weight: of the same loss of each auxiliary classifier, whose logits the model records in
+      class_weights: one weight per class. Softmax weights an example by the weight w of its class
+        and minimizes sum(w l) / sum(w), where w of a mixed label is the mean; sigmoid weights the
+        term of each class.
+      reduction: how the sigmoid loss combines the classes; "mean" divides by the sum of the
+        weights.
+      aux_weight: factor of the loss of each auxiliary classifier, whose logits the model records in
         training as "aux_logits", "aux1_logits", ... (0.3 in Szegedy et al. 2014, section 5).
-      frozen_statistics: trains through the model as it is in evaluation: batch statistics are used
-        and stay as they are, and nothing is dropped. For a body whose params are frozen, too.
+      frozen_statistics: trains the model in its evaluation mode: it uses the batch statistics
+        without changing them and drops nothing. For a body whose params are frozen, too.
       test_time_augmentation: "mirror" averages the logits of the image and its mirror image.
-        "mirror_translate" gives that half of the weight, and the other half to the same of the
-        image moved one pixel down and right, and up and left, its border reflected (Jordan 2024,
-        arXiv 2404.00498, multi-crop evaluation).
+        "mirror_translate" gives this average half of the weight. The other half goes to the same
+        average of two shifted images: one pixel down and right, and one pixel up and left, with
+        reflected borders (Jordan 2024, arXiv 2404.00498, multi-crop evaluation).
       inputs: the features that the model takes, in order.
 
     Raises:
-      ConfigError: the model has another number of classes, the weights do not fit the classes,
-        a smoothing outside [0, 1), a reduction that nothing reads, or test-time augmentation of
-        several inputs.
+      ConfigError: the model has another number of classes, the weights do not fit the classes, a
+        smoothing is outside [0, 1), the loss does not use the reduction, statistics are frozen
+        although `aux_weight` is set, or test-time augmentation gets several inputs.
     """
     check_outputs(model, num_classes, "num_classes")
     check_choice("test_time_augmentation", test_time_augmentation, _AUGMENTATIONS)
@@ -102,12 +106,12 @@ def classification(
         raise ConfigError(f"label_smoothing={label_smoothing}: valid are 0 to below 1")
     if frozen_statistics and aux_weight:
         raise ConfigError(
-            f"aux_weight={aux_weight} with frozen_statistics: auxiliary classifiers are read while "
-            "statistics move only"
+            f"aux_weight={aux_weight}: auxiliary classifiers need frozen_statistics=False; "
+            "valid with frozen_statistics=True is aux_weight=0"
         )
     if test_time_augmentation != "none" and len(inputs) != 1:
         raise ConfigError(
-            f"test_time_augmentation={test_time_augmentation!r} is of one image, not of {inputs}"
+            f"test_time_augmentation={test_time_augmentation!r} takes one input, not {inputs}"
         )
     outputs = _outputs(model, loss, test_time_augmentation, inputs)
 
@@ -159,7 +163,8 @@ def _auxiliary(recorded: Mapping[str, Any]) -> list[Float[Array, "b c"]]:
     if not found:
         raise ConfigError(
             "aux_weight: the model records no logits of an auxiliary classifier in training; "
-            f"{nearest('aux_logits', recorded)}. Those that can have some take model.aux=True"
+            f"{nearest('aux_logits', recorded)}. Models with auxiliary classifiers take "
+            "model.aux=True"
         )
     return found
 
@@ -201,8 +206,8 @@ def _dense_labels(
         if label.shape[-1] != num_classes:
             raise ValueError(f"labels have shape {label.shape} for {num_classes} classes")
         return label
-    # A number outside the classes has to be seen, as a loss that is not a number: its row of
-    # zeros would pass for an example that costs nothing.
+    # A number outside the classes must show as a NaN loss: a row of zeros would look like an
+    # example without a loss.
     known = ((label >= 0) & (label < num_classes)) | (mask == 0)
     return jnp.where(known[:, None], jax.nn.one_hot(label, num_classes), jnp.nan)
 
@@ -243,7 +248,7 @@ def _single_label_metrics(
 def _calibration(
     confidence: Float[Array, " b"], correct: Bool[Array, " b"], mask: Float[Array, " b"]
 ) -> tuple[Array, Array]:
-    """Bins are ((m - 1) / M, m / M], as in Guo et al. 2017, section 2."""
+    """Returns the sums by bin; bins are ((m - 1) / M, m / M] (Guo et al. 2017, section 2)."""
     position = jnp.ceil(confidence * CALIBRATION_BINS).astype(jnp.int32) - 1
     bins = jax.nn.one_hot(jnp.clip(position, 0, CALIBRATION_BINS - 1), CALIBRATION_BINS)
     values = jnp.stack([confidence, correct.astype(jnp.float32), jnp.ones_like(confidence)], -1)

@@ -1,7 +1,7 @@
-"""Contrastive learning: two views of an image are to be closer than those of other images.
+"""Contrastive learning: a model maps two views of an image closer than views of other images.
 
 Chen, Kornblith, Norouzi & Hinton 2020, "A Simple Framework for Contrastive Learning of Visual
-Representations" (SimCLR, arXiv 2002.05709). The recipe's `views=2` draws both views of every image.
+Representations" (SimCLR, arXiv 2002.05709). The recipe's `views=2` draws two views of every image.
 """
 
 from collections.abc import Callable
@@ -34,33 +34,35 @@ def contrastive(
     temperature: float = 0.1,
     axis_name: str | None = None,
 ) -> Task:
-    """Builds the task of telling which two of a batch's views are of the same image (NT-Xent).
+    """Builds the task of finding the two views of each image among the views of a batch (NT-Xent).
 
-    Each of the 2b views is an anchor, its image's other view the positive, the 2b - 2 views of
-    other images the negatives, and padding neither. Negatives are those of the whole batch on any
-    number of devices. With the recipe's `accumulate` they are those of a part of it: the batch is
-    then cut into as many smaller problems, and the result is not that of one step without.
+    Each of the 2b views is an anchor. Its positive is the other view of its image, its negatives
+    are the 2b - 2 views of other images; padding is neither. The negatives come from the whole
+    batch on any number of devices. With the recipe's `accumulate` they come from the anchor's part
+    of the batch only, so the result differs from that of a step on the whole batch.
 
-    The metrics of training are loss, over anchors; accuracy, how often the positive is nearer than
-    all negatives; alignment, the mean squared distance of positives, and uniformity, the logarithm
-    of the mean of exp(-2 |x - y|^2) over the views of different images (Wang & Isola 2020,
-    arXiv 2005.10242, with alpha = t = 2), of projections on the unit sphere. An evaluation, which
-    sees images once, gives uniformity alone, a mean over its batches.
+    The training metrics are loss, a mean over anchors; accuracy, how often the positive is nearer
+    than all negatives; alignment, the mean squared distance of positives; and uniformity, the
+    logarithm of the mean of exp(-2 |x - y|^2) over the views of different images (Wang & Isola
+    2020, arXiv 2005.10242, with alpha = t = 2). Both use projections on the unit sphere. An
+    evaluation sees one view of each image, so it gives only uniformity, a mean over its batches.
 
-    Outputs: "features" (b, d), the encoder's; "projections" (b, p), of length one; "intermediates".
+    Outputs: "features" (b, d) of the encoder; "projections" (b, p), of length one; "intermediates".
 
     Args:
-      model: `(image (n, h, w, c), train) -> projections (n, p)`, which records "features".
+      model: `(image (n, h, w, c), train) -> projections (n, p)`; it records "features".
       minimize: turns a loss into the training step.
-      temperature: the paper's tau.
+      temperature: tau in the paper.
       axis_name: the device axis whose parts of the batch are gathered, under `pmap`.
 
     Raises:
-      ConfigError: a temperature that is not positive; at `init`, a model without features; where
-        the step is traced, images that do not come in two views.
+      ConfigError: the temperature is not positive; at `init`, the model records no features; when
+        the step is traced, images do not come in two views.
     """
     if not 0 < temperature < float("inf"):
-        raise ConfigError(f"temperature={temperature}: a number above 0, such as 0.1 or 0.5")
+        raise ConfigError(
+            f"temperature={temperature}: valid are finite numbers above 0, such as 0.1 or 0.5"
+        )
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         variables = model.init(rng.purpose(key, "params"), batch["image"], train=False)
@@ -72,7 +74,9 @@ def contrastive(
     ) -> tuple[Metrics, PyTree]:
         image = batch["image"]
         if image.ndim != 5 or image.shape[1] != 2:
-            raise ConfigError(f"images have shape {image.shape}: config.views=2 makes (b, 2, ...)")
+            raise ConfigError(
+                f"images have shape {image.shape}, not (b, 2, h, w, c): set config.views=2"
+            )
         # Merged this way, the views of an image stay on its device.
         merged = [image.reshape(-1, *image.shape[2:])]
         views, moved = applied(model, params, variables, merged, key, batch["index"])
@@ -98,13 +102,15 @@ def nt_xent(
     temperature: float | Array,
     axis_name: str | None = None,
 ) -> tuple[Float[Array, "b v"], Float[Array, "b v"]]:
-    """Normalized temperature-scaled cross-entropy of two views (Chen et al. 2020, eq. 1).
+    """Returns the normalized temperature-scaled cross-entropy of two views.
+
+    It is equation 1 of Chen et al. 2020.
 
     Args:
       z: projections of length one.
-      mask: 0 on padding, which is no other example's negative.
-      temperature: divides the cosine similarities.
-      axis_name: the device axis to gather negatives over, if the batch is a device's part.
+      mask: 0 on padding, which is no negative of other examples.
+      temperature: divisor of the cosine similarities.
+      axis_name: the device axis to gather negatives over, if the batch is one device's part.
 
     Returns:
       Each view's loss, and whether its positive is nearer than every negative (1) or not (0).
@@ -117,7 +123,7 @@ def nt_xent(
     own = jnp.arange(len(present) * views)[None] == place[:, None]
     positive = jnp.arange(len(present) * views)[None] == (place ^ 1)[:, None]
     logits = _products(z, others) / temperature
-    # The positive stays where it is padding: a row without any entry would not be finite.
+    # A positive that is padding stays: the loss of a row without entries would not be finite.
     compared = ((jnp.repeat(present, views)[None] > 0) | positive) & ~own
     logits = jnp.where(compared, logits, -jnp.inf)
     of_positive = jnp.sum(jnp.where(positive, logits, 0.0), axis=-1)
@@ -144,7 +150,7 @@ def _metrics(
 def _uniformity(
     z: Float[Array, "b v p"], mask: Float[Array, " b"], axis_name: str | None
 ) -> Float[Array, ""]:
-    """Returns log of the mean of exp(-2 |x - y|^2) over views x, y of different images."""
+    """Returns the logarithm of the mean of exp(-2 |x - y|^2) over views of different images."""
     z, mask = _gathered(z, axis_name), _gathered(mask, axis_name)
     present = jnp.repeat(mask, z.shape[1])
     image = jnp.repeat(jnp.arange(len(z)), z.shape[1])
@@ -167,7 +173,7 @@ def _gathered(x: Array, axis_name: str | None) -> Array:
 
 def _on_sphere(x: Float[Array, "n p"]) -> Float[Array, "n p"]:
     x = x.astype(jnp.float32)
-    # The square root has no gradient at 0, which padding may come to.
+    # The square root has no gradient at 0, which projections of padding may reach.
     return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), 1e-12))
 
 

@@ -1,8 +1,8 @@
-"""Detection: the boxes of the objects in an image, and their classes, by the cells of a grid.
+"""Detection: the cells of a grid predict the boxes and the classes of the objects in an image.
 
-Redmon et al. 2016, "You Only Look Once" (arXiv 1506.02640), section 2.2, with one box a cell: the
-cell that an object's centre lies in is to say where it is, how large, and what. Confidences and
-classes are learned by cross-entropy (as in YOLOv3), not by squared errors.
+Redmon et al. 2016, "You Only Look Once" (arXiv 1506.02640), section 2.2, with one box per cell: the
+cell that contains the centre of an object predicts the object's place, size and class. Confidences
+and classes are learned by cross-entropy (as in YOLOv3), not by squared errors.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,13 @@ from library.task import (
 
 
 class Objects(NamedTuple):
-    """Objects of an image: boxes (n, 4) as fractions of it, classes (n,), and which are there."""
+    """The objects of an image, padded to n.
+
+    Attributes:
+      boxes: (n, 4), ymin, xmin, ymax and xmax as fractions of the image.
+      classes: (n,), the numbers of the classes.
+      there: (n,), False on padding.
+    """
 
     boxes: Float[Array, "n 4"]
     classes: Int[Array, " n"]
@@ -51,30 +57,30 @@ def detection(
     overlap: float = 0.5,
     unnormalize: Callable[[Array], Array] = lambda image: image,
 ) -> Task:
-    """Builds the task of finding the objects `target`, padded, in the image or `inputs`.
+    """Builds the task of finding the objects `target` in the image, or in other `inputs`.
 
-    It reads `boxes` (b, n, 4), `boxes_label` (b, n) and `boxes_mask` (b, n), as `pad_objects` makes
-    them. Metrics are loss, the sum over the cells of an image, and of evaluations precision, recall
-    and f1: a detection is right that overlaps an object of its class by `overlap` or more, and
-    each object is found once.
+    It reads `boxes` (b, n, 4), `boxes_label` (b, n) and `boxes_mask` (b, n), which `pad_objects`
+    makes. The metric of training is loss, the sum over the cells of an image. An evaluation adds
+    precision, recall and f1: a detection is right if it overlaps an object of its class by
+    `overlap` or more, and each object counts once.
 
-    Outputs: "detections" (b, cells, 6), ymin, xmin, ymax, xmax, confidence and class, with
-    confidence 0 where there is none; "overlay", uint8 (b, 2, h, w, 3), the image with its objects
-    and with those that are detected; "features" and "intermediates", what the model records.
+    Outputs: "detections" (b, cells, 6), ymin, xmin, ymax, xmax, confidence and class, where
+    confidence 0 means no detection; "overlay", uint8 (b, 2, h, w, 3), the image with its objects,
+    and the image with the detections; "features" and "intermediates", which the model records.
 
     Args:
       model: `(image (b, h, w, c), train) -> (b, rows, columns, 5 + num_classes)`, see
         library/models/dense/grid_detector.py.
       minimize: turns a loss into the training step.
-      num_classes: classes of objects.
+      num_classes: number of classes of objects.
       inputs: the features that the model takes, in order; the first is the image of the overlay.
-      target: the feature of boxes.
-      coordinate_weight: of the errors of coordinates.
-      empty_weight: of the confidences of cells without an object.
-      confidence: from which on a box is a detection.
-      overlap: intersection over union, see above; of two detections that overlap more the one of
-        less confidence is left out.
-      unnormalize: brings normalized images back to [0, 1].
+      target: the name of the feature with the boxes.
+      coordinate_weight: factor of the errors of the coordinates.
+      empty_weight: factor of the confidence loss of cells without an object.
+      confidence: the least confidence of a detection.
+      overlap: the intersection over union that makes a detection right. Of two detections that
+        overlap more, the one with less confidence is dropped.
+      unnormalize: maps normalized images back to [0, 1].
 
     Raises:
       ConfigError: the model has another number of classes, or a threshold is not in (0, 1).
@@ -131,7 +137,7 @@ def detection(
 def _loss(
     cells: Float[Array, "rows columns k"], objects: Objects, coordinates: float, empty: float
 ) -> Float[Array, ""]:
-    """Returns the loss of an image; a cell with several objects is asked for the first."""
+    """Returns the loss of an image; a cell with several objects learns the first of them."""
     shape = jnp.array(cells.shape[:2], jnp.float32)
     center = (objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2 * shape
     place = jnp.clip(jnp.floor(center), 0, shape - 1)
@@ -152,7 +158,7 @@ def _loss(
 def _detected(
     cells: Float[Array, "rows columns k"], confidence: float, overlap: float
 ) -> tuple[Objects, Float[Array, " m"]]:
-    """Returns the detections of an image, the surest first, and their confidences."""
+    """Returns the detections of an image in descending order of confidence, and confidences."""
     rows, columns = cells.shape[:2]
     corner = jnp.stack(jnp.meshgrid(jnp.arange(rows), jnp.arange(columns), indexing="ij"), -1)
     center = (corner + jax.nn.sigmoid(cells[..., :2])) / jnp.array([rows, columns])
@@ -172,7 +178,7 @@ def _detected(
 
 
 def _counts(found: Objects, wanted: Objects, overlap: float) -> Float[Array, " 3"]:
-    """Counts the detections that are right, all of them, and the objects."""
+    """Counts the right detections, all detections, and the objects."""
     fits = _overlaps(found.boxes, wanted.boxes) >= overlap
     fits &= (found.classes[:, None] == wanted.classes) & found.there[:, None] & wanted.there
 
@@ -186,7 +192,7 @@ def _counts(found: Objects, wanted: Objects, overlap: float) -> Float[Array, " 3
 
 
 def _overlaps(ours: Float[Array, "n 4"], theirs: Float[Array, "m 4"]) -> Float[Array, "n m"]:
-    """Returns the intersection over union of each two boxes."""
+    """Returns the intersection over union of each box of `ours` with each box of `theirs`."""
     low = jnp.maximum(ours[:, None, :2], theirs[None, :, :2])
     high = jnp.minimum(ours[:, None, 2:], theirs[None, :, 2:])
     shared = jnp.prod(jnp.maximum(high - low, 0), axis=-1)

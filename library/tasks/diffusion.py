@@ -1,4 +1,4 @@
-"""Denoising diffusion: images by gradually removing noise.
+"""Denoising diffusion: a model makes images from noise by removing the noise step by step.
 
 Ho et al. 2020, arXiv 2006.11239 (DDPM); learned variances and the cosine schedule by Nichol &
 Dhariwal 2021, arXiv 2102.09672; guidance by Ho & Salimans 2022, arXiv 2207.12598.
@@ -31,18 +31,18 @@ from library.forward import streams
 from library.layers.checks import check_rates
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
 
-# The weight of the bound beside the squared error (Nichol & Dhariwal 2021, eq. 16).
+# The weight of the bound, which is added to the squared error (Nichol & Dhariwal 2021, eq. 16).
 BOUND_WEIGHT = 0.001
 
 
 class Denoiser(NamedTuple):
-    """A model and what its output means.
+    """A model and the meaning of its output.
 
     Attributes:
       model: `(image, time, label, train) -> prediction`; time is scaled to 0 .. 1000.
       process: the noise schedule.
       prediction: a key of PREDICTIONS.
-      learned: whether half of the channels are variances.
+      learned: whether half of the output's channels are variances.
     """
 
     model: nn.Module
@@ -79,9 +79,9 @@ class Denoiser(NamedTuple):
         weights: Float[np.ndarray, " t"],
         **options: Any,
     ) -> dict[str, Float[Array, " b"]]:
-        """Returns the losses of each example, at a time and with noise that its key gives it.
+        """Returns the losses of each example, whose key draws its time and its noise.
 
-        Variances that are learned have the bound's gradient alone.
+        Learned variances get their gradient from the bound alone.
         """
         process, x0 = self.process, to_signed(image)
         draw = functools.partial(
@@ -104,7 +104,7 @@ class Denoiser(NamedTuple):
     def to_x0(
         self, x: Float[Array, "b h w c"], output: Float[Array, "b h w c"], time: Int[Array, " b"]
     ) -> Float[Array, "b h w c"]:
-        """Returns the image that a prediction amounts to."""
+        """Returns the image that a prediction stands for."""
         alpha, sigma = at(self.process.alpha, time), at(self.process.sigma, time)
         return PREDICTIONS[self.prediction][0](x, output, alpha, sigma)
 
@@ -128,42 +128,44 @@ def diffusion(
     num_snapshots: int = 8,
     bound_steps: int | None = None,
 ) -> Task:
-    """Builds the task of predicting the noise in noised images, at a random time each.
+    """Builds the task of predicting the noise in noised images, each at a random time.
 
-    The loss is the mean squared error over an image's pixels. Evaluation gives the same, with a
-    time and noise that depend on the example's row only.
+    The loss is the squared error averaged over an image's pixels. Evaluation measures the same,
+    with a time and noise that depend only on the example's row.
 
-    Outputs: "sample" (b, h, w, c); "path" (b, k, h, w, c), what a sample is on its way, from noise
-    on; "bits", the terms "prior", "denoising" and "reconstruction", each (b,), of the variational
-    bound in bits per dimension.
+    Outputs: "sample" (b, h, w, c); "path" (b, k, h, w, c), k images on the way from noise to a
+    sample; "bits", the terms "prior", "denoising" and "reconstruction", each (b,), of the
+    variational bound in bits per dimension.
 
     Args:
       model: `(image, time, label, train) -> prediction`, such as `unet`.
       minimize: turns a loss into the training step.
       image_shape: height, width and channels of the images.
-      num_classes: of the data set.
-      timesteps: T.
-      schedule: of the noise, a function of library/diffusion/schedules.py.
+      num_classes: number of classes of the dataset.
+      timesteps: T, the number of steps of the noise schedule.
+      schedule: the noise schedule, a function of library/diffusion/schedules.py.
       prediction: what the model returns: "epsilon" (the noise), "x0" (the image) or "v" (Salimans
         & Ho 2022).
-      variance: of a step back: "beta", "beta_tilde" or "learned", for which the model has twice
-        the channels and the loss gains 0.001 times the bound, estimated by T times its term in
-        bits per dimension, whose gradient moves the variances only.
-      min_snr: bounds the weight of times with little noise (Hang et al. 2023, arXiv 2303.09556).
-      conditional: whether the model is told the class.
-      label_dropout: how often it is not.
-      guidance: w of `none + w (class - none)`, in terms of predictions with and without a class:
-        1 or None is the class's alone, 0 the model without one.
+      variance: the variance of a denoising step: "beta", "beta_tilde" or "learned". For "learned"
+        the model has twice the channels, and the loss adds 0.001 times the bound, estimated by T
+        times its term in bits per dimension; its gradient moves only the variances.
+      min_snr: a bound on the weight of times with little noise (Hang et al. 2023, arXiv
+        2303.09556).
+      conditional: whether the model gets the class.
+      label_dropout: the share of training examples whose class the model does not get.
+      guidance: w of `none + w (class - none)`, where `class` and `none` are the predictions with
+        and without a class: 1 or None uses the class alone, 0 the model without a class.
       sampler: name and arguments of a function of library/diffusion/samplers.py; by default
         dict(name="ancestral"), all steps.
       clip: whether predicted images are clipped to [-1, 1] when sampling and in the bound.
-      num_snapshots: k of "path".
-      bound_steps: terms of the bound computed an example, each standing for a stretch of time in
-        which it is drawn at random; all by default.
+      num_snapshots: k, the number of images of "path".
+      bound_steps: number of terms of the bound that are computed per example. Each stands for an
+        interval of times, from which one is drawn at random. All terms by default.
 
     Raises:
-      ConfigError: an unknown name, more steps than the schedule has or less than one, classes
-        where there are none, guidance by a model that always or never knows the class.
+      ConfigError: a name is unknown, there are more steps than the schedule has or less than one,
+        `conditional` is set for a dataset without classes, or guidance asks a model that always or
+        never gets the class.
     """
     check_choice("prediction", prediction, PREDICTIONS)
     check_choice("variance", variance, VARIANCES)
@@ -225,17 +227,17 @@ def to_signed(image: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def to_unit(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Maps images from [-1, 1] to [0, 1], and cuts off what lies outside."""
+    """Maps images from [-1, 1] to [0, 1], and clips values outside."""
     return jnp.clip((x + 1) / 2, 0, 1)
 
 
 def _check_classes(conditional, num_classes, label_dropout, guidance):
     check_rates(label_dropout=label_dropout)
     if conditional and num_classes is None:
-        raise ConfigError("conditional=True, but the data set has no classes")
+        raise ConfigError("conditional=True, but the dataset has no classes")
     if not conditional and (guidance is not None or label_dropout):
         given = f"guidance={guidance}" if guidance is not None else f"label_dropout={label_dropout}"
-        raise ConfigError(f"{given} needs classes: conditional=True, on a data set that has them")
+        raise ConfigError(f"{given} needs classes: set conditional=True on a dataset with classes")
     if guidance not in (None, 1) and not label_dropout:
         raise ConfigError(
             f"guidance={guidance} asks the model without a class, which label_dropout=0 never "
@@ -275,7 +277,7 @@ def _guided(
         if guidance in (None, 0, 1):
             output, raw = denoiser.ask(variables, x, time, label)
             return denoiser.to_x0(x, output, time), raw
-        # Both questions of an example side by side: they stay on its device.
+        # An example's two predictions are neighbours, so that both stay on its device.
         labels = jnp.stack([label, jnp.full_like(label, num_classes)], axis=1).reshape(-1)
         twice = x.repeat(2, axis=0)
         found = denoiser.ask(variables, twice, time.repeat(2), labels)
@@ -300,7 +302,7 @@ def _sampling(
     noisy = bool(np.any(table.noise))
 
     def run(state: TrainState, batch: Batch, key: PRNGKeyArray, kept: np.ndarray) -> Array:
-        """Returns x after so many steps as `kept` says, (b, len(kept), h, w, c)."""
+        """Returns x after each number of steps in `kept`, (b, len(kept), h, w, c)."""
         keys = rng.per_example(rng.purpose(key, "sample"), batch["index"])
         variables = _variables(state)
 
@@ -347,7 +349,7 @@ def _bits(
     denoiser: Denoiser, variance: str, conditional: bool, clip: bool, num_terms: int
 ) -> Callable[..., Mapping[str, Array]]:
     process = denoiser.process
-    # Each term stands for the times of one stretch; with all terms a stretch is one time.
+    # Each term stands for one interval of times; with all terms an interval is one time.
     edges = np.round(np.linspace(1, process.timesteps, num_terms + 1)).astype(np.int32)
 
     def bits(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Mapping[str, Array]:

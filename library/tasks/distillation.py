@@ -1,12 +1,13 @@
-"""Distillation: a network learns from what a larger one, trained before, thinks of each image.
+"""Distillation: a network learns the predictions of a larger network that is already trained.
 
 Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network" (arXiv 1503.02531),
-section 2. The teacher sees the very image that the student does, crop, colours and all, as Beyer et
-al. 2022, "Knowledge distillation: a good teacher is patient and consistent" (arXiv 2106.05237),
-found to matter most: with `weight=1` and many epochs it is their function matching, of any two
-classifiers of the same classes. With `targets="hard"` the student learns the class that the teacher
-chooses, as in Touvron et al. 2021, "Training data-efficient image transformers & distillation
-through attention" (arXiv 2012.12877), section 4, whose network keeps a head of its own for it.
+section 2. The teacher sees exactly the image that the student sees, with the same crop and colours.
+Beyer et al. 2022, "Knowledge distillation: a good teacher is patient and consistent" (arXiv
+2106.05237), find that this matters most: with `weight=1` and many epochs this task is their
+function matching, for any two classifiers of the same classes. With `targets="hard"` the student
+learns the class that the teacher chooses, as in Touvron et al. 2021, "Training data-efficient image
+transformers & distillation through attention" (arXiv 2012.12877), section 4, whose network has a
+separate head for it.
 """
 
 import functools
@@ -26,7 +27,7 @@ from library.task import Batch, Learner, Metrics, Task, TrainState, pair
 from library.tasks.classification import classification
 
 TEACHER = "teacher"
-# What a model records that has one head for the labels and one for the teacher's predictions.
+# Logits that a model with two heads records: for the labels, and for the teacher's predictions.
 HEADS = ("class_logits", "distillation_logits")
 _TEMPERATURE = 4.0
 
@@ -46,36 +47,39 @@ def distillation(
 ) -> Task:
     """Builds the task of predicting the classes that a finished classifier predicts.
 
-    Minimized is weight T^2 KL(teacher_T || student_T) + (1 - weight) cross-entropy with the labels,
-    where p_T = softmax(logits / T); T^2 keeps the gradients' size whatever the temperature T is.
-    With hard targets the teacher is sure of its class: the divergence is the cross-entropy with it.
+    The loss is weight T^2 KL(teacher_T || student_T) + (1 - weight) cross-entropy with the labels,
+    where p_T = softmax(logits / T); T^2 keeps the size of the gradients the same for any
+    temperature T. With hard targets the teacher gives its class probability 1: the divergence is
+    the cross-entropy with that class.
 
     A model that records "class_logits" and "distillation_logits", as `deit` does, learns from the
-    labels by the former and from the teacher by the latter; others learn both by what they return.
+    labels by the former and from the teacher by the latter. Other models learn from both by the
+    logits that they return.
 
-    Metrics of training: loss, divergence (the first term without its weight), cross_entropy with
-    the labels (without smoothing), accuracy, and agreement with the teacher's class, each of the
-    logits that learn from it. Evaluation and outputs are those of `classification`. The teacher's
-    params are kept in the variables "teacher", which nothing moves: they are part of the
-    checkpoints, so its workdir need not outlive the first start, except for programs that build the
-    task anew.
+    The training metrics are loss, divergence (the first term without its weight), cross_entropy
+    with the labels (without smoothing), accuracy, and agreement with the teacher's class. The
+    metrics of labels use the logits that learn from the labels, the others those that learn from
+    the teacher. Evaluation and outputs are those of `classification`. The variables "teacher" hold
+    the teacher's params, which training does not change; they are part of the checkpoints. The
+    teacher's workdir must exist whenever the task is built, also when a run resumes.
 
     Args:
       model: `(image (b, h, w, c), train) -> logits (b, num_classes)`.
       minimize: turns a loss into the training step.
-      num_classes: classes of the data set.
+      num_classes: number of classes of the dataset.
       teacher: the workdir of the finished classifier.
-      teaching: brings it back: (workdir, output) -> its state, and (state, image in [0, 1]) ->
-        output.
-      unnormalize: brings the batch's images back to [0, 1].
-      targets: the teacher's probabilities, or the class of its highest logit.
-      temperature: T of soft targets; 4 if left out.
-      weight: of the teacher's predictions; the labels have the rest.
-      label_smoothing: of the labels, as in `classification`; the teacher's class is not smoothed.
+      teaching: loads the teacher: (workdir, output) -> its state, and a function (state, image in
+        [0, 1]) -> output.
+      unnormalize: maps the batch's images back to [0, 1].
+      targets: "soft", the teacher's probabilities, or "hard", the class of its highest logit.
+      temperature: T of soft targets; 4 by default.
+      weight: factor of the divergence from the teacher; the labels have 1 - weight.
+      label_smoothing: smoothing of the labels, as in `classification`; the teacher's class is not
+        smoothed.
 
     Raises:
-      ConfigError: no such run, one with other classes, a temperature that is not positive or that
-        hard targets do not read, a weight outside [0, 1], a smoothing outside [0, 1).
+      ConfigError: there is no such run, it has other classes, a temperature is not positive or
+        given with hard targets, a weight is outside [0, 1], or a smoothing is outside [0, 1).
     """
     diverge = _divergence(targets, temperature)
     if not 0 <= weight <= 1:
@@ -83,12 +87,12 @@ def distillation(
     if not 0 <= label_smoothing < 1:
         raise ConfigError(f"label_smoothing={label_smoothing}: valid are 0 to below 1")
     student = classification(model, minimize, num_classes=num_classes)
-    wisdom, teach = teaching(teacher, "logits")
+    teacher_state, teach = teaching(teacher, "logits")
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
-        _check_classes(teach, wisdom, unnormalize(batch["image"]), num_classes, teacher)
+        _check_classes(teach, teacher_state, unnormalize(batch["image"]), num_classes, teacher)
         variables = model.init(rng.purpose(key, "params"), batch["image"], train=False)
-        return learner.init({**variables, TEACHER: jax.tree.map(jnp.asarray, wisdom)})
+        return learner.init({**variables, TEACHER: jax.tree.map(jnp.asarray, teacher_state)})
 
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
@@ -122,7 +126,7 @@ def _without_teacher(variables: Mapping[str, PyTree]) -> dict[str, PyTree]:
 
 
 def _alone(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function of the student's state as one of the state with its teacher."""
+    """Returns `call`, which takes the student's state, as a function of the state with teacher."""
 
     def run(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Any:
         return call(state.replace(variables=_without_teacher(state.variables)), batch, key)
@@ -136,7 +140,7 @@ def _dense(label: Array, num_classes: int) -> Float[Array, "b k"]:
 
 
 def _divergence(targets: str, temperature: float | None) -> Callable[[Array, Array], Array]:
-    """Returns (teacher's logits, student's) -> each example's divergence."""
+    """Returns the function (teacher's logits, student's logits) -> each example's divergence."""
     check_choice("targets", targets, ("soft", "hard"))
     if targets == "hard":
         if temperature is not None:
@@ -144,7 +148,7 @@ def _divergence(targets: str, temperature: float | None) -> Callable[[Array, Arr
         return _from_choice
     temperature = _TEMPERATURE if temperature is None else temperature
     if not 0 < temperature < float("inf"):
-        raise ConfigError(f"temperature={temperature}: it is above 0, and finite")
+        raise ConfigError(f"temperature={temperature}: valid are finite numbers above 0")
     return functools.partial(softened_divergence, temperature=temperature)
 
 
@@ -167,8 +171,8 @@ def softened_divergence(
 
 
 def _check_classes(
-    teach: Callable, wisdom: Any, image: Array, num_classes: int, folder: str
+    teach: Callable, teacher_state: Any, image: Array, num_classes: int, folder: str
 ) -> None:
-    found = jax.eval_shape(teach, wisdom, image).shape[-1]
+    found = jax.eval_shape(teach, teacher_state, image).shape[-1]
     if found != num_classes:
-        raise ConfigError(f"teacher {folder!r} knows {found} classes, the data {num_classes}")
+        raise ConfigError(f"teacher {folder!r} has {found} classes, the dataset has {num_classes}")

@@ -1,7 +1,7 @@
-"""Unsupervised domain adaptation: classes are learned on one domain, and told on another.
+"""Unsupervised domain adaptation: a model learns classes on one domain and predicts on another.
 
 Ganin & Lempitsky 2015, "Unsupervised Domain Adaptation by Backpropagation" (arXiv 1409.7495). The
-data are two sources: one with labels, and one without, each in its own order.
+data come from two sources: one with labels and one without, each in its own order.
 """
 
 from collections.abc import Callable
@@ -28,40 +28,44 @@ def domain_adaptation(
     gamma: float = 10.0,
     strength: float = 1.0,
 ) -> Task:
-    """Builds the task of predicting `<source>_label`, by features that do not tell the domains.
+    """Builds the task of predicting `<source>_label` from features that do not show the domain.
 
-    The gradient of the domain loss is reversed with a strength that rises to `strength`, as
-    2 / (1 + exp(-gamma p)) - 1 does, p being the share of the run that is done (section 4).
+    The gradient of the domain loss is reversed and multiplied by
+    `strength` (2 / (1 + exp(-gamma p)) - 1), where p is the share of the run that is done
+    (section 4).
 
-    Metrics are loss, label_loss, accuracy (of the source), domain_loss and domain_accuracy; of an
-    evaluation also target_accuracy, where examples have `<target>_label`.
+    The metrics are loss, label_loss, accuracy (of the source), domain_loss and domain_accuracy. An
+    evaluation adds target_accuracy where examples have `<target>_label`.
 
-    Outputs: "logits" (b, c) and "features" (b, d) of the images of the target.
+    Outputs: "logits" (b, c) and "features" (b, d) of the target's images.
 
     Args:
       model: `(image, strength, train) -> (logits (b, c), domain logits (b,))`, see
         library/models/image/domain_adversarial.py.
       minimize: turns a loss into the training step.
-      num_classes: classes of the source.
-      total_steps: of the run.
+      num_classes: number of classes of the source.
+      total_steps: number of steps of the run.
       source: the name of the labelled source in `dataset.sources`.
-      target: that of the other.
+      target: the name of the other source.
       gamma: how fast the strength rises.
-      strength: at the end.
+      strength: the strength at the end of the run.
 
     Raises:
-      ConfigError: the model has another number of classes, or a negative strength.
+      ConfigError: the model has another number of classes, the strength is negative, or gamma is
+        not positive.
     """
     check_outputs(model, num_classes, "num_classes")
     if strength < 0 or gamma <= 0:
-        raise ConfigError(f"strength={strength}, gamma={gamma}: valid are 0 or more, and above 0")
+        raise ConfigError(
+            f"strength={strength}, gamma={gamma}: valid are strength from 0 and gamma above 0"
+        )
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         image, own = batch[f"{source}_image"], rng.purpose(key, "params")
         return learner.init({**model.init(own, image, 0.0), "schedule": {"step": jnp.zeros(())}})
 
     def both(batch: Batch) -> Float[Array, "n h w c"]:
-        # An example's two images are neighbours, so that they stay on its device.
+        # The two images of an example are neighbours, so that both stay on the example's device.
         pairs = jnp.stack([batch[f"{source}_image"], batch[f"{target}_image"]], axis=1)
         return pairs.reshape(-1, *pairs.shape[2:])
 

@@ -1,9 +1,10 @@
-"""Generative adversarial networks: a generator learns to make what a discriminator takes for real.
+"""Generative adversarial networks: a generator learns images that a discriminator takes for real.
 
-The game is Goodfellow et al. 2014, "Generative adversarial nets" (arXiv 1406.2661), algorithm 1;
-its objectives and penalties are those of the papers named at `LOSSES` and `PENALTIES`.
+The game is that of Goodfellow et al. 2014, "Generative adversarial nets" (arXiv 1406.2661),
+algorithm 1. The comments in `LOSSES` and the argument `penalty` of `gan` name the papers of the
+objectives and penalties.
 
-Images are of [-1, 1] for both players, and of [0, 1] outside of this file.
+Images are in [-1, 1] for both players, and in [0, 1] outside of this file.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,14 +25,14 @@ PLAYERS = ("discriminator", "generator")
 
 
 class Objective(NamedTuple):
-    """What both players minimize, as functions of the discriminator's score.
+    """The losses of both players, as functions of the discriminator's score.
 
     Attributes:
       real: the discriminator's loss of a real image.
-      fake: its loss of a generated one.
-      generator: the generator's loss of a generated one.
-      probability: how sure the discriminator is that an image is real, 0 to 1; None for a critic,
-        whose scores have no zero.
+      fake: the discriminator's loss of a generated image.
+      generator: the generator's loss of a generated image.
+      probability: the discriminator's probability that an image is real, 0 to 1; None for a critic,
+        whose scores have no fixed zero.
     """
 
     real: Callable[[Array], Array]
@@ -86,48 +87,50 @@ def gan(
 ) -> Task:
     """Builds the game of `model["generator"]` against `model["discriminator"]`.
 
-    The discriminator moves first. It moves on pairs, a real image and an image generated for the
-    same example, which pass through it apart, so that batch normalization sees either kind alone.
-    Latents derive from the example's index, so both players meet new ones in every step.
+    The discriminator moves first. It learns from pairs of a real image and an image generated for
+    the same example. The two kinds pass through it separately, so that batch normalization sees one
+    kind at a time. Latents are drawn by the example's index, so both players get new latents in
+    every step.
 
-    A move changes what is its own player's and nothing else: when the generator moves, the
-    discriminator normalizes by the statistics of the generated batch, but neither its running
-    averages nor the vectors of spectral normalization move, and likewise the other way round.
-    `evaluate` and the outputs use the running averages.
+    A move changes only the variables of its own player. When the generator moves, the discriminator
+    normalizes by the statistics of the generated batch, but its running averages and its vectors of
+    spectral normalization do not change; the same holds for the generator when the discriminator
+    moves. `evaluate` and the outputs use the running averages.
 
-    Training measures, of the discriminator, loss, its parts loss_real and loss_fake, of either kind
-    of image, and penalty, not yet weighted: loss is loss_real + loss_fake + penalty_weight *
-    penalty. Further real and fake (the mean probability of being real that it gives either kind;
-    of a critic, the score), accuracy_real and accuracy_fake (not of a critic); of the generator,
-    loss. Evaluation measures the same but for the penalty, under the same names,
+    The training metrics of the discriminator are loss; its parts loss_real and loss_fake, by kind
+    of image, and penalty, without its weight: loss is loss_real + loss_fake + penalty_weight *
+    penalty; real and fake, the mean probability of being real for each kind (for a critic, the mean
+    score); accuracy_real and accuracy_fake (not for a critic). The metric of the generator is loss.
+    Evaluation gives the same metrics without the penalty, under the same names,
     discriminator_loss and so on.
 
     Outputs: "sample" (b, h, w, c) in [0, 1], of the class `label` if conditional; "score" (b,) of
-    images; "probability" (b,), as above; "signal" (b,), the norm of the gradient of the generator's
-    loss by the image, in images of [0, 1]: what the generator learns from; "features" (b, d), the
-    input of the discriminator's head.
+    images; "probability" (b,), that an image is real (not for a critic); "signal" (b,), the norm of
+    the gradient of the generator's loss with respect to the image, for images in [0, 1]: the signal
+    from which the generator learns; "features" (b, d), the input of the discriminator's head.
 
     Args:
       model: generator `(latent (b, d), label (b,) or None, train) -> image`, discriminator
         `(image, label or None, train) -> score (b,)`.
       alternate: turns the players' losses into the training step.
-      image_shape: height, width, channels.
-      num_classes: of the data set.
-      conditional: whether both players are told the label.
-      loss: one of LOSSES.
+      image_shape: height, width and channels of the images.
+      num_classes: number of classes of the dataset.
+      conditional: whether both players get the label.
+      loss: a key of LOSSES.
       penalty: "interpolates" adds weight (|gradient| - 1)^2 at random points between the pairs
         (Gulrajani et al. 2017, arXiv 1704.00028, algorithm 1); "r1" adds weight / 2 |gradient|^2 at
-        the real images (Mescheder et al. 2018, arXiv 1801.04406, equation 9). The gradient is
-        the score's by an image of [-1, 1], each example's own: under batch normalization there
-        is no such thing.
-      penalty_weight: lambda of the one, gamma of the other; 10 in either paper.
-      latent_size: d.
-      latent: "normal", or "uniform" in [-1, 1].
+        the real images (Mescheder et al. 2018, arXiv 1801.04406, equation 9). The gradient is that
+        of the score with respect to an image in [-1, 1], for each example by itself; batch
+        normalization mixes examples and so does not allow it.
+      penalty_weight: weight of the penalty: lambda of "interpolates", gamma of "r1"; 10 in both
+        papers.
+      latent_size: d, the size of the latent.
+      latent: the latent's distribution, "normal", or "uniform" in [-1, 1].
 
     Raises:
-      ConfigError: other players than these two, an unknown loss or penalty, a penalty without a
-        weight above 0, a weight without a penalty, no classes to be told, a penalty on a
-        discriminator with batch normalization.
+      ConfigError: the model has other players, the loss or penalty is unknown, a penalty has no
+        weight above 0, a weight has no penalty, `conditional` is set for a dataset without classes,
+        or a penalty is set for a discriminator with batch normalization.
     """
     players = _checked_players(model)
     check_choice("loss", loss, LOSSES)
@@ -141,7 +144,7 @@ def gan(
         "discriminator": _discriminator_loss(game, penalty, penalty_weight),
         "generator": _generator_loss(game),
     }
-    # A power iteration reads params alone, which all devices share.
+    # A power iteration reads only params, which are the same on all devices.
     learner = alternate(losses, spread={spectral_normalization.COLLECTION: "replicated"})
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
@@ -162,7 +165,7 @@ def gan(
 
 
 class _Game(NamedTuple):
-    """The two players and how they are called."""
+    """The two players, and the functions that call them."""
 
     players: Mapping[str, nn.Module]
     objective: Objective
@@ -174,19 +177,21 @@ class _Game(NamedTuple):
     def generate(
         self, params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray, train=False
     ) -> tuple[Float[Array, "b h w c"], PyTree]:
-        """Returns an image of [-1, 1] for each example, and the player's moved variables."""
+        """Returns an image in [-1, 1] for each example, and the variables after the call."""
         latent = self.draw(batch["index"], key)
         label = self.label(batch)
         image, moved = self._apply("generator", params, variables, latent, label, train, batch, key)
         expected = (len(latent), *self.image_shape)
         if image.shape != expected:
-            raise ValueError(f"the generator makes images {image.shape}, the data has {expected}")
+            raise ValueError(
+                f"the generator makes images of shape {image.shape}, but the data have {expected}"
+            )
         return self._if_known(image, batch), moved
 
     def score(
         self, params: PyTree, variables: PyTree, image: Array, batch: Batch, key, train=False
     ) -> tuple[Float[Array, " b"], PyTree]:
-        """Returns each image's score, and the player's moved variables."""
+        """Returns each image's score, and the variables after the call."""
         label = self.label(batch)
         score, moved = self._apply(
             "discriminator", params, variables, image, label, train, batch, key
@@ -201,26 +206,26 @@ class _Game(NamedTuple):
         return jax.vmap(lambda k: jax.random.uniform(k, (self.latent_size,), minval=-1.0))(keys)
 
     def label(self, batch: Batch) -> Int[Array, " b"] | None:
-        """Returns what the players are told.
+        """Returns the label that the players get, or None.
 
         Raises:
-          ConfigError: examples without a label, or labels that are no classes.
-          KeyError: a draw without one, which so says what it is to be handed.
+          ConfigError: examples have no label, or their labels are not one class per example.
+          KeyError: a batch without images, which asks for samples, has no label.
         """
         if self.classes is None:
             return None
         if "label" not in batch and "image" in batch:
-            raise ConfigError("conditional=True needs one label an example, there is none")
+            raise ConfigError("conditional=True needs one label per example, but there is none")
         label = batch["label"]
         if label.ndim != 1:
             raise ConfigError(
-                f"conditional=True needs one label an example, int (b,), not {label.shape}"
+                f"conditional=True needs one label per example, int (b,), not {label.shape}"
             )
         return jnp.clip(label, 0, self.classes - 1)
 
     def _if_known(self, values: Array, batch: Batch) -> Array:
-        # A number outside the classes has to be seen, as values that are none; not so on padding,
-        # which is batch normalization's too.
+        # A label outside the classes must show as NaN values; padding must not, because batch
+        # normalization sees it, too.
         label = self.label(batch)
         if label is None:
             return values
@@ -301,9 +306,9 @@ def _own(variables: PyTree, player: str) -> dict[str, PyTree]:
 
 
 def _slopes(score: Callable[[Array], Array], image: Float[Array, "b h w c"]) -> Float[Array, " b"]:
-    """Returns the norm of each score's gradient by its own image."""
+    """Returns the norm of the gradient of each score with respect to its own image."""
     gradient = jax.grad(lambda x: jnp.sum(score(x)))(image)
-    # The root has no derivative at 0, which a discriminator that is flat somewhere would reach.
+    # The root has no derivative at 0, which a discriminator reaches where it is flat.
     return jnp.sqrt(jnp.sum(jnp.square(gradient), axis=(1, 2, 3)) + 1e-12)
 
 
@@ -313,7 +318,7 @@ def _between(
     index: Array,
     key: PRNGKeyArray,
 ) -> Float[Array, "b h w c"]:
-    """Returns a point, uniform for each example, on the line from its fake to its real image."""
+    """Returns for each example a uniform random point between its fake and its real image."""
     keys = rng.per_example(rng.purpose(key, "interpolates"), index)
     share = jax.vmap(lambda k: jax.random.uniform(k, (1, 1, 1)))(keys)
     return share * real + (1 - share) * fake
@@ -355,7 +360,7 @@ def _outputs(game: _Game) -> Mapping[str, Callable[..., Any]]:
 
 
 def _initial_variables(game: _Game, key: PRNGKeyArray, batch: Batch, penalty: str) -> PyTree:
-    # Values do not depend on the images: two are enough.
+    # Initial values do not depend on the images, so two examples are enough.
     few = {name: value[:2] for name, value in batch.items()}
     inputs = {"generator": game.draw(few["index"], key), "discriminator": _signed(few["image"])}
     variables: dict[str, dict[str, PyTree]] = {}
@@ -376,7 +381,7 @@ def _initial_variables(game: _Game, key: PRNGKeyArray, batch: Batch, penalty: st
 def _checked_players(model: Mapping[str, nn.Module] | nn.Module) -> Mapping[str, nn.Module]:
     expected = "dict(generator=dict(name=...), discriminator=dict(name=...))"
     if not isinstance(model, Mapping):
-        raise ConfigError(f"model {type(model).__name__} is one player: write {expected}")
+        raise ConfigError(f"model {type(model).__name__} is only one player: write {expected}")
     for player in PLAYERS:
         if player not in model:
             raise ConfigError(f"model has no {player!r}, only {sorted(model)}: write {expected}")
@@ -400,7 +405,9 @@ def _checked_classes(players: Mapping[str, nn.Module], num_classes: int | None) 
         width = getattr(player, "num_classes", num_classes)
         if width != num_classes:
             name = type(player).__name__
-            raise ConfigError(f"model {name} has num_classes={width}, the task {num_classes}")
+            raise ConfigError(
+                f"model {name} has num_classes={width}, but the task has {num_classes}"
+            )
     return num_classes
 
 

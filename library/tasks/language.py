@@ -35,41 +35,41 @@ def language(
 ) -> Task:
     """Builds the task of predicting `batch["tokens"][:, 1:]` from `batch["tokens"][:, :-1]`.
 
-    Where `batch["segments"]` (b, t + 1) numbers the documents packed into a window, each is
-    modelled as if it were alone: the first token of a segment is predicted from nothing, so it is
-    not counted, and neither is padding, segment 0. Metrics of training and evaluation are loss and
-    accuracy, each a mean over all tokens that count, not over windows.
+    `batch["segments"]` (b, t + 1), if present, numbers the documents packed into a window. The
+    model treats each document as if it were alone: nothing precedes the first token of a segment,
+    so that token does not count; padding, segment 0, does not count either. The metrics of training
+    and evaluation are loss and accuracy, means over all tokens that count, not over windows.
 
-    A recurrent model (its attribute `recurrent` is true) takes the state that a window ends with
-    into the next window of its lane, through which no gradient flows (truncated backpropagation
-    through time, Williams & Peng 1990). The data must come in order, `dataset.order="streams"`:
-    lane j of the batch reads the rows from j (num_examples // batch_size) on. The states of all
-    lanes are `state.variables["carry"]`, zero where a lane starts. Evaluation and outputs start
-    each window from zero.
+    A recurrent model (its attribute `recurrent` is true) starts each window from the state that the
+    previous window of its lane ends with. No gradient flows through that state (truncated
+    backpropagation through time, Williams & Peng 1990). The data must come in order,
+    `dataset.order="streams"`: lane j of the batch reads the rows from
+    j (num_examples // batch_size) on. `state.variables["carry"]` holds the states of all lanes,
+    zero where a lane starts. Evaluation and outputs start each window from zero.
 
-    Outputs: "logits" (b, t, v) of `tokens[:, 1:]`, and "features" (b, t, d), what they are made
-    from; "generate" and "generate_uncached", see `_generate`.
+    Outputs: "logits" (b, t, v) of `tokens[:, 1:]`; "features" (b, t, d), from which the logits are
+    computed; "generate" and "generate_uncached", see `_generate`.
 
     Args:
-      model: `hidden(tokens (b, t), train=...)` makes (b, t, d), of which `attend` makes logits
+      model: `hidden(tokens (b, t), train=...)` returns (b, t, d), and `attend` turns it into logits
         (b, t, vocab_size); `step` and `initial_cache` decode. See library/models/sequence/gpt.py.
-        A recurrent model's `hidden` also takes `carry` and `reset` (b,), True where the carry is to
-        be zero, and returns the carry too.
+        A recurrent model's `hidden` also takes `carry` and `reset` (b,), True where the carry
+        becomes zero, and also returns the carry.
       minimize: turns a loss into the training step.
-      vocab_size: tokens of the data.
-      num_examples: windows of an epoch; of "streams" those of the training split.
-      batch_size: windows a step.
-      chunk: computes the loss over so many tokens of the vocabulary at a time, see
-        `library.layers.vocabulary_loss`; the model's method `vocabulary` has the weights.
-      carry: of recurrent models: False starts every window of training from zero too, for windows
-        in any order.
-      order: of the data; a carry is kept from batch to batch of "streams" only.
+      vocab_size: number of tokens in the vocabulary of the data.
+      num_examples: windows per epoch; with "streams" the windows of the training split.
+      batch_size: windows per step.
+      chunk: tokens of the vocabulary per part of the loss, which is computed in parts, see
+        `library.layers.vocabulary_loss`; the model's method `vocabulary` returns the weights.
+      carry: whether a recurrent model keeps its state between windows of training. False starts
+        every window from zero, for windows in any order.
+      order: the order of the data; only with "streams" is the carry kept between batches.
       axis_name: the device axis to sum over, under `pmap`.
 
     Raises:
-      ConfigError: the model is for another vocabulary, `chunk` is below 1 or the model has no
-        `vocabulary`, or a carry is to be kept under `pmap`, over less than a batch or in an order
-        that jumps.
+      ConfigError: the model has another vocabulary, `chunk` is below 1, the model has no
+        `vocabulary` for it, or the carry cannot be kept: under `pmap`, with fewer windows than
+        `batch_size`, or with another order than "streams".
     """
     _check(model, vocab_size, chunk)
     carried = carry and _recurrent(model)
@@ -80,11 +80,15 @@ def language(
         )
     if carried and order != "streams":
         raise ConfigError(
-            f"a recurrent model's carry goes on where the text does: dataset.order={order!r} "
-            "jumps. Set it to 'streams', or task.carry to False"
+            "a recurrent model's carry needs text in order, which "
+            f"dataset.order={order!r} does not give: set dataset.order='streams' or "
+            "task.carry=False"
         )
     if carried and num_examples < batch_size:
-        raise ConfigError(f"batch_size={batch_size} lanes need as many windows, not {num_examples}")
+        raise ConfigError(
+            f"batch_size={batch_size}: a recurrent model's carry needs a window per lane, and the "
+            f"data have {num_examples}; valid are 1 to {num_examples}, or task.carry=False"
+        )
     lane = num_examples // batch_size if carried else 0
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
@@ -119,9 +123,9 @@ def language(
 def counted(
     segments: Int[Array, "b u"] | None, mask: Float[Array, " b"], length: int
 ) -> Float[Array, "b t"]:
-    """Returns the weight of each target, the tokens but the first: 1, or 0 where it is not counted.
+    """Returns the weights of the targets, all tokens but the first: 1 if a target counts, else 0.
 
-    That is on padding, of examples or in them, and where a segment starts.
+    Padding examples, padding within an example, and the first token of a segment do not count.
     """
     weight = jnp.broadcast_to(mask[:, None], (len(mask), length))
     if segments is None:
@@ -138,15 +142,15 @@ def _check(model: nn.Module, vocab_size: int, chunk: int | None) -> None:
     if chunk is not None and chunk < 1:
         raise ConfigError(f"chunk={chunk}: valid are 1 to {vocab_size} tokens, or None for all")
     if chunk is not None and not hasattr(model, "vocabulary"):
-        raise ConfigError(f"chunk={chunk}: {name} has no method 'vocabulary'; valid: None")
+        raise ConfigError(f"chunk={chunk}: {name} has no method 'vocabulary'; valid is None")
 
 
 def _check_lanes(carry: PyTree, batch: Batch) -> None:
     lanes, size = len(jax.tree.leaves(carry)[0]), len(batch["tokens"])
     if lanes != size:
         raise ConfigError(
-            f"a recurrent model's carry is of {lanes} lanes, but {size} windows come at a time: "
-            "accumulate must be 1, or task.carry=False"
+            f"a recurrent model's carry is of {lanes} lanes, but a part of the batch has {size} "
+            "windows: set accumulate=1 or task.carry=False"
         )
 
 
@@ -161,7 +165,7 @@ def _weights(params: PyTree, variables: PyTree) -> dict[str, PyTree]:
 def _hidden(
     model: nn.Module, weights: PyTree, batch: Batch, **options: Any
 ) -> tuple[Float[Array, "b t d"], PyTree]:
-    """Returns what the logits of the targets are made from, and a recurrent model's carry."""
+    """Returns the features of the targets' logits, and a recurrent model's carry or None."""
     if "segments" in batch:
         options["segments"] = batch["segments"][:, :-1]
     hidden = model.apply(weights, batch["tokens"][:, :-1], **options, method="hidden")
@@ -187,7 +191,7 @@ def _metrics(
         flat = hidden.reshape(-1, hidden.shape[-1])
         found = cross_entropy(flat, table, bias, targets.reshape(-1), chunk)
         losses, best = (x.reshape(targets.shape) for x in found)
-    # A token outside of the vocabulary has to be seen, as a loss that is not a number.
+    # A token outside the vocabulary must show as a NaN loss.
     losses = jnp.where((targets >= 0) & (targets < vocab_size), losses, jnp.nan)
     total = jnp.sum(weight)
     return {
@@ -215,15 +219,15 @@ def _outputs(model: nn.Module) -> Mapping[str, Callable[..., Array]]:
 def _generate(
     model: nn.Module, cached: bool, state: TrainState, batch: Batch, key: PRNGKeyArray
 ) -> Int[Array, "b t"]:
-    """Returns `batch["tokens"]` (b, t) with all tokens from `batch["length"]` (b,) on written.
+    """Returns `batch["tokens"]` (b, t) with generated tokens from `batch["length"]` (b,) on.
 
-    Each is drawn from the model's distribution given the tokens before it, or as many of them as
-    its context holds, by the settings of `library.decoding.sample`: `batch["temperature"]`,
-    `batch["top_k"]` and `batch["top_p"]`, each (b,). What is drawn depends on the key, the
-    example's index and the place, not on the rest of the batch.
+    Each token is drawn from the model's distribution given the tokens before it, or as many of them
+    as the context holds. `batch["temperature"]`, `batch["top_k"]` and `batch["top_p"]`, each (b,),
+    are the settings of `library.decoding.sample`. A draw depends on the key, the example's index
+    and the position, not on the rest of the batch.
 
-    With `cached`, a token costs the computation of one position while the context holds all before
-    it; after that, and without, the whole window is computed for each token.
+    With `cached`, a token costs the computation of one position while all tokens before it fit the
+    context; after that, and without `cached`, each token costs the computation of a whole window.
     """
     tokens, length = batch["tokens"], jnp.maximum(batch["length"], 1)
     total = tokens.shape[1]
@@ -251,7 +255,7 @@ def _generate(
         last = jax.lax.dynamic_index_in_dim(hidden, at - 1 - first, axis=1, keepdims=False)
         return write(tokens, apply(last, method="attend"), at)
 
-    # What stands in the places to be written must not matter, not even where nothing looks at it.
+    # Tokens at positions that are generated later must not affect the result.
     tokens = jnp.where(jnp.arange(total) < length[:, None], tokens, 0)
     at = jnp.min(length)
     if cached:

@@ -1,8 +1,8 @@
-"""A trained classifier whose kernels are products of two smaller ones, trained on.
+"""Low-rank compression: each kernel of a trained classifier becomes two factors, which train on.
 
 Denton et al. 2014 (arXiv 1404.0736), Jaderberg et al. 2014 (arXiv 1405.3866) and Zhang et al. 2016
-(arXiv 1505.06798) make the factors; what they lose comes back by fine-tuning (Denton et al.,
-section 3). `library.compression.low_rank` says how kernels are factored.
+(arXiv 1505.06798) make the factors; fine-tuning brings back the accuracy that they lose (Denton et
+al., section 3). `library.compression.low_rank` describes how kernels are factored.
 """
 
 from collections.abc import Callable
@@ -35,28 +35,28 @@ def low_rank(
     kept: tuple[str, ...] = (),
     classifier: dict | None = None,
 ) -> Task:
-    """Builds the task `classification` of a network that starts as another run's, factored.
+    """Builds the task `classification` for a network that starts as a factored finished run.
 
-    Kernels of dense layers and convolutions are replaced by two factors each, "kernel_first" and
-    "kernel_second", where these have fewer numbers; the optimizer moves the factors. Metrics and
-    outputs are those of `classification`. The source has to be there whenever the task is built.
+    Two factors, "kernel_first" and "kernel_second", replace the kernel of each dense layer and
+    convolution where they have fewer numbers; the optimizer trains the factors. Metrics and outputs
+    are those of `classification`. The source's workdir must exist whenever the task is built.
 
     Args:
-      model: the source's, `(image (b, h, w, c), train) -> logits (b, num_classes)`.
+      model: the model of the source, `(image (b, h, w, c), train) -> logits (b, num_classes)`.
       minimize: turns a loss into the training step.
-      num_classes: classes of the data set.
+      num_classes: number of classes of the dataset.
       image_shape: (h, w, c) of an image.
-      source: the workdir of the finished classifier; of running averages, where it has them.
-      teaching: brings it back: (workdir, output) -> its state, and a function.
-      rank: of every kernel, a whole number from 1, or the share of its full rank.
+      source: the workdir of the finished classifier; its running averages are used if it has them.
+      teaching: loads the source: (workdir, output) -> its state, and a function.
+      rank: the rank of every kernel: a whole number from 1, or a share of its full rank.
       energy: in place of a rank, the share of each kernel's squared singular values that is kept.
-      scheme: of convolutions, see `library.compression.low_rank`.
+      scheme: how convolutions are factored, see `library.compression.low_rank`.
       kept: patterns of kernels that stay whole, such as "head".
       classifier: further arguments of `classification`.
 
     Raises:
-      ConfigError: no such run, or one of another model; a rank, energy or pattern out of range; or
-        as `classification`.
+      ConfigError: there is no such run, it has another model, a rank, energy or pattern is out of
+        range, or `classification` refuses its arguments.
     """
     check_outputs(model, num_classes, "num_classes")
     learnt, _ = teaching(source, "logits")
@@ -88,7 +88,11 @@ def low_rank(
 
 
 def _fitting(learnt: PyTree, shapes: PyTree, source: str) -> dict[str, PyTree]:
-    """Returns the params and statistics of a run that the model has, too."""
+    """Returns those params and statistics of a run that the model has, too.
+
+    Raises:
+      ConfigError: their names or shapes differ from the model's.
+    """
     there = {"params": learnt["params"], **learnt["variables"]}
     found = {name: there.get(name, {}) for name in shapes}
     ours, theirs = trees.flatten(shapes), trees.flatten(found)
@@ -96,6 +100,6 @@ def _fitting(learnt: PyTree, shapes: PyTree, source: str) -> dict[str, PyTree]:
         a, b = (getattr(held.get(path), "shape", None) for held in (ours, theirs))
         if a != b:
             raise ConfigError(
-                f"source {source!r} is of another model: {path} is {b} there, {a} here"
+                f"source {source!r} is of another model: {path} has shape {b} there and {a} here"
             )
     return found

@@ -1,4 +1,4 @@
-"""Masked autoencoding: most of an image's patches are hidden, and their pixels predicted.
+"""Masked autoencoding: a model predicts the pixels of the hidden patches of an image.
 
 He et al. 2022, "Masked autoencoders are scalable vision learners", arXiv 2111.06377.
 """
@@ -16,7 +16,7 @@ from library.forward import streams
 from library.layers.patches import patchify, unpatchify
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
 
-# Of the variance of a patch, as in the authors' code.
+# Added to the variance of a patch, as in the authors' code.
 EPSILON = 1e-6
 
 
@@ -27,27 +27,27 @@ def mae(
     mask_ratio: float = 0.75,
     norm_pix: bool = True,
 ) -> Task:
-    """Builds the task of predicting the hidden patches of `batch["image"]` from the others.
+    """Builds the task of predicting the hidden patches of `batch["image"]` from the visible ones.
 
     The metric is the loss: the squared error of the hidden patches, averaged over their pixels
-    (section 3, "Reconstruction target"). In training, which patches are hidden is drawn anew
-    for each example and step; in evaluation and outputs it is fixed by the example's `row`.
+    (section 3, "Reconstruction target"). Training draws the hidden patches again for each example
+    and step; in evaluation and outputs the example's `row` fixes them.
 
-    Outputs: "features" (b, d), what the encoder makes of the whole image; "reconstruct", the image
+    Outputs: "features" (b, d), the encoder's features of the whole image; "reconstruct", the image
     with its hidden patches as predicted; "masked_reconstruct" (b, 3, h, w, c), the image, the image
-    with its hidden patches 0 (of normalized images, the mean colour), and the reconstruction.
+    with 0 in its hidden patches (the mean colour of normalized images), and the reconstruction.
 
     Args:
       model: one of library/models/image/mae.py.
       minimize: turns a loss into the training step.
-      mask_ratio: share of the patches to hide, to the nearest whole number of patches.
-      norm_pix: predict pixels of patches that are normalized each by its own mean and variance
-        (over n - 1, plus 1e-6, as in the authors' code) instead of plain pixels.
+      mask_ratio: share of the patches to hide, rounded to a whole number of patches.
+      norm_pix: whether each patch of the target is normalized by its own mean and variance (over
+        n - 1, plus 1e-6, as in the authors' code).
 
     Raises:
-      ConfigError: a model without `features`, or a ratio outside (0, 1). When traced: images that
-        do not divide into patches, a ratio that hides none of them or all, or patches of one
-        number that are to be normalized.
+      ConfigError: the model has no `features`, or the ratio is outside (0, 1). When traced: images
+        do not divide into patches, the ratio hides no patch or all of them, or `norm_pix` is set
+        for patches of one number.
     """
     if not callable(getattr(model, "features", None)):
         name = type(model).__name__
@@ -62,7 +62,7 @@ def mae(
         return learner.init(model.init(rng.purpose(key, "params"), image, order, visible))
 
     def predict(variables, image, keys, **options):
-        """Returns predictions (b, n, p) of all patches and which of them were hidden (b, n)."""
+        """Returns the predictions (b, n, p) of all patches, and whether each was hidden (b, n)."""
         visible, hidden = _counts(image.shape, model.patch_size, mask_ratio)
         order = _shuffles(keys, visible + hidden)
         predicted = model.apply(variables, image, order, visible, **options)
@@ -129,7 +129,7 @@ def _variables(state: TrainState) -> PyTree:
 
 
 def _normalized(patches: Float[Array, "b n p"]) -> tuple[Array, Array, Array]:
-    """Returns patches less their mean, over their deviation; and mean and deviation (b, n, 1)."""
+    """Returns normalized patches, and each patch's mean and standard deviation (b, n, 1)."""
     if patches.shape[-1] < 2:
         raise ConfigError("norm_pix=True: patches of one number have no variance; try patch_size=2")
     mean = jnp.mean(patches, axis=-1, keepdims=True)
@@ -144,12 +144,12 @@ def _shuffles(keys: Key[Array, " b"], num: int) -> Int[Array, "b {num}"]:
 
 
 def _fixed_keys(row: UInt32[Array, " b"]) -> Key[Array, " b"]:
-    # Of no run and no step, so that evaluations of any two can be compared.
+    # The keys do not depend on run or step, so that evaluations of different runs compare.
     return rng.per_example(rng.purpose(rng.root(0), "mask"), row)
 
 
 def _counts(shape: tuple[int, ...], patch: int, mask_ratio: float) -> tuple[int, int]:
-    """Returns the numbers of visible and of hidden patches of images of this shape."""
+    """Returns how many patches of an image of this shape are visible, and how many are hidden."""
     height, width = shape[1:3]
     if height % patch or width % patch:
         sides = [max(round(side / patch), 1) * patch for side in (height, width)]

@@ -1,8 +1,9 @@
-"""Magnitude pruning while a classifier is trained: its smallest weights become zero and stay zero.
+"""Magnitude pruning during training: a classifier's smallest weights become zero and stay zero.
 
-One-shot: train, prune, train what is left (Han et al. 2015, arXiv 1506.02626), here a run that
-starts from another's params. Gradual: prune more and more while training (Zhu & Gupta 2017, arXiv
-1710.01878). What masks are is said in `library.compression.pruning`.
+One-shot: train, prune, train the remaining weights (Han et al. 2015, arXiv 1506.02626); here the
+second training is a run that starts from the params of the first. Gradual: prune more and more
+weights during training (Zhu & Gupta 2017, arXiv 1710.01878). `library.compression.pruning`
+describes the masks.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,40 +40,43 @@ def pruning(
     kept: tuple[str, ...] = (),
     classifier: dict | None = None,
 ) -> Task:
-    """Builds the task `classification` with a network of which ever more weights are zero.
+    """Builds the task `classification` for a network that is pruned during training.
 
-    With "cubic" the sparsity after i of n prunings is s + (s_0 - s) (1 - i / n)^3, one before step
-    `begin` and one `every` so many steps, the last not after `end`. With "one_shot" there is one
-    pruning, before step `begin`: with `init_from` and begin "0 steps" of what another run has
-    learnt. How many weights are zero is exact; once zero, a weight stays so. Its gradient is zero,
-    and what momentum or weight decay would make of it is undone, in the running averages, too.
+    With "cubic" the sparsity after i of n prunings is s + (s_0 - s) (1 - i / n)^3. The first
+    pruning is before step `begin`, the next ones follow at intervals of `every`, the last is not
+    after `end`. With "one_shot" there is one pruning, before step `begin`: with `init_from` and
+    begin="0 steps" it prunes the params of another run. The number of zero weights is exact. A
+    pruned weight stays zero: its gradient is zero, and changes by momentum or weight decay are
+    undone, also in the running averages.
 
-    The masks, True where a weight is not pruned, are kept in the variables "masks", and so in the
-    checkpoints; a run that starts from a pruned one with `init_from` takes them along.
+    The variables "masks" hold the masks, True where a weight is not pruned. They are part of the
+    checkpoints; a run that starts from a pruned run with `init_from` takes its masks, too.
 
-    Metrics, beside those of `classification`: sparsity, the share of the kernels' weights that is
-    pruned, and in evaluation nonzero, how many params of the network are not zero. Outputs are
-    those of `classification`.
+    The metrics are those of `classification` and sparsity, the share of the kernels' weights that
+    is pruned; an evaluation adds nonzero, the number of params of the network that are not zero.
+    Outputs are those of `classification`.
 
     Args:
       model: `(image (b, h, w, c), train) -> logits (b, num_classes)`.
       minimize: turns a loss into the training step.
-      num_classes: classes of the data set.
-      num_examples: of the training split, for durations.
-      batch_size: examples a step, for durations.
-      sparsity: the share of zeros in the end, of all kernels that are not `kept`.
-      initial_sparsity: s_0, of "cubic".
-      schedule: when how much is pruned.
-      begin: a duration in steps, epochs or examples from the start of the run.
-      end: a duration from the start of the run; of "cubic", which needs it.
-      every: a duration; of "cubic", by default "100 steps".
-      scope: "global" prunes the smallest weights of all kernels, "layer" of each kernel its share.
+      num_classes: number of classes of the dataset.
+      num_examples: examples of the training split, for durations.
+      batch_size: examples per step, for durations.
+      sparsity: s, the share of zeros at the end, in all kernels that are not `kept`.
+      initial_sparsity: s_0, the share of zeros from which "cubic" starts.
+      schedule: "cubic", many prunings, or "one_shot", one pruning.
+      begin: when the first pruning is due: a duration in steps, epochs or examples from the start
+        of the run.
+      end: when "cubic" ends, which needs it: a duration from the start of the run.
+      every: the duration between prunings of "cubic"; "100 steps" by default.
+      scope: "global" prunes the smallest weights of all kernels together; "layer" prunes the same
+        share of each kernel.
       kept: patterns of kernels that are never pruned, such as "head".
       classifier: further arguments of `classification`, such as dict(label_smoothing=0.1).
 
     Raises:
-      ConfigError: a sparsity or duration out of range, a setting that the schedule does not read, a
-        pattern that matches no kernel, or as `classification`.
+      ConfigError: a sparsity or duration is out of range, the schedule does not use a setting, a
+        pattern matches no kernel, or `classification` refuses its arguments.
     """
     check_choice("scope", scope, magnitude.SCOPES)
     sizes = dict(num_examples=num_examples, batch_size=batch_size)
@@ -110,11 +114,11 @@ def _schedule(
 
     Args:
       schedule: "cubic" or "one_shot".
-      shares: of zeros at first and in the end.
-      begin: a duration, as the next two.
-      end: None with "one_shot".
-      every: None for the usual.
-      sizes: what durations refer to.
+      shares: the shares of zeros at the start and at the end.
+      begin: a duration.
+      end: a duration; None with "one_shot".
+      every: a duration; None for the default.
+      sizes: `num_examples` and `batch_size`, to which durations refer.
     """
     initial_sparsity, sparsity = shares
     if not 0 <= initial_sparsity < sparsity < 1:
@@ -137,10 +141,10 @@ def _masking(
     prune: Callable[[TrainState], TrainState],
     kept: tuple[str, ...],
 ) -> Callable[[Loss], Learner]:
-    """Returns `minimize` with masks, which `prune` closes before its step."""
+    """Returns `minimize` with masks, which `prune` updates before each step."""
 
     def masking(loss: Loss) -> Learner:
-        # All devices find the same masks, for they see the same params.
+        # All devices compute the same masks because they have the same params.
         learner = minimize(_with_masks(loss), spread={MASKS: "replicated"})
 
         def init(variables: PyTree) -> TrainState:
@@ -150,7 +154,7 @@ def _masking(
         def update(
             state: TrainState, batch: Batch, key: PRNGKeyArray
         ) -> tuple[TrainState, Metrics]:
-            # A step that is left out has pruned, too; to prune again changes nothing.
+            # Pruning stays also where the step is skipped; pruning again changes nothing.
             moved, metrics = learner.update(prune(state), batch, key)
             return _zeroed(moved), metrics
 
@@ -160,7 +164,7 @@ def _masking(
 
 
 def _masked(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function of the classifier's state as one of the state with masks."""
+    """Returns `call`, which takes the classifier's state, as a function of the state with masks."""
 
     def run(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Any:
         masks, rest = _split(state.variables)
@@ -173,7 +177,7 @@ def _masked(call: Callable[..., Any]) -> Callable[..., Any]:
 def _times(
     begin: str, end: str | None, every: str | None, sizes: Mapping[str, int]
 ) -> tuple[int, int, int]:
-    """Returns the step of the first pruning, the steps between two, and how many follow."""
+    """Returns the step of the first pruning, the steps between two, and how many more follow."""
     if end is None:
         raise ConfigError("end=None: schedule='cubic' needs a duration, such as end='10 epochs'")
     start, stop = _steps("begin", begin, sizes), _steps("end", end, sizes)
@@ -181,7 +185,7 @@ def _times(
     if gap < 1 or stop - start < gap:
         raise ConfigError(
             f"begin={begin!r}, end={end!r}, every={every or '100 steps'!r} are steps {start}, "
-            f"{stop} and {gap}: valid is an end one interval or more after the begin"
+            f"{stop} and {gap}: the end must be one interval or more after the begin"
         )
     return start, gap, (stop - start) // gap
 
@@ -196,7 +200,7 @@ def _steps(name: str, text: str, sizes: Mapping[str, int]) -> int:
 def _pruner(
     start: int, gap: int, targets: list[float], scope: str
 ) -> Callable[[TrainState], TrainState]:
-    """Returns what prunes a state before the steps at which that is due."""
+    """Returns the function that prunes a state before those steps at which pruning is due."""
 
     def prune(state: TrainState) -> TrainState:
         masks, _ = _split(state.variables)

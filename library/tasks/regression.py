@@ -1,4 +1,4 @@
-"""Regression: real numbers from an image, and which loss goes with which output layer.
+"""Regression: real numbers from an image, and the loss that fits each output layer.
 
 A loss is the negative log-likelihood of the target under the distribution that the output layer
 parameterises (Bishop 2006, Pattern Recognition and Machine Learning, section 4.3.6):
@@ -58,39 +58,40 @@ def regression(
 ) -> Task:
     """Builds the task of predicting `batch["target"]`, float (b, d), from the image or `inputs`.
 
-    With y the target's mean and s its scale, the model's output z becomes the prediction
-    y + s z, or low + (high - low) sigmoid(z) between bounds, and the loss is the mean over the d
-    outputs of that of (prediction - target) / s. Predictions and the metrics other than the loss
-    are in the target's units.
+    Let y be the target's mean and s its scale. The model's output z becomes the prediction y + s z,
+    or low + (high - low) sigmoid(z) between bounds. The loss is that of (prediction - target) / s,
+    averaged over the d outputs. Predictions and the metrics other than the loss are in the units of
+    the target.
 
-    Metrics are loss and regression (4, d): summed squared error, absolute error, target - y and
-    (target - y)^2, of which `library.summaries` makes mse, rmse, mae and r2.
+    The metrics are loss and regression (4, d): the sums of the squared error, the absolute error,
+    target - y and (target - y)^2, from which `library.summaries` makes mse, rmse, mae and r2.
 
     Outputs: "prediction" (b, d); "features" (b, d'), the input of the model's head;
-    "intermediates", all that the model records.
+    "intermediates", all values that the model records.
 
     Args:
       model: `(image (b, h, w, c), train) -> (b, num_outputs)`.
       minimize: turns a loss into the training step.
-      num_outputs: d.
+      num_outputs: d, the number of values to predict.
       loss: "mse", the squared error (without a factor 1/2), "mae" or "huber".
       huber_delta: the error at which huber turns from squares to absolute values (Huber 1964),
         e^2 / 2 below and delta |e| - delta^2 / 2 above.
-      bounds: the lowest and highest prediction.
-      target_mean: y, one an output; zeros if left out. A target far from zero (a year) needs it,
-        to be learned quickly and for r2 to be exact in float32.
-      target_scale: s, one an output; ones if left out.
+      bounds: the lowest and the highest prediction; no bounds by default.
+      target_mean: y, one value per output; zeros by default. A target far from zero (a year) needs
+        it to be learned quickly, and for r2 to be exact in float32.
+      target_scale: s, one value per output; ones by default.
       inputs: the features that the model takes, in order.
 
     Raises:
-      ConfigError: the model has another number of outputs, bounds in the wrong order, a delta
-        that is not positive or nothing reads, a mean or scale that does not fit the outputs.
+      ConfigError: the model has another number of outputs, the bounds are in the wrong order, a
+        delta is not positive or the loss does not use it, or a mean or scale does not fit the
+        outputs.
     """
     check_outputs(model, num_outputs, "num_outputs")
     measure = _loss_of_errors(loss, huber_delta)
     mean, scale = _checked_scaling(num_outputs, target_mean, target_scale)
     if bounds is not None and not bounds[0] < bounds[1]:
-        raise ConfigError(f"bounds={bounds}: the first is the lower one")
+        raise ConfigError(f"bounds={bounds}: the first must be below the second")
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         return learner.init(initialized(model, key, batch, inputs))

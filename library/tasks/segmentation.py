@@ -1,7 +1,7 @@
 """Semantic segmentation: a class for each pixel of an image.
 
-The loss is the mean over pixels of the cross-entropy of each (Long et al. 2015, "Fully
-Convolutional Networks for Semantic Segmentation", arXiv 1411.4038, section 4).
+The loss is the cross-entropy averaged over pixels (Long et al. 2015, "Fully Convolutional Networks
+for Semantic Segmentation", arXiv 1411.4038, section 4).
 """
 
 from collections.abc import Callable
@@ -40,27 +40,28 @@ def segmentation(
 ) -> Task:
     """Builds the task of predicting the map `target`, int (b, h, w), from the image or `inputs`.
 
-    Metrics are loss and, of evaluations, pixels (c, c): how many pixels of each class (a row) are
-    taken for each (a column). Of these `library.summaries` makes pixel_accuracy, per_class_iou and
-    mean_iou. In training there is pixel_accuracy alone. The loss of an evaluation is weighted, too.
+    The training metrics are loss and pixel_accuracy. An evaluation gives loss and pixels (c, c):
+    how many pixels of each true class (row) the model predicts as each class (column).
+    `library.summaries` makes pixel_accuracy, per_class_iou and mean_iou from these. The loss of an
+    evaluation is weighted, too.
 
     Outputs: "logits" (b, h, w, c); "prediction", int32 (b, h, w), the likeliest class; "overlay",
-    uint8 (b, 3, h, w, 3), the image, the image under its map, and under the prediction;
-    "features" and "intermediates", what the model records.
+    uint8 (b, 3, h, w, 3), the image, the image under its map, and the image under the prediction;
+    "features" and "intermediates", which the model records.
 
     Args:
       model: `(image (b, h, w, k), train) -> logits (b, h, w, num_classes)`.
       minimize: turns a loss into the training step.
-      num_classes: classes of the map.
+      num_classes: number of classes of the map.
       inputs: the features that the model takes, in order; the first is the image of the overlay.
-      target: the map to predict.
-      ignore: a value of the map that counts for nothing, as padding by augmentation has it.
-      class_weights: one a class, by which pixels weigh in the loss; it is a weighted mean.
-      unnormalize: brings normalized images back to [0, 1].
+      target: the name of the feature with the map.
+      ignore: the value of pixels that do not count, such as padding by augmentation.
+      class_weights: one weight per class; the loss is a mean over pixels weighted by them.
+      unnormalize: maps normalized images back to [0, 1].
 
     Raises:
-      ConfigError: the model has another number of classes, the weights do not fit the classes; and
-        when the step is traced, a map of another shape than the logits.
+      ConfigError: the model has another number of classes, the weights do not fit the classes, or,
+        when the step is traced, the map has another shape than the logits.
     """
     check_outputs(model, num_classes, "num_classes")
     weights = _checked(class_weights, num_classes)
@@ -69,7 +70,7 @@ def segmentation(
         return learner.init(initialized(model, key, batch, inputs))
 
     def loss_of(logits: Array, classes: Array, known: Array) -> tuple[Array, Array]:
-        # A class that there is not has to be seen, as a loss that is not a number.
+        # A number outside the classes must show as a NaN loss.
         each = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
         each = jnp.where((classes >= 0) & (classes < num_classes), each, jnp.nan)
         weight = jnp.where(known, jnp.asarray(weights)[classes], 0)
@@ -123,11 +124,11 @@ def _checked(weights: tuple[float, ...] | None, num_classes: int) -> np.ndarray:
 def _known(
     batch: Batch, target: str, ignore: int, logits: Float[Array, "b h w c"]
 ) -> tuple[Int[Array, "b h w"], Array]:
-    """Returns the class of each pixel, 0 where there is none, and where there is one."""
+    """Returns each pixel's class, 0 where it does not count, and whether the pixel counts."""
     classes = batch[target]
     if classes.shape != logits.shape[:-1]:
         raise ConfigError(
-            f"the map {target!r} has shape {classes.shape}, and the logits {logits.shape}"
+            f"the map {target!r} has shape {classes.shape}, but the logits have {logits.shape}"
         )
     known = (classes != ignore) & (batch["mask"] > 0)[:, None, None]
     return jnp.where(known, classes, 0), known

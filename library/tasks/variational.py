@@ -1,12 +1,12 @@
-"""Variational autoencoding: a latent-variable model trained through a bound on its likelihood.
+"""Variational autoencoding: a latent-variable model learns by a bound on its likelihood.
 
 Kingma & Welling 2014, "Auto-Encoding Variational Bayes", eq. 10. With a standard normal prior p(z)
 and the encoder's diagonal Gaussian q(z | x), the evidence lower bound is
 
     ELBO = E_q(z|x)[log p(x | z)] - KL(q(z | x) || p(z)) <= log p(x),
 
-its first term by one draw of z, its second in closed form (their appendix B). Everything is in nats
-an image.
+The first term is estimated by one draw of z, the second is in closed form (appendix B of the
+paper). All values are in nats per image.
 """
 
 import math
@@ -40,40 +40,41 @@ def variational(
 ) -> Task:
     """Builds the task of modelling `batch["image"]`, in [0, 1], with latent variables.
 
-    Training minimizes reconstruction + beta KL and measures loss, reconstruction (minus
-    log p(x | z)) and kl. Evaluation adds elbo (with beta 1, whatever that of training) and, for
-    the discretized logistic, bits_per_dim, the negative bound in bits an element.
+    Training minimizes reconstruction + beta KL. Its metrics are loss, reconstruction (minus
+    log p(x | z)) and kl. Evaluation adds elbo (with beta = 1 for any beta of training) and, for
+    the discretized logistic, bits_per_dim, the negative bound in bits per element.
 
-    Outputs. "sample": the mean of p(x | z), z drawn from the prior. "reconstruct": that mean at the
-    mean of q(z | x). "comparison" (b, 2, h, w, c): the image as it is encoded, and its
-    reconstruction. "encode" and "features" (b, d): the mean of q(z | x). "decode": the image of
-    `batch["code"]` (b, d). "interpolate" (b, k, h, w, c): along the straight line between two draws
-    of the prior. "manifold" (b, n, h, w, c), where there are two latent variables: row `index` mod
-    n of the images on an n x n grid of equal probability (Kingma & Welling 2014, figure 4).
-    "log_weights" (b,): log p(x, z) / q(z | x) for one z drawn from q(z | x), the mean of whose
-    exponential is p(x) (see the evaluator `importance_weighted`). Conditional models read
-    `batch["label"]` in all of them.
+    Outputs: "sample", the mean of p(x | z) for z drawn from the prior; "reconstruct", the mean of
+    p(x | z) at the mean of q(z | x); "comparison" (b, 2, h, w, c), the image as the encoder gets
+    it, and its reconstruction; "encode" and "features" (b, d), the mean of q(z | x); "decode", the
+    image of `batch["code"]` (b, d); "interpolate" (b, k, h, w, c), images along the straight line
+    between two draws from the prior; "manifold" (b, n, h, w, c), for models with two latent
+    variables, row `index` mod n of the images on an n x n grid of equal probability (Kingma &
+    Welling 2014, figure 4); "log_weights" (b,), log p(x, z) / q(z | x) for one z drawn from
+    q(z | x), whose exponential has the mean p(x) (see the evaluator `importance_weighted`).
+    Conditional models read `batch["label"]` for each output.
 
     Args:
-      model: with methods `encode` and `decode`, as `library.models.generative.vae` has them.
+      model: a model with methods `encode` and `decode`, such as those of
+        `library.models.generative.vae`.
       minimize: turns a loss into the training step.
-      likelihood: "bernoulli", of pixels between 0 and 1 (a likelihood for binary ones only);
-        "gaussian", and "discretized_logistic", of 256 values of a pixel (Salimans et al. 2017,
-        PixelCNN++, section 2.1, with one component), with the model's learned scale.
-      beta: the factor of the KL (Higgins et al. 2017).
-      free_bits: nats of each latent variable, averaged over the batch, that are not penalized
-        (Kingma et al. 2016, IAF, appendix C.8, one group a variable). With gradient accumulation
+      likelihood: "bernoulli", for pixels between 0 and 1 (a likelihood for binary pixels only);
+        "gaussian"; or "discretized_logistic", for pixels of 256 values (Salimans et al. 2017,
+        PixelCNN++, section 2.1, with one component). The last two use the model's learned scale.
+      beta: factor of the KL (Higgins et al. 2017).
+      free_bits: nats of each latent variable's KL, averaged over the batch, that have no penalty
+        (Kingma et al. 2016, IAF, appendix C.8, one group per variable). With gradient accumulation
         the average is that of a part of the batch.
-      binarize: draw each pixel, 0 or 1, with its value as probability (Salakhutdinov & Murray
-        2008): anew whenever an image is seen in training, once and for all in evaluation, by its
-        row.
-      interpolation_steps: k.
-      manifold_size: n.
+      binarize: whether each pixel is drawn as 0 or 1 with its value as probability (Salakhutdinov &
+        Murray 2008). Training draws again each time it sees an image; in evaluation the image's
+        row fixes the draw.
+      interpolation_steps: k, the number of images of "interpolate".
+      manifold_size: n, the number of rows and columns of "manifold".
       axis_name: the axis of the devices under pmap.
 
     Raises:
-      ConfigError: an unknown likelihood, a value out of range, or a likelihood whose scale the
-        model does not have.
+      ConfigError: the likelihood is unknown, a value is out of range, or the likelihood needs a
+        scale that the model does not have.
     """
     _check(model, likelihood, beta, free_bits, interpolation_steps, manifold_size)
     log_likelihood = _LIKELIHOODS[likelihood]
@@ -118,7 +119,7 @@ def variational(
         mean, log_variance = _encode(model, state.params, batch, image)
         noise = _noise(key, batch, "latent", model.latent_dim)
         z = mean + jnp.exp(0.5 * log_variance) * noise
-        # log p(z) - log q(z | x): the constants cancel.
+        # This is log p(z) - log q(z | x): the constants cancel.
         prior = 0.5 * jnp.sum(jnp.square(noise) + log_variance - jnp.square(z), axis=-1)
         return log_likelihood(image, *_decode(model, state.params, batch, z)) + prior
 
@@ -133,7 +134,7 @@ def _outputs(
     def images(
         state: TrainState, batch: Batch, z: Float[Array, "b *k d"]
     ) -> Float[Array, "b *k h w c"]:
-        """Returns the means of p(x | z), for one z an example or for k."""
+        """Returns the means of p(x | z), for one z or k of them per example."""
         location = _decode(model, state.params, batch, z)[0]
         if likelihood == "bernoulli":
             location = jax.nn.sigmoid(location)
@@ -145,7 +146,7 @@ def _outputs(
     def decode(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
         width = batch["code"].shape[-1]
         if width != model.latent_dim:
-            raise ValueError(f"codes have {width} elements, those of the model {model.latent_dim}")
+            raise ValueError(f"codes have {width} elements, but the model has {model.latent_dim}")
         return images(state, batch, batch["code"])
 
     def reconstruct(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
@@ -188,7 +189,7 @@ def _label(model: nn.Module, batch: Batch) -> Int[Array, " b"] | None:
     label = batch["label"]
     if label.ndim != 1 or not jnp.issubdtype(label.dtype, jnp.integer):
         raise ValueError(
-            f"a conditional model takes one class an example, int (b,), not {label.dtype} "
+            f"a conditional model takes one class per example, int (b,), not {label.dtype} "
             f"{label.shape}"
         )
     return label
@@ -224,7 +225,7 @@ def _binarized(image: Float[Array, "b h w c"], keys: Key[Array, " b"]) -> Float[
 def _as_evaluated(batch: Batch, binarize: bool) -> Float[Array, "b h w c"]:
     if not binarize:
         return batch["image"]
-    # The test set has to be the same for all runs, whatever their seed.
+    # The test set must be the same for all runs, whatever their seed.
     keys = rng.per_example(rng.purpose(rng.root(0), "binarize"), batch["row"])
     return _binarized(batch["image"], keys)
 
@@ -232,7 +233,7 @@ def _as_evaluated(batch: Batch, binarize: bool) -> Float[Array, "b h w c"]:
 def _gaussian_divergence(
     mean: Float[Array, "b d"], log_variance: Float[Array, "b d"]
 ) -> Float[Array, "b d"]:
-    """Returns KL(N(mean, variance) || N(0, 1)) (Kingma & Welling 2014, appendix B)."""
+    """Returns KL(N(mean, variance) || N(0, 1)) by element (Kingma & Welling 2014, appendix B)."""
     return 0.5 * (jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance)
 
 
@@ -242,7 +243,7 @@ def _penalty(
     free_bits: float,
     axis_name: str | None,
 ) -> Float[Array, ""]:
-    """Returns what of the KL is penalized, summed over the examples."""
+    """Returns the part of the KL that has a penalty, summed over the examples."""
     sums = pair(divergence, mask)
     if free_bits == 0:
         return jnp.sum(sums[0])
@@ -266,12 +267,15 @@ def _gaussian(
 def _discretized_logistic(
     image: Float[Array, "b h w c"], mean: Float[Array, "b h w c"], log_scale: Float[Array, " c"]
 ) -> Float[Array, " b"]:
-    """Pixels are multiples of 1/255; the first and the last bin have all that is beyond them."""
+    """Returns log p(image) for pixels that are multiples of 1/255.
+
+    The first and the last bin have all the probability beyond them.
+    """
     half = 0.5 / 255
     upper = (image - mean + half) * jnp.exp(-log_scale)
     lower = (image - mean - half) * jnp.exp(-log_scale)
-    # log(s(u) - s(l)) as log s(u) + log s(-l) + log(1 - exp(l - u)): no difference of two numbers
-    # close to each other, far from the mean.
+    # log(s(u) - s(l)) is log s(u) + log s(-l) + log(1 - exp(l - u)): this form avoids the
+    # difference of two close numbers far from the mean.
     width = 2 * half * jnp.exp(-log_scale)
     inside = jax.nn.log_sigmoid(upper) + jax.nn.log_sigmoid(-lower) + jnp.log(-jnp.expm1(-width))
     first, last = jax.nn.log_sigmoid(upper), jax.nn.log_sigmoid(-lower)

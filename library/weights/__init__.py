@@ -1,1 +1,1 @@
-"""Published weights of other projects: files, and the names of their params here."""
+"""Published weights of other projects: how files are read, and how their names map to models."""

@@ -1,8 +1,8 @@
-"""Addresses of published weights: torchvision's and timm's, as their packages state them.
+"""Addresses of published weights, which the packages of torchvision and timm state.
 
-The name of a file of torchvision ends in the first digits of its SHA-256, by which it is checked.
-The Hugging Face hub states no checksum in timm's package, so what comes from there is not checked.
-Where neither package has the weights that a network takes, no address is known here.
+The name of a torchvision file ends in the first digits of its SHA-256, which check the download.
+timm's package states no checksums, so files from the Hugging Face hub are not checked. If neither
+package has the weights that a network takes, no address is known here.
 """
 
 import re
@@ -13,7 +13,7 @@ from library.weights import catalogue
 
 _TORCHVISION = "https://download.pytorch.org/models"
 _TIMM = "https://huggingface.co/timm"
-# Of torchvision 0.29, by network and weights.
+# Files of torchvision 0.29, by network and weights.
 _FILES = {
     "alexnet": "alexnet-owt-7be5be79.pth",
     "convnext_base": "convnext_base-6075fbad.pth",
@@ -132,7 +132,7 @@ _MODELS = {
 
 
 def find(name: str) -> Origin | None:
-    """Returns where the weights of a network are published, or None where that is not known.
+    """Returns where the weights of a network are published, or None if that is not known.
 
     Raises:
       ConfigError: there is no such network, or no such weights of it.
@@ -149,22 +149,22 @@ def find(name: str) -> Origin | None:
 
 
 def advice(name: str) -> str:
-    """Returns in one line how to come by the weights of a network.
+    """Returns one line that says how to get the weights of a network.
 
     Raises:
       ConfigError: there is no such network, or no such weights of it.
     """
     origin = find(name)
     if origin is None:
-        return f"no address is known of the weights of {name}: bring them, --weights=FILE"
-    return f"{name} is published at {origin.url}: --download fetches it, or --weights=FILE"
+        return f"no address is known for the weights of {name}: give a file by --weights=FILE"
+    return f"{name} is published at {origin.url}: add --download to fetch it, or --weights=FILE"
 
 
 def origin(name: str) -> Origin:
-    """Returns where weights are published.
+    """Returns where the weights of a network are published.
 
     Raises:
-      ConfigError: that is not known, or there is no such network.
+      ConfigError: no address is known, or there is no such network or no such weights of it.
     """
     found = find(name)
     if found is None:

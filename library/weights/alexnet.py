@@ -1,8 +1,9 @@
-"""AlexNet: torchvision's weights of the one tower, and Caffe's bvlc_alexnet of the two.
+"""AlexNet: torchvision's weights of the version with one tower, Caffe's bvlc_alexnet with two.
 
-Caffe's response normalization is (1 + alpha / 5 * s) ** -0.75 where the paper's is
-(2 + alpha * s) ** -0.75. Of inputs divided by the root of 2.5 the paper's is Caffe's times a
-constant. The table takes both factors into the convolutions, as relus and poolings let them pass.
+Caffe's response normalization is (1 + alpha / 5 * s) ** -0.75, the paper's is
+(2 + alpha * s) ** -0.75. For inputs divided by the root of 2.5 the paper's is Caffe's times a
+constant. The table multiplies both factors into the convolutions, because relus and poolings do not
+change factors.
 """
 
 from library.weights.mapping import (
@@ -17,7 +18,7 @@ from library.weights.mapping import (
 )
 from library.weights.published import GREY_LEVELS, V1, Published, Reported, Table, Transform
 
-# Places in torchvision's sequence of layers, where relus and poolings count too.
+# Positions in torchvision's sequence of layers, which also contains relus and poolings.
 _PLACES = {"conv1": 0, "conv2": 3, "conv3": 6, "conv4": 8, "conv5": 10}
 _FLATTENED = after_flattening(256, 6, 6)
 
@@ -33,8 +34,8 @@ RULES = (
     *dense_rules("fc7", "classifier.4"),
     *dense_rules("head", "classifier.6"),
 )
-# What enters a response normalization here is Caffe's times the first, what leaves it Caffe's
-# times both.
+# Inputs of a response normalization here are Caffe's times the first factor; its outputs are
+# Caffe's times both.
 _ENTERS, _LEAVES = 2.5**-0.5, 2**-0.75
 TWO_TOWERS = (
     Rule("params/conv1/kernel", "conv1.weight", scaled(BLUE_FIRST, _ENTERS)),
@@ -67,7 +68,7 @@ PUBLISHED: Table = {
         parameters=60_965_224,
         # Sze et al. 2017 (arXiv 1703.09039), table II.
         gflops=2 * 0.724,
-        # Its mean image, of which this is the mean colour, is not among the weights.
+        # Caffe subtracts a mean image that is not in the file; this is the mean colour of it.
         transform=Transform(
             size=227,
             squash=True,

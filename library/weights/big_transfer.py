@@ -1,7 +1,8 @@
-"""BiT-M of timm: pre-trained on ImageNet-21k and fine-tuned by the paper's authors.
+"""BiT-M of timm: weights that the paper's authors pre-trained on ImageNet-21k and fine-tuned.
 
-The float32 noise of these networks exceeds what others are held to: with weights drawn at random,
-the last stage of R50x1 differs from itself in float64 by 1.7e-5, and from timm's by 1.6e-5.
+The float32 noise of these networks exceeds the tolerance of the comparison of other networks: with
+random weights, the float32 result of R50x1's last stage differs from the float64 result by 1.7e-5,
+and from timm's by 1.6e-5.
 """
 
 import numpy as np
@@ -16,7 +17,7 @@ def _without_window(x: np.ndarray, shape: Shape) -> np.ndarray:
     return x[:, :, 0, 0].T
 
 
-# A dense layer there is a 1x1 convolution, (out, in, 1, 1).
+# timm's dense layer is a 1x1 convolution, (out, in, 1, 1).
 POINTWISE = Layout(_without_window, lambda x: x.T[:, :, None, None])
 
 _BLOCK, _THERE = r"stage(\d+)_block(\d+)", "stages.{1-1}.blocks.{2-1}"

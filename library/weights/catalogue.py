@@ -1,4 +1,4 @@
-"""All networks whose published weights fit here, by name."""
+"""The catalogue: all networks whose published weights fit models of this project, by name."""
 
 from library.config import ConfigError, nearest
 from library.weights import (
@@ -63,7 +63,7 @@ CATALOGUE: Table = {name: each for family in _FAMILIES for name, each in family.
 
 
 def find(name: str) -> Published:
-    """Returns a network by its name, with its usual weights or others: "resnet50.v2".
+    """Returns a network by its name, with its default weights or others, such as "resnet50.v2".
 
     Raises:
       ConfigError: there is no network of this name, or it has no such weights.

@@ -1,11 +1,11 @@
-"""Published weights of ConvNeXt: torchvision's, and its authors' under their names and timm's."""
+"""Published weights of ConvNeXt: torchvision's, and the authors', with their names or timm's."""
 
 from library.weights.mapping import CHANNELS, Rule, conv_rules, dense_rules, norm_rules
 from library.weights.published import V1, Published, Reported, Table, Transform, Weights
 
 
 def _stage(stage: int) -> tuple[Rule, ...]:
-    # There the blocks of a stage and what precedes them are children 0, 1, 2, ... of one sequence.
+    # torchvision numbers the downsampling layers and the stages as 0, 1, 2, ... of one sequence.
     here, there = rf"stage{stage}_block(\d+)", f"features.{2 * stage - 1}.{{1-1}}"
     before = f"features.{2 * stage - 2}"
     return (
@@ -29,14 +29,15 @@ RULES = (
 
 
 def _named(block: dict[str, str], stem: str, before: str, final: str, head: str):
-    """Returns the table of names that begin alike for all stages.
+    """Returns the table of a project whose names have one form for all stages.
 
     Args:
-      block: of a block's layers, by their names here, and of the factors of its channels.
-      stem: what precedes ".0", a convolution, and ".1", a normalization.
-      before: the same, of the normalization and convolution before a later stage.
-      final: the last normalization.
-      head: the head.
+      block: published names of a block ("there") and of its layers, by their names here.
+      stem: prefix of the stem's layers, ".0", a convolution, and ".1", a normalization.
+      before: prefix of the layers before a later stage, ".0", a normalization, and ".1", a
+        convolution.
+      final: published name of the last normalization.
+      head: published name of the head.
     """
     here, there = r"stage(\d)_block(\d+)", block["there"]
     return (
@@ -79,7 +80,7 @@ FACEBOOK_RULES = _named(
     head="head",
 )
 _TIMM = "timm, results-imagenet.csv, {}.fb_in1k at 288"
-# Parameters, GMACs, what the shorter side is resized to, top-1 and top-5; top-1 and top-5 of the
+# Parameters, GMACs, length of the resized shorter side, top-1 and top-5; top-1 and top-5 of the
 # authors' weights.
 _SIZES = {
     "convnext_tiny": (28_589_128, 4.456, 236, 82.520, 96.146, 82.698, 96.144),

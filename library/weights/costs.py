@@ -29,23 +29,23 @@ class Layer(NamedTuple):
 
 
 def flops(published: Published, size: int | None = None) -> int:
-    """Counts the FLOPs of one image, at the usual size unless another is given."""
+    """Counts the FLOPs of a published network for one image, by default at its default size."""
     return flops_of(published.build(), size or published.transform.size)
 
 
 def layers(published: Published, size: int | None = None) -> list[Layer]:
-    """Lists a published network's layers, see `layers_of`, at the usual size or another."""
+    """Lists a published network's layers, see `layers_of`, by default at its default size."""
     return layers_of(published.build(), size or published.transform.size)
 
 
 def flops_of(model: nn.Module, size: int) -> int:
-    """Counts the FLOPs of evaluation for one image of the size, with three channels."""
+    """Counts the FLOPs of evaluation for one square image of this side, with three channels."""
     image, shapes = _shapes(model, size)
     return sum(flops_by_path(jax.make_jaxpr(model.apply)(shapes, image).jaxpr).values())
 
 
 def layers_of(model: nn.Module, size: int) -> list[Layer]:
-    """Lists the layers in the order in which they are called.
+    """Lists the layers of a model in the order of their calls.
 
     A module that is called twice has all of its params and FLOPs at the first call.
     Params of the network itself, such as a class token, come first, without a shape.

@@ -1,7 +1,7 @@
-"""DeiT of timm, of its authors and of transformers, with a distillation token or without.
+"""DeiT of timm, of its authors and of transformers, with or without a distillation token.
 
-Without one it is a `vit`, in transformers, too. With one, `HUGGING_FACE_RULES` is of
-DeiTForImageClassificationWithTeacher.
+Without the token it is a `vit`, also in transformers. With the token, `HUGGING_FACE_RULES` is the
+table of DeiTForImageClassificationWithTeacher.
 """
 
 from library.weights import vit
@@ -43,7 +43,7 @@ PUBLISHED: Table = {
         gflops=2 * gmacs,
         reference=f"timm/{name}",
         stages=tuple(f"blocks.{i}" for i in range(12)),
-        # The authors' main.py resizes to 256, and so their figures; timm to 248, with others.
+        # The authors' main.py resizes to 256, and so do these accuracies; timm resizes to 248.
         transform=Transform(resize=256, interpolation="bicubic"),
         reported=Reported(top1, top5, _SOURCE.format(name)),
         ignored=vit.HUGGING_FACE_IGNORED,

@@ -1,4 +1,4 @@
-"""DenseNets of torchvision, whose weights were ported from the authors' in Torch."""
+"""DenseNets of torchvision, whose weights were converted from the authors' Torch weights."""
 
 from library.weights.mapping import Rule, conv_rules, dense_rules, norm_rules
 from library.weights.published import V1, Published, Reported, Table, Transform
@@ -19,7 +19,7 @@ def _rules(number: str) -> tuple[Rule, ...]:
 
 
 RULES = _rules("{3}")
-# torchvision's files are older than its names, to which it changes theirs while it loads.
+# torchvision's files have older names, which it renames while it loads them.
 TORCHVISION_FILE_RULES = _rules(".{3}")
 _PAPER = "Huang et al. 2017, Densely connected convolutional networks, arXiv 1608.06993"
 

@@ -1,4 +1,4 @@
-"""Published weights of EfficientNet: torchvision's, and those of Noisy Student as timm has them."""
+"""Published weights of EfficientNet: torchvision's, and timm's of Noisy Student."""
 
 import math
 
@@ -24,7 +24,7 @@ def _block(here: str, layers: dict[str, tuple[str, str]], excite: tuple[str, str
 
 
 def _torchvision(here: str, there: str, names: tuple[str, ...]) -> tuple[Rule, ...]:
-    # The layers of a block are numbered, squeeze-and-excitation before the last.
+    # torchvision numbers the layers of a block; squeeze-and-excitation comes before the last.
     layers = {name: i + (name == "project") for i, name in enumerate(names)}
     excite = f"{there}.block.{layers['project'] - 1}"
     convs = {name: f"{there}.block.{i}" for name, i in layers.items()}
@@ -46,7 +46,7 @@ def _timm(here: str, there: str, layers: dict[str, str]) -> tuple[Rule, ...]:
     )
 
 
-# The first stage does not expand, and so has fewer layers.
+# Blocks of the first stage do not expand, so they have fewer layers.
 _FIRST, _LATER = r"stage1_block(\d+)", r"stage(\d+)_block(\d+)"
 RULES = (
     *conv_rules("stem_conv", "features.0.0"),
@@ -76,7 +76,7 @@ _STUDENT = (
     "Xie et al. 2020, Self-training with Noisy Student improves ImageNet classification, "
     "arXiv 1911.04252"
 )
-# Parameters, GMACs, size of the image, what the shorter side is resized to, top-1 and top-5.
+# Parameters, GMACs, size of the image, length of the resized shorter side, top-1 and top-5.
 _TORCHVISION = {
     "b0": (5_288_548, 0.386, 224, 256, 77.692, 93.532),
     "b1": (7_794_184, 0.687, 240, 256, 78.642, 94.186),
@@ -95,7 +95,7 @@ def _timm_weights(name: str, size: int, resize: int, top1: float, top5: float) -
     return Weights(transform, Reported(top1, top5, f"{_TIMM.format(name)} at {size}"))
 
 
-# timm's networks of PyTorch's padding; from B5 on torchvision's have another epsilon.
+# timm's networks with PyTorch's padding; from B5 on torchvision's networks have another epsilon.
 _OTHERS = {
     "b0": {"ra_in1k": _timm_weights("b0.ra_in1k", 224, 256, 77.694, 93.532)},
     "b1": {
@@ -106,7 +106,8 @@ _OTHERS = {
     "b3": {"ra2_in1k": _timm_weights("b3.ra2_in1k", 320, 320, 82.242, 96.118)},
     "b4": {"ra2_in1k": _timm_weights("b4.ra2_in1k", 384, 384, 83.414, 96.598)},
 }
-# Of timm's, with the share of the resized image that is cut out. Its GMACs count activations, too.
+# timm's parameters, size of the image, share of the resized image that is cropped, top-1 and top-5.
+# timm's GMACs are left out because they count activations, too.
 _NOISY_STUDENT = {
     "b0": (5_288_548, 224, 0.875, 78.670, 94.374),
     "b1": (7_794_184, 240, 0.882, 81.394, 95.736),
@@ -141,7 +142,7 @@ PUBLISHED: Table = {
         parameters=parameters,
         gflops=None,
         reference=f"timm/tf_efficientnet_{name}.ns_jft_in1k",
-        # The authors' momentum of 0.99; timm keeps PyTorch's, which matters to training alone.
+        # The authors' momentum is 0.99; timm keeps PyTorch's, which changes only training.
         options=dict(bn_momentum=0.01),
         stages=tuple(f"blocks.{stage}" for stage in range(7)),
         transform=Transform(size, math.floor(size / share), "bicubic"),

@@ -1,7 +1,7 @@
 """Reads files of published weights as numpy arrays; nothing in the files is run.
 
 A `.safetensors` file is a JSON header and raw arrays. All other files are PyTorch's, with any of
-its suffixes. They hold a pickle; `library.weights.unpickling` states what is read of it.
+its suffixes. They contain a pickle; `library.weights.unpickling` says which parts are read.
 """
 
 import functools
@@ -37,30 +37,30 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 # Errors whose text alone does not say what is wrong with a file.
 _INTERNAL = (LookupError, TypeError, AttributeError, RecursionError)
 _LONGEST_REASON = 300
-# The first of the pickles that make up a file as PyTorch wrote it before version 1.6.
+# The first pickle in files that PyTorch wrote before version 1.6.
 _MAGIC = 0x1950A86A20F9469CFC6C
-# Where a tar archive says that it is one.
+# The position and the value of the mark of a tar archive.
 _TAR = (257, b"ustar")
-# NumPy's arrays have no more.
+# NumPy's arrays cannot have more.
 _MOST_AXES, _MOST_ELEMENTS = 64, 2**62
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
     """Reads the tensors of a file, by their names.
 
-    Dicts within dicts, as in a training's checkpoint, give names with dots: "model.conv1.weight".
-    Other values than tensors are left out. bfloat16 stays bfloat16. A directory in the form of
-    Hugging Face holds model.safetensors or pytorch_model.bin, or the parts that an index of either
-    lists. Arrays may be views that cannot be written to.
+    Nested dicts, such as a training checkpoint, give names with dots: "model.conv1.weight". Values
+    other than tensors are left out. bfloat16 stays bfloat16. A directory in the layout of Hugging
+    Face contains model.safetensors or pytorch_model.bin, or the parts that an index of either
+    lists. The arrays may be read-only views.
 
     Raises:
-      ConfigError: there is no such file, it is of another kind or broken, or holds no tensors.
+      ConfigError: there is no such file, it is of another kind or broken, or contains no tensors.
     """
     path = Path(path).expanduser()
     if path.is_dir():
         return _directory(path)
     if path.suffix not in SUFFIXES:
-        raise ConfigError(f"weights {str(path)!r}: files read are {', '.join(SUFFIXES)}")
+        raise ConfigError(f"weights {str(path)!r}: valid suffixes are {', '.join(SUFFIXES)}")
     if not path.is_file():
         raise ConfigError(f"weights {str(path)!r}: there is no such file")
     try:
@@ -69,26 +69,26 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     except Exception as error:
         raise ConfigError(f"weights {str(path)!r} cannot be read: {_reason(error)}") from error
     if not found:
-        raise ConfigError(f"weights {str(path)!r} holds no tensors")
+        raise ConfigError(f"weights {str(path)!r} contains no tensors")
     return found
 
 
 def _reason(error: Exception) -> str:
-    """Returns the message of an error in one line, whatever the file has put into it."""
+    """Returns the message of an error as one printable line, whatever text it takes from a file."""
     said = f"{type(error).__name__}: {error}" if isinstance(error, _INTERNAL) else str(error)
     lines = said.splitlines() or [type(error).__name__]
     return "".join(c if c.isprintable() else "?" for c in lines[0][:_LONGEST_REASON])
 
 
 def write(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path:
-    """Writes arrays to a .safetensors file, which is whole or absent at every moment.
+    """Writes arrays to a .safetensors file, which is complete or absent at every moment.
 
     Raises:
       ConfigError: the path has another suffix.
     """
     path = Path(path).expanduser()
     if path.suffix != ".safetensors":
-        raise ConfigError(f"weights {str(path)!r}: files written are .safetensors")
+        raise ConfigError(f"weights {str(path)!r}: the suffix of a written file is .safetensors")
     names = {dtype: name for name, dtype in SAFETENSORS.items()}
     header, end = {}, 0
     for name, array in arrays.items():
@@ -96,7 +96,7 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path:
         entry = {"dtype": names[array.dtype], "shape": array.shape, "data_offsets": (start, end)}
         header[name] = entry
     described = json.dumps(header).encode()
-    # The arrays begin at a multiple of eight bytes.
+    # The format aligns the arrays to eight bytes.
     described += b" " * (-len(described) % 8)
     with files.replacing(path) as partial, partial.open("wb") as file:
         file.write(struct.pack("<Q", len(described)) + described)
@@ -128,19 +128,19 @@ def _parts(path: Path, index: Path) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for part, arrays in held.items():
         for name in found.keys() & arrays.keys():
-            raise ConfigError(f"weights {str(path)!r}: {part} holds {name} as another part does")
+            raise ConfigError(f"weights {str(path)!r}: {part} and another part contain {name}")
         found |= arrays
     return found
 
 
 def _safetensors(path: Path) -> dict[str, np.ndarray]:
-    """Reads 8 bytes, the header's length; the header, JSON; the arrays, little-endian."""
+    """Reads a safetensors file: 8 bytes with the header's length, the JSON header, the arrays."""
     content = memoryview(path.read_bytes())
     if len(content) < 8:
-        raise ValueError(f"{len(content)} bytes are too few")
+        raise ValueError(f"{len(content)} bytes are too few; a file has 8 or more")
     (length,) = struct.unpack_from("<Q", content)
     if length > len(content) - 8:
-        raise ValueError(f"its header says {length} bytes, the file has {len(content) - 8}")
+        raise ValueError(f"its header has {length} bytes, but the file has {len(content) - 8}")
     header, data = _header(bytes(content[8 : 8 + length])), content[8 + length :]
     header.pop("__metadata__", None)
     return {name: _safetensor(name, entry, data) for name, entry in header.items()}
@@ -150,7 +150,7 @@ def _header(described: bytes) -> dict[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            raise ValueError("its header has a name twice")
+            raise ValueError("its header contains a name twice")
         return found
 
     return json.loads(described, object_pairs_hook=once)
@@ -158,11 +158,11 @@ def _header(described: bytes) -> dict[str, Any]:
 
 def _safetensor(name: str, entry: Mapping[str, Any], data: memoryview) -> np.ndarray:
     if entry["dtype"] not in SAFETENSORS:
-        raise ValueError(f"{name} is of type {entry['dtype']}; read are {', '.join(SAFETENSORS)}")
+        raise ValueError(f"{name} is of type {entry['dtype']}; valid are {', '.join(SAFETENSORS)}")
     dtype, shape = SAFETENSORS[entry["dtype"]], entry["shape"]
     start, end = entry["data_offsets"]
     if not 0 <= start <= end <= len(data):
-        raise ValueError(f"{name} lies at {start}:{end} of {len(data)} bytes")
+        raise ValueError(f"{name} is at {start}:{end} of {len(data)} bytes")
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != end - start:
         raise ValueError(f"{name} of shape {shape} does not take {end - start} bytes")
     return np.frombuffer(data[start:end], dtype).reshape(shape).copy()
@@ -175,32 +175,32 @@ def _torch(path: Path) -> dict[str, np.ndarray]:
         file.seek(_TAR[0])
         if file.read(len(_TAR[1])) == _TAR[1]:
             raise ValueError(
-                "it is a tar archive, as PyTorch 0.1 wrote them; unpack it, or save it again"
+                "it is a tar archive of PyTorch 0.1; load it in PyTorch and save it again"
             )
         file.seek(0)
         return _torch_pickles(file)
 
 
 def _torch_archive(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
-    """Reads an archive: `*/data.pkl` names the tensors, `*/data/<key>` are their storages."""
+    """Reads a zip archive: `*/data.pkl` names the tensors, `*/data/<key>` are their storages."""
     with zipfile.ZipFile(file) as archive:
         stored = [x for x in archive.infolist() if x.compress_type == zipfile.ZIP_STORED]
-        # Stored as they are, entries that do not overlap cannot grow beyond the file.
+        # Uncompressed entries that do not overlap cannot be longer than the file.
         if sum(x.file_size for x in stored) > size:
-            raise ValueError("its entries are longer than the file, together")
+            raise ValueError("its entries together are longer than the file")
 
         def entry(name):
             if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
-                raise ValueError(f"{name} is compressed, which PyTorch does not do")
+                raise ValueError(f"{name} is compressed, but PyTorch does not compress entries")
             return archive.read(name)
 
         tables = [name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl"]
         if len(tables) != 1:
-            raise ValueError(f"it has {len(tables)} files data.pkl where PyTorch's have one")
+            raise ValueError(f"it has {len(tables)} files data.pkl; PyTorch's files have one")
         root = tables[0].removesuffix("data.pkl")
         order = f"{root}byteorder"
         if order in archive.namelist() and entry(order) != b"little":
-            raise ValueError(f"its byte order is {entry(order).decode()}, read is little")
+            raise ValueError(f"its byte order is {entry(order).decode()}; valid is little")
         unpickler = Unpickler(io.BytesIO(entry(tables[0])))
         described = tensors(unpickler, unpickler.load())
         content = functools.cache(lambda key: entry(f"{root}data/{key}"))
@@ -208,29 +208,34 @@ def _torch_archive(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
 
 
 def _torch_pickles(file: BinaryIO) -> dict[str, np.ndarray]:
-    """Reads the older format: five pickles, the fourth as above, then the storages."""
+    """Reads the format before PyTorch 1.6: five pickles, then the storages.
+
+    The fourth pickle describes the tensors, as data.pkl does in an archive.
+    """
     if file.peek(2)[:1] != b"\x80" or Unpickler(file).load() != _MAGIC:
-        raise ValueError("it is no file of PyTorch's")
+        raise ValueError("it is not a file of PyTorch")
     Unpickler(file).load()
     if not Unpickler(file).load().get("little_endian", True):
-        raise ValueError("its byte order is big, read is little")
+        raise ValueError("its byte order is big; valid is little")
     unpickler = Unpickler(file)
     described = tensors(unpickler, unpickler.load())
     contents = {}
     for key in Unpickler(file).load():
         (numel,) = struct.unpack("<q", file.read(8))
         storage = unpickler.storages.get(key) if isinstance(key, str) else None
-        # One of a type that is not read has no known end, and what follows no beginning.
+        # The size of an unknown type is unknown, so that later storages cannot be found.
         if storage is None:
-            raise ValueError("it has a storage of a type that is not read")
+            raise ValueError("it has a storage of an unknown type")
         if numel != storage.numel:
-            raise ValueError(f"storage {key} has {numel} elements, its tensors {storage.numel}")
+            raise ValueError(
+                f"storage {key} has {numel} elements, but its tensors need {storage.numel}"
+            )
         contents[key] = file.read(numel * STORAGES[storage.kind].itemsize)
     return {n: _array(n, tensor, contents.__getitem__) for n, tensor in described.items()}
 
 
 def _array(name: str, tensor: Tensor, content: Callable[[str], bytes]) -> np.ndarray:
-    """Returns a tensor as a view of its storage, so that no element is in memory twice."""
+    """Returns a tensor as a view of its storage, so that elements are in memory only once."""
     storage, offset, shape, strides = tensor
     flat = np.frombuffer(content(storage.key), STORAGES[storage.kind])
     numbers = (offset, *shape, *strides)

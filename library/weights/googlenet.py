@@ -1,4 +1,4 @@
-"""GoogLeNet: torchvision's weights with batch normalization, Caffe's names of the original."""
+"""GoogLeNet: torchvision's weights with batch normalization, and Caffe's weights without."""
 
 from library.weights.mapping import (
     BLUE_FIRST,
@@ -11,7 +11,7 @@ from library.weights.mapping import (
 from library.weights.published import GREY_LEVELS, HALF, V1, Published, Reported, Table, Transform
 
 _PAPER = "Szegedy et al. 2014, Going deeper with convolutions, arXiv 1409.4842"
-# Convolutions of an Inception module: here, in torchvision, in Caffe.
+# The names of an Inception module's convolutions: here, in torchvision, in Caffe.
 _BRANCHES = (
     ("conv1x1", "branch1", "1x1"),
     ("reduce3x3", "branch2.0", "3x3_reduce"),
@@ -45,7 +45,7 @@ RULES = _flat(
     dense_rules(r"aux(\d)/head", "aux{1}.fc2"),
     dense_rules("head", "fc"),
 )
-# The auxiliary classifiers have a place only in a model that was built with them.
+# Auxiliary classifiers are ignored, because only a model that is built with them has them.
 IGNORED = (r"aux\d\..*",)
 
 _STEM = (("conv1", "conv1/7x7_s2"), ("conv2", "conv2/3x3_reduce"), ("conv3", "conv2/3x3"))
@@ -83,7 +83,7 @@ PUBLISHED: Table = {
         parameters=6_998_552,
         gflops=None,
         ignored=(r"loss[12]/.*",),
-        # Caffe resized with OpenCV, whose kernels do not widen.
+        # Caffe resizes with OpenCV, which does not antialias.
         transform=Transform(squash=True, mean=(123 / 255, 117 / 255, 104 / 255), std=GREY_LEVELS),
         reported=Reported(68.7, 88.9, "BVLC Caffe, models/bvlc_googlenet, center crop"),
     ),

@@ -1,9 +1,9 @@
-"""Inception-ResNet-v2: the authors' weights, as timm has them."""
+"""Inception-ResNet-v2: the authors' weights, with timm's names."""
 
 from library.weights.mapping import Rule, conv_rules, dense_rules, norm_rules
 from library.weights.published import HALF, Published, Reported, Table, Transform
 
-# Modules here and there; the blocks of a stage are a sequence there, and the last is by itself.
+# Names here and in timm. In timm the blocks of a stage are a sequence, but the last block is not.
 _MODULES = (
     ("inception_a", "mixed_5b"),
     ("reduction_a", "mixed_6a"),

@@ -30,7 +30,7 @@ RULES = (
     *dense_rules("auxlogits/fc", "AuxLogits.fc"),
     *dense_rules("head", "fc"),
 )
-# The auxiliary classifier has a place only in a model that was built with it.
+# The auxiliary classifier is ignored, because only a model that is built with it has it.
 IGNORED = (r"AuxLogits\..*",)
 
 PUBLISHED: Table = {
@@ -51,15 +51,15 @@ PUBLISHED: Table = {
 
 
 def load(path: str, model: InceptionV3) -> dict[str, Any]:
-    """Reads variables of the model, numpy arrays, from a file of PyTorch's or safetensors.
+    """Reads the model's variables, numpy arrays, from a file of PyTorch or safetensors.
 
     Raises:
       ConfigError: the file is missing, cannot be read, or does not fit the model.
     """
     if not Path(path).expanduser().is_file():
         raise ConfigError(
-            f"weights={str(path)!r}: there is no such file. {FID_FILE}, which Frechet distances "
-            "are measured by, is in the release fid_weights of mseitzer/pytorch-fid"
+            f"weights={str(path)!r}: there is no such file. {FID_FILE}, which measures Frechet "
+            "distances, is in the release fid_weights of mseitzer/pytorch-fid"
         )
     image = jax.ShapeDtypeStruct((1, 299, 299, 3), jnp.float32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), image)

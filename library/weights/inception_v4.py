@@ -1,9 +1,9 @@
-"""Inception-v4: the authors' weights, as timm has them."""
+"""Inception-v4: the authors' weights, with timm's names."""
 
 from library.weights.mapping import Rule, conv_rules, dense_rules, norm_rules
 from library.weights.published import HALF, Published, Reported, Table, Transform
 
-# Modules here, and their number in the sequence there.
+# Modules here, and their numbers in timm's sequence.
 _PLACES = (
     ("stem_3a", "3"),
     ("stem_4a", "4"),
@@ -24,8 +24,8 @@ def _layers(here: str, there: str) -> tuple[Rule, ...]:
 
 
 def _module(here: str, there: str) -> tuple[Rule, ...]:
-    """Returns the rows of a module, whose chains are sequences there but for those of C."""
-    # The numbers of the groups that hold a branch, its step and the end of a fork.
+    """Returns the rows of a module; timm has sequences as branches, except in inception_c."""
+    # The numbers of the groups of a branch, of a step in it, and of the end of a fork.
     branch, step, end = (i + here.count("(") for i in (1, 2, 3))
     chain = "_" if here.startswith("inception_c") else "."
     there = f"features.{there}.branch"
@@ -41,7 +41,7 @@ def _module(here: str, there: str) -> tuple[Rule, ...]:
 
 RULES = (
     *_layers(r"conv(\d)", "features.{1-1}"),
-    # The two that are a convolution beside a pooling.
+    # These two modules are a convolution beside a pooling.
     *_layers("stem_3a/branch2", "features.3.conv"),
     *_layers("stem_5a/branch1", "features.5.conv"),
     *(rule for here, there in _PLACES for rule in _module(here, there)),

@@ -1,8 +1,8 @@
 """Turns files of published weights into a model's variables.
 
-A training saves {"model": ..., "optimizer": ..., "epoch": ...}. Frameworks put a word before each
-name, such as "module." or "_orig_mod.". The same network has other names in other projects and in
-older files.
+Files differ in three ways. A training checkpoint nests the network, such as {"model": ...,
+"optimizer": ..., "epoch": ...}. Frameworks put a word before each name, such as "module." or
+"_orig_mod.". The same network has other names in other projects and in older files.
 """
 
 import re
@@ -19,7 +19,7 @@ from library.weights import files, resampling
 from library.weights.mapping import Rule, assign, names_by_path, published_names
 from library.weights.published import Published
 
-# Under which words trainings keep the running averages of a network, and the network.
+# The words under which training checkpoints keep a network's running averages, and the network.
 AVERAGES = (
     *("model_ema", "state_dict_ema", "ema_state_dict", "ema"),
     *("model_ema_state_dict", "ema_model_state_dict", "ema_model"),
@@ -27,7 +27,7 @@ AVERAGES = (
 NETWORKS = ("state_dict", "model", "model_state_dict", "model_state", "net", "network")
 # Words that wrappers of networks put before every name: DataParallel, Lightning, torch.compile.
 PREFIXES = ("module", "model", "_orig_mod")
-# What AveragedModel has beside the network that it wraps.
+# The value that AveragedModel has in addition to the network that it wraps.
 COUNTS = ("n_averaged",)
 _TRANSFORMERS = re.compile(r"\w+\.(embeddings|embedder|encoder|conv_stem)\.")
 
@@ -44,11 +44,11 @@ def load(
 
     Args:
       published: the network.
-      model: the model that it builds.
+      model: the model of the network.
       path: a file or a directory, see `files.read`.
-      ema: take the running averages of a training's checkpoint, if it has them.
-      say: called with a line about words that were stripped, positions that were resampled,
-        arrays of another precision, and arrays with values that are not finite.
+      ema: whether to take the running averages of a training checkpoint, if it has them.
+      say: called with lines about words that were stripped, positions that were resampled, arrays
+        of another precision, and arrays with values that are not finite.
 
     Returns:
       The model's variables, numpy arrays.
@@ -78,17 +78,17 @@ def load(
 def unwrapped(
     arrays: Mapping[str, np.ndarray], known: Collection[str], *, ema: bool = True
 ) -> tuple[Mapping[str, np.ndarray], list[str]]:
-    """Takes a network's arrays out of their wrappings.
+    """Removes prefixes and other parts of a checkpoint from a network's arrays.
 
     If a known name appears, nothing more is stripped: known names may begin with such words, too. A
     prefix that all names share is stripped. Of several parts, the function takes the first one that
-    has the name of a network or, with `ema`, of averages, and that holds known names. If there is
-    none, all arrays are returned as they were.
+    has the name of a network or, with `ema`, of averages, and that contains known names. If there
+    is none, all arrays are returned unchanged.
 
     Args:
-      arrays: by name, dicts within dicts as names with dots.
+      arrays: arrays by name; nested dicts have names with dots.
       known: names that the network's arrays may have.
-      ema: prefers the averages.
+      ema: whether to prefer the averages.
 
     Returns:
       The arrays by shorter names, and a text about what was stripped.
@@ -144,7 +144,7 @@ def _resampled(
 
 
 def _doubts(arrays: Mapping[str, np.ndarray], variables: Any) -> list[str]:
-    """Returns lines about arrays of another type than their leaves, and about leaves not finite."""
+    """Returns lines about arrays of another type than their leaves, and about non-finite leaves."""
     leaves = flatten_dict(variables, sep="/")
     types = {leaf.dtype for leaf in leaves.values()}
     lines = []
@@ -172,5 +172,5 @@ def _check_project(arrays: Mapping[str, Any], published: Published, where: str) 
     read = f"those of {project}'s {name}" if name else "those in its table"
     raise ConfigError(
         f"weights {where!r} have the names of Hugging Face's transformers, such as {named!r}, "
-        f"which are read of vit_*_patch* and deit_* alone; of this network are {read}"
+        f"which only vit_*_patch* and deit_* can read; valid names for this network are {read}"
     )

@@ -1,8 +1,8 @@
-"""Tables from the names and layouts of published weights to those of the models here, and back.
+"""Tables that map names and layouts of published weights to those of models here, and back.
 
-A table goes through the leaves of a model, such as "params/stage1_block1/conv1/kernel", and states
-the name and the layout of each leaf in the published file. Read forwards it loads weights. Read
-backwards it writes the weights of a model that was trained here.
+A table states for each leaf of a model, such as "params/stage1_block1/conv1/kernel", the name and
+the layout of the published array. Forwards it loads weights. Backwards it writes the weights of a
+model that was trained here.
 """
 
 import functools
@@ -16,7 +16,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from library.config import ConfigError
 
-# A longer list of what does not fit is written one a line.
+# A longer list of problems is written on several lines, one problem on each.
 _ONE_LINE = 12
 _GROUP = re.compile(r"\{(\d+)([+-]\d+)?\}")
 
@@ -29,8 +29,8 @@ class Layout(NamedTuple):
     Attributes:
       load: (published array, shape of the leaf) -> leaf.
       save: leaf -> published array.
-      part: (i, n) if the published array holds n such leaves along its first axis and this one
-        is leaf i, as in a fused query, key and value.
+      part: (i, n) if the published array joins n leaves along its first axis and this is leaf i,
+        such as for a fused query, key and value.
     """
 
     load: Callable[[np.ndarray, Shape], np.ndarray]
@@ -51,7 +51,7 @@ def _window_last(x: np.ndarray) -> np.ndarray:
 
 
 def _split(x: np.ndarray, shape: Shape) -> np.ndarray:
-    # The sizes alone would let a kernel pass that is transposed already.
+    # The number of elements alone would accept a kernel that is already transposed.
     if x.ndim != 2 or (x.shape[1] != shape[0] and x.shape[0] != shape[-1]):
         raise ValueError(x.shape)
     return x.T.reshape(shape)
@@ -62,23 +62,23 @@ def _channels(x: np.ndarray, shape: Shape) -> np.ndarray:
 
 
 SAME = Layout(lambda x, shape: x, lambda x: x)
-# One value a feature, here (d,) or, of attention, (heads, d / heads).
+# One value per feature, here (d,) or, for attention, (heads, d / heads).
 VECTOR = Layout(lambda x, shape: x.reshape(shape), lambda x: x.reshape(-1))
 # PyTorch's kernels of convolutions, (out, in / groups, *window), here (*window, in / groups, out).
 CONV = Layout(_window_first, _window_last)
-# The same of images whose channels are blue, green and red there, as Caffe's.
+# Such kernels for published images with channels blue, green and red, as Caffe's.
 BLUE_FIRST = Layout(
     lambda x, shape: _window_first(x[:, ::-1], shape), lambda x: _window_last(x)[:, ::-1]
 )
 # PyTorch's kernels of dense layers, (out, in). Here (in, *out), and INPUTS (*in, out).
 DENSE = Layout(_split, lambda x: x.reshape(x.shape[0], -1).T)
 INPUTS = Layout(_split, lambda x: x.reshape(-1, x.shape[-1]).T)
-# One value a channel, (d, 1, 1) there.
+# One value per channel, (d,), published as (d, 1, 1).
 CHANNELS = Layout(_channels, lambda x: x.reshape(-1, 1, 1))
 
 
 def scaled(layout: Layout, factor: float) -> Layout:
-    """Returns a layout whose arrays here are the published ones times a factor."""
+    """Returns a layout whose leaves are the published arrays times a factor."""
     return layout._replace(
         load=lambda x, shape: layout.load(x, shape) * factor,
         save=lambda x: layout.save(x) / factor,
@@ -99,10 +99,10 @@ def after_flattening(channels: int, height: int, width: int) -> Layout:
 
 
 class Rule(NamedTuple):
-    """One row of a table: the published name of leaves. The first row that matches counts.
+    """One row of a table: the published name of leaves. The first row that matches a leaf applies.
 
     Attributes:
-      path: regular expression of the whole path of leaves here.
+      path: regular expression that matches the whole path of leaves here.
       name: the published name; {1} is a group of the expression, {1-1} its number minus one.
       layout: the layout of the published array.
     """
@@ -225,7 +225,7 @@ def _whole(name: str, parts: Sequence[tuple[tuple[int, int], np.ndarray]]) -> np
     expected = [(i, parts[0][0][1]) for i in range(parts[0][0][1])]
     if [part for part, _ in parts] != expected:
         found = ", ".join(str(i + 1) for (i, _), _ in parts)
-        raise ValueError(f"of the {len(expected)} parts of {name} there are {found}")
+        raise ValueError(f"{name} needs parts 1 to {len(expected)}, but has {found}")
     arrays = [array for _, array in parts]
     return np.asarray(arrays[0] if len(arrays) == 1 else np.concatenate(arrays), order="C")
 

@@ -1,4 +1,4 @@
-"""MLP-Mixers of timm, which converted the authors' weights."""
+"""MLP-Mixers of timm, whose weights are converted from the authors'."""
 
 from library.weights.mapping import conv_rules, dense_rules, norm_rules
 from library.weights.published import HALF, Published, Reported, Table, Transform
@@ -17,7 +17,7 @@ _PAPER = "Tolstikhin et al. 2021, MLP-Mixer: An all-MLP architecture for vision,
 _SOURCE = "timm, results/results-imagenet.csv, {}.goog_in21k_ft_in1k"
 
 # Model here, blocks, parameters, GMACs (timm, results/benchmark-infer-*-pt110-*), and top-1 and
-# top-5 where there are weights.
+# top-5 if there are weights.
 _SIZES = {
     "mixer_s32_224": ("mixer_s32", 8, 19_104_624, 1.00, None),
     "mixer_s16_224": ("mixer_s16", 8, 18_528_264, 3.79, None),

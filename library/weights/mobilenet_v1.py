@@ -1,4 +1,4 @@
-"""MobileNet of timm, trained anew by its author."""
+"""MobileNet of timm, trained by timm's author."""
 
 from library.weights.mapping import conv_rules, dense_rules, norm_rules
 from library.weights.published import HALF, Published, Reported, Table, Transform

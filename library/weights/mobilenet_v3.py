@@ -1,6 +1,7 @@
-"""MobileNetV3s of torchvision, whose layers have numbers that depend on what a block has.
+"""MobileNetV3s of torchvision, whose layers have numbers that depend on the block's layers.
 
-timm's normalize with another epsilon, 1e-5, or pad otherwise: weights of theirs do not fit.
+timm's networks have another epsilon of normalization, 1e-5, or another padding, so their weights do
+not fit.
 """
 
 from library.models.image.mobilenet_v3 import LARGE, SMALL, STEM, Row
@@ -25,7 +26,7 @@ def _rules(rows: tuple[Row, ...]) -> tuple[Rule, ...]:
 
 
 def _block(row: Row, width: int, here: str, there: str) -> list[Rule]:
-    """Returns the rows of a block that `width` channels enter."""
+    """Returns the rows of a block with `width` input channels."""
     layers = [("depthwise", "norm2"), ("project", "norm3")]
     if row.expanded != width:
         layers.insert(0, ("expand", "norm1"))

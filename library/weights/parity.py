@@ -21,12 +21,12 @@ from library.weights.mapping import assign, published_as, published_names
 from library.weights.published import Published
 
 BATCH = 2
-# Of images, at most, where a whole backward pass is kept in float64; and for the networks whose
-# params and gradients fill most of the memory by themselves.
+# The largest sides of images for a backward pass in float64: of most networks, and of those whose
+# params and gradients alone fill most of the memory.
 TRAINED_SIDE, TRAINED_SIDE_OF_THE_LARGEST = 320, 128
 _LARGEST = 400e6
-# Of memory, a param: in float64, with gradients, beside what lies between; 388 million of
-# bit_r101x3 fit into 22 GB, and 937 million of bit_r152x4 into 23 and 20 of swap.
+# Bytes of memory per param: the param and its gradient in float64, and activations. The 388 million
+# of bit_r101x3 fit into 22 GB, the 937 million of bit_r152x4 into 23 GB and 20 GB of swap.
 _BYTES = 50
 
 
@@ -48,7 +48,7 @@ def torchvision():
 
 
 def fits(published: Published, share: float = 1.0) -> bool:
-    """Tells whether a share of this machine's memory is enough for the comparison of a network."""
+    """Returns whether a share of this machine's memory is enough to compare a network."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return _BYTES * published.parameters <= share * memory
 
@@ -75,7 +75,7 @@ def relative(ours, theirs) -> float:
     """Returns max |a - b| / max |b|."""
     ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
     if ours.shape != theirs.shape:
-        raise ConfigError(f"an array here is {ours.shape}, its reference {theirs.shape}")
+        raise ConfigError(f"an array has shape {ours.shape}, but its reference {theirs.shape}")
     return float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-30))
 
 
@@ -88,7 +88,7 @@ def _without_drops(published: Published) -> dict[str, float]:
 
 
 def _channels_last(x) -> np.ndarray:
-    """Returns a tensor (b, c, h, w) as (b, h, w, c), others as they are."""
+    """Returns a tensor (b, c, h, w) as (b, h, w, c), and other tensors unchanged."""
     x = x.detach().numpy()
     return np.moveaxis(x, 1, -1) if x.ndim == 4 else x
 
@@ -98,24 +98,23 @@ def compare(name: str, size: int | None = None) -> dict[str, float]:
 
     Args:
       name: the name of the network.
-      size: side of the images, by default the usual one. Gradients and statistics are those of
-        squares that are cut from them, see TRAINED_SIDE.
+      size: side of the images; by default the network's default size. Gradients and statistics use
+        squares cut from the images, see TRAINED_SIDE.
 
     Returns:
-      Relative errors, max |a - b| / max |b|: of the "logits" and of each stage, in float32 and,
-      but for a head that computes in float32, "in float64"; in float64, too, of the gradients by
-      the image and by three kernels ("d ..."), and of the logits and the running statistics of a
-      step of training.
-      "noise" is the worst error of the reference's own logits and stages in float32 beside those
-      in float64.
+      Relative errors, max |a - b| / max |b|, by name: the "logits" and each stage, in float32 and
+      "in float64" (except a head that computes in float32); in float64 the gradients with respect
+      to the image and to three kernels ("d ..."), and the logits ("train logits") and the running
+      statistics ("statistics") of a training step. "noise" is the largest error between the
+      reference's own logits and stages in float32 and in float64.
 
     Raises:
-      ConfigError: there is no such network, no reference, or its library is not installed, or the
+      ConfigError: there is no such network or no reference, its library is not installed, or the
         weights do not fit.
     """
     published = catalogue.find(name)
     if published.reference is None:
-        raise ConfigError(f"no library has {name!r}: there is nothing to compare it with")
+        raise ConfigError(f"no library has {name!r}, so there is no network to compare it with")
     for library in ("torch", published.reference.split("/")[0]):
         if importlib.util.find_spec(library) is None:
             raise ConfigError(f"{library} is not installed, see requirements-parity.txt")
@@ -123,12 +122,12 @@ def compare(name: str, size: int | None = None) -> dict[str, float]:
     image = np.random.default_rng(0).standard_normal((BATCH, side, side, 3)).astype(np.float32)
     model = published.build(**_without_drops(published))
     shapes, ignored = published.shapes(model, side), published.ignored
-    # The largest networks leave no room for both at once.
+    # The largest networks do not fit into memory together with their references.
     theirs, arrays = _theirs(published, shapes, image)
     variables = assign(arrays, published.rules, shapes, ignored=ignored, where=published.reference)
     del arrays
     errors = _forward(model, variables, image, theirs.single)
-    # In float32 one relu that rounding switches makes another gradient.
+    # In float32 rounding may switch a relu, which changes the gradient.
     with jax.enable_x64(True):
         precise = model.clone(dtype=jnp.float64, param_dtype=jnp.float64)
         variables = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), variables)
@@ -148,7 +147,7 @@ class _Theirs(NamedTuple):
     Attributes:
       single: logits and stages in float32, see `outputs`.
       double: the same in float64.
-      gradients: by the "image" and by the names of three kernels, in float64.
+      gradients: gradients with respect to the "image" and to three kernels, by name, in float64.
       moments: the statistics that a training step averages, see `_moments`.
       train_logits: the logits of that step.
     """
@@ -217,7 +216,7 @@ def _forward(model, variables, image, expected: dict[str, Any]) -> dict[str, flo
     errors = {"logits": relative(logits, seen.pop("logits"))}
     for name, theirs in seen.items():
         ours = recorded["intermediates"][name]
-        # Some have channels last there already, as Swin; a cube of features may be either.
+        # Some references have channels last, such as Swin; equal sizes leave both ways possible.
         moved = np.moveaxis(theirs, 1, -1) if theirs.ndim == 4 else theirs
         ways = [x for x in (theirs, moved) if x.shape == ours.shape]
         errors[name] = min((relative(ours, way) for way in ways), default=float("inf"))
@@ -230,7 +229,7 @@ def _weight(logits: Any) -> np.ndarray:
 
 
 def _their_gradients(network, names: frozenset[str], nchw) -> dict[str, np.ndarray]:
-    """Returns the gradients of a reference by the "image" and by three kernels."""
+    """Returns a reference's gradients with respect to the "image" and to three kernels."""
     import torch
 
     leaf = nchw.clone().requires_grad_()
@@ -279,8 +278,8 @@ def _statistics(
 def _moments(network, nchw) -> tuple[dict[str, tuple[np.ndarray, float]], np.ndarray]:
     """Returns the statistics that a training step averages, and the logits of the step.
 
-    PyTorch averages the variance with n - 1. Hooks on its layers return the variance of the
-    population. Each statistic stands under its name, with its share in the average.
+    PyTorch averages the variance over n - 1, so hooks on its layers compute the variance over n.
+    Each statistic has its published name, and comes with its weight in the running average.
     """
     import torch
 

@@ -15,7 +15,7 @@ from library.weights.mapping import Rule
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
-# Of grey levels less their mean, as Caffe has them; pixels here are in [0, 1].
+# Caffe takes grey levels minus their mean, without division; pixels here are in [0, 1].
 GREY_LEVELS = (1 / 255, 1 / 255, 1 / 255)
 V1, V2 = (f"torchvision 0.28, IMAGENET1K_V{version}" for version in (1, 2))
 _YEAR = re.compile(r"\b(19|20)\d\d\b")
@@ -25,12 +25,12 @@ class Transform(NamedTuple):
     """The preprocessing of images for the weights.
 
     Attributes:
-      size: side of the square that the network sees.
-      resize: length of the shorter side before the centre crop.
+      size: side of the square images that the network takes.
+      resize: length of the shorter side before the center crop.
       interpolation: "bilinear" or "bicubic", with antialiasing, as in PIL.
       mean: mean of the channels, which is subtracted from pixels in [0, 1].
       std: standard deviation of the channels, which divides them.
-      squash: resizes the whole image to a square of `resize`, whatever its shape.
+      squash: whether the whole image is resized to a square of side `resize`, for any shape.
     """
 
     size: int = 224
@@ -65,7 +65,7 @@ class Reported(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Other weights of a network: what differs for their file.
+    """Other weights of a network: the properties that differ from those of its default weights.
 
     Attributes:
       transform: the preprocessing for these weights.
@@ -80,19 +80,19 @@ class Published(NamedTuple):
     """A network whose weights others have published, or that they describe in a table.
 
     Attributes:
-      model: spec of the model here, `dict(name="resnet.resnet50")`.
+      model: spec of the model here, such as `dict(name="resnet.resnet50")`.
       rules: the published names of its leaves, see `library.weights.mapping`.
-      paper: authors, year, title, arXiv number.
+      paper: authors, year, title and arXiv number of the paper.
       parameters: the published number of params.
       gflops: the published multiplications and additions for one image at `transform.size`, two
         for each MAC, in 1e9; None if no source states them.
-      reference: "torchvision" or "timm" and the name there, "torchvision/resnet50"; None if
-        neither has the network.
+      reference: "torchvision" or "timm" and the name in it, such as "torchvision/resnet50"; None
+        if neither has the network.
       stages: modules of the reference whose outputs are "stage1", "stage2", ... here.
       ignored: regular expressions of published names without a place here.
-      transform: the preprocessing for the usual weights.
-      reported: the accuracies of the usual weights.
-      options: keyword arguments of the reference's function, beside the classes.
+      transform: the preprocessing for the default weights.
+      reported: the accuracies of the default weights.
+      options: keyword arguments of the reference's function.
       others: more tables, for files with other names for the same leaves.
       weights: other weights of the network, by name.
     """
@@ -117,13 +117,17 @@ class Published(NamedTuple):
         return int(_YEAR.search(self.paper)[0])
 
     def with_weights(self, name: str) -> "Published":
-        """Returns the network with the transform and accuracies of other weights, or a KeyError."""
+        """Returns the network with the transform and accuracies of other weights.
+
+        Raises:
+          KeyError: the network has no such weights.
+        """
         transform, reported = self.weights[name]
         gflops = self.gflops if transform.size == self.transform.size else None
         return self._replace(transform=transform, reported=reported, gflops=gflops)
 
     def build(self, **changes: Any) -> nn.Module:
-        """Returns the model."""
+        """Returns the model, with changes of its spec."""
         return config.build({**self.model, **changes}, "library.models", "model")
 
     def shapes(self, model: nn.Module, size: int | None = None) -> Any:

@@ -1,8 +1,8 @@
-"""What was measured of the networks here, and which errors count as none: results/zoo/parity.json.
+"""The comparisons of networks with their references, and their tolerances: results/zoo/parity.json.
 
-A comparison with a reference passes if logits, stages, gradients and a step of training agree in
-float64 to 1e-5, and logits and stages in float32 to 1e-5 or to three times the reference's own
-noise, by which its float32 differs from its float64, whichever is more.
+A comparison passes if logits, stages, gradients and a training step agree to 1e-5 in float64, and
+logits and stages in float32 agree to 1e-5 or to three times the reference's noise, whichever is
+more. The noise is the difference between the reference's results in float32 and in float64.
 """
 
 import importlib.metadata
@@ -16,33 +16,34 @@ import numpy as np
 from library import files
 
 FILE = Path(__file__).resolve().parents[2] / "results" / "zoo" / "parity.json"
-# Ten times the noise of float32 in networks as deep as these, and of some that have more.
+# 1e-5 is ten times the float32 noise of networks of this depth; NOISES is for noisier networks.
 TOLERANCE, NOISES = 1e-5, 3
 _FLOAT64 = re.compile(r".* in float64|d .*|train logits|statistics")
 _LIBRARIES = ("jax", "torch", "torchvision", "timm")
 
 
 def allowed(what: str, noise: float) -> float:
-    """Returns the largest error of a comparison that passes, by its name in `parity.compare`."""
+    """Returns the largest error that passes, for the name of an error in `parity.compare`."""
     return TOLERANCE if _FLOAT64.fullmatch(what) else max(TOLERANCE, NOISES * noise)
 
 
 def excesses(errors: Mapping[str, float]) -> dict[str, float]:
-    """Returns what is allowed of the comparisons that do not pass, those that are not finite, too.
+    """Returns the largest allowed value of each error that does not pass or is not finite.
 
     Args:
-      errors: by the names of `parity.compare`, "noise" among them.
+      errors: errors by the names of `parity.compare`, with "noise".
     """
     bounds = {what: allowed(what, errors["noise"]) for what in errors if what != "noise"}
     return {what: bound for what, bound in bounds.items() if not errors[what] <= bound}
 
 
 def record(errors: Mapping[str, float]) -> dict[str, Any]:
-    """Returns the record of a comparison.
+    """Returns the entry of a comparison in parity.json.
 
     Returns:
-      "error" of the logits, "worst" of logits and stages in float32 and what is "allowed" of it,
-      "exact", the worst in float64, the "noise", whether all are "equal", and the "versions".
+      "error", that of the logits; "worst", the largest of logits and stages in float32, and the
+      largest "allowed" value of it; "exact", the largest in float64; "noise"; "equal", whether all
+      errors pass; and "versions" of the libraries.
     """
     double = [e for what, e in errors.items() if _FLOAT64.fullmatch(what)]
     single = [e for what, e in errors.items() if not _FLOAT64.fullmatch(what) and what != "noise"]
@@ -58,23 +59,23 @@ def record(errors: Mapping[str, float]) -> dict[str, Any]:
 
 
 def passed(found: Mapping[str, Any]) -> bool:
-    """Returns whether a record is one of equality."""
+    """Returns whether an entry is of a comparison that passed."""
     single = found["worst"] <= allowed("logits", found["noise"])
     return bool(single and found["exact"] <= TOLERANCE and found["equal"])
 
 
 def read() -> dict[str, dict[str, Any]]:
-    """Returns the records, by the names of the networks."""
+    """Returns the entries of parity.json, by the names of the networks."""
     return files.read_json(FILE) if FILE.is_file() else {}
 
 
 def keep(name: str, *, gflops: float, **found: Any) -> None:
-    """Writes the record of a comparison, or, without one, the count of GFLOPs beside what is there.
+    """Writes the entry of a network; without `found` it keeps the comparison and updates GFLOPs.
 
     Args:
-      name: of the network.
-      gflops: counted, at the usual size.
-      found: see `record`.
+      name: name of the network.
+      gflops: counted GFLOPs for one image at the default size.
+      found: the entry of a comparison, see `record`.
     """
     known = read()
     known[name] = {**(found or known.get(name, {})), "gflops": _rounded(gflops)}

@@ -1,10 +1,10 @@
-"""Learned positions of a grid of tokens, resampled to a grid of another size.
+"""Resampling of learned positions of a grid of tokens to a grid of another size.
 
 Positions of patches are resampled as in timm: by bicubic interpolation with antialiasing.
 Positions of class and distillation tokens are kept. Swin's tables of biases by offset are resampled
-as by their authors: by bicubic interpolation without antialiasing. Both equal PyTorch's
-`interpolate` with mode="bicubic" and align_corners=False, which uses another cubic for each of
-them.
+as by its authors: by bicubic interpolation without antialiasing. Both equal PyTorch's `interpolate`
+with mode="bicubic" and align_corners=False, which has another cubic kernel with antialiasing than
+without.
 """
 
 import math
@@ -30,7 +30,7 @@ class Resampling(NamedTuple):
       tokens: the number of positions before those of the grid; they are kept.
       old: rows and columns of the old grid.
       new: rows and columns of the new grid.
-      antialias: whether the interpolation averages over the positions that it leaves out.
+      antialias: whether the interpolation averages over positions when the grid shrinks.
     """
 
     tokens: int
@@ -59,18 +59,19 @@ def find(
 
     Args:
       path: the path of the leaf, such as "params/positions/embedding".
-      there: its shape in the source.
-      here: its shape in the model.
-      tokens: the number of positions outside of the grid, there and here, see `tokens_beside`.
+      there: the shape of the leaf in the source.
+      here: the shape of the leaf in the model.
+      tokens: the numbers of positions outside of the grid, in the source and in the model, see
+        `tokens_beside`.
       old: rows and columns of the grid in the source, a square if None.
       new: rows and columns of the grid in the model, a square if None.
 
     Returns:
-      The resampling; None if the leaf holds no positions, or those of a network of another
+      The resampling; None if the leaf contains no positions, or positions of a network of another
       width.
 
     Raises:
-      ValueError: it holds positions that cannot be resampled.
+      ValueError: the leaf contains positions that cannot be resampled.
     """
     if not _LEAF.fullmatch(path) or len(there) != len(here) or there[-1:] != here[-1:]:
         return None
@@ -79,30 +80,34 @@ def find(
     if len(here) != 3:
         raise ValueError(f"positions of a text are not resampled; nearest: {there[0]} tokens")
     if tokens[0] != tokens[1]:
-        raise ValueError(f"{tokens[0]} of its positions are of no patch, and {tokens[1]} here")
+        raise ValueError(
+            f"{tokens[0]} of its positions belong to no patch, but {tokens[1]} in the model"
+        )
     counts = (there[1] - tokens[0], here[1] - tokens[1])
-    for count, grid, where in zip(counts, (old, new), ("", " here")):
+    for count, grid, where in zip(counts, (old, new), ("the source", "the model")):
         if grid is not None and grid[0] * grid[1] != count:
-            raise ValueError(f"a grid of {_sides(grid)} has not its {count} patches{where}")
+            raise ValueError(
+                f"a grid of {_sides(grid)} does not fit the {count} patches of {where}"
+            )
     found = [_square(n, "patches") if grid is None else grid for n, grid in zip(counts, (old, new))]
     return Resampling(tokens[0], *found, True)
 
 
 def tokens_beside(path: str, paths: Collection[str]) -> int:
-    """Counts the params of tokens, such as a class token, in the module that holds positions."""
+    """Counts the params of tokens, such as a class token, in the module with the positions."""
     match = _LEAF.fullmatch(path)
     return sum(f"{match['scope']}{name}" in paths for name in _TOKENS) if match else 0
 
 
 def is_positions(path: str) -> bool:
-    """Tells whether a leaf of this path holds positions."""
+    """Returns whether a leaf of this path contains positions."""
     return _LEAF.fullmatch(path) is not None
 
 
 def _square(count: int, what: str) -> Grid:
     side = math.isqrt(count)
     if side * side != count:
-        raise ValueError(f"{count} {what} make no square")
+        raise ValueError(f"{count} {what} are not a square")
     return side, side
 
 
@@ -117,7 +122,7 @@ def _weights(old: int, new: int, antialias: bool) -> Float[np.ndarray, "new old"
         stretch = max(old / new, 1.0)
         weights = _cubic((np.arange(old) - centers[:, None]) / stretch, -0.5)
         return weights / weights.sum(axis=1, keepdims=True)
-    # Beyond the edge lies the value at the edge again.
+    # Values beyond the edge repeat the value at the edge.
     taps = np.floor(centers).astype(int)[:, None] + np.arange(-1, 3)
     weights = np.zeros((new, old))
     places = (np.arange(new)[:, None], np.clip(taps, 0, old - 1))

@@ -1,4 +1,4 @@
-"""ResNets of torchvision: weights of He et al. 2015, under the names that most others use too."""
+"""ResNets of torchvision: the networks of He et al. 2015, with names that most projects use."""
 
 from library.weights.mapping import conv_rules, dense_rules, norm_rules
 from library.weights.published import V1, V2, Published, Reported, Table, Transform, Weights
@@ -17,7 +17,7 @@ RULES = (
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 _PAPER = "He, Zhang, Ren & Sun 2015, Deep residual learning for image recognition, arXiv 1512.03385"
 
-# What torchvision's second weights were measured with.
+# The transform with which torchvision measures its second weights.
 SECOND = Transform(resize=232)
 _OTHERS = {
     "resnet50": {

@@ -1,7 +1,7 @@
-"""Pre-activation ResNets of timm, with batch normalization, under the names of its BiT.
+"""Pre-activation ResNets of timm, with batch normalization, and with the names of timm's BiT.
 
-They are He et al. 2016's: timm's "d" networks, with another stem, are not here, and of the one with
-152 layers no weights are published.
+They are the networks of He et al. 2016. timm's "d" networks, with another stem, are not here. timm
+publishes no weights of the network with 152 layers.
 """
 
 from library.weights.big_transfer import RULES, STAGES
@@ -9,7 +9,8 @@ from library.weights.published import HALF, Published, Reported, Table, Transfor
 
 _LARGER = dict(size=288, resize=288, interpolation="bicubic", mean=HALF, std=HALF)
 _SOURCE = "timm, results-imagenet.csv, {}.a1h_in1k at 288"
-# Parameters, and of the weights a1h_in1k top-1 and top-5; timm lists none of ra4_e3600_r224_in1k.
+# Parameters, and top-1 and top-5 of the weights a1h_in1k; timm lists no accuracies of
+# ra4_e3600_r224_in1k.
 _SIZES = {
     "resnetv2_18": (11_687_720, None),
     "resnetv2_34": (21_795_880, None),

@@ -1,4 +1,4 @@
-"""ResNeXts of torchvision: weights of Xie et al. 2017, under the names of its ResNets."""
+"""ResNeXts of torchvision: the networks of Xie et al. 2017, with the names of its ResNets."""
 
 from library.weights.published import V1, V2, Published, Reported, Table, Weights
 from library.weights.resnet import RULES, SECOND, STAGES

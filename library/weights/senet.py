@@ -1,4 +1,4 @@
-"""SE-ResNet-50 of timm: a ResNet's names, and "se" in each block."""
+"""SE-ResNet-50 of timm, with the names of a ResNet, and "se" in each block."""
 
 from library.weights import resnet
 from library.weights.mapping import conv_rules

@@ -1,7 +1,7 @@
 """ShuffleNets of pytorchcv (osmr/imgclsmob), whose units are those of the paper's figure 2.
 
 The paper's authors later published another variant, which shuffles after the depthwise convolution
-and deals channels out the other way; weights of theirs do not fit.
+and in the other order of channels; their weights do not fit.
 """
 
 from library.weights.mapping import conv_rules, dense_rules, norm_rules

@@ -1,10 +1,10 @@
-"""ShuffleNetV2s of torchvision."""
+"""ShuffleNetV2s of torchvision, whose layers are numbered within each branch."""
 
 from library.weights.mapping import conv_rules, dense_rules, norm_rules
 from library.weights.published import V1, Published, Reported, Table, Transform
 
 _UNIT, _THERE = r"stage(\d)_unit(\d+)", "stage{1}.{2-1}"
-# Of each branch, the place of every layer.
+# The position of each layer in its branch.
 _LAYERS = {
     "branch1": {
         "shortcut_depthwise": 0,
@@ -30,7 +30,7 @@ RULES = (
     *dense_rules("head", "fc"),
 )
 
-# Parameters, GMACs, top-1 and top-5 of torchvision's weights, and what images are resized to.
+# Parameters, GMACs, top-1 and top-5 of torchvision's weights, and the resized shorter side.
 _SIZES = {
     "shufflenet_v2_x0_5": (1_366_792, 0.040, 60.552, 81.746, 256),
     "shufflenet_v2_x1_0": (2_278_604, 0.145, 69.362, 88.316, 256),

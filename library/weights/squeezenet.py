@@ -1,4 +1,4 @@
-"""SqueezeNets of torchvision, whose fire modules are numbered among relus and poolings."""
+"""SqueezeNets of torchvision, whose numbers of fire modules also count relus and poolings."""
 
 from library.weights.mapping import Rule, conv_rules
 from library.weights.published import V1, Published, Reported, Table
@@ -7,7 +7,7 @@ _PAPER = (
     "Iandola et al. 2016, SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and "
     "<0.5MB model size, arXiv 1602.07360"
 )
-# Of fire2, fire3, ..., fire9.
+# Positions of fire2, fire3, ..., fire9.
 _PLACES = {
     "squeezenet1_0": (3, 4, 5, 7, 8, 9, 10, 12),
     "squeezenet1_1": (3, 4, 6, 7, 9, 10, 11, 12),

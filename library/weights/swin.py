@@ -1,4 +1,4 @@
-"""Swin Transformers of torchvision, and of their authors, under their names and timm's."""
+"""Swin Transformers of torchvision, and those of the authors, with their names or timm's."""
 
 from collections.abc import Iterable
 
@@ -11,10 +11,10 @@ def _stage(stage: int, there: str, merged: str, mlp: tuple[str, str]) -> tuple[R
     """Returns the rows of one stage's blocks and of the merging before them.
 
     Args:
-      stage: from 1.
-      there: what its blocks are called, {1} being the number.
-      merged: what the merging is called.
-      mlp: the names of a block's two dense layers.
+      stage: number of the stage, from 1.
+      there: published name of its blocks, in which {1} is the number of the block.
+      merged: published name of the merging.
+      mlp: published names of a block's two dense layers.
     """
     here, merging = rf"stage{stage}_block(\d+)", f"stage{stage}_merging"
     qkv, (fc1, fc2) = f"{there}.attn.qkv", mlp
@@ -44,7 +44,7 @@ def _table(stem: tuple[str, str], stages: Iterable[tuple[Rule, ...]], head: str)
 
 
 def _layers(merged: int) -> list[tuple[Rule, ...]]:
-    """Returns the rows of the stages of whom a merging belongs to the stage `merged` places on."""
+    """Returns the rows of all stages, with a merging in the published stage `merged` later."""
     return [
         _stage(
             stage,
@@ -65,10 +65,10 @@ RULES = _table(
     "head",
 )
 _PATCHES = ("patch_embed.proj", "patch_embed.norm")
-# The authors have a merging at the end of a stage, timm at the beginning of the next.
+# The authors put a merging at the end of a stage, timm at the beginning of the next stage.
 TIMM_RULES = _table(_PATCHES, _layers(0), "head.fc")
 MICROSOFT_RULES = _table(_PATCHES, _layers(-1), "head")
-# The rows of the tables of biases and what is masked, which follow from the window.
+# The indices of the biases and the attention masks follow from the window.
 IGNORED = (r".*\.relative_position_index", r".*\.attn_mask")
 _PAPER = (
     "Liu et al. 2021, Swin Transformer: Hierarchical vision transformer using shifted windows, "

@@ -1,9 +1,9 @@
 """Reads the descriptions of tensors in a pickle of PyTorch; nothing that the pickle names is run.
 
-A pickle may ask for a call of any function while it is read. Here it gets none: a name is never
-looked up and stays a pair of words. The pairs in the table below describe tensors and dicts, and
-become plain values. Everything else, such as a training's settings, NumPy numbers, paths and enums,
-becomes an `Unread`, which does nothing and holds nothing.
+A pickle may ask for a call of any function while it is read. Here nothing is called: a name is
+never looked up and stays a pair of words. Pairs that describe tensors and dicts become plain
+values. Everything else, such as the settings of a training, NumPy numbers, paths and enums, becomes
+an `Unread`, which does nothing and contains nothing.
 """
 
 import pickle
@@ -30,9 +30,9 @@ STORAGES = {
 _TENSORS = ("_rebuild_tensor", "_rebuild_tensor_v2")
 _PARAMETERS = ("_rebuild_parameter", "_rebuild_parameter_with_state")
 _DICTS = (("collections", "OrderedDict"), ("collections", "defaultdict"))
-# What a dict may have for a key. To hash a tuple of tuples can take longer than anyone waits.
+# The types of keys of a dict. The hash of nested tuples could take too long.
 _KEYS = (str, int, float, bytes, type(None))
-# A small file that names the same dict over and over would fill the memory with names.
+# A small file that refers to the same dict many times could fill the memory with names.
 _MOST_VALUES, _LONGEST_NAME = 1_000_000, 500
 
 
@@ -59,7 +59,7 @@ class _Asked(NamedTuple):
 
 
 class Unread:
-    """Stands for an object that is not read, and accepts whatever a pickle puts into it."""
+    """A placeholder for an object that is not read; it accepts and forgets what a pickle adds."""
 
     def append(self, item: Any) -> None:
         """Forgets an item."""
@@ -69,15 +69,15 @@ class Unread:
 
 
 class Unpickler(pickle._Unpickler):
-    """Reads one pickle; the module's docstring states the result.
+    """Reads one pickle; the module's docstring describes the result.
 
-    It extends the Python version of the library's unpickler, which has one method for each
-    operation. Here no method calls, imports or hashes what the pickle made. The memo is a dict, so
-    a large index costs no memory.
+    It extends the standard library's unpickler in Python, which has one method for each operation.
+    The methods here do not call, import or hash objects of the pickle. The memo is a dict, so a
+    large index costs no memory.
 
     Attributes:
       storages: the storages that the pickle refers to, by key.
-      unread: the names of objects that became an `Unread`, each once: "argparse.Namespace".
+      unread: the names of objects that became an `Unread`, such as "argparse.Namespace", each once.
     """
 
     def __init__(self, file: BinaryIO):
@@ -87,36 +87,36 @@ class Unpickler(pickle._Unpickler):
         self.unread: dict[str, None] = {}
 
     def find_class(self, module: str, name: str) -> _Asked:
-        """Returns the words themselves."""
+        """Returns the pair of words without a lookup."""
         return _Asked(module, name)
 
     def get_extension(self, code: int) -> None:
-        """Refuses a number in place of a name."""
-        raise ValueError(f"it asks for the extension {code}, and only tensors are read")
+        """Refuses an extension, which is a number in place of a name."""
+        raise ValueError(f"it asks for the extension {code}, but only tensors are read")
 
     def persistent_load(self, pid: Any) -> Storage | Unread:
-        """Returns the storage that a reference means."""
+        """Returns the storage that a reference describes."""
         if not isinstance(pid, tuple) or len(pid) < 4 or not isinstance(pid[1], _Asked):
-            raise ValueError("it refers to something that is no storage")
-        # The older format's word for a module's class.
+            raise ValueError("it refers to something that is not a storage")
+        # The older format also refers to the classes of modules.
         if pid[0] == "module":
             return self._left(pid[1])
         tag, kind, key, _, numel, *view = pid
         if tag != "storage" or not isinstance(key, str):
-            raise ValueError("it refers to something that is no storage")
+            raise ValueError("it refers to something that is not a storage")
         if kind.module != "torch" or kind.name not in STORAGES:
             return self._left(kind)
         if type(numel) is not int or numel < 0:
-            raise ValueError(f"storage {key} does not have a number of elements")
+            raise ValueError(f"storage {key} does not have a valid number of elements")
         if any(part is not None for part in view):
-            raise ValueError(f"storage {key} is a view of another, as PyTorch 0.1 wrote them")
+            raise ValueError(f"storage {key} is a view of another, a format of PyTorch 0.1")
         storage = Storage(kind.name, key, numel)
         if self.storages.setdefault(key, storage) != storage:
-            raise ValueError(f"storage {key} is of two types or lengths")
+            raise ValueError(f"storage {key} has two types or lengths")
         return storage
 
     def _made(self, asked: Any, args: Any) -> Any:
-        """Returns what stands for `asked(*args)`."""
+        """Returns the plain value in place of the call `asked(*args)`."""
         if not isinstance(asked, _Asked) or not isinstance(args, tuple):
             return Unread()
         if asked in _DICTS:
@@ -150,11 +150,11 @@ class Unpickler(pickle._Unpickler):
         return made
 
     def _fill(self, target: Any, items: list) -> None:
-        """Puts keys and values, by turns, into a dict."""
+        """Puts alternating keys and values into a dict."""
         if isinstance(target, Unread):
             return
         if type(target) is not dict:
-            raise ValueError("it puts items into what is no dict")
+            raise ValueError("it puts items into an object that is not a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
             target[key if isinstance(key, _KEYS) else Unread()] = value
 
@@ -170,7 +170,7 @@ class Unpickler(pickle._Unpickler):
         self.append(self._made(asked, tuple(args)))
 
     def _load_state(self):
-        # Of a dict or a tensor as well: attributes are not kept.
+        # Attributes are dropped, also those of dicts and tensors.
         self.stack.pop()
 
     def _load_item(self):
@@ -194,7 +194,7 @@ class Unpickler(pickle._Unpickler):
         self.pop_mark()
         self.append(Unread())
 
-    # The class reads this table itself, and never its methods by name.
+    # The base class looks operations up in this table, not by method names.
     dispatch: ClassVar = {
         **pickle._Unpickler.dispatch,
         pickle.REDUCE[0]: _load_called,
@@ -207,13 +207,13 @@ class Unpickler(pickle._Unpickler):
         pickle.EMPTY_SET[0]: _load_set,
         pickle.FROZENSET[0]: _load_frozenset,
         pickle.ADDITEMS[0]: pickle._Unpickler.pop_mark,
-        # A length is only said, and memory of that size not to be made before it is read.
+        # The stated length may be false, so no memory of that size is allocated in advance.
         pickle.BYTEARRAY8[0]: pickle._Unpickler.load_binbytes8,
     }
 
 
 def tensors(unpickler: Unpickler, described: Any) -> dict[str, Tensor]:
-    """Returns the tensors in dicts within dicts, by names with dots: "model.conv1.weight".
+    """Returns the tensors in nested dicts, by names with dots: "model.conv1.weight".
 
     Raises:
       ValueError: there are too many values, a name is too long or has two tensors, or there is no
@@ -227,7 +227,7 @@ def tensors(unpickler: Unpickler, described: Any) -> dict[str, Tensor]:
     if not found and unpickler.unread:
         named = ", ".join([*unpickler.unread][:3])
         raise ValueError(
-            f"it asks for {named}, and only tensors are read; save the model's state_dict"
+            f"it asks for {named}, but only tensors are read; save the model's state_dict"
         )
     return found
 

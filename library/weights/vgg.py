@@ -11,7 +11,7 @@ _PAPER = (
 
 
 def _rules(sizes: tuple[int, ...], batch_norm: bool) -> tuple[tuple[Rule, ...], tuple[str, ...]]:
-    """Returns the table of a network, and where the last relu of each stage is in the sequence."""
+    """Returns the table of a network, and the published name of the last relu of each stage."""
     rules: list[Rule] = []
     ends, place = [], 0
     for stage, layers in enumerate(sizes, 1):
@@ -19,7 +19,7 @@ def _rules(sizes: tuple[int, ...], batch_norm: bool) -> tuple[tuple[Rule, ...], 
             rules += conv_rules(f"stage{stage}_conv{i}", f"features.{place}", bias=True)
             if batch_norm:
                 rules += norm_rules(f"stage{stage}_norm{i}", f"features.{place + 1}")
-            # The convolution, perhaps the normalization, the relu.
+            # A layer is a convolution, perhaps a normalization, and a relu.
             place += 3 if batch_norm else 2
         ends.append(f"features.{place - 1}")
         place += 1

@@ -1,10 +1,10 @@
 """Vision Transformers of torchvision, timm and Hugging Face: one network under three sets of names.
 
-`HUGGING_FACE_RULES` is of transformers' ViTForImageClassification, whose own configuration has a
-LayerNorm epsilon of 1e-12 where the original and the models here have 1e-6. Masked autoencoders as
-Facebook publishes them (He et al. 2022) have timm's names, no head, and what is in `MAE_IGNORED`.
-They fit the encoder of a `mae` or `vit` with positions="learned": the sines that they were trained
-with are among their arrays, and of other frequencies than "sincos2d" here.
+`HUGGING_FACE_RULES` is the table of transformers' ViTForImageClassification. Its own configuration
+has a LayerNorm epsilon of 1e-12; the original and the models here have 1e-6. Masked autoencoders
+published by Facebook (He et al. 2022) have timm's names, no head, and the arrays of `MAE_IGNORED`.
+They fit the encoder of a `mae` or `vit` with positions="learned": their arrays contain the sines of
+their training, whose frequencies differ from those of "sincos2d" here.
 """
 
 from library.weights.mapping import (
@@ -22,7 +22,7 @@ _BLOCK = r"block(\d+)"
 
 
 def fused_rules(here: str, weight: str, bias: str) -> tuple[Rule, ...]:
-    """Returns the rows of a query, key and value that are one dense layer elsewhere."""
+    """Returns the rows of a query, key and value that are published as one dense layer."""
     return tuple(
         rule
         for i, part in enumerate(("query", "key", "value"))
@@ -67,7 +67,12 @@ def _torchvision(fc1: str, fc2: str) -> tuple[Rule, ...]:
 
 
 def hugging_face_rules(name: str, head: str) -> tuple[Rule, ...]:
-    """Returns the rows of transformers' network of a name, "vit" or "deit", and its head's name."""
+    """Returns the rows of a network of transformers.
+
+    Args:
+      name: prefix of the published names, "vit" or "deit".
+      head: published name of the head.
+    """
     there = f"{name}.encoder.layer.{{1-1}}"
     return (
         Rule("params/cls", f"{name}.embeddings.cls_token"),
@@ -86,11 +91,11 @@ def hugging_face_rules(name: str, head: str) -> tuple[Rule, ...]:
 
 TIMM_RULES = _timm()
 TORCHVISION_RULES = _torchvision("0", "3")
-# The files of 2022 name the feed-forward layers as torchvision did before its version 0.14, which
-# renames them while it loads.
+# Files of 2022 have the names of feed-forward layers before torchvision 0.14, which renames them
+# while it loads.
 TORCHVISION_FILE_RULES = _torchvision("linear_1", "linear_2")
 HUGGING_FACE_RULES = hugging_face_rules("vit", "classifier")
-# transformers' networks may have a further layer, which its classifiers do not use.
+# Networks of transformers may have another layer, which classifiers do not use.
 HUGGING_FACE_IGNORED = (r"(vit|deit)\.pooler\..*",)
 MAE_IGNORED = ("mask_token", r"decoder_.*")
 

@@ -1,4 +1,4 @@
-"""WRN-50-2 of torchvision, under the names of its ResNets."""
+"""WRN-50-2 of torchvision, with the names of its ResNets."""
 
 from library.weights.published import V1, V2, Published, Reported, Table, Weights
 from library.weights.resnet import RULES, SECOND, STAGES

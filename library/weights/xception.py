@@ -1,4 +1,4 @@
-"""Xception: the author's weights, ported from Keras, as timm has them under legacy_xception."""
+"""Xception: the author's weights, converted from Keras, of timm's legacy_xception."""
 
 from library.weights.mapping import Rule, conv_rules, dense_rules, norm_rules
 from library.weights.published import HALF, Published, Reported, Table, Transform
@@ -12,7 +12,7 @@ def _separable(here: str, there: str) -> tuple[Rule, ...]:
 
 
 def _block(here: str, first: int) -> tuple[Rule, ...]:
-    """Returns the rows of a block, a sequence there: relu, convolution, normalization, relu, ..."""
+    """Returns the rows of a block, in timm a sequence of relu, convolution, normalization, ..."""
     rows = [
         *conv_rules(f"{here}/shortcut_conv", "block{1}.skip"),
         *norm_rules(f"{here}/shortcut_norm", "block{1}.skipbn"),

@@ -67,7 +67,7 @@ def test_a_network_that_shares_its_model_keeps_its_names(run, name):
 def test_who_else_has_names_for_the_same_model_is_said(run):
     workdir, said = run(dict(name="vit.vit_b32", num_classes=10)), []
     assert exported(workdir, said) == set(STEMS["vit_torchvision"])
-    assert said == ["the names are those of vit_b_32; others by --as=vit_base_patch32_224"]
+    assert said == ["the names are those of vit_b_32; for others add --as=vit_base_patch32_224"]
     # Those of timm's two networks are the same, and nothing is to be chosen.
     assert exported(run(dict(name="vit.vit_ti16")), said) == set(STEMS["vit_timm"])
     assert len(said) == 1
@@ -81,7 +81,7 @@ def test_what_was_imported_with_other_weights_keeps_its_networks_names(run):
 
 def test_names_of_a_network_that_the_run_is_not(run):
     workdir = run(dict(name="resnet.resnet50"))
-    with pytest.raises(ConfigError, match=r"is no vit_b_16: no row .* names params/stem_conv/"):
+    with pytest.raises(ConfigError, match=r"is not a vit_b_16: no row .* names params/stem_conv/"):
         importing.export_weights(workdir, workdir / "x.safetensors", network="vit_b_16")
     with pytest.raises(ConfigError, match="unknown network 'resnet5'"):
         importing.export_weights(workdir, workdir / "x.safetensors", network="resnet5")

@@ -79,9 +79,9 @@ def test_a_class_by_number_or_name_is_made_alone(family):
             for family, changes in TOLD.items()
         ),
         ("gan", TOLD["gan"], dict(label="dd"), "did you mean 'd'"),
-        ("vae", {}, dict(label="2"), "'sample' knows no classes"),
-        ("gan", UNTOLD, dict(label="2"), "'sample' knows no classes"),
-        ("vae", {}, dict(label="2", output="reconstruct"), "'reconstruct' knows no classes"),
+        ("vae", {}, dict(label="2"), "'sample' reads no class"),
+        ("gan", UNTOLD, dict(label="2"), "'sample' reads no class"),
+        ("vae", {}, dict(label="2", output="reconstruct"), "'reconstruct' reads no class"),
         (
             "vae",
             CONDITIONAL,
@@ -94,7 +94,7 @@ def test_a_class_by_number_or_name_is_made_alone(family):
         ("vae", {}, dict(output="reconstruct"), "reads 'image' of examples: give it a split"),
         ("vae", {}, dict(output="decode"), r"'code', which no example here has \(.*image, label"),
         ("autoencoder", {}, dict(output="decode", split="test"), "'code', which no example here"),
-        ("mae", {}, dict(output="features", split="test"), "is no image"),
+        ("mae", {}, dict(output="features", split="test"), "is not an image"),
     ],
 )
 def test_images_that_cannot_be_made(family, changes, options, message):
@@ -107,11 +107,11 @@ def test_images_that_cannot_be_made(family, changes, options, message):
     [
         (dict(prompt="az", length=8), "z"),
         (dict(prompt="abcabcab", length=8), "8 tokens, which leaves nothing of length=8"),
-        (dict(prompt="abcabcab", length=8), "from 9 on, or prompts of at most 7 tokens"),
+        (dict(prompt="abcabcab", length=8), "from 9, or prompts of at most 7 tokens"),
         (dict(prompt="abcabcabc", length=20), "9 tokens does not fit .*: valid are 1 to 8 tokens"),
         (dict(prompt=("a", "abcabcabc"), length=20), "a prompt of 9 tokens does not fit"),
         (dict(prompt=("a", ""), length=8), "a prompt of 0 tokens"),
-        (dict(prompt="", length=8), "both are to hold something"),
+        (dict(prompt="", length=8), "valid are a prompt that is not empty"),
         (dict(prompt="a", length=8, temperature=-1.0), "temperature=-1"),
         (dict(prompt="a", length=8, top_p=0.0), "top_p=0"),
         (dict(prompt="a", length=8, top_k=99), "top_k=99"),

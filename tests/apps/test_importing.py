@@ -148,7 +148,7 @@ def test_images_of_another_size(tiny, arrays, tmp_path):
     assert [step.get("size") for step in config["preprocess"]] == [None, 72, 64]
     assert config.get("reported") is None
     assert said[1] == "images are resized to 72 and cut to 64 instead; no accuracy is claimed"
-    with pytest.raises(ConfigError, match=r"--size=100: .*; the usual is 224"):
+    with pytest.raises(ConfigError, match=r"--size=100: .*; the default is 224"):
         importing._resized(catalogue.find("vit_b_16"), 100)
 
 
@@ -182,7 +182,7 @@ def test_nothing_is_written_of_weights_that_do_not_fit(tiny, arrays, tmp_path):
 
 def test_a_workdir_in_use_is_left_alone(imported, tmp_path):
     before = (imported / "config.json").read_text()
-    with pytest.raises(ConfigError, match="holds a run already"):
+    with pytest.raises(ConfigError, match="already contains a run"):
         importing.import_weights("tiny", tmp_path / "tiny.safetensors", imported, IDENTITY)
     assert (imported / "config.json").read_text() == before
 

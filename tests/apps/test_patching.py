@@ -64,7 +64,9 @@ def test_the_patch_is_white_and_seen(made):
     assert found.patched.shape == (6, 10, 4)
     np.testing.assert_allclose(found.patched[:, 0], network.probabilities(found.shown), atol=1e-6)
     lines = patching.lines(network, found)
-    expected = "taken for a with the patch: 100.0% of 4 examples of other classes at 10 places each"
+    expected = (
+        "classified as a with the patch: 100.0% of 4 examples of other classes at 10 places each"
+    )
     assert lines == [expected]
 
 
@@ -76,7 +78,7 @@ def test_success_is_counted_over_places_and_other_classes(made):
     patched[first, :3, 0] = 2
     patched[found.own, :, 0] = 2
     lines = patching.lines(network, found._replace(patched=patched))
-    assert lines[0].startswith("taken for a with the patch: 7.5% of 4 examples")
+    assert lines[0].startswith("classified as a with the patch: 7.5% of 4 examples")
     none = found._replace(own=np.ones(6, bool))
     assert patching.lines(network, none)[0].startswith("all 6 examples are a without the patch")
 
@@ -92,7 +94,7 @@ def test_a_file_to_print_and_a_picture(made):
     np.testing.assert_array_equal(pixels[100:400, 100:400], 255)
     drawn = patching.picture(network, examples, found, settings)
     assert drawn.name == "adversarial_patch"
-    assert "seen as a (Brown et al. 2017), 90% of the shorter side" in drawn.captions[0]
+    assert "for the class a (Brown et al. 2017), 90% of the shorter side" in drawn.captions[0]
     assert drawn.png.startswith(b"\x89PNG")
 
 

@@ -52,7 +52,7 @@ def test_one_kind_alone_has_no_ranking(label):
 
 def test_mixed_labels_and_an_empty_split_are_errors():
     several = make_context(np.arange(4.0), np.zeros((4, 3), np.float32), np.ones(4))
-    with pytest.raises(ValueError, match="one class an example"):
+    with pytest.raises(ValueError, match="one class per example"):
         anomaly(several, held_out=1)(STATE)
     empty = make_context(np.zeros(0), np.zeros(0, np.int32), np.zeros(0))
     with pytest.raises(ValueError, match="no examples"):

@@ -54,5 +54,7 @@ def test_refused():
     with pytest.raises(ValueError, match="split 'empty' has no examples"):
         real_labels(context(), split="empty")(STATE)
     single = [{**batch, "label": jnp.zeros(4, jnp.int32)} for batch in batches("test", None)]
-    with pytest.raises(ConfigError, match=r"labels are \(\) an example, and the logits \(3,\); "):
+    with pytest.raises(
+        ConfigError, match=r"labels have shape \(\) per example, but the logits have \(3,\); "
+    ):
         real_labels(context(data=lambda split, size: single))(STATE)

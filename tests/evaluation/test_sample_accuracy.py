@@ -77,10 +77,10 @@ def test_bad_requests_name_what_is_valid():
         sample_accuracy(make_context(), classifier="runs/other")
     with pytest.raises(ConfigError, match="num=0: valid are 1 or more"):
         sample_accuracy(make_context(), classifier="runs/judge", num=0)
-    with pytest.raises(ConfigError, match="data set with classes"):
+    with pytest.raises(ConfigError, match="dataset with classes"):
         sample_accuracy(make_context(label_names=None), classifier="runs/judge")
     task = Task(None, None, None, {"logits": sample})
     with pytest.raises(ConfigError, match="the output 'sample' of a task; here are logits"):
         sample_accuracy(make_context()._replace(task=task), classifier="runs/judge")
-    with pytest.raises(ConfigError, match="tells 3 classes apart, and the data set has 2"):
+    with pytest.raises(ConfigError, match="has 3 classes, but the dataset has 2"):
         sample_accuracy(make_context(label_names=NAMES[:2]), classifier="runs/judge", num=2)(STATE)

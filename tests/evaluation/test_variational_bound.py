@@ -53,7 +53,7 @@ def test_means_over_so_many_examples(num, starts):
 def test_bad_requests_name_what_is_valid():
     with pytest.raises(ConfigError, match="needs the output 'bits' of a task; here are sample"):
         variational_bound(make_context([], {"sample": bits}))
-    with pytest.raises(ConfigError, match="num_examples=0: 1 or more"):
+    with pytest.raises(ConfigError, match="num_examples=0: valid are 1"):
         variational_bound(make_context([]), num_examples=0)
     with pytest.raises(ValueError, match="split 'empty' has no examples"):
         variational_bound(make_context([]), split="empty")(STATE)

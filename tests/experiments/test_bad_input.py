@@ -20,7 +20,7 @@ BAD = {
     "variant": ([RESNET + ":resnet21"], "has no variant 'resnet21': did you mean 'resnet"),
     "variant of none": (["--config=configs/cnn/digits.py:big"], "has no variants: write --config="),
     "flag": (["--workdri=x"], "unknown flag '--workdri': did you mean '--workdir'?"),
-    "no flag": (["again"], "'again' is no flag: flags are written --name=value"),
+    "no flag": (["again"], "'again' is not a flag: write flags as --name=value"),
     "no value": (["--config.seed"], "--config.seed has no value: write --config.seed=VALUE"),
     "section": (["--config.optimzer.b1=0.1"], "takes no 'optimzer': did you mean 'optimizer'?"),
     "key": (
@@ -34,7 +34,7 @@ BAD = {
     "key of a section": (["--config.lr=0.1"], "did you mean 'optimizer.learning_rate'?"),
     "flag in place of a key": (
         ["--epochs=3"],
-        "; values of the config are set by --config.KEY=VALUE",
+        "; --config.KEY=VALUE sets a value of the config",
     ),
     "directory": (["--config=configs/cnn"], "is a directory: (valid: configs/cnn/digits.py)"),
     "key that nothing reads": (["--config.shout=True"], "config takes no 'shout': (valid:"),
@@ -264,8 +264,8 @@ def test_a_run_without_checkpoints(program, asked, tmp_path, name):
         ("report", ["--root={tmp}"], "no run below {tmp}"),
         ("report", ["--root={tmp}/nowhere"], "there is no folder {tmp}/nowhere"),
         ("report", ["--record=a"], "--record=NAME needs --system=... and --workdir=..."),
-        ("report", ["--config.seed=1", "--results"], "no config here for --config.seed"),
-        ("prepare", [], "--dataset=NAME says what to prepare"),
+        ("report", ["--config.seed=1", "--results"], "--config.seed: this program reads no config"),
+        ("prepare", [], "--dataset is missing: name a dataset"),
         ("prepare", ["--dataset=digit"], "unknown dataset 'digit': did you mean 'digits'?"),
         ("prepare", ["--dataset=folder"], "there is nothing to prepare"),
     ],

@@ -30,7 +30,7 @@ TRAIN = {
     "prompt longer than the text": (
         "gpt",
         ["--config.evaluate.samples.prompt=abcabcab"],
-        "8 tokens, which leaves nothing of length=8 to write: valid are lengths from 9 on",
+        "8 tokens, which leaves nothing of length=8 to generate: valid are lengths from 9,",
     ),
     "prompt longer than the context": (
         "gpt",
@@ -162,7 +162,10 @@ GENERATE = {
             (["--output=smaple"], "did you mean 'sample'?"),
             (["--output=reconstruct"], "give it a split"),
             (["--prompt=a"], "--prompt is not read with output 'sample' of task 'variational'"),
-            (["--output=log_weights", "--split=test"], "'log_weights' is no image: its shape is ("),
+            (
+                ["--output=log_weights", "--split=test"],
+                "'log_weights' is not an image: its shape is (",
+            ),
         ],
     ),
 }

@@ -16,7 +16,7 @@ BAD = {
     "no sparsity": (["--sparsity="], "--sparsity is empty"),
     "rank": (["--rank=2,0"], "--rank=0: valid are whole numbers from 1 and shares below 1"),
     "energy": (["--energy=2"], "energy=2.0: valid are above 0 to 1"),
-    "both": (["--rank=2", "--energy=0.5"], "--rank and --energy: one of them"),
+    "both": (["--rank=2", "--energy=0.5"], "--rank and --energy exclude each other"),
     "unread": (["--method=int8", "--rank=2"], "--rank is not read with --method=int8"),
     "scope": (["--scope=layers"], "unknown scope 'layers': did you mean 'layer'?"),
     "scheme": (["--scheme=spacial"], "unknown scheme 'spacial': did you mean 'spatial'?"),
@@ -127,5 +127,5 @@ def test_what_is_no_classifier(program, run, monkeypatch, tmp_path):
     assert ended.code == 2
     assert "task 'variational' makes no logits of images" in ended.err
     assert not (folder / "compressed").exists()
-    assert "--workdir=DIR says which run" in program("compress").err
+    assert "--workdir is missing: name the workdir" in program("compress").err
     assert program("compress", f"--workdir={tmp_path}").code == 2

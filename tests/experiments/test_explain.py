@@ -15,7 +15,7 @@ BAD = {
     "epsilon": (["--attack=fgsm", "--epsilon=8"], "epsilon=8.0: valid are 0 to 1"),
     "no number": (["--attack=fgsm", "--epsilon=8/0"], "--epsilon=8/0: write a number"),
     "target of an attack": (["--attack=pgd", "--target=9"], "no class '9'"),
-    "target of none": (["--target=b"], "add --attack=fgsm or --attack=pgd"),
+    "target of none": (["--target=b"], "add --attack=fgsm, --attack=pgd or --attack=patch"),
     "patch without a target": (["--attack=patch"], "add --target=CLASS"),
     "patch of no class": (["--attack=patch", "--target=e"], "no class 'e': valid are 0 to 3"),
     "size of a patch": (
@@ -101,7 +101,7 @@ def test_a_patch_is_printed(program, classifier):
         *("--patch_size=0.5", "--steps=2"),
     )
     assert ended.code == 0, ended
-    assert ended.out.startswith("taken for c with the patch: ")
+    assert ended.out.startswith("classified as c with the patch: ")
     page = classifier / "explained" / "adversarial.html"
     assert ended.out.splitlines()[-1] == str(page)
     names = {"adversarial.html", "adversarial_patch.png", "patch.png"}
@@ -131,5 +131,5 @@ def test_what_is_no_classifier(program, run, monkeypatch):
 
 
 def test_a_workdir_is_needed(program, tmp_path):
-    assert "--workdir=DIR says which run" in program("explain").err
+    assert "--workdir is missing: name the workdir" in program("explain").err
     assert program("explain", f"--workdir={tmp_path}").code == 2

@@ -267,7 +267,7 @@ def test_generate_shows_a_split(program, undisturbed):
     for (name, found), line in zip(table.items(), ended.out.splitlines()):
         assert name.startswith("test[")
         assert len(found["probabilities"]) == 5
-        assert line.startswith(f"{name}, truly {found['label']}: ")
+        assert line.startswith(f"{name}, true class {found['label']}: ")
     with PIL.Image.open(undisturbed / "generated" / "predictions.png") as picture:
         assert min(picture.size) > 100
     again = program("generate", f"--workdir={undisturbed}", "--num=3", "--seed=1")
@@ -297,13 +297,16 @@ def test_generate_shows_files(program, undisturbed, tmp_path):
         ),
         (["--class=1"], "--class is not read with output 'probabilities'"),
         (["--images={tmp}/text.png", "--split=test"], "--split is not read with output"),
-        (["--output=intermediates", "--split=test"], "'intermediates' is no image: several arrays"),
+        (
+            ["--output=intermediates", "--split=test"],
+            "'intermediates' is not an image: several arrays",
+        ),
         (["--images={tmp}/a.png,{tmp}/b.png"], "no such image file: {tmp}/a.png, {tmp}/b.png"),
         (["--num=101"], "--num=101: split 'test' has 100 examples"),
         (["--split=valid"], "unknown split 'valid' of digits: (valid: train, test)"),
         (["--images={tmp}/a.png"], "no such image file: {tmp}/a.png"),
         (["--images={tmp}/text.png"], "{tmp}/text.png: "),
-        (["--images={tmp}/large.png"], "large.png is 9x8x1 after preprocessing, and the model"),
+        (["--images={tmp}/large.png"], "large.png is 9x8x1 after preprocessing, but the model"),
     ],
 )
 def test_generate_refuses(program, undisturbed, tmp_path, arguments, message):

@@ -149,15 +149,15 @@ def test_what_is_not_understood_ends_with_two(program):
         ),
         (
             ("import", "alexnet_2012", "--workdir=somewhere", "--download"),
-            "no address is known of the weights of alexnet_2012",
+            "no address is known for the weights of alexnet_2012",
         ),
         (
             ("import", "resnet50", "--workdir=somewhere", "--download", "--weights=a.pth"),
-            "--download fetches the weights, and --weights=a.pth names them",
+            "--download and --weights=a.pth exclude each other",
         ),
         (
             ("import", "resnet50", "--workdir=somewhere", "--weights=a.pth", "--mirror=http://a"),
-            "--mirror=http://a says where to --download from",
+            "--mirror=http://a needs --download",
         ),
         (("export",), "--workdir"),
         (("check", "resnet5"), "did you mean 'resnet50'"),

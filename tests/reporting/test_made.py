@@ -140,7 +140,7 @@ def test_the_report_of_a_generative_run_has_its_strip_and_both_losses(
     run = make_run(tmp_path / "a", config=config, summary=summary, log=log)
     keep(run, "drawn_sample", lambda step: np.full((8, 4, 4, 1), step, np.uint8))
     page = write_report(run).read_text()
-    assert "drawn_sample over training: the same places, a row for each step" in page
+    assert "drawn_sample over training: the same samples, one row per step" in page
     expected = np.tile(np.array(STEPS)[:, None], (1, 8))
     np.testing.assert_array_equal(tiles(drawn["made_drawn_sample_steps"]), expected)
     panels = [axes for axes in drawn["learning_curves"].axes if axes.get_visible()]

@@ -172,7 +172,7 @@ def test_several_seeds_are_one_record(make_run, tmp_path, values):
 def test_runs_of_different_recipes_or_of_one_seed_make_no_record(make_run, tmp_path, values):
     first = make_run(tmp_path / "a", **seeded(values, 0, 0.9))
     again = make_run(tmp_path / "b", **seeded(values, 0, 0.91))
-    with pytest.raises(ConfigError, match="not several seeds"):
+    with pytest.raises(ConfigError, match="need different seeds"):
         results.record([first, again], name="r", system="R")
     other = seeded(values, 1, 0.9)
     other["config"]["optimizer"]["learning_rate"] = 0.4
@@ -195,9 +195,9 @@ def test_only_a_finished_run_with_its_result_is_recorded(make_run, tmp_path, val
     with pytest.raises(ConfigError, match=r"no result for test/bleu \(measured: test/accuracy"):
         results.record(unmeasured, name="r", system="R")
     summary["result"]["value"] = float("nan")
-    with pytest.raises(ConfigError, match="nan, which is no result"):
+    with pytest.raises(ConfigError, match="nan, which is not a result"):
         results.record(make_run(tmp_path / "d", summary=summary), name="r", system="R")
-    with pytest.raises(ConfigError, match="is no file name"):
+    with pytest.raises(ConfigError, match="is not a file name"):
         results.record(make_run(tmp_path / "e"), name="../r", system="R")
 
 
@@ -239,10 +239,10 @@ def test_files_that_are_no_records_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="there is no folder"):
         results.read_records(tmp_path / "absent")
     (tmp_path / "a.json").write_text('{"name": "a"}')
-    with pytest.raises(ConfigError, match=r"a\.json is no record of a run: it lacks system"):
+    with pytest.raises(ConfigError, match=r"a\.json is not a record of a run: it lacks system"):
         results.read_records(tmp_path)
     (tmp_path / "a.json").write_text(json.dumps(records()[0] | {"record_version": 0}))
-    with pytest.raises(ConfigError, match="record_version 0, this code reads 1"):
+    with pytest.raises(ConfigError, match="record_version is 0, but this code reads 1"):
         results.read_records(tmp_path)
 
 

@@ -79,10 +79,10 @@ def test_damaged_json_and_arrays_name_their_file(run):
     with pytest.raises(ConfigError, match=r"config\.json is damaged: Expecting value, line 2"):
         runs.read_run(run)
     (run / "evaluation.npz").write_bytes(b"PK\x03\x04 half an archive")
-    with pytest.raises(ConfigError, match=r"evaluation\.npz is no archive"):
+    with pytest.raises(ConfigError, match=r"evaluation\.npz is not an archive"):
         runs.read_arrays(run / "evaluation.npz")
     np.savez(run / "objects.npz", a=np.array([{}], dtype=object))
-    with pytest.raises(ConfigError, match="no archive of plain arrays"):
+    with pytest.raises(ConfigError, match="not an archive of plain arrays"):
         runs.read_arrays(run / "objects.npz")
     assert runs.read_arrays(run / "absent.npz") == {}
 

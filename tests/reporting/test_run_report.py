@@ -55,7 +55,7 @@ def test_a_finished_run_is_reported_whole(run):
         "Confusion, test set, 28 examples",
         "4 of the 4 stored samples that are right.",
         "2 of the 2 stored samples that are wrong, the most confident first.",
-        "812 examples a second",
+        "812 examples per second",
         "train 11 min 40 s",
         "2 x CPU core (AMD EPYC)",
         "python 3.11.2, jax 0.10.2",
@@ -160,7 +160,7 @@ def test_a_rate_says_how_much_of_it_was_waiting(make_run, tmp_path, values):
     config, summary = values
     summary["waiting_for_data"] = 0.97
     found = Checker(write_report(make_run(tmp_path / "a", config=config, summary=summary)))
-    said = "812 examples a second over the run, 97% of the time waiting for data."
+    said = "812 examples per second over the run, 97% of the time waiting for data."
     assert said in found.text
 
 
@@ -209,7 +209,7 @@ def test_figures_that_are_there_already_are_shown_too(run):
     path = write_report(run)
     found = Checker(path)
     assert "filters.png" in found.text
-    assert "half.png is no whole PNG file." in found.text
+    assert "half.png is not a complete PNG file." in found.text
     assert 'width="30" alt="filters.png"' in path.read_text()
 
 

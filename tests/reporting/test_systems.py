@@ -60,7 +60,7 @@ def test_every_word_has_to_fit(words, count):
         ("X\n\nSystem:    ResNet: classify\n", "does not say which system"),
         (
             DOC.replace("images", "letters"),
-            "configs/vit.py says 'ResNet .*letters', and configs/res",
+            "configs/vit.py says 'ResNet .*letters', but configs/res",
         ),
     ],
 )

@@ -201,11 +201,11 @@ def test_grids_that_are_no_squares(tmp_path):
 def test_positions_that_cannot_be_resampled_are_refused_by_name(tmp_path):
     workdir = saved(tmp_path, with_positions(make_state(1), 13))
     fresh = with_positions(make_state(2), 17)
-    match = r"params/positions/embedding \(1, 13, 8\) for \(1, 17, 8\): 12 patches make no square"
+    match = r"params/positions/embedding \(1, 13, 8\) for \(1, 17, 8\): 12 patches are not a square"
     with pytest.raises(ConfigError, match=match):
         initialise(fresh, workdir=workdir)
     distilled = with_positions(make_state(2), 14, tokens=("cls", "distillation"))
-    with pytest.raises(ConfigError, match=r"1 of its positions are of no patch, and 2 here"):
+    with pytest.raises(ConfigError, match=r"1 of its positions belong to no patch, but 2"):
         initialise(distilled, workdir=workdir)
     started, shown = initialise(fresh, workdir=workdir, fresh=["positions/embedding"])
     assert_equal(started.params["positions"], fresh.params["positions"])

@@ -522,9 +522,9 @@ def test_codes_are_the_features_of_a_classifier(monkeypatch, tmp_path):
     [
         ({}, dict(loss="mse"), "valid: cross_entropy, squared_error"),
         ({}, dict(corruption="mask", corruption_level=0.5), "did you mean 'masking'"),
-        ({}, dict(corruption="masking"), "corruption_level=0.0: a share is above 0 and at most 1"),
+        ({}, dict(corruption="masking"), "corruption_level=0.0: valid are shares above 0"),
         ({}, dict(corruption="masking", corruption_level=1.5), "corruption_level=1.5"),
-        ({}, dict(corruption="gaussian", corruption_level=-1.0), "a deviation is above 0"),
+        ({}, dict(corruption="gaussian", corruption_level=-1.0), "valid are finite deviations"),
         ({}, dict(corruption_level=0.5), "is read with a corruption only"),
         ({}, dict(sparsity="l2", sparsity_weight=1.0), "valid: none, l1, kl"),
         ({}, dict(sparsity="l1"), "sparsity_weight=0.0: valid are numbers above 0"),
@@ -553,12 +553,12 @@ def test_codes_are_the_features_of_a_classifier(monkeypatch, tmp_path):
         (
             dict(activation="sigmoid"),
             dict(objective="layerwise"),
-            "total_steps=None: objective='layerwise' shares them among 2 layers",
+            "total_steps=None: objective='layerwise' needs a step for each of its 2 layers",
         ),
         (
             dict(activation="sigmoid"),
             dict(objective="layerwise", total_steps=1),
-            "total_steps=1: objective='layerwise' shares them among 2 layers",
+            "total_steps=1: objective='layerwise' needs a step for each of its 2 layers",
         ),
     ],
 )
@@ -578,5 +578,5 @@ def test_convolutions_have_no_layerwise_objective():
 
 def test_codes_of_another_length_are_an_error():
     task, batch = autoencoding(small(), SGD), make_batch()
-    with pytest.raises(ValueError, match="codes have 4 elements, those of the model 3"):
+    with pytest.raises(ValueError, match="codes have 4 elements, but the model has 3"):
         task.outputs["decode"](task.init(KEY, batch), {"code": jnp.zeros((8, 4))}, KEY)

@@ -202,5 +202,5 @@ def test_refused(options, message):
 
 def test_a_teacher_of_other_classes_is_refused(monkeypatch):
     monkeypatch.setitem(WISDOM, "kernel", np.ones((4, 5), np.float32))
-    with pytest.raises(ConfigError, match="'big' knows 5 classes, the data 3"):
+    with pytest.raises(ConfigError, match="'big' has 5 classes, the dataset has 3"):
         build().init(jax.random.key(0), BATCH)

@@ -415,7 +415,7 @@ def test_eight_devices_learn_and_draw_what_one_does(changes):
             dict(task=dict(penalty="r1", penalty_weight=1.0)),
             "batch normalization mixes: .* norm='layer'",
         ),
-        (dict(model=dict(name="gan.generator")), "'?Generator'? is one player: write dict"),
+        (dict(model=dict(name="gan.generator")), "'?Generator'? is only one player: write dict"),
         (
             dict(model={k: v for k, v in PLAYERS.items() if k == "generator"}),
             "model has no 'discriminator', only",
@@ -429,7 +429,7 @@ def test_eight_devices_learn_and_draw_what_one_does(changes):
                 task=dict(conditional=True),
                 model=PLAYERS | dict(generator=dict(PLAYERS["generator"], num_classes=7)),
             ),
-            "Generator has num_classes=7, the task 4",
+            "Generator has num_classes=7, but the task has 4",
         ),
     ],
 )
@@ -441,7 +441,7 @@ def test_what_is_not_understood_is_not_started(changes, message):
 def test_there_is_nothing_to_be_told_without_classes():
     with pytest.raises(ConfigError, match="num_classes=None"):
         captured(Linear(), conditional=True)
-    with pytest.raises(ConfigError, match="one label an example, there is none"):
+    with pytest.raises(ConfigError, match="one label per example, but there is none"):
         captured(Linear(), conditional=True, num_classes=4)
 
 
@@ -449,7 +449,7 @@ def test_labels_that_are_no_classes_are_refused_and_a_draw_says_that_it_has_none
     losses, data, start, _, _, built = trained(conditional=True)
     mixed = {**data, "label": jax.nn.one_hot(data["label"], 4)}
     key = jax.random.key(0)
-    with pytest.raises(ConfigError, match=r"one label an example, int \(b,\), not \(8, 4\)"):
+    with pytest.raises(ConfigError, match=r"one label per example, int \(b,\), not \(8, 4\)"):
         losses["discriminator"](start.params, start.variables, mixed, key)
     draw = {name: data[name] for name in ("index", "mask")}
     with pytest.raises(KeyError, match="label"):

@@ -332,7 +332,7 @@ def test_without_a_carry_every_window_starts_from_zero():
         (gpt(65, **SIZES), dict(chunk=0), "chunk=0: valid are 1 to 65 tokens"),
         (Bigram(5), dict(chunk=2), "chunk=2: Bigram has no method 'vocabulary'"),
         (Sum(4), dict(axis_name="data"), r"strategy='jit' only, .* task[.]carry=False"),
-        (Sum(4), dict(num_examples=3), "batch_size=4 lanes need as many windows, not 3"),
+        (Sum(4), dict(num_examples=3), "batch_size=4: .* the data have 3; valid are 1 to 3"),
     ],
 )
 def test_what_does_not_fit_together(model, arguments, message):
@@ -343,7 +343,7 @@ def test_what_does_not_fit_together(model, arguments, message):
 def test_a_carry_is_of_whole_batches():
     task = make(Sum(4), functools.partial(SGD, accumulate=2), num_examples=8)
     batch = make_batch(RANDOM.integers(0, 4, (4, 6)))
-    with pytest.raises(ConfigError, match=r"of 4 lanes, but 2 windows .* accumulate must be 1"):
+    with pytest.raises(ConfigError, match=r"of 4 lanes, but .* has 2 windows: set accumulate=1"):
         task.update(task.init(KEY, batch), batch, KEY)
 
 

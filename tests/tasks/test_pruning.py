@@ -210,7 +210,7 @@ REFUSED = {
     "sparsity": (dict(PRUNED, sparsity=1.0), "sparsity=1.0: valid are shares of zeros from 0"),
     "order": (dict(PRUNED, initial_sparsity=0.8), "initial_sparsity=0.8, sparsity=0.75"),
     "no end": (dict(sparsity=0.5), "end=None: schedule='cubic' needs a duration"),
-    "end first": (dict(PRUNED, end="3 steps"), "are steps 2, 3 and 2: valid is an end one"),
+    "end first": (dict(PRUNED, end="3 steps"), "are steps 2, 3 and 2: the end must be one"),
     "no duration": (dict(PRUNED, end="8"), "end: '8' is not a duration"),
     "percentage": (dict(PRUNED, end="50%"), "end: '50%': a percentage of what"),
     "unread": (dict(PRUNED, schedule="one_shot"), "end='8 steps' is read with schedule='cubic'"),

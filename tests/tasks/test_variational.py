@@ -350,9 +350,9 @@ def test_requests_that_do_not_fit(model, arguments, message):
 def test_codes_and_labels_of_another_shape_are_errors():
     task, batch = variational(tiny_vae(conditional=True), SGD), make_batch()
     state = task.init(KEY, batch)
-    with pytest.raises(ValueError, match="codes have 5 elements, those of the model 2"):
+    with pytest.raises(ValueError, match="codes have 5 elements, but the model has 2"):
         task.outputs["decode"](state, {**batch, "code": jnp.zeros((8, 5))}, KEY)
-    with pytest.raises(ValueError, match="takes one class an example"):
+    with pytest.raises(ValueError, match="takes one class per example"):
         task.evaluate(state, {**batch, "label": jnp.zeros((8, 3))}, KEY)
 
 

@@ -74,10 +74,10 @@ def test_how_a_leaf_is_resampled(path, there, here, options, expected):
 @pytest.mark.parametrize(
     ("there", "here", "options", "message"),
     [
-        ((1, 13, 8), (1, 17, 8), {}, "12 patches make no square"),
-        ((1, 10, 8), (1, 13, 8), {}, "12 patches make no square"),
-        ((1, 10, 8), (1, 18, 8), {"tokens": (1, 2)}, "1 of its positions are of no patch, and 2"),
-        ((1, 10, 8), (1, 17, 8), {"old": (2, 4)}, "grid of 2x4 has not its 9 patches"),
+        ((1, 13, 8), (1, 17, 8), {}, "12 patches are not a square"),
+        ((1, 10, 8), (1, 13, 8), {}, "12 patches are not a square"),
+        ((1, 10, 8), (1, 18, 8), {"tokens": (1, 2)}, "1 of its positions belong to no patch"),
+        ((1, 10, 8), (1, 17, 8), {"old": (2, 4)}, "grid of 2x4 does not fit the 9 patches"),
         ((32, 8), (64, 8), {}, "positions of a text are not resampled; nearest: 32 tokens"),
     ],
 )

@@ -286,7 +286,7 @@ def test_entries_that_overlap(tmp_path):
         archive.writestr("archive/data.pkl", pickle.dumps({}, 2))
         archive.writestr("archive/data/0", b"\0" * 10_000)
         archive.filelist += 50 * archive.filelist[-1:]
-    with pytest.raises(ConfigError, match="its entries are longer than the file, together"):
+    with pytest.raises(ConfigError, match="its entries together are longer than the file"):
         files.read(path)
 
 

@@ -184,7 +184,7 @@ def test_positions_for_images_of_another_size_are_resampled_and_said(tmp_path):
     np.testing.assert_array_equal(embedding[:, 0], arrays["pos_embed"][:, 0])
     arrays["pos_embed"] = np.zeros((1, 9, 8), np.float32)
     path = files.write(tmp_path / "x.safetensors", arrays)
-    with pytest.raises(ConfigError, match=r"pos_embed \(1, 9, 8\) .*: 8 patches make no square"):
+    with pytest.raises(ConfigError, match=r"pos_embed \(1, 9, 8\) .*: 8 patches are not a square"):
         loading.load(network, network.build(), path)
 
 
@@ -238,5 +238,5 @@ def test_names_of_transformers_that_are_not_read(tmp_path):
         loading.load(network, network.build(), path)
     message = str(caught.value)
     assert "'resnet.embedder.embedder.convolution.weight'" in message
-    assert "of this network are those of torchvision's resnet18" in message
+    assert "for this network are those of torchvision's resnet18" in message
     assert len(message.splitlines()) == 1

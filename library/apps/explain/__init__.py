@@ -1,1 +1,1 @@
-"""Why a classifier says what it says: maps of an image, pictures of features, other images."""
+"""Explanations of a classifier's predictions: maps of an image, features, and other images."""

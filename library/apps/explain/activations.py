@@ -1,4 +1,4 @@
-"""What a network's layers hold, as images: the filters of the first, the activations of any."""
+"""Images of a network's layers: the filters of the first layer, the activations of any layer."""
 
 import flax.linen as nn
 import numpy as np
@@ -11,15 +11,15 @@ from library.config import ConfigError
 def first_filters(
     model: nn.Module, variables: PyTree, image: Float[Array, "b h w c"]
 ) -> tuple[str, Float[np.ndarray, "n y x c"]]:
-    """Returns the kernels that look at the pixels, and the name of their layer.
+    """Returns the name of the first layer with a kernel for pixels, and its filters.
 
-    They are those of the first convolution or, of a network without one, the weights of the first
-    dense layer, one image for each of its units.
+    The filters are the kernels of the first convolution. For a network without a convolution they
+    are the weights of the first dense layer, one image for each of its units.
 
     Args:
       model: the network.
-      variables: its params and statistics.
-      image: as the model takes it.
+      variables: params and statistics of the model.
+      image: images as the model takes them.
 
     Raises:
       ConfigError: no layer's kernel fits the pixels.
@@ -37,8 +37,8 @@ def first_filters(
 def filter_images(filters: Float[np.ndarray, "n h w c"]) -> UInt8[np.ndarray, "m h w _"]:
     """Returns filters as images, each scaled by its greatest absolute value; 0 is grey.
 
-    Of one or three channels they keep those. Of others each channel becomes an image, those of a
-    filter one after the other.
+    Filters of one or three channels keep their channels. For other filters each channel becomes an
+    image; the images of one filter follow each other.
     """
     if filters.shape[-1] not in (1, 3):
         filters = np.moveaxis(filters, -1, 1).reshape(-1, *filters.shape[1:3], 1)
@@ -49,15 +49,16 @@ def filter_images(filters: Float[np.ndarray, "n h w c"]) -> UInt8[np.ndarray, "m
 def activation_images(
     activation: Float[np.ndarray, "b h w c"], channels: int = 8
 ) -> tuple[np.ndarray, UInt8[np.ndarray, "b k h w 1"]]:
-    """Returns the most active channels of a layer, and each example's map of each as an image.
+    """Returns the most active channels of a layer, and an image of each channel for each example.
 
     Args:
-      activation: of a layer with places in space.
-      channels: how many; those of the greatest mean absolute activation over the examples.
+      activation: activation of a layer with a spatial grid.
+      channels: number of channels to choose, by the greatest mean absolute activation over the
+        examples.
 
     Returns:
-      The numbers of the channels, in order, and the images: from a channel's least value over all
-      examples, black, to its greatest, white.
+      The numbers of the channels in ascending order, and the images, from black, the channel's
+      least value over all examples, to white, its greatest value.
     """
     strength = np.abs(activation).mean(axis=(0, 1, 2))
     chosen = np.sort(np.argsort(-strength, kind="stable")[:channels])

@@ -2,8 +2,8 @@
 
 Abnar & Zuidema 2020, "Quantifying attention flow in transformers" (arXiv 2005.00928), section 3.
 
-The weights are computed again from what the submodules "query" and "key" of each attention layer
-return; the network itself keeps none.
+The network keeps no attention weights. They are computed again from the results of the submodules
+"query" and "key" of each attention layer.
 """
 
 from collections.abc import Sequence
@@ -20,15 +20,16 @@ from library.config import ConfigError
 def attention_weights(
     model: nn.Module, variables: PyTree, image: Float[Array, "b h w c"]
 ) -> list[Float[Array, "b heads t t"]]:
-    """Returns softmax(Q K^T / sqrt(e)) of each attention layer, the first layer first.
+    """Returns softmax(Q K^T / sqrt(e)) of each attention layer, from the first to the last.
 
     Args:
-      model: its attention layers have submodules "query" and "key" that return (b, t, heads, e).
-      variables: its params and statistics.
-      image: as the model takes it.
+      model: a model whose attention layers have submodules "query" and "key" that return
+        (b, t, heads, e).
+      variables: params and statistics of the model.
+      image: images as the model takes them.
 
     Raises:
-      ConfigError: there are no such layers.
+      ConfigError: the model has no such layers.
     """
     known = layers.survey(model, variables, image)
     above = [name.removesuffix("query") for name in known if name.split("/")[-1] == "query"]
@@ -36,7 +37,9 @@ def attention_weights(
     pairs = [(known[f"{name}query"], known[f"{name}key"]) for name in above]
     kept = [q.shape[0] == len(image) and len(q.shape) == 4 and q.shape == k.shape for q, k in pairs]
     if not pairs or not all(kept):
-        raise ConfigError(f"{type(model).__name__} has no attention over all tokens, query and key")
+        raise ConfigError(
+            f"{type(model).__name__} has no attention over all tokens with submodules query and key"
+        )
     found = layers.activations(
         model, variables, image, [f"{name}{part}" for name in above for part in ("query", "key")]
     )
@@ -46,23 +49,26 @@ def attention_weights(
 def rollout(
     weights: Sequence[Float[Array, "b heads t t"]], *, residual: float = 0.5
 ) -> Float[Array, "b t t"]:
-    """Multiplies the attention of all layers, heads averaged, each mixed with its shortcut.
+    """Multiplies the attention matrices of all layers, averaged over heads, with their shortcuts.
 
-    Equations 1 and 2: the matrix of a layer is (1 - residual) W + residual I, whose rows sum to 1.
+    By equations 1 and 2 the matrix of a layer is (1 - residual) W + residual I, whose rows sum
+    to 1.
 
     Args:
-      weights: of each layer, of as many tokens; their rows sum to 1.
-      residual: what of a token passes by the attention, the paper's half.
+      weights: attention weights of each layer, for equal numbers of tokens; their rows sum to 1.
+      residual: the share of a token that passes through the shortcut; one half in the paper.
 
     Returns:
-      Rows: tokens of the last layer; columns: tokens of the first.
+      A matrix whose rows are tokens of the last layer and whose columns are tokens of the first.
 
     Raises:
-      ConfigError: layers of different numbers of tokens.
+      ConfigError: the layers have different numbers of tokens.
     """
     if len({w.shape[-1] for w in weights}) != 1:
         counts = [w.shape[-1] for w in weights]
-        raise ConfigError(f"attention is rolled out over layers of as many tokens, not {counts}")
+        raise ConfigError(
+            f"attention rollout needs equal numbers of tokens in all layers, not {counts}"
+        )
     identity = jnp.eye(weights[0].shape[-1])
     total = identity
     for layer in weights:
@@ -75,10 +81,10 @@ def attention_map(
 ) -> Float[Array, "b rows columns"]:
     """Returns the share of each patch in the class token of the last layer.
 
-    Of a network that takes the mean of all tokens it is the share in that mean.
+    For a network that averages all tokens it is the share in that average.
 
     Raises:
-      ConfigError: no attention layers, or tokens that are no grid of square patches.
+      ConfigError: there are no attention layers, or the tokens are not a grid of square patches.
     """
     attended = rollout(attention_weights(model, variables, image), residual=residual)
     tokens, found = attended.shape[-1], layers.grid((1, attended.shape[-1], 1), image.shape)

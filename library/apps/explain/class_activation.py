@@ -1,7 +1,7 @@
-"""Class activation maps: where in a layer lies what speaks for a class.
+"""Class activation maps: the places in a layer that speak for a class.
 
-The maps are of the layer's size, (b, rows, columns); `enlarged` brings them to the image's. Layers
-of tokens are laid out as the patches they stem from, without a class token.
+The maps have the layer's size, (b, rows, columns); `enlarged` resizes them to the image's size.
+The tokens of a layer are arranged as the grid of their patches, without the class token.
 """
 
 import flax.linen as nn
@@ -22,21 +22,22 @@ def cam(
     label: Int[Array, " b"],
     layer: str,
 ) -> Float[Array, "b rows columns"]:
-    """Weights a layer's channels by the head's weights of the class.
+    """Returns the sum of a layer's channels, weighted by the head's weights of the class.
 
     Zhou, Khosla, Lapedriza, Oliva & Torralba 2016, "Learning deep features for discriminative
     localization" (arXiv 1512.04150), equation 2. The mean of the map is the class's logit without
     the bias.
 
     Args:
-      model: its linear head, the submodule "head", sees the mean of the layer over space.
-      variables: its params and statistics.
-      image: as the model takes it.
-      label: the class that is explained, of each example.
-      layer: one of `layers.survey`.
+      model: a model whose linear head, the submodule "head", takes the mean of the layer over
+        space.
+      variables: params and statistics of the model.
+      image: images as the model takes them.
+      label: the class to explain, for each example.
+      layer: a name in `layers.survey`.
 
     Raises:
-      ConfigError: no such layer or head, or the head does not see the mean of the layer.
+      ConfigError: there is no such layer or head, or the head does not take the mean of the layer.
     """
     maps = layers.in_space(layers.split(model, variables, image, layer)[0], image.shape, layer)
     kernel = variables["params"].get("head", {}).get("kernel")
@@ -47,8 +48,8 @@ def cam(
         fits = np.allclose(maps.mean((1, 2)), features, rtol=1e-3, atol=1e-4)
     if not fits:
         raise ConfigError(
-            f"the head does not see the mean of layer {layer!r} over space: CAM does not apply, "
-            "Grad-CAM does"
+            f"the head does not take the mean of layer {layer!r} over space: CAM does not apply, "
+            "but Grad-CAM does"
         )
     return jnp.einsum("byxc,cb->byx", maps, kernel[:, label])
 
@@ -60,20 +61,23 @@ def grad_cam(
     label: Int[Array, " b"],
     layer: str,
 ) -> Float[Array, "b rows columns"]:
-    """Weights a layer's channels by the mean gradient of the class's score; what is below 0 is cut.
+    """Returns the sum of a layer's channels, weighted by the score's mean gradient, if positive.
 
     Selvaraju et al. 2017, "Grad-CAM: visual explanations from deep networks via gradient-based
     localization" (arXiv 1610.02391), equations 1 and 2.
 
     Args:
       model: any classifier.
-      variables: its params and statistics.
-      image: as the model takes it.
-      label: the class that is explained, of each example.
-      layer: one of `layers.survey`, with places in space.
+      variables: params and statistics of the model.
+      image: images as the model takes them.
+      label: the class to explain, for each example.
+      layer: a name in `layers.survey`, of a layer with a spatial grid.
+
+    Returns:
+      The maps; negative values become 0.
 
     Raises:
-      ConfigError: no such layer, or it has no places in space.
+      ConfigError: there is no such layer, or it has no spatial grid.
     """
     maps, gradient = _maps_and_gradient(model, variables, image, label, layer)
     weights = gradient.mean(axis=(1, 2), keepdims=True)
@@ -87,7 +91,7 @@ def grad_cam_plus_plus(
     label: Int[Array, " b"],
     layer: str,
 ) -> Float[Array, "b rows columns"]:
-    """As `grad_cam`, with positive gradients only, weighted so that each region counts alike.
+    """Returns the map of `grad_cam` with positive gradients only, in which regions count equally.
 
     Chattopadhay, Sarkar, Howlader & Balasubramanian 2018, "Grad-CAM++" (arXiv 1710.11063),
     equations 10 and 19, for the exponential of the score.
@@ -100,23 +104,23 @@ def grad_cam_plus_plus(
 
 
 def enlarged(maps: Float[Array, "b rows columns"], size: tuple[int, int]) -> Float[Array, "b h w"]:
-    """Interpolates maps bilinearly to a height and width."""
+    """Resizes maps bilinearly to a height and width."""
     return jax.image.resize(maps, (len(maps), *size), "bilinear")
 
 
 def default_layer(model: nn.Module, variables: PyTree, image: Float[Array, "b h w c"]) -> str:
-    """Returns the last layer to have places in space, of those recorded if there are any.
+    """Returns the last layer with a spatial grid, a recorded layer if possible.
 
-    Of tokens it is the last but one: past it, a class token sees no other.
+    For layers of tokens it is the last but one, because after it a class token sees no other token.
 
     Raises:
-      ConfigError: no layer has.
+      ConfigError: no layer has a spatial grid.
     """
     known = layers.survey(model, variables, image)
     inside = {name: at for name, at in known.items() if layers.grid(at.shape, image.shape)}
     recorded = [name for name, at in inside.items() if at.recorded] or list(inside)
     if not recorded:
-        raise ConfigError(f"no layer of {type(model).__name__} has places in space")
+        raise ConfigError(f"no layer of {type(model).__name__} has a spatial grid")
     tokens = len(inside[recorded[-1]].shape) == 3
     return recorded[-2 if tokens and len(recorded) > 1 else -1]
 

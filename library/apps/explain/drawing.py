@@ -16,7 +16,7 @@ from PIL import Image
 from library import files
 from library.reporting import figures, mosaic, notation, page
 
-# Against, nothing, for: these two are told apart under all common colour-vision deficiencies.
+# Blue, white, red: against, neutral, for. All common colour-vision deficiencies keep them distinct.
 SIGNED = LinearSegmentedColormap.from_list(
     "signed", [figures.BLUE, "#ffffff", figures.VERMILLION], N=256
 )
@@ -28,10 +28,10 @@ class Picture(NamedTuple):
     """A picture of the page.
 
     Attributes:
-      name: of its file, without the ending.
-      heading: over it.
-      captions: what it shows, a paragraph each.
-      png: the file.
+      name: name of its file, without the ending.
+      heading: heading above the picture.
+      captions: paragraphs that describe the picture.
+      png: content of the PNG file.
     """
 
     name: str
@@ -41,19 +41,19 @@ class Picture(NamedTuple):
 
 
 def strength(values: Float[np.ndarray, "n h w"]) -> UInt8[np.ndarray, "n h w 3"]:
-    """Draws values of 0 and more from white to dark, each image by its own greatest."""
+    """Draws values from 0 on as white to dark, each image scaled by its greatest value."""
     return _coloured(figures.SHADES, values / _greatest(values))
 
 
 def signed(values: Float[np.ndarray, "n h w"]) -> UInt8[np.ndarray, "n h w 3"]:
-    """Draws values from blue, below 0, over white to red, each image by its own greatest."""
+    """Draws values as blue (below 0), white, and red, each image scaled by its greatest value."""
     return _coloured(SIGNED, 0.5 + 0.5 * values / _greatest(values))
 
 
 def around_grey(
     values: Float[np.ndarray, "n h w c"], greatest: float | None = None
 ) -> UInt8[np.ndarray, "n h w c"]:
-    """Draws values as colours about grey, which is 0, each image by its own greatest or the one."""
+    """Draws values as colours around grey, which is 0, scaled by `greatest` or each image's own."""
     top = _greatest(values) if greatest is None else greatest
     return np.uint8(255 * np.clip(0.5 + 0.5 * values / top, 0, 1) + 0.5)
 
@@ -61,7 +61,7 @@ def around_grey(
 def laid_over(
     image: UInt8[np.ndarray, "n h w c"], values: Float[np.ndarray, "n h w"]
 ) -> UInt8[np.ndarray, "n h w 3"]:
-    """Lays values of 0 and more over grey images, the greatest of each in the darkest red."""
+    """Draws values from 0 on over grey images, each image's greatest value in the darkest red."""
     share = np.clip(values / _greatest(values), 0, 1)[..., None]
     grey = 0.35 * 255 + 0.65 * image.astype(np.float32).mean(-1, keepdims=True)
     cover = 0.9 * share
@@ -73,7 +73,7 @@ def _coloured(colours, values) -> np.ndarray:
 
 
 def _greatest(values) -> np.ndarray:
-    """Returns each image's scale; of a thousand values one or two may lie beyond it."""
+    """Returns each image's scale, which 0.2 % of its values may exceed."""
     axes = tuple(range(1, values.ndim))
     return np.maximum(np.quantile(np.abs(values), 0.998, axis=axes, keepdims=True), 1e-12)
 
@@ -81,11 +81,11 @@ def _greatest(values) -> np.ndarray:
 def table(
     columns: Mapping[str, UInt8[np.ndarray, "n h w c"]], captions: Sequence[Sequence[str]]
 ) -> Figure:
-    """Draws rows of images under titles, with a few lines of text at the left of each.
+    """Draws rows of images under titles, with a few lines of text at the left of each row.
 
     Args:
-      columns: by title, one image a row; all of one height and width.
-      captions: of each row, the lines; the first is set bold.
+      columns: images by title, one per row, all of one height and width.
+      captions: the lines of text of each row; the first is bold.
     """
     picture, (tall, wide) = _tiles(list(columns.values()))
     left = _LEFT if any(map(any, captions)) else 0.0
@@ -117,7 +117,7 @@ def _tiles(columns: Sequence[np.ndarray], side: int = _TILE) -> tuple[np.ndarray
     rows = np.stack(colours, axis=1)
     scale = max(1, round(side / max(rows.shape[2:4])))
     rows = rows.repeat(scale, axis=2).repeat(scale, axis=3)
-    # A thin frame: maps are white where there is nothing, and so is the page.
+    # The page is white, and so are maps where they are 0: a thin frame shows their borders.
     for width, value in ((1, _FRAME), (_MARGIN, mosaic.PAPER)):
         space = ((0, 0), (0, 0), (width, width), (width, width), (0, 0))
         rows = np.pad(rows, space, constant_values=value)
@@ -130,9 +130,9 @@ def scatter(
     label: Int[np.ndarray, " n"],
     label_names: Sequence[str],
 ) -> Figure:
-    """Draws examples as points in the plane, one panel a layout, coloured by class.
+    """Draws examples as points in the plane, one panel per layout, coloured by class.
 
-    Up to twenty classes are named; the name stands at the median of its points.
+    With up to twenty classes, each class's name is at the median of its points.
     """
     few = len(label_names) <= 20
     colours = matplotlib.colormaps["tab10" if len(label_names) <= 10 else "tab20"]
@@ -156,7 +156,7 @@ def scatter(
 
 
 def tiles(images: UInt8[np.ndarray, "n h w c"], columns: int | None = None) -> bytes:
-    """Returns a PNG file of images close together, in rows, by default as a square."""
+    """Returns a PNG file of images side by side in rows, by default as a square."""
     rows = mosaic.in_rows(images, columns)
     picture, _ = _tiles(list(rows.swapaxes(0, 1)), side=64)
     file = io.BytesIO()
@@ -167,7 +167,7 @@ def tiles(images: UInt8[np.ndarray, "n h w c"], columns: int | None = None) -> b
 def resized(
     images: UInt8[np.ndarray, "n k h w 1"], size: tuple[int, int]
 ) -> UInt8[np.ndarray, "n k y x 1"]:
-    """Returns images of another height and width, each pixel a block."""
+    """Resizes images to another height and width by the nearest pixel."""
     rows, columns = (np.arange(n) * m // n for n, m in zip(size, images.shape[2:4]))
     return images[:, :, rows][:, :, :, columns]
 
@@ -175,7 +175,7 @@ def resized(
 def write(
     folder: Path, name: str, title: str, pictures: Sequence[Picture], notes: Sequence[str] = ()
 ) -> Path:
-    """Writes the pictures, and a single HTML file that holds them; returns the page's path."""
+    """Writes the pictures, and one HTML page that contains them; returns the page's path."""
     header = page.tag("header", page.tag("h1", title), *(page.tag("p", note) for note in notes))
     sections = [
         page.section(

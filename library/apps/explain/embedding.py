@@ -1,4 +1,4 @@
-"""Features laid out in the plane: principal components and t-SNE."""
+"""Layouts of features in the plane: principal components and t-SNE."""
 
 import numpy as np
 from jaxtyping import Float
@@ -12,14 +12,17 @@ from library.config import ConfigError
 def principal_components(
     features: Float[np.ndarray, "n d"], dimensions: int = 2
 ) -> Float[np.ndarray, "n k"]:
-    """Projects features, less their mean, on the directions in which they vary most.
+    """Projects centred features on the directions in which they vary most.
 
     Raises:
-      ConfigError: fewer examples or features than dimensions.
+      ConfigError: there are fewer examples or features than dimensions.
     """
     if not 1 <= dimensions <= min(features.shape):
         n, d = features.shape
-        raise ConfigError(f"dimensions={dimensions} of {n} examples with {d} features each")
+        raise ConfigError(
+            f"dimensions={dimensions} of {n} examples with {d} features each: valid are 1 to "
+            f"{min(n, d)}"
+        )
     return PCA(dimensions, svd_solver="full").fit_transform(np.float64(features))
 
 
@@ -31,21 +34,22 @@ def t_sne(
     steps: int = 1000,
     seed: int = 0,
 ) -> Float[np.ndarray, "n k"]:
-    """Lays features out so that near ones stay near.
+    """Returns a t-SNE layout of features, in which near features stay near.
 
-    Van der Maaten & Hinton 2008, "Visualizing data using t-SNE" (JMLR 9), by the approximation of
-    van der Maaten 2014 (JMLR 15), after the first 50 principal components, as the first paper's
-    experiments (section 4.1).
+    Van der Maaten & Hinton 2008, "Visualizing data using t-SNE" (JMLR 9), with the approximation of
+    van der Maaten 2014 (JMLR 15), of the first 50 principal components, as in the experiments of
+    the first paper (section 4.1).
 
     Args:
-      features: of the examples.
+      features: features of the examples.
       dimensions: 1, 2 or 3.
-      perplexity: about how many neighbours count as near.
-      steps: of the optimization, 250 or more.
-      seed: of the optimization, which begins at the principal components.
+      perplexity: roughly the number of neighbours that count as near.
+      steps: number of steps of the optimization, 250 or more.
+      seed: seed of the optimization, which starts at the principal components.
 
     Raises:
-      ConfigError: no more examples than the perplexity, other dimensions, fewer steps.
+      ConfigError: the perplexity is not positive and below the number of examples, or dimensions or
+        steps are out of range.
     """
     if dimensions not in (1, 2, 3):
         raise ConfigError(f"dimensions={dimensions}: valid are 1, 2 and 3")
@@ -57,6 +61,6 @@ def t_sne(
         )
     reduced = principal_components(features, min(50, *features.shape))
     made = TSNE(dimensions, perplexity=perplexity, init="pca", max_iter=steps, random_state=seed)
-    # On one thread the same seed makes the same layout; several would wait for each other besides.
+    # With one thread the same seed gives the same layout; several threads also wait on each other.
     with threadpool_limits(limits=1):
         return made.fit_transform(np.float32(reduced)).astype(np.float64)

@@ -1,4 +1,4 @@
-"""What `explain` shows of a classifier: why it says what it says of some images."""
+"""Explanations of a classifier's predictions for images, which `explain` shows."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -30,19 +30,19 @@ from library.run.session import Trained
 
 
 class Subject(NamedTuple):
-    """What is to be explained.
+    """The images and the predictions to explain.
 
     Attributes:
       trained: the run.
-      network: its classifier.
+      network: the classifier of the run.
       pixels: n images in [0, 1].
-      names: what to call each.
-      truth: the true classes, where they are known.
-      probabilities: that the network gives them.
-      label: the class that is drawing, of each.
-      layer: what maps of a layer are of; None if no layer has places in space.
-      seed: of what is drawn.
-      among: examples of a split to look for neighbours among, or to lay out.
+      names: names of the images.
+      truth: the true classes, or None.
+      probabilities: class probabilities of the network.
+      label: the class to explain, for each image.
+      layer: the layer for maps of a layer; None if no layer has a spatial grid.
+      seed: seed of the random draws.
+      among: number of examples of a split, for the search of neighbours and for layouts.
     """
 
     trained: Trained
@@ -58,7 +58,7 @@ class Subject(NamedTuple):
 
     @property
     def images(self) -> UInt8[np.ndarray, "n h w c"]:
-        """The images as a file holds them."""
+        """The images as uint8."""
         return on_device.pixels(None, self.pixels)
 
 
@@ -72,13 +72,13 @@ def subject(
     seed: int = 0,
     among: int = 2000,
 ) -> Subject:
-    """Returns examples as they are to be explained; see `Subject` for the arguments.
+    """Returns the subject of an explanation; see `Subject` for the arguments.
 
-    By default each example's predicted class is drawing, and the last layer with places in space
-    looked at.
+    By default it explains each example's predicted class, and uses the last layer with a spatial
+    grid.
 
     Raises:
-      ConfigError: there is no such class or layer, or the layer has no places in space.
+      ConfigError: there is no such class or layer, or the layer has no spatial grid.
     """
     pixels = in_unit_range(examples)
     number = None if label is None else network.class_of(label)
@@ -97,15 +97,15 @@ def in_unit_range(examples: Examples) -> Float[np.ndarray, "n h w c"]:
 
 
 def pictures(subject: Subject, methods: Sequence[str] | None = None) -> list[Picture]:
-    """Explains: one picture with a row an image and a column a map, and one each of all else.
+    """Returns one picture of all maps, a row per image, and one picture for each other method.
 
     Args:
-      subject: what is explained.
-      methods: maps of `explaining_maps.METHODS`, and of PICTURES; by default those that are quick
-        to make and apply to the network.
+      subject: the subject of the explanation.
+      methods: names in `maps.METHODS` and in PICTURES; by default the methods that are quick and
+        apply to the network.
 
     Raises:
-      ConfigError: an unknown method, or one that was asked for and does not apply.
+      ConfigError: a method is unknown, or a requested method does not apply.
     """
     for name in methods or ():
         check_choice("method", name, [*METHODS, *PICTURES])
@@ -127,7 +127,7 @@ def pictures(subject: Subject, methods: Sequence[str] | None = None) -> list[Pic
 
 
 def maps(subject: Subject, method: str) -> np.ndarray:
-    """Returns the maps that a method of METHODS makes of the images."""
+    """Returns the maps of the images by a method of METHODS."""
     made, network = METHODS[method], subject.network
     drawn = keys(subject.seed, len(subject.pixels), "explain")
 
@@ -144,10 +144,10 @@ def maps(subject: Subject, method: str) -> np.ndarray:
 
 
 def reads(methods: Sequence[str] | None = None) -> set[str]:
-    """Returns which of label, layer, seed and among the methods read, by default the usual ones.
+    """Returns which of label, layer, seed and among the given or the default methods read.
 
     Raises:
-      ConfigError: an unknown method.
+      ConfigError: a method is unknown.
     """
     asked = (*DEFAULT, *DEFAULT_PICTURES) if methods is None else methods
     for name in asked:
@@ -164,7 +164,7 @@ def _declared(function: Callable) -> list[str]:
 
 
 def captions(subject: Subject) -> list[list[str]]:
-    """Returns what stands beside each image: its name, its class, the prediction, the question."""
+    """Returns the text beside each image: name, true class, prediction, class to explain."""
     network, lines = subject.network, []
     for i, name in enumerate(subject.names):
         top = int(subject.probabilities[i].argmax())
@@ -208,7 +208,7 @@ def _filters(subject: Subject) -> Picture:
 
 def _activations(subject: Subject, *, layer: str | None) -> Picture:
     if layer is None:
-        raise ConfigError(f"no layer of {type(subject.network.model).__name__} has places in space")
+        raise ConfigError(f"no layer of {type(subject.network.model).__name__} has a spatial grid")
 
     def compute(network, pixels):
         model, image = network.model, network.normalize(pixels)
@@ -222,8 +222,8 @@ def _activations(subject: Subject, *, layer: str | None) -> Picture:
     columns = {f"channel {k}": images[:, i] for i, k in enumerate(chosen)}
     figure = drawing.table({"image": subject.images, **columns}, captions(subject))
     caption = (
-        f"The most active channels of layer {layer}, from a channel's least value, black, "
-        "to its greatest over these images, white."
+        f"The most active channels of layer {layer}, from black, a channel's least value over "
+        "these images, to white, its greatest value."
     )
     return Picture("activations", "Activations", [caption], figures.png(figure))
 
@@ -242,12 +242,12 @@ def _visualization(subject: Subject, *, label: np.ndarray, seed: int) -> Picture
 
     found = network.run(climb, classes, keys(seed, len(classes), "visualize"))
     images = on_device.pixels(None, found)
-    # Names that are cut short may be the same.
+    # Shortened names may be equal.
     titles = [dict.fromkeys([network.name_of(k), str(k)]) for k in classes]
     columns = {"\n".join(title): images[i : i + 1] for i, title in enumerate(titles)}
     caption = (
-        "What the network would call most surely each class: images that gradient ascent has made "
-        "of noise (Erhan et al. 2009; Olah et al. 2017)."
+        "Images with a high score of each class: gradient ascent makes them from noise (Erhan et "
+        "al. 2009; Olah et al. 2017)."
     )
     figure = drawing.table(columns, [[]])
     return Picture("visualization", "Classes, visualized", [caption], figures.png(figure))
@@ -284,7 +284,7 @@ def _embedding(subject: Subject, *, among: int, seed: int) -> Picture:
 
 
 def _spread(subject: Subject, split: str, among: int, seed: int) -> Examples:
-    """Draws as many examples of a split as are to be looked through, or all."""
+    """Draws `among` examples of a split, or all if there are fewer."""
     size = len(subject.trained.feed.loader(split).source.records)
     return from_split(subject.trained, split, min(among, size), seed)
 
@@ -298,7 +298,7 @@ def _features(network: Network, pixels: np.ndarray) -> Float[np.ndarray, "n d"]:
     return network.run(compute, pixels)
 
 
-# As METHODS' functions, they take by name what they read of the subject.
+# Like those of METHODS, these functions take by name the fields of the subject that they read.
 PICTURES: dict[str, Callable[..., Picture]] = {
     "filters": _filters,
     "activations": _activations,

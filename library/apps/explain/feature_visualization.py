@@ -1,8 +1,8 @@
-"""Images that a unit of a network answers to most: activation maximization.
+"""Activation maximization: images for which a unit of a network has a high activation.
 
 Erhan, Bengio, Courville & Vincent 2009, "Visualizing higher-layer features of a deep network"
-(technical report 1341, Universite de Montreal), with what Olah, Mordvintsev & Schubert 2017,
-"Feature visualization" (Distill, doi 10.23915/distill.00007), add to see something in the result:
+(technical report 1341, Universite de Montreal), with the additions of Olah, Mordvintsev & Schubert
+2017, "Feature visualization" (Distill, doi 10.23915/distill.00007), which make the images readable:
 penalties, jitter, and gradient steps in frequencies instead of pixels.
 """
 
@@ -31,28 +31,29 @@ def maximize(
     l2: float = 0.0,
     parameterization: str = "fourier",
 ) -> Float[Array, "b h w c"]:
-    """Climbs from noise to images that an objective finds high, by Adam, in one scan.
+    """Maximizes an objective over images by Adam, from noise, in one scan.
 
     Args:
-      objective: of images in [0, 1], what is to be great for each.
-      keys: (b,), of each image's first noise and its jitter.
-      shape: height, width and channels.
-      steps: of Adam.
-      learning_rate: of Adam.
-      jitter: pixels that the image is rolled by before each step, at most, in both directions.
+      objective: a function of images in [0, 1] that returns the value to maximize for each.
+      keys: keys of each image's noise and jitter, (b,).
+      shape: height, width and channels of the images.
+      steps: number of steps of Adam.
+      learning_rate: learning rate of Adam.
+      jitter: the most pixels that the image is rolled by before each step, in both directions.
       total_variation: weight of `roughness`.
       l2: weight of the mean squared distance from grey, 0.5.
-      parameterization: what is stepped in, the images being its logistic function: "fourier",
+      parameterization: the values that Adam changes, whose sigmoid is the image: "fourier", see
         `from_frequencies`, or "pixels".
 
     Raises:
-      ConfigError: an unknown parameterization, no steps, a jitter or a penalty below 0.
+      ConfigError: the parameterization is unknown, `steps` is below 1, or a jitter or a penalty is
+        below 0.
     """
     check_choice("parameterization", parameterization, PARAMETERIZATIONS)
     if steps < 1 or not all(x >= 0 for x in (jitter, total_variation, l2)):
         raise ConfigError(
-            f"steps={steps} (1 or more); jitter={jitter}, total_variation={total_variation}, "
-            f"l2={l2} (0 or more)"
+            f"steps={steps}: valid are 1 or more; jitter={jitter}, "
+            f"total_variation={total_variation}, l2={l2}: valid are 0 or more"
         )
     optimizer = optax.adam(learning_rate)
     drawn = jax.vmap(lambda key: _start(key, shape, parameterization))(keys)
@@ -78,7 +79,7 @@ def maximize(
 
 
 def roughness(image: Float[Array, "b h w c"]) -> Float[Array, " b"]:
-    """Returns the total variation: the mean absolute difference of neighbours, both ways."""
+    """Returns the total variation: the mean absolute differences of neighbours down and across."""
     down = jnp.abs(jnp.diff(image, axis=1)).mean(axis=(1, 2, 3))
     return down + jnp.abs(jnp.diff(image, axis=2)).mean(axis=(1, 2, 3))
 
@@ -88,12 +89,12 @@ def from_frequencies(
 ) -> Float[Array, "b h w c"]:
     """Returns images from the real and imaginary parts of their spectrum.
 
-    Each part is divided by its frequency, so that steps of one size in all of them move an image
-    as natural images vary, whose amplitudes fall off so (Olah et al. 2017, "preconditioning").
+    Each part is divided by its frequency. Equal steps in all parts then change an image like
+    natural images, whose amplitudes fall with frequency (Olah et al. 2017, "preconditioning").
 
     Args:
-      spectrum: with f = w // 2 + 1, the half that a real image needs.
-      size: height and width.
+      spectrum: the spectrum, with f = w // 2 + 1, the half that a real image needs.
+      size: height and width of the images.
     """
     scaled = spectrum / _frequencies(size)[..., None]
     whole = jax.lax.complex(scaled[:, 0], scaled[:, 1])
@@ -101,7 +102,7 @@ def from_frequencies(
 
 
 def _frequencies(size: tuple[int, int]) -> Float[Array, "h f"]:
-    """Returns cycles a pixel, none below one over the longer side."""
+    """Returns frequencies in cycles per pixel, at least one over the longer side."""
     height, width = size
     down, across = jnp.fft.fftfreq(height)[:, None], jnp.fft.rfftfreq(width)
     return jnp.maximum(jnp.sqrt(down**2 + across**2), 1 / max(size))

@@ -1,7 +1,7 @@
-"""Maps by the gradient of a class's score, from the plain one to the integrated.
+"""Maps by the gradient of a class's score, from the plain gradient to integrated gradients.
 
-All differentiate the logit of a class, of images in whatever units `logits` takes them, and
-return a value for each of their numbers; `magnitude` makes one a pixel of them.
+All functions differentiate the logit of a class by the images, in the units that `logits` takes.
+They return a value for each channel of each pixel; `magnitude` reduces these to one per pixel.
 """
 
 from collections.abc import Callable
@@ -16,22 +16,22 @@ Logits = Callable[[Float[Array, "b h w c"]], Float[Array, "b k"]]
 
 
 def class_score(logits: Float[Array, "b k"], label: Int[Array, " b"]) -> Float[Array, " b"]:
-    """Returns each example's logit of its class."""
+    """Returns the logit of each example's class."""
     return jnp.take_along_axis(logits, label[:, None], axis=-1)[:, 0]
 
 
 def input_gradient(
     logits: Logits, image: Float[Array, "b h w c"], label: Int[Array, " b"]
 ) -> Float[Array, "b h w c"]:
-    """Differentiates the class's score by the image.
+    """Returns the gradient of the class's score with respect to the image.
 
     Simonyan, Vedaldi & Zisserman 2014, "Deep inside convolutional networks" (arXiv 1312.6034),
     section 3.
 
     Args:
       logits: a classifier that treats each example by itself.
-      image: the examples.
-      label: the class whose score is explained, of each.
+      image: the images.
+      label: the class to explain, for each image.
     """
     return jax.grad(lambda x: jnp.sum(class_score(logits(x), label)))(image)
 
@@ -39,7 +39,7 @@ def input_gradient(
 def gradient_times_input(
     logits: Logits, image: Float[Array, "b h w c"], label: Int[Array, " b"]
 ) -> Float[Array, "b h w c"]:
-    """Returns what each number contributes to the score, were it linear with its gradient here.
+    """Returns the gradient times the image: each value's contribution if the score were linear.
 
     Shrikumar, Greenside, Shcherbina & Kundaje 2016, "Not just a black box" (arXiv 1605.01713).
     """
@@ -55,24 +55,27 @@ def smooth_grad(
     noise: float = 0.15,
     samples: int = 25,
 ) -> Float[Array, "b h w c"]:
-    """Averages the gradient over noisy copies of the image.
+    """Returns the gradient averaged over noisy copies of the image.
 
     Smilkov, Thorat, Kim, Viegas & Wattenberg 2017, "SmoothGrad: removing noise by adding noise"
     (arXiv 1706.03825), section 3.
 
     Args:
       logits: a classifier that treats each example by itself.
-      image: the examples.
-      label: the class whose score is explained, of each.
-      keys: (b,), of each example's noise.
-      noise: its standard deviation, as a share of the image's greatest minus its least value.
-      samples: copies.
+      image: the images.
+      label: the class to explain, for each image.
+      keys: keys of each image's noise, (b,).
+      noise: standard deviation of the noise, as a share of the image's greatest minus its least
+        value.
+      samples: number of copies.
 
     Raises:
-      ConfigError: fewer than one copy, a noise below 0.
+      ConfigError: `samples` is below 1, or `noise` below 0.
     """
     if samples < 1 or not noise >= 0:
-        raise ConfigError(f"samples={samples}, noise={noise}: valid are 1 or more, and 0 or more")
+        raise ConfigError(
+            f"samples={samples}, noise={noise}: valid are samples from 1 and noise from 0"
+        )
     axes = tuple(range(1, image.ndim))
     scale = noise * (image.max(axes, keepdims=True) - image.min(axes, keepdims=True))
 
@@ -95,21 +98,21 @@ def integrated_gradients(
     *,
     steps: int = 64,
 ) -> Float[Array, "b h w c"]:
-    """Integrates the gradient along the line from a baseline to the image, times their difference.
+    """Returns integrated gradients: the mean gradient from baseline to image, times the difference.
 
     Sundararajan, Taly & Yan 2017, "Axiomatic attribution for deep networks" (arXiv 1703.01365),
-    equation 1. An example's values sum to its score minus the baseline's (completeness), up to
-    the error of the sum that stands for the integral, here of the midpoints of equal steps.
+    equation 1. An example's values sum to its score minus the baseline's score (completeness), up
+    to the error of approximating the integral by a sum over the midpoints of equal steps.
 
     Args:
       logits: a classifier that treats each example by itself.
-      image: the examples.
-      label: the class whose score is explained, of each.
-      baseline: the image that shows nothing, by default zeros: black, if images are in [0, 1].
-      steps: of the sum; the paper finds 20 to 300 enough.
+      image: the images.
+      label: the class to explain, for each image.
+      baseline: an image without information; zeros by default, which is black for images in [0, 1].
+      steps: number of steps of the sum; the paper finds 20 to 300 enough.
 
     Raises:
-      ConfigError: fewer than one step.
+      ConfigError: `steps` is below 1.
     """
     if steps < 1:
         raise ConfigError(f"steps={steps}: valid are 1 or more")
@@ -119,7 +122,7 @@ def integrated_gradients(
     def add(mean, step):
         share = (step + 0.5) / steps
         gradient = input_gradient(logits, baseline + share * difference, label)
-        # The mean so far, and not a sum, is exact where the gradient is the same all along.
+        # A running mean, unlike a sum, is exact where the gradient is constant along the line.
         return mean + (gradient - mean) / (step + 1), None
 
     mean, _ = jax.lax.scan(add, jnp.zeros_like(image), jnp.arange(steps))

@@ -1,7 +1,7 @@
-"""A network cut in two at a layer: the activation there, and the logits as a function of it.
+"""A network split at a layer: the layer's activation, and the logits as a function of it.
 
-A layer is a submodule by its path, such as "stage4_block2" or "block3/attention", and means what
-that module returns; or what the network records under a name, such as "stage4".
+A layer is the result of a submodule, named by its path, such as "stage4_block2" or
+"block3/attention", or a value that the network records under a name, such as "stage4".
 """
 
 import math
@@ -20,7 +20,7 @@ Rest = Callable[[Array], Float[Array, "b k"]]
 
 
 class Layer(NamedTuple):
-    """What is known of a layer: its activation's shape, and whether the network records it."""
+    """The shape of a layer's activation, and whether the network records it."""
 
     shape: tuple[int, ...]
     recorded: bool
@@ -31,8 +31,8 @@ class _Traced(NamedTuple):
 
     Attributes:
       jaxpr: the network.
-      layers: the variable of each layer.
-      described: what `survey` returns.
+      layers: the jaxpr's variable of each layer.
+      described: the layers that `survey` returns.
     """
 
     jaxpr: ClosedJaxpr
@@ -41,14 +41,14 @@ class _Traced(NamedTuple):
 
 
 def survey(model: nn.Module, variables: PyTree, image: Float[Array, "b h w c"]) -> dict[str, Layer]:
-    """Returns the layers by name, those recorded first, each kind in the order of computation."""
+    """Returns the layers by name: recorded ones, then others, each in order of computation."""
     return _trace(model, variables, image).described
 
 
 def activations(
     model: nn.Module, variables: PyTree, image: Float[Array, "b h w c"], names: Sequence[str]
 ) -> dict[str, Array]:
-    """Returns the activations of some layers, by name.
+    """Returns the activations of the named layers.
 
     Raises:
       ConfigError: there is no such layer.
@@ -64,14 +64,14 @@ def split(
 ) -> tuple[Array, Rest]:
     """Returns a layer's activation, and the function from it to the logits.
 
-    What reaches the logits beside the layer, such as a shortcut around it, is computed from the
-    image and held fixed. What is computed in vain costs nothing under `jit`.
+    Values that reach the logits around the layer, such as by a shortcut, are computed from the
+    image and stay fixed. Unused computation costs nothing under `jit`.
 
     Args:
       model: `(image, train) -> logits`.
-      variables: its params and statistics.
-      image: as the model takes it.
-      layer: one of `survey`.
+      variables: params and statistics of the model.
+      image: images as the model takes them.
+      layer: a name in `survey`.
 
     Raises:
       ConfigError: there is no such layer, or the logits do not depend on it.
@@ -89,11 +89,11 @@ def split(
 
 
 def grid(shape: Sequence[int], image: Sequence[int]) -> tuple[int, int] | None:
-    """Returns the rows and columns of a layer, or None if it has no places in space.
+    """Returns the rows and columns of a layer's spatial grid, or None if it has none.
 
     Args:
-      shape: of its activation: (b, rows, columns, c), or (b, t, c) of tokens that stand for square
-        patches, row by row, behind a class token, that and one of distillation, or none.
+      shape: shape of the layer's activation: (b, rows, columns, c), or (b, t, c) for tokens of
+        square patches, row by row, after a class token, a class and a distillation token, or none.
       image: shape of the images, (b, h, w, c).
     """
     if len(shape) == 4:
@@ -112,15 +112,15 @@ def grid(shape: Sequence[int], image: Sequence[int]) -> tuple[int, int] | None:
 def in_space(
     activation: Float[Array, "b ... c"], image: Sequence[int], layer: str
 ) -> Float[Array, "b rows columns c"]:
-    """Lays tokens out as the patches they stand for; see `grid`.
+    """Returns an activation as a spatial grid; tokens are arranged as their patches, see `grid`.
 
     Raises:
-      ConfigError: the layer has no places in space.
+      ConfigError: the layer has no spatial grid.
     """
     found = grid(activation.shape, image)
     if found is None:
         shape = "x".join(map(str, activation.shape[1:]))
-        raise ConfigError(f"layer {layer!r} has no places in space: it is {shape}")
+        raise ConfigError(f"layer {layer!r} has no spatial grid: its shape is {shape}")
     rows, columns = found
     tokens = activation.reshape(len(activation), -1, activation.shape[-1])
     return tokens[:, -rows * columns :].reshape(len(activation), rows, columns, -1)
@@ -133,7 +133,7 @@ def _values(traced: _Traced, names: Sequence[str], arguments: Sequence[Any]) -> 
 
 
 def _trace(model: nn.Module, variables: PyTree, image: Array) -> _Traced:
-    # Recomputed blocks are traced as functions of their own, into which no layer would reach.
+    # Rematerialized blocks are traced as separate functions, whose layers are out of reach.
     model = model.clone(remat=False) if getattr(model, "remat", False) else model
     found = []
 
@@ -153,7 +153,7 @@ def _trace(model: nn.Module, variables: PyTree, image: Array) -> _Traced:
     known.sort(key=lambda item: (item[0].endswith("/"), order[item[1]]))
     layers, described = {}, {}
     for name, variable in known:
-        # Of a record and a submodule of one name it is the record that is meant.
+        # If a recorded value and a submodule have one name, it means the recorded value.
         plain = name.removesuffix("/")
         layers.setdefault(plain, variable)
         described.setdefault(plain, Layer(variable.aval.shape, plain == name))
@@ -161,7 +161,7 @@ def _trace(model: nn.Module, variables: PyTree, image: Array) -> _Traced:
 
 
 def _named(captured: Mapping[str, Any], path: str = ""):
-    """Yields (path, value) of what was recorded, and (path with "/", value) of submodules."""
+    """Yields (path, value) of recorded values, and (path with "/", value) of submodules."""
     for name, value in captured.items():
         if isinstance(value, Mapping):
             yield from _named(value, f"{path}{name}/")
@@ -172,7 +172,7 @@ def _named(captured: Mapping[str, Any], path: str = ""):
 
 
 def _reaches(jaxpr: Jaxpr, variable: Var) -> bool:
-    """Tells whether the first result depends on a variable."""
+    """Returns whether the first result of a jaxpr depends on a variable."""
     moved = {variable}
     for equation in jaxpr.eqns:
         if any(isinstance(atom, Var) and atom in moved for atom in equation.invars):

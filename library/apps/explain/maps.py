@@ -1,4 +1,4 @@
-"""The maps that `explain` can make of an image, and how each is drawn."""
+"""The methods of `explain` that make a map of an image, and how each map is drawn."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,15 +12,15 @@ from library.config import ConfigError
 
 
 class Method(NamedTuple):
-    """A way to explain an image by a map of it.
+    """A method that explains an image by a map.
 
     Attributes:
-      title: over its column.
-      caption: what it shows, and whose it is; {layer} is the layer's name.
+      title: title of the column.
+      caption: text that describes the map and names its authors; {layer} is the layer's name.
       draw: `(images, maps)`, uint8 and float -> uint8 images.
-      compute: `(network, pixels, ...)` -> maps; of `label`, `keys` and `layer` it takes, by name,
-        those that it reads.
-      compiled: whether it is; what compares values cannot be.
+      compute: `(network, pixels, ...)` -> maps; it takes by name those of `label`, `keys` and
+        `layer` that it reads.
+      compiled: whether `compute` can be compiled; a function that compares values cannot.
     """
 
     title: str
@@ -68,7 +68,7 @@ def _rollout(network, pixels):
 def _activation(function):
     def compute(network, pixels, *, label, layer):
         if layer is None:
-            raise ConfigError(f"no layer of {type(network.model).__name__} has places in space")
+            raise ConfigError(f"no layer of {type(network.model).__name__} has a spatial grid")
         image = network.normalize(pixels)
         found = function(network.model, network.variables, image, label, layer)
         return class_activation.enlarged(found, pixels.shape[1:3])
@@ -89,7 +89,7 @@ def _colours(images, found):
 
 
 def _above_the_least(images, found):
-    # The shortcuts give each patch a share already.
+    # The shortcuts alone give each patch a share, which would hide the differences.
     return drawing.laid_over(images, found - found.min(axis=(1, 2), keepdims=True))
 
 
@@ -126,15 +126,15 @@ METHODS = {
     ),
     "guided": Method(
         "guided\nbackprop.",
-        "Guided backpropagation (Springenberg et al. 2015): what would raise the score, by ways "
-        "that are positive throughout.",
+        "Guided backpropagation (Springenberg et al. 2015): changes that would raise the score, "
+        "along paths whose signals are positive.",
         _colours,
         _guided,
     ),
     "deconvnet": Method(
         "deconvnet",
-        "Deconvolutional network (Zeiler & Fergus 2014): the score, projected back to pixels; "
-        "without max pooling it hardly depends on the image.",
+        "Deconvolutional network (Zeiler & Fergus 2014): the score, projected back to pixels; in a "
+        "network without max pooling the map hardly depends on the image.",
         _colours,
         _deconvnet,
     ),
@@ -159,15 +159,15 @@ METHODS = {
     ),
     "occlusion": Method(
         "occlusion",
-        "Occlusion (Zeiler & Fergus 2014): red where the score falls when a grey patch, a quarter "
-        "of the image wide, lies there, blue where it rises.",
+        "Occlusion (Zeiler & Fergus 2014): a grey patch, a quarter of the image wide, hides each "
+        "place; red where the score then falls, blue where it rises.",
         _signed,
         _occlusion,
     ),
     "rollout": Method(
         "attention\nrollout",
-        "Attention rollout (Abnar & Zuidema 2020): what of each patch reaches the last layer, "
-        "whatever the class.",
+        "Attention rollout (Abnar & Zuidema 2020): the share of each patch that reaches the last "
+        "layer, for any class.",
         _above_the_least,
         _rollout,
     ),

@@ -1,8 +1,8 @@
-"""The examples that a network takes for like a given one: its neighbours in feature space.
+"""Neighbours in feature space: the examples that are similar to a given example for a network.
 
 Krizhevsky, Sutskever & Hinton 2012, "ImageNet classification with deep convolutional neural
-networks", section 6.1, judge by them what a network has learnt to see. The vote of neighbours, as a
-classifier, is `library.evaluation.nearest_neighbours`.
+networks", section 6.1, use them to judge what a network has learnt. A classifier by the vote of
+neighbours is `library.evaluation.nearest_neighbours`.
 """
 
 import jax.numpy as jnp
@@ -12,25 +12,25 @@ from jaxtyping import Float, Int
 
 from library.config import ConfigError
 
-# Queries compared at once: 512 with 50,000 others are 100 MB.
+# Queries per comparison: the similarities of 512 with 50,000 others take 100 MB.
 _CHUNK = 512
 
 
 def neighbours_in_feature_space(
     features: Float[np.ndarray, "n d"], queries: Float[np.ndarray, "m d"], k: int
 ) -> tuple[Int[np.ndarray, "m k"], Float[np.ndarray, "m k"]]:
-    """Finds the k examples whose features are the most like each query's.
+    """Finds the k examples whose features are most similar to those of each query.
 
     Args:
-      features: of the examples.
-      queries: features of others.
-      k: how many.
+      features: features of the examples.
+      queries: features of the queries.
+      k: number of neighbours.
 
     Returns:
-      Their numbers, the nearest first, and the cosine similarities.
+      The numbers of the neighbours, the nearest first, and their cosine similarities.
 
     Raises:
-      ConfigError: fewer than k examples.
+      ConfigError: there are fewer than k examples, or k is below 1.
     """
     if not 1 <= k <= len(features):
         raise ConfigError(f"k={k} neighbours: valid are 1 to {len(features)}, the examples")

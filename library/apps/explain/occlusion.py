@@ -1,4 +1,4 @@
-"""What the class's score loses where a grey patch hides the image."""
+"""Occlusion: how much of the class's score is lost when a grey patch hides a part of the image."""
 
 import jax
 import jax.numpy as jnp
@@ -21,23 +21,24 @@ def occlusion(
     """Slides a square patch over the image, and returns each pixel's mean loss of score.
 
     Zeiler & Fergus 2014, "Visualizing and understanding convolutional networks" (arXiv 1311.2901),
-    section 4.2. Their figure 7d shows the class's probability: with `lambda x:
-    jax.nn.softmax(logits(x))` in place of the logits this is what of it is lost.
+    section 4.2. Their figure 7d shows the class's probability: pass `lambda x:
+    jax.nn.softmax(logits(x))` in place of the logits to get the loss of probability.
 
     Args:
       logits: a classifier.
-      image: the examples, b of which pass through it at a time.
-      label: the class whose score is watched, of each.
+      image: the images, b of which pass through the classifier at a time.
+      label: the class whose score is measured, for each image.
       size: side of the patch in pixels.
-      stride: pixels between its places; the last row and column of places touch the border.
+      stride: pixels between the patch's places; the last row and column of places touch the border.
       grey: value of the patch.
 
     Returns:
-      For each pixel the mean, over the places of the patch that hide it, of the score of the whole
-      image minus that of what is left of it.
+      For each pixel the score of the whole image minus that of the image with the patch, averaged
+      over the places at which the patch hides the pixel.
 
     Raises:
-      ConfigError: a patch that is larger than the image, or a stride at which it skips pixels.
+      ConfigError: the patch is larger than the image, or the stride is longer than the patch, so
+        that pixels are skipped.
     """
     height, width = image.shape[1:3]
     if not 1 <= size <= min(height, width):
@@ -67,6 +68,6 @@ def _starts(length: int, size: int, stride: int) -> np.ndarray:
 
 
 def _covered(starts: np.ndarray, size: int, length: int) -> np.ndarray:
-    """Returns (starts, length): 1 where the patch that begins there lies."""
+    """Returns (starts, length): 1 where the patch that begins at a start covers a position."""
     at = np.arange(length) - starts[:, None]
     return np.float32((at >= 0) & (at < size))

@@ -1,16 +1,17 @@
-"""Other ways back through a rectifier: guided backpropagation and the deconvolutional network.
+"""Other backward rules of rectifiers: guided backpropagation and the deconvolutional network.
 
-Forwards all three are relu(x) = max(x, 0). Of the signal g that comes from above,
+The forward function is relu(x) = max(x, 0) for all rules. The backward rules map the signal g from
+the layer above to
 
-  backpropagation  lets through  g where x > 0,
-  deconvnet                      max(g, 0), whatever x was,
-  guided                         max(g, 0) where x > 0
+  backpropagation  g where x > 0, else 0,
+  deconvnet        max(g, 0) for any x,
+  guided           max(g, 0) where x > 0, else 0
 
-(Springenberg et al. 2015, figure 1). relu6(x) = min(max(x, 0), 6) is a rectifier too: guided
-backpropagation lets through max(g, 0) where 0 < x < 6. The calls of `jax.nn.relu` and
-`jax.nn.relu6` are replaced in the trace of the network. Other activations have no such rule, and a
-signal that half of the layers rectify and half do not would be neither method's: networks that
-have any are refused. Gates, as in squeeze-and-excitation, are no activations.
+(Springenberg et al. 2015, figure 1). relu6(x) = min(max(x, 0), 6) is a rectifier, too: guided
+backpropagation maps g to max(g, 0) where 0 < x < 6. The calls of `jax.nn.relu` and `jax.nn.relu6`
+are replaced in the trace of the network. Other activations have no such rule. A signal that only
+some layers rectify would belong to neither method, so networks with other activations are refused.
+Gates, as in squeeze-and-excitation, do not count as activations.
 """
 
 import jax
@@ -21,7 +22,7 @@ from library.apps.explain import traces
 from library.apps.explain.gradients import Logits, input_gradient
 from library.config import ConfigError
 
-# JAX writes hard_sigmoid with a relu6, which rectifies nothing.
+# JAX implements hard_sigmoid with a relu6 that is not a rectifier.
 _GATES = ("hard_sigmoid",)
 _SMOOTH = ("silu", "hard_silu", "elu", "celu", "selu", "leaky_relu", "softplus", "mish")
 
@@ -29,19 +30,19 @@ _SMOOTH = ("silu", "hard_silu", "elu", "celu", "selu", "leaky_relu", "softplus",
 def guided_backpropagation(
     logits: Logits, image: Float[Array, "b h w c"], label: Int[Array, " b"]
 ) -> Float[Array, "b h w c"]:
-    """Returns what guided backpropagation makes of the class's score.
+    """Returns the class's score, projected back to the pixels by guided backpropagation.
 
     Springenberg, Dosovitskiy, Brox & Riedmiller 2015, "Striving for simplicity: the all
     convolutional net" (arXiv 1412.6806), section 3.4.
 
     Args:
       logits: a classifier that treats each example by itself.
-      image: the examples.
-      label: the class whose score is explained, of each.
+      image: the images.
+      label: the class to explain, for each image.
 
     Raises:
-      ConfigError: the network has no relu or relu6, or one within a loop, or other activations
-        besides.
+      ConfigError: the network has no relu or relu6, has one within a loop, or has other
+        activations.
     """
     return input_gradient(_with_rules(logits, _GUIDED), image, label)
 
@@ -49,12 +50,12 @@ def guided_backpropagation(
 def deconvnet(
     logits: Logits, image: Float[Array, "b h w c"], label: Int[Array, " b"]
 ) -> Float[Array, "b h w c"]:
-    """Projects the class's score back to the pixels as a deconvolutional network does.
+    """Returns the class's score, projected back to the pixels by a deconvolutional network.
 
     Zeiler & Fergus 2014, "Visualizing and understanding convolutional networks" (arXiv 1311.2901),
     section 2.1. The places of maxima in pooling and the transposed convolutions are those of the
-    gradient (Simonyan et al. 2014, section 4); only the rectifiers differ. Of a network without max
-    pooling the result hardly depends on the image (Springenberg et al. 2015, section 3.4).
+    gradient (Simonyan et al. 2014, section 4); only the rectifiers differ. For a network without
+    max pooling the result hardly depends on the image (Springenberg et al. 2015, section 3.4).
 
     Raises:
       ConfigError: as `guided_backpropagation`.
@@ -75,14 +76,15 @@ def _check_activations(jaxpr):
     others = [name for name in _SMOOTH if traces.count_calls(jaxpr, name)]
     if others:
         raise ConfigError(
-            f"this network has {', '.join(others)}: the backward rule is one of relu and relu6"
+            f"this network has {', '.join(others)}: the backward rule exists for relu and relu6 "
+            "only"
         )
     if not any(traces.count_calls(jaxpr, name, _GATES) for name in _GUIDED):
-        raise ConfigError("this network has no relu or relu6, whose backward rule could be another")
+        raise ConfigError("this network has no relu or relu6, whose backward rule would change")
 
 
 def _rule(rectifier, passed):
-    """Returns the rectifier whose signal g comes back as `passed(x, max(g, 0))`."""
+    """Returns the rectifier with the backward rule g -> `passed(x, max(g, 0))`."""
 
     @jax.custom_vjp
     def call(x):

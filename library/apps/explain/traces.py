@@ -1,7 +1,7 @@
-"""Evaluating a traced function with some of what it calls or computes replaced.
+"""Evaluation of a traced function with some of its calls or values replaced.
 
-A network is traced into a jaxpr, and its equations are evaluated one by one. So a backward rule or
-an activation can be another than the network's own, and the network's code knows nothing of it.
+A network is traced into a jaxpr, whose equations are evaluated one by one. This allows another
+backward rule or another activation without a change of the network's code.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,7 +12,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var, jaxprs_in_params
 
 from library.config import ConfigError
 
-# What only groups equations is evaluated as if they stood there.
+# Primitives that only group equations are evaluated inline.
 _GROUPS = ("jit", "pjit", "remat2", "checkpoint", "closed_call", "core_call")
 
 
@@ -24,21 +24,21 @@ def evaluate(
     whole: Collection[str] = (),
     values: Mapping[Var, Any] | None = None,
 ) -> list[Any]:
-    """Evaluates a traced function.
+    """Evaluates a traced function with replaced calls and values.
 
     Args:
-      jaxpr: of `jax.make_jaxpr`.
-      arguments: the function's, flattened.
-      calls: by their names, what is called in place of functions of one argument that JAX traces
-        as calls, such as `jax.nn.relu`.
+      jaxpr: the function, traced by `jax.make_jaxpr`.
+      arguments: the flat arguments of the function.
+      calls: replacements by name, for functions of one argument that JAX traces as calls, such as
+        `jax.nn.relu`.
       whole: names of calls within which nothing is replaced.
-      values: what takes the place of variables of the outermost jaxpr.
+      values: replacements of variables of the outermost jaxpr.
 
     Returns:
-      The function's results, flattened.
+      The flat results of the function.
 
     Raises:
-      ConfigError: a call that is to be replaced lies within a loop or a branch.
+      ConfigError: a call to replace is within a loop or a branch.
     """
     inner, computed = jaxpr.jaxpr, {}
 
@@ -63,9 +63,9 @@ def evaluate(
 
 
 def count_calls(jaxpr: Jaxpr, name: str, whole: Collection[str] = ()) -> int:
-    """Counts the calls of a function in a jaxpr and in all that lie within it.
+    """Counts the calls of a function in a jaxpr and in all jaxprs within it.
 
-    What lies within calls of the functions named in `whole` is left out.
+    Calls within the functions named in `whole` do not count.
     """
 
     def within(equation: JaxprEqn) -> int:
@@ -81,7 +81,7 @@ def count_calls(jaxpr: Jaxpr, name: str, whole: Collection[str] = ()) -> int:
 def _results(
     part: Jaxpr, operands: list[Any], calls: Mapping[str, Callable], whole: Collection[str]
 ) -> list[Any]:
-    """Returns what a single equation computes."""
+    """Returns the results of a single equation."""
     (equation,) = part.eqns
     for name, replacement in calls.items():
         if _is_call(equation, name):
@@ -99,7 +99,7 @@ def _results(
 
 
 def _is_call(equation: JaxprEqn, name: str) -> bool:
-    """Tells a call of the function `name`, with a derivative rule of its own or without."""
+    """Returns whether an equation calls the function `name`, with a custom derivative or not."""
     if equation.primitive.name == "custom_jvp_call":
         (body,) = jaxprs_in_params(equation.params)
         return len(body.eqns) == 1 and _is_call(body.eqns[0], name)

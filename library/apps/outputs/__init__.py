@@ -1,20 +1,22 @@
-"""What `generate` makes of a task's outputs: a file an output, found by its name.
+"""The makers of `generate`: one file per output of a task, found by the output's name.
 
-`library/apps/outputs/NAME.py` has a function `NAME(trained, output, folder, *, ...)` that makes
-something of the output NAME of a restored run, and writes it into a folder; `of_files`, if it has
-one, does so of image files. Outputs that have no file are images, see sample.py. The arguments
-after the star are the flags that it reads: one that `generate` does not have becomes one, of the
-type and with the default that the signature says, and a flag that is not among them is refused.
+`library/apps/outputs/NAME.py` has a function `NAME(trained, output, folder, *, ...)`. It computes
+the output NAME of a restored run, and writes the result into a folder. Its function `of_files`, if
+there is one, does the same for image files. Outputs without a file are images, see sample.py.
 
-These files import what they need where they need it: `generate` reads their signatures before it
-knows which is wanted.
+The arguments after the star are the flags that a function reads. `generate` defines each flag that
+it does not have yet, with the type and the default of the signature, and refuses a flag that is not
+among them.
+
+The functions import modules only when called, because `generate` reads all signatures before it
+knows which function it needs.
 """
 
 import importlib
 from collections.abc import Callable
 from pathlib import Path
 
-# What is made where nothing is asked for: the first that a task has.
+# The default output of `generate` is the first of these that a task has.
 USUAL = ("probabilities", "generate", "sample")
 
 
@@ -24,18 +26,18 @@ def names() -> list[str]:
 
 
 def makers() -> list[Callable]:
-    """Lists all that makes something, for the flags that it reads."""
+    """Lists the functions of all outputs, whose signatures say which flags they read."""
     modules = [importlib.import_module(f"{__name__}.{name}") for name in names()]
     own = [getattr(module, module.__name__.rpartition(".")[2]) for module in modules]
     return [*own, *(module.of_files for module in modules if hasattr(module, "of_files"))]
 
 
 def maker(output: str, *, files: bool) -> Callable:
-    """Returns what makes something of an output, `(trained, output, folder, *, ...)`.
+    """Returns the function of an output, `(trained, output, folder, *, ...)`.
 
     Args:
-      output: the name of the output; one without a file of its own is of images.
-      files: whether it is of image files.
+      output: the name of the output; outputs without their own file are images.
+      files: whether the inputs are image files.
     """
     name = output if output in names() else "sample"
     module = importlib.import_module(f"{__name__}.{name}")

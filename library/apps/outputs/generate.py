@@ -1,4 +1,4 @@
-"""Text that a language model writes on from prompts."""
+"""Text of a language model that continues prompts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ def generate(
     top_k: int,
     top_p: float,
 ) -> None:
-    """Writes texts, by default one for each prompt."""
+    """Generates and writes texts, by default one for each prompt."""
     from library.apps import generation
 
     prompts = tuple(prompt or ["\n"])

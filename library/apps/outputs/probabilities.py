@@ -15,7 +15,7 @@ def probabilities(
     seed: int,
     ema: bool,
 ) -> None:
-    """Predicts for examples that are drawn from a split, by default 16 of "test"."""
+    """Predicts the classes of examples that are drawn from a split, by default 16 of "test"."""
     from library.apps import predictions
 
     examples = predictions.from_split(trained, split or "test", num or 16, seed)
@@ -23,7 +23,7 @@ def probabilities(
 
 
 def of_files(trained: Any, output: str, folder: Path, *, images: Sequence[Path], ema: bool) -> None:
-    """Predicts for image files."""
+    """Predicts the classes of image files."""
     from library.apps import predictions
 
     _predicted(trained, predictions.from_files(trained, images), folder, ema)

@@ -1,4 +1,4 @@
-"""Images that a system makes: of its own, of examples of a split, or of image files."""
+"""Images that a system makes from noise, from examples of a split, or from image files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ def sample(
     class_: str | None,
     save_arrays: bool,
 ) -> None:
-    """Draws images, by default 16, of a class or by turns, or of the examples of a split."""
+    """Makes images, by default 16, of one class or of all in turn, or from examples of a split."""
     from library.apps import generation
 
     request = generation.Request(num or 16, seed, ema)
@@ -36,7 +36,7 @@ def of_files(
     ema: bool,
     save_arrays: bool,
 ) -> None:
-    """Makes images of image files, such as their maps or reconstructions."""
+    """Makes images from image files, such as their maps or reconstructions."""
     from library.apps import generation, predictions
 
     examples = predictions.from_files(trained, images)

@@ -75,5 +75,5 @@ def test_networks_without_attention_are_refused():
 
 def test_layers_of_other_lengths_are_refused():
     weights = [jnp.ones((1, 1, t, t)) / t for t in (2, 3)]
-    with pytest.raises(ConfigError, match=r"as many tokens, not \[2, 3\]"):
+    with pytest.raises(ConfigError, match=r"in all layers, not \[2, 3\]"):
         attention_rollout.rollout(weights)

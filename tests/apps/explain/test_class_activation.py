@@ -96,12 +96,12 @@ def test_cam_of_a_residual_network():
     )
     found = split(variables, image)
     np.testing.assert_allclose(found["stage3"].mean((1, 2)), found["features"], rtol=1e-5)
-    with pytest.raises(ConfigError, match="does not see the mean of layer 'stage2'"):
+    with pytest.raises(ConfigError, match="does not take the mean of layer 'stage2'"):
         class_activation.cam(model, variables, image, jnp.array([0]), "stage2")
 
 
 def test_cam_wants_a_linear_head_on_the_mean(pooled):
-    with pytest.raises(ConfigError, match="does not see the mean of layer 'conv'"):
+    with pytest.raises(ConfigError, match="does not take the mean of layer 'conv'"):
         class_activation.cam(*pooled, IMAGE, LABEL, "conv")
     model = Curved(((1.0, 0.5, -1.0), (0.3, -2.0, 1.0)))
     variables = jax.jit(model.init)(jax.random.key(1), IMAGE)
@@ -117,7 +117,7 @@ def test_grad_cam_of_tokens_has_the_shape_of_the_patches():
     grad_cam = functools.partial(class_activation.grad_cam, model)
     found = jax.jit(grad_cam, static_argnums=3)(variables, image, LABEL, "stage1")
     assert found.shape == (2, 2, 3)
-    with pytest.raises(ConfigError, match="layer 'features' has no places in space: it is 8"):
+    with pytest.raises(ConfigError, match="layer 'features' has no spatial grid: its shape is 8"):
         grad_cam(variables, image, LABEL, "features")
 
 
@@ -140,7 +140,7 @@ def test_the_layer_that_is_looked_at_by_default(model, size, expected):
 def test_a_perceptron_has_no_such_layer():
     model, image = mlp(hidden=(4,)), jnp.ones((1, 4, 4, 1))
     variables = jax.eval_shape(model.init, jax.random.key(0), image)
-    with pytest.raises(ConfigError, match="no layer of MLP has places in space"):
+    with pytest.raises(ConfigError, match="no layer of MLP has a spatial grid"):
         class_activation.default_layer(model, variables, image)
 
 

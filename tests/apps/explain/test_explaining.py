@@ -148,10 +148,10 @@ def test_the_predicted_class_is_explained_by_default():
         (tiny.CONV, {}, ["gard_cam"], "unknown method 'gard_cam': did you mean 'grad_cam'"),
         (tiny.CONV, {}, ["rollout"], "method 'rollout': ConvNet has no attention"),
         (tiny.VIT, {}, ["guided"], "method 'guided': this network has no relu"),
-        (tiny.PERCEPTRON, {}, ["grad_cam"], "method 'grad_cam': no layer of MLP has places"),
+        (tiny.PERCEPTRON, {}, ["grad_cam"], "method 'grad_cam': no layer of MLP has a spatial"),
         (tiny.PERCEPTRON, {}, ["activations"], "method 'activations': no layer of MLP"),
         (tiny.CONV, dict(layer="stage9"), None, "unknown layer 'stage9': did you mean 'stage1'"),
-        (tiny.CONV, dict(layer="features"), None, "'features' has no places in space: it is 4"),
+        (tiny.CONV, dict(layer="features"), None, "'features' has no spatial grid: its shape is 4"),
         (tiny.CONV, dict(label="4"), None, r"no class '4': valid are 0 to 3; \(valid: a, b, c, d"),
     ],
 )
@@ -193,7 +193,7 @@ def test_what_an_attack_has_come_to(name, target):
     assert lines[0] == f"clean accuracy: {clean / 17:.1%}, {clean} of 17 examples"
     if target:
         met = (found.after.argmax(-1) == 1).sum()
-        assert lines[2] == f"taken for b: {met / 17:.1%}, {met} of 17 examples"
+        assert lines[2] == f"classified as b: {met / 17:.1%}, {met} of 17 examples"
     picture = attacking.picture(network, loaded, found, request)
     assert picture.name == f"adversarial_{name}"
     again = attacking.attack(network, loaded, request)
@@ -215,7 +215,7 @@ def test_images_of_unknown_class_shall_lose_the_predicted():
     [
         (Attack("fgms", 0.1), "unknown attack 'fgms': did you mean 'fgsm'"),
         (Attack("fgsm", 8.0), "epsilon=8.0: valid are 0 to 1"),
-        (Attack("fgsm", 0.1, norm="l2"), "'fgsm' has the norm 'linf' alone, not 'l2'"),
+        (Attack("fgsm", 0.1, norm="l2"), "'fgsm' takes the norm 'linf' only, not 'l2'"),
         (Attack("pgd", 0.1, norm="l3"), "unknown norm 'l3'"),
         (Attack("pgd", 0.1, target="e"), "no class 'e'"),
     ],

@@ -145,5 +145,5 @@ def test_tokens_are_laid_out_without_the_class():
     tokens = jnp.arange(2 * 7 * 3.0).reshape(2, 7, 3)
     found = layers.in_space(tokens, (2, 8, 12, 1), "x")
     np.testing.assert_array_equal(found.reshape(2, 6, 3), tokens[:, 1:])
-    with pytest.raises(ConfigError, match="layer 'x' has no places in space: it is 7x3"):
+    with pytest.raises(ConfigError, match="layer 'x' has no spatial grid: its shape is 7x3"):
         layers.in_space(tokens, (2, 8, 8, 1), "x")
