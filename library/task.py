@@ -365,7 +365,7 @@ def recorded_outputs(
         recorded = intermediates(state, batch, key)
         if "features" not in recorded:
             name = type(model).__name__
-            raise ValueError(f"{name} stores no 'features': {nearest('features', recorded)}")
+            raise ValueError(f"{name} records no 'features': {nearest('features', recorded)}")
         return recorded["features"]
 
     return {"features": features, "intermediates": intermediates}

@@ -119,8 +119,8 @@ def one_cycle(
 def rsqrt(*, warmup: int, steps: Steps, timescale: str) -> Fraction:
     """Falls as `sqrt(timescale / (timescale + t))`, t steps after warmup: Zhai et al. 2022.
 
-    Section 3.5. With `timescale` equal to the warmup it is Vaswani et al. 2017, eq. 3. It does not
-    depend on the total, so a run can be continued; a cooldown ends it.
+    See their section 3.5. With `timescale` equal to the warmup it is Vaswani et al. 2017, eq. 3. It
+    does not depend on the total, so a run can be continued; a cooldown ends it.
     """
     scale = _at_least_one(steps(timescale), f"timescale={timescale!r}")
     return lambda step: jnp.sqrt(scale / (scale + jnp.maximum(step - warmup, 0)))
@@ -130,7 +130,7 @@ def _increasing(name, boundaries, steps):
     at = [steps(boundary) for boundary in boundaries]
     if at != sorted(at):
         raise ConfigError(
-            f"schedule {name!r}, boundaries={boundaries!r} are steps {at}: not sorted"
+            f"schedule {name!r}, boundaries={boundaries!r} are the steps {at}: they are not sorted"
         )
     return np.asarray(at, np.float32)
 

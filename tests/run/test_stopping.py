@@ -218,7 +218,7 @@ def test_the_best_begins_anew_when_it_is_judged_otherwise(tmp_path, monkeypatch)
     )
     assert checkpoints.load(tmp_path, which="best")[0] == 8
     assert [each["text"] for each in summary["warnings"]] == [
-        "the best so far, 0.9, was judged otherwise and counts no more"
+        "the best value so far, 0.9, no longer counts"
     ]
 
 
@@ -254,9 +254,9 @@ def test_displays_that_fail_do_not_end_a_run(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", module)
     assert train(tmp_path, Gone(), wandb="p") == 0
     said = "\n".join(texts(tmp_path))
-    assert "TensorBoard's events cannot be written" in said
-    assert "wandb failed, from here on rows go to metrics.jsonl alone" in said
-    assert "what the run prints can no longer be written: Input/output error" in said
+    assert "TensorBoard events cannot be written" in said
+    assert "wandb failed: rows now go only to metrics.jsonl and TensorBoard" in said
+    assert "the output of the run can no longer be written: Input/output error" in said
     assert len(texts(tmp_path)) == 3
     assert len(rows(tmp_path)) == 3
 
