@@ -75,7 +75,8 @@ def _convolution(equation: Any) -> int:
     kernel, numbers = equation.invars[1].aval.shape, equation.params["dimension_numbers"]
     outputs = math.prod(equation.outvars[0].aval.shape)
     per_output = math.prod(kernel) // kernel[numbers.rhs_spec[0]]
-    # The gradient of a strided convolution puts zeros between its inputs; their products are free.
+    # The gradient of a strided convolution puts zeros between its inputs. Products with them do not
+    # count.
     spread = math.prod(equation.params["lhs_dilation"])
     return 2 * outputs * per_output // spread
 

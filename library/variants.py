@@ -55,7 +55,7 @@ def variant(
     built.__name__ = built.__qualname__ = name
     built.__module__ = build.__module__
     told = ", ".join(f"{key}={value!r}" for key, value in {**fixed, **defaults}.items())
-    said = f"`{name}` is this with {told}." if told else f"`{name}` is this."
+    said = f"`{name}` has {told}." if told else f"`{name}` has no changes."
     built.__doc__ = f"{build.__doc__.rstrip()}\n\n    {said}\n    "
     return built
 

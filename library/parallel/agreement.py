@@ -11,7 +11,7 @@ def everywhere(true: bool) -> bool:
     """Returns whether the value is true in all processes; waits for all of them."""
     if jax.process_count() == 1:
         return true
-    with WATCHDOG.limit("what the other processes found", BARRIER):
+    with WATCHDOG.limit("the answers of the other processes", BARRIER):
         return bool(np.all(multihost_utils.process_allgather(np.array(true))))
 
 
@@ -19,5 +19,5 @@ def as_first(true: bool) -> bool:
     """Returns the first process's value: on a shared file system others may see older files."""
     if jax.process_count() == 1:
         return true
-    with WATCHDOG.limit("what the first process found", BARRIER):
+    with WATCHDOG.limit("the answer of the first process", BARRIER):
         return bool(multihost_utils.broadcast_one_to_all(np.array(true)))
