@@ -73,7 +73,7 @@ def step(*, steps: Steps, boundaries: tuple[str, ...], factor: float = 0.1) -> F
     Boundaries count from the start of the run, as in papers ("divided by 10 at 32k").
 
     Raises:
-      ConfigError: the boundaries do not increase.
+      ConfigError: the boundaries are not sorted.
     """
     at = _increasing("step", boundaries, steps)
     values = np.asarray([factor**i for i in range(len(at) + 1)], np.float32)
@@ -86,7 +86,8 @@ def piecewise(
     """Keeps each fraction up to its boundary, whose step has the next fraction; the last one stays.
 
     Raises:
-      ConfigError: the boundaries do not increase, or the fractions are not one more than them.
+      ConfigError: the boundaries are not sorted, or their number is not one less than that of the
+        fractions.
     """
     at = _increasing("piecewise", boundaries, steps)
     if len(fractions) != len(at) + 1:
