@@ -78,7 +78,7 @@ def test_a_name_that_two_files_have_is_written_with_its_folder(zoo):
     ):
         build(dict(name="mlp"))
     assert build(dict(name="deep.mlp.mlp")) == ("deep", 1)
-    with pytest.raises(ConfigError, match=r"other\.resnet18 and resnet\.resnet18; write"):
+    with pytest.raises(ConfigError, match=r"other\.resnet18 or resnet\.resnet18; write"):
         build(dict(name="resnet18"))
     assert {"deep.mlp", "mlp", "other.resnet18"} < set(config.available("zoo"))
 

@@ -137,7 +137,7 @@ class _Owner:
         if left is None or beaten:
             host, pid = found.get("host", "another host"), found.get("pid", "unknown")
             return 0, (
-                f"workdir {self._workdir} belongs to a running process, {pid} on {host}; "
+                f"workdir {self._workdir} belongs to a run in progress, process {pid} on {host}; "
                 "wait for its end, or name another workdir"
             )
         return left, ""

@@ -94,7 +94,7 @@ def test_the_schedule_is_the_cubic_of_zhu_and_gupta():
         (dict(sparsity=-0.1), r"sparsity=-0.1"),
         (dict(sparsity=0.5, scope="leyer"), "unknown scope 'leyer': did you mean 'layer'"),
         (dict(sparsity=0.5, kept=("heads",)), "'heads' matches no kernel: did you mean"),
-        (dict(sparsity=0.5, kept=("(",)), r"'\(' is not a regular expression"),
+        (dict(sparsity=0.5, kept=("(",)), r"'\(' is no regular expression"),
         (dict(sparsity=0.5, kept=("kernel",)), "of 2 kernels none is left"),
     ],
 )

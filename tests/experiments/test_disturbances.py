@@ -181,7 +181,7 @@ def test_a_second_start_is_refused_while_the_first_goes_on(start, tmp_path, undi
         time.sleep(0.01)
     second = start("train", f"--workdir={tmp_path}/run", *HOST).ended()
     assert second.code == 2
-    assert f"belongs to a running process, {first.popen.pid} on " in second.err
+    assert f"belongs to a run in progress, process {first.popen.pid} on " in second.err
     assert second.err.count("\n") == 1
     ended = first.ended()
     assert ended.code == 0, ended

@@ -520,7 +520,7 @@ LAYERS = dict(rate=0.5, pattern=r"block(\d+)", stem=["embed"])
             r"takes no 'total': .*\(valid: final, warmup, warmup_from, cooldown\)",
         ),
         ({**SGD, "schedule": dict(name="cosine", warmup="5")}, "'5' is not a duration"),
-        ({**SGD, "schedule": dict(name="cosine", warmup_from=0.1)}, "beside a warmup"),
+        ({**SGD, "schedule": dict(name="cosine", warmup_from=0.1)}, "set warmup, too"),
         (
             {**SGD, "schedule": dict(name="step", boundaries=["9 steps", "3 steps"])},
             r"are the steps \[9, 3\]: they are not sorted",

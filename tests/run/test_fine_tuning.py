@@ -121,7 +121,7 @@ def test_the_running_averages_of_the_other_run(tmp_path):
     assert_equal(started.params, theirs.ema["params"])
     assert_equal(started.variables["batch_stats"], theirs.ema["batch_stats"])
     workdir = saved(tmp_path / "b", make_state(1, ema=False))
-    with pytest.raises(ConfigError, match="that run kept no running averages"):
+    with pytest.raises(ConfigError, match="that run has no running averages"):
         initialise(fresh, workdir=workdir, ema=True)
 
 

@@ -281,7 +281,7 @@ def test_parts_that_do_not_fit_together(changes, said):
     [
         (dict(evaluate=dict(test=dict(every="1 epoch"))), ["evaluate.test", "dict(kind=..."]),
         (dict(evaluate=dict(test="metrics")), ["evaluate.test", "'metrics'"]),
-        (dict(evaluate=dict(train=TEST)), ["evaluate.train", "rows of training"]),
+        (dict(evaluate=dict(train=TEST)), ["evaluate.train", "metrics of training"]),
         (
             dict(evaluate=dict(test=TEST), checkpoint=dict(best="test/acuracy")),
             ["checkpoint.best='test/acuracy' is not measured", "did you mean 'test/accuracy'"],

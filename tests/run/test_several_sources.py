@@ -122,7 +122,7 @@ def test_each_source_has_its_own_preprocessing(monkeypatch):
     ("dataset", "said"),
     [
         (dict(name="tiny"), "needs either 'name' or 'sources', and not both"),
-        (dict(cache="device"), "there are sources in their own order"),
+        (dict(cache="device"), "does not support sources in their own order"),
         (dict(sources=dict(a=dict(name="long", trian="x"))), "takes no 'trian'"),
         (dict(sources={"a b": dict(name="long")}), "letters, digits and _"),
     ],

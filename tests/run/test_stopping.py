@@ -218,7 +218,8 @@ def test_the_best_begins_anew_when_it_is_judged_otherwise(tmp_path, monkeypatch)
     )
     assert checkpoints.load(tmp_path, which="best")[0] == 8
     assert [each["text"] for each in summary["warnings"]] == [
-        "the best value so far, 0.9, no longer counts"
+        "the best value so far, 0.9, no longer counts: the settings of the best checkpoint have "
+        "changed"
     ]
 
 
@@ -272,7 +273,7 @@ def test_pictures_that_fail_do_not_end_a_run(tmp_path, monkeypatch):
     said = f"python -m experiments.report --workdir={tmp_path} draws it again"
     assert "the report could not be drawn: ValueError: no such style" in shown.getvalue()
     assert said in shown.getvalue()
-    assert texts(tmp_path) == ["predictions.npz is not made: ValueError: no such style"]
+    assert texts(tmp_path) == ["predictions.npz is not written: ValueError: no such style"]
     assert not (tmp_path / "predictions.npz").exists()
     assert (tmp_path / "evaluation.npz").exists()
 
