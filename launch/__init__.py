@@ -1,1 +1,1 @@
-"""Where to run it: processes on this machine, Slurm, Kubernetes, TPU virtual machines."""
+"""Launchers of runs: processes on this machine, Slurm, Kubernetes, TPU virtual machines."""

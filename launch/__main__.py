@@ -1,4 +1,4 @@
-"""Starts a program on one or many machines: `python -m launch --on=PLACE ... -- <its flags>`.
+"""Starts a program on one or many machines: `python -m launch --on=PLACE ... -- <program flags>`.
 
     python -m launch --on=local --processes=4 -- --config=configs/resnet/cifar10.py
     python -m launch --on=slurm --nodes=4 --gpus_per_node=8 --time=24:00:00 -- --config=...
@@ -25,7 +25,7 @@ from launch import job, kubernetes, local, slurm, sweep, tpu
 from library.config import ConfigError, check_choice
 
 _PROGRAMS = ("train", "evaluate", "generate")
-# Which flags each place reads, beside those that all do.
+# The flags that each place reads, beside those that all places read.
 _READ = {
     "local": ("processes", "at_once"),
     "slurm": (
@@ -90,8 +90,8 @@ def _local() -> int:
 def _slurm() -> int:
     if _GPUS.value and flags.FLAGS["processes"].present:
         raise ConfigError(
-            f"--processes={_PROCESSES.value} beside --gpus_per_node={_GPUS.value}: every GPU has a "
-            "process of its own; leave out one of them"
+            f"--processes={_PROCESSES.value} with --gpus_per_node={_GPUS.value}: every GPU has its "
+            "own process; leave out one of the flags"
         )
     options = slurm.Options(
         nodes=_NODES.value,
@@ -111,7 +111,7 @@ def _slurm() -> int:
     if _DRY_RUN.value:
         print(script, end="")
         return 0
-    # Slurm makes no folders, and a job without one for its output fails without a word.
+    # Slurm makes no folders, and a job whose output has no folder fails silently.
     logs.mkdir(parents=True, exist_ok=True)
     print(f"job {slurm.submit(script)}; its output: {logs}")
     return 0
@@ -126,7 +126,7 @@ def _kubernetes() -> int:
         namespace=_NAMESPACE.value,
         restarts=_RESTARTS.value,
     )
-    # What is not on the claim is gone with its pod.
+    # Files outside the claim are lost with their pod.
     base = "/runs" if options.claim else "runs"
     asked = _job("python", options.nodes, base)
     written = kubernetes.written(kubernetes.manifests(asked, options))
@@ -159,7 +159,7 @@ def _job(python: str, processes: int, base: str = "runs") -> job.Job:
 
     Args:
       python: the interpreter.
-      processes: of each run.
+      processes: number of processes of each run.
       base: the folder of workdirs, if the command line names none.
 
     Raises:
@@ -186,7 +186,7 @@ def _checked(arguments: list[str], points: list[sweep.Point]) -> str:
 
     Errors that only the data can show appear when the run starts.
     """
-    # Seconds, which --help and a mistaken flag need not wait for.
+    # This import takes seconds, and --help or a wrong flag need not wait for it.
     from library.run import recipe
 
     config, overrides = command_line.DEFAULT_CONFIG, []
@@ -194,8 +194,8 @@ def _checked(arguments: list[str], points: list[sweep.Point]) -> str:
         flag, equals, value = argument.partition("=")
         if not equals or not re.fullmatch(r"--(config(\..+)?|workdir|profile)", flag):
             raise ConfigError(
-                f"{argument!r} is no flag of train: valid are --config=PATH, --config.KEY=VALUE, "
-                "--workdir=DIR and --profile=START:STOP"
+                f"{argument!r} is not a flag of train: valid are --config=PATH, "
+                "--config.KEY=VALUE, --workdir=DIR and --profile=START:STOP"
             )
         if flag == "--config":
             config = value

@@ -43,7 +43,7 @@ def make_runs(
       python: the interpreter.
 
     Raises:
-      ConfigError: a sweep whose arguments name one workdir for all, or override a swept key.
+      ConfigError: the arguments of a sweep name a single workdir, or override a swept key.
     """
     given = any(a.startswith(("--workdir", "-workdir")) for a in arguments)
     if len(points) > 1 and given:
@@ -53,7 +53,7 @@ def make_runs(
     for flag in points[0].overrides:
         key = flag.partition("=")[0]
         if any(a.partition("=")[0] == key for a in arguments):
-            raise ConfigError(f"{key} is swept, and also stands after --")
+            raise ConfigError(f"{key} is in --sweep and also after --: leave out one of them")
     runs = []
     for point in points:
         own = [f"--workdir={PurePosixPath(root) / point.name}"] if point.name else []

@@ -56,7 +56,7 @@ def written(found: list[dict[str, Any]]) -> str:
 
 
 def submit(text: str) -> str:
-    """Hands manifests to kubectl, and returns its output.
+    """Submits manifests with kubectl, and returns its output.
 
     Raises:
       ConfigError: there is no kubectl here, or it refuses them, with its reason.
@@ -103,7 +103,7 @@ def _jobset(name: str, run: Run, options: Options) -> dict[str, Any]:
         "parallelism": pods,
         "completions": pods,
         "backoffLimit": 0,
-        # Names the reason of a job that was stopped, for the set's rule below.
+        # The set's rule below needs this reason for a job that was stopped.
         "podFailurePolicy": {
             "rules": [{"action": "FailJob", "onExitCodes": stopped}],
         },

@@ -1,4 +1,4 @@
-"""Processes on this machine: all of one run together, some runs of a sweep at a time."""
+"""Runs on this machine: all processes of a run together, some runs of a sweep at a time."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from launch.job import Job, Run, shown
 from library.parallel import processes
 from library.streams import Lasting
 
-# Seconds that the others have to leave by themselves once one has ended badly.
+# Seconds for the other processes to end by themselves after one has failed.
 GRACE = 20
 
 
@@ -30,13 +30,13 @@ class Ended(NamedTuple):
 def run(job: Job, *, at_once: int, out: IO[str] = sys.stdout) -> int:
     """Runs a job to its end and returns its exit code.
 
-    It passes a signal to stop to all processes. It shows the lines of process 0 as they come, and
-    those of the others after their number. In a sweep each line follows the name of its run.
+    It forwards a signal to stop to all processes. It shows the lines of process 0 as they are, and
+    those of another process after its number. In a sweep each line starts with the name of its run.
 
     Args:
       job: the runs and their processes.
-      at_once: how many runs of a sweep go at the same time.
-      out: where lines are shown.
+      at_once: number of runs of a sweep at the same time.
+      out: the output.
 
     Returns:
       0 if all runs finished, 75 if some stopped and none failed, else the code of the first
@@ -45,7 +45,7 @@ def run(job: Job, *, at_once: int, out: IO[str] = sys.stdout) -> int:
     started: list[subprocess.Popen] = []
     lock = threading.Lock()
     stopping = threading.Event()
-    # A terminal that goes away must not keep lines, and so the processes, waiting.
+    # If the terminal goes away, the processes must not block on their output.
     out = Lasting(out)
 
     def say(line: str) -> None:
@@ -58,7 +58,7 @@ def run(job: Job, *, at_once: int, out: IO[str] = sys.stdout) -> int:
             return Ended(processes.STOPPED, f"{each.name or job.name}: not started")
         return _run(each, job.processes, started, lock, say)
 
-    with _handing_on(started, lock, stopping), ThreadPoolExecutor(at_once) as pool:
+    with _forwarding_signals(started, lock, stopping), ThreadPoolExecutor(at_once) as pool:
         ended = list(pool.map(one, job.runs))
     for end in ended:
         if end.reason:
@@ -87,7 +87,7 @@ def _variables(count: int, place: int, coordinator: str) -> dict[str, str]:
         processes.COORDINATOR: coordinator,
         processes.COUNT: str(count),
         processes.PLACE: str(place),
-        # A GPU each, where there are any.
+        # One GPU for each process, if there are GPUs.
         "JAX_LOCAL_DEVICE_IDS": str(place),
     }
 
@@ -135,7 +135,7 @@ def _wait(own: Sequence[subprocess.Popen], name: str) -> Ended:
             bad = [(place, code) for place, code in enumerate(codes) if code]
             failed = [(place, code) for place, code in bad if code != processes.STOPPED]
             if failed or bad:
-                # One that was killed has others lose their connection to it.
+                # If a process is killed, others fail because they lose their connection to it.
                 first = min(failed or bad, key=lambda each: each[1] >= 0)
                 deadline = time.monotonic() + GRACE
         if all(code is not None for code in codes):
@@ -160,15 +160,17 @@ def _wait(own: Sequence[subprocess.Popen], name: str) -> Ended:
 
 
 @contextlib.contextmanager
-def _handing_on(started: list, lock: threading.Lock, stopping: threading.Event) -> Iterator[None]:
-    def hand_on(number, frame):
+def _forwarding_signals(
+    started: list, lock: threading.Lock, stopping: threading.Event
+) -> Iterator[None]:
+    def forward(number, frame):
         stopping.set()
         for process in list(started):
             if process.poll() is None:
                 _signal(process, signal.SIGTERM)
 
     watched = processes.stopping_signals()
-    previous = {number: signal.signal(number, hand_on) for number in watched}
+    previous = {number: signal.signal(number, forward) for number in watched}
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Slurm: one batch script for each job, an array for a sweep, requeued when it stops.
+"""Slurm: one batch script for each job, an array for a sweep, requeued when the job stops.
 
 Slurm sends SIGTERM before the time limit (`--signal`) and when it preempts a job. The program saves
 and exits with 75, and the script puts the job back into the queue. The run then resumes.
@@ -29,7 +29,7 @@ class Options(NamedTuple):
       time: the limit, "HH:MM:SS" or "D-HH:MM:SS"; by default the partition's.
       partition: the queue.
       warning: the seconds before the limit when the program is asked to save.
-      at_once: how many runs of a sweep go at the same time; 0 is all.
+      at_once: number of runs of a sweep at the same time; 0 is all.
       directives: more lines after `#SBATCH --`, such as account=NAME.
       setup: a line of shell before the program, such as one that loads modules.
     """
@@ -56,7 +56,7 @@ def script(job: Job, options: Options, folder: str, logs: str) -> str:
       logs: the folder of the output.
 
     Raises:
-      ConfigError: Slurm does not read the time.
+      ConfigError: the time is not in a form of Slurm.
     """
     if options.time is not None and not _TIME.fullmatch(options.time):
         raise ConfigError(f"--time={options.time!r}: valid are MM, HH:MM:SS and D-HH:MM:SS")
@@ -65,7 +65,7 @@ def script(job: Job, options: Options, folder: str, logs: str) -> str:
     lines += [f"cd {shlex.quote(folder)} || exit 1"]
     lines += [options.setup] if options.setup else []
     if options.cpus_per_process:
-        # Since version 22.05 srun no longer takes it from the job.
+        # Since version 22.05 srun no longer takes the number of cores from the job.
         lines += [f"export SRUN_CPUS_PER_TASK={options.cpus_per_process}"]
     lines += _program(job)
     lines += [
@@ -80,7 +80,7 @@ def script(job: Job, options: Options, folder: str, logs: str) -> str:
 
 
 def submit(text: str) -> str:
-    """Hands a script to sbatch and returns the job's number.
+    """Submits a script with sbatch and returns the job's number.
 
     Raises:
       ConfigError: there is no sbatch here, or it refuses the script, with its reason.

@@ -28,8 +28,8 @@ def points(text: str | None) -> list[Point]:
     empty name.
 
     Raises:
-      ConfigError: a part is not key=values, a key comes twice, a value is missing or comes twice,
-        values do not differ in a folder's name, or there are more than a thousand runs.
+      ConfigError: a part is not key=values, a key comes twice, a value is empty or comes twice, two
+        runs would have the same folder, or there are more than a thousand runs.
     """
     axes: dict[str, list[str]] = {}
     for part in filter(str.strip, (text or "").split(";")):
@@ -73,7 +73,7 @@ def _values(key: str, text: str) -> list[str]:
             start = i + 1
     values = [value.strip() for value in (*values, text[start:])]
     if "" in values:
-        raise ConfigError(f"--sweep: {key}={text} leaves a value out")
+        raise ConfigError(f"--sweep: {key}={text} has an empty value")
     if len(set(values)) < len(values):
         raise ConfigError(f"--sweep: {key}={text} gives a value twice")
     return values

@@ -1,8 +1,8 @@
 """Google Cloud TPU: queued resources, one virtual machine for each host of the slice.
 
 `gcloud` asks for the slice and then runs the program on all of its hosts. JAX finds the other hosts
-by the metadata of the machines. If the cloud takes a slice away, the same command asks for another,
-and the run resumes from its last checkpoint (in a bucket, or on a disk that stays).
+in the metadata of the machines. If the cloud takes a slice away, the same command asks for another
+one, and the run resumes from its last checkpoint (in a bucket, or on a persistent disk).
 """
 
 import shlex
@@ -15,7 +15,7 @@ from library.config import ConfigError
 from library.parallel import processes
 
 _GCLOUD = ("gcloud", "compute", "tpus")
-# States of a queued resource that do not become ACTIVE any more.
+# States of a queued resource that never becomes ACTIVE.
 _LOST = ("FAILED", "SUSPENDING", "SUSPENDED", "DELETING")
 
 

@@ -1,1 +1,1 @@
-"""The library: tasks, models, data, the loop that trains them and the reports they end in."""
+"""The library: tasks, models, data, the training loop and the reports."""

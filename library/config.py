@@ -1,8 +1,8 @@
-"""Strict reading of configurations: names become objects and values are checked, or nothing starts.
+"""Strict reading of configs: turns names into objects and checks every value before a run starts.
 
 A spec is a dict `dict(name="module.function", **arguments)`. The function's own signature is the
-schema: an argument it does not take, a value of the wrong type and an unknown name are errors that
-show the value given and the nearest valid one.
+schema. An argument that the function does not take, a value of the wrong type and an unknown name
+are errors. Their messages show the given value and the nearest valid one.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ _COUNTS = re.compile(
 )
 _MAY_BE_ZERO = ("num_workers", "workers")
 
-# What other projects call things; a name with a dot is of the section before it.
+# Names of settings in other projects. "section.name" is the setting `name` of that section.
 _SYNONYMS = {
     "lr": ("learning_rate", "optimizer.learning_rate"),
     "wd": ("weight_decay", "optimizer.weight_decay"),
@@ -51,14 +51,14 @@ Duration = typing.NewType("Duration", str)
 
 
 class ConfigError(ValueError):
-    """The request was not understood; nothing was started and nothing written."""
+    """A config, a command or an input file is invalid; nothing was started or written."""
 
 
 def nearest(value: Any, options: Iterable[Any]) -> str:
     """Renders "did you mean 'x'? (valid: ...)" for a value that is not among `options`."""
     options = [str(option) for option in options]
     known = [s for s in _SYNONYMS.get(str(value), ()) if s.partition(".")[0] in options]
-    # A variant is named in full or by the part after its module: "resnet18", "resnet.resnet18".
+    # People write "resnet18" as well as "resnet.resnet18".
     tails = {option.rpartition(".")[2]: option for option in options}
     close = known or difflib.get_close_matches(str(value), options, n=1, cutoff=0.5)
     close = close or [tails[t] for t in difflib.get_close_matches(str(value), tails, 1, 0.6)]
@@ -76,10 +76,10 @@ def check_choice(what: str, value: Any, options: Iterable[Any]) -> None:
 
 
 def class_number(text: str, names: Sequence[str], where: str) -> int:
-    """Returns the number of a class that is given by number or name.
+    """Returns the number of a class from its number or its name.
 
     Raises:
-      ConfigError: there is no such class; the message starts with `where`.
+      ConfigError: there is no such class. The message starts with `where`.
     """
     numbers = {str(i): i for i in range(len(names))} | {n: i for i, n in enumerate(names)}
     if text not in numbers:
@@ -105,13 +105,13 @@ def available(package: str) -> list[str]:
 def locate(name: str, package: str, what: str) -> Callable:
     """Finds the function that a config names.
 
-    Below a package, "a.b" is the function `b` of the file `a.py` in whatever folder it lies, and
-    "a" the function `a` of `a.py`, or else of the one file that has it. A name that two files have
-    is written with their folder, "image.a.b". In a single module, `name` is a function of it.
-    Former names are found, too, see `library.former_names`.
+    In a package, "a.b" is the function `b` of the file `a.py`, in any folder. "a" is the function
+    `a` of `a.py`; without such a file, it is the function `a` of the only file that has one. If
+    two files match, the folder is needed, too: "image.a.b". In a single module, `name` is one of
+    its functions. Former names work, too: see `library.former_names`.
 
     Raises:
-      ConfigError: no public function has that name (the nearest are shown), or several have.
+      ConfigError: no public function has that name, or several have it.
     """
     if not isinstance(name, str):
         raise ConfigError(f"the name of a {what} is a string, got {name!r}")
@@ -124,8 +124,8 @@ def locate(name: str, package: str, what: str) -> Callable:
     if len(found) > 1:
         written = [f"{m.__name__.removeprefix(package + '.')}.{attribute}" for m in found]
         raise ConfigError(
-            f"{what} {name!r} is ambiguous: {' and '.join(written)}; write the one that is meant "
-            "with its folder, or rename a file"
+            f"{what} {name!r} is ambiguous: it may be {' or '.join(written)}; write the folder, "
+            "too, or rename a file"
         )
     if found:
         return getattr(found[0], attribute)
@@ -135,7 +135,7 @@ def locate(name: str, package: str, what: str) -> Callable:
 
 
 def _defining(name: str, package: str) -> tuple[list[types.ModuleType], str]:
-    """Returns the modules below a package that have what a name means, and the function's name."""
+    """Returns the modules of a package that have the named function, and the function's name."""
     paths = _modules_below(package)
     head, _, attribute = name.rpartition(".")
     modules = [importlib.import_module(f"{package}.{p}") for p in _matching(head or name, paths)]
@@ -147,7 +147,7 @@ def _defining(name: str, package: str) -> tuple[list[types.ModuleType], str]:
 
 
 def _modules_below(package: str) -> list[str]:
-    """Lists the modules of a package and of the packages in it, without its own name."""
+    """Lists the modules of a package and of its subpackages, without the package's own name."""
     (root,) = map(Path, importlib.import_module(package).__path__)
     files = (path.relative_to(root) for path in sorted(root.rglob("*.py")))
     return [".".join(f.with_suffix("").parts) for f in files if not f.name.startswith("_")]
@@ -162,10 +162,10 @@ def build(spec: Mapping[str, Any], package: str, what: str, **injected: Any) -> 
 
     Args:
       spec: plain values, `dict(name=..., **arguments)`.
-      package: where names are looked up, such as "library.models".
+      package: the package that has the function, such as "library.models".
       what: the kind of thing, for messages: "model", "task", ...
-      **injected: values the caller supplies; those the function does not take are left out,
-        and those the spec states itself are the spec's.
+      **injected: values from the caller. The function gets only those that it takes; a value in
+        the spec takes precedence.
 
     Raises:
       ConfigError: unknown name or argument, a missing argument, a value of the wrong type.
@@ -177,7 +177,7 @@ def build(spec: Mapping[str, Any], package: str, what: str, **injected: Any) -> 
 def resolve(
     spec: Mapping[str, Any], package: str, what: str, **injected: Any
 ) -> tuple[Callable, dict[str, Any]]:
-    """As `build`, but returns the function and its checked arguments without calling it."""
+    """Returns the function and the checked arguments that `build` would call it with."""
     spec = plain(spec)
     if not isinstance(spec, dict):
         raise ConfigError(f"a {what} is written dict(name=..., ...), got {spec!r}")
@@ -196,7 +196,8 @@ def check_arguments(
     """Checks plain values against a function's signature and annotations.
 
     Returns:
-      The keyword arguments, lists made tuples and whole numbers floats where annotated so.
+      The keyword arguments. A list becomes a tuple, and an int a float, where the annotation is
+      one.
 
     Raises:
       ConfigError: an unknown or missing argument, a value of the wrong type, a size below one.
@@ -221,14 +222,18 @@ def check_arguments(
 
 
 def check_value(value: Any, annotation: Any, where: str) -> Any:
-    """Returns `value` as `annotation` asks for it, or raises ConfigError naming both."""
+    """Returns `value`, converted to `annotation` where that loses nothing.
+
+    Raises:
+      ConfigError: the value does not fit the annotation. The message starts with `where`.
+    """
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation in (Any, inspect.Parameter.empty) or isinstance(annotation, typing.TypeVar):
         return value
     if origin in (typing.Union, types.UnionType):
         return _check_union(value, arguments, where)
     if annotation is Duration:
-        # A unit of the task's own is known once the task is, to `duration`.
+        # Only `duration` knows the task's own units.
         _match_duration(value, f"{where}=", strict=False)
         return value
     if origin is typing.Literal:
@@ -271,7 +276,7 @@ def _check_union(value, arguments, where):
         try:
             return check_value(value, argument, where)
         except ConfigError as error:
-            # What is wrong inside a value of the right kind says more than "expected a or b".
+            # An error inside a value of the right kind says more than "expected a or b".
             if _same_kind(value, argument):
                 problems.append(error)
     if len(problems) == 1:
@@ -286,12 +291,12 @@ def _same_kind(value, annotation):
     origin = typing.get_origin(annotation)
     if origin is typing.Literal:
         return any(type(value) is type(option) for option in typing.get_args(annotation))
-    # A string in place of a list is most likely one that a shell has taken the quotes from.
+    # A string in place of a list is most likely a list whose quotes the shell removed.
     return isinstance(value, (list, tuple, str)) and (origin or annotation) in (list, tuple)
 
 
 def _as_list(value: Any) -> str:
-    """Renders how a list is written that came as a string: '[a, b]' is meant as ["a", "b"]."""
+    """Renders advice for a string in place of a list: '[a, b]' should be ["a", "b"]."""
     if not isinstance(value, str):
         return ""
     words = [word.strip(" '\"") for word in value.strip(" []()").split(",")]
@@ -317,28 +322,27 @@ def duration(
 ) -> int:
     """Converts "N steps|epochs|examples" or "N%" (of the run) into a number of whole steps.
 
-    An epoch passes the data once: each example, and of text each token.
-
-    What does not fill a step is cut off, but what is more than nothing is at least one step.
+    An epoch is one pass over the data: each example once, or each token of a text once. Fractions
+    of a step are cut off, but a duration above 0 is at least one step.
 
     Args:
       text: the duration.
-      batch_size: examples a step, over all devices.
-      num_examples: examples an epoch; None where there are no data.
-      total: steps of the whole run, which percentages refer to.
-      units: of the task's own, such as "frames": how many of them a step is.
+      batch_size: examples per step, over all devices.
+      num_examples: examples per epoch; None for a run without data.
+      total: steps of the whole run, 100%; None where percentages are not allowed.
+      units: the task's own units: how many of each, such as "frames", make a step.
 
     Raises:
-      ConfigError: no unit, two units, one that there is not, a percentage where there is no whole,
-        or epochs where there are no data.
+      ConfigError: no unit, two units, an unknown unit, a percentage without `total`, or epochs
+        without data.
     """
     match = _match_duration(text, units=units)
     # Fractions: in floats, 2.3 epochs of 100 examples are 229.99999999999997.
     number, unit = Fraction(match[1].replace("_", "")), match[2].rstrip("s")
     if unit == "epoch" and num_examples is None:
-        raise ConfigError(f"{text!r}: the run has no data, and so no epochs; write steps here")
+        raise ConfigError(f"{text!r}: the run has no data and so no epochs; write steps")
     if unit == "%" and total is None:
-        raise ConfigError(f"{text!r}: a percentage of what? Write steps, epochs or examples here")
+        raise ConfigError(f"{text!r}: percentages have no meaning here; write steps or epochs")
     steps_a_unit = {
         "step": Fraction(1),
         "epoch": Fraction(num_examples or 0, batch_size),
@@ -351,7 +355,7 @@ def duration(
 
 
 def check_finite(value: Any, where: str) -> None:
-    """Raises ConfigError where a nest of plain values holds a number that is not finite."""
+    """Raises ConfigError if nested plain values hold a number that is not finite."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{where}={value!r} is not finite: write a number, or leave it out")
     items = value.items() if isinstance(value, Mapping) else ()
@@ -367,7 +371,7 @@ def _match_duration(
     known = (*UNITS, *units)
     if match is not None and match[2].rstrip("s") in {unit.rstrip("s") for unit in known}:
         return match
-    # What is no misspelt unit of every run's may be a unit of the task's.
+    # An unknown unit that is no misspelling of `UNITS` may be a unit of the task.
     own = match is not None and not difflib.get_close_matches(match[2], UNITS)
     if strict or not own:
         raise ConfigError(
@@ -383,7 +387,7 @@ def _suggest_duration(text: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Copies a ConfigDict, or any nest of mappings and sequences, into dicts and lists."""
+    """Copies a ConfigDict, or any nested mappings and sequences, into dicts and lists."""
     if hasattr(value, "to_dict"):
         value = value.to_dict()
     if isinstance(value, Mapping):
@@ -394,7 +398,7 @@ def plain(value: Any) -> Any:
 
 
 def read(cls: type, values: Mapping[str, Any], where: str) -> Any:
-    """Builds a dataclass of settings from plain values, checked as `check_arguments` does."""
+    """Builds a dataclass of settings from plain values, which `check_arguments` checks."""
     values = plain(values)
     if not isinstance(values, dict):
         raise ConfigError(f"{where} is written dict(...), got {values!r}")
@@ -402,7 +406,7 @@ def read(cls: type, values: Mapping[str, Any], where: str) -> Any:
 
 
 def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Lists the dotted keys at which two nests of plain values differ, with both values."""
+    """Lists the dotted keys at which two nested mappings differ, with both values."""
     lines = []
     for key in sorted({*ours, *theirs}):
         a, b, path = ours.get(key), theirs.get(key), f"{prefix}{key}"

@@ -1,8 +1,8 @@
-"""What a program costs: FLOPs, counted from its trace.
+"""The FLOPs of a program, counted from its trace.
 
-A FLOP is a multiplication or an addition in a convolution or a product of matrices; those of
-activations, normalization and pooling, a hundredth or so of the whole, are left out, as in the
-figures that are published. Papers that count MACs state half.
+A FLOP is a multiplication or an addition in a convolution or a matrix product. Activations,
+normalization and pooling, about a hundredth of the total, are left out, as in published figures.
+Papers that count MACs state half of this number.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def beginnings(paths: Iterable[str]) -> set[tuple[str, ...]]:
-    """Returns the paths of modules and of those around them, in parts."""
+    """Returns the paths of modules and of all their parents, each as a tuple of names."""
     parts = [tuple(path.split("/")) for path in paths]
     return {path[:end] for path in parts for end in range(len(path) + 1)}
 
@@ -19,13 +19,18 @@ def beginnings(paths: Iterable[str]) -> set[tuple[str, ...]]:
 def flops_by_path(
     jaxpr: Any, known: Collection[tuple[str, ...]] = (), around: str = "", times: int = 1
 ) -> dict[str, int]:
-    """Returns FLOPs by the path of the module in whose call they are.
+    """Returns the FLOPs of a program by the path of the module that spends them.
 
-    Of a choice, such as of a formulation for the platform, the dearest counts: convolutions and
-    matrix products do, sums and products by element do not.
+    Only convolutions and matrix products count; elementwise sums and products do not. Of the
+    branches of a `cond`, such as one for each platform, the most expensive one counts.
 
-    A stack of names holds those of transformations and methods, too: it is read as far as what has
-    been read is the beginning of a known path, leaving out what is not.
+    Args:
+      jaxpr: the program's trace.
+      known: the modules' paths and all their beginnings, see `beginnings`. JAX's name stack also
+        holds names of transformations and methods; a name that does not continue a known path is
+        left out.
+      around: the name stack of the equation that holds `jaxpr`.
+      times: how often `jaxpr` runs.
     """
     spent: dict[str, int] = {}
 
@@ -52,7 +57,7 @@ def flops_by_path(
 
 
 def _repeated(equation: Any) -> int:
-    """Returns how often what is within runs: in the turns of a loop, or on each device."""
+    """Returns how often an equation's inner program runs: per loop iteration or per device."""
     if equation.primitive.name == "scan":
         return equation.params["length"]
     if equation.primitive.name == "shard_map":
@@ -70,7 +75,8 @@ def _convolution(equation: Any) -> int:
     kernel, numbers = equation.invars[1].aval.shape, equation.params["dimension_numbers"]
     outputs = math.prod(equation.outvars[0].aval.shape)
     per_output = math.prod(kernel) // kernel[numbers.rhs_spec[0]]
-    # The gradient of a strided convolution spreads its input; products with the zeros are none.
+    # The gradient of a strided convolution puts zeros between its inputs. Products with them do not
+    # count.
     spread = math.prod(equation.params["lhs_dilation"])
     return 2 * outputs * per_output // spread
 

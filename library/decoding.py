@@ -1,4 +1,4 @@
-"""Drawing tokens from logits: temperature, the k most likely, the nucleus; greedy at 0."""
+"""Sampling of tokens from logits: temperature, top-k and top-p (nucleus); greedy at 0."""
 
 import math
 
@@ -20,7 +20,12 @@ def check_sampling(temperature: float, top_k: int, top_p: float, vocab_size: int
 
 
 def check_prompt(length: int, context: int | None) -> None:
-    """Raises ConfigError unless a model that sees `context` tokens (None: any) sees all of it."""
+    """Raises ConfigError unless a prompt has at least one token and fits the model's context.
+
+    Args:
+      length: tokens of the prompt.
+      context: tokens that the model sees; None for any number.
+    """
     if length < 1:
         raise ConfigError(f"a prompt of {length} tokens: at least one is needed")
     if context is not None and length > context:
@@ -40,9 +45,9 @@ def sample(
     """Draws a token for each row from softmax(logits / temperature), limited by `limit`.
 
     Args:
-      keys: one a row, (b,).
-      logits: of the next token.
-      temperature: 0 takes the most likely token.
+      keys: one random key per row, (b,).
+      logits: logits of the next token.
+      temperature: divisor of the logits; 0 takes the most likely token.
       top_k: see `limit`.
       top_p: see `limit`.
     """
@@ -60,9 +65,10 @@ def limit(
 ) -> Float[Array, "b v"]:
     """Sets the logits of tokens that may not be drawn to -inf.
 
-    Of the tokens sorted by their probability (equals by number) the first `top_k` stay (0: all;
-    Fan et al. 2018), and of these, their probabilities made to sum to one, the fewest that reach
-    `top_p` (the nucleus of Holtzman et al. 2020, eq. 2, 3). The first always stays.
+    The `top_k` most likely tokens stay (0: all; Fan et al. 2018); of equally likely tokens the
+    lower number comes first. Their probabilities are normalized. Of these tokens, the fewest whose
+    probabilities reach `top_p` stay (the nucleus of Holtzman et al. 2020, eq. 2, 3). The most
+    likely token always stays.
     """
     order = jnp.argsort(-logits, axis=-1, stable=True)
     rank = jnp.arange(logits.shape[-1])[None]

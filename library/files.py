@@ -1,7 +1,8 @@
-"""Files: written so that they are whole at every moment, and listed so that each comes once.
+"""Files: atomic writing, listing without repetitions, and strict JSON.
 
-JSON is strict: what is not finite becomes null, since JSON has no such number and other programs
-refuse the whole file. NaN and Infinity, which earlier versions wrote, are still read.
+JSON has no NaN or Infinity, and other programs refuse a file that holds one. Numbers that are not
+finite are therefore written as null. NaN and Infinity, which earlier versions wrote, are still
+read.
 """
 
 import contextlib
@@ -15,24 +16,24 @@ from typing import Any, NamedTuple
 
 from library.config import ConfigError
 
-# What systems and programs leave in the directories of others.
+# Files and directories that operating systems and programs leave behind.
 _LEFT_BEHIND = (
     *("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"),
     *("Thumbs.db", "desktop.ini"),
 )
 
-# What tells two files or directories apart, whatever their paths: (device, inode).
+# (device, inode): the same for every path of one file or directory.
 Identity = tuple[int, int]
 
 
 class Tree(NamedTuple):
-    """What lies below a directory.
+    """The files and directories in a directory, at any depth.
 
     Attributes:
       files: paths by identity, each file once.
-      directories: paths by identity, the uppermost among them.
-      repeated: paths, links most of them, that lead to what is listed under another path.
-      hidden: paths of files and directories that are passed over, see `is_hidden`.
+      directories: paths by identity, the top directory among them.
+      repeated: further paths, mostly links, of files and directories that are already listed.
+      hidden: paths of files and directories that are skipped, see `is_hidden`.
     """
 
     files: dict[Identity, str]
@@ -42,15 +43,15 @@ class Tree(NamedTuple):
 
 
 def below(top: str | os.PathLike, known: Collection[Identity] = ()) -> Tree:
-    """Lists what lies below a directory, every file and every directory once.
+    """Lists every file and every directory in a directory, at any depth, once.
 
-    Links are followed, to directories elsewhere, too. They are so last: what lies in the directory
-    itself goes by its own path, and a link that leads back to it, or to what another link has led
-    to, is `repeated`. A link to nothing is a file.
+    Links are followed, also to directories elsewhere. They come last: a file in the directory
+    itself is listed by its own path, and a link to something already listed is `repeated`. A
+    broken link is a file.
 
     Args:
       top: the directory.
-      known: directories that are not to be entered, but for `top`.
+      known: directories to leave out, other than `top`.
 
     Raises:
       OSError: a directory cannot be read.
@@ -71,7 +72,7 @@ def below(top: str | os.PathLike, known: Collection[Identity] = ()) -> Tree:
 
 
 def identity(path: str | os.PathLike) -> Identity:
-    """Returns what a path leads to; a link to nothing is itself."""
+    """Returns the identity of the file or directory at a path; of a broken link, its own."""
     try:
         found = os.stat(path)
     except OSError:
@@ -80,13 +81,13 @@ def identity(path: str | os.PathLike) -> Identity:
 
 
 def shown(paths: Collection[str], top: str | os.PathLike, most: int = 3) -> str:
-    """Renders "a/b.pdf, c.csv, ...": the first of some paths, as they lie below a directory."""
+    """Renders the first paths in sorted order, relative to a directory: "a/b.pdf, c.csv, ..."."""
     first = sorted(path.removeprefix(os.path.join(os.fspath(top), "")) for path in paths)
     return ", ".join(first[:most]) + (", ..." if len(first) > most else "")
 
 
 def is_hidden(name: str) -> bool:
-    """Tells whether a file or directory is none that a person has put there."""
+    """Tells whether a name is hidden, or one that an operating system leaves behind."""
     return name.startswith(".") or name in _LEFT_BEHIND
 
 
@@ -99,7 +100,7 @@ def _enter(path: str, tree: Tree, waiting: deque, links: deque) -> None:
         elif entry.is_symlink():
             links.append(entry.path)
         else:
-            # What a directory says of an inode itself is not to be relied on where it is mounted.
+            # For a mount point, the directory entry holds another inode than `stat` returns.
             own = entry.stat(follow_symlinks=False)
             waiting.append(((own.st_dev, own.st_ino), entry.path, entry.is_dir()))
 
@@ -110,9 +111,9 @@ def _followed(link: str) -> tuple[Identity, str, bool]:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a hidden path to write to, which takes the place of `path` if nothing fails.
+    """Yields a hidden path to write to, which replaces `path` if nothing fails.
 
-    What a process leaves behind that is killed in between, the next one to write overwrites.
+    A process that is killed meanwhile leaves the hidden file behind; the next write overwrites it.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -123,8 +124,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write(path: Path, content: str | bytes) -> Path:
-    """Writes a file whole, in UTF-8, and makes its folder if need be; returns its path."""
-    # A lone surrogate is legal in JSON and in nothing else.
+    """Writes a file atomically, text in UTF-8, and returns its path.
+
+    A missing folder is created.
+    """
+    # A lone surrogate is legal in JSON, but UTF-8 cannot encode it.
     data = content if isinstance(content, bytes) else content.encode("utf-8", errors="replace")
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
@@ -133,14 +137,14 @@ def write(path: Path, content: str | bytes) -> Path:
 
 
 def to_json(value: Any, **layout: Any) -> str:
-    """Writes plain values as strict JSON, with null for what is not finite.
+    """Returns plain values as strict JSON; a number that is not finite becomes null.
 
     Args:
       value: dicts, lists, strings, numbers, None.
-      **layout: of `json.dumps`, such as `indent`.
+      **layout: arguments of `json.dumps`, such as `indent`.
 
     Raises:
-      TypeError: a value that JSON has no form for.
+      TypeError: JSON cannot represent a value.
     """
     return json.dumps(_finite(value), allow_nan=False, **layout)
 
@@ -149,7 +153,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Reads a file of one JSON object.
 
     Raises:
-      ConfigError: it is absent, or damaged; then the line is named.
+      ConfigError: the file does not exist, is damaged or holds no object.
     """
     if not path.is_file():
         what = "is a file" if path.parent.is_file() else "does not exist"

@@ -1,8 +1,8 @@
-"""Moves that are made only where everything about them is finite.
+"""Updates that happen only if all their numbers are finite.
 
-To select between the old and the new state needs both at once. So a move is decided on before it is
-made: on its loss, gradients and variables, and on what the optimizer would make of them, which is
-computed for its flags alone and not kept.
+A selection between the old and the new state would need memory for both. The decision therefore
+comes before the update. It depends on the loss, the gradients, the variables and the optimizer's
+result, which is computed for this check alone and not kept.
 """
 
 import functools
@@ -15,13 +15,13 @@ from jaxtyping import Array, Bool, PyTree
 
 
 class Flags(NamedTuple):
-    """What is not finite, each a bool.
+    """Flags that are true where something is not finite.
 
     Attributes:
-      loss: the loss.
-      params: by leaf of the params, its gradient, or what the optimizer makes of it.
-      variables: by leaf of the variables.
-      opt_state: what the optimizer makes of its state.
+      loss: a flag of the loss.
+      params: a flag for each leaf of the params: its gradient or its new value is not finite.
+      variables: a flag for each leaf of the variables.
+      opt_state: a flag of the optimizer's new state.
     """
 
     loss: Bool[Array, ""]
@@ -31,15 +31,15 @@ class Flags(NamedTuple):
 
 
 def flags_before(loss: Array, gradients: PyTree, variables: PyTree) -> Flags:
-    """Returns the flags of what is known before the optimizer moves anything."""
+    """Returns the flags of the loss, the gradients and the variables, before the optimizer runs."""
     found = Flags(
         broken(loss),
         jax.tree.map(broken, gradients),
         jax.tree.map(broken, variables),
         jnp.zeros((), bool),
     )
-    # Without the barrier XLA repeats the checks of all leaves wherever their outcome is read, and
-    # compilation takes time and memory in the square of their number.
+    # Without the barrier XLA repeats the checks of all leaves wherever their result is read. The
+    # time and memory of compilation then grow with the square of the number of leaves.
     return jax.lax.optimization_barrier(found)
 
 
@@ -49,16 +49,16 @@ def moved(
     flags: Flags,
     held: Bool[Array, ""] | bool = False,
 ) -> tuple[PyTree, Flags]:
-    """Returns what `change` makes of `before` where that is finite, else `before`, and the flags.
+    """Returns `change(before)` if that is finite, else `before`, and the flags.
 
-    `change` is done twice: once for the flags of its result, once for the result, which then
-    takes the place of `before` in memory. So are its FLOPs.
+    `change` runs twice, and so do its FLOPs: once for the flags of its result, once for the
+    result, which then replaces `before` in memory.
 
     Args:
-      change: the optimizer's move; it returns params and opt_state first.
-      before: what it moves: a tuple of the params, opt_state and whatever else.
-      flags: of what is known before.
-      held: whether nothing is to move whatever the flags.
+      change: the optimizer's update; it returns params and opt_state first.
+      before: the old state: a tuple of the params, opt_state and anything else.
+      flags: the flags of `flags_before`.
+      held: whether to keep `before` in any case.
     """
     good = ~(any_of(flags) | held)
     # Traced once; the second trace is a copy of the first.
@@ -71,7 +71,7 @@ def moved(
     def nothing(before: PyTree) -> tuple[PyTree, Array]:
         return jax.tree.map(lambda _: jnp.zeros((), bool), before[0]), jnp.zeros((), bool)
 
-    # Outside a branch XLA keeps more: a fifth, with clipping by the norm and one loss (measured).
+    # Outside a branch XLA needs more memory: a fifth, with clipping by the norm and one loss.
     params, opt_state = jax.lax.cond(good, found, nothing, before)
     flags = flags._replace(
         params=jax.tree.map(jnp.logical_or, flags.params, params), opt_state=opt_state
@@ -80,12 +80,12 @@ def moved(
 
 
 def either(a: Flags, b: Flags) -> Flags:
-    """Returns what is flagged in one or the other."""
+    """Returns the flags that are true in `a` or in `b`."""
     return jax.tree.map(jnp.logical_or, a, b)
 
 
 def of_all(flags: Mapping[str, Flags]) -> Flags:
-    """Returns the flags of several players as one, their params by player."""
+    """Joins the flags of several players; those of the params stay apart, by player."""
     first, *rest = flags.values()
     joined = functools.reduce(
         either, [each._replace(params=()) for each in rest], first._replace(params=())
@@ -94,11 +94,11 @@ def of_all(flags: Mapping[str, Flags]) -> Flags:
 
 
 def any_of(flags: Flags) -> Bool[Array, ""]:
-    """Returns whether anything is flagged."""
+    """Returns whether any flag is true."""
     return jnp.any(jnp.stack(jax.tree.leaves(flags)))
 
 
 def broken(*leaves: Array) -> Bool[Array, ""]:
-    """Returns whether any element of arrays is not finite; whole numbers always are."""
+    """Returns whether any element of the arrays is not finite; integers always are finite."""
     checks = [~jnp.all(jnp.isfinite(x)) for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact)]
     return jnp.any(jnp.stack(checks)) if checks else jnp.zeros((), bool)

@@ -1,13 +1,13 @@
-"""Former names of models, tasks and config files, so that what was written before still reads.
+"""Former names of models, tasks and config files, so that old configs and commands still work.
 
-A name is looked up here only where nothing has it now. The config of an old workdir is different:
-its names are translated first, because a name may mean something else today.
+A name in a new config is looked up here only if nothing has it now. The names in the config of an
+old workdir are always translated, because a name may mean something else today.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-# By package, the name now by the name before.
+# package: {former name: name of today}.
 NAMES: dict[str, dict[str, str]] = {
     "library.models": {
         "unet": "ddpm_unet",
@@ -25,7 +25,7 @@ NAMES: dict[str, dict[str, str]] = {
         "masked.masked": "mae",
     },
 }
-# Config files by where they lay before they were sorted by system.
+# Former path of a config file: path of today, sorted by system.
 CONFIGS = {
     "configs/cifar10/airbench94.py": "configs/airbench/airbench94.py",
     "configs/cifar10/airbench96.py": "configs/airbench/airbench96.py",
@@ -103,7 +103,7 @@ _SECTIONS = {"model": "library.models", "task": "library.tasks"}
 
 
 def translated(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the config of an old run with the names of today."""
+    """Returns the config of an old run with today's names."""
     found = dict(values)
     for section, package in _SECTIONS.items():
         if isinstance(found.get(section), Mapping):
@@ -112,7 +112,7 @@ def translated(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def config_file(path: str) -> str:
-    """Returns where a config file lies today, "PATH" or "PATH:VARIANT"."""
+    """Returns today's path of a config file, "PATH" or "PATH:VARIANT"."""
     file, colon, variant = path.partition(":")
     return f"{CONFIGS.get(file, file)}{colon}{variant}"
 

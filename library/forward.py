@@ -1,4 +1,4 @@
-"""How a task runs its model: to begin with, in a training step, in an evaluation."""
+"""How a task runs its model: at initialization, in a training step and in evaluation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,20 +21,20 @@ def applied(
     train: bool = True,
     recorded: Sequence[str] = (),
 ) -> tuple[Any, dict[str, PyTree]]:
-    """Runs a model as training does: it drops out, and moves its variables.
+    """Runs a model in training: with dropout, and with updates of its variables.
 
     Args:
-      model: `(*inputs, train) -> outputs`.
-      params: the model's.
+      model: a module, `(*inputs, train) -> outputs`.
+      params: the model's params.
       variables: the model's other collections, by name.
-      inputs: what the model takes, in order.
-      key: of the step.
-      index: places of the examples in the run's order, (b,).
-      train: False runs the model as it is in evaluation.
-      recorded: collections beside the variables that the model writes, such as "intermediates".
+      inputs: the model's inputs, in order.
+      key: the random key of the step.
+      index: positions of the examples in the run's order, (b,).
+      train: whether the model is in training mode.
+      recorded: further collections that the model writes, such as "intermediates".
 
     Returns:
-      The outputs, and the variables as the model leaves them, with what it records.
+      The outputs, and the new variables together with the recorded collections.
     """
     outputs, moved = model.apply(
         {"params": params, **variables},
@@ -49,18 +49,18 @@ def applied(
 def initialized(
     model: nn.Module, key: PRNGKeyArray, batch: Mapping[str, Any], inputs: Sequence[str]
 ) -> PyTree:
-    """Returns the variables that a model begins with, of the features that it takes."""
+    """Returns a model's initial variables; `inputs` names the features that the model takes."""
     return model.init(rng.purpose(key, "params"), *(batch[name] for name in inputs), train=False)
 
 
 def evaluated(
     model: nn.Module, state: TrainState, batch: Mapping[str, Any], inputs: Sequence[str]
 ) -> Any:
-    """Runs a model as it is in evaluation, on the features that it takes."""
+    """Runs a model in evaluation; `inputs` names the features that the model takes."""
     variables = {"params": state.params, **state.variables}
     return model.apply(variables, *(batch[name] for name in inputs), train=False)
 
 
 def streams(key: PRNGKeyArray, index: UInt32[Array, " b"]) -> dict[str, PRNGKeyArray]:
-    """Returns the random streams of a model in training: one of dropout, for the batch it sees."""
+    """Returns the random streams of a model in training: one, for the dropout of the batch."""
     return {"dropout": rng.for_batch(key, index, "dropout")}

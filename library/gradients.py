@@ -13,7 +13,14 @@ from library.config import ConfigError
 
 
 class Gradients(NamedTuple):
-    """The gradient of a batch, in the params' dtypes, its norm, and what else the loss gave."""
+    """The gradient of a batch's loss, with what else the loss returns.
+
+    Attributes:
+      gradients: the gradient, in the params' dtypes.
+      norm: the gradient's norm, a scalar.
+      metrics: the loss's metrics, pairs (sum, count).
+      variables: the new values of the collections that may change.
+    """
 
     gradients: PyTree
     norm: Array
@@ -31,22 +38,22 @@ def of_batch(
     spread: Mapping[str, str],
     axis_name: str | None,
 ) -> Gradients:
-    """Sums over parts and devices, and divides the gradient by the weight of the whole batch.
+    """Returns the gradient of a batch's mean loss, summed over parts and devices.
 
-    The variables are those that may move.
+    The sum is divided by the weight of the whole batch.
 
     Args:
-      loss: as of `library.task.minimize`.
-      params: what it is differentiated by.
-      variables: all collections.
-      batch: a device's.
-      key: the step's.
-      accumulate: parts that the batch is split into.
-      spread: each collection's, see `library.spreading`.
+      loss: the loss, see `library.task.minimize`.
+      params: the params to differentiate by.
+      variables: all collections of variables.
+      batch: the batch of this device.
+      key: the random key of the step.
+      accumulate: number of parts that the batch is split into.
+      spread: the spread of each collection, see `library.spreading`.
       axis_name: the device axis to sum over, under `pmap`.
 
     Raises:
-      ConfigError: the batch does not split into so many parts.
+      ConfigError: the batch does not split into that many parts.
     """
     fixed = {name: x for name, x in variables.items() if spread[name] == "constant"}
 
@@ -69,7 +76,7 @@ def of_batch(
 def _summed_gradients(loss, params, variables, batch, key, accumulate):
     """Returns the gradient of the summed loss, the summed metrics and the new variables.
 
-    Sums are in float32 at least: half precision stops counting at 256 equal parts.
+    Sums are in float32 at least: in bfloat16, a sum of equal parts stops growing at 256 of them.
     """
 
     def objective(params, variables, part):
@@ -102,12 +109,17 @@ def _summed_gradients(loss, params, variables, batch, key, accumulate):
 
 
 def interleaved(batch: Mapping[str, Array], count: int, what: str) -> dict[str, Array]:
-    """Splits a batch into `count` parts, stacked; part j holds the examples j, j + count, ...
+    """Splits a batch into `count` stacked parts; part j holds the examples j, j + count, ...
 
     Every device then works on every part.
 
+    Args:
+      batch: arrays (b, ...), "index" among them.
+      count: number of parts.
+      what: the setting that gives `count`, for the message.
+
     Raises:
-      ConfigError: `count` does not divide the batch; `what` is what it is called.
+      ConfigError: `count` does not divide the batch.
     """
     size = len(batch["index"])
     if size % count:
@@ -116,5 +128,5 @@ def interleaved(batch: Mapping[str, Array], count: int, what: str) -> dict[str, 
 
 
 def wide(dtype: Any) -> Any:
-    """Returns the dtype that numbers of another are summed in: float32 at least."""
+    """Returns the dtype to sum numbers of `dtype` in: float32 at least."""
     return jnp.promote_types(dtype, jnp.float32)

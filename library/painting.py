@@ -1,4 +1,4 @@
-"""Maps as pictures: a colour a class, over an image or alone."""
+"""Drawing of class maps and boxes: one colour per class, alone or over an image."""
 
 import colorsys
 
@@ -7,20 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-# A pixel of no known class.
+# The colour of pixels without a known class.
 _GREY = (128, 128, 128)
-# Turns of the hue from class to class: the golden section keeps neighbours apart, however many.
+# Turns of the hue from class to class: the golden ratio keeps neighbours apart for any number.
 _TURN = 0.618034
 
 
 def colours(num: int) -> UInt8[np.ndarray, "num 3"]:
-    """Returns a colour for each class; the first is black, which is most often the background."""
+    """Returns a colour for each class; the first class, most often the background, is black."""
     bright = (colorsys.hsv_to_rgb((i * _TURN) % 1, 0.85, 1 - 0.3 * (i % 2)) for i in range(num - 1))
     return np.round(255 * np.array([(0, 0, 0), *bright])).astype(np.uint8)
 
 
 def painted(classes: Int[Array, "*s"], num: int) -> UInt8[Array, "*s 3"]:
-    """Returns the colour of each pixel's class; grey where it is none of `num`."""
+    """Returns the colour of each pixel's class; grey where the class is not in 0 to `num` - 1."""
     table = jnp.asarray(np.concatenate([colours(num), np.uint8([_GREY])]))
     known = (classes >= 0) & (classes < num)
     return table[jnp.where(known, classes, num)]
@@ -29,15 +29,15 @@ def painted(classes: Int[Array, "*s"], num: int) -> UInt8[Array, "*s 3"]:
 def overlaid(
     image: Float[Array, "*s h w c"], classes: Int[Array, "*s h w"], num: int, share: float = 0.5
 ) -> UInt8[Array, "*s h w 3"]:
-    """Returns images with the colour of each pixel's class laid over them.
+    """Returns images blended with the colour of each pixel's class.
 
-    The first class leaves its pixels as they are, and so do pixels that have none.
+    Pixels of the first class, and pixels without a known class, keep the image's colour.
 
     Args:
-      image: in [0, 1], of one or three channels.
-      classes: of its pixels.
-      num: of classes.
-      share: of the colour.
+      image: images in [0, 1], with one or three channels.
+      classes: the class of each pixel.
+      num: number of classes.
+      share: weight of the class's colour, 0 to 1.
     """
     rgb = jnp.broadcast_to(255 * jnp.clip(image, 0, 1), (*image.shape[:-1], 3))
     shown = ((classes > 0) & (classes < num))[..., None]
@@ -52,17 +52,17 @@ def framed(
     there: Bool[Array, "b n"],
     num: int,
 ) -> UInt8[Array, "b h w 3"]:
-    """Returns images with a frame of the colour of its class about each box.
+    """Returns images with a frame around each box, in the colour of the box's class.
 
     Args:
-      image: in [0, 1], of one or three channels.
+      image: images in [0, 1], with one or three channels.
       boxes: ymin, xmin, ymax, xmax as fractions of the image.
-      classes: of the boxes.
-      there: which boxes are drawn.
-      num: of classes.
+      classes: the class of each box.
+      there: true for the boxes to draw.
+      num: number of classes.
     """
     rgb = jnp.round(jnp.broadcast_to(255 * jnp.clip(image, 0, 1), (*image.shape[:-1], 3)))
-    # The first class has a colour here, too: a black frame shows nothing.
+    # The first class is not black here: a black frame is hard to see.
     table = jnp.asarray(colours(num + 1)[1:], jnp.float32)
     sides = np.array(image.shape[1:3])
     edges = jnp.floor(boxes * np.tile(sides, 2) + 0.5).astype(jnp.int32)

@@ -1,14 +1,14 @@
-"""What recipes share that is not the recipe: their data, how inputs are cut, how one is made small.
+"""Settings that many recipes share: data, preprocessing, augmentation, and a small version.
 
-A config file imports these and states all else: the model, the task, the optimizer, the length, and
-the augmentation, whose longer lists have names here where several papers share them.
+A config file imports these and states the rest itself: the model, the task, the optimizer, the
+length and the augmentation. Long augmentations that several papers share have names here.
 """
 
 from typing import Any
 
 from ml_collections import ConfigDict
 
-# Means and deviations of channels.
+# Means and standard deviations of the channels.
 IMAGENET_COLOURS = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
 CIFAR10_COLOURS = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
 CIFAR100_COLOURS = dict(mean=[0.5071, 0.4865, 0.4409], std=[0.2673, 0.2564, 0.2762])
@@ -20,11 +20,11 @@ TENSORFLOW_BOX = dict(area=[0.05, 1.0], ratio=[0.75, 1.33])
 
 
 def imagenet(batch_size: int, **options: Any) -> ConfigDict:
-    """Returns the part of a recipe on ImageNet-1k that is data and measurement.
+    """Returns the data, evaluation and checkpoint settings of a recipe on ImageNet-1k.
 
     Args:
-      batch_size: images a step.
-      **options: further settings of `dataset`, in place of those here.
+      batch_size: images per step.
+      **options: further settings of `dataset`; they take precedence over those here.
     """
     data = dict(name="imagenet2012", train="train", test="validation", workers=16, threads=2)
     return _measured(dict(data, batch_size=batch_size, **options))
@@ -33,12 +33,12 @@ def imagenet(batch_size: int, **options: Any) -> ConfigDict:
 def in_memory(
     name: str, batch_size: int, eval_batch_size: int = 1000, **options: Any
 ) -> ConfigDict:
-    """Returns the part of a recipe that is data and measurement, on a set that a device can hold.
+    """Returns the data, evaluation and checkpoint settings for a dataset that fits on a device.
 
     Args:
-      name: of the data set, whose splits are "train" and "test".
-      batch_size: examples a step.
-      eval_batch_size: examples at a time in evaluation.
+      name: name of the dataset, whose splits are "train" and "test".
+      batch_size: examples per step.
+      eval_batch_size: examples per batch of an evaluation.
       **options: further settings of `dataset`.
     """
     sizes = dict(batch_size=batch_size, eval_batch_size=eval_batch_size)
@@ -58,13 +58,13 @@ def _measured(dataset: dict[str, Any]) -> ConfigDict:
 
 
 def crops(size: int = 224, short: int = 256, train: int | None = None, **options: Any) -> dict:
-    """Returns the usual preprocessing of photographs: random crops, and for tests the centre.
+    """Returns the usual preprocessing of photographs: random crops, and centre crops in tests.
 
     Args:
-      size: side of an image.
-      short: side that the shorter one is resized to before the centre is cut out.
-      train: side of an image in training, if it is another one.
-      **options: `method` of resizing, of both; `area` and `ratio` of the random crops.
+      size: side of an image, in pixels.
+      short: length that the shorter side is resized to before the centre crop, in pixels.
+      train: side of an image in training, in pixels; None for `size`.
+      **options: `method`, the resizing method of both; `area` and `ratio` of the random crops.
     """
     method = {key: options[key] for key in ("method",) if key in options}
     return dict(
@@ -83,7 +83,7 @@ def inception_crops(size: int) -> dict:
     Tests see the central 87.5 % of an image's height and width.
 
     Args:
-      size: side of an image.
+      size: side of an image, in pixels.
     """
     return dict(
         train=[dict(name="decode"), dict(name="inception_crop", size=size, **TENSORFLOW_BOX)],
@@ -96,11 +96,11 @@ def inception_crops(size: int) -> dict:
 
 
 def caffe_crops(size: int, square: int = 256) -> dict:
-    """Returns the preprocessing of Caffe: images are made squares, and crops of one size cut out.
+    """Returns the preprocessing of Caffe: a resize to a square, then a crop of a fixed size.
 
     Args:
-      size: side of an image.
-      square: side of what it is cut from.
+      size: side of the crop, in pixels.
+      square: side of the square that it is cut from, in pixels.
     """
     squares = [dict(name="decode"), dict(name="resize", size=square)]
     return dict(
@@ -110,13 +110,13 @@ def caffe_crops(size: int, square: int = 256) -> dict:
 
 
 def inception_colours() -> list[dict]:
-    """Returns the augmentation of TensorFlow-Slim: flips, and changes of all of the colours."""
+    """Returns the augmentation of TensorFlow-Slim: flips and colour jitter with hue."""
     jitter = dict(brightness=32 / 255, contrast=0.5, saturation=0.5, hue=0.2)
     return [dict(name="flip_lr"), dict(name="color_jitter", **jitter)]
 
 
 def facebook_colours() -> list[dict]:
-    """Returns the augmentation of facebookarchive/fb.resnet.torch: colours, their noise, flips."""
+    """Returns the augmentation of facebookarchive/fb.resnet.torch: jitter, PCA noise and flips."""
     return [
         dict(name="color_jitter", brightness=0.4, contrast=0.4, saturation=0.4),
         dict(name="pca_noise", std=0.1),
@@ -135,7 +135,7 @@ def trivial_mixed() -> list[dict]:
 
 
 def deit_mixed() -> list[dict]:
-    """Returns the augmentation of DeiT (Touvron et al. 2021, table 9), but for its repetitions."""
+    """Returns DeiT's augmentation (Touvron et al. 2021, table 9) without repeated augmentation."""
     return [
         dict(name="flip_lr"),
         dict(name="rand_augment", num_layers=2, magnitude=9.0, magnitude_std=0.5, probability=0.5),
@@ -145,15 +145,14 @@ def deit_mixed() -> list[dict]:
 
 
 def shrink(config: ConfigDict, data: str = "synthetic/80x10") -> None:
-    """Makes a recipe one of three steps on noise; what is left for it to do is a smaller model.
+    """Shortens a recipe to three steps on random data; the recipe itself has to shrink its model.
 
-    What a schedule does every so often, or to begin with, it does every step or at the first, its
-    boundaries come a step apart, and whatever is measured or saved is so at the end. Shares of the
-    run, in percent, stay.
+    A schedule's warmup, peak and period become one step, and its boundaries come one step apart.
+    Every evaluation and checkpoint happens at the end. Durations in percent of the run stay.
 
     Args:
       config: the recipe, changed in place.
-      data: the synthetic data set.
+      data: name of the synthetic dataset.
     """
     kept = {key: config.dataset[key] for key in ("cache", "repeats") if key in config.dataset}
     config.dataset = dict(name=data, train="train[:64]", test="test[:16]", batch_size=8, **kept)

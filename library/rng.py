@@ -1,9 +1,9 @@
 """Randomness as a function of (seed, step, purpose, global example index).
 
-Every key of a run is reached from the seed by `fold_in`, never from a device or host index and
-never by carrying a key along, so no key needs checkpointing and any number of devices agrees.
+Every key of a run comes from the seed by `fold_in`. No key depends on a device or host index or on
+an earlier key. Checkpoints therefore need no keys, and the number of devices changes no draw.
 
-What the host draws with NumPy is a function of (seed, purpose, counters), by `host_generator`.
+`host_generator` makes the host's NumPy draws a function of (seed, purpose, counters).
 """
 
 import zlib
@@ -15,7 +15,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
 
 def root(seed: int) -> PRNGKeyArray:
-    """Returns the key all others of a run derive from."""
+    """Returns the root key of a run, from which all other keys derive."""
     return jax.random.key(seed)
 
 
@@ -30,20 +30,20 @@ def at_step(key: PRNGKeyArray, step: int | Int[Array, ""]) -> PRNGKeyArray:
 
 
 def per_example(key: PRNGKeyArray, index: UInt32[Array, " b"]) -> PRNGKeyArray:
-    """Returns one key an example, `(b,)`, from each example's position in the run's order."""
+    """Returns one key per example, `(b,)`, from each example's position in the run's order."""
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
 
 
 def for_batch(key: PRNGKeyArray, index: UInt32[Array, " b"], name: str) -> PRNGKeyArray:
-    """Returns the key of one named use for a whole batch, or the part of one that is seen.
+    """Returns the key of one named use for a batch, or for a part of a batch.
 
-    Parts of a batch, on other devices or accumulated, have other streams: each is named by its
-    first example.
+    The position of the first example gives each part, on another device or of gradient
+    accumulation, its own stream.
     """
     return purpose(jax.random.fold_in(key, index[0]), name)
 
 
-# The purposes of the host, each a part of its keys. A number is never given away again.
+# The purposes of the host's draws. Each number is a part of the keys and is never reused.
 HOST = {"permutation": 0, "preprocess": 1, "noise": 2, "group": 3, "source": 4}
 
 
@@ -54,16 +54,17 @@ def host_generator(
 ) -> np.random.Generator:
     """Returns the host's generator of one use: the order of an epoch, an example's crops, ...
 
-    No two of (seed, purpose, counters) share a stream, if a purpose always has as many counters:
-    seed, purpose and the first counter are the key of Philox, the others its upper counter words.
+    Seed, purpose and the first counter are the key of Philox; the other counters are its upper
+    counter words. Two different (seed, purpose, counters) therefore never share a stream, as long
+    as each purpose always has the same number of counters.
 
     Args:
-      seed: below 2^32.
+      seed: an integer from 0, below 2^32.
       purpose: one of `HOST`.
-      counters: one to three, each below 2^64.
+      counters: one to three integers from 0, each below 2^64.
 
     Raises:
-      ValueError: a number out of range, or a purpose that there is not.
+      ValueError: a number is out of range, or the purpose is unknown.
     """
     if purpose not in HOST or not 1 <= len(counters) <= 3:
         given = f"purpose={purpose!r} with {len(counters)} counters"

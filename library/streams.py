@@ -1,4 +1,4 @@
-"""Streams that outlive what they write to."""
+"""Text streams that survive the loss of their terminal, pipe or disk."""
 
 import contextlib
 import os
@@ -6,12 +6,13 @@ from typing import Any, TextIO
 
 
 class Lasting:
-    """A text stream that outlives what it writes to: a terminal, a pipe, a file on a full disk.
+    """A text stream that survives the loss of its terminal, pipe or disk.
 
-    Once that is gone, what is written is dropped, and so is what others write to it.
+    After the first failed write, all later text is dropped, also text that others write to the
+    same file descriptor.
 
     Attributes:
-      lost: why, once it is gone.
+      lost: the error of the first failed write; None before it.
     """
 
     def __init__(self, stream: TextIO):
@@ -19,7 +20,7 @@ class Lasting:
         self.lost: OSError | None = None
 
     def write(self, text: str) -> int:
-        """Writes a text as far as there is somebody to read it."""
+        """Writes a text, or drops it once the stream is lost; returns the number of characters."""
         if self.lost is None:
             try:
                 return self._stream.write(text)
@@ -28,7 +29,7 @@ class Lasting:
         return len(text)
 
     def flush(self) -> None:
-        """Hands over what is written."""
+        """Flushes the stream unless it is lost."""
         if self.lost is None:
             try:
                 self._stream.flush()
@@ -40,7 +41,7 @@ class Lasting:
 
     def _lose(self, error: OSError) -> None:
         self.lost = error
-        # What is left in buffers goes somewhere, or the program would end with an error.
+        # Buffered text must go somewhere, or the program would end with an error.
         with contextlib.suppress(OSError, ValueError):
             number = self._stream.fileno()
             numbers = {n for n in (1, 2) if os.path.sameopenfile(n, number)} | {number}

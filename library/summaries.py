@@ -1,7 +1,7 @@
-"""Numbers out of summed metrics: what (sum, count) pairs mean once everything has been added up.
+"""Summaries of metrics: the numbers that summed (sum, count) pairs mean.
 
-A metric is its sum over its count. A task hands a summary with those that mean more, see
-`library.task.Task`: a function `(sum, count) -> numbers by name`, such as the ones here.
+A metric is its sum divided by its count. For metrics that are more than a mean, a task names a
+summary (see `library.task.Task`): a function `(sum, count) -> numbers by name`, as in this file.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,11 +16,11 @@ Meaning = Callable[[np.ndarray, np.ndarray], Summary]
 def summarize(
     totals: Mapping[str, tuple[Any, Any]], summaries: Mapping[str, Meaning] = {}
 ) -> Summary:
-    """Turns summed pairs into numbers: a float or an array each, nan where the count is 0.
+    """Turns summed pairs into numbers, a float or an array each; nan where the count is 0.
 
     Args:
       totals: `{name: (sum, count)}`, arrays on the host.
-      summaries: of the metrics that are more than a mean.
+      summaries: summary functions of the metrics that are more than a mean, by name.
     """
     summary: Summary = {}
     for name, (total, count) in totals.items():
@@ -34,10 +34,10 @@ def summarize(
 
 
 def confusion(matrix: np.ndarray, count: np.ndarray) -> Summary:
-    """Summarizes a matrix (c, c) of counts, a row a true class, a column a predicted one.
+    """Summarizes a confusion matrix (c, c) of counts: rows are true classes, columns predicted.
 
-    It is kept as it is, and gives per_class_accuracy (c,), which is recall, and balanced_accuracy,
-    its mean over the classes that occur (Brodersen et al. 2010).
+    Returns the matrix itself, per_class_accuracy (c,), which is recall, and balanced_accuracy, its
+    mean over the classes that occur (Brodersen et al. 2010).
     """
     recall = divide(np.diagonal(matrix), np.sum(matrix, axis=1, dtype=np.float64))
     balanced = _mean_of_occurring(recall)
@@ -45,10 +45,11 @@ def confusion(matrix: np.ndarray, count: np.ndarray) -> Summary:
 
 
 def intersection_over_union(matrix: np.ndarray, count: np.ndarray) -> Summary:
-    """Summarizes the same matrix of pixels (Long et al. 2015, section 5).
+    """Summarizes a confusion matrix (c, c) of pixels, rows true (Long et al. 2015, section 5).
 
-    It gives pixel_accuracy, per_class_iou (c,), the pixels that are of a class and taken for it
-    over those that are either, and mean_iou, its mean over the classes that occur.
+    Returns the matrix itself, pixel_accuracy, per_class_iou (c,) and mean_iou, its mean over the
+    classes that occur. The IoU of a class is the number of pixels that are of the class and
+    predicted as it, divided by the number of pixels that are either.
     """
     right = np.diagonal(matrix).astype(np.float64)
     union = matrix.sum(0, dtype=np.float64) + matrix.sum(1, dtype=np.float64) - right
@@ -62,7 +63,12 @@ def intersection_over_union(matrix: np.ndarray, count: np.ndarray) -> Summary:
 
 
 def precision_and_recall(counts: np.ndarray, count: np.ndarray) -> Summary:
-    """Summarizes (3,), what is found and right, what is found, and what was to be found."""
+    """Summarizes three counts as precision, recall and f1.
+
+    Args:
+      counts: (3,), the numbers of correct finds, of all finds and of things to find.
+      count: not used.
+    """
     right, found, wanted = np.asarray(counts, np.float64)
     precision, recall = float(divide(right, found)), float(divide(right, wanted))
     f1 = float(divide(2 * right, found + wanted))
@@ -70,9 +76,9 @@ def precision_and_recall(counts: np.ndarray, count: np.ndarray) -> Summary:
 
 
 def calibration(sums: np.ndarray, count: np.ndarray) -> Summary:
-    """Summarizes (3, bins), sums of confidence, correctness and count.
+    """Summarizes the sums of confidence, correctness and count in each bin, (3, bins).
 
-    They are kept as they are, and give expected_calibration_error (Guo et al. 2017, equation 3).
+    Returns the sums themselves and expected_calibration_error (Guo et al. 2017, equation 3).
     """
     return {
         "calibration": sums,
@@ -81,9 +87,11 @@ def calibration(sums: np.ndarray, count: np.ndarray) -> Summary:
 
 
 def regression(sums: np.ndarray, count: np.ndarray) -> Summary:
-    """Summarizes (4, d), sums of squared error, absolute error, target and squared target.
+    """Summarizes the errors of d outputs as mse, rmse, mae and r2.
 
-    They give mse, rmse, mae and r2.
+    Args:
+      sums: (4, d), the sums of squared error, absolute error, target and squared target.
+      count: number of examples.
     """
     return _from_regression(sums, float(count))
 
@@ -92,7 +100,7 @@ def expected_calibration_error(sums: np.ndarray) -> float:
     """Returns sum_m n_m / n |accuracy_m - confidence_m| over bins m (Guo et al. 2017, eq. 3).
 
     Args:
-      sums: (3, bins), by bin the summed confidence, summed correctness and count.
+      sums: (3, bins), the sum of confidence, the sum of correctness and the count of each bin.
     """
     confidence, correct, count = np.asarray(sums, np.float64)
     return float(divide(np.abs(correct - confidence).sum(), count.sum()))
@@ -106,7 +114,7 @@ def _mean_of_occurring(values: np.ndarray) -> float:
 def _from_regression(sums: np.ndarray, count: float) -> Summary:
     squared_error, absolute_error, target, target_squared = np.asarray(sums, np.float64)
     mse = float(divide(squared_error, count).mean())
-    # The mean over outputs of 1 - residual / total sum of squares, each about its own mean.
+    # r2 is a mean over outputs; each output's total sum of squares is about its own mean.
     variation = target_squared - divide(np.square(target), count)
     r2 = float((1 - divide(squared_error, variation)).mean())
     mae = float(divide(absolute_error, count).mean())
@@ -114,7 +122,7 @@ def _from_regression(sums: np.ndarray, count: float) -> Summary:
 
 
 def divide(total: Any, count: Any) -> np.ndarray:
-    """Returns the quotients of sums and counts, nan where nothing was counted."""
+    """Divides sums by counts; nan where the count is 0."""
     total, count = np.asarray(total, np.float64), np.asarray(count, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(count == 0, np.nan, total / count))

@@ -1,7 +1,7 @@
-"""The contract: a task is a named tuple of pure functions; `minimize` and `alternate` write most.
+"""Tasks: named tuples of pure functions, which `minimize` and `alternate` help to write.
 
 A task is everything that distinguishes one learning system from another. The loop, the data, the
-mesh, the checkpoints and the launcher know nothing else about it.
+mesh, the checkpoints and the launcher know nothing else about a system.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,19 +22,19 @@ Batch = Mapping[str, Array]
 Metrics = Mapping[str, tuple[Array, Array]]
 Loss = Callable[[PyTree, PyTree, Batch, PRNGKeyArray], tuple[Metrics, PyTree]]
 
-# A bool that the loop puts into the batch of a run that has ended: nothing is to move any more.
+# The loop sets this bool in the batch of a run that has ended: the step must change nothing.
 HALTED = "halted"
 
 
 @flax.struct.dataclass
 class TrainState:
-    """Everything that a run carries from one step to the next, and all that a checkpoint holds.
+    """The state of training: all that goes from one step to the next and into a checkpoint.
 
     Attributes:
-      step: int32, updates done.
-      params: what the optimizer moves.
-      variables: collections that training moves otherwise: batch_stats, queues, teachers; how each
-        spreads over devices its task declares, see `library.spreading`.
+      step: number of steps done, int32.
+      params: the arrays that the optimizer updates.
+      variables: collections that training updates otherwise: batch_stats, queues, teachers. The
+        task declares how devices share each, see `library.spreading`.
       opt_state: the optimizer's state.
       ema: None, or the running averages {"params": ..., "batch_stats": ...}.
     """
@@ -51,12 +51,13 @@ class Task(NamedTuple):
 
     Attributes:
       init: `(key, batch) -> TrainState`; `batch` is a real training batch.
-      update: `(state, batch, key) -> (state, metrics)`, one training step. One that measures
-        "nonfinite" leaves params and moments as they are where something is flagged, and where
-        `batch[HALTED]` is true; those of `minimize` and `alternate` do.
+      update: `(state, batch, key) -> (state, metrics)`, one training step. A step that reports the
+        metric "nonfinite", as those of `minimize` and `alternate` do, keeps params and optimizer
+        state if any flag is set or `batch[HALTED]` is true.
       evaluate: `(state, batch, key) -> metrics`, each metric a pair (sum, count).
-      outputs: what the system is for, by name: `(state, batch, key) -> arrays`.
-      summaries: of the metrics that are more than a mean, by name, see `library.summaries`.
+      outputs: the outputs of the system, by name: `(state, batch, key) -> arrays`.
+      summaries: summaries of the metrics that are more than a mean, by name, see
+        `library.summaries`.
     """
 
     init: Callable[[PRNGKeyArray, Batch], TrainState]
@@ -67,7 +68,7 @@ class Task(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """How a loss is minimized: `init(variables) -> TrainState` and the step `update`."""
+    """A training method: `init(variables) -> TrainState` and the training step `update`."""
 
     init: Callable[[PyTree], TrainState]
     update: Callable[[TrainState, Batch, PRNGKeyArray], tuple[TrainState, Metrics]]
@@ -77,9 +78,9 @@ class Average(NamedTuple):
     """Exponential moving average of the params and batch statistics.
 
     Attributes:
-      decay: the share of the old average kept at each update.
+      decay: share of the old average that each update keeps.
       every: steps between updates.
-      warmup: start with the smaller decay (1 + t) / (10 + t), t updates done, so that early
+      warmup: whether to limit the decay to (1 + t) / (10 + t) after t updates, so that early
         averages forget the initial values (Abadi et al., TensorFlow's `num_updates`).
     """
 
@@ -99,46 +100,48 @@ def minimize(
     hold: Callable[[PyTree], PyTree] | None = None,
     spread: Mapping[str, str] | None = None,
 ) -> Learner:
-    """Writes the training step that minimizes one loss over all params.
+    """Returns the training method that minimizes one loss over all params.
 
-    The loss is `loss(params, variables, batch, key) -> (metrics, variables)`. It differentiates
-    `metrics["loss"]`, a pair (sum over examples, their weight), and divides by the weight of the
-    whole batch, so that accumulation and sharding give the gradient of the full batch, wherever an
-    example's loss does not depend on the others: BatchNorm normalizes each part by the part's own
-    statistics. `key` is the step's, the same for every part of the batch: draw for an example with
-    `rng.per_example`, for a part as a whole (dropout) with `rng.for_batch`.
+    The loss is `loss(params, variables, batch, key) -> (metrics, variables)`. The step
+    differentiates the sum in `metrics["loss"]`, a pair (sum over examples, their weight), and
+    divides the gradient by the weight of the whole batch. Accumulation and sharding therefore give
+    the gradient of the full batch, as long as an example's loss does not depend on the others.
+    (BatchNorm normalizes each part by the part's own statistics.) `key` is the key of the step, the
+    same for every part of the batch: draw for an example with `rng.per_example`, and for a part as
+    a whole (dropout) with `rng.for_batch`.
 
-    A step whose loss, gradient or resulting state is not finite leaves the state as it was, but for
-    the step counter; `metrics["nonfinite"]` then flags the leaves of `nonfinite_names`: those of
-    params by their gradients, and only where all that comes before the optimizer is finite by what
-    it made of them. Running averages are not checked: they are of params that are. That is decided
-    before anything moves, see `library.finite`, and so takes no memory for a second state.
+    If the loss, the gradient or the new state is not finite, the step keeps the old state apart
+    from the step counter, and `metrics["nonfinite"]` flags entries of `nonfinite_names`. The flag
+    of a leaf of the params means its gradient or, if all that comes before the optimizer is finite,
+    its new value. Running averages are not checked: the params that they average are. The step
+    decides before it changes anything, see `library.finite`, and so needs no memory for a second
+    state.
 
-    Schedules follow `state.step`, which counts steps that were left out, too: the optimizer is
-    given it as `step`.
+    Schedules follow `state.step`, which the optimizer gets as `step`. It counts skipped steps, too.
 
-    Gradients, metrics and weights are summed, over parts and devices, in float32 at least, and the
-    optimizer is given gradients of the params' dtype. Params in float16 are refused: moments and
-    epsilons of optimizers underflow there. A model that *computes* in float16 needs no loss scale:
-    its loss is a sum over examples, whose gradients are larger than a mean's by the size of the
-    batch. A gradient above 65,504 is not finite, and handled as such.
+    Gradients, metrics and weights are summed, over parts and devices, in float32 at least. The
+    optimizer gets gradients in the params' dtype. Params in float16 are an error, because moments
+    and epsilons of optimizers underflow there. A model that *computes* in float16 needs no loss
+    scale: its loss is a sum over examples, whose gradients are larger than a mean's by the batch
+    size. A gradient above 65,504 is not finite in float16 and is treated so.
 
     Args:
-      loss: the objective, as above.
+      loss: the loss to minimize, as above.
       optimizer: an optax transformation.
-      average: running averages to keep in `state.ema`.
-      accumulate: parts that the batch is split into, each run after the other.
-      on_nonfinite: with "stop" the loop ends the run at such a step; with "skip" it goes on.
+      average: settings of the running averages in `state.ema`; None for no averages.
+      accumulate: number of parts of the batch, which run one after the other.
+      on_nonfinite: whether the loop stops at a step that is not finite or skips it.
       axis_name: the device axis to sum over, under `pmap`.
-      hold: `params -> params`, with the gradient of those stopped that the optimizer does not move:
-        what only they need of the backward pass is then not computed, and their gradient is 0.
-      spread: of collections of the variables other than "batch_stats", which are "averaged": how
-        devices share them, see `library.spreading`.
+      hold: `params -> params`, which stops the gradient of the params that the optimizer does not
+        update. Their gradient is then 0, and the part of the backward pass that only they need is
+        not computed.
+      spread: how devices share each collection of the variables, see `library.spreading`.
+        "batch_stats" is "averaged".
 
     Raises:
-      ConfigError: `accumulate` below 1, a decay outside (0, 1), averages every 0 steps, or a spread
-        that there is not; and by `init`, params in float16, or variables that are not declared or
-        that `pmap` cannot keep.
+      ConfigError: `accumulate` or the average's `every` is below 1, the decay is outside (0, 1), or
+        a spread is unknown. `init` raises it for params in float16 and for variables that are not
+        declared or that `pmap` does not support.
     """
     _check(average, on_nonfinite)
     spread = spreading.declared(spread)
@@ -190,38 +193,39 @@ def alternate(
     axis_name: str | None = None,
     spread: Mapping[str, str] | None = None,
 ) -> Learner:
-    """Writes the training step of several players, who move one after the other.
+    """Returns the training method of several players, which update their params in turn.
 
     `state.params` is a dict by player, and so are the collections of `state.variables`. A player's
-    loss is `loss(params, variables, batch, key) -> (metrics, variables)`, as for `minimize`: it is
-    handed the params of all players as they stand when it moves, and moves its own only. `key`
-    is the step's, folded with the player's name.
+    loss is `loss(params, variables, batch, key) -> (metrics, variables)`, as for `minimize`. It
+    gets the current params of all players; its gradient updates the player's own params only. `key`
+    is the key of the step, folded with the player's name.
 
-    A player with k updates moves k times in a row. The batch is split into as many interleaved
-    parts as the busiest player has updates, and the j-th move of each sees the j-th part: no
-    example is seen twice by the player who moves most.
+    A player with k updates makes them in a row. The batch is split into as many interleaved parts
+    as the largest number of updates, and the j-th update of each player sees the j-th part. A
+    player thus sees no example twice in a step.
 
-    Metrics are named "<player>_<metric>". A step that is not finite for one player, see `minimize`,
-    leaves all of them as they were. Those who move before the last are kept twice until the step is
-    decided on.
+    Metrics are named "<player>_<metric>". If a step is not finite for one player, see `minimize`,
+    all players keep their old state. The step therefore holds the old and the new params of every
+    player except the last in memory.
 
     Args:
-      losses: each player's, in the order of their moves.
-      optimizers: one for all, or one each.
-      updates: moves a step, by default one each.
+      losses: the loss of each player, in the order of the updates.
+      optimizers: one optimizer for all players, or one for each.
+      updates: number of updates per step for each player, 1 by default.
       average: running averages of all players' params and batch statistics.
-      accumulate: must be 1; a batch that is split has its parts for the moves.
-      on_nonfinite: as in `minimize`.
+      accumulate: must be 1: a batch splits only into the parts of the updates.
+      on_nonfinite: see `minimize`.
       axis_name: the device axis to sum over, under `pmap`.
-      spread: as in `minimize`.
+      spread: see `minimize`.
 
     Raises:
-      ConfigError: optimizers or updates of other players, or as `minimize`.
+      ConfigError: an optimizer or a number of updates belongs to no player, a player has no
+        optimizer, `accumulate` is not 1, or an error of `minimize`.
     """
     _check(average, on_nonfinite)
     spread = spreading.declared(spread)
     if accumulate != 1:
-        raise ConfigError(f"accumulate={accumulate}: {len(losses)} players take their batch whole")
+        raise ConfigError(f"accumulate={accumulate}: a task with {len(losses)} players takes 1")
     given = optimizers if isinstance(optimizers, Mapping) else dict.fromkeys(losses, optimizers)
     given = {name: optax.with_extra_args_support(each) for name, each in given.items()}
     counts = {name: (updates or {}).get(name, 1) for name in losses}
@@ -229,7 +233,7 @@ def alternate(
         check_choice("player in optimizer", name, losses)
     for name in losses:
         if name not in given:
-            raise ConfigError(f"optimizer has no player {name!r}: it is for {', '.join(given)}")
+            raise ConfigError(f"optimizer has no player {name!r}; it has {', '.join(given)}")
     parts = max(counts.values())
 
     def init(variables: PyTree) -> TrainState:
@@ -281,7 +285,7 @@ def alternate(
         def settled(before: PyTree, after: PyTree) -> PyTree:
             return {k: x if k == last else select(held, before[k], x) for k, x in after.items()}
 
-        # Who moves last, and once, has not moved where the step is not finite; the others go back.
+        # A last player with one update has not moved if the step is not finite; others revert.
         last = name if counts[name] == 1 else None
         moved = moved.replace(
             step=state.step + 1,
@@ -305,33 +309,32 @@ def check_outputs(model: nn.Module, count: int, what: str) -> None:
 
 
 def pair(values: Array, mask: Array) -> tuple[Array, Array]:
-    """Returns the metric (sum, count) of values (b, ...), one an example, where the mask is 1."""
+    """Returns the metric (sum, count) of values (b, ...) over the examples whose mask is 1."""
     held = where_present(values.astype(mask.dtype), mask)
     return jnp.tensordot(mask, held, 1, precision="highest"), jnp.sum(mask)
 
 
 def where_present(values: Array, mask: Array) -> Array:
-    """Returns values (b, ...) with zeros where the mask, of their first axes, is 0.
+    """Returns values (b, ...) with zeros where the mask, over their first axes, is 0.
 
-    Whatever is summed over examples goes through it: on padding a value may not be a number, and
-    that times 0 is none either.
+    Every sum over examples needs it: padding may give NaN, and NaN times 0 is NaN.
     """
     present = mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)) > 0
     return jnp.where(present, values, jnp.zeros((), values.dtype))
 
 
 def without_padding(batch: Batch) -> dict[str, Array]:
-    """Returns a batch whose padding and skipped examples hold finite numbers, zeros for others.
+    """Returns a batch in which padding and skipped examples hold 0 instead of NaN or infinity.
 
-    Their losses count for nothing, but gradients flow through them: 0 times NaN is NaN. A batch
-    without a mask has neither.
+    Their losses have weight 0, but gradients flow through them, and 0 times NaN is NaN. A batch
+    without a mask has no such examples.
     """
     if "mask" not in batch:
         return dict(batch)
     mask = batch["mask"]
 
     def cleared(x: Array) -> Array:
-        # What is not one an example, such as the nodes of graphs, holds zeros on padding.
+        # Arrays without one row per example, such as nodes of graphs, hold zeros as padding.
         if not jnp.issubdtype(x.dtype, jnp.floating) or x.shape[:1] != mask.shape:
             return x
         return jnp.where(jnp.isfinite(x), x, where_present(x, mask))
@@ -342,10 +345,14 @@ def without_padding(batch: Batch) -> dict[str, Array]:
 def recorded_outputs(
     model: nn.Module, inputs: tuple[str, ...] = ("image",)
 ) -> dict[str, Callable[..., Any]]:
-    """Returns the outputs that any model of such inputs has by its records.
+    """Returns the outputs that any model has from the intermediates that it stores.
 
-    They are "intermediates", all that the model records, nested as its submodules are, and
+    They are "intermediates", all arrays that the model stores, nested like its submodules, and
     "features" (b, d), by convention the input of its head.
+
+    Args:
+      model: the model.
+      inputs: names of the features that the model takes.
     """
 
     def intermediates(state: TrainState, batch: Batch, key: PRNGKeyArray) -> PyTree:
@@ -373,7 +380,7 @@ def averaged(state: TrainState) -> TrainState:
 
 
 def learnt(state: TrainState, *, averages: bool = True) -> TrainState:
-    """Returns the state to use: with its running averages, if it keeps any and they are wanted."""
+    """Returns the state to use: with its running averages, if it has any and `averages` is true."""
     return averaged(state) if averages and state.ema is not None else state
 
 
@@ -392,7 +399,7 @@ def select(condition: Bool[Array, ""], yes: PyTree, no: PyTree) -> PyTree:
 def _check(average: Average | None, on_nonfinite: str) -> None:
     check_choice("on_nonfinite", on_nonfinite, ("stop", "skip"))
     if average is not None and not 0 < average.decay < 1:
-        raise ConfigError(f"ema, decay={average.decay}: valid decays lie between 0 and 1")
+        raise ConfigError(f"ema, decay={average.decay}: valid decays are above 0 and below 1")
     if average is not None and average.every < 1:
         raise ConfigError(f"ema, every={average.every}: valid are 1 step or more")
 
@@ -410,7 +417,7 @@ def _initial(
         if leaf.dtype == jnp.float16:
             raise ConfigError(
                 f"params/{path} is float16, in which moments and epsilons of optimizers underflow: "
-                "param_dtype may be bfloat16 or float32, beside dtype='float16'"
+                "use param_dtype='bfloat16' or 'float32'; dtype='float16' may stay"
             )
     spreading.check(rest, spread, axis_name)
     ema = jax.tree.map(_wide_copy, _averaged_part(params, rest)) if average else None
@@ -418,7 +425,7 @@ def _initial(
 
 
 def _halted(batch: Batch) -> tuple[Bool[Array, ""] | bool, dict[str, Array]]:
-    """Takes out of a batch whether the run has ended, see `HALTED`."""
+    """Returns whether the run has ended, see `HALTED`, and the batch without that flag."""
     return batch.get(HALTED, False), {name: x for name, x in batch.items() if name != HALTED}
 
 
@@ -427,7 +434,7 @@ def _only(metrics: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any
 
 
 def _optimized(optimizer, gradient, opt_state, params, step) -> tuple[PyTree, PyTree]:
-    """Returns the params and the optimizer's state after an update, the `step`-th from 0."""
+    """Returns the params and the optimizer's state after the update of number `step`, from 0."""
     updates, opt_state = optimizer.update(gradient, opt_state, params, step=step)
     return optax.apply_updates(params, updates), opt_state
 
@@ -438,7 +445,7 @@ def _averaged_part(params, variables):
 
 
 def _wide_copy(x):
-    # Half precision would round away the small share of the new value.
+    # In half precision the small share of the new value would be lost in rounding.
     return jnp.array(
         x, gradients.wide(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype
     )
@@ -458,7 +465,7 @@ def _move_average(average, step, ema, params, variables):
 
 
 def _listed(flags: finite.Flags, variables: PyTree) -> Array:
-    """Returns flags in the order of `nonfinite_names`, 0 or 1; what is constant has none."""
+    """Returns flags, 0 or 1, in the order of `nonfinite_names`; 0 for constant variables."""
     still = jax.tree.map(lambda _: jnp.zeros((), bool), dict(variables))
     found = jax.tree.leaves((flags.params, {**still, **flags.variables}))
     return jnp.stack([flags.loss, *found, flags.opt_state]).astype(jnp.float32)

@@ -1,7 +1,7 @@
-"""Trees of arrays by path: names of leaves, maps that see them, a digest of every bit.
+"""Trees of arrays by path: the paths of leaves, maps over paths and leaves, a digest of all bits.
 
-A path joins the keys from the root to a leaf with "/", as in "params/block1/conv/kernel";
-dict keys, attributes of dataclasses and named tuples, and positions of sequences all count.
+A path joins the keys from the root to a leaf with "/", as in "params/block1/conv/kernel". A key is
+a dict key, an attribute of a dataclass or named tuple, or a position in a sequence.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ def flatten(tree: PyTree) -> dict[str, Any]:
 def parts(tree: PyTree, size: int) -> Iterator[PyTree]:
     """Yields a tree of arrays (n, ...) in parts (size, ...), for a function that is compiled once.
 
-    The last one is filled up with its last example.
+    Copies of the last example fill up the last part.
     """
     count = len(jax.tree.leaves(tree)[0])
     for start in range(0, count, size):
@@ -53,14 +53,14 @@ def parts(tree: PyTree, size: int) -> Iterator[PyTree]:
 def digest(tree: PyTree) -> str:
     """Returns the sha256, in hex, of every leaf's path, dtype, shape and bytes, sorted by path.
 
-    Equal digests mean equal bits: 0.0 and -0.0 differ. How arrays are laid out over devices does
-    not count. Leaves are brought to the host one at a time; where an array is spread over
-    several processes, every process has to call this.
+    Equal digests mean equal bits: 0.0 and -0.0 differ. The layout of arrays over devices does not
+    matter. Leaves come to the host one at a time. If an array is spread over several processes,
+    every process has to call this function.
     """
     leaves = [(join(keys), leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)]
     state = hashlib.sha256()
     for path, leaf in sorted(leaves, key=lambda item: item[0]):
-        # A typed key has no bytes of its own; its dtype names the generator.
+        # A typed random key has no bytes of its own; its dtype names the generator.
         dtype = getattr(leaf, "dtype", None)
         is_key = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
         array = _on_host(jax.random.key_data(leaf) if is_key else leaf)

@@ -1,9 +1,9 @@
-"""Published sizes of a network: its arguments stand once, and each size is a line with a name.
+"""Variants of a network, such as its published sizes: one line each in the model's file.
 
-A model file states the arguments of its network as the attributes of the module, which checks them
-in `__post_init__`, or, where attributes are made of them first, as those of one function. What a
-config may name is a variant of either: some arguments are fixed, and so no longer a config's to
-set, and others have new defaults.
+A model file states the network's arguments once: as the attributes of the module, which checks
+them in `__post_init__`, or as the arguments of a function that computes the attributes. A config
+names a variant of either. A variant fixes some arguments, which a config can then no longer set,
+and gives others new defaults.
 """
 
 import inspect
@@ -20,19 +20,19 @@ def variant(
     defaults: Mapping[str, Any] = {},
     **fixed: Any,
 ) -> Callable[..., Any]:
-    """Returns `build` under another name, with arguments fixed and defaults changed.
+    """Returns `build` under another name, with some arguments fixed and some defaults changed.
 
-    The function has the annotations and the order of arguments of `build`, less those that are
-    fixed, and belongs to the same module: configs are checked by its signature.
+    The result has the annotations and the argument order of `build`, without the fixed arguments,
+    and belongs to the same module. Configs are checked against its signature.
 
     Args:
-      build: the function, or the class of a Flax module, in the file that the variant is for.
-      name: what the variant is called there.
-      defaults: what some arguments are by default, in place of what `build` says.
-      **fixed: the arguments that make the variant, by name.
+      build: a function, or the class of a Flax module, of the same file as the variant.
+      name: name of the variant.
+      defaults: new defaults, by argument.
+      **fixed: values of the fixed arguments, by argument.
 
     Raises:
-      TypeError: an argument that `build` does not have.
+      TypeError: `build` does not have such an argument.
     """
     known = _signature(build)
     if strange := {*defaults, *fixed} - set(known.parameters):
@@ -55,13 +55,13 @@ def variant(
     built.__name__ = built.__qualname__ = name
     built.__module__ = build.__module__
     told = ", ".join(f"{key}={value!r}" for key, value in {**fixed, **defaults}.items())
-    said = f"`{name}` is this with {told}." if told else f"`{name}` is this."
+    said = f"`{name}` has {told}." if told else f"`{name}` has no changes."
     built.__doc__ = f"{build.__doc__.rstrip()}\n\n    {said}\n    "
     return built
 
 
 def _signature(build: Callable[..., Any]) -> inspect.Signature:
-    """Returns the arguments of a function, or of a module's class without those that Flax adds."""
+    """Returns the signature of a function, or of a module's class without what Flax adds."""
     known = inspect.signature(build)
     if not isinstance(build, type):
         return known

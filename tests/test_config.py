@@ -74,11 +74,11 @@ def test_a_name_that_two_files_have_is_written_with_its_folder(zoo):
     (zoo / "deep" / "mlp.py").write_text("def mlp(width: int = 1):\n    return ('deep', width)\n")
     (zoo / "other.py").write_text("def resnet18():\n    return 'other'\n")
     with pytest.raises(
-        ConfigError, match=r"model 'mlp' is ambiguous: deep\.mlp\.mlp and mlp\.mlp;"
+        ConfigError, match=r"model 'mlp' is ambiguous: it may be deep\.mlp\.mlp or mlp\.mlp;"
     ):
         build(dict(name="mlp"))
     assert build(dict(name="deep.mlp.mlp")) == ("deep", 1)
-    with pytest.raises(ConfigError, match=r"other\.resnet18 and resnet\.resnet18; write"):
+    with pytest.raises(ConfigError, match=r"other\.resnet18 or resnet\.resnet18; write"):
         build(dict(name="resnet18"))
     assert {"deep.mlp", "mlp", "other.resnet18"} < set(config.available("zoo"))
 
@@ -277,7 +277,7 @@ def test_durations_are_exact():
         ("3 parsecs", "as in '3 steps', '3 epochs'"),
         ("-3 steps", "is not a duration"),
         (None, "None is not a duration"),
-        ("5%", "a percentage of what"),
+        ("5%", "percentages have no meaning here"),
     ],
 )
 def test_what_is_no_duration(text, message):

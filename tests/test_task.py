@@ -376,7 +376,7 @@ def test_select_and_pair():
     ("options", "message"),
     [
         (dict(accumulate=0), "accumulate=0: a batch is split into 1 or more parts"),
-        (dict(average=Average(1.0)), "decay=1.0: valid decays lie between 0 and 1"),
+        (dict(average=Average(1.0)), "decay=1.0: valid decays are above 0 and below 1"),
         (dict(average=Average(0.9, every=0)), "every=0: valid are 1 step or more"),
         (dict(on_nonfinite="ignore"), "unknown on_nonfinite 'ignore'"),
     ],
@@ -506,7 +506,7 @@ def test_what_is_constant_is_not_checked_and_no_loss_moves_it():
 @pytest.mark.parametrize(
     ("spread", "axis_name", "message"),
     [
-        ({}, None, "keeps variables 'queue', and the task does not say how devices share them"),
+        ({}, None, "has variables 'queue', and the task does not say how devices share them"),
         ({"queue": "mean"}, None, "unknown spread of 'queue': 'mean'"),
         ({"queue": "whole"}, "data", "'queue' belong to the run as a whole: .*'pmap' does not"),
         ({"queue": "averaged"}, None, "queue/at is int32, which has no mean"),
@@ -556,7 +556,7 @@ def test_a_weight_beyond_half_precision_divides_the_gradient():
 
 
 def test_params_in_float16_are_refused():
-    with pytest.raises(ConfigError, match=r"params/w is float16.*bfloat16 or float32"):
+    with pytest.raises(ConfigError, match=r"params/w is float16.*bfloat16' or 'float32'"):
         minimize(half_loss, ADAM).init({"params": {"w": jnp.zeros(1, jnp.float16)}})
 
 

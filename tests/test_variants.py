@@ -33,7 +33,7 @@ def test_calls_by_place_and_by_name():
 def test_it_belongs_to_the_module_of_its_function_and_says_what_it_is():
     assert (double.__name__, double.__module__) == ("double", scale.__module__)
     assert double.__doc__.startswith("Scales.")
-    assert "`double` is this with kind='up', factor=2.0, steps=3." in double.__doc__
+    assert "`double` has kind='up', factor=2.0, steps=3." in double.__doc__
 
 
 def test_configs_are_checked_by_what_is_left():

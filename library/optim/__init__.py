@@ -1,1 +1,1 @@
-"""How params move: optimizers, schedules of their rates, lookahead, averages."""
+"""Optimizers, learning-rate schedules, lookahead and phases."""

@@ -129,8 +129,8 @@ class Settings:
       layer_decay: a dict of `LayerDecay`.
       rates: pairs (pattern, multiplier of the learning rate); the first match holds.
       decay_rates: pairs (pattern, multiplier of coupled weight decay); the first match holds.
-      frozen: patterns of parameters that do not move and have no optimizer state.
-      frozen_from: pairs (pattern, duration) of parameters that stop moving after the duration.
+      frozen: patterns of parameters that do not change and have no optimizer state.
+      frozen_from: pairs (pattern, duration) of parameters that do not change after the duration.
       lookahead: a dict of `Lookahead`.
       phases: equal parts of the run. In each part the optimizer starts without moments, and the
         schedule starts again over the part. Percentages are still of the run.
@@ -199,7 +199,8 @@ class Ramps:
     def __post_init__(self):
         if not self.warmup_from >= 0 or (self.warmup_from and not self.warmup):
             raise ConfigError(
-                f"schedule, warmup_from={self.warmup_from!r}: a fraction from 0, beside a warmup"
+                f"schedule, warmup_from={self.warmup_from!r}: write a fraction from 0, and set "
+                "warmup, too"
             )
 
 
@@ -259,7 +260,7 @@ def make_hold(spec: Mapping[str, Any]) -> Callable[[PyTree], PyTree] | None:
     """Returns a function that stops the gradient of frozen parameters, or None if none is frozen.
 
     Raises:
-      ConfigError: as `make_optimizer`.
+      ConfigError: an error of `make_optimizer`.
     """
     settings, _ = _read(spec)
     if not settings.frozen:
@@ -277,7 +278,7 @@ class Player(NamedTuple):
     Attributes:
       optimizer: the transformation.
       learning_rate: the rate by step of the run.
-      updates: how often the player moves in a step of the run.
+      updates: number of the player's updates in a step of the run.
     """
 
     optimizer: optax.GradientTransformation
@@ -306,7 +307,7 @@ def make_optimizers(
     updates in an epoch.
 
     Raises:
-      ConfigError: as `make_optimizer`, or `updates` is not a whole number above 0.
+      ConfigError: an error of `make_optimizer`, or `updates` is not a whole number above 0.
     """
     counts = {name: spec.get("updates", 1) for name, spec in specs.items()}
     for name, count in counts.items():
@@ -426,7 +427,9 @@ def _read(spec: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
         try:
             re.compile(pattern)
         except re.error as error:
-            raise ConfigError(f"{where}: {pattern!r} is no regular expression: {error}") from None
+            raise ConfigError(
+                f"{where}: {pattern!r} is not a regular expression: {error}"
+            ) from None
     partial = settings.weight_decay and settings.decayed != "all"
     taken = inspect.signature(optimizers()[own.pop("name")]).parameters
     if partial and "weight_decay" in taken and not {"mask", "weight_decay_mask"} & set(taken):
@@ -456,7 +459,7 @@ def _split(spec: dict, where: str, own: Iterable[str], shared: type) -> tuple[di
 
 
 def _plain_arguments(function: Callable) -> dict[str, Any]:
-    # optax annotates numbers as arrays, so what plain values may be is told by the defaults.
+    # optax annotates numbers as arrays, so only the defaults tell the types of plain values.
     arguments = {}
     for name, parameter in inspect.signature(function).parameters.items():
         default = parameter.default

@@ -73,7 +73,7 @@ def step(*, steps: Steps, boundaries: tuple[str, ...], factor: float = 0.1) -> F
     Boundaries count from the start of the run, as in papers ("divided by 10 at 32k").
 
     Raises:
-      ConfigError: the boundaries do not increase.
+      ConfigError: the boundaries are not sorted.
     """
     at = _increasing("step", boundaries, steps)
     values = np.asarray([factor**i for i in range(len(at) + 1)], np.float32)
@@ -86,7 +86,8 @@ def piecewise(
     """Keeps each fraction up to its boundary, whose step has the next fraction; the last one stays.
 
     Raises:
-      ConfigError: the boundaries do not increase, or the fractions are not one more than them.
+      ConfigError: the boundaries are not sorted, or their number is not one less than that of the
+        fractions.
     """
     at = _increasing("piecewise", boundaries, steps)
     if len(fractions) != len(at) + 1:
@@ -119,8 +120,8 @@ def one_cycle(
 def rsqrt(*, warmup: int, steps: Steps, timescale: str) -> Fraction:
     """Falls as `sqrt(timescale / (timescale + t))`, t steps after warmup: Zhai et al. 2022.
 
-    Section 3.5. With `timescale` equal to the warmup it is Vaswani et al. 2017, eq. 3. It does not
-    depend on the total, so a run can be continued; a cooldown ends it.
+    See their section 3.5. With `timescale` equal to the warmup it is Vaswani et al. 2017, eq. 3. It
+    does not depend on the total, so a run can be continued; a cooldown ends it.
     """
     scale = _at_least_one(steps(timescale), f"timescale={timescale!r}")
     return lambda step: jnp.sqrt(scale / (scale + jnp.maximum(step - warmup, 0)))
@@ -130,7 +131,7 @@ def _increasing(name, boundaries, steps):
     at = [steps(boundary) for boundary in boundaries]
     if at != sorted(at):
         raise ConfigError(
-            f"schedule {name!r}, boundaries={boundaries!r} are steps {at}: not sorted"
+            f"schedule {name!r}, boundaries={boundaries!r} are the steps {at}: they are not sorted"
         )
     return np.asarray(at, np.float32)
 

@@ -1,4 +1,4 @@
-"""Agreement of the processes of a run, so that all of them take the same branch."""
+"""Agreement between the processes of a run, so that all of them take the same branch."""
 
 import jax
 import numpy as np
@@ -8,16 +8,16 @@ from library.parallel.watchdog import BARRIER, WATCHDOG
 
 
 def everywhere(true: bool) -> bool:
-    """Tells whether it is true in all processes, once each has said so."""
+    """Returns whether the value is true in all processes; waits for all of them."""
     if jax.process_count() == 1:
         return true
-    with WATCHDOG.limit("what the other processes found", BARRIER):
+    with WATCHDOG.limit("the answers of the other processes", BARRIER):
         return bool(np.all(multihost_utils.process_allgather(np.array(true))))
 
 
 def as_first(true: bool) -> bool:
-    """Returns what the first process found: a shared file system may show others less."""
+    """Returns the first process's value: on a shared file system others may see older files."""
     if jax.process_count() == 1:
         return true
-    with WATCHDOG.limit("what the first process found", BARRIER):
+    with WATCHDOG.limit("the answer of the first process", BARRIER):
         return bool(multihost_utils.broadcast_one_to_all(np.array(true)))

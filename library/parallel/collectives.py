@@ -132,7 +132,7 @@ def _whole(kind: str, operation: str, made: str, devices: int) -> int:
     """Returns the bytes of a collective's complete array."""
     shapes = [_bytes(*shape) for shape in _SHAPE.findall(made[: made.index(f"{operation}(")])]
     if operation.endswith("-start") and kind in ("all-gather", "collective-permute"):
-        # What is started returns its operands, too.
+        # A start operation returns its operands, too.
         shapes = shapes[len(shapes) // 2 :]
     return sum(shapes) * (devices if kind == "reduce-scatter" else 1)
 

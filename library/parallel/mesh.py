@@ -30,7 +30,8 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
     shape = [check_value(sizes.get(axis, 1), int, f"mesh axis {axis}") for axis in AXES]
     if any(size < 1 and size != -1 for size in shape) or shape.count(-1) > 1:
         raise ConfigError(
-            f"mesh {dict(sizes)}: sizes are 1 or more, and one may be -1 to take what is left"
+            f"mesh {dict(sizes)}: sizes are 1 or more, and one may be -1, which takes the devices "
+            "that are left"
         )
     known = math.prod(size for size in shape if size != -1)
     if -1 in shape and len(devices) % known == 0:

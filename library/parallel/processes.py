@@ -23,11 +23,10 @@ COORDINATOR, COUNT, PLACE = (
     "COMPENDIUM_PROCESS",
 )
 CLUSTER = "COMPENDIUM_CLUSTER"
-# A program that was asked to stop leaves with EX_TEMPFAIL of sysexits.h: it has saved, run the same
-# command again.
+# The exit code of a program that was asked to stop and has saved, EX_TEMPFAIL of sysexits.h. The
+# same command resumes it.
 STOPPED = 75
-# What asks a program to leave: a scheduler, a keyboard, a terminal or a connection that goes away,
-# or a limit on its time.
+# Signals of a scheduler, a keyboard, a closed terminal or connection, or a time limit.
 _STOPPING = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
 CLUSTERS = ("slurm", "cloud_tpu")
 
@@ -39,7 +38,7 @@ def connect(environment: Mapping[str, str] | None = None) -> None:
     COMPENDIUM_PROCESS, or COMPENDIUM_CLUSTER, a scheduler that JAX asks.
 
     Raises:
-      ConfigError: some of the variables are missing, or their values are not understood.
+      ConfigError: some of the variables are missing, or a value is invalid.
     """
     environment = os.environ if environment is None else environment
     arguments = _arguments(environment)
@@ -67,10 +66,10 @@ def stopping_signals() -> tuple[signal.Signals, ...]:
 
 
 def abandon_unless(ended: BaseException, codes: Collection[int | None]) -> None:
-    """Leaves at once if this process failed and others belong to its run.
+    """Exits at once if this process failed and its run has other processes.
 
     Otherwise it would wait for the others, and they for it, in barriers of checkpoints and of JAX's
-    own end. When it is gone, all of them end.
+    shutdown. After its exit, all of them end.
 
     Args:
       ended: how the program ended; it is shown unless it is a SystemExit.
@@ -79,7 +78,7 @@ def abandon_unless(ended: BaseException, codes: Collection[int | None]) -> None:
     code = ended.code if isinstance(ended, SystemExit) else 1
     if code in codes or not _joined():
         return
-    # The terminal may be gone; that keeps nobody from leaving.
+    # The terminal may be gone; the process must exit all the same.
     with contextlib.suppress(OSError):
         if not isinstance(ended, SystemExit):
             traceback.print_exception(ended)
@@ -117,5 +116,5 @@ def _arguments(environment: Mapping[str, str]) -> dict | None:
 
 def _number(name: str, text: str) -> int:
     if not text.isdigit():
-        raise ConfigError(f"{name}={text!r} is no whole number")
+        raise ConfigError(f"{name}={text!r} is not a whole number from 0")
     return int(text)

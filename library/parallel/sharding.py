@@ -15,12 +15,12 @@ from library.config import ConfigError, check_choice, nearest
 
 Rule = tuple[str, Any]
 REPLICATE_OR_FSDP: tuple[Rule, ...] = ((".*", "fsdp"),)
-# Rules by the family of models that they are for. Their specs are of a leaf's last dimensions, so
-# that they hold for scanned layers too, and leave out axes that do not divide.
+# Rules by family of models. A spec describes a leaf's last dimensions, so that it also holds for
+# scanned layers. An axis that does not divide its dimension is left out.
 NAMED: dict[str, tuple[Rule, ...]] = {
     # Shoeybi et al. 2019, "Megatron-LM" (arXiv 1909.08053), section 3: heads and hidden units are
-    # split over `tensor`, so that one sum after attention and one after the MLP are all that is
-    # sent, and the embeddings by the vocabulary; what is left is split over `fsdp`.
+    # split over `tensor`, so that devices communicate only for one sum after attention and one
+    # after the MLP. Embeddings are split by the vocabulary. Other leaves are split over `fsdp`.
     "transformer": (
         (r"(query|key|value)/kernel$", ("fsdp", "tensor", None)),
         (r"(query|key|value)/bias$", ("tensor", None)),
@@ -128,7 +128,9 @@ def _partition(path: str, shape: tuple[int, ...], spec: Any, mesh: Mesh) -> Part
         widest = max(dimensions, key=lambda d: (shape[d], d))
         return PartitionSpec(*(None,) * widest, "fsdp")
     if not isinstance(spec, (list, tuple)):
-        raise ConfigError(f"sharding {spec!r} of {path} is neither a word nor a list of axes")
+        raise ConfigError(
+            f"sharding {spec!r} of {path} is not 'fsdp', 'replicated' or a list of axes"
+        )
     if len(spec) > len(shape):
         raise ConfigError(f"sharding {spec} of {path}: the array has only {len(shape)} dimensions")
     entries = [() if a is None else (a,) if isinstance(a, str) else tuple(a) for a in spec]

@@ -29,15 +29,15 @@ class Strategy(NamedTuple):
       axis_name: the axis to sum over inside a step, or None if the compiler sums.
       batch_shards: parts that a batch is split into.
       describe: shapes of a state, of a batch of all processes and of constants -> the same shapes
-        with shardings, to compile for before there are arrays.
-      places: examples in a batch of all processes -> the places that this process loads, `(n,)`,
-        ascending: those that its devices hold. Other processes may hold them, too.
+        with shardings, for a compilation without arrays.
+      places: number of examples in a batch of all processes -> the places that this process loads,
+        `(n,)`, ascending: those that its devices hold. Other processes may hold them, too.
       put: the examples at these places, numpy arrays -> the batch on the devices. With
-        `steps=True` it takes the batches of several steps, stacked.
-      replicate: host arrays -> the same on every device.
+        `steps=True` it takes the stacked batches of several steps.
+      replicate: host arrays -> the same arrays on every device.
       within: wraps a step, so that its activations have the shardings of the config.
-      init: `(f, *arguments)` -> `f(*arguments)`, born sharded.
-      update: compiles `(carry, batch, constants) -> (carry, aux)`; the carry is donated, and keeps
+      init: `(f, *arguments)` -> `f(*arguments)`, computed with the shardings of the state.
+      update: compiles `(carry, batch, constants) -> (carry, aux)`; the carry is donated and keeps
         its shardings.
       measure: compiles `(state, batch, constants) -> sums`, summed over the whole batch.
       collect: compiles `(state, batch, constants) -> arrays` with a leading example axis.
@@ -69,22 +69,22 @@ def make_strategy(
     Args:
       name: "jit" or "pmap".
       mesh: devices along each axis; under `pmap` only the data axis may be wider than one.
-      rules: sharding rules, or their name; under `pmap`, which does not read them, the default.
+      rules: sharding rules, or their name; `pmap` takes only the default.
       devices: the devices to use, by default all.
       activations: axes that split a step's activations, by dimension; see `layers.placement`.
 
     Raises:
       ConfigError: an unknown strategy, a mesh that does not fit the devices or the strategy, or
-        rules or activations that the strategy does not read, or that are not understood.
+        rules or activations that are invalid or that the strategy does not support.
     """
     check_choice("strategy", name, ("jit", "pmap"))
     made = make_mesh(mesh, devices)
     if name == "jit":
         return _jit(made, rules, activations or {})
     if made.shape["data"] != made.size:
-        raise ConfigError(f"strategy 'pmap' splits data alone, got the mesh {dict(made.shape)}")
+        raise ConfigError(f"strategy 'pmap' splits only data, got the mesh {dict(made.shape)}")
     if isinstance(rules, str) or tuple(map(tuple, rules)) != sharding.REPLICATE_OR_FSDP:
-        raise ConfigError(f"strategy 'pmap' reads no sharding rules, got {rules!r}")
+        raise ConfigError(f"strategy 'pmap' takes no sharding rules, got {rules!r}")
     if activations:
         raise ConfigError(f"strategy 'pmap' splits no activations, got {dict(activations)}")
     return _pmap(made)
@@ -94,7 +94,7 @@ def _jit(
     mesh: Mesh, rules: str | Sequence[sharding.Rule], activations: Mapping[str, str]
 ) -> Strategy:
     with placement.activations(mesh, activations):
-        # What is misunderstood shows now.
+        # An invalid value fails now.
         pass
     replicated = NamedSharding(mesh, PartitionSpec())
     examples = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
@@ -107,7 +107,7 @@ def _jit(
 
     def init(f, *arguments):
         shardings = sharding.shardings(jax.eval_shape(f, *arguments), mesh, rules)
-        # Where JAX is told to compile nothing, the result still lies where it was made.
+        # If JAX must not compile, out_shardings have no effect.
         return jax.device_put(jax.jit(f, out_shardings=shardings)(*arguments), shardings)
 
     def describe(state, batch, rest):
@@ -144,7 +144,7 @@ def _jit(
 def _pmap(mesh: Mesh) -> Strategy:
     axis, shards = "data", mesh.size
     devices = list(mesh.devices.flat)
-    # The mesh that pmap makes for itself: arrays laid out on another compile the step once more.
+    # pmap makes this mesh itself: arrays on another mesh would compile the step once more.
     own = Mesh(np.array(devices), (axis,))
     replicated = NamedSharding(own, PartitionSpec())
     examples = NamedSharding(own, PartitionSpec(axis))
@@ -154,7 +154,7 @@ def _pmap(mesh: Mesh) -> Strategy:
         at = int(steps)
 
         def split(v):
-            # Views: a batch is not copied on its way.
+            # Views, so that the batch is not copied.
             return np.moveaxis(v.reshape(*v.shape[:at], held, -1, *v.shape[at + 1 :]), at, 0)
 
         return _from_local({k: split(v) for k, v in batch.items()}, examples, 0, shards / held)
@@ -178,7 +178,7 @@ def _pmap(mesh: Mesh) -> Strategy:
             return f(*arguments)
 
         run = compiled(traced, donate_argnums=0)
-        # What jit says of itself; pmap says nothing, but compiles whenever it traces.
+        # jit has this method. pmap has none, but it compiles whenever it traces.
         run._cache_size = lambda: len(traces)
         return run
 
@@ -236,9 +236,9 @@ def _placed(shapes: PyTree, places: PyTree) -> PyTree:
 def _from_local(
     batch: Mapping[str, np.ndarray], layout: NamedSharding, along: int, larger: float
 ) -> dict[str, jax.Array]:
-    """Makes global arrays, whose dimension `along` is a multiple of that of this process.
+    """Makes global arrays, whose dimension `along` is `larger` times that of this process.
 
-    JAX would guess the factor. It cannot if processes hold parts that overlap.
+    JAX would infer the factor, but it cannot if processes hold overlapping parts.
     """
 
     def whole(shape):
@@ -253,7 +253,7 @@ def _from_local(
 def _replicated(tree: PyTree, layout: NamedSharding) -> PyTree:
     def put(x):
         if jnp.issubdtype(getattr(x, "dtype", None), jax.dtypes.prng_key):
-            # Only what lies on the host can be put on the devices of other processes.
+            # Only host arrays can be put on the devices of other processes.
             return jax.random.wrap_key_data(
                 put(jax.random.key_data(x)), impl=jax.random.key_impl(x)
             )

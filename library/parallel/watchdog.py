@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import jax
 
-# Seconds: of a barrier, save or restore; of a step, which waits for the slowest source of data.
+# Seconds for a barrier, save or restore, and for a step, which waits for the slowest data.
 BARRIER, STEP = 900, 3600
 _INTERVAL = 1.0
 
@@ -27,7 +27,7 @@ class Watchdog:
 
     @contextlib.contextmanager
     def limit(self, what: str, seconds: float) -> Iterator[None]:
-        """Limits the seconds of its body; a process without others has no limit.
+        """Limits the seconds of the `with` block; a single process has no limit.
 
         Args:
           what: what the process waits for, for the message.

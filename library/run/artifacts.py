@@ -1,4 +1,4 @@
-"""What a run leaves for its report beside the log: samples, arrays and sample predictions."""
+"""Files of a run for its report, beside the log: samples, arrays and example predictions."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -28,17 +28,17 @@ def write(
     workdir: Path,
     warn: Callable[[str], None],
 ) -> None:
-    """Writes evaluation.npz, predictions.npz and augmented.npz, as far as the task has them.
+    """Writes evaluation.npz, predictions.npz and augmented.npz, those that the task supports.
 
-    What cannot be made is left out of the report, and a warning says so.
+    If a file cannot be computed, it is left out with a warning.
 
     Args:
       plan: the run.
-      feed: its data.
-      state: the final state; predictions are of its running averages, where it keeps any.
-      arrays: what the evaluators measured that are not single numbers.
-      workdir: where the files go.
-      warn: shows a line to whoever watches the run.
+      feed: the run's data.
+      state: the final state; predictions use its running averages if it has any.
+      arrays: the results of the evaluators that are arrays, by name.
+      workdir: the folder of the files.
+      warn: shows a line to the user.
 
     Raises:
       OSError: a file cannot be written.
@@ -53,7 +53,7 @@ def write(
     if plan.recipe.augment and plan.loader.blank.get("image", np.zeros(0)).ndim == 3:
         found["augmented"] = lambda: augmented(plan, feed)
     for name, make in found.items():
-        with _spared(f"{name}.npz is not made", warn):
+        with _warn_on_error(f"{name}.npz is not written", warn):
             values = make()
             if values and jax.process_index() == 0:
                 _save(workdir / f"{name}.npz", values)
@@ -62,12 +62,12 @@ def write(
 def keep_samples(
     arrays: Mapping[str, np.ndarray], step: int, workdir: Path, warn: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
-    """Writes what can be looked at, images and text, to samples/NAME/STEP.npz and .png or .txt.
+    """Writes images and texts to samples/NAME/STEP.npz, and to .png or .txt.
 
-    What cannot be drawn is left out, and `warn` is told.
+    If an image cannot be drawn, its .png is left out with a warning.
 
     Returns:
-      The other arrays.
+      The arrays that are neither images nor text.
 
     Raises:
       OSError: a file cannot be written.
@@ -82,7 +82,7 @@ def keep_samples(
             folder.mkdir(parents=True, exist_ok=True)
             _save(folder / f"{step:08d}.npz", {"values": values})
             if pictures:
-                with _spared(f"samples of {name} at step {step} are not drawn", warn):
+                with _warn_on_error(f"samples of {name} at step {step} are not drawn", warn):
                     mosaic.save(values, folder / f"{step:08d}.png")
             else:
                 text = "\n\n".join(map(str, values)) + "\n"
@@ -91,7 +91,7 @@ def keep_samples(
 
 
 def predictions(plan: Plan, feed: Feed, state: TrainState, split: str) -> dict[str, np.ndarray]:
-    """Returns sample predictions on a split, as many wrong as right where there are."""
+    """Returns example predictions on a split: up to 24 correct and up to 24 wrong ones."""
     context = feed.context()
 
     def predict(state, batch, key):
@@ -124,7 +124,7 @@ def predictions(plan: Plan, feed: Feed, state: TrainState, split: str) -> dict[s
 
 
 def augmented(plan: Plan, feed: Feed, num_images: int = 6, num_views: int = 7) -> dict[str, Any]:
-    """Returns images beside their augmented views, `(n, 1 + views, h, w, c)` uint8."""
+    """Returns images with their augmented views, `(n, 1 + views, h, w, c)` uint8."""
     batch = {k: np.asarray(v)[:num_images] for k, v in jax.device_get(feed.first).items()}
     key = rng.root(plan.recipe.seed)
     augment = jax.jit(
@@ -139,8 +139,8 @@ def augmented(plan: Plan, feed: Feed, num_images: int = 6, num_views: int = 7) -
 
 
 @contextlib.contextmanager
-def _spared(what: str, warn: Callable[[str], None]) -> Iterator[None]:
-    # A picture that fails does not cost the run. A disk that fails ends it, to be started again.
+def _warn_on_error(what: str, warn: Callable[[str], None]) -> Iterator[None]:
+    # A failed picture must not end the run. A failed disk must, so that the user starts it again.
     try:
         yield
     except OSError:

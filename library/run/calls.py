@@ -1,4 +1,4 @@
-"""Where the calls of the compiled step end, when a call makes several steps."""
+"""The steps at which calls of the compiled step end, if one call makes several steps."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator
 def ends(
     start: int, total: int, most: int, *, every: Iterable[int], after: Iterable[int] = ()
 ) -> Iterator[int]:
-    """Yields the steps done after each call of a run.
+    """Yields the number of steps done after each call of a run.
 
-    The first call makes one step, so that what compiling takes can be told apart.
+    The first call makes one step, so that the time of compilation can be measured.
 
     Args:
       start: steps done before.
       total: steps of the run.
-      most: steps of a call.
-      every: intervals in steps, at whose ends the host has something to do.
-      after: single steps after which it has.
+      most: the most steps of a call.
+      every: intervals, in steps, at whose ends the host has work.
+      after: single steps after which the host has work.
     """
     every, after = [*every], sorted(after)
     done, most_now = start, 1

@@ -1,9 +1,9 @@
-"""Checkpoints of a run: Orbax's, asynchronous and atomic, with checksums and a way back.
+"""Checkpoints of a run: Orbax's, asynchronous and atomic, with checksums.
 
-    checkpoints/latest/STEP     the newest `keep`, for resuming
-    checkpoints/best/STEP       the best by a metric, if one is named
-    checkpoints/checksums/STEP.json
-    checkpoints/damaged/STEP    set aside when they could not be read
+    checkpoints/latest/STEP     the newest `keep` checkpoints, for resuming
+    checkpoints/best/STEP       the best checkpoint by a metric, if the config names one
+    checkpoints/checksums/latest-STEP.json, best-STEP.json
+    checkpoints/damaged/STEP    checkpoints that could not be read
 
 A checkpoint holds every leaf of the carry under its path, and `progress`, plain values.
 """
@@ -31,11 +31,11 @@ from library.parallel.watchdog import BARRIER, WATCHDOG
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint could not be written or read; what was on disk before is as it was."""
+    """A checkpoint could not be written or read; earlier files on disk are unchanged."""
 
 
 class Restored(NamedTuple):
-    """What a checkpoint held: the carry, and the plain values saved with it."""
+    """The content of a checkpoint: its step, the carry and the plain values saved with it."""
 
     step: int
     carry: PyTree
@@ -46,11 +46,11 @@ class Checkpoints:
     """Saves and restores the carry of one run."""
 
     def __init__(self, workdir: Path, *, keep: int = 2):
-        """Opens the checkpoints under a workdir, and forgets half-written ones.
+        """Opens the checkpoints in a workdir, and deletes half-written ones.
 
         Args:
           workdir: the run's directory.
-          keep: newest checkpoints to keep.
+          keep: number of newest checkpoints to keep.
         """
         self.root = Path(workdir).absolute() / "checkpoints"
         self._latest = _manager(self.root / "latest", keep)
@@ -59,16 +59,16 @@ class Checkpoints:
         self._unsigned: list[Path] = []
 
     def save(self, step: int, carry: PyTree, progress: Mapping[str, Any], *, best: bool) -> None:
-        """Starts saving and returns when the carry may be overwritten.
+        """Starts a save, and returns as soon as the carry may be overwritten.
 
         Args:
-          step: updates done.
+          step: number of steps done.
           carry: arrays on devices.
-          progress: plain values to keep beside them.
-          best: whether to keep this one as the best so far, too.
+          progress: plain values to save with the carry.
+          best: whether to save it as the best checkpoint, too.
 
         Raises:
-          CheckpointError: this save, or the one before it, could not be written.
+          CheckpointError: this checkpoint or the previous one could not be written.
         """
         with WATCHDOG.limit(f"the checkpoint of step {step}", BARRIER):
             self._save(step, carry, progress, best)
@@ -88,10 +88,10 @@ class Checkpoints:
             raise CheckpointError(_explain(step, self.root, error)) from error
 
     def wait(self) -> None:
-        """Waits until the last save is on disk, and signs it with a checksum.
+        """Waits until the last save is on disk, and writes its checksums.
 
         Raises:
-          CheckpointError: it could not be written.
+          CheckpointError: the checkpoint could not be written.
         """
         try:
             with WATCHDOG.limit("a checkpoint to be written", BARRIER):
@@ -106,12 +106,18 @@ class Checkpoints:
             self._unsigned = []
 
     def restore(self, like: PyTree) -> Restored | None:
-        """Restores the newest readable checkpoint, each leaf placed as in `like`.
+        """Restores the newest readable checkpoint, with the shardings of `like`.
 
-        A damaged checkpoint is reported, set aside under `damaged/`, and the one before it used.
+        A damaged checkpoint is logged and moved to `damaged/`, and the one before it is used.
+
+        Args:
+          like: the carry, with its shapes, dtypes and shardings.
+
+        Returns:
+          The checkpoint's content; None if there is no checkpoint.
 
         Raises:
-          CheckpointError: there are checkpoints, and none could be read; all are left in place.
+          CheckpointError: none of the checkpoints can be read; all stay in place.
         """
         steps = sorted(self._latest.all_steps(), reverse=True)
         for tried, step in enumerate(steps):
@@ -120,7 +126,7 @@ class Checkpoints:
             if restored is None:
                 logging.warning("checkpoint of step %d is damaged: %s", step, reason)
                 continue
-            with WATCHDOG.limit("the checkpoints that are left to be put in order", BARRIER):
+            with WATCHDOG.limit("the cleanup of the other checkpoints", BARRIER):
                 for damaged in steps[:tried]:
                     self._set_aside(damaged)
                 self._forget_after(step)
@@ -134,7 +140,7 @@ class Checkpoints:
         return None
 
     def close(self) -> None:
-        """Waits for the last save and releases Orbax's threads."""
+        """Waits for the last save and stops Orbax's threads."""
         try:
             self.wait()
         finally:
@@ -142,7 +148,7 @@ class Checkpoints:
             self._best.close()
 
     def _attempt(self, step: int, like: PyTree) -> tuple[Restored | None, str]:
-        """Reads a checkpoint, or says why some process cannot; all come to the same end."""
+        """Reads a checkpoint, or returns why not; either all processes can read it or none."""
         directory = Path(self._latest.directory) / str(step)
         restored, reason = None, "another process cannot read it"
         try:
@@ -164,7 +170,7 @@ class Checkpoints:
             path: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
             for path, x in trees.flatten(like).items()
         }
-        # Orbax leaves reads that nobody waits for behind when one of many fails.
+        # If one of many reads fails, Orbax leaves the others running in the background.
         _check_same(_described(self._latest, step), abstract)
         found = self._latest.restore(
             step,
@@ -185,20 +191,20 @@ class Checkpoints:
             target.parent.mkdir(exist_ok=True)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(source, target)
-            # It would condemn the checkpoint that the run makes anew at this step.
+            # The run saves this step again; the old checksums would not match the new checkpoint.
             self._signature(source).unlink(missing_ok=True)
-        # The others look once it is gone.
+        # The other processes must reload after the move.
         everywhere(True)
         self._latest.reload()
 
     def _forget_after(self, step: int) -> None:
-        # What lies beyond the step the run resumes at will be made again.
+        # The run makes the later checkpoints again.
         for manager in (self._latest, self._best):
             for later in [s for s in manager.all_steps() if s > step]:
                 self._delete(manager, later)
 
     def _complete(self) -> None:
-        """Does what a kill right after a save left undone: the signature, the end of the oldest."""
+        """Deletes old checkpoints and writes missing checksums, after a kill right after a save."""
         for manager, keep in self._kept.items():
             steps = sorted(manager.all_steps())
             for old in steps[:-keep]:
@@ -214,18 +220,18 @@ class Checkpoints:
 
 
 def load(workdir: Path, *, which: str = "latest") -> tuple[int, dict[str, Any]]:
-    """Reads the leaves of a checkpoint of another run as host arrays, by path.
+    """Reads the leaves of a run's checkpoint as host arrays, by path.
 
     Args:
-      workdir: that run's directory.
+      workdir: the run's directory.
       which: "latest" or "best".
 
     Returns:
-      Its step, and its leaves under paths such as "state/params/head/kernel".
+      The checkpoint's step, and its leaves by paths such as "state/params/head/kernel".
 
     Raises:
-      ConfigError: the directory holds no such checkpoint.
-      CheckpointError: the checkpoint does not match its checksum.
+      ConfigError: the directory has no such checkpoint.
+      CheckpointError: the checkpoint does not match its checksums or cannot be read.
     """
     directory = newest(workdir, which=which)
     root, step = directory.parent, int(directory.name)
@@ -250,10 +256,12 @@ def load(workdir: Path, *, which: str = "latest") -> tuple[int, dict[str, Any]]:
 
 
 def shapes(workdir: Path, *, which: str = "latest") -> dict[str, jax.ShapeDtypeStruct]:
-    """Returns what `load` would, shapes in place of arrays; nothing of a damaged checkpoint.
+    """Returns the shapes and dtypes of the leaves that `load` reads, by path.
+
+    For a damaged checkpoint it returns an empty dict.
 
     Raises:
-      ConfigError: the directory holds no such checkpoint.
+      ConfigError: the directory has no such checkpoint.
     """
     directory = newest(workdir, which=which)
     try:
@@ -264,27 +272,27 @@ def shapes(workdir: Path, *, which: str = "latest") -> dict[str, jax.ShapeDtypeS
         ) as manager:
             tree = _described(manager, int(directory.name))
             return {path: jax.ShapeDtypeStruct(v.shape, v.dtype) for path, v in tree.items()}
-    # Damage shows in many ways; `load` is there to name it.
+    # Damage causes many kinds of errors; `load` reports it.
     except Exception:
         return {}
 
 
 def newest(workdir: Path, *, which: str = "latest") -> Path:
-    """Returns the directory of the newest checkpoint of a run, or of its best one.
+    """Returns the directory of a run's newest checkpoint, or of its best one.
 
     Raises:
-      ConfigError: the workdir holds none.
+      ConfigError: the workdir has no such checkpoint.
     """
     root = Path(workdir).expanduser().absolute() / "checkpoints" / which
     steps = [int(p.name) for p in root.iterdir() if p.name.isdigit()] if root.is_dir() else []
     if not steps:
-        hint = ": config.checkpoint.best names the metric to judge by" if which == "best" else ""
+        hint = ": config.checkpoint.best names the metric to choose by" if which == "best" else ""
         raise ConfigError(f"{workdir} holds no {which} checkpoint (looked in {root}){hint}")
     return root / str(max(steps))
 
 
 def _described(manager: ocp.CheckpointManager, step: int) -> dict[str, Any]:
-    """Returns what a checkpoint says of its arrays, by path; nothing where it says nothing."""
+    """Returns a checkpoint's metadata of its arrays, by path; empty if it has none."""
     found = manager.item_metadata(step)["state"]
     return getattr(found, "tree", found) or {}
 
@@ -305,7 +313,7 @@ def _manager(directory: Path, keep: int) -> ocp.CheckpointManager:
         max_to_keep=keep,
         cleanup_tmp_directories=True,
         enable_async_checkpointing=True,
-        # Two managers that save at once would wait for one another at barriers of one name.
+        # With one barrier name, two managers that save at once would wait for each other.
         multiprocessing_options=MultiprocessingOptions(barrier_sync_key_prefix=directory.name),
     )
     handlers = {"state": ocp.StandardCheckpointHandler(), "progress": ocp.JsonCheckpointHandler()}
@@ -313,8 +321,8 @@ def _manager(directory: Path, keep: int) -> ocp.CheckpointManager:
 
 
 def _detached(leaves: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    # A CPU device's memory is the host's: Orbax would write from buffers that the next step,
-    # which the carry is donated to, overwrites.
+    # A CPU device uses the host's memory. The carry is donated to the next step, which would
+    # overwrite buffers that Orbax still writes.
     on_cpu = jax.default_backend() == "cpu"
     return {path: jnp.copy(x) if on_cpu else x for path, x in leaves.items()}
 
@@ -337,7 +345,7 @@ def _sign(directory: Path, signature: Path) -> None:
 
 
 def _verify(directory: Path, signature: Path) -> None:
-    # A run killed between a save and its signature leaves a sound checkpoint without one.
+    # A run that is killed right after a save leaves a good checkpoint without checksums.
     if not signature.is_file():
         return
     expected, actual = json.loads(signature.read_text()), _checksums(directory)

@@ -1,25 +1,26 @@
-"""Where the wall time of a run goes."""
+"""The wall time of a run, by phase."""
 
 import contextlib
 import time
 from collections.abc import Iterator
 
-# Phases of the loop once its first step is done: steps, the wait for their data, what lies between.
+# Phases of the loop after its first step: steps, waits for data, and the rest of the loop.
 _TRAINING = ("train", "wait", "loop")
 
 
 class Clock:
-    """Splits wall time into named phases; the innermost open phase is charged.
+    """A clock that adds wall time to the innermost open phase.
 
     Attributes:
-      seconds: by phase, those of earlier starts of the run included.
+      seconds: the seconds of each phase, earlier starts of the run included.
     """
 
     def __init__(self, started: float | None = None):
         """Starts the clock.
 
         Args:
-          started: `time.perf_counter()` at the start of the program; the time since is "import".
+          started: `time.perf_counter()` at the start of the program; the time since then is the
+            phase "import".
         """
         self._mark = time.perf_counter()
         self.seconds = {"import": self._mark - (started or self._mark)}
@@ -27,7 +28,7 @@ class Clock:
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Charges what happens inside to `name`."""
+        """Adds the time of the `with` block to the phase `name`."""
         self._charge()
         self._open.append(name)
         try:
@@ -47,21 +48,21 @@ class Clock:
         return sum(self.seconds.values())
 
     def training(self) -> tuple[float, float]:
-        """Returns the seconds of training so far, and those of them in which it waited for data.
+        """Returns the seconds of training so far, and how many of them were waits for data.
 
-        Loading, compiling, evaluating and saving are no part of it.
+        Loading, compiling, evaluating and saving do not count.
         """
         self._charge()
         seconds = sum(self.seconds.get(name, 0.0) for name in _TRAINING)
         return seconds, self.seconds.get("wait", 0.0)
 
     def resume(self, earlier: dict[str, float], reached: float = 0.0) -> None:
-        """Adds the phases of the starts before this one.
+        """Adds the phases of earlier starts of the run.
 
         Args:
-          earlier: as they were when the state was saved that the run goes on from.
-          reached: seconds of the last that is known of them; what came after the save is "lost",
-            since it is done again.
+          earlier: the seconds of each phase when the restored checkpoint was saved.
+          reached: the last known total of the earlier starts, in seconds. The time after the
+            checkpoint becomes the phase "lost", because the run repeats those steps.
         """
         for name, value in earlier.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + value

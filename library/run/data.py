@@ -1,4 +1,4 @@
-"""The data sets of a run, opened as its config says: to train on, and to evaluate on."""
+"""The datasets of a run, for training and for evaluation."""
 
 import contextlib
 import dataclasses
@@ -24,8 +24,8 @@ class Preprocessing(NamedTuple):
     """The host preprocessing of a run.
 
     Attributes:
-      stages: operations by stage, "train" and "test".
-      fitted: what was fitted to the training split, by the spec of the operation, as JSON.
+      stages: the preprocessing of each stage, "train" and "test".
+      fitted: the values fitted to the training split, by the operation's spec as JSON.
     """
 
     stages: Mapping[str, Callable]
@@ -35,16 +35,16 @@ class Preprocessing(NamedTuple):
 def preprocess(
     recipe: Recipe, source: sources.Source, recorded: DataRecord | None = None
 ) -> Preprocessing:
-    """Builds the host preprocessing by stage, fitted to the training split where it asks for that.
+    """Builds the host preprocessing of each stage, and fits it to the training split if needed.
 
     Args:
-      recipe: the run's values.
+      recipe: the run's config.
       source: the training split.
-      recorded: what the run took from its data when it was started, if it was.
+      recorded: the data record of the run's first start; None for a new run.
 
     Raises:
-      ConfigError: other stages, operations that there are not, or one that is fitted in the
-        evaluation alone.
+      ConfigError: an unknown stage or operation, a missing stage, or an operation that needs
+        fitting but is only in the evaluation.
     """
     fitted = dict(recorded.preprocess) if recorded is not None else {}
     stages = _stages(recipe)
@@ -65,11 +65,11 @@ def _stages(recipe: Recipe) -> dict[str, Sequence[Mapping[str, Any]]]:
 
 
 def named_splits(recipe: Recipe) -> dict[str, Split]:
-    """Reads the splits that the recipe names itself.
+    """Reads the recipe's section `splits`.
 
     Raises:
-      ConfigError: a value that is not understood, a name that has a meaning already, or any where
-        there are several sources.
+      ConfigError: an invalid value, the name "train" or "test", or any split in a recipe with
+        several sources.
     """
     found = {}
     for name, values in recipe.splits.items():
@@ -77,8 +77,8 @@ def named_splits(recipe: Recipe) -> dict[str, Split]:
             raise ConfigError(f"splits.{name}: that is dataset.{name}; choose another name")
         if recipe.dataset.get("sources"):
             raise ConfigError(
-                f"splits.{name}: a recipe of several sources evaluates on 'train' and 'test', as "
-                "dataset.sources name them"
+                f"splits.{name}: a recipe with several sources evaluates only on 'train' and "
+                "'test', which dataset.sources set"
             )
         found[name] = config.read(Split, values, f"splits.{name}")
         for spec in (*(found[name].preprocess or ()), *found[name].then):
@@ -90,7 +90,7 @@ def order(dataset: Dataset, source: sources.Source, seed: int) -> pipeline.Order
     """Builds the order of the training examples.
 
     Raises:
-      ConfigError: there is no such order, or the data or the batch do not fit it.
+      ConfigError: the order is unknown, or the data or the batch size do not fit it.
     """
     spec = dataset.order if isinstance(dataset.order, dict) else {"name": dataset.order}
     if not dataset.has_data:
@@ -110,16 +110,16 @@ def order(dataset: Dataset, source: sources.Source, seed: int) -> pipeline.Order
 def training_source(
     dataset: Dataset, recorded: DataRecord | None = None, seed: int = 0
 ) -> sources.Source:
-    """Opens the training split; of text, as windows of tokens.
+    """Opens the training split; text becomes windows of tokens.
 
     Args:
       dataset: the run's `dataset` section.
-      recorded: what the run took from its data when it was started, if it was. Names of classes
-        and the tokenizer are taken from there.
-      seed: of the run.
+      recorded: the data record of the run's first start; None for a new run. It gives the class
+        names and the tokenizer.
+      seed: seed of the run.
 
     Raises:
-      ConfigError: there is no such split, or it is not what the run was started with.
+      ConfigError: the split does not exist, or differs from the recorded one.
     """
     source = _open_stage(dataset, "train", seed)
     data_record.check_source(recorded, "train", source)
@@ -138,7 +138,7 @@ def training_source(
 
 
 class Splits:
-    """The splits of a run as evaluations see them; each is opened once."""
+    """The splits of a run with the preprocessing of evaluations; each is opened once."""
 
     def __init__(
         self,
@@ -148,14 +148,14 @@ class Splits:
         made: Preprocessing,
         recorded: DataRecord | None = None,
     ):
-        """Opens nothing yet.
+        """Stores the arguments; a split is opened at its first use.
 
         Args:
-          recipe: the run's values.
-          dataset: its `dataset` section.
-          training: how training examples are loaded.
+          recipe: the run's config.
+          dataset: the config's `dataset` section.
+          training: the loader of the training examples.
           made: the run's preprocessing.
-          recorded: what the run took from its data when it was started, if it was.
+          recorded: the data record of the run's first start; None for a new run.
         """
         self._recipe, self._dataset, self._training = recipe, dataset, training
         self._made, self._recorded = made, recorded
@@ -163,25 +163,25 @@ class Splits:
         self._loaders: dict[str, pipeline.Loader] = {}
 
     def __call__(self, name: str) -> pipeline.Loader:
-        """Returns how examples of a split are loaded.
+        """Returns the loader of a split.
 
         Args:
-          name: "train" and "test" mean the config's, others those that it names itself, or else
-            those that the data set has.
+          name: "train" or "test" for the splits of the config's `dataset`, a name in the config's
+            `splits`, or else a split of the dataset.
 
         Raises:
-          ConfigError: there is no such split, it is empty, its classes are others, or "test" is
-            not what it was.
+          ConfigError: the split does not exist or is empty, its classes differ from those of
+            training, or "test" differs from the recorded split.
         """
         if name not in self._loaders:
             self._loaders[name] = self._opened(name)
         return self._loaders[name]
 
     def found(self) -> DataRecord:
-        """Returns what a run that is started now takes from its data."""
+        """Returns the data record of a new run."""
         source, dataset = self._training.source, self._dataset
         prints = {"train": source.fingerprint()}
-        # A set needs no split for evaluations, if there are none.
+        # A run without evaluations needs no test split.
         with contextlib.suppress(ConfigError):
             prints["test"] = self._source("test").fingerprint()
         tokenizer = None
@@ -198,7 +198,7 @@ class Splits:
         )
 
     def _source(self, name: str) -> sources.Source:
-        """Opens a split, of text still as documents."""
+        """Opens a split; text stays as documents."""
         if name not in self._sources:
             own = named_splits(self._recipe).get(name)
             found = _open_stage(self._dataset, name) if own is None else _open(self._dataset, own)
@@ -237,7 +237,7 @@ class Splits:
 
 
 def _open_stage(dataset: Dataset, stage: str, seed: int | None = None) -> sources.Source:
-    """Opens "train", "test" or another split; several sources joined, in training by a seed."""
+    """Opens a split and joins several sources, for training in an order that `seed` shuffles."""
     if not dataset.sources:
         return _open(dataset, Split({s: getattr(dataset, s) for s in STAGES}.get(stage, stage)))
     parts = {}
@@ -266,7 +266,7 @@ def _labels(source: sources.Source) -> np.ndarray:
         return np.asarray(records.labels)
     if "label" not in records[0]:
         raise ConfigError(
-            f"dataset.order: the examples have no 'label', but {', '.join(records[0])}"
+            f"dataset.order: the examples have no 'label'; they have {', '.join(records[0])}"
         )
     return np.array([records[row]["label"] for row in range(len(records))])
 
@@ -290,23 +290,26 @@ def _open(dataset: Dataset, split: Split) -> sources.Source:
 
 
 def _check_classes(trained: Sequence[str] | None, found: Sequence[str] | None, name: str) -> None:
-    """Refuses labels that count other classes; the same may be named otherwise elsewhere."""
+    """Raises ConfigError if a split has another number or order of classes than training.
+
+    The same classes may have other names.
+    """
     if trained is None or found is None or found == trained:
         return
     if len(found) != len(trained):
         raise ConfigError(
-            f"split {name!r} has {len(found)} classes, and the training data {len(trained)}"
+            f"split {name!r} has {len(found)} classes, and the training data have {len(trained)}"
         )
     if sorted(found) == sorted(trained):
         place = next(i for i, names in enumerate(zip(trained, found)) if len(set(names)) > 1)
         raise ConfigError(
-            f"split {name!r} has the classes in another order: {place} is {found[place]!r}, and "
-            f"{trained[place]!r} in the training data"
+            f"split {name!r} has the classes in another order: class {place} is "
+            f"{found[place]!r}, and {trained[place]!r} in the training data"
         )
 
 
 class _Fitting(NamedTuple):
-    """What an operation is fitted to: the training split, as the operations before it leave it."""
+    """The training split that operations are fitted to, after the operations before them."""
 
     source: sources.Source
     recipe: Recipe
@@ -329,7 +332,7 @@ def _chain(
     fitted: dict[str, Any],
     fitting: _Fitting | None = None,
 ) -> Callable:
-    """Builds operations; one that is fitted takes its values from `fitted`, or adds them there."""
+    """Builds a chain of operations; fitted values come from `fitted`, or are added to it."""
     operations = []
     for spec in specs:
         made = config.build(spec, "library.data.preprocessing", "preprocessing", kinds=kinds)
@@ -337,7 +340,7 @@ def _chain(
             key = json.dumps(config.plain(spec), sort_keys=True)
             if key not in fitted and fitting is None:
                 raise ConfigError(
-                    f"preprocessing {spec['name']!r} is fitted to the training split: name it in "
+                    f"preprocessing {spec['name']!r} is fitted to the training split: add it to "
                     f"the preprocessing of training, too; fitted there: {sorted(fitted) or 'none'}"
                 )
             if key not in fitted:

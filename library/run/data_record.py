@@ -1,8 +1,8 @@
-"""What a run took from its data, kept in its workdir: every later program reads it and compares.
+"""The data record of a run: facts about its data, which every later program compares.
 
-The record is written when a run is first started. What a program then finds must be the same: with
-other classes, another vocabulary or other examples the params would mean something else, or the
-rest of the run would be another run.
+A run's first start writes it into the workdir. Later programs must find the same data. With other
+classes, another vocabulary or other examples the params would mean something else, or the rest of
+the run would not continue the same run.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from library.run.workdir import read_config, write_json
 
 FILE = "data.json"
 _SHOWN = 6
-# What of a config's `dataset` says which examples a stage has, and what of it makes features.
+# Keys of a config's `dataset` that select the examples, and those that determine the features.
 _CHOOSING = ("name", "classes", "sources", "pairing")
 _MAKING = ("train", "tokenizer", "context")
 
@@ -39,18 +39,18 @@ class Feature(NamedTuple):
 
 
 class DataRecord(NamedTuple):
-    """What a run took from its data.
+    """Facts about the data of a run.
 
-    What is None or empty is not known, and compared with nothing.
+    A fact that is None or empty is unknown and is not compared.
 
     Attributes:
-      features: by name; of images, the sizes of the first example.
-      label_names: names of the classes by label.
-      num_examples: of an epoch of the training split.
-      fingerprints: of the training split and of that which evaluators call "test", by stage.
-      tokenizer: "spec", as the config has it, and "fitted", see `Tokenizer.fitted`.
-      preprocess: what preprocessing was fitted to, by the spec of the operation, as JSON.
-      workdir: where it was read, for messages.
+      features: the features, by name; the shape of an image is that of the first example.
+      label_names: names of the classes, in the order of the labels.
+      num_examples: number of examples in an epoch of the training split.
+      fingerprints: the fingerprints of the splits of the stages "train" and "test", by stage.
+      tokenizer: "spec", from the config, and "fitted", see `Tokenizer.fitted`.
+      preprocess: the fitted values of preprocessing, by the operation's spec as JSON.
+      workdir: the run's directory, for messages.
     """
 
     features: Mapping[str, Feature]
@@ -63,20 +63,20 @@ class DataRecord(NamedTuple):
 
 
 def features(blank: Mapping[str, np.ndarray]) -> dict[str, Feature]:
-    """Describes an example."""
+    """Returns the shapes and dtypes of the features of an example."""
     return {name: Feature(tuple(x.shape), str(x.dtype)) for name, x in blank.items()}
 
 
 def write(folder: Path, record: DataRecord) -> None:
-    """Writes the record of a run into its workdir, whole; of several processes the first does."""
+    """Writes a data record into a workdir, atomically; only the first process writes."""
     write_json(Path(folder) / FILE, _plain(record))
 
 
 def read(folder: Path) -> DataRecord | None:
-    """Reads the record of the run in a directory; older runs have none.
+    """Reads the data record of the run in a directory; None for older runs, which have none.
 
     Raises:
-      ConfigError: it is damaged.
+      ConfigError: the file is damaged.
     """
     path = Path(folder) / FILE
     if not path.is_file():
@@ -98,15 +98,15 @@ def read(folder: Path) -> DataRecord | None:
 
 
 def of_run(folder: Path, values: Mapping[str, Any]) -> DataRecord | None:
-    """Reads the record of a run, without what it says of data that a config does not name.
+    """Reads the data record of a run, without the facts about data that a config replaces.
 
     Args:
       folder: the workdir.
-      values: a config that opens it. Where its data are not those that the run was trained on,
-        they are meant to be others.
+      values: the config of this program. Where it names other data than the run's own config, the
+        other data are intended, and the facts about the old data are left out.
 
     Raises:
-      ConfigError: the record or the config of the run is damaged.
+      ConfigError: the data record or the config of the run is damaged.
     """
     record = read(folder)
     if record is None:
@@ -126,10 +126,10 @@ def of_run(folder: Path, values: Mapping[str, Any]) -> DataRecord | None:
 
 
 def check_source(record: DataRecord | None, stage: str, source: Source) -> None:
-    """Compares what a stage, "train" or "test", reads with what it read when the run was started.
+    """Compares the data of a stage, "train" or "test", with the data record.
 
     Raises:
-      ConfigError: they differ; the message names what does.
+      ConfigError: they differ; the message lists the differences.
     """
     if record is None or stage not in record.fingerprints:
         return
@@ -143,10 +143,10 @@ def check_source(record: DataRecord | None, stage: str, source: Source) -> None:
 
 
 def check_features(record: DataRecord | None, blank: Mapping[str, np.ndarray]) -> None:
-    """Compares the features of a training example with those of when the run was started.
+    """Compares the features of a training example with the data record.
 
     Raises:
-      ConfigError: one is gone, or has another shape or dtype.
+      ConfigError: a feature is missing, or has another shape or dtype.
     """
     found = features(blank)
     lines = []
@@ -161,10 +161,10 @@ def check_features(record: DataRecord | None, blank: Mapping[str, np.ndarray]) -
 
 
 def fitted(record: DataRecord | None, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Returns what the tokenizer of a run took from its text; None if that is not known.
+    """Returns the fitted values of a run's tokenizer; None if they are unknown.
 
     Raises:
-      ConfigError: the run has another tokenizer than `spec`.
+      ConfigError: the run was trained with another tokenizer than `spec`.
     """
     if record is None or record.tokenizer is None:
         return None
@@ -177,7 +177,7 @@ def fitted(record: DataRecord | None, spec: Mapping[str, Any]) -> Mapping[str, A
 
 
 def check_processes(record: DataRecord) -> None:
-    """Compares the data that each process of a run finds.
+    """Compares the data records of all processes of a run.
 
     Raises:
       ConfigError: they differ.
@@ -185,31 +185,31 @@ def check_processes(record: DataRecord) -> None:
     if jax.process_count() == 1:
         return
     own = hashlib.sha256(json.dumps(_plain(record), sort_keys=True).encode()).digest()
-    with WATCHDOG.limit("what data the others have", BARRIER):
+    with WATCHDOG.limit("the data records of the other processes", BARRIER):
         each = multihost_utils.process_allgather(np.frombuffer(own, np.uint8))
     others = np.flatnonzero((each != each[0]).any(axis=1))
     if others.size:
-        raise ConfigError(f"the data of process {others[0]} are not those of process 0")
+        raise ConfigError(f"the data of process {others[0]} differ from those of process 0")
 
 
 def unknown(folder: Path) -> str:
-    """Returns the warning for a run without a record."""
-    return f"warning: {folder} has no {FILE}: whether its data have changed is not known"
+    """Returns the warning for a run without a data record."""
+    return f"warning: {folder} has no {FILE}: changes of its data cannot be noticed"
 
 
 def _refuse(record: DataRecord, what: str, lines: list[str], others: str) -> NoReturn:
     shown = "; ".join(lines[:_SHOWN]) + ("; ..." if len(lines) > _SHOWN else "")
     raise ConfigError(
-        f"the {what} are not those of the run in {record.workdir}: {shown}. "
-        f"Bring those back, or {others}"
+        f"the {what} differ from those of the run in {record.workdir}: {shown}. "
+        f"Restore the old data, or {others}"
     )
 
 
 def _renamed(before: Sequence[str], now: Sequence[str]) -> list[str]:
-    """Says which classes differ, the first few of them."""
+    """Lists how classes differ, the first few of them."""
     lines = []
     if len(before) != len(now):
-        lines.append(f"{len(before)} classes were there, now {len(now)}")
+        lines.append(f"there were {len(before)} classes, and now there are {len(now)}")
     pairs = enumerate(zip(before, now))
     other = [f"class {i} was {old!r} and is {new!r}" for i, (old, new) in pairs if old != new]
     more = [f"{len(other) - 2} more classes have other names"] if len(other) > 3 else []

@@ -1,4 +1,4 @@
-"""The machine and the code that a number came from."""
+"""The machine and the version of the code of a run, and the cache of compiled programs."""
 
 import importlib.metadata
 import os
@@ -15,7 +15,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "num
 
 
 def describe() -> dict[str, Any]:
-    """Returns commit, versions and device, as summary.json holds them."""
+    """Returns the commit, the versions and the device, for summary.json."""
     device = jax.devices()[0]
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     commit, dirty = _commit()
@@ -33,13 +33,13 @@ def describe() -> dict[str, Any]:
 
 
 def enable_compile_cache(folder: str | None) -> None:
-    """Keeps compiled programs in a folder, from one start of the program to the next.
+    """Keeps compiled programs in a folder, for later starts of the program.
 
-    Where it cannot be written, a warning says so, and nothing is kept.
+    If the folder cannot be written, a warning says so, and nothing is kept.
 
     Args:
-      folder: where; None leaves JAX as it is, and so does the environment's
-        JAX_COMPILATION_CACHE_DIR.
+      folder: the folder; None leaves JAX's settings unchanged. The environment variable
+        JAX_COMPILATION_CACHE_DIR takes precedence.
     """
     named = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if folder is None and not named:
@@ -48,11 +48,11 @@ def enable_compile_cache(folder: str | None) -> None:
         path = Path(named or folder).expanduser()
         path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
-    # Path does so where there is no home directory.
+    # Path raises RuntimeError if there is no home directory.
     except (OSError, RuntimeError) as error:
         logging.warning(
-            "compiled programs are not kept: %s; JAX_COMPILATION_CACHE_DIR or "
-            "--config.compile_cache name another folder, or --config.compile_cache=None none",
+            "compiled programs are not kept: %s; name another folder by JAX_COMPILATION_CACHE_DIR "
+            "or --config.compile_cache, or turn the cache off by --config.compile_cache=None",
             error,
         )
         jax.config.update("jax_enable_compilation_cache", False)

@@ -1,4 +1,4 @@
-"""The evaluators of a run, and what they measure of a state."""
+"""The evaluators of a run, and the evaluation of a state."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -12,12 +12,12 @@ from library.task import TrainState
 
 
 class Evaluation(NamedTuple):
-    """An evaluator of the run: after how many steps it measures what, and of which params.
+    """An evaluator of a run, its interval, and the params that it evaluates.
 
     Attributes:
-      every: steps.
-      measure: the evaluator.
-      raw: whether the params are measured; running averages are wherever there are any.
+      every: steps from one evaluation to the next.
+      measure: the evaluator, `state -> numbers and arrays by name`.
+      raw: whether to evaluate the params. Running averages, if any, are evaluated in any case.
     """
 
     every: int
@@ -35,21 +35,21 @@ def evaluations(
 
     Args:
       plan: the run.
-      feed: its data.
-      warn: shows a line to whoever watches the run.
-      pause: called before each of their batches; what it raises ends the evaluation.
+      feed: the run's data.
+      warn: shows a line to the user.
+      pause: called before each batch; its exception ends the evaluation.
     """
     context, built = pausing(feed.context(warn=warn), pause), {}
     for name, spec in plan.recipe.evaluate.items():
         entry = evaluator(name, spec)
         measure = config.build(entry.spec, "library.evaluation", "evaluator", context=context)
-        measure = _telling(feed, measure, warn)
+        measure = _with_warnings(feed, measure, warn)
         built[name] = Evaluation(plan.steps(entry.every), measure, entry.ema != "only")
     return built
 
 
-def _telling(feed: Feed, measure: Callable, warn: Callable[[str], None]) -> Callable:
-    """Has an evaluator warn of what it could not read; its numbers are of the other examples."""
+def _with_warnings(feed: Feed, measure: Callable, warn: Callable[[str], None]) -> Callable:
+    """Wraps an evaluator so that it warns of skipped examples, which its numbers leave out."""
 
     def run(state: TrainState) -> Mapping[str, Any]:
         found = measure(state)
@@ -60,7 +60,10 @@ def _telling(feed: Feed, measure: Callable, warn: Callable[[str], None]) -> Call
 
 
 def measured(name: str, evaluation: Evaluation, state: TrainState) -> dict[str, Any]:
-    """Evaluates a state, and beside it, or alone, its running averages where it has them."""
+    """Evaluates a state's params, its running averages, or both, by "evaluator/metric".
+
+    The results of running averages are named "evaluator_ema/metric".
+    """
     found = {name: evaluation.measure(state)} if evaluation.raw else {}
     if state.ema is not None:
         found[f"{name}_ema"] = evaluation.measure(task.averaged(state))

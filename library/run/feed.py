@@ -1,4 +1,4 @@
-"""What a run feeds its steps with: batches on the devices, ahead of their use."""
+"""The batches of a run, put on the devices ahead of their use."""
 
 import functools
 from collections import deque
@@ -18,21 +18,21 @@ from library.run.skipped import Skipped
 
 
 class Feed:
-    """Opens a plan's splits and puts their batches on the devices.
+    """The batches of a plan's splits, on the devices.
 
     Attributes:
-      constants: what every step is handed beside state and batch: the root key, and the training
-        split where it lies in device memory.
-      first: the first batch of the run, whole, on every device.
-      skipped: the examples that its batches lack.
+      constants: the arguments of every step beside state and batch: the root key, and the
+        training split if `dataset.cache` is "device".
+      first: the whole first batch of the run, on every device.
+      skipped: the examples that the batches leave out.
     """
 
     def __init__(self, plan: Plan, skipped: Path | None = None):
-        """Loads what is kept in memory.
+        """Loads the first batch and, if `dataset.cache` is "device", the training split.
 
         Args:
           plan: the run.
-          skipped: the file to list skipped examples in; None lists none.
+          skipped: the file that lists skipped examples; None for no file.
         """
         self._plan = plan
         self.skipped = Skipped(skipped)
@@ -57,8 +57,9 @@ class Feed:
 
         Args:
           start: steps done before.
-          calls: the steps done after each call of several; then the batches of a call come
-            together, `(steps_per_call, b, ...)`, with mask 0 where a call has fewer.
+          calls: the number of steps done after each call, if a call makes several steps. The
+            batches of a call then come together, `(steps_per_call, b, ...)`; missing batches
+            have mask 0.
         """
         dataset = self._plan.dataset
         places = self._plan.strategy.places(dataset.batch_size)
@@ -106,8 +107,8 @@ class Feed:
         """Returns the run as evaluators see it.
 
         Args:
-          seed: of what evaluators draw, by default the run's.
-          warn: shows a line to whoever watches the run.
+          seed: seed of the evaluators' random draws; by default the run's.
+          warn: shows a line to the user.
         """
         plan = self._plan
         key = self.constants["key"] if seed is None else plan.strategy.replicate(rng.root(seed))
@@ -137,10 +138,10 @@ class Feed:
         return found
 
     def tell(self, warn: Callable[[str], None]) -> None:
-        """Warns of what was skipped since the last time, see `Skipped.tell`, or is not read.
+        """Warns of newly skipped examples, see `Skipped.tell`, and shows new notes of the data.
 
         Args:
-          warn: shows a line to whoever watches the run.
+          warn: shows a line to the user.
         """
         while self._notes:
             warn(self._notes.pop(0))
@@ -180,7 +181,7 @@ def _ahead(host: Iterator, put: Callable, depth: int = 2) -> Iterator:
 
 
 def _together(host: Iterator, start: int, calls: Iterable[int], most: int) -> Iterator:
-    """Yields the batches of each call, stacked and filled up with zeros."""
+    """Yields the stacked batches of each call; zeros fill a call up to `most` batches."""
     for done in calls:
         batches = [next(host) for _ in range(start, done)]
         blank = {name: np.zeros_like(x) for name, x in batches[0].items()}

@@ -1,4 +1,4 @@
-"""Starting from another run's params: never its step, its optimizer or its schedule."""
+"""Fine-tuning: a start from the params of another run, without its step and optimizer state."""
 
 import collections
 import functools
@@ -23,13 +23,14 @@ from library.weights.resampling import Resampling
 
 
 class _Fit(NamedTuple):
-    """What becomes of the leaves.
+    """The match between the leaves of a checkpoint and those of a model.
 
     Attributes:
-      taken: paths of the leaves that are taken, and how those that hold positions are resampled.
-      fresh: leaves of the model that stay as initialised: path, shape, and why, if it was there.
-      left: paths of the leaves there that have no place.
-      changed: how many taken leaves change their type, by "float32 made bfloat16".
+      taken: the paths of the leaves that are taken, each with its resampling or None.
+      fresh: the leaves of the model that keep their initial values: path, shape, and the shape in
+        the checkpoint if it differs.
+      left: the paths of the checkpoint's leaves that the model does not have.
+      changed: the number of taken leaves for each change of dtype, "float32 made bfloat16".
     """
 
     taken: dict[str, Resampling | None]
@@ -39,10 +40,10 @@ class _Fit(NamedTuple):
 
 
 def check(spec: Mapping[str, Any], plan: Plan | None = None) -> None:
-    """Finds out whether there is a checkpoint to start from, and whether it fits the plan's model.
+    """Checks that there is a checkpoint to start from and that it fits the plan's model.
 
     Raises:
-      ConfigError: there is none, or what `initialise` raises.
+      ConfigError: there is no checkpoint, or an error of `initialise`.
     """
     settings = config.read(InitFrom, spec, "init_from")
     there = checkpoints.shapes(Path(settings.workdir), which=settings.which)
@@ -58,22 +59,22 @@ def initialise(
     console: Console,
     grids: Callable[[], Mapping[str, tuple[int, int]]] = dict,
 ) -> TrainState:
-    """Replaces the params and batch statistics of a fresh state by those of another run.
+    """Replaces the params and batch statistics of a new state by those of another run.
 
-    A leaf that is absent there, of another shape (the head of another label set) or named by
-    `fresh` stays as initialised; every such leaf is listed, as is every leaf that found no place.
-    Learned positions of another number of patches are resampled, see `weights.resampling`, which is
-    shown.
+    A leaf keeps its initial value if the checkpoint does not have it, has it with another shape
+    (the head of other labels), or `fresh` names it. Learned positions for another number of patches
+    are resampled, see `weights.resampling`. The console lists all these leaves, and the leaves of
+    the checkpoint that are not used.
 
     Args:
       spec: see `sections.InitFrom`.
-      state: the fresh state, placed on its devices.
-      console: where the list is shown.
-      grids: see `patch_grids`; grids that it leaves out are taken for squares.
+      state: the new state, on its devices.
+      console: shows the list.
+      grids: see `patch_grids`; a grid that it does not return counts as a square.
 
     Raises:
-      ConfigError: the workdir has no checkpoint, or shares no leaf with this model, a pattern of
-        `fresh` matches none, nothing there lies below `prefix`, or positions cannot be resampled.
+      ConfigError: the workdir has no checkpoint, no leaf of it fits this model, a pattern of
+        `fresh` matches no leaf, there is no submodule `prefix`, or positions cannot be resampled.
     """
     settings = config.read(InitFrom, spec, "init_from")
     _, leaves = checkpoints.load(Path(settings.workdir), which=settings.which)
@@ -95,7 +96,7 @@ def initialise(
     ema = state.ema
     if ema is not None:
         averages = {"params": params, **chosen}
-        # Averages of params in half precision are kept in more.
+        # The running averages of half-precision params are in float32.
         ema = {
             name: jax.tree.map(lambda mean, x: jnp.array(x, mean.dtype), ema[name], averages[name])
             for name in ema
@@ -104,9 +105,10 @@ def initialise(
 
 
 def patch_grids(plan: Plan) -> dict[str, tuple[int, int]]:
-    """Returns rows and columns of a plan's grids of patches, by the paths of their positions.
+    """Returns the rows and columns of a model's patch grids, by the path of their positions.
 
-    Paths are within the model, as "encoder/positions/embedding". Traces the initialisation.
+    Paths are within the model, as in "encoder/positions/embedding". The function traces the
+    initialisation.
     """
     grids = {}
 
@@ -130,7 +132,7 @@ def _fitted(
     model: Mapping[str, Any],
     grids: Callable[[], Mapping[str, tuple[int, int]]],
 ) -> _Fit:
-    """Finds a place for every leaf; only shapes and types count."""
+    """Matches every leaf by path, shape and dtype."""
     for pattern in settings.fresh:
         if not any(re.search(pattern, path) for path in model):
             options = nearest(pattern, list(model))
@@ -153,18 +155,21 @@ def _fitted(
         else:
             taken[path] = how
     if refused:
-        hint = "init_from.grid says rows and columns there, init_from.fresh makes leaves anew"
+        hint = "set init_from.grid to that run's rows and columns, or list it in init_from.fresh"
         raise ConfigError(f"init_from {settings.workdir}: {'; '.join(refused)}; {hint}")
     if not taken:
         total = len(model)
-        raise ConfigError(f"init_from {settings.workdir}: not one of {total} leaves fits the model")
+        raise ConfigError(
+            f"init_from {settings.workdir}: none of the model's {total} leaves has the path and "
+            "shape of a leaf there"
+        )
     types = [(given[path].dtype, model[path].dtype) for path in taken]
     changed = collections.Counter(f"{there} made {here}" for there, here in types if there != here)
     return _Fit(taken, fresh, [path for path in given if path not in model], changed)
 
 
 def _resampling(path, grid, given, model, grids) -> Resampling | None:
-    """Returns how a leaf is resampled, None if it is not to be; ValueError if it cannot be."""
+    """Returns how to resample a leaf, or None; raises ValueError if it cannot be resampled."""
     there, here = given[path], model[path]
     if not resampling.is_positions(path) or {_kind(there), _kind(here)} != {"real"}:
         return None
@@ -206,10 +211,14 @@ def _has_averages(leaves: Mapping[str, Any]) -> bool:
 
 
 def model_leaves(leaves: Mapping[str, Any], *, ema: bool) -> dict[str, Any]:
-    """Returns a checkpoint's leaves that belong to the model, by paths as "params/head/kernel".
+    """Returns a checkpoint's leaves that belong to the model, by path: "params/head/kernel".
+
+    Args:
+      leaves: all leaves of the checkpoint, by path.
+      ema: whether to take the running averages in place of the params.
 
     Raises:
-      ConfigError: averages are asked for, and the run kept none.
+      ConfigError: `ema` is true, and the checkpoint has no running averages.
     """
     averaged = {
         path.removeprefix("state/ema/"): x
@@ -217,7 +226,7 @@ def model_leaves(leaves: Mapping[str, Any], *, ema: bool) -> dict[str, Any]:
         if path.startswith("state/ema/")
     }
     if ema and not averaged:
-        raise ConfigError("init_from.ema: that run kept no running averages")
+        raise ConfigError("init_from.ema=True: that run has no running averages; leave it out")
     raw = {
         re.sub(r"^state/(variables/)?", "", path): x
         for path, x in leaves.items()
@@ -227,11 +236,11 @@ def model_leaves(leaves: Mapping[str, Any], *, ema: bool) -> dict[str, Any]:
 
 
 def _below(prefix: str, leaves: dict[str, Any]) -> dict[str, Any]:
-    """Keeps the leaves of one submodule, "params/encoder/..." becoming "params/..."."""
+    """Returns the leaves of one submodule; "params/encoder/..." becomes "params/..."."""
     if not prefix:
         return leaves
     split = {path: path.split(f"/{prefix}/", 1) for path in leaves}
-    # A collection's name alone comes before the submodule's.
+    # Only a collection's name may come before the submodule's name.
     found = {
         "/".join(parts): leaves[path]
         for path, parts in split.items()

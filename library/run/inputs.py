@@ -1,4 +1,4 @@
-"""What a step is handed: a batch that is completed, augmented and normalized, on the device."""
+"""The input of a step: a batch that is augmented and normalized on the device."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -9,16 +9,16 @@ from library import config, rng
 from library.config import ConfigError
 from library.data import augmentation, features, graphs, on_device
 
-# The step augments an image for each of them, one after the other.
+# A limit, because the step augments the views one after the other.
 MOST_VIEWS = 64
 
 
 class View(NamedTuple):
-    """A view of each example that training makes.
+    """A named view of each training example.
 
     Attributes:
       augment: `(batch, key) -> batch`.
-      count: how many of it, each drawn anew.
+      count: number of such views, each with its own random draws.
     """
 
     augment: Callable
@@ -26,40 +26,41 @@ class View(NamedTuple):
 
 
 class NamedView(NamedTuple):
-    """A view as a config has it: a list of augmentations, and how many are drawn."""
+    """The config of a named view: a list of augmentations, and the number of such views."""
 
     augment: tuple[dict, ...] = ()
     count: int = 1
 
 
 def named_views(views: Any) -> dict[str, NamedView]:
-    """Reads the `views` of a config: a number has none by name.
+    """Reads the named views in a config's `views`; there are none if it is a number.
 
     Raises:
-      ConfigError: too few or too many, or a value that is not understood.
+      ConfigError: the number of views is not 1 to 64, or a name or value is invalid.
     """
     if isinstance(views, int):
         if not 1 <= views <= MOST_VIEWS:
-            raise ConfigError(
-                f"views={views}: an image is augmented once or more, {MOST_VIEWS} times at most"
-            )
+            raise ConfigError(f"views={views}: valid are 1 to {MOST_VIEWS} views of each image")
         return {}
     found = {}
     for name, view in config.plain(views).items():
         given = {"augment": view} if isinstance(view, list) else view
         found[name] = config.read(NamedView, given, f"views.{name}")
         if not name.isidentifier():
-            raise ConfigError(f"views.{name}: a name of letters, digits and _, such as 'local'")
+            raise ConfigError(
+                f"views.{name}: write a name of letters, digits and _, such as 'local'"
+            )
     counts = [view.count for view in found.values()]
     if not 1 <= sum(counts) <= MOST_VIEWS or min(counts) < 1:
         raise ConfigError(
-            f"views have the counts {counts}: valid are 1 or more each, {MOST_VIEWS} together"
+            f"views have the counts {counts}: valid are 1 or more each, and up to {MOST_VIEWS} "
+            "together"
         )
     return found
 
 
 def composed(specs: Any, known: Mapping[str, Any]) -> Callable:
-    """Builds the augmentation that a list of specs names, `(batch, key) -> batch`."""
+    """Builds the augmentation of a list of specs, `(batch, key) -> batch`."""
     return augmentation.compose(
         [config.build(spec, "library.data.augmentation", "augmentation", **known) for spec in specs]
     )
@@ -69,7 +70,7 @@ def built_views(views: Any, known: Mapping[str, Any]) -> dict[str, View]:
     """Builds the named views of a config.
 
     Raises:
-      ConfigError: a view's features would have the names of others.
+      ConfigError: a view's feature would have the name of another feature.
     """
     found = {}
     for name, view in named_views(views).items():
@@ -84,10 +85,10 @@ def built_views(views: Any, known: Mapping[str, Any]) -> dict[str, View]:
 
 
 def train_input(plan: Any, batch: Mapping, constants: Mapping, key: Any) -> dict:
-    """Completes, augments and normalizes a training batch, on the device.
+    """Gathers, augments and normalizes a training batch, on the device.
 
-    With several views, what has a place in an image is (b, views, ...). Of a view by name, what
-    `image` is becomes `<view>_image`, beside `image` itself.
+    With several views, the image and all features in its geometry are (b, views, ...). A named view
+    adds its own features: `<view>_image` beside `image`.
     """
     batch = _completed(plan, batch, constants)
     key = rng.purpose(key, "augment")
@@ -107,13 +108,13 @@ def train_input(plan: Any, batch: Mapping, constants: Mapping, key: Any) -> dict
 
 
 def eval_input(plan: Any, batch: Mapping, constants: Mapping) -> dict:
-    """Completes and normalizes a batch of an evaluation, on the device."""
+    """Gathers and normalizes a batch of an evaluation, on the device."""
     return plan.normalize(_completed(plan, batch, constants))
 
 
 def _completed(plan: Any, batch: Mapping, constants: Mapping) -> dict:
     batch = on_device.gather(batch, constants["resident"])
-    # What evaluators draw has no graphs.
+    # Batches that evaluators draw have no graphs.
     if plan.dataset.budget is not None and "graph" in batch:
         batch = graphs.joined(batch, plan.dataset.budget)
     return on_device.to_float(batch, plan.loader.kinds)
@@ -125,7 +126,7 @@ def _together(plan: Any, made: list[Mapping]) -> dict:
 
 
 def _placed(plan: Any, batch: Mapping) -> dict:
-    """Returns the features of a batch that geometry moves, and their masks."""
+    """Returns the features that geometric augmentation changes, and their masks."""
     kinds, spatial = plan.loader.kinds, (*features.RASTERS, *features.OBJECTS)
     names = features.named(kinds, *spatial, among=batch)
     masks = [f"{name}_mask" for name in names if f"{name}_mask" in batch]

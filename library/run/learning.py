@@ -1,4 +1,4 @@
-"""How a run learns and how long: the updates that a config's optimizers write, and durations."""
+"""The optimizers and the length of a run: training methods, learning rates and durations."""
 
 import functools
 import inspect
@@ -19,12 +19,12 @@ def durations(
     """Returns the steps of a run, and the function from a duration to a number of steps.
 
     Args:
-      recipe: the run's values.
-      dataset: its `dataset` section.
-      num_examples: of an epoch; None where there are no data.
+      recipe: the run's config.
+      dataset: the config's `dataset` section.
+      num_examples: examples per epoch; None for a run without data.
 
     Raises:
-      ConfigError: a run of less than one step, or of more examples than can be told apart.
+      ConfigError: the run has less than one step, or 2^32 or more examples.
     """
     sizes = {
         "batch_size": dataset.batch_size,
@@ -37,8 +37,8 @@ def durations(
     if total * dataset.batch_size >= 2**32:
         # An example's `index`, from which its keys derive, is a uint32.
         raise ConfigError(
-            f"total={recipe.total!r} is {total * dataset.batch_size:,} examples: at most "
-            f"{2**32 - 1:,} can be told apart"
+            f"total={recipe.total!r} is {total * dataset.batch_size:,} examples: valid are at most "
+            f"{2**32 - 1:,}"
         )
     return total, functools.partial(config.duration, **sizes, total=total)
 
@@ -46,15 +46,19 @@ def durations(
 def learners(
     recipe: Recipe, *, axis_name: str | None, **sizes: Any
 ) -> tuple[dict[str, Callable], dict[str, optax.Schedule]]:
-    """Returns what writes a task's update, `minimize` or `alternate`, and the learning rates.
+    """Returns `minimize` and `alternate` with the run's optimizers, and the learning rates.
 
     Args:
-      recipe: the run's values.
+      recipe: the run's config.
       axis_name: the device axis to sum over, under `pmap`.
-      **sizes: of the run, see `optimizers.make_optimizer`.
+      **sizes: sizes of the run, see `optimizers.make_optimizer`.
+
+    Returns:
+      Arguments of a task by name, and learning rates by name, as functions of the step. Both are
+      empty for a task that updates its params itself.
 
     Raises:
-      ConfigError: an optimizer that is not understood, missing, or that the task does not read.
+      ConfigError: an optimizer is invalid, is missing, or is given to a task that takes none.
     """
     _check_needed(recipe)
     if recipe.optimizer is None:
@@ -84,16 +88,16 @@ def learners(
 
 
 def by_player(recipe: Recipe) -> Mapping[str | None, Mapping[str, Any]]:
-    """Returns the optimizers of a recipe by player, None for all; without one there is none."""
+    """Returns the optimizers of a recipe by player; one for all players has the key None."""
     if recipe.optimizer is None:
         return {}
     return optimizers.by_player(recipe.optimizer) or {None: recipe.optimizer}
 
 
 def _units(recipe: Recipe) -> Mapping[str, float]:
-    """Returns the units of durations that a task declares, and how many of each a step is.
+    """Returns the task's own units of durations, and how many of each make a step.
 
-    A task's function declares them by an attribute `units`, a function of its arguments.
+    A task's function may have an attribute `units`, a function of the task's arguments.
     """
     spec, function = config.plain(recipe.task), _task_of(recipe)
     declared = getattr(function, "units", None)
@@ -109,12 +113,12 @@ def _units(recipe: Recipe) -> Mapping[str, float]:
 
 
 def _check_needed(recipe: Recipe) -> None:
-    """Checks that a recipe has an optimizer just where its task minimizes a loss."""
+    """Checks that a recipe has an optimizer if and only if its task minimizes a loss."""
     name, taken = recipe.task.get("name"), inspect.signature(_task_of(recipe)).parameters
     learns = bool({"minimize", "alternate"} & set(taken))
     if learns and recipe.optimizer is None:
         raise ConfigError(
-            f"config needs 'optimizer': task {name!r} minimizes a loss; write such as "
+            f"config needs 'optimizer': task {name!r} minimizes a loss; write, for example, "
             "optimizer=dict(name='adam', learning_rate=1e-3)"
         )
     if learns:
@@ -122,7 +126,8 @@ def _check_needed(recipe: Recipe) -> None:
     for key, unset in (("optimizer", None), ("accumulate", 1), ("ema", None)):
         if getattr(recipe, key) != unset:
             raise ConfigError(
-                f"{key}={getattr(recipe, key)!r} is not read: task {name!r} moves its params itself"
+                f"{key}={getattr(recipe, key)!r} has no effect: task {name!r} updates its params "
+                "itself; leave it out"
             )
 
 

@@ -1,4 +1,4 @@
-"""metrics.jsonl and TensorBoard events: every logged step once, whatever happens in between."""
+"""The log of a run: metrics.jsonl and TensorBoard events, each logged step once."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -14,22 +14,22 @@ DAMAGED = "metrics.damaged.jsonl"
 
 
 class Logger:
-    """Appends rows of metrics to a workdir; of several processes only the first writes.
+    """Appends rows of metrics to a workdir; only the first process writes.
 
     Attributes:
-      reached: `wall_time` of the last row that was there before, 0 if there was none.
-      problem: what is wrong with the rows that were there before, or None.
+      reached: `wall_time` of the last row of earlier starts, 0 if there is none.
+      problem: a message about damaged rows of earlier starts, or None.
     """
 
     def __init__(self, workdir: Path, *, resumed_at: int, warn: Callable[[str], None] = print):
-        """Opens the log, and drops the rows of steps that will be run again.
+        """Opens the log, and drops the rows of steps that will run again.
 
-        Lines that are no rows are moved to metrics.damaged.jsonl.
+        Damaged lines are moved to metrics.damaged.jsonl.
 
         Args:
           workdir: the run's directory.
-          resumed_at: updates done by the state that the run goes on from.
-          warn: is told where TensorBoard's events cannot be written.
+          resumed_at: number of steps that the restored state has done.
+          warn: shows a warning if TensorBoard events cannot be written.
 
         Raises:
           OSError: metrics.jsonl cannot be written; `write` and `sync` raise it, too.
@@ -51,7 +51,7 @@ class Logger:
         self._events = Events(workdir, resumed_at=resumed_at, warn=warn)
 
     def write(self, step: int, wall_time: float, metrics: Mapping[str, float]) -> None:
-        """Writes one row: step, wall_time in seconds, and metrics named "split/metric"."""
+        """Writes one row: the step, wall_time in seconds, and metrics named "split/metric"."""
         row = {"step": step, "wall_time": round(wall_time, 3), **metrics}
         self.rows.append(row)
         if not self._writes:
@@ -61,7 +61,7 @@ class Logger:
         self._events.write(step, metrics)
 
     def sync(self) -> None:
-        """Brings all rows to the disk: a checkpoint must not be newer than its rows."""
+        """Forces all rows to the disk: a checkpoint must not be newer than its rows."""
         if self._writes:
             os.fsync(self._file.fileno())
 
@@ -80,5 +80,5 @@ def _keep(path: Path, lines: Iterable[bytes]) -> None:
     with path.open("ab") as file:
         file.writelines(line + b"\n" for line in lines)
         file.flush()
-        # The lines leave metrics.jsonl next.
+        # The caller removes the lines from metrics.jsonl next.
         os.fsync(file.fileno())

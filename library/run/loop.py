@@ -1,4 +1,4 @@
-"""The one loop. It trains every task, and knows nothing about any."""
+"""The training loop of all tasks. It knows nothing about a particular task."""
 
 import contextlib
 import dataclasses
@@ -34,30 +34,30 @@ from library.task import TrainState
 
 
 class NonFiniteError(RuntimeError):
-    """A step's loss, gradient or state was not finite; the last good state is saved."""
+    """A step's loss, gradient or state was not finite; the last finite state is saved."""
 
 
-class Preempted(Exception):  # noqa: N818 - the run was asked to stop, and has; nothing failed
-    """The run was asked to stop; its state is saved."""
+class Preempted(Exception):  # noqa: N818 - a signal asked the run to stop; nothing failed
+    """A signal asked the run to stop; its state is saved."""
 
 
 def train(
     plan: Plan, workdir: Path, clock: Clock, console: Console, traced: Span | None = None
 ) -> dict[str, Any]:
-    """Trains a plan in a workdir to its end, going on from the newest checkpoint.
+    """Trains a plan in a workdir to its end, from the newest checkpoint if there is one.
 
     Args:
       plan: the run.
-      workdir: its directory, opened.
-      clock: started; the phases are charged to it.
-      console: where progress is shown.
+      workdir: the run's directory, already opened.
+      clock: measures the phases; already started.
+      console: shows the progress.
       traced: the steps to profile, if any.
 
     Returns:
-      What summary.json takes from the loop: metrics, best, steps, phases, the state's digest, ...
+      The loop's entries of summary.json: metrics, best, steps, the state's digest, ...
 
     Raises:
-      Preempted: a signal asked the run to stop; it is saved.
+      Preempted: a signal asked the run to stop; its state is saved.
       NonFiniteError: a step was not finite.
       CheckpointError: a checkpoint could not be written, or none could be read.
     """
@@ -87,7 +87,7 @@ def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
         state = fine_tuning.initialise(plan.recipe.init_from, carry.state, console, grids)
         carry = carry._replace(state=state)
     run.reached = start
-    # What was due at the step and is not done is done again, and its row is written anew.
+    # If the work due at this step is not done, it is done now, and its row is written again.
     log = Logger(workdir, resumed_at=start - run.due, warn=run._warn)
     if log.problem:
         run._warn(log.problem)
@@ -96,13 +96,13 @@ def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
     try:
         return run.to_the_end(carry, start, log)
     except Exception:
-        # What is being written is whole before the program ends, unless others are gone.
+        # Finish the current save, unless it has to wait for processes that may be gone.
         if jax.process_count() == 1:
             with contextlib.suppress(CheckpointError):
                 checkpoints.close()
         raise
     finally:
-        # On a full disk closing fails, too; the error before it is the one to show.
+        # On a full disk closing fails, too; the first error must stay visible.
         with contextlib.suppress(OSError):
             run.profiler.close()
             run.tracker.close()
@@ -110,7 +110,7 @@ def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
 
 
 class _Run:
-    """The loop itself, and what it does at steps that are due."""
+    """The loop of one run, and its logging, evaluation and saving."""
 
     def __init__(self, plan, workdir, feed, checkpoints, clock, console, profiler, stop_asked):
         self.plan, self.workdir, self.feed = plan, workdir, feed
@@ -118,7 +118,7 @@ class _Run:
         self.profiler, self.tracker = profiler, None
         self.stop_asked, self.stopping = stop_asked, False
         self.best: float | None = None
-        # Whether what is due at the last step, `reached`, has yet to be done.
+        # Whether the logging, evaluation or save due at step `reached` is not done yet.
         self.due = False
         self.checkpointing = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint")
         self.direction = self.checkpointing.direction()
@@ -129,7 +129,7 @@ class _Run:
         self.warnings: list[dict[str, Any]] = []
         self.reached = 0
         self.evaluated: set[str] = set()
-        # Steps that count for rates: those of earlier starts, and the step this one begins after.
+        # For rates: the timed steps of earlier starts, and the first step of this start.
         self.before, self.first = 0, 0
         self.began = self.logged = Timing(0, 0.0, 0.0)
         self.took: dict[str, float] = {}
@@ -138,13 +138,16 @@ class _Run:
         self.evaluations = evaluating.evaluations(plan, feed, warn=self._warn, pause=self._pause)
 
     def recall(self, progress: Mapping[str, Any]) -> None:
-        """Takes up what a checkpoint holds beside the carry; its warnings come first."""
+        """Restores the warnings and the best value from a checkpoint's `progress`."""
         warnings = progress.get("warnings", [])
         told = {each["text"] for each in warnings}
         self.warnings = [*warnings, *(each for each in self.warnings if each["text"] not in told)]
         self.best, self.due = progress["best"], progress.get("due", False)
         if self.best is not None and progress.get("judged", self.judged) != self.judged:
-            self._warn(f"the best so far, {self.best:.6g}, was judged otherwise and counts no more")
+            self._warn(
+                f"the best value so far, {self.best:.6g}, no longer counts: the settings of the "
+                "best checkpoint have changed"
+            )
             self.best = None
 
     def to_the_end(self, carry, start, log) -> dict[str, Any]:
@@ -166,14 +169,14 @@ class _Run:
             raise
 
     def _steps(self, start: int) -> int | None:
-        """Makes the steps that are left; returns how often the step was compiled."""
+        """Runs the remaining steps; returns how often the step was compiled, None if never."""
         plan, clock, carry = self.plan, self.clock, self.carry
         several = plan.recipe.steps_per_call > 1
         compiled = functools.partial(stepping.steps if several else stepping.step, plan)
         update = plan.strategy.update(compiled, carry)
         batches = self.feed.train(start, self._calls(start) if several else None)
         in_flight, reached = deque(), start
-        # Without compilation every operation may bring its constants from the host.
+        # Without compilation, an operation may need constants from the host.
         guard = "allow" if jax.config.jax_disable_jit else "disallow"
         display = Display(self.console, total=plan.total_steps, start=start)
         with display, clock.phase("loop"):
@@ -189,7 +192,7 @@ class _Run:
                     carry, ticket = update(carry, batch, self.feed.constants)
                     in_flight.append(ticket)
                     if count == 1 or len(in_flight) > 2:
-                        # The host stays two calls ahead, no more, so that a signal is answered.
+                        # The host stays at most two calls ahead, so that it reacts to a signal.
                         with WATCHDOG.limit(f"step {done}", STEP):
                             jax.block_until_ready(in_flight.popleft())
                 self.reached, self.carry, self.due = done, carry, True
@@ -204,7 +207,7 @@ class _Run:
         return update._cache_size() if start < plan.total_steps else 0
 
     def _calls(self, start: int) -> Iterator[int]:
-        """Yields the steps done after each call: all that is due is due at the end of one."""
+        """Yields the number of steps done after each call; a call ends wherever work is due."""
         every = {self.log_every, self.save_every, *(e.every for e in self.evaluations.values())}
         return calls.ends(
             start,
@@ -215,7 +218,7 @@ class _Run:
         )
 
     def _at(self, done: int, carry: Carry, display: Display) -> Carry:
-        """Does what is due after a step: log, evaluate, save; stops where asked to."""
+        """Logs, evaluates and saves if due after a step; stops if a signal asked for it."""
         row, last = {}, done == self.plan.total_steps
         if done % self.log_every == 0 or last:
             carry, row = self._train_row(done, carry)
@@ -241,23 +244,23 @@ class _Run:
     def _note_loss(self) -> None:
         lost = getattr(self.console.file, "lost", None)
         if lost is not None:
-            self._warn(f"what the run prints can no longer be written: {lost.strerror or lost}")
+            self._warn(f"the output of the run can no longer be written: {lost.strerror or lost}")
 
     def _stop_asked(self) -> bool:
         self.stopping = self.stopping or self.stop_asked()
         return self.stopping
 
     def _pause(self) -> None:
-        """Leaves an evaluation where the run is asked to stop; it is made again, as a whole."""
+        """Ends an evaluation if a signal asked the run to stop; the next start repeats it whole."""
         if self._stop_asked():
             raise Preempted
 
     def _keep(self) -> None:
-        """Saves the state of the last step, if it can, before an error ends the run."""
-        # A process that fails alone would wait for the others, and they for it.
+        """Saves the state of the last step, if possible, before an error ends the run."""
+        # If one of several processes fails, it would wait for the others, and they for it.
         if self.reached == self.start or jax.process_count() > 1:
             return
-        # What failed may have taken the state with it, or the disk.
+        # The error may have destroyed the state, or may come from the disk.
         with contextlib.suppress(Exception):
             self._save(self.reached, self.carry, best=False)
             self.checkpoints.wait()
@@ -294,7 +297,7 @@ class _Run:
         return Timing(self.before + self.reached - self.first, *self.clock.training())
 
     def _evaluating_left(self, done: int) -> float:
-        """Returns the seconds of the evaluations after this step, each as long as its last one."""
+        """Estimates the seconds of all later evaluations, each as long as its last run."""
         last = self.plan.total_steps
         left = {k: -(-last // e.every) - done // e.every for k, e in self.evaluations.items()}
         return sum(left[name] * took for name, took in self.took.items()) if done < last else 0.0
@@ -314,12 +317,12 @@ class _Run:
 
     def _warn(self, message: str) -> None:
         self.console.print(f"[yellow]warning:[/] {escape(message)}", highlight=False)
-        # An evaluator of a resumed run does not know what it has said before.
+        # After a resume an evaluator may repeat its warnings.
         if all(each["text"] != message for each in self.warnings):
             self.warnings.append({"step": self.reached, "text": message})
 
     def _is_best(self, row: Mapping[str, float]) -> bool:
-        """Tells whether a row has the best value so far of the metric that the config names."""
+        """Returns whether a row has the best value so far of the metric `checkpoint.best`."""
         value = row.get(self.checkpointing.best)
         if value is None or not notation.is_better(value, self.best, self.direction):
             return False
@@ -334,7 +337,7 @@ class _Run:
             self.checkpoints.save(done, stepping.saved(carry), self._progress(self.due), best=best)
 
     def _progress(self, due: bool) -> dict[str, Any]:
-        # It is written while the run goes on, and may warn of more.
+        # A copy: the save is asynchronous, and the run may add warnings meanwhile.
         warnings = [*self.warnings]
         return {
             "best": self.best,
@@ -346,7 +349,7 @@ class _Run:
         }
 
     def _check(self, carry: Carry) -> None:
-        """Raises NonFiniteError, with the last good state saved, if a step was not finite."""
+        """Saves the last finite state and raises NonFiniteError if a step was not finite."""
         broken = jax.device_get(carry.broken)
         if not broken.any():
             return
@@ -360,13 +363,13 @@ class _Run:
         saved = f"; the state after step {good} is saved" if good else ""
         raise NonFiniteError(
             f"step {good + 1} is not finite in {shown or 'its metrics'}{saved}. "
-            "on_nonfinite='skip' leaves such steps out and counts them"
+            "on_nonfinite='skip' skips such steps and counts them"
         )
 
     def _finish(self, carry: Carry, compiled: int | None) -> dict[str, Any]:
         self.reached = self.plan.total_steps
         for name, evaluation in self.evaluations.items():
-            # A run that lacked nothing but its summary has not measured anything in this start.
+            # If only the summary was missing, this start has not evaluated yet.
             if name not in self.evaluated:
                 self._evaluate(self.plan.total_steps, name, evaluation, carry.state)
         with self.clock.phase("evaluate"):
@@ -409,7 +412,7 @@ class _Run:
 
 
 def _judged(recipe: Recipe, checkpointing: Checkpointing) -> list[Any]:
-    """Returns what the best checkpoint is chosen by, as JSON has it."""
+    """Returns the settings that determine the best checkpoint, as JSON values."""
     name = (checkpointing.best or "").rpartition("/")[0].removesuffix("_ema")
     spec = {k: v for k, v in recipe.evaluate.get(name, {}).items() if k != "every"}
     split = recipe.splits.get(spec.get("split"))

@@ -1,9 +1,9 @@
-"""A workdir has one owner: the run that writes to it, as its file `owner.json` says.
+"""Ownership of a workdir: only one run at a time writes to it. `owner.json` names the owner.
 
-The file holds who owns it; its time of change is the owner's heartbeat. A second start would drop
-the rows and checkpoints that the first one makes, and so is refused while the first one lives. An
-owner that died is followed at once where its death can be seen, on the same system, and elsewhere
-once its heartbeat has been missing for `STALE` seconds.
+The modification time of the file is the owner's heartbeat. A second start in the same workdir would
+drop rows and checkpoints of the first one, and so is an error while the first one runs. If the
+owner is dead, the next run takes the workdir: at once on the same system, where it can see the
+death, and elsewhere after `STALE` seconds without a heartbeat.
 """
 
 import contextlib
@@ -27,25 +27,26 @@ from library.config import ConfigError
 from library.parallel.watchdog import BARRIER, WATCHDOG
 
 NAME = "owner.json"
-# Seconds: between heartbeats, without one until an owner elsewhere counts as dead, between looks.
+# Seconds: between heartbeats; without a heartbeat until an owner on another system counts as dead;
+# between two looks at the file.
 HEARTBEAT, STALE, _LOOK = 20.0, 180.0, 1.0
-# Bytes of a refusal as JSON: it names a path of up to 4096, each up to six once escaped.
+# Bytes of an error message as JSON: it has a path of up to 4096 bytes, each up to six as an escape.
 _LONGEST = 2**15
 
 
 @contextlib.contextmanager
 def owning(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Owns a workdir, made if need be, for as long as the context is open.
+    """Owns a workdir while the context is open; creates the directory if it does not exist.
 
-    The first of several processes owns it for all. While the run goes on, a process that finds
-    that another run has taken the workdir leaves at once, with exit code 1 and nothing written.
+    The first of several processes owns it for all. If another run takes the workdir meanwhile, the
+    process exits at once with code 1 and writes nothing.
 
     Args:
       workdir: the directory of the run.
-      say: is told of a wait for an owner that may be dead.
+      say: shows a line before a wait for an owner that may be dead.
 
     Raises:
-      ConfigError: another run owns it, or it cannot be written.
+      ConfigError: another run owns the workdir, or it cannot be written.
     """
     owner = _Owner(Path(workdir)) if jax.process_index() == 0 else None
     waited = 0.0
@@ -75,15 +76,14 @@ class _Owner:
         self._workdir, self._path = workdir, workdir / NAME
         self._record = {**_this_process(), "token": secrets.token_hex(8)}
         self._ended = threading.Event()
-        # What was first seen of an owner elsewhere, its age in seconds, and when that was.
+        # An owner on another system as first seen, its age in seconds, and the time of that look.
         self._seen: tuple[Any, float, float] | None = None
 
     def claim(self) -> tuple[float, str]:
-        """Takes the workdir if nobody has it, or nobody that lives.
+        """Takes the workdir if it has no owner or its owner is dead.
 
         Returns:
-          Seconds until the present owner counts as dead, 0 once the workdir is taken, and why
-          it is refused, or nothing.
+          The seconds until the present owner counts as dead, or 0; and the error message, or "".
         """
         try:
             self._workdir.mkdir(parents=True, exist_ok=True)
@@ -98,11 +98,11 @@ class _Owner:
             return 0, f"workdir {self._workdir} cannot be written: {error.strerror}"
 
     def keep(self) -> None:
-        """Lets the heart beat until `release`."""
+        """Starts the heartbeat, which runs until `release`."""
         threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
 
     def release(self) -> None:
-        """Gives the workdir up, if it is owned."""
+        """Gives up the workdir if this process owns it."""
         self._ended.set()
         with contextlib.suppress(OSError):
             if _read(self._path) == self._record:
@@ -123,12 +123,12 @@ class _Owner:
             file.write(content)
             file.flush()
         except OSError:
-            # Half of it would be an owner that nobody knows.
+            # Half a file would name an unknown owner.
             self._path.unlink(missing_ok=True)
             raise
 
     def _follow(self, content: bytes) -> tuple[float, str]:
-        """Takes the place of an owner that is dead, or tells how long it may yet live."""
+        """Replaces a dead owner, or returns the seconds until it counts as dead."""
         found, changed = _read(self._path), self._path.stat().st_mtime_ns
         left = self._seconds_left(found, changed)
         if left == 0:
@@ -137,28 +137,29 @@ class _Owner:
         if left is None or beaten:
             host, pid = found.get("host", "another host"), found.get("pid", "unknown")
             return 0, (
-                f"workdir {self._workdir} belongs to a run that goes on, process {pid} on {host}; "
+                f"workdir {self._workdir} belongs to a run in progress, process {pid} on {host}; "
                 "wait for its end, or name another workdir"
             )
         return left, ""
 
     def _seconds_left(self, found: dict[str, Any], changed: int) -> float | None:
-        """Returns the seconds until an owner counts as dead; None of one that certainly lives."""
+        """Returns the seconds until an owner counts as dead; None if it certainly runs."""
         known = isinstance(found.get("pid"), int) and "started" in found
         if known and found.get("place") == self._record["place"]:
             return None if _lives(found["pid"], found["started"]) else 0
         if self._seen is None:
-            # What was before is measured by the file system's clock. That may have been set anew,
-            # so that a beat or two are waited for in any case.
+            # The age comes from the file system's clock, which may have changed meanwhile. So wait
+            # for at least two heartbeats in any case.
             age = max((_clock(self._workdir) - changed) / 1e9, 0)
             self._seen = ((found, changed), age, time.monotonic())
         watched = time.monotonic() - self._seen[2]
         return max(STALE - self._seen[1] - watched, 2 * HEARTBEAT - watched, 0)
 
     def _replace(self, found: dict[str, Any], content: bytes) -> tuple[float, str]:
-        """Writes this owner over a dead one, unless another has been faster."""
+        """Writes this owner over a dead one, unless another process was faster."""
         with self._path.open("r+b") as file:
-            # Released with the process; where the file system has no locks, the look below decides.
+            # The lock ends with the process. Without locks in the file system, the check of the
+            # content below decides.
             with contextlib.suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX)
             if _parse(file.read()) != found:
@@ -177,7 +178,7 @@ class _Owner:
                     os.utime(self._path)
                     continue
             except OSError:
-                # Removed by hand, or a file system that is away; the next beat tells more.
+                # A user removed the file, or the file system is away; the next beat tries again.
                 found = None
             if found and not self._ended.is_set():
                 _leave(self._workdir, found)
@@ -189,8 +190,8 @@ class _Owner:
 def _leave(workdir: Path, found: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):
         line = (
-            f"error: {workdir} was taken by process {found.get('pid')} on {found.get('host')}, "
-            "since this run's heartbeat was missing; it ends here\n"
+            f"error: process {found.get('pid')} on {found.get('host')} has taken {workdir}, "
+            "because this run's heartbeat was late; this run ends here\n"
         )
         sys.stderr.write(line)
         sys.stderr.flush()
@@ -198,10 +199,10 @@ def _leave(workdir: Path, found: dict[str, Any]) -> None:
 
 
 def _this_process() -> dict[str, Any]:
-    """Returns host and pid, what tells this process from a later one, and the system it is seen on.
+    """Returns the host and pid of this process, its time of start, and its system.
 
-    Containers may share a host's name, and pids; a system is one start of one kernel, and its pids
-    are those of one namespace.
+    A later process may get the same pid, but not the same time of start. Containers may share a
+    host name and pids, so a system is one boot of one kernel and one namespace of pids.
     """
     place = [socket.gethostname()]
     with contextlib.suppress(OSError):
@@ -212,12 +213,12 @@ def _this_process() -> dict[str, Any]:
 
 
 def _started(pid: int) -> str | None:
-    """Returns when a process started, in ticks of its kernel; None where there is no telling."""
+    """Returns when a process started, in ticks of the kernel, "ended", or None if unknown."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    # A process that ended and that nobody has waited for still has its number.
+    # A zombie, which nobody has waited for, still has its number.
     return "ended" if fields[0] in "ZX" else fields[19]
 
 
@@ -235,7 +236,7 @@ def _lives(pid: int, started: str | None) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Reads an owner; one that was cut short, or is being written, is nobody known."""
+    """Reads an owner; a file that is incomplete, or is being written, gives an empty dict."""
     return _parse(path.read_bytes())
 
 
@@ -248,7 +249,7 @@ def _parse(content: bytes) -> dict[str, Any]:
 
 
 def _clock(folder: Path) -> int:
-    """Returns the time by the clock that a folder's file system stamps its files with, in ns."""
+    """Returns the time of the clock of a folder's file system, in ns."""
     probe = folder / f".{NAME}.{secrets.token_hex(4)}.clock"
     try:
         probe.touch()
@@ -258,7 +259,7 @@ def _clock(folder: Path) -> int:
 
 
 def _shared(claim: Callable[[], tuple[float, str]] | None) -> tuple[float, str]:
-    """Has the first process claim, and tells all how that went."""
+    """Calls `claim` in the first process, and returns its result in all processes."""
     found = claim() if claim else (0.0, "")
     if jax.process_count() == 1:
         return found

@@ -1,7 +1,7 @@
-"""Signals that ask a run to stop, see `processes.stopping_signals`: it saves and leaves.
+"""Signals that ask a run to save and stop, see `processes.stopping_signals`.
 
-JAX serves SIGTERM only where `jax.distributed` is initialised, so a single process installs its
-own handlers; several processes agree on the moment at which they stop.
+JAX handles SIGTERM only if `jax.distributed` is initialised. A single process therefore installs
+its own handlers. Several processes agree on the step at which they stop.
 """
 
 import contextlib
@@ -20,19 +20,20 @@ from library.parallel import processes
 def watch() -> Iterator[Callable[[], bool]]:
     """Installs the handlers and yields `stop_asked() -> bool`.
 
-    The first signal is remembered, so that the loop saves and leaves; a second SIGINT ends the
-    process at once. All processes ask `stop_asked` at the same moments of the run, each as often.
+    After the first signal `stop_asked` returns true, so that the loop saves and stops. A second
+    SIGINT ends the process at once. All processes must call `stop_asked` at the same points of the
+    run.
     """
     received: list[int] = []
     asked = itertools.count(1)
-    # With several processes JAX's own service handles SIGTERM, and tells the others.
+    # With several processes JAX's own service handles SIGTERM and informs the others.
     alone = jax.process_count() == 1
 
     def remember(number, frame):
         if number == signal.SIGINT and signal.SIGINT in received:
             os._exit(1)
         if number == signal.SIGINT:
-            # Not print: the signal may have come in the middle of another one.
+            # Not print: the signal may have interrupted another print.
             _say(b"\nstopping after this step; interrupt again to quit at once\n")
         if not alone and not received:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -54,6 +55,6 @@ def watch() -> Iterator[Callable[[], bool]]:
 
 
 def _say(line: bytes) -> None:
-    # The terminal may be what has gone.
+    # The terminal may be gone.
     with contextlib.suppress(OSError):
         os.write(2, line)

@@ -12,7 +12,7 @@ FOLDER = "profile"
 
 
 class Span(NamedTuple):
-    """The steps that are traced: `start` and those after it, up to `stop`, which is not."""
+    """The steps to trace: from `start` up to, but without, `stop`."""
 
     start: int
     stop: int
@@ -22,7 +22,7 @@ def read_span(text: str) -> Span:
     """Reads "START:STOP", steps counted from 1.
 
     Raises:
-      ConfigError: it is not understood, or names no step.
+      ConfigError: the text has another form, or names no step.
     """
     found = re.fullmatch(r"(\d+):(\d+)", text)
     if not found or not 0 < int(found[1]) < int(found[2]):
@@ -31,10 +31,10 @@ def read_span(text: str) -> Span:
 
 
 class Profiler:
-    """Traces the steps of a span into `profile/` of a workdir; the first process does."""
+    """Traces the steps of a span into `profile/` of a workdir, in the first process only."""
 
     def __init__(self, span: Span | None, workdir: Path):
-        """Prepares; nothing is traced without a span."""
+        """Stores the span; without a span nothing is traced."""
         self._span, self._traces = span, jax.process_index() == 0
         self._folder, self._running = Path(workdir) / FOLDER, False
 
@@ -44,18 +44,18 @@ class Profiler:
         return (self._span.start - 1, self._span.stop - 1) if self._span else ()
 
     def before(self, step: int) -> None:
-        """Starts where the step is the first of the span."""
+        """Starts the trace if the step is the first of the span."""
         if self._span and self._traces and step == self._span.start:
             jax.profiler.start_trace(str(self._folder), create_perfetto_trace=True)
             self._running = True
 
     def after(self, step: int, made: Any) -> None:
-        """Stops where the step is the last of the span, once what it made is ready."""
+        """Stops the trace if the step is the last of the span, once its result `made` is ready."""
         if self._span and step == self._span.stop - 1:
             self.close(made)
 
     def close(self, made: Any = ()) -> None:
-        """Stops where the run ends within the span."""
+        """Stops a running trace, once `made` is ready."""
         if self._running:
             jax.block_until_ready(made)
             self._running = False

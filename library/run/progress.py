@@ -1,4 +1,4 @@
-"""What a person sees of a run: a live bar on a terminal, a line an interval elsewhere."""
+"""The progress of a run for the user: a live bar on a terminal, lines elsewhere."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -17,14 +17,14 @@ _SHOWN = ("loss", "accuracy", "rmse")
 
 
 class Timing(NamedTuple):
-    """Steps of training and the time they took; rows, bar and summary take their rates from it.
+    """The time of training steps, for the rates in rows, the bar and the summary.
 
-    The first step of each start is left out: it compiles.
+    The first step of each start is left out, because it compiles.
 
     Attributes:
-      steps: how many.
-      seconds: they took, the wait for their data included; see `Clock.training`.
-      waited: seconds of them in which the loop waited for data.
+      steps: number of steps.
+      seconds: time of the steps, waits for data included; see `Clock.training`.
+      waited: time of the waits for data, in seconds.
     """
 
     steps: int
@@ -32,26 +32,27 @@ class Timing(NamedTuple):
     waited: float
 
     def since(self, earlier: "Timing") -> "Timing":
-        """Returns what came after an earlier count."""
+        """Returns the steps and the time since an earlier timing."""
         return Timing(*(now - before for now, before in zip(self, earlier)))
 
     def per_second(self, each: int = 1) -> float | None:
-        """Returns steps a second, or examples of `each` a step; None of no steps."""
+        """Returns the steps per second times `each`, the examples per step; None without steps."""
         return self.steps * each / self.seconds if self.steps and self.seconds > 0 else None
 
     def waiting(self) -> float | None:
-        """Returns the share of the time in which the loop waited for data; None of no time."""
+        """Returns the share of the time in which the loop waited for data; None without time."""
         return self.waited / self.seconds if self.seconds > 0 else None
 
 
 class Pace(NamedTuple):
-    """How fast a run goes.
+    """The speed of a run.
 
     Attributes:
-      steps_per_second: since the last row.
-      seconds_left: of training, at the pace since the first step, and of evaluations.
+      steps_per_second: the speed since the last row.
+      seconds_left: the remaining time of training, at the mean speed of this start, and of
+        evaluations.
       waiting: share of the time since the last row in which the loop waited for data.
-      memory: bytes in use on the first device, None where it does not say.
+      memory: bytes in use on the first device; None if the device does not report it.
     """
 
     steps_per_second: float
@@ -61,13 +62,13 @@ class Pace(NamedTuple):
 
     @classmethod
     def of(cls, row: Timing, start: Timing, left: int, evaluating: float) -> "Pace | None":
-        """Returns the pace of a run.
+        """Returns the pace of a run; None if no step was timed.
 
         Args:
-          row: what was trained since the last row; of no steps there is no pace.
-          start: since the first step of this start.
-          left: steps to come.
-          evaluating: seconds of the evaluations to come.
+          row: the timing since the last row.
+          start: the timing since the first step of this start.
+          left: remaining steps.
+          evaluating: seconds of the remaining evaluations.
         """
         now, whole = row.per_second(), start.per_second()
         if now is None or whole is None:
@@ -92,7 +93,7 @@ class Display:
         """Prepares the display.
 
         Args:
-          console: where to write; the bar is live if it is a terminal.
+          console: the output; the bar is live if it is a terminal.
           total: steps of the run.
           start: steps done before.
         """
@@ -120,9 +121,9 @@ class Display:
         self._bar.update(self._task, completed=step)
 
     def show(self, step: int, row: Mapping[str, float], pace: Pace | None = None) -> None:
-        """Shows a row of metrics: those of training beside the bar, evaluations as a line.
+        """Shows a row of metrics: training metrics beside the bar, evaluations as a line.
 
-        Where there is no bar, every row is a line, and ends with the pace.
+        Without a bar, every row is a line, which ends with the pace.
         """
         shown = {
             name: f"{name} {value:.4f}"

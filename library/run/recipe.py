@@ -1,4 +1,4 @@
-"""From a config to the objects that its names become: everything of a run, built and checked."""
+"""The plan of a run: the objects that a config names, built and checked."""
 
 import contextlib
 import functools
@@ -30,7 +30,7 @@ from library.run.sections import (
 )
 from library.summaries import summarize
 
-# A signal is answered after the calls that are under way.
+# A limit, because the run reacts to a signal only after the current calls.
 MOST_STEPS_PER_CALL = 1000
 
 
@@ -38,26 +38,26 @@ class Plan(NamedTuple):
     """The objects of a run, built and checked; nothing is compiled or allocated yet.
 
     Attributes:
-      recipe: the values it was built from.
-      dataset: its `dataset` section.
+      recipe: the config.
+      dataset: the config's `dataset` section.
       strategy: how steps run over the devices.
-      task: the system.
-      learning_rates: by name, "learning_rate" or one for each player, as functions of the step.
-      loader: how training examples are loaded.
-      order: and in which order.
+      task: the task.
+      learning_rates: "learning_rate", or one rate for each player, as functions of the step.
+      loader: the loader of the training examples.
+      order: the order of the training examples.
       label_names: names of the classes, or None.
       augment: `(batch, key) -> batch`, on the device, training only.
-      views: of each example, by name, see `inputs.View`.
+      views: the named views of each example, see `inputs.View`.
       normalize: `batch -> batch`, on the device.
-      preprocess: host preprocessing by "train" and "test".
-      splits: how the examples of a split are loaded, by its name; each is opened once.
-      total_steps: updates of the run.
-      steps: duration -> number of updates.
+      preprocess: the host preprocessing of "train" and "test".
+      splits: name of a split -> its loader for evaluations; each split is opened once.
+      total_steps: steps of the run.
+      steps: duration -> number of steps.
       state: shapes of the TrainState.
-      metrics: shapes of what an update measures.
+      metrics: shapes of the metrics of a step.
       measured: names of all numbers that the run logs, "train/loss", "test/accuracy", ...
-      context_length: the most tokens that a language model sees at a time; None is no bound.
-      recorded: what the run took from its data when it was started, if it was.
+      context_length: the most tokens that a language model sees at a time; None for no limit.
+      recorded: the data record of the run's first start; None for a new run.
     """
 
     recipe: Recipe
@@ -83,10 +83,10 @@ class Plan(NamedTuple):
 
 
 def read(values: Mapping[str, Any]) -> tuple[Recipe, Dataset]:
-    """Reads a config strictly, as far as that needs neither its data nor devices.
+    """Reads a config strictly, and checks what needs neither data nor devices.
 
     Raises:
-      ConfigError: a key that nothing reads, one that is missing, or a value of the wrong kind.
+      ConfigError: a key is unknown or missing, or a value is invalid.
     """
     recipe = config.read(Recipe, values, "config")
     dataset = config.read(Dataset, recipe.dataset, "dataset")
@@ -97,16 +97,16 @@ def read(values: Mapping[str, Any]) -> tuple[Recipe, Dataset]:
 def make_plan(
     values: Mapping[str, Any], devices: Any = None, recorded: DataRecord | None = None
 ) -> Plan:
-    """Reads a config strictly and builds what it names.
+    """Reads a config strictly and builds the objects that it names.
 
     Args:
       values: the config.
       devices: the devices to run on, by default all.
-      recorded: what the run took from its data when it was started, if it was.
+      recorded: the data record of the run's first start; None for a new run.
 
     Raises:
-      ConfigError: something in the config was not understood or does not fit together, or the data
-        are not those that are recorded.
+      ConfigError: the config is invalid or does not fit together, or the data differ from the data
+        record.
     """
     recipe, dataset = read(values)
     source = data.training_source(dataset, recorded, recipe.seed)
@@ -184,12 +184,12 @@ def make_plan(
 
 
 def initial_state(plan: Plan, batch: Mapping, constants: Mapping) -> task.TrainState:
-    """Initialises the state from the first training batch, not augmented."""
+    """Initialises the state from the first training batch, without augmentation."""
     return plan.task.init(rng.purpose(constants["key"], "init"), eval_input(plan, batch, constants))
 
 
 def _check_sections(recipe: Recipe) -> None:
-    """Reads the sections that are used later, so that a mistake in them shows now."""
+    """Checks the sections that are used later, so that their errors appear now."""
     if not 0 <= recipe.seed < 2**32:
         raise ConfigError(f"seed={recipe.seed}: valid are 0 to {2**32 - 1}")
     inputs.named_views(recipe.views)
@@ -198,10 +198,13 @@ def _check_sections(recipe: Recipe) -> None:
     if (tokenizer is None) != (context is None):
         raise ConfigError(
             f"dataset has context={context!r} and tokenizer={tokenizer!r}: text needs both, such "
-            "as context=64, tokenizer=dict(name='character'), and other data neither"
+            "as context=64, tokenizer=dict(name='character'), and other data need neither"
         )
     if recipe.dataset.get("workers", 0) < 0:
-        raise ConfigError(f"dataset, workers={recipe.dataset['workers']}: 0 decodes in threads")
+        raise ConfigError(
+            f"dataset, workers={recipe.dataset['workers']}: valid are 0, which decodes in threads, "
+            "and more"
+        )
     config.read(Checkpointing, recipe.checkpoint, "checkpoint")
     data.named_splits(recipe)
     tracking.read(recipe.wandb or {})
@@ -219,16 +222,16 @@ def _check_steps_per_call(steps: int, cache: str) -> None:
         raise ConfigError(f"steps_per_call={steps}: valid are 1 to {MOST_STEPS_PER_CALL}")
     if steps > 1 and cache != "device":
         raise ConfigError(
-            f"steps_per_call={steps} needs examples that lie on the device: set "
-            f"dataset.cache='device', which is {cache!r}, or leave it out"
+            f"steps_per_call={steps} needs dataset.cache='device', but that is {cache!r}: set it, "
+            "or leave steps_per_call out"
         )
 
 
 def _check_what_comes_later(plan: Plan) -> frozenset[str]:
-    """Finds now what the loop would stumble over when it saves, logs or evaluates.
+    """Checks now what would fail later, when the loop saves, logs or evaluates.
 
     Returns:
-      The names of all numbers that will be logged.
+      The names of all numbers that the run logs.
     """
     recipe = plan.recipe
     checkpointing = config.read(Checkpointing, recipe.checkpoint, "checkpoint")
@@ -244,7 +247,7 @@ def _check_what_comes_later(plan: Plan) -> frozenset[str]:
         found, only = _rehearse(plan, name, section), evaluator(name, section).ema == "only"
         if only and plan.state.ema is None:
             raise ConfigError(
-                f"evaluate.{name}, ema='only': the run keeps no running averages; "
+                f"evaluate.{name}, ema='only': the run has no running averages; "
                 "leave it out, or set config.ema"
             )
         measured |= {f"{name}/{key}" for key in found if not only}
@@ -260,17 +263,17 @@ def _check_what_comes_later(plan: Plan) -> frozenset[str]:
     for where, metric in wanted.items():
         if metric is not None and metric not in measured:
             raise ConfigError(
-                f"{where}={metric!r} is measured nowhere: {nearest(metric, sorted(measured))}"
+                f"{where}={metric!r} is not measured: {nearest(metric, sorted(measured))}"
             )
     checkpointing.direction()
     return frozenset(measured)
 
 
 def _rehearse(plan: Plan, name: str, section: Mapping[str, Any]) -> list[str]:
-    """Runs an evaluator on one blank batch, zeros in place of what a device would compute.
+    """Runs an evaluator on one blank batch, with zeros in place of all device computations.
 
     Returns:
-      The names of the numbers that it measures.
+      The names of the numbers that the evaluator returns.
     """
     spec = evaluator(name, section).spec
 
@@ -315,7 +318,7 @@ def _rehearse(plan: Plan, name: str, section: Mapping[str, Any]) -> list[str]:
 
 
 def drawn(plan: Plan, num: int) -> dict[str, np.ndarray]:
-    """Returns what `num` examples without data have beside their place: labels, if the set has."""
+    """Returns the features of `num` drawn examples: labels in turn if the dataset has them."""
     names, label = plan.label_names, plan.loader.blank.get("label")
     if not names or label is None or label.ndim:
         return {}
@@ -336,7 +339,7 @@ def described(plan: Plan) -> dict[str, Any]:
 
 
 def _of_images(recipe: Recipe) -> dict[str, Callable]:
-    """Returns the functions from images in [0, 1] to those of a batch, and back."""
+    """Returns the functions that normalize images in [0, 1], and the inverse."""
     normalize = on_device.normalizer(recipe.normalize)
     return {
         "normalize": lambda image: normalize({"image": image})["image"],
@@ -357,17 +360,17 @@ def _strategy(recipe: Recipe, dataset: Dataset, devices: Any) -> strategies.Stra
 
 
 def _check_groups(recipe: Recipe, dataset: Dataset, shards: int) -> None:
-    """Raises ConfigError where a device would hold a part of a group of graphs."""
+    """Raises ConfigError if the batch does not split into whole groups of graphs per device."""
     if dataset.budget is None:
         return
     if recipe.accumulate != 1:
-        raise ConfigError(f"accumulate={recipe.accumulate}: batches of graphs are taken whole")
+        raise ConfigError(f"accumulate={recipe.accumulate}: batches of graphs need accumulate=1")
     for where in ("batch_size", "eval_batch_size"):
         size, each = getattr(dataset, where), shards * dataset.budget.num_graphs
         if size is not None and size % each:
             raise ConfigError(
                 f"dataset.{where}={size}: {shards} devices with groups of "
-                f"{dataset.budget.num_graphs} graphs take a multiple of {each}"
+                f"{dataset.budget.num_graphs} graphs need a multiple of {each}"
             )
 
 
@@ -392,7 +395,7 @@ def _model(spec: Mapping[str, Any], known: Mapping[str, int]) -> Any:
 
 
 def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader) -> dict[str, Any]:
-    """Returns what the data say of sizes, by the names of the arguments that take them.
+    """Returns the sizes that the data give, by the names of model and task arguments.
 
     Raises:
       ConfigError: the task has fewer classes than the labels.
@@ -409,18 +412,20 @@ def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader
         outputs = {} if found is None else {"num_classes": found, "num_outputs": found}
         return {**sizes, **outputs}
     if label is None:
-        # The names are those of a map, or of objects.
+        # The names belong to the classes of a map or of objects.
         return {**sizes, "num_classes": len(source.label_names)}
     found, stated = len(source.label_names), recipe.task.get("num_classes")
     relabelled = "to_label" in str(recipe.preprocess)
     if isinstance(stated, int) and stated < found and label.ndim == 0 and not relabelled:
         name = recipe.dataset.get("name")
-        raise ConfigError(f"task has num_classes={stated}, but labels of {name} are of {found}")
+        raise ConfigError(
+            f"task has num_classes={stated}, but the labels of {name} have {found} classes"
+        )
     return {**sizes, "num_classes": found, "num_outputs": found}
 
 
 def _shapes(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any]]:
-    """Traces the start of the run, which finds what does not fit before anything is compiled."""
+    """Traces the initialisation and one step, to find errors before anything is compiled."""
     batch = plan.loader.like(plan.dataset.batch_size)
     key = jax.eval_shape(lambda: jax.random.key(0))
     constants = {"key": key, "resident": {}}
@@ -429,7 +434,7 @@ def _shapes(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any]]:
         return plan.task.update(state, train_input(plan, batch, constants, key), key)[1]
 
     axis = plan.strategy.axis_name
-    # One device of an axis named as the strategy's, so that sums over it have a meaning.
+    # An axis of one device with the strategy's name, so that sums over it can be traced.
     axes = None if axis is None else [(axis, 1)]
     with _fitting():
         state = jax.eval_shape(functools.partial(initial_state, plan), batch, constants)
@@ -442,7 +447,7 @@ def _shapes(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any]]:
 
 @contextlib.contextmanager
 def _fitting(where: str = "") -> Iterator[None]:
-    """Turns what tracing raises into a ConfigError."""
+    """Turns errors of tracing into ConfigErrors."""
     try:
         yield
     except (ConfigError, preprocessing.CorruptExample):

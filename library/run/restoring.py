@@ -1,4 +1,4 @@
-"""Bringing back what a run has learnt, to evaluate it, to show it, or to judge another by it."""
+"""Restoring the trained state of a run, to evaluate it or to use it in another run."""
 
 import functools
 import sys
@@ -22,7 +22,7 @@ def state_like(shapes: TrainState, folder: Path, *, which: str) -> tuple[int, Tr
     """Reads a checkpoint's state into host arrays.
 
     Args:
-      shapes: the state that the config builds.
+      shapes: the shapes of the state that the config builds.
       folder: the run's workdir.
       which: the "latest" or the "best" checkpoint.
 
@@ -45,12 +45,17 @@ def state_like(shapes: TrainState, folder: Path, *, which: str) -> tuple[int, Tr
 
 
 def judge(make_plan: Callable[[Mapping[str, Any]], Any], folder: str, output: str) -> Judge:
-    """Returns what a finished run makes of images, as a pure function of images in [0, 1].
+    """Returns an output of a finished run as a pure function of images in [0, 1].
 
-    The newest checkpoint is used, with its running averages where it has them.
+    It uses the newest checkpoint, with its running averages if it has any.
+
+    Args:
+      make_plan: builds the plan of a config, see `recipe.make_plan`.
+      folder: the run's workdir.
+      output: name of the output.
 
     Raises:
-      ConfigError: there is no run, it has no such output, or no checkpoint.
+      ConfigError: the folder has no run or no checkpoint, or the run has no such output.
     """
     learnt, apply = teacher(make_plan, folder, output)
     return functools.partial(apply, learnt)
@@ -59,13 +64,19 @@ def judge(make_plan: Callable[[Mapping[str, Any]], Any], folder: str, output: st
 def teacher(
     make_plan: Callable[[Mapping[str, Any]], Any], folder: str, output: str
 ) -> tuple[PyTree, Callable[[PyTree, Array], Array]]:
-    """Returns what a finished run has learnt, and what it makes of images in [0, 1] with that.
+    """Returns the trained params and variables of a finished run, and a function of them.
 
-    The first are its params and variables, host arrays, which can so be a part of another run's
-    state. The newest checkpoint is used, with its running averages where it has them.
+    The params and variables are host arrays, so that they can become a part of another run's state.
+    The function, `(params and variables, images in [0, 1]) -> output`, computes the named output.
+    The newest checkpoint is used, with its running averages if it has any.
+
+    Args:
+      make_plan: builds the plan of a config, see `recipe.make_plan`.
+      folder: the run's workdir.
+      output: name of the output.
 
     Raises:
-      ConfigError: as `judge`.
+      ConfigError: the folder has no run or no checkpoint, or the run has no such output.
     """
     plan, state = _learnt(make_plan, Path(folder).expanduser())
     outputs = plan.task.outputs
@@ -90,7 +101,7 @@ def _learnt(make_plan, folder: Path) -> tuple[Any, TrainState]:
             f"no run in {str(folder)!r}: train one there first, see the config's docstring"
         )
     values = workdir.read_config(folder)
-    # Checkpoints and claims refer to what evaluators measure.
+    # Without evaluators, `checkpoint.best` and `reported` would name unknown metrics.
     unread = {"evaluate": {}, "checkpoint": {}, "reported": None}
     recorded = data_record.of_run(folder, values)
     opened = {**values, **unread, "dataset": {**values["dataset"], "cache": "none"}}

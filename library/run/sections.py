@@ -1,4 +1,4 @@
-"""What a config may say: the sections of a recipe, in plain values."""
+"""The sections of a config, as dataclasses of plain values."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,36 +13,37 @@ from library.reporting import notation
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Where examples come from and how they are loaded.
+    """The dataset of a run, and how its examples are loaded.
 
     Attributes:
-      name: a builder of the project, "folder", or a name of TFDS; "none" for systems that make
-        their own data.
-      sources: in place of a name, several by name, see `SourceOf`: the features of "photos" are
-        called `photos_image`, ... The first leads: an epoch passes it once.
-      pairing: of several sources, by "row", or each in its "own" order.
-      batch_size: examples a step, over all devices.
+      name: name of a dataset: one that the project prepares, "folder", or one of TFDS; "none" for
+        a system that generates its own data.
+      sources: several datasets by name, in place of one `name`, see `SourceOf`. The features of
+        "photos" are then called `photos_image`, ... An epoch is one pass over the first source.
+      pairing: how examples of several sources meet: by "row", or each source in its "own" order.
+      batch_size: examples per step, over all devices.
       train: the split to train on, such as "train[:90%]".
       test: the split that evaluators call "test".
-      eval_batch_size: examples a step of evaluation; by default `batch_size`.
+      eval_batch_size: examples per batch of an evaluation; by default `batch_size`.
       cache: "device" keeps whole splits in device memory and gathers batches inside the step.
-      workers: processes that decode; 0 decodes in threads.
-      threads: threads that decode, in this process or in each worker.
-      data_dir: where prepared sets lie; by default $TFDS_DATA_DIR or ~/tensorflow_datasets.
-      manual_dir: where files brought by hand lie.
-      classes: of "folder": the class directories to use, in the order of their labels.
-      on_corrupt: "stop" at an example that cannot be read or decoded, or "skip" it: it is part of
-        no metric, is counted and warned of, and skipped.json of the workdir names it.
-      tokenizer: of text: name and arguments of a function of library/data/tokenizers.py.
-      context: of text: tokens an example, beside the one that follows them.
-      eval_context: of text: tokens an example of an evaluation; by default `context`.
-      order: the name of a function of library/data/orders.py, or name and arguments: "shuffle", or
-        "streams": example i of a batch goes on where example i of the batch before it ended, for
+      workers: number of processes that decode; 0 decodes in threads.
+      threads: number of threads that decode, in this process or in each worker.
+      data_dir: folder of prepared datasets; by default $TFDS_DATA_DIR or ~/tensorflow_datasets.
+      manual_dir: folder of files that the user downloads by hand.
+      classes: for "folder", the class directories to use, in the order of their labels.
+      on_corrupt: what to do with an example that cannot be read or decoded: "stop" the run, or
+        "skip" the example. Metrics leave a skipped example out; a warning counts it, and
+        skipped.json of the workdir names it.
+      tokenizer: for text, the name and arguments of a function of library/data/tokenizers.py.
+      context: for text, the tokens of an example, without the token to predict after the last one.
+      eval_context: for text, the tokens of an example in evaluation; by default `context`.
+      order: the name, or name and arguments, of a function of library/data/orders.py: "shuffle", or
+        "streams", in which example i of a batch continues example i of the previous batch, for
         models that carry a state from batch to batch.
-      graphs: of graphs: what of them shares a budget of nodes and edges, see
-        `library.data.graphs.Budget`: num_graphs, num_nodes and num_edges.
-      repeats: times that each example comes in its batch, each time augmented anew (repeated
-        augmentation, Hoffer et al. 2020); `batch_size` counts all of them.
+      graphs: for graphs, num_graphs, num_nodes and num_edges: the size of a group of graphs, see
+        `library.data.graphs.Budget`.
+      repeats: how often a batch holds each example, each time with a new augmentation (repeated
+        augmentation, Hoffer et al. 2020); `batch_size` counts all copies.
     """
 
     batch_size: int
@@ -74,8 +75,8 @@ class Dataset:
         self._check_sources()
         if self.repeats > 1 and self.order_name != "shuffle":
             raise ConfigError(
-                f"dataset, repeats={self.repeats} with order={self.order!r}: examples are repeated "
-                "in the order 'shuffle' only"
+                f"dataset, repeats={self.repeats} with order={self.order!r}: repeats need the "
+                "order 'shuffle'"
             )
 
     @property
@@ -85,38 +86,38 @@ class Dataset:
 
     @property
     def budget(self) -> Budget | None:
-        """The budget of a group of graphs, if batches are of graphs."""
+        """The budget of a group of graphs, or None if the examples are no graphs."""
         return None if self.graphs is None else config.read(Budget, self.graphs, "dataset.graphs")
 
     @property
     def has_data(self) -> bool:
-        """Whether there are examples; a system without any makes its own."""
+        """Whether there is a dataset; otherwise the system generates its own data."""
         return self.name != "none"
 
     def _check_sources(self) -> None:
         if (self.name is None) == (not self.sources):
-            raise ConfigError("dataset needs 'name', or several sources by name, and not both")
+            raise ConfigError("dataset needs either 'name' or 'sources', and not both")
         apart = bool(self.sources) and self.pairing == "own"
         if self.cache == "device" and (apart or not self.has_data):
-            what = "sources in their own order" if apart else "no data"
-            raise ConfigError(f"dataset.cache='device' keeps one split, and there are {what}")
+            what = "sources in their own order" if apart else "a run without data"
+            raise ConfigError(f"dataset.cache='device' does not support {what}; leave it out")
         if self.cache == "device" and self.budget is not None:
-            raise ConfigError("dataset.cache='device' keeps arrays of one shape, and no graphs")
+            raise ConfigError("dataset.cache='device' does not support graphs; leave it out")
         if self.sources and self.tokenizer is not None:
-            raise ConfigError("dataset.tokenizer is of one source of text, not of several sources")
+            raise ConfigError("dataset.tokenizer needs one source of text, not several sources")
 
 
 @dataclasses.dataclass(frozen=True)
 class SourceOf:
-    """One of several sources.
+    """One of several sources of a dataset.
 
     Attributes:
-      name: as that of a single source.
+      name: name of a dataset, see `Dataset`.
       train: the split to train on.
       test: the split that evaluators call "test".
-      data_dir: where it lies; by default where the others do.
-      classes: of "folder".
-      preprocess: host preprocessing of its own examples, before they are joined to the others.
+      data_dir: folder of the prepared dataset; by default `dataset.data_dir`.
+      classes: for "folder", the class directories to use, in the order of their labels.
+      preprocess: host preprocessing of this source's examples, before the sources are joined.
     """
 
     name: str
@@ -129,14 +130,14 @@ class SourceOf:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """A split of a name of the recipe's own, for evaluators to take.
+    """A split that the recipe names, for evaluators.
 
     Attributes:
-      split: as its data set calls it, "validation" or "test[:90%]".
-      dataset: another data set of the same classes; by default the one that is trained on.
-      data_dir: where that lies, by default where the other does.
-      preprocess: host preprocessing of its own, such as a larger crop; by default that of "test".
-      then: what comes after either, such as `to_labels`, which makes another feature the label.
+      split: the split's name in its dataset, "validation" or "test[:90%]".
+      dataset: another dataset with the same classes; by default the dataset of training.
+      data_dir: folder of the prepared dataset; by default `dataset.data_dir`.
+      preprocess: host preprocessing, such as a larger crop; by default that of "test".
+      then: further host preprocessing, such as `to_labels`, which makes another feature the label.
     """
 
     split: str = "test"
@@ -148,14 +149,14 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Checkpointing:
-    """When the state is saved, and which saves are kept.
+    """When the state is saved, and which checkpoints are kept.
 
     Attributes:
-      every: a duration; the last step is always saved.
-      keep: newest checkpoints to keep.
-      best: a metric such as "test/accuracy", whose best checkpoint is kept too.
-      mode: whether the best is the "max" or the "min"; by default what is better of that metric,
-        which must be said where no one knows.
+      every: the interval, a duration; the last step is always saved.
+      keep: number of newest checkpoints to keep.
+      best: a metric such as "test/accuracy"; the checkpoint with its best value is kept, too.
+      mode: whether the "max" or the "min" of the metric is best. The default is known for the
+        usual metrics; other metrics need it.
     """
 
     every: Duration = "10%"
@@ -164,18 +165,18 @@ class Checkpointing:
     mode: Literal["max", "min"] | None = None
 
     def direction(self) -> notation.Direction | None:
-        """Returns whether the best is the "max" or the "min"; None where no best is kept.
+        """Returns whether the "max" or the "min" is best; None if no best checkpoint is kept.
 
         Raises:
-          ConfigError: `mode` contradicts the metric, or is missing where the metric is unknown.
+          ConfigError: `mode` contradicts the metric, or is missing for an unknown metric.
         """
         if self.best is None:
             return None
         known = notation.direction(self.best)
         if known is None and self.mode is None:
             raise ConfigError(
-                f"checkpoint.best={self.best!r}: whether more of it is better is not known; set "
-                "checkpoint.mode to 'max' or 'min'"
+                f"checkpoint.best={self.best!r}: it is unknown whether higher values are better; "
+                "set checkpoint.mode to 'max' or 'min'"
             )
         if None not in (known, self.mode) and known != self.mode:
             raise ConfigError(
@@ -191,10 +192,10 @@ class Parallel:
 
     Attributes:
       strategy: "jit", or "pmap" for per-device batch statistics.
-      mesh: devices along data, fsdp and tensor; -1 takes what is left.
+      mesh: number of devices along data, fsdp and tensor; -1 takes the devices that are left.
       rules: sharding rules, pairs (path pattern, spec), the first match holds; or "transformer".
-      activations: of Transformers: axes that split what a step keeps, by dimension, such as
-        {"sequence": "tensor"}; see library/layers/placement.py.
+      activations: for Transformers, the mesh axes that split a step's activations, by dimension,
+        such as {"sequence": "tensor"}; see library/layers/placement.py.
     """
 
     strategy: str = "jit"
@@ -205,16 +206,16 @@ class Parallel:
 
 @dataclasses.dataclass(frozen=True)
 class InitFrom:
-    """Params to start from: another run's, for fine-tuning.
+    """The params of another run to start from, for fine-tuning.
 
     Attributes:
-      workdir: that run's directory.
-      which: its "latest" or its "best" checkpoint.
-      ema: take the running averages in place of the params.
-      prefix: the submodule or player of that run that becomes this model, such as "encoder".
-      fresh: patterns of params to initialise anew although their shapes agree.
-      grid: rows and columns of that run's grid of patches, a square by default, by which learned
-        positions are resampled.
+      workdir: the other run's directory.
+      which: the "latest" or the "best" checkpoint of the other run.
+      ema: whether to take its running averages in place of its params.
+      prefix: the submodule or player of the other run that becomes this model, such as "encoder".
+      fresh: patterns of params that keep their new initial values although the shapes match.
+      grid: rows and columns of the other run's grid of patches, a square by default. Learned
+        positions are resampled from it.
     """
 
     workdir: str
@@ -227,12 +228,12 @@ class InitFrom:
 
 @dataclasses.dataclass(frozen=True)
 class Reported:
-    """The claim: what the recipe's paper, or its source, reports.
+    """The result that the recipe's paper, or another source, reports.
 
     Attributes:
-      metric: the row of metrics.jsonl that it is compared with, "test/accuracy".
-      value: the figure, fractions as fractions.
-      source: who reports it, and where.
+      metric: the metric to compare with the value, "test/accuracy".
+      value: the reported value; an accuracy of 93% is 0.93.
+      source: who reports the value, and where.
     """
 
     metric: str
@@ -242,43 +243,44 @@ class Reported:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """One run, in plain values; `configs/` holds these.
+    """The config of one run, in plain values; the files in `configs/` return it.
 
     Attributes:
       dataset: see `Dataset`.
-      model: name and arguments of a function under library/models, or a dict of such by player.
-      task: name and arguments of a function under library/tasks.
-      optimizer: see library/optim/optimizers.py; or a dict of such by player, with `updates`, the
-        player's moves a step; none where the task moves its params itself.
+      model: name and arguments of a function in library/models, or a dict of such specs by player.
+      task: name and arguments of a function in library/tasks.
+      optimizer: see library/optim/optimizers.py; or a dict of such specs by player, with `updates`,
+        the number of the player's updates per step. None if the task updates its params itself.
       total: the length of the run, a duration.
       preprocess: host preprocessing, a list of specs, or lists by "train" and "test".
       augment: device augmentation of training batches, a list of specs.
-      views: times that each training image is augmented, each time anew; with more than one,
-        `image` is (b, views, h, w, c) in training. Or views by name, each a list of augmentations
-        that come after `augment`, or dict(augment=[...], count=8) of several: "local" makes
-        `local_image`, (b, h, w, c) or (b, count, h, w, c), beside `image`.
-      normalize: mean and std by channel, of all batches, after augmentation.
+      views: number of views of each training image, each with its own augmentation; with more than
+        one, `image` is (b, views, h, w, c) in training. Or a dict of named views: each is a list of
+        augmentations after `augment`, or dict(augment=[...], count=8) for several views of a kind.
+        The view "local" gives `local_image`, (b, h, w, c) or (b, count, h, w, c), beside `image`.
+      normalize: mean and std of each channel, for all batches, after augmentation.
       evaluate: evaluators by name: kind, every, ema, and the kind's own arguments, see
         `evaluator`.
-      splits: by name, what evaluators may take for their `split`, see `Split`.
+      splits: further splits for evaluators, by name, see `Split`.
       checkpoint: see `Checkpointing`.
       parallel: see `Parallel`.
-      ema: decay, every, warmup of running averages, evaluated beside the raw params, or in place
-        of them.
-      accumulate: parts each batch is run in, one after the other. Gradients are those of the whole
-        batch, but for BatchNorm, which normalizes each part by its own statistics.
-      steps_per_call: steps that the device makes at each call of the compiled step, at the most; a
-        call ends where a row, an evaluation or a save is due. For models so small that calling
-        takes longer than computing, with `dataset.cache="device"`. The results are the same bits.
-      on_nonfinite: "stop" at a step that is not finite, or "skip" and count it; schedules count it,
-        too.
+      ema: decay, every and warmup of running averages. They are evaluated beside the params, or in
+        place of them.
+      accumulate: number of parts of a batch that run one after the other. Gradients are those of
+        the whole batch, but BatchNorm normalizes each part by the part's own statistics.
+      steps_per_call: the most steps in one call of the compiled step. A call ends where a row, an
+        evaluation or a save is due. It helps models that are so small that a call takes longer than
+        its computation, and needs `dataset.cache="device"`. The results are the same bits.
+      on_nonfinite: whether to "stop" at a step that is not finite, or to "skip" and count it;
+        schedules count it, too.
       init_from: see `InitFrom`.
       reported: see `Reported`.
-      log_every: a duration.
-      seed: of everything random.
+      log_every: the interval of logged rows, a duration.
+      seed: seed of all random draws.
       compile_cache: folder of compiled programs; None keeps none.
-      wandb: the project of Weights & Biases that gets the rows, too, or what its `init` is given:
-        project, entity, name, group, tags, notes, mode. Where it is not installed, a warning.
+      wandb: the project of Weights & Biases that gets the rows, too, or arguments of its `init`:
+        project, entity, name, group, tags, notes, mode. If wandb is not installed, a warning says
+        so.
     """
 
     dataset: dict
@@ -310,10 +312,10 @@ class Evaluate(NamedTuple):
     """One entry of `evaluate`.
 
     Attributes:
-      every: its interval, a duration.
+      every: the interval, a duration.
       spec: name and arguments of the evaluator.
-      ema: whether running averages are evaluated "beside" the raw params, or are the "only" ones,
-        where evaluating is slow; their rows are those of "<name>_ema" either way.
+      ema: whether running averages are evaluated "beside" the params, or are the "only" ones, for
+        slow evaluations. Their results are named "<name>_ema/..." either way.
     """
 
     every: str
@@ -325,7 +327,7 @@ def evaluator(name: str, section: Mapping[str, Any]) -> Evaluate:
     """Reads one entry of `evaluate`: kind, every, ema, and the kind's own arguments.
 
     Raises:
-      ConfigError: it is no dict, names no kind, or has an `ema` that there is not.
+      ConfigError: the entry is no dict or has no kind, or its `ema` is unknown.
     """
     section = config.plain(section)
     if not isinstance(section, dict) or "kind" not in section:
@@ -336,5 +338,7 @@ def evaluator(name: str, section: Mapping[str, Any]) -> Evaluate:
     if "name" in section:
         raise ConfigError(f"evaluate.{name} takes no 'name': did you mean 'kind'?")
     if name == "train":
-        raise ConfigError("evaluate.train: 'train/...' are the rows of training; try 'train_split'")
+        raise ConfigError(
+            "evaluate.train: 'train/...' are the metrics of training; write 'train_split'"
+        )
     return Evaluate(every, {"name": kind, **section}, ema)

@@ -1,4 +1,4 @@
-"""A run from its config to its report: what surrounds the loop."""
+"""A whole run, from its config to its report: everything around the loop."""
 
 import os
 import sys
@@ -49,19 +49,19 @@ def train(
     console: Console,
     traced: Span | None = None,
 ) -> int:
-    """Trains a config in a workdir and reports; returns the program's exit code.
+    """Trains a config in a workdir and writes the report; returns the program's exit code.
 
     Args:
       values: the config.
-      identity: where it came from, kept in config.json.
+      identity: the origin of the config (path, variant, overrides, command), for config.json.
       workdir: the directory, which may hold an unfinished run of the same config.
-      clock: started with the program.
-      console: where everything is shown.
+      clock: the clock, started with the program.
+      console: the output.
       traced: the steps to profile, if any.
 
     Raises:
-      ConfigError: the config or the workdir was not understood, another run owns the workdir, or
-        the data are not those that the run in it was started with.
+      ConfigError: the config or the workdir is invalid, another run owns the workdir, or the data
+        differ from the run's data record.
     """
     console.file = Lasting(console.file)
     environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
@@ -79,7 +79,7 @@ def train(
             fine_tuning.check(plan.recipe.init_from, plan)
         record = recorded or plan.splits.found()
         data_record.check_processes(record)
-    # Of several processes all show errors, and only the first all else.
+    # All processes show errors; only the first one shows everything else.
     shown = console if jax.process_index() == 0 else Console(quiet=True)
     with ownership.owning(workdir, shown.print):
         workdir = open_workdir(workdir, values, identity)
@@ -148,7 +148,7 @@ def _epoch(plan: Plan) -> str:
 
 
 def _report(workdir: Path, console: Console) -> None:
-    # The run is finished, and whole; its pictures can be drawn at any time.
+    # The run is complete without its report, which can be drawn at any time.
     try:
         if jax.process_index() == 0:
             report.write_report(workdir)
@@ -161,17 +161,17 @@ def _report(workdir: Path, console: Console) -> None:
 
 
 def _recorded(workdir: Path, values: Mapping[str, Any]) -> DataRecord | None:
-    """Reads what the run in a workdir took from its data, if it is of this config."""
+    """Reads the data record of the run in a workdir if the run has this config."""
     try:
         check_same_run(workdir, values)
     except ConfigError:
-        # It is refused when it is opened; what the config itself has wrong is shown before.
+        # `open_workdir` reports this error later, after the errors of the config itself.
         return None
     return data_record.of_run(workdir, values)
 
 
 class Trained(NamedTuple):
-    """A run brought back: its plan, its data, the step and the state of a checkpoint."""
+    """A restored run: its plan, its data, and the step and the state of a checkpoint."""
 
     plan: Plan
     feed: Feed
@@ -187,19 +187,19 @@ def restore(
     check: Callable[[Plan], None] = lambda plan: None,
     listed: Path | None = None,
 ) -> Trained:
-    """Brings back a run from its workdir.
+    """Restores a run from its workdir.
 
     Args:
-      values: its config; what concerns only the running (devices, batch sizes) may differ.
-      workdir: its directory.
+      values: the run's config; devices, batch sizes and the like may differ.
+      workdir: the run's directory.
       which: the "latest" or the "best" checkpoint.
-      check: raises ConfigError where the plan is not what it is wanted for, before anything is
-        read or compiled.
-      listed: the file to list examples in that are skipped from now on.
+      check: raises ConfigError if the plan does not suit the caller, before the checkpoint is
+        read or anything is compiled.
+      listed: the file that lists examples skipped from now on; None for no file.
 
     Raises:
-      ConfigError: there is no such checkpoint, the config builds another model than it holds, or
-        the run's data are not those that it was trained on.
+      ConfigError: there is no such checkpoint, it holds another model than the config builds, or
+        the data differ from the run's data record.
     """
     environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
     recorded = data_record.of_run(workdir, values)
@@ -217,20 +217,20 @@ def evaluate(
 ) -> tuple[int, dict[str, float]]:
     """Runs a config's evaluators on a checkpoint of its run.
 
-    Examples that it skips are printed, and listed in evaluation-skipped.json of the workdir if that
-    can be written.
+    Skipped examples are printed, and listed in evaluation-skipped.json of the workdir if that can
+    be written.
 
     Returns:
-      The checkpoint's step, and every number measured, as "evaluator/metric".
+      The checkpoint's step, and every measured number, as "evaluator/metric".
 
     Raises:
-      ConfigError: as `restore`, or the config names no evaluators.
+      ConfigError: the config names no evaluators, or an error of `restore`.
     """
     listed = None
-    # The workdir may lie on a file system that is mounted to be read alone.
+    # The workdir may be on a read-only file system.
     if os.access(workdir, os.W_OK):
         listed = workdir / f"evaluation-{skipped.FILE}"
-        # What an earlier evaluation could not read may be readable now.
+        # An example that an earlier evaluation could not read may be readable now.
         listed.unlink(missing_ok=True)
     trained = restore(values, workdir, which=which, listed=listed)
     evaluations = evaluating.evaluations(trained.plan, trained.feed)
@@ -243,7 +243,7 @@ def evaluate(
 
 
 def show_result(summary: Mapping[str, Any], workdir: Path, console: Console) -> None:
-    """Prints the final metrics, the result beside the claim, and where the report lies."""
+    """Prints the final metrics, the result beside the reported value, and the report's path."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in summary["metrics"].items():
         if not name.startswith("train/"):
@@ -256,7 +256,7 @@ def show_result(summary: Mapping[str, Any], workdir: Path, console: Console) -> 
         said = f"[bold]{result['metric']} {_written(result['value'])}[/], reported "
         said += f"{result['reported']:.4f} ({result['source']})"
         if changed := result.get("changed"):
-            said += f" of the unchanged recipe, of which this run overrides {', '.join(changed)}"
+            said += f" for the unchanged recipe; this run overrides {', '.join(changed)}"
         elif result["gap"] is not None:
             said += f", gap {result['gap']:+.4f}"
         console.print(said, highlight=False)
@@ -264,5 +264,5 @@ def show_result(summary: Mapping[str, Any], workdir: Path, console: Console) -> 
 
 
 def _written(value: float | None) -> str:
-    # A file has null for what is not finite.
+    # A JSON file has null in place of a number that is not finite.
     return "nan" if value is None else f"{value:.4f}"

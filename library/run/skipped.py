@@ -1,8 +1,8 @@
-"""Examples that a run leaves out, as they cannot be read: which, why, and out of how many.
+"""The list of examples that a run skips because they cannot be read.
 
 A skipped example has mask 0, so every process sees in its own batches which rows are missing, also
-where worker processes read them. `tell` gathers the rows of all processes; the first names them,
-finds out why by reading them once more, and keeps the list in the workdir.
+if worker processes read them. `tell` gathers the rows of all processes. The first process names
+them, reads them again to find the reason, and writes the list into the workdir.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,17 +20,17 @@ from library.data.preprocessing import CorruptExample
 from library.parallel.watchdog import BARRIER, WATCHDOG
 
 FILE = "skipped.json"
-# Names of a split that are kept, and those that a line shows.
+# The most names of a split in the list, and in a warning.
 MOST, SHOWN = 1000, 3
 
 
 class Tally(NamedTuple):
-    """What is known of a split.
+    """The skipped examples of a split.
 
     Attributes:
-      examples: how many it has.
-      skipped: how many of them were left out.
-      reasons: why, by name; of MOST at most.
+      examples: number of examples of the split.
+      skipped: number of skipped examples.
+      reasons: the reason for each skipped example, by its name; at most MOST of them.
     """
 
     examples: int
@@ -38,24 +38,24 @@ class Tally(NamedTuple):
     reasons: Mapping[str, str]
 
     def line(self, split: str) -> str:
-        """Renders the tally for people."""
+        """Renders the tally as a line for the user."""
         named = [f"{name} ({reason})" for name, reason in [*self.reasons.items()][:SHOWN]]
         more = self.skipped - len(named)
         named += [f"{more} more"] * bool(more)
         return (
-            f"{self.skipped:,} of {self.examples:,} examples of {split} were skipped, and are part "
-            f"of no metric: {'; '.join(named)}"
+            f"{self.skipped:,} of {self.examples:,} examples of {split} were skipped; metrics "
+            f"leave them out: {'; '.join(named)}"
         )
 
 
 class Skipped:
-    """Counts and names the skipped examples of a run, split by split, each of them once."""
+    """The skipped examples of a run by split, each counted once."""
 
     def __init__(self, path: Path | None = None):
-        """Goes on from the list of an earlier start, if there is one.
+        """Reads the list of an earlier start, if there is one.
 
         Args:
-          path: the file to keep the list in; None keeps none.
+          path: the file of the list; None for no file.
 
         Raises:
           ConfigError: the file is damaged.
@@ -70,13 +70,13 @@ class Skipped:
     def noting(
         self, split: str, loader: Loader, batches: Iterator[Mapping], *, padded: bool
     ) -> Iterator[Any]:
-        """Passes host batches of this process on, and notes which rows they lack.
+        """Yields the given host batches of this process, and notes which rows are missing.
 
         Args:
-          split: their split.
-          loader: how they are loaded; unless it skips, nothing is looked at.
-          batches: with `index`, `row` and `mask`.
-          padded: whether an `index` beyond the split's examples is one of padding.
+          split: name of the batches' split.
+          loader: the loader of the split; if it does not skip, nothing is noted.
+          batches: the batches, with `index`, `row` and `mask`.
+          padded: whether an `index` beyond the split's examples means padding.
         """
         if loader.on_corrupt != "skip":
             return batches
@@ -84,17 +84,17 @@ class Skipped:
         return _noting(rows, len(loader.source.records) if padded else None, batches)
 
     def note(self, split: str, loader: Loader, mask: np.ndarray) -> None:
-        """Notes the rows that a split held in memory lacks: `mask` (n,) is 0 on them."""
+        """Notes the missing rows of a split in memory: those where `mask` (n,) is 0."""
         if loader.on_corrupt == "skip":
             self._open(split, loader).update(np.flatnonzero(mask == 0).tolist())
 
     def tell(self, warn: Callable[[str], None]) -> None:
-        """Brings the list up to date, and warns where there is much more than was told before.
+        """Updates the list, and warns at the first skipped example of a split and each doubling.
 
-        All processes call it at the same place of the run.
+        All processes must call it at the same points of the run.
 
         Args:
-          warn: shows a line; of several processes, the first's alone is called.
+          warn: shows a line; only the first process calls it.
         """
         splits = sorted(self._loaders)
         if not splits:
@@ -106,7 +106,7 @@ class Skipped:
         for split, (rows, count) in zip(splits, gathered):
             self._list(split, rows, count)
             tally = self._listed.get(split)
-            # Of a training split more become known step by step: each doubling is told.
+            # Training finds skipped examples step by step; a warning for each would be too many.
             if tally and tally.skipped >= max(2 * self._told.get(split, 0), 1):
                 self._told[split] = tally.skipped
                 listed = f"; listed in {self._path.name}" if self._path else ""
@@ -116,7 +116,7 @@ class Skipped:
             files.write(self._path, files.to_json(held, indent=2) + "\n")
 
     def tallies(self) -> dict[str, Tally]:
-        """Returns what is known by split, of those that lack examples; of process 0."""
+        """Returns the tallies of the splits with skipped examples; complete in process 0 only."""
         return dict(self._listed)
 
     def _open(self, split: str, loader: Loader) -> set[int]:
@@ -138,10 +138,10 @@ class Skipped:
 
 
 def read(path: Path) -> dict[str, Tally]:
-    """Reads the list of a workdir by split; where there is none, nothing was skipped.
+    """Reads the list of skipped examples by split; empty if the file does not exist.
 
     Raises:
-      ConfigError: it is damaged.
+      ConfigError: the file is damaged.
     """
     if not path.is_file():
         return {}
@@ -161,7 +161,7 @@ def counts(tallies: Mapping[str, Tally]) -> dict[str, dict[str, int]]:
 
 
 def lines(counted: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Renders what `counts` returned."""
+    """Renders the result of `counts`, a line for each split."""
     return [
         f"{found['skipped']:,} of {found['examples']:,} examples of {split} were skipped"
         for split, found in counted.items()
@@ -183,11 +183,14 @@ def _reason(loader: Loader, row: int, name: str) -> str:
         loader.read(row, row)
     except CorruptExample as error:
         return str(error).removeprefix(f"{name}: ")
-    return "it could be read when it was tried again"
+    return "a second attempt could read it"
 
 
 def _gathered(held: list[set[int]]) -> list[tuple[set[int], int]]:
-    """Returns the rows of all processes by split, and how many; of each MOST at most are sent."""
+    """Returns the rows of all processes and their number, for each split.
+
+    Each process sends at most MOST rows of a split.
+    """
     sent = np.full((len(held), MOST + 1), -1, np.int32)
     for place, rows in enumerate(held):
         first = sorted(rows)[:MOST]
@@ -199,7 +202,7 @@ def _gathered(held: list[set[int]]) -> list[tuple[set[int], int]]:
     found = []
     for part in np.moveaxis(np.asarray(everyone), 1, 0):
         rows = set(part[:, 1:][part[:, 1:] >= 0].tolist())
-        # Where none has more than was sent, rows that several have seen count once.
+        # If every process sent all of its rows, a row that several have seen counts once.
         whole = (part[:, 0] <= MOST).all()
         found.append((rows, len(rows) if whole else int(part[:, 0].sum())))
     return found

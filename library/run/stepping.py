@@ -1,4 +1,4 @@
-"""One training step on the device, and what it hands to the next one."""
+"""One training step on the device, and the carry from step to step."""
 
 import functools
 from collections.abc import Mapping
@@ -17,13 +17,14 @@ from library.task import Metrics, TrainState
 
 
 class Carry(NamedTuple):
-    """What the compiled step hands to the next one.
+    """The values that go from one compiled step to the next.
 
     Attributes:
-      state: the task's.
+      state: the task's state.
       totals: metrics summed since the last logged step.
-      skipped: steps that were not finite, and examples that did not decode, since the start.
-      broken: flags of `task.nonfinite_names`, once a step that stops the run has come.
+      skipped: number of steps that were not finite, and of examples that could not be decoded,
+        since the start.
+      broken: flags of `task.nonfinite_names`, set by a step that stops the run.
     """
 
     state: TrainState
@@ -35,7 +36,7 @@ class Carry(NamedTuple):
 def step(
     plan: Plan, carry: Carry, batch: Mapping[str, jax.Array], constants: PyTree
 ) -> tuple[Carry, jax.Array]:
-    """Runs one training step on the device: input, the task's update, the sums of metrics.
+    """Runs one training step on the device: input, the task's update, sums of metrics.
 
     Returns:
       The new carry, and a scalar that is ready when the step is done.
@@ -59,11 +60,11 @@ def step(
     totals = task.select(failed, carry.totals, trees.add(carry.totals, metrics))
     if not stops:
         return Carry(state, totals, skipped, carry.broken), state.step + 0
-    # The first such step freezes everything, so that whenever the host looks, the state is the one
-    # before it.
+    # The first step that is not finite freezes everything, so that the host finds the state before
+    # that step whenever it looks.
     stays = failed | ended
     if "nonfinite" in measured:
-        # The update has left the rest as it was; to select here would keep two states.
+        # The update has kept everything else; a selection here would need memory for two states.
         state = state.replace(step=jnp.where(stays, carry.state.step, state.step))
     else:
         state = task.select(stays, carry.state, state)
@@ -75,19 +76,19 @@ def step(
 def steps(
     plan: Plan, carry: Carry, batches: Mapping[str, jax.Array], constants: PyTree
 ) -> tuple[Carry, jax.Array]:
-    """Runs the steps of one call on the device, see `Feed.train` for its batches."""
+    """Runs the steps of one call on the device; see `Feed.train` for the batches."""
 
     def one(place, carry):
         return step(plan, carry, {k: x[place] for k, x in batches.items()}, constants)[0]
 
-    # How many there are is no part of the program, so that all calls are of one.
+    # The count is a traced value, so that all calls share one program.
     count = jnp.sum(batches["mask"][:, 0] > 0)
     carry = jax.lax.fori_loop(0, count, one, carry)
     return carry, carry.state.step + 0
 
 
 def initial_carry(plan: Plan, feed: Feed) -> Carry:
-    """Makes the carry of step 0: the state born sharded, and the sums beside it everywhere."""
+    """Makes the carry of step 0: the state with its shardings, the sums replicated."""
     initialise = functools.partial(initial_state, plan)
     state = plan.strategy.init(initialise, feed.first, feed.constants)
     return Carry(state, *plan.strategy.replicate(_zeros(plan)))
@@ -100,7 +101,7 @@ def carry_like(plan: Plan) -> Carry:
 
 
 def saved(carry: Carry) -> dict[str, PyTree]:
-    """Returns what of a carry a checkpoint holds."""
+    """Returns the parts of a carry that a checkpoint holds."""
     return {"state": carry.state, "totals": carry.totals, "skipped": carry.skipped}
 
 

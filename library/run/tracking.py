@@ -1,6 +1,6 @@
-"""Who else is shown the rows of metrics.jsonl: TensorBoard, and Weights & Biases where asked for.
+"""Copies of the rows of metrics.jsonl for TensorBoard and, if the config asks, Weights & Biases.
 
-Neither is a part of the run: one that fails is left, with a warning, and the run goes on.
+If one of them fails, a warning says so, and the run continues without it.
 """
 
 import contextlib
@@ -18,17 +18,17 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from library.config import check_choice
 
-# What a run is started with may be named in the config; the rest follows from the workdir.
+# Arguments of `wandb.init` that a config may set; the others follow from the workdir.
 _KNOWN = ("project", "entity", "name", "group", "tags", "notes", "mode")
-# Seconds between two times that events are brought to the disk.
+# Seconds between two flushes of events to the disk.
 _FLUSHED_EVERY = 30.0
 
 
 def read(asked: Mapping[str, Any] | str) -> dict[str, Any]:
-    """Returns the arguments of `wandb.init` that a config gives; a project may stand alone.
+    """Returns the arguments of `wandb.init` that a config gives; a string is the project.
 
     Raises:
-      ConfigError: an argument that is not known.
+      ConfigError: an argument is unknown.
     """
     options = {"project": asked} if isinstance(asked, str) else dict(asked)
     for name in options:
@@ -37,19 +37,19 @@ def read(asked: Mapping[str, Any] | str) -> dict[str, Any]:
 
 
 class Events:
-    """TensorBoard's events, in a file of their own for every start of a run."""
+    """The TensorBoard events of a run, with a new file for each start."""
 
     def __init__(self, workdir: Path, *, resumed_at: int, warn: Callable[[str], None]):
-        """Opens the file; TensorBoard forgets the events after `resumed_at` of earlier ones.
+        """Opens the file; TensorBoard drops the events of earlier files after `resumed_at`.
 
         Args:
-          workdir: of the run.
-          resumed_at: updates done by the state that the run goes on from.
-          warn: is told where events cannot be written.
+          workdir: the run's directory.
+          resumed_at: number of steps that the restored state has done.
+          warn: shows a warning if events cannot be written.
         """
         self._warn, self._flushed = warn, 0.0
         self._file: EventsWriter | None = None
-        with self._spared():
+        with self._stop_on_error():
             # The suffix keeps a restart within the same second from overwriting the earlier file.
             self._file = EventsWriter(str(Path(workdir) / "events"), f".{resumed_at}")
             self._add(Event(file_version="brain.Event:2"), resumed_at + 1)
@@ -57,8 +57,8 @@ class Events:
             self._add(Event(session_log=begun), resumed_at + 1)
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Adds a row."""
-        with self._spared():
+        """Adds a row of metrics."""
+        with self._stop_on_error():
             for name, value in metrics.items():
                 self._add(Event(summary=summary.scalar(name, value)), step)
             if time.monotonic() - self._flushed > _FLUSHED_EVERY and self._file is not None:
@@ -66,8 +66,8 @@ class Events:
                 self._flushed = time.monotonic()
 
     def close(self) -> None:
-        """Brings all events to the disk and closes the file."""
-        with self._spared():
+        """Flushes all events to the disk and closes the file."""
+        with self._stop_on_error():
             if self._file is not None:
                 self._file.close()
                 self._file = None
@@ -78,18 +78,18 @@ class Events:
             self._file.write_event(event)
 
     @contextlib.contextmanager
-    def _spared(self) -> Iterator[None]:
+    def _stop_on_error(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             self._file = None
             self._warn(
-                f"TensorBoard's events cannot be written, from here on there are none: {error}"
+                f"TensorBoard events cannot be written; the run continues without them: {error}"
             )
 
 
 class Tracker:
-    """Hands every row of metrics to a run of Weights & Biases; without one, to nobody."""
+    """Sends every row of metrics to a run of Weights & Biases, if the config asks for one."""
 
     def __init__(
         self,
@@ -98,16 +98,16 @@ class Tracker:
         values: Mapping[str, Any],
         warn: Callable[[str], None],
     ):
-        """Starts the run, or takes up that of the same workdir.
+        """Starts the run of Weights & Biases, or resumes that of the same workdir.
 
         Args:
-          asked: what `wandb.init` is given, or the project alone; None asks for nothing.
-          workdir: of the run.
-          values: its config.
-          warn: is told why there is none, where there should be.
+          asked: arguments of `wandb.init`, or the project; None for no tracking.
+          workdir: the run's directory.
+          values: the run's config.
+          warn: shows a warning if the tracking fails.
 
         Raises:
-          ConfigError: as `read`.
+          ConfigError: an argument is unknown.
         """
         self._run, self._warn = None, warn
         if asked is None or jax.process_index():
@@ -121,24 +121,24 @@ class Tracker:
                 id=identifier, resume="allow", config=dict(values), reinit=True, **options
             )
         except ImportError:
-            warn("wandb is not installed: rows go to metrics.jsonl and TensorBoard alone")
+            warn("wandb is not installed: rows go only to metrics.jsonl and TensorBoard")
         except Exception as error:
-            warn(f"wandb did not start, rows go to metrics.jsonl and TensorBoard alone: {error}")
+            warn(f"wandb did not start: rows go only to metrics.jsonl and TensorBoard: {error}")
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Hands over a row."""
-        self._told(lambda run: run.log(dict(metrics), step=step))
+        """Sends a row of metrics."""
+        self._call(lambda run: run.log(dict(metrics), step=step))
 
     def close(self) -> None:
-        """Ends the run."""
-        self._told(lambda run: run.finish())
+        """Ends the run of Weights & Biases."""
+        self._call(lambda run: run.finish())
         self._run = None
 
-    def _told(self, what: Callable[[Any], object]) -> None:
+    def _call(self, what: Callable[[Any], object]) -> None:
         if self._run is None:
             return
         try:
             what(self._run)
         except Exception as error:
             self._run = None
-            self._warn(f"wandb failed, from here on rows go to metrics.jsonl alone: {error}")
+            self._warn(f"wandb failed: rows now go only to metrics.jsonl and TensorBoard: {error}")

@@ -1,4 +1,4 @@
-"""The directory of a run: it belongs to one config, and every file in it is whole."""
+"""The directory of a run: it belongs to one config, and its files are written atomically."""
 
 import json
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from library import files, former_names
 from library.config import ConfigError, check_finite, differing, plain
 from library.files import read_json
 
-# Of what a workdir holds; it rises where an older one has to be read in another way.
+# The format of a workdir's files; it rises when older files must be read in another way.
 FORMAT = 2
-# What may differ between two starts of one run: where things lie, and how they are spread.
+# Keys that may differ between two starts of one run: folders, devices and the like.
 _OPERATIONAL = {
     "dataset": ("data_dir", "manual_dir", "workers", "threads"),
     "parallel": ("mesh", "rules", "activations"),
@@ -22,7 +22,7 @@ _OPERATIONAL = {
     "wandb": (),
     "on_nonfinite": (),
 }
-# What may differ, too, while a run is unfinished: what is measured, logged, kept and claimed.
+# Keys that may differ, too, while a run is unfinished: evaluation, logging and checkpoints.
 _OBSERVING = {
     "dataset": ("eval_batch_size",),
     "evaluate": (),
@@ -34,16 +34,16 @@ _OBSERVING = {
 
 
 def open_workdir(path: Path, values: Mapping[str, Any], identity: Mapping[str, Any]) -> Path:
-    """Makes the directory of a run, or finds it again, and writes its config.json.
+    """Creates the directory of a run unless it exists, and writes its config.json.
 
     Args:
       path: the directory.
       values: the config, plain values.
-      identity: where the config came from: path, variant, overrides, command.
+      identity: the origin of the config: path, variant, overrides, command.
 
     Raises:
-      ConfigError: the path is a file or cannot be written, or holds a run of another config; or a
-        value of this one is not finite, so that config.json could not hold it.
+      ConfigError: the path is a file, cannot be written, or holds a run of another config; or a
+        value of the config is not finite, which JSON cannot represent.
     """
     check_finite(values, "config")
     path = Path(path)
@@ -63,7 +63,7 @@ def check_same_run(path: Path, values: Mapping[str, Any]) -> None:
     """Compares a config with that of the run in a directory, if there is one.
 
     Raises:
-      ConfigError: they differ in more than what may differ between two starts of one run.
+      ConfigError: they differ in keys that must not differ between two starts of one run.
     """
     if not (Path(path) / "config.json").is_file():
         return
@@ -81,17 +81,17 @@ def check_same_run(path: Path, values: Mapping[str, Any]) -> None:
             "Name another workdir"
         )
     raise ConfigError(
-        f"workdir {path} holds a finished run, and differs in {shown}. "
-        f"python -m experiments.evaluate --workdir={path} with the same --config.KEY=VALUE "
-        "measures it; else name another workdir"
+        f"workdir {path} holds a finished run whose config differs in {shown}. To evaluate it, run "
+        f"python -m experiments.evaluate --workdir={path} with the same --config.KEY=VALUE; "
+        "otherwise name another workdir"
     )
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Reads the config of the run in a directory, without `_config`, under the names of today.
+    """Reads the config of the run in a directory, without `_config`, with today's names.
 
     Raises:
-      ConfigError: the directory holds no run, or one of a later format.
+      ConfigError: the directory holds no run, or a run of a newer format.
     """
     values = read_json(Path(path) / "config.json")
     written = (values.pop("_config", None) or {}).get("format", 1)
@@ -104,15 +104,12 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_identity(path: Path) -> dict[str, Any]:
-    """Reads where the config of the run in a directory came from."""
+    """Reads the origin of the config of the run in a directory, see `open_workdir`."""
     return read_json(Path(path) / "config.json").get("_config", {})
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes a JSON file so that at every moment it is either the old one or the new one.
-
-    Of several processes only the first writes.
-    """
+    """Writes a JSON file atomically; of several processes only the first writes."""
     if jax.process_index():
         return
     files.write(path, files.to_json(values, indent=2) + "\n")

@@ -139,8 +139,8 @@ def test_an_evaluation_counts_each_graph_once(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (dict(dataset=dict(cache="device")), "and no graphs"),
-        (dict(accumulate=2), "batches of graphs are taken whole"),
+        (dict(dataset=dict(cache="device")), "does not support graphs"),
+        (dict(accumulate=2), "batches of graphs need accumulate=1"),
         (dict(dataset=dict(graphs=dict(BUDGET, num_graphs=3))), "take a multiple of 3"),
         (dict(dataset=dict(graphs=dict(num_graphs=1))), "needs 'num_nodes'"),
         (dict(dataset=dict(graphs=dict(BUDGET, of_edges=["kind"]))), "unknown feature of dataset"),

@@ -84,7 +84,7 @@ def test_the_data_are_like_themselves_whatever_the_config_normalizes_by(judge, n
 
 
 def test_a_judge_of_averages_needs_averages(judge):
-    with pytest.raises(ConfigError, match=r"evaluate.fcd, ema='only': the run keeps no running"):
+    with pytest.raises(ConfigError, match=r"evaluate.fcd, ema='only': the run has no running"):
         make_plan(families.config("vae", evaluate=evaluators(judge, ema="only")))
     with pytest.raises(ConfigError, match=r"evaluate.fcd, ema 'onyl'.*did you mean 'only'"):
         make_plan(families.config("vae", evaluate=evaluators(judge, ema="onyl")))

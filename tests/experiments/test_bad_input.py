@@ -99,7 +99,7 @@ BAD = {
     "duration of nothing": (["--config.total=0 epochs"], "total='0 epochs' is less than one step"),
     "duration beyond counting": (
         ["--config.total=1e9 epochs"],
-        "total='1e9 epochs' is 1,437,000,000,000 examples: at most 4,294,967,295 can be told apart",
+        "total='1e9 epochs' is 1,437,000,000,000 examples: valid are at most 4,294,967,295",
     ),
     "dict for a list": (["--config.augment={}"], "augment={} is not a list of values"),
     "negative duration": (["--config.total=-3 steps"], "total='-3 steps' is not a duration"),
@@ -149,12 +149,12 @@ BAD = {
     "sharding": (["--config.parallel.rules=[['head', 'fspd']]"], "did you mean 'fsdp'?"),
     "best metric": (
         ["--config.checkpoint.best=test/acuracy"],
-        "checkpoint.best='test/acuracy' is measured nowhere: did you mean 'test/accuracy'?",
+        "checkpoint.best='test/acuracy' is not measured: did you mean 'test/accuracy'?",
     ),
     "average of none": (["--config.checkpoint.best=test_ema/loss"], "did you mean 'test/loss'?"),
     "reported metric": (
         ["--config.reported.metric=tests/accuracy"],
-        "reported.metric='tests/accuracy' is measured nowhere: did you mean 'test/accuracy'?",
+        "reported.metric='tests/accuracy' is not measured: did you mean 'test/accuracy'?",
     ),
     "data that is not prepared": (
         [RESNET, "--config.dataset.data_dir={tmp}/data"],

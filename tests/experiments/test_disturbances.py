@@ -172,7 +172,7 @@ def test_a_pipe_that_nobody_reads_costs_nothing(tmp_path, undisturbed):
     assert process.wait(300) == 0
     check_same(tmp_path / "run", undisturbed)
     (warned,) = json.loads((tmp_path / "run" / "summary.json").read_text())["warnings"]
-    assert warned["text"] == "what the run prints can no longer be written: Broken pipe"
+    assert warned["text"] == "the output of the run can no longer be written: Broken pipe"
 
 
 def test_a_second_start_is_refused_while_the_first_goes_on(start, tmp_path, undisturbed):
@@ -181,7 +181,7 @@ def test_a_second_start_is_refused_while_the_first_goes_on(start, tmp_path, undi
         time.sleep(0.01)
     second = start("train", f"--workdir={tmp_path}/run", *HOST).ended()
     assert second.code == 2
-    assert f"belongs to a run that goes on, process {first.popen.pid} on " in second.err
+    assert f"belongs to a run in progress, process {first.popen.pid} on " in second.err
     assert second.err.count("\n") == 1
     ended = first.ended()
     assert ended.code == 0, ended

@@ -177,7 +177,7 @@ def test_what_either_of_two_processes_skips_is_listed_and_told_by_the_first(laun
     assert ended.code == 0, ended
     held = json.loads((workdir / "skipped.json").read_text())
     assert {name: len(found["reasons"]) for name, found in held.items()} == {"train": 1, "test": 6}
-    for part in ("1 of 20 examples of train were", "6 of 14 examples of test were skipped, and"):
+    for part in ("1 of 20 examples of train were", "6 of 14 examples of test were skipped;"):
         assert ended.out.count(f"warning: {part}") == 1
 
 

@@ -11,7 +11,7 @@ import pytest
     [
         ("--on=slurmm", "unknown place 'slurmm': did you mean 'slurm'?"),
         ("--on=local --time=1", "--time belongs to --on=slurm: --on=local does not read it"),
-        ("--on=slurm --gpus_per_node=8 --processes=3", "every GPU has a process of its own"),
+        ("--on=slurm --gpus_per_node=8 --processes=3", "every GPU has its own process"),
         ("--program=evaluate --sweep=seed=0,1", "--sweep is for runs that train"),
         ("--on=local -- --config.optimiser.name=sgd", "optimiser"),
     ],

@@ -38,8 +38,8 @@ def test_names_are_as_long_as_they_have_to_be():
     [
         ("seed", "'seed' is not KEY=VALUE,VALUE"),
         ("seed=0;config.seed=1", "names 'seed' twice"),
-        ("seed=0,,1", "leaves a value out"),
-        ("seed=", "leaves a value out"),
+        ("seed=0,,1", "has an empty value"),
+        ("seed=", "has an empty value"),
         ("seed=1,1", "gives a value twice"),
         ("se ed=1", "'se ed=1' is not KEY=VALUE"),
         (";".join(f"k{i}=0,1" for i in range(10)), "names 1024 runs: valid are up to 1000"),
@@ -67,7 +67,10 @@ def test_each_run_has_its_own_workdir_and_command():
 
 @pytest.mark.parametrize(
     ("argument", "message"),
-    [("--workdir=x", "--workdir names one run"), ("--config.seed=3", "is swept, and also stands")],
+    [
+        ("--workdir=x", "--workdir names one run"),
+        ("--config.seed=3", "is in --sweep and also after --"),
+    ],
 )
 def test_what_a_sweep_sets_cannot_be_given_as_well(argument, message):
     with pytest.raises(ConfigError, match=message):

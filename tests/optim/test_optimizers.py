@@ -502,7 +502,7 @@ LAYERS = dict(rate=0.5, pattern=r"block(\d+)", stem=["embed"])
         ({**SGD, "weight_decay": float("nan")}, "weight_decay=nan"),
         ({**SGD, "base_batch": 0}, "base_batch=0"),
         ({**SGD, "decayed": "kernel"}, "decayed='kernel': did you mean 'kernels'"),
-        ({**SGD, "frozen": ["("]}, r"'\(' is no regular expression"),
+        ({**SGD, "frozen": ["("]}, r"'\(' is not a regular expression"),
         ({**SGD, "clip": dict(global_norm=1.0, value=1.0)}, "exactly one of"),
         ({**SGD, "clip": {}}, "exactly one of"),
         ({**SGD, "clip": dict(norm=1.0)}, "clip takes no 'norm': did you mean 'global_norm'"),
@@ -520,10 +520,10 @@ LAYERS = dict(rate=0.5, pattern=r"block(\d+)", stem=["embed"])
             r"takes no 'total': .*\(valid: final, warmup, warmup_from, cooldown\)",
         ),
         ({**SGD, "schedule": dict(name="cosine", warmup="5")}, "'5' is not a duration"),
-        ({**SGD, "schedule": dict(name="cosine", warmup_from=0.1)}, "beside a warmup"),
+        ({**SGD, "schedule": dict(name="cosine", warmup_from=0.1)}, "set warmup, too"),
         (
             {**SGD, "schedule": dict(name="step", boundaries=["9 steps", "3 steps"])},
-            r"are steps \[9, 3\]: not sorted",
+            r"are the steps \[9, 3\]: they are not sorted",
         ),
         (
             {**SGD, "schedule": dict(name="piecewise", boundaries=["9 steps"], fractions=[1.0])},

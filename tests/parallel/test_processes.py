@@ -35,7 +35,7 @@ def test_alone_there_is_nobody_to_join():
     [
         ({processes.PLACE: "4"}, "COMPENDIUM_PROCESS=4: valid are 0 to 3"),
         ({processes.PLACE: ""}, "COMPENDIUM_PROCESS: not set, but other variables"),
-        ({processes.COUNT: "two"}, "COMPENDIUM_PROCESSES='two' is no whole number"),
+        ({processes.COUNT: "two"}, "COMPENDIUM_PROCESSES='two' is not a whole number"),
         ({processes.CLUSTER: "lsf"}, "COMPENDIUM_CLUSTER='lsf': valid are slurm, cloud_tpu"),
     ],
 )

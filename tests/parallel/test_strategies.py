@@ -248,7 +248,7 @@ def test_typed_keys_can_be_replicated():
     [
         ("pjit", {"data": 8}, [(".*", "fsdp")], ["'pjit'", "valid: jit, pmap"]),
         ("pmap", {"data": 4, "fsdp": 2}, [(".*", "fsdp")], ["'pmap'", "'fsdp': 2"]),
-        ("pmap", {"data": 8}, [("kernel", "fsdp")], ["'pmap' reads no sharding rules", "kernel"]),
+        ("pmap", {"data": 8}, [("kernel", "fsdp")], ["'pmap' takes no sharding rules", "kernel"]),
         ("jit", {"data": 5}, [(".*", "fsdp")], ["multiplies to 5", "8 devices"]),
     ],
 )

@@ -142,7 +142,7 @@ def test_a_step_within_a_call_that_is_not_finite_is_named(tmp_path, monkeypatch)
     [
         (dict(steps_per_call=0), "steps_per_call=0: valid are 1 to 1000"),
         (dict(steps_per_call=10**9), "steps_per_call=1000000000: valid are 1 to 1000"),
-        (dict(steps_per_call=4), "set dataset.cache='device', which is 'none'"),
+        (dict(steps_per_call=4), "needs dataset.cache='device', but that is 'none'"),
     ],
 )
 def test_what_is_no_number_of_steps(changes, said):

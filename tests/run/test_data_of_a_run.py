@@ -201,9 +201,7 @@ def test_an_older_run_is_read_with_a_warning_and_trained_on(text, capsys):
     values = of_text(text / "verse.txt")
     (text / "run" / "data.json").rename(text / "kept.json")
     assert session.restore(values, text / "run").step == 2
-    warning = (
-        f"warning: {text / 'run'} has no data.json: whether its data have changed is not known"
-    )
+    warning = f"warning: {text / 'run'} has no data.json: changes of its data cannot be noticed"
     assert capsys.readouterr().err == f"{warning}\n"
     console = Console(file=io.StringIO(), soft_wrap=True)
     assert session.train(values, {}, unfinished(text / "run"), Clock(), console) == 0

@@ -96,16 +96,18 @@ def test_other_classes_are_named():
     with pytest.raises(ConfigError) as caught:
         check(("cat", "emu", "dog", "fox", "gnu"))
     assert str(caught.value) == (
-        "the training data are not those of the run in runs/a: class 1 was 'dog' and is 'emu'; "
-        "class 2 was 'emu' and is 'dog'. Bring those back, or start another run"
+        "the training data differ from those of the run in runs/a: class 1 was 'dog' and is 'emu'; "
+        "class 2 was 'emu' and is 'dog'. Restore the old data, or start another run"
     )
-    with pytest.raises(ConfigError, match="5 classes were there, now 4; class 1 was 'dog' and is"):
+    with pytest.raises(
+        ConfigError, match="there were 5 classes, and now there are 4; class 1 was 'dog' and is"
+    ):
         check(("cat", "emu", "fox", "gnu"))
     with pytest.raises(
         ConfigError, match="class 1 was 'dog' and is 'c'; 3 more classes have other"
     ):
         check(tuple("bcdef"))
-    with pytest.raises(ConfigError, match="5 classes were there, now 0"):
+    with pytest.raises(ConfigError, match="there were 5 classes, and now there are 0"):
         check(None)
 
 
@@ -156,5 +158,5 @@ def test_processes_compare_what_they_find(monkeypatch):
     monkeypatch.setattr(data_record.jax, "process_count", lambda: 2)
     data_record.check_processes(RECORD)
     data_record.check_processes(RECORD._replace(workdir="mounted elsewhere"))
-    with pytest.raises(ConfigError, match="the data of process 1 are not those of process 0"):
+    with pytest.raises(ConfigError, match="the data of process 1 differ from those of process 0"):
         data_record.check_processes(RECORD._replace(num_examples=21))

@@ -121,7 +121,7 @@ def test_the_running_averages_of_the_other_run(tmp_path):
     assert_equal(started.params, theirs.ema["params"])
     assert_equal(started.variables["batch_stats"], theirs.ema["batch_stats"])
     workdir = saved(tmp_path / "b", make_state(1, ema=False))
-    with pytest.raises(ConfigError, match="that run kept no running averages"):
+    with pytest.raises(ConfigError, match="that run has no running averages"):
         initialise(fresh, workdir=workdir, ema=True)
 
 
@@ -257,7 +257,7 @@ def test_errors(tmp_path):
     other = other.replace(params={"w": jnp.ones(2)}, variables={}, ema=None)
     workdir = saved(tmp_path / "other", other)
     fine_tuning.check({"workdir": str(workdir)})
-    with pytest.raises(ConfigError, match="not one of 5 leaves fits the model"):
+    with pytest.raises(ConfigError, match="none of the model's 5 leaves"):
         initialise(make_state(2), workdir=workdir)
     with pytest.raises(ConfigError, match="holds no best checkpoint"):
         initialise(make_state(2), workdir=workdir, which="best")

@@ -158,8 +158,8 @@ def test_the_same_classes_may_have_other_names():
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
-        (dict(v2=dict(dataset="fewer")), "split 'v2' has 5 classes, and the training data 4"),
-        (dict(v2=dict(dataset="turned")), "another order: 0 is 'd', and 'a' in the training data"),
+        (dict(v2=dict(dataset="fewer")), "split 'v2' has 5 classes, and the training data have 4"),
+        (dict(v2=dict(dataset="turned")), "another order: class 0 is 'd', and 'a' in the training"),
         (dict(test=dict(split="test")), r"splits\.test: that is dataset\.test"),
         (dict(v2=dict(spilt="test")), r"splits\.v2 takes no 'spilt': did you mean 'split'"),
         (dict(v2="test"), r"splits\.v2 is written dict"),

@@ -95,8 +95,8 @@ def test_units_follow_the_arguments_of_the_task():
     [
         (dict(total="48 moves"), "'48 moves' is not a duration: .* examples, %, frames"),
         (dict(total="48 stps"), "'48 stps' is not a duration"),
-        (dict(optimizer=dict(name="sgd", learning_rate=0.1)), "optimizer=.* is not read"),
-        (dict(accumulate=2), "accumulate=2 is not read: task 'regression.mean_image' moves"),
+        (dict(optimizer=dict(name="sgd", learning_rate=0.1)), "optimizer=.* has no effect"),
+        (dict(accumulate=2), "accumulate=2 has no effect: task 'regression.mean_image' updates"),
         (
             dict(task=dict(name="classification"), total="4 steps"),
             "needs 'optimizer': task 'classification'",
@@ -123,7 +123,7 @@ def test_a_system_without_data_counts_steps(tmp_path):
     assert "train/epoch" not in summary["metrics"]
     taken = tiny.take_steps(without_data(8), 12)
     assert float(taken.carry.state.params["sum"]) == sum(range(12 * 16))
-    with pytest.raises(ConfigError, match="has no data, and so no epochs"):
+    with pytest.raises(ConfigError, match="has no data and so no epochs"):
         without_data(total="3 epochs")
     with pytest.raises(ConfigError, match="there are no data"):
         without_data(dataset=dict(name="none", cache="device"))

@@ -146,7 +146,7 @@ def test_of_two_that_follow_a_dead_owner_one_is_refused(tmp_path):
     assert first.claim() == (0, "")
     # The second one has looked before the first one came.
     assert second._replace(dead, content)[0] > 0
-    assert "belongs to a run that goes on" in second.claim()[1]
+    assert "belongs to a run in progress" in second.claim()[1]
     assert owner(tmp_path) == first._record
     second.release()
     assert owner(tmp_path) == first._record

@@ -121,8 +121,8 @@ def test_each_source_has_its_own_preprocessing(monkeypatch):
 @pytest.mark.parametrize(
     ("dataset", "said"),
     [
-        (dict(name="tiny"), "needs 'name', or several sources by name, and not both"),
-        (dict(cache="device"), "there are sources in their own order"),
+        (dict(name="tiny"), "needs either 'name' or 'sources', and not both"),
+        (dict(cache="device"), "does not support sources in their own order"),
         (dict(sources=dict(a=dict(name="long", trian="x"))), "takes no 'trian'"),
         (dict(sources={"a b": dict(name="long")}), "letters, digits and _"),
     ],
@@ -134,7 +134,7 @@ def test_sources_that_are_not_understood_are_refused(dataset, said):
 
 def test_named_splits_of_several_sources_are_refused():
     with pytest.raises(
-        ConfigError, match=r"splits\.more: a recipe of several sources evaluates on"
+        ConfigError, match=r"splits\.more: a recipe with several sources evaluates only on"
     ):
         plan_of(splits=dict(more=dict(split="test")))
 

@@ -26,7 +26,7 @@ def test_a_result_beside_the_claim(tmp_path):
 def test_a_result_of_another_recipe_has_no_gap(tmp_path):
     text = shown(tmp_path, claims.judged(RESULT, ["total", "dataset.name", "seed"]))
     assert "gap" not in text
-    said = "(a table) of the unchanged recipe, of which this run overrides total, dataset.name\n"
+    said = "(a table) for the unchanged recipe; this run overrides total, dataset.name\n"
     assert said in text
 
 

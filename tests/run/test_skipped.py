@@ -114,7 +114,7 @@ def test_a_standalone_evaluation_says_so(finished, capsys, tmp_path):
         "evaluate": {"fit": dict(kind="metrics", split="other")},
     }
     session.evaluate(values, workdir)
-    assert "2 of 20 examples of other were skipped, and are part of no metric" in (
+    assert "2 of 20 examples of other were skipped; metrics leave them out" in (
         capsys.readouterr().out
     )
     held = json.loads((workdir / "evaluation-skipped.json").read_text())
@@ -202,7 +202,7 @@ def test_names_are_bounded_and_growing_counts_told_at_each_doubling(monkeypatch)
     tally = found.tallies()["train"]
     assert (tally.examples, tally.skipped) == (30, 29)
     assert list(tally.reasons) == [f"tiny[{row}]" for row in (1, 2, 3, 4)]
-    assert told[0].startswith("4 of 30 examples of train were skipped, and are part of no metric:")
+    assert told[0].startswith("4 of 30 examples of train were skipped; metrics leave them out:")
     assert told[0].endswith("1 more")
 
 

@@ -218,7 +218,8 @@ def test_the_best_begins_anew_when_it_is_judged_otherwise(tmp_path, monkeypatch)
     )
     assert checkpoints.load(tmp_path, which="best")[0] == 8
     assert [each["text"] for each in summary["warnings"]] == [
-        "the best so far, 0.9, was judged otherwise and counts no more"
+        "the best value so far, 0.9, no longer counts: the settings of the best checkpoint have "
+        "changed"
     ]
 
 
@@ -254,9 +255,9 @@ def test_displays_that_fail_do_not_end_a_run(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", module)
     assert train(tmp_path, Gone(), wandb="p") == 0
     said = "\n".join(texts(tmp_path))
-    assert "TensorBoard's events cannot be written" in said
-    assert "wandb failed, from here on rows go to metrics.jsonl alone" in said
-    assert "what the run prints can no longer be written: Input/output error" in said
+    assert "TensorBoard events cannot be written" in said
+    assert "wandb failed: rows now go only to metrics.jsonl and TensorBoard" in said
+    assert "the output of the run can no longer be written: Input/output error" in said
     assert len(texts(tmp_path)) == 3
     assert len(rows(tmp_path)) == 3
 
@@ -272,7 +273,7 @@ def test_pictures_that_fail_do_not_end_a_run(tmp_path, monkeypatch):
     said = f"python -m experiments.report --workdir={tmp_path} draws it again"
     assert "the report could not be drawn: ValueError: no such style" in shown.getvalue()
     assert said in shown.getvalue()
-    assert texts(tmp_path) == ["predictions.npz is not made: ValueError: no such style"]
+    assert texts(tmp_path) == ["predictions.npz is not written: ValueError: no such style"]
     assert not (tmp_path / "predictions.npz").exists()
     assert (tmp_path / "evaluation.npz").exists()
 

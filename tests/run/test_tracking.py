@@ -61,7 +61,7 @@ def test_without_the_package_there_is_a_warning(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "wandb", None)
     said = []
     Tracker("p", tmp_path, {}, said.append).write(1, {"a": 1.0})
-    assert said == ["wandb is not installed: rows go to metrics.jsonl and TensorBoard alone"]
+    assert said == ["wandb is not installed: rows go only to metrics.jsonl and TensorBoard"]
 
 
 def test_what_it_says_when_it_does_not_start_is_a_warning(handed, monkeypatch, tmp_path):

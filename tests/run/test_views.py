@@ -54,7 +54,7 @@ def test_a_view_depends_on_no_other():
 @pytest.mark.parametrize(
     ("views", "said"),
     [
-        (0, "views=0: an image is augmented once or more"),
+        (0, "views=0: valid are 1 to 64 views"),
         (dict(part=dict(augment=[], count=0)), "valid are 1 or more"),
         (dict(part=dict(augment=[], number=3)), "views.part takes no 'number'"),
         (dict(part=[dict(name="flip")]), "unknown augmentation 'flip'"),

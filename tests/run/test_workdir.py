@@ -101,7 +101,7 @@ def test_what_does_not_change_the_training_may_differ_until_the_run_is_finished(
     write_json(tmp_path / "summary.json", {})
     open_workdir(tmp_path, changed(**OBSERVING, compile_cache=None), {})
     # It would look as if it had been measured.
-    with pytest.raises(ConfigError, match="holds a finished run, and differs in") as caught:
+    with pytest.raises(ConfigError, match="holds a finished run whose config differs in") as caught:
         open_workdir(tmp_path, changed(**{**OBSERVING, "log_every": "7 steps"}), {})
     assert "log_every: '7 steps' here, '5 steps' there" in str(caught.value)
     assert f"python -m experiments.evaluate --workdir={tmp_path}" in str(caught.value)

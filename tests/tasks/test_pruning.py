@@ -212,7 +212,7 @@ REFUSED = {
     "no end": (dict(sparsity=0.5), "end=None: schedule='cubic' needs a duration"),
     "end first": (dict(PRUNED, end="3 steps"), "are steps 2, 3 and 2: the end must be one"),
     "no duration": (dict(PRUNED, end="8"), "end: '8' is not a duration"),
-    "percentage": (dict(PRUNED, end="50%"), "end: '50%': a percentage of what"),
+    "percentage": (dict(PRUNED, end="50%"), "end: '50%': percentages have no meaning here"),
     "unread": (dict(PRUNED, schedule="one_shot"), "end='8 steps' is read with schedule='cubic'"),
     "argument": (dict(PRUNED, classifier=dict(smooth=1)), "classifier takes no 'smooth'"),
     "model": (dict(PRUNED, classifier=dict(model=1)), "classifier takes no 'model'"),

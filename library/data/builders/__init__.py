@@ -1,1 +1,1 @@
-"""TFDS builders of the project, one file a data set."""
+"""The project's TFDS builders, one file for each dataset."""

@@ -1,7 +1,7 @@
-"""Bach's chorales by voice: 368 pieces of soprano, alto, tenor and bass in sixteenths.
+"""Bach's chorales by voice: 368 pieces for soprano, alto, tenor and bass in sixteenths.
 
-Cuthbert and Ariza, "music21: a toolkit for computer-aided musicology", ISMIR 2010, whose corpus
-they are from. Some encodings are for non-commercial use. Two pieces come twice.
+They are from the corpus of Cuthbert and Ariza, "music21: a toolkit for computer-aided musicology",
+ISMIR 2010. Some encodings are for non-commercial use. Two pieces occur twice.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,15 +14,15 @@ from library.data.builders import making, packed
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """`series` (t, 4): MIDI pitch of each voice, -1 where it rests; train 331 and test 37.
+    """`series` (t, 4): MIDI pitch of each voice, -1 for a rest; train 331 and test 37.
 
-    `onset` (t, 4): 1 where a note begins. Every tenth piece is for testing. The file is made from
-    music21's corpus by hand: nothing downloads it.
+    `onset` (t, 4): 1 where a note begins. Every tenth piece is in test. The user makes the file
+    from music21's corpus by hand; it is not downloaded.
     """
 
     name = "bach_chorales"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "bach_chorales"
     FILES = ("bach_chorales.npz",)
     HOMEPAGE = "https://github.com/cuthbertLab/music21"

@@ -1,4 +1,4 @@
-"""BCCD: 364 photographs of blood under the microscope, 640x480, with a box for every cell.
+"""BCCD: 364 photographs of blood under the microscope, 640x480, with a box around each cell.
 
 Shenggan, "BCCD dataset", https://github.com/Shenggan/BCCD_Dataset, 2017.
 """
@@ -19,14 +19,14 @@ _KEYS = ("data", "offsets", "ids", "split", "boxes", "box_class", "box_image")
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """JPEG images (480, 640, 3), their bytes untouched; train 205, val 87 and test 72.
+    """JPEG images (480, 640, 3) with their original bytes; train 205, val 87 and test 72.
 
     `boxes` are (n, 4), (ymin, xmin, ymax, xmax) as fractions of the image; `boxes_label` (n,).
     """
 
     name = "bccd"
     VERSION = tfds.core.Version("2.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "bccd"
     FILES = ("bccd.npz",)
     HOMEPAGE = "https://github.com/Shenggan/BCCD_Dataset"
@@ -86,7 +86,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def _boxes(annotation: bytes) -> Iterator[tuple[int, list[int]]]:
-    """Yields class and (xmin, ymin, xmax, ymax) in pixels of the boxes that are not empty."""
+    """Yields the class and (xmin, ymin, xmax, ymax) in pixels of each box that is not empty."""
     for cell in ElementTree.fromstring(annotation).iter("object"):
         edges = [int(cell.find(f"bndbox/{edge}").text) for edge in ("xmin", "ymin", "xmax", "ymax")]
         if edges[2] > edges[0] and edges[3] > edges[1]:

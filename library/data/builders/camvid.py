@@ -1,7 +1,7 @@
-"""CamVid at 480x360: 701 road scenes with a class a pixel, eleven classes and what has none.
+"""CamVid at 480x360: 701 road scenes with a class for each pixel, eleven classes and unlabelled.
 
-Brostow, Fauqueur and Cipolla, "Semantic object classes in video", 2008, in the split and classes of
-SegNet (Badrinarayanan et al., 2017). Class 11 is unlabelled: leave it out of losses and metrics.
+Brostow, Fauqueur and Cipolla, "Semantic object classes in video", 2008, with the splits and classes
+of SegNet (Badrinarayanan et al., 2017). Class 11 is unlabelled: leave it out of losses and metrics.
 """
 
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     name = "camvid"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "camvid"
     HOMEPAGE = camvid240.Builder.HOMEPAGE
     LICENCE, CITATION = camvid240.Builder.LICENCE, camvid240.Builder.CITATION
     SPLITS: ClassVar[dict[str, int]] = camvid240.Builder.SPLITS
     KINDS: ClassVar[dict[str, str]] = {"map": "map"}
-    # The last, "unlabelled", is no class: segmentation ignores it by ignore=11.
+    # Without "unlabelled", which is not a class: segmentation ignores it with ignore=11.
     LABEL_NAMES = camvid240.CLASSES[:-1]
     ORIGIN = camvid240.Builder.ORIGIN
 

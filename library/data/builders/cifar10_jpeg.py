@@ -1,7 +1,8 @@
-"""CIFAR-10 whose images were stored as JPEG: 60,000 colour images of 32x32, ten classes.
+"""CIFAR-10 stored as JPEG: 60,000 colour images of 32x32, ten classes.
 
 Krizhevsky, "Learning multiple layers of features from tiny images", 2009. The JPEGs (quality about
-75, halved chroma) are lossy, so accuracies are not exactly those of the lossless `cifar10`.
+75, chroma at half the resolution) are lossy, so accuracies differ slightly from those of the
+lossless `cifar10`.
 """
 
 import io
@@ -30,11 +31,11 @@ CLASSES = (
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """JPEG images (32, 32, 3), their bytes untouched; train 50,000 and test 10,000."""
+    """JPEG images (32, 32, 3) with their original bytes; train 50,000 and test 10,000."""
 
     name = "cifar10_jpeg"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # nothing is downloaded; TFDS would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "cifar10_jpeg"
     FILES = ("train.npz", "test.npz")
     HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
@@ -74,7 +75,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @staticmethod
     def pack(paths: Mapping[str, Path], folder: Path) -> None:
-        """Packs the files by class and number."""
+        """Packs the files, sorted by class and number."""
         ((_, path),) = paths.items()
         held = making.contents(path, (".jpg",), top=False)
         for split in ("train", "test"):

@@ -1,7 +1,7 @@
 """Optical recognition of handwritten digits: 1,797 grey images of 8x8, ten classes.
 
-The test set of Alpaydin and Kaynak, "Cascading classifiers", Kybernetika 34, 1998, as bundled with
-scikit-learn: nothing is downloaded.
+The test set of Alpaydin and Kaynak, "Cascading classifiers", Kybernetika 34, 1998. scikit-learn
+contains it, so nothing is downloaded.
 """
 
 import io
@@ -19,7 +19,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     name = "digits"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # nothing is downloaded; TFDS would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     HOMEPAGE = "https://archive.ics.uci.edu/dataset/80"
     LICENCE = "CC BY 4.0 (not checked); bundled with scikit-learn"
     CITATION = "Alpaydin and Kaynak, Cascading classifiers, Kybernetika 34, 1998"
@@ -66,11 +66,11 @@ def split_rows(
 ) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " test"]]:
     """Returns the rows of the training and the test split.
 
-    Every fifth image of a fixed permutation sorted by class is for testing, so each class gives a
-    fifth of its images to within one. The writers are in both splits: this is not the split by
-    writer of the original paper.
+    The images are permuted and then sorted by class; every fifth one is in test. The test split
+    thus has a fifth of each class, to within one image. Writers are in both splits: this is not the
+    split by writer of the original paper.
     """
-    # RandomState's stream is frozen (NEP 19); that of Generator may change with numpy.
+    # NumPy never changes the stream of RandomState (NEP 19); that of Generator may change.
     order = np.random.RandomState(0).permutation(len(target))
     order = order[np.argsort(target[order], kind="stable")]
     test = np.arange(len(target)) % 5 == 0

@@ -1,8 +1,8 @@
-"""EMNIST: 814,255 grey images of handwritten letters and digits, 28x28, in six arrangements.
+"""EMNIST: 814,255 grey images of handwritten letters and digits, 28x28, in six variants.
 
 Cohen, Afshar, Tapson and van Schaik, "EMNIST: an extension of MNIST to handwritten letters", 2017,
-arXiv:1702.05373. Images lie transposed and labels count as in the files, and in TFDS: those of
-`emnist/letters` are 1 to 26, with none of class 0.
+arXiv:1702.05373. Images are transposed, and labels are the same as in the files and in TFDS: those
+of `emnist/letters` are 1 to 26, and no image has class 0.
 """
 
 import string
@@ -44,7 +44,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     name = "emnist"
     VERSION = tfds.core.Version("3.1.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "emnist"
     HOMEPAGE = "https://www.nist.gov/itl/products-and-services/emnist-dataset"
     LICENCE = "not stated"

@@ -1,4 +1,4 @@
-"""ETT: two stations' electricity transformers, hourly for two years: load and oil temperature.
+"""ETT: hourly load and oil temperature of two electricity transformers over two years.
 
 Zhou et al., "Informer: beyond efficient transformer for long sequence time-series forecasting",
 AAAI 2021.
@@ -31,14 +31,15 @@ def _variant(station: str, size: int, sha256: str) -> making.Variant:
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A series a split: `series` (hours, 7), oil temperature last; 8,640, 2,880 and 2,880.
+    """One series in each split: `series` (hours, 7); train 8,640, val 2,880 and test 2,880 hours.
 
-    The hours of twelve, four and four months of thirty days, the division of the paper.
+    The last column is the oil temperature. The splits are twelve, four and four months of thirty
+    days, as in the paper.
     """
 
     name = "ett"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "ett"
     HOMEPAGE = "https://github.com/zhouhaoyi/ETDataset"
     LICENCE = "CC BY-ND 4.0"

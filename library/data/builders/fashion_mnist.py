@@ -1,7 +1,7 @@
 """Fashion-MNIST: 70,000 grey images of clothes, 28x28, ten classes.
 
 Xiao, Rasul and Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning
-algorithms", 2017, arXiv:1708.07747. Labels, order and version are TFDS's.
+algorithms", 2017, arXiv:1708.07747. Labels, order and version are those of TFDS.
 """
 
 from typing import ClassVar
@@ -30,7 +30,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     name = "fashion_mnist"
     VERSION = tfds.core.Version("3.0.1")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "fashion_mnist"
     HOMEPAGE = "https://github.com/zalandoresearch/fashion-mnist"
     LICENCE = "MIT"

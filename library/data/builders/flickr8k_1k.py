@@ -1,7 +1,7 @@
-"""The first 1,000 photographs of Flickr8k, five English captions each.
+"""The first 1,000 photographs of Flickr8k, with five English captions each.
 
 Hodosh, Young and Hockenmaier, "Framing image description as a ranking task", JAIR 2013. The shorter
-side is reduced to 128 pixels; JPEG of quality 82.
+side is reduced to 128 pixels; images are JPEG of quality 82.
 """
 
 import csv
@@ -25,12 +25,12 @@ _ROWS = {"train": (0, 800), "val": (800, 900), "test": (900, 1000)}
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """JPEG images, the shorter side 128, and `captions` (5,); train 800, val 100 and test 100.
 
-    The split is this project's; `text` is the first caption.
+    `text` is the first caption. The splits are this project's own.
     """
 
     name = "flickr8k_1k"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "flickr8k_1k"
     FILES = ("images.npz", "captions.tsv")
     HOMEPAGE = "https://github.com/quantumnaan/sic_translator"
@@ -59,13 +59,13 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for line in path.read_text(encoding="utf-8").splitlines():
             row, tab, caption = line.partition("\t")
             if not tab or not row.isdigit() or int(row) >= len(captions):
-                raise ConfigError(f"{path}: {line[:60]!r} is no 'image index TAB caption'")
+                raise ConfigError(f"{path}: {line[:60]!r} is not 'image index TAB caption'")
             captions[int(row)].append(caption)
         return {split: _read(arrays, captions, *_ROWS[split]) for split in self.SPLITS}
 
     @staticmethod
     def pack(paths: Mapping[str, Path], folder: Path) -> None:
-        """Reduces the photographs, by name, and numbers their captions."""
+        """Reduces the photographs, sorted by name, and writes captions with image numbers."""
         ((_, path),) = paths.items()
         held = making.contents(path, (".jpg", "data/captions.txt"), top=False)
         listed = making.member(path, held, "data/captions.txt").decode("utf-8")

@@ -22,16 +22,16 @@ _KEYS = ("hi", "lo", "offsets", "labels", "speaker", "speakers", "take")
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """`audio` (t,) int16 at 8,000 Hz, and `speaker`; train 2,700 and test 300.
 
-    Takes 0 to 4 of each digit and speaker are for testing, as published.
+    Recordings 0 to 4 of each digit and speaker are in test, as the authors state.
     """
 
     name = "fsdd"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "fsdd"
     FILES = ("fsdd.npz",)
     HOMEPAGE = "https://github.com/Jakobovski/free-spoken-digit-dataset"
-    LICENCE = "an open data set, as its README says; believed CC BY-SA 4.0 (not checked)"
+    LICENCE = "an open dataset, as its README says; probably CC BY-SA 4.0 (not checked)"
     CITATION = "Jackson et al., Free spoken digit dataset"
     SPLITS: ClassVar[dict[str, int]] = {"train": 2_700, "test": 300}
     KINDS: ClassVar[dict[str, str]] = {"audio": "audio", "speaker": "label"}
@@ -56,7 +56,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @staticmethod
     def pack(paths: Mapping[str, Path], folder: Path) -> None:
-        """Packs the samples in two planes of bytes, which compress better."""
+        """Packs the high and the low bytes of the samples apart, which compresses better."""
         ((_, path),) = paths.items()
         held = making.contents(path, (".wav",), top=False)
         names = sorted(name for name in held if name.startswith("recordings/"))

@@ -1,7 +1,7 @@
-"""Five small sets of series: movements, outlines of hands and arrow-heads, and spoken vowels.
+"""Five small sets of time series: movements, outlines of hands and arrow-heads, spoken vowels.
 
 Dau et al., "The UCR time series archive", 2019, and Bagnall et al., "The UEA multivariate time
-series classification archive", 2018, as bundled with aeon.
+series classification archive", 2018, in the copies of aeon.
 """
 
 import zipfile
@@ -54,14 +54,14 @@ def _variant(name: str, file: str, train: int, test: int, channels: int, classes
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """`series` (t, c) and its class; of basic_motions train 40 and test 40."""
+    """`series` (t, c) and `label`, its class; basic_motions has train 40 and test 40."""
 
     name = "gestures"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "gestures"
     HOMEPAGE = "https://timeseriesclassification.com"
-    LICENCE = "BSD-3-Clause for aeon, which bundles them"
+    LICENCE = "BSD-3-Clause for aeon, which contains them"
     CITATION = "Dau et al., The UCR archive, 2019; Bagnall et al., The UEA archive, 2018"
     KINDS: ClassVar[dict[str, str]] = {"series": "series"}
     BUILDER_CONFIGS: ClassVar[list] = [_variant(name, *known) for name, known in _SETS.items()]
@@ -81,7 +81,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {split: _read(path, arrays, split, classes) for split in ("train", "test")}
 
     def pack(self, paths: Mapping[str, Path], folder: Path) -> None:
-        """Reads the text of one set."""
+        """Packs the text files of one set as arrays."""
         ((_, path),) = paths.items()
         file, arrays = self.builder_config.details["file"], {}
         with making.checked(path, lambda: zipfile.ZipFile(path)) as archive:
@@ -95,7 +95,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def _parse(text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Reads (n, channels, t) values and (n,) classes: channels between colons, the class last."""
+    """Reads values (n, channels, t) and classes (n,); colons separate channels and the class."""
     _, _, body = text.partition("@data\n")
     series, labels = [], []
     for line in filter(None, (line.strip() for line in body.splitlines())):

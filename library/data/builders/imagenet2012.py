@@ -1,12 +1,12 @@
 """ImageNet of the challenge of 2012: 1,281,167 training and 50,000 validation photographs.
 
-Russakovsky et al., "ImageNet large scale visual recognition challenge", IJCV 2015. Made from the
-two official tars, which are given out to those who register. Labels (wnids by name), order and
-version are TFDS's; the validation labels are compared with those of the devkit where that is at
-hand. Files are the official ones, a PNG and 22 JPEGs in CMYK among them: `decode` reads them.
+Russakovsky et al., "ImageNet large scale visual recognition challenge", IJCV 2015. It is made from
+the two official tars, which are available after registration. Labels (named by wnid), order and
+version are those of TFDS. The validation labels are compared with those of the devkit, if that file
+exists. Files are the official ones, among them a PNG and 22 JPEGs in CMYK, which `decode` reads.
 
-The set is written shard by shard, straight from the tars. An interrupted preparation goes on with
-the first shard that is missing; memory holds the names of the images and one image.
+The dataset is written shard by shard, straight from the tars. An interrupted preparation continues
+with the first missing shard. Memory holds only the names of the images and one image.
 """
 
 import io
@@ -33,11 +33,11 @@ SHARDS = {"train": 1024, "validation": 64}
 
 
 class Index(NamedTuple):
-    """Where images lie in a tar that is not compressed.
+    """The places of images in a tar that is not compressed.
 
     Attributes:
-      names: of the images, (n,).
-      places: first byte and length, (n, 2).
+      names: names of the images, (n,).
+      places: first byte and length of each image, (n, 2).
     """
 
     names: np.ndarray
@@ -45,11 +45,11 @@ class Index(NamedTuple):
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Photographs, their bytes untouched; train 1,281,167 and validation 50,000."""
+    """Photographs with their original bytes; train 1,281,167 and validation 50,000."""
 
     name = "imagenet2012"
     VERSION = tfds.core.Version("5.1.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "imagenet2012"
     HOMEPAGE = "https://image-net.org/"
     LICENCE = "ImageNet's terms of access: non-commercial research and education"
@@ -71,8 +71,8 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         ),
     )
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"{TRAIN} and {VALIDATION}, for those who register at https://image-net.org; "
-        f"{DEVKIT} beside them, to compare the labels with."
+        f"{TRAIN} and {VALIDATION}, after registration at https://image-net.org; "
+        f"{DEVKIT} beside them, if the labels are to be compared with it."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -85,7 +85,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return making.info(self, features)
 
     def download_and_prepare(self, *, file_format: str, **_: Any) -> None:
-        """Writes the shards that are missing, and then gives the whole its name."""
+        """Writes the missing shards, and then gives the folder its final name."""
         folder = Path(self.data_path)
         unfinished = folder.with_name(f"{folder.name}.unfinished")
         unfinished.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         labels: Mapping[str, str] | None,
         folder: Path,
     ) -> Any:
-        """Writes the shards of a split that are not there yet; returns what TFDS keeps of it."""
+        """Writes the missing shards of a split; returns the split's description for TFDS."""
         order = shuffled(split, found.names)
         count = min(SHARDS[split], len(order))
         bounds = np.round(np.linspace(0, len(order), count + 1)).astype(int)
@@ -145,17 +145,17 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def shuffled(split: str, names: np.ndarray) -> Int[np.ndarray, " n"]:
-    """Returns the rows of images in the order that TFDS gives a split: by a hash of their names."""
+    """Returns the rows of images in TFDS's order of a split: by a hash of their names."""
     hasher = tfds.core.hashing.Hasher(split)
     keys = [hasher.hash_key(name) for name in names.tolist()]
     return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
 
 
 def validation_labels(path: Path, names: np.ndarray) -> dict[str, str]:
-    """Returns the wnid of each validation image by its name.
+    """Returns the wnid of each validation image, by the image's name.
 
     Raises:
-      ConfigError: there are not as many images as labels, or the devkit says otherwise.
+      ConfigError: the number of images is not that of the labels, or the devkit has other labels.
     """
     listed = Path(tfds.core.tfds_path("datasets/imagenet2012/validation_labels.txt"))
     wnids = listed.read_text().split()
@@ -182,7 +182,7 @@ def _devkit_labels(path: Path) -> list[str]:
 
 
 def _index(path: Path, kept: Path, nested: bool) -> Index:
-    """Lists the images of a tar, or of the tars within it; the list is kept in a file."""
+    """Lists the images of a tar, or of the tars in it, and keeps the list in the file `kept`."""
     if kept.exists():
         arrays = np.load(kept)
         return Index(arrays["names"], arrays["places"])
@@ -193,7 +193,9 @@ def _index(path: Path, kept: Path, nested: bool) -> Index:
     names = np.array([name for name, *_ in members])
     places = np.array([place for _, *place in members], np.int64).reshape(-1, 2)
     if len(set(names.tolist())) != len(names) or not len(names):
-        raise ConfigError(f"{path} holds {len(names):,} images, some under the same name or none")
+        raise ConfigError(
+            f"{path} holds {len(names):,} images; it needs some, each with its own name"
+        )
     with files.replacing(kept) as partial, open(partial, "wb") as file:
         np.savez(file, names=names, places=places)
     return Index(names, places)

@@ -1,7 +1,7 @@
-"""Imagenette: ten classes of ImageNet that are easily told apart, in two divisions and three sizes.
+"""Imagenette: ten classes of ImageNet that are easy to distinguish, in two splits and three sizes.
 
 Howard, "Imagenette", https://github.com/fastai/imagenette, 2019. Labels, order and version are
-TFDS's; the second division ("-v2") is the one in use.
+those of TFDS. People use the second split into train and validation ("-v2").
 """
 
 from collections.abc import Iterator
@@ -60,11 +60,11 @@ def _variant(archive: str, size: int, sha256: str) -> making.Variant:
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """JPEG images, their bytes untouched; train 9,469 and validation 3,925 of the -v2 variants."""
+    """JPEG images with their original bytes; the -v2 variants: train 9,469, validation 3,925."""
 
     name = "imagenette"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "imagenette"
     HOMEPAGE = "https://github.com/fastai/imagenette"
     LICENCE = "Apache-2.0 for the choice (not checked); ImageNet's terms for the images"
@@ -94,5 +94,5 @@ def _read(path: Path, folder: str) -> Iterator[tuple[str, dict]]:
         if split != folder:
             continue
         if wnid not in CLASSES:
-            raise ConfigError(f"{path} holds {name}, of no class of Imagenette")
+            raise ConfigError(f"{path} holds {name}, whose class is not one of Imagenette")
         yield file, {"image": making.encoded(data), "label": wnid}

@@ -1,7 +1,7 @@
-"""ISBI 2012: 30 slices of a fly's nerve cord, 512x512, with its membranes marked.
+"""ISBI 2012: 30 slices of a fly's nerve cord, 512x512, with marked membranes.
 
 Cardona et al., "An integrated micro- and macroarchitectural analysis of the Drosophila brain",
-2010, and the challenge of ISBI 2012, as U-Net was trained on it.
+2010, and the challenge of ISBI 2012; U-Net was trained on these slices.
 """
 
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ from library.data.builders import making, packed
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """PNG images (512, 512, 1) and maps (512, 512, 1), 0 membrane and 1 cell; train 24, test 6.
 
-    The challenge's test slices have no labels, so the last six of the thirty are for testing.
+    The challenge's test slices have no labels, so the last six of the thirty are in test.
     """
 
     name = "isbi2012_membrane"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "isbi2012_membrane"
     FILES = ("membrane.npz",)
     HOMEPAGE = "https://github.com/zhixuhao/unet"
@@ -51,7 +51,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @staticmethod
     def pack(paths: Mapping[str, Path], folder: Path) -> None:
-        """Packs the slices by their number."""
+        """Packs the slices in the order of their numbers."""
         ((_, path),) = paths.items()
         held = making.contents(path, (".png",), top=False)
         arrays = {}

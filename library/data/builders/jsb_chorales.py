@@ -1,8 +1,8 @@
 """JSB chorales and Nottingham: pieces of polyphonic music as piano rolls.
 
 Boulanger-Lewandowski, Bengio and Vincent, "Modeling temporal dependencies in high-dimensional
-sequences", ICML 2012. The field's figure is the negative log-likelihood of a frame in nats, the
-mean over all frames.
+sequences", ICML 2012. The usual metric is the negative log-likelihood per frame in nats, the mean
+over all frames.
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,14 +46,14 @@ def _variant(name: str, counts: tuple[int, ...], file: str, size: int, checksum:
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """`series` (t, 88): 1 where a note sounds, else 0; of jsb train 229, valid 76 and test 77."""
+    """`series` (t, 88): 1 where a note sounds, else 0; jsb has train 229, valid 76 and test 77."""
 
     name = "jsb_chorales"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "jsb_chorales"
     HOMEPAGE = "http://www-ens.iro.umontreal.ca/~boulanni/icml2012"
-    LICENCE = "MIT for the repository that it is read from"
+    LICENCE = "MIT for the repository of the files"
     CITATION = "Boulanger-Lewandowski et al., Modeling temporal dependencies, ICML 2012"
     KINDS: ClassVar[dict[str, str]] = {"series": "series"}
     BUILDER_CONFIGS: ClassVar[list] = [_variant(name, *known) for name, known in _SETS.items()]
@@ -69,7 +69,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {split: _read(arrays, split) for split in _SPLITS}
 
     def pack(self, paths: Mapping[str, Path], folder: Path) -> None:
-        """Packs the rolls eight notes a byte."""
+        """Packs the piano rolls, eight notes in a byte."""
         ((_, path),) = paths.items()
         found = making.checked(path, lambda: scipy.io.loadmat(path))
         arrays = {}

@@ -1,7 +1,7 @@
 """Kuzushiji-MNIST: 70,000 grey images of cursive hiragana, 28x28, ten classes.
 
 Clanuwat et al., "Deep learning for classical Japanese literature", 2018, arXiv:1812.01718. Labels,
-order and version are TFDS's.
+order and version are those of TFDS.
 """
 
 from typing import ClassVar
@@ -19,7 +19,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     name = "kmnist"
     VERSION = tfds.core.Version("3.0.1")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "kmnist"
     HOMEPAGE = "http://codh.rois.ac.jp/kmnist/"
     LICENCE = "CC BY-SA 4.0 (not checked)"

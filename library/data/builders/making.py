@@ -1,17 +1,17 @@
-"""What the builders of published data sets share: how they describe themselves and read files.
+"""Shared functions of the builders of published datasets: descriptions, files and archives.
 
-Such a builder states, without its data:
+A builder states, as attributes of its class:
 
-- FOLDER: of the manual directory, where files brought by hand lie.
-- FILES: a packed or reduced form of the set, which is read where it is there; may be left out.
-- ORIGIN: the published files that it is otherwise made from, see library/data/origins.py. Where
-  FILES are stated too, `pack(paths, folder)` makes them from these.
-- SPLITS: published number of examples by split.
-- KINDS: kind of each feature whose TFDS type does not tell it.
+- FOLDER: its folder in the manual directory, for files that the user downloads by hand.
+- FILES: the files of a packed or reduced form of the dataset, optional; read if they exist.
+- ORIGIN: the published files, see library/data/origins.py. If the builder has FILES, too,
+  `pack(paths, folder)` makes them from the published files.
+- SPLITS: the published number of examples of each split.
+- KINDS: the kind of each feature, unless its TFDS type determines it.
 - HOMEPAGE, LICENCE, CITATION: for docs/data.md.
 
-`library/data/sources.py` finds or downloads the files and hands them to the builder as `paths`, by
-name. Variants of a set are `Variant`s in BUILDER_CONFIGS: "tu_graphs/mutag".
+`library/data/sources.py` finds or downloads the files and sets them as the builder's `paths`, by
+name. Variants of a dataset are `Variant`s in BUILDER_CONFIGS: "tu_graphs/mutag".
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ from library.data import origins
 from library.data.builders import packed
 from library.data.origins import Origin
 
-# What the readers of archives and tables raise where a file is damaged.
+# Exceptions that the readers of archives and tables raise for a damaged file.
 DAMAGED = (
     *(OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError),
     *(KeyError, IndexError, ValueError),
@@ -46,13 +46,13 @@ DAMAGED = (
 
 @dataclasses.dataclass(eq=False)
 class Variant(tfds.core.BuilderConfig):
-    """One of several data sets that a builder makes.
+    """One of several datasets of a builder.
 
     Attributes:
-      splits: number of examples by split.
-      origin: the files that it is made from.
-      files: the packed form.
-      details: what else tells it from the others.
+      splits: number of examples of each split.
+      origin: the published files.
+      files: the files of the packed form.
+      details: other values of this variant.
     """
 
     splits: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -62,7 +62,7 @@ class Variant(tfds.core.BuilderConfig):
 
 
 def info(builder: Any, features: Mapping[str, Any]) -> tfds.core.DatasetInfo:
-    """Describes a data set by its features and what its class states."""
+    """Returns the description of a dataset, from its features and its class's attributes."""
     supervised = ("image", "label") if {"image", "label"} <= set(features) else None
     return tfds.core.DatasetInfo(
         builder=builder,
@@ -75,7 +75,7 @@ def info(builder: Any, features: Mapping[str, Any]) -> tfds.core.DatasetInfo:
 
 
 def files(builder: Any) -> tuple[str, ...]:
-    """Returns the names of a builder's packed files; none where it has no such form."""
+    """Returns the names of a builder's packed files; empty if it has no packed form."""
     variant = getattr(builder, "builder_config", None)
     return variant.files if variant else getattr(builder, "FILES", ())
 
@@ -87,13 +87,13 @@ def origin(builder: Any) -> tuple[Origin, ...]:
 
 
 def splits(builder: Any) -> dict[str, int]:
-    """Returns the published number of examples by split; empty where it is not stated."""
+    """Returns the published number of examples of each split; empty if it is not stated."""
     variant = getattr(builder, "builder_config", None)
     return dict(variant.splits if variant else getattr(builder, "SPLITS", {}))
 
 
 def to_bring(builder: Any, manual_dir: Path) -> list[str]:
-    """Returns the names of the files that are not here and that nobody but a person can fetch."""
+    """Returns the names of missing files that only the user can download."""
     folders = (manual_dir / getattr(builder, "FOLDER", ""), manual_dir)
     packed_files, published = files(builder), origin(builder)
     whole = [all((folder / file).is_file() for file in packed_files) for folder in folders]
@@ -104,12 +104,12 @@ def to_bring(builder: Any, manual_dir: Path) -> list[str]:
 
 
 def examples(builder: Any, found: Iterable[tuple[Any, dict]]) -> Iterator[tuple[Any, dict]]:
-    """Yields examples of a split; the `_generate_examples` that TFDS asks a builder for."""
+    """Yields the given examples of a split; TFDS needs it as a builder's `_generate_examples`."""
     yield from found
 
 
 def png(pixels: UInt8[np.ndarray, "..."]) -> io.BytesIO:
-    """Encodes an image of shape (h, w), (h, w, 1) or (h, w, 3), without loss."""
+    """Encodes an image of shape (h, w), (h, w, 1) or (h, w, 3) as PNG, without loss."""
     file = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels).save(file, "PNG")
     file.seek(0)
@@ -117,40 +117,40 @@ def png(pixels: UInt8[np.ndarray, "..."]) -> io.BytesIO:
 
 
 def jpeg(image: Image.Image, quality: int, **options: Any) -> bytes:
-    """Encodes an image with loss."""
+    """Encodes an image as JPEG, with loss."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality, **options)
     return file.getvalue()
 
 
 def encoded(data: bytes | np.ndarray) -> io.BytesIO:
-    """Hands TFDS the bytes of an encoded image."""
+    """Returns the bytes of an encoded image as a file, in the form that TFDS takes."""
     return io.BytesIO(data if isinstance(data, bytes) else data.tobytes())
 
 
 def unzipped(path: Path) -> bytes:
-    """Reads a gzipped file, or one that is not compressed.
+    """Reads a file, gzipped or not, and returns its decompressed bytes.
 
     Raises:
-      ConfigError: it is damaged.
+      ConfigError: the file is damaged.
     """
     return gunzip(path, path.read_bytes())
 
 
 def gunzip(path: Path, data: bytes) -> bytes:
-    """Decompresses what was read of a file, if it is gzipped.
+    """Decompresses the bytes of a file if they are gzipped.
 
     Raises:
-      ConfigError: it is damaged.
+      ConfigError: the file is damaged.
     """
     return checked(path, lambda: gzip.decompress(data)) if data[:2] == b"\x1f\x8b" else data
 
 
 def checked(path: Path, read: Callable[[], Any]) -> Any:
-    """Calls a reader of a file.
+    """Calls a reader of a file, and turns its errors into ConfigErrors.
 
     Raises:
-      ConfigError: the file is damaged, or is of another format.
+      ConfigError: the file is damaged, or has another format.
     """
     try:
         return read()
@@ -158,21 +158,21 @@ def checked(path: Path, read: Callable[[], Any]) -> Any:
         raise
     except DAMAGED as error:
         what = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"{path} is damaged or of another format ({what})") from error
+        raise ConfigError(f"{path} is damaged or has another format ({what})") from error
 
 
 def members(path: Path, suffixes: Sequence[str] = ("",)) -> Iterator[tuple[str, bytes]]:
     """Yields the files of a zip or tar, compressed or not, in the archive's order.
 
     Args:
-      path: of the archive.
-      suffixes: endings of the names that are wanted.
+      path: path of the archive.
+      suffixes: endings of the names to yield.
 
     Yields:
       Pairs (name within the archive, contents).
 
     Raises:
-      ConfigError: it is damaged.
+      ConfigError: the archive is damaged.
     """
     wanted = tuple(suffixes)
     try:
@@ -194,12 +194,12 @@ def contents(path: Path, suffixes: Sequence[str] = ("",), top: bool = True) -> d
     """Reads the files of an archive into memory, by name.
 
     Args:
-      path: of the archive.
-      suffixes: endings of the names that are wanted.
-      top: keeps the archive's uppermost folder in the names.
+      path: path of the archive.
+      suffixes: endings of the names to read.
+      top: whether to keep the archive's top folder in the names.
 
     Raises:
-      ConfigError: it is damaged, or holds no such file.
+      ConfigError: the archive is damaged, or holds no such file.
     """
     found = dict(members(path, suffixes))
     if not found:
@@ -213,7 +213,7 @@ def member(path: Path, held: Mapping[str, bytes], name: str) -> bytes:
     """Returns a file of an archive.
 
     Raises:
-      ConfigError: there is none of this name.
+      ConfigError: the archive has no file of this name.
     """
     if name not in held:
         raise ConfigError(f"{path} lacks {name}; it holds {', '.join(sorted(held)[:5])}, ...")
@@ -246,18 +246,19 @@ def obtain(
     progress: bool = True,
     say: Callable[[str], None] = print,
 ) -> dict[str, Path]:
-    """Returns the files that a builder reads, by name: its packed ones, or its published ones.
+    """Returns the files that a builder reads, by name: its packed files, or its published ones.
 
     Args:
-      builder: of this project.
-      manual_dir: where files brought by hand lie, in the builder's FOLDER or beside it.
-      target: where downloads go, and what is packed from them.
+      builder: a builder of this project.
+      manual_dir: folder of files that the user downloads by hand, in the builder's FOLDER or
+        beside it.
+      target: folder of downloads and of the files that are packed from them.
       mirror: see `origins.fetch`.
       progress: whether to show progress bars.
-      say: called with one line on each download.
+      say: shows a line for each download.
 
     Raises:
-      ConfigError: a file is missing and cannot be had, or is not the published one.
+      ConfigError: a file is missing and cannot be downloaded, or is not the published file.
     """
     packed_files, published = files(builder), origin(builder)
     folders = (manual_dir / builder.FOLDER, manual_dir)

@@ -1,4 +1,4 @@
-"""El gaucho Martin Fierro: 66,302 characters of Spanish verse, 81 different ones.
+"""El gaucho Martin Fierro: 66,302 characters of Spanish verse, 81 distinct.
 
 Jose Hernandez, 1872; Project Gutenberg's text without its header and footer; in the public domain.
 """
@@ -13,11 +13,11 @@ from library.data.builders import plain_text
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """One document a split: train is the first 59,671 characters (90 %), test the rest."""
+    """One document in each split: train is the first 59,671 characters (90 %), test the rest."""
 
     name = "martin_fierro"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # nothing is downloaded; TFDS would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "text"
     FILES = ("martin_fierro_es.txt.gz",)
     SHA256 = ("93a8a4f301f989d0c181d752b4d30038af1f962d8f8e20df2571fee49438fd55",)

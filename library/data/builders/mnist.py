@@ -1,7 +1,7 @@
 """MNIST: 70,000 grey images of handwritten digits, 28x28, ten classes.
 
 LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition",
-Proceedings of the IEEE 86, 1998. The files are TFDS's, labels, order and version are, too.
+Proceedings of the IEEE 86, 1998. Files, labels, order and version are those of TFDS.
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     name = "mnist"
     VERSION = tfds.core.Version("3.0.1")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "mnist"
     FILES = ("mnist.npz",)
     HOMEPAGE = "http://yann.lecun.com/exdb/mnist/"
-    LICENCE = "CC BY-SA 3.0, as is commonly said (not checked)"
+    LICENCE = "CC BY-SA 3.0, as others state (not checked)"
     CITATION = "LeCun et al., Gradient-based learning applied to document recognition, 1998"
     SPLITS: ClassVar[dict[str, int]] = {"train": 60_000, "test": 10_000}
     KINDS: ClassVar[dict[str, str]] = {}
@@ -67,7 +67,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @staticmethod
     def pack(paths: Mapping[str, Path], folder: Path) -> None:
-        """Writes mnist.npz, which Keras has under this name, too."""
+        """Writes mnist.npz, a file that Keras has under the same name."""
         arrays = {}
         for split, prefix in idx.SPLITS.items():
             arrays[f"x_{split}"] = idx.read(paths[f"{prefix}-images-idx3-ubyte.gz"])

@@ -1,7 +1,7 @@
 """MNIST from one npz file: 70,000 grey images of 28x28, ten classes.
 
 LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition",
-Proceedings of the IEEE 86, 1998. The same images as `mnist`, in another order of rows.
+Proceedings of the IEEE 86, 1998. It has the same images as `mnist`, in another order.
 """
 
 import io
@@ -23,7 +23,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     name = "mnist_npz"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # nothing is downloaded; TFDS would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "mnist"
     FILES = ("mnist.npz",)
     HOMEPAGE = mnist.Builder.HOMEPAGE

@@ -66,15 +66,15 @@ def _variant(name: str, count: int, path: str, size: int, sha256: str) -> making
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """`text` (SMILES) and `target` (tasks,), NaN where nothing was measured.
+    """`text` (SMILES) and `target` (tasks,), NaN for a missing measurement.
 
-    Of every ten rows the first is in test, the second in val and the others in train: this
-    project's division, not that by scaffolds.
+    Of every ten rows the first is in test, the second in val and the others in train. These splits
+    are this project's own, not splits by scaffold.
     """
 
     name = "molecules"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "molecules"
     HOMEPAGE = "https://moleculenet.org"
     LICENCE = "MIT for the repository; the data are public sets"
@@ -98,7 +98,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {split: _examples(smiles, targets, np.flatnonzero(rows[split])) for split in rows}
 
     def pack(self, paths: Mapping[str, Path], folder: Path) -> None:
-        """Writes the table gzipped, with its contents as they are."""
+        """Writes the gzipped table, with unchanged contents."""
         ((_, path),) = paths.items()
         packed = gzip.compress(making.unzipped(path), mtime=0)
         (folder / self.builder_config.files[0]).write_bytes(packed)

@@ -57,14 +57,14 @@ _FILES = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A sentence in each language, not tokenized; train 29,000, val 1,014 and test 1,000.
+    """`en`, `de` and `fr`, a sentence each, not tokenized; train 29,000, val 1,014 and test 1,000.
 
     The test split is that of 2016.
     """
 
     name = "multi30k"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "multi30k"
     HOMEPAGE = "https://github.com/multi30k/dataset"
     LICENCE = "not stated; the captions derive from Flickr30k, for research"
@@ -86,7 +86,10 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _read(self, name: str) -> Iterator[tuple[int, dict]]:
         columns = [_lines(self.paths[f"{name}.{language}.gz"]) for language in LANGUAGES]
         if len(set(map(len, columns))) != 1:
-            raise ConfigError(f"{name}: {[len(column) for column in columns]} lines by language")
+            raise ConfigError(
+                f"{name}: the files of the languages have {[len(column) for column in columns]} "
+                "lines; expected equal numbers"
+            )
         for row, sentences in enumerate(zip(*columns)):
             yield row, dict(zip(LANGUAGES, sentences))
 

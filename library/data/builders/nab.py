@@ -1,4 +1,4 @@
-"""NAB: 48 series of measurements, real and artificial, in which anomalies are marked.
+"""NAB: 48 series of measurements, real and artificial, with marked anomalies.
 
 Lavin and Ahmad, "Evaluating real-time anomaly detection algorithms: the Numenta anomaly benchmark",
 ICMLA 2015. The tweets are left out.
@@ -22,18 +22,18 @@ _KEYS = ("values", "anomaly_window", "unix_time", "offsets", "names")
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A series an example: `series` (t, 1), and `anomaly` (t,), 1 within a marked window; train 48.
+    """`series` (t, 1) and `anomaly` (t,), which is 1 within a marked window; train 48.
 
-    There is no division: the benchmark trains on the first part of each series.
+    There is one split only: the benchmark trains on the first part of each series.
     """
 
     name = "nab"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "nab"
     FILES = ("nab.npz",)
     HOMEPAGE = "https://github.com/numenta/NAB"
-    LICENCE = "like MIT, Numenta 2014-2024, as the repository states"
+    LICENCE = "similar to MIT, Numenta 2014-2024, as the repository states"
     CITATION = "Lavin and Ahmad, The Numenta anomaly benchmark, ICMLA 2015"
     SPLITS: ClassVar[dict[str, int]] = {"train": 48}
     KINDS: ClassVar[dict[str, str]] = {"series": "series", "anomaly": "array"}
@@ -59,7 +59,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @staticmethod
     def pack(paths: Mapping[str, Path], folder: Path) -> None:
-        """Reads the series by name, and marks their points within the official windows."""
+        """Packs the series, sorted by name, with marks of the points in the official windows."""
         ((_, path),) = paths.items()
         held = making.contents(path, (".csv", "labels/combined_windows.json"), top=False)
         windows = json.loads(making.member(path, held, "labels/combined_windows.json"))

@@ -1,7 +1,7 @@
-"""Omniglot: 32,460 drawings of 1,623 characters of fifty alphabets, twenty of each.
+"""Omniglot: 32,460 drawings, twenty of each of 1,623 characters from fifty alphabets.
 
 Lake, Salakhutdinov and Tenenbaum, "Human-level concept learning through probabilistic program
-induction", Science 2015. Labels, order and version are TFDS's.
+induction", Science 2015. Labels, order and version are those of TFDS.
 """
 
 from collections.abc import Iterator
@@ -25,12 +25,12 @@ _FILES = {
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """PNG images (105, 105), black on white; train 19,280, test 13,180, small1 2,720, small2 3,120.
 
-    `alphabet` and `alphabet_char_id` say which character of which alphabet it is.
+    `alphabet` is the number of the alphabet, and `alphabet_char_id` that of the character in it.
     """
 
     name = "omniglot"
     VERSION = tfds.core.Version("3.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "omniglot"
     HOMEPAGE = "https://github.com/brendenlake/omniglot"
     LICENCE = "MIT"

@@ -1,7 +1,7 @@
 """Omniglot's two small background sets: 242 characters of eight alphabets, twenty drawings each.
 
 Lake, Salakhutdinov and Tenenbaum, "Human-level concept learning through probabilistic program
-induction", Science 2015. Drawings that both sets have come once.
+induction", Science 2015. Drawings in both sets occur once.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,14 +22,14 @@ _ZIPS = ("images_background_small1.zip", "images_background_small2.zip")
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """PNG images (105, 105, 1), ink 255 on 0; drawings 1..15 in train (3,630), the rest in test.
 
-    The division by drawers is this project's. `oneshot_train` and `oneshot_test` (400 each) are the
-    official twenty runs: `run` 0..19, and `answer` is the place 0..19 of the training item that a
-    test item shows.
+    The split by drawers is this project's own. `oneshot_train` and `oneshot_test` (400 each) are
+    the official twenty runs: `run` is 0..19, and `answer` is the place 0..19 of the training item
+    with the same character as a test item.
     """
 
     name = "omniglot_small"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "omniglot_small"
     FILES = ("omniglot.npz", "oneshot_runs.npz")
     HOMEPAGE = "https://github.com/brendenlake/omniglot"
@@ -120,7 +120,7 @@ def _ink(data: bytes) -> np.ndarray:
 
 
 def _pack_drawings(paths: Mapping[str, Path]) -> dict[str, np.ndarray]:
-    """Returns the drawings by set, alphabet, character and drawer; what comes twice comes once."""
+    """Returns the drawings by set, alphabet, character and drawer, without repetitions."""
     drawings = {}
     for file in _ZIPS:
         for name, data in sorted(making.contents(paths[file], (".png",), top=False).items()):

@@ -1,6 +1,6 @@
 """Oranges and lemons: unpaired photographs of 64x64 of two domains, from Tiny ImageNet.
 
-A stand-in for the fruits and animals of Zhu et al., "Unpaired image-to-image translation using
+It replaces the fruits and animals of Zhu et al., "Unpaired image-to-image translation using
 cycle-consistent adversarial networks", ICCV 2017. Greyscale files are left out.
 """
 
@@ -19,15 +19,15 @@ _DOMAINS = {"A": "n07747607", "B": "n07749582"}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """JPEG images (64, 64, 3), their bytes untouched; a split for each domain.
+    """JPEG images (64, 64, 3) with their original bytes; a split for each domain.
 
-    trainA 500 oranges, trainB 499 lemons, testA 50 and testB 50: of the official training and
-    validation files.
+    trainA has 500 oranges, trainB 499 lemons, testA 50 oranges and testB 50 lemons, from the
+    official training and validation files.
     """
 
     name = "orange2lemon64"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "orange2lemon64"
     FILES = ("orange2lemon.npz",)
     HOMEPAGE, LICENCE = tinyimagenet.HOMEPAGE, tinyimagenet.LICENCE
@@ -48,7 +48,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @staticmethod
     def pack(paths: Mapping[str, Path], folder: Path) -> None:
-        """Packs the colour photographs of both classes, by number."""
+        """Packs the colour photographs of both classes, sorted by number."""
         ((_, path),) = paths.items()
         arrays = {}
         with tinyimagenet.open_archive(path) as archive:

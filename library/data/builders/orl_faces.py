@@ -15,11 +15,11 @@ from library.data.builders import making, packed
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """PNG images (112, 92, 1), lossless; of each person eight in train (320), two in test (80)."""
+    """PNG images (112, 92, 1), lossless; train 320, eight of each person, and test 80, two."""
 
     name = "orl_faces"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "orl_faces"
     FILES = ("orl.npz",)
     HOMEPAGE = "https://github.com/hakawa-bernardi/orl-face-recognition-pca-svm"
@@ -48,7 +48,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @staticmethod
     def pack(paths: Mapping[str, Path], folder: Path) -> None:
-        """Packs the photographs by person and number."""
+        """Packs the photographs, sorted by person and number."""
         ((_, path),) = paths.items()
         held = making.contents(path, (".pgm",), top=False)
         names = [f"orl_faces/s{person}/{n}.pgm" for person in range(1, 41) for n in range(1, 11)]

@@ -1,7 +1,7 @@
 """Oxford's 102 flowers: 8,189 photographs.
 
 Nilsback and Zisserman, "Automated flower classification over a large number of classes", ICVGIP
-2008. Labels, order and version are TFDS's.
+2008. Labels, order and version are those of TFDS.
 """
 
 import io
@@ -44,11 +44,11 @@ _KEYS = {"train": "trnid", "test": "tstid", "validation": "valid"}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """JPEG images, their bytes untouched; train 1,020, validation 1,020 and test 6,149."""
+    """JPEG images with their original bytes; train 1,020, validation 1,020 and test 6,149."""
 
     name = "oxford_flowers102"
     VERSION = tfds.core.Version("2.1.1")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "oxford_flowers102"
     HOMEPAGE = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
     LICENCE = "not stated"
@@ -113,4 +113,6 @@ def _read(path: Path, labels: list[int], numbers: list[int]) -> Iterator[tuple[s
                 },
             )
     if missing:
-        raise ConfigError(f"{path} lacks {len(missing):,} photographs, {next(iter(missing))} first")
+        raise ConfigError(
+            f"{path} lacks {len(missing):,} photographs, such as {next(iter(missing))}"
+        )

@@ -1,7 +1,7 @@
 """Oxford's pets: 7,349 photographs of cats and dogs of 37 breeds, with the outline of each.
 
-Parkhi, Vedaldi, Zisserman and Jawahar, "Cats and dogs", CVPR 2012. Labels and order are TFDS's; the
-files are the official ones, some of them damaged or of another format than their names say.
+Parkhi, Vedaldi, Zisserman and Jawahar, "Cats and dogs", CVPR 2012. Labels and order are those of
+TFDS. The files are the official ones; some are damaged or have another format than their names say.
 """
 
 from collections.abc import Iterator
@@ -28,15 +28,15 @@ _LISTS = {"train": "trainval", "test": "test"}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Images, their bytes untouched; train 3,680 and test 3,669.
+    """Images with their original bytes; train 3,680 and test 3,669.
 
-    `map` is 1 on the animal, 2 beside it and 3 on its edge, as in the files. `species` is 0 for
-    cats and 1 for dogs.
+    `map` is 1 on the animal, 2 on the background and 3 on the edge of the animal, as in the files.
+    `species` is 0 for cats and 1 for dogs.
     """
 
     name = "oxford_iiit_pet"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "oxford_iiit_pet"
     HOMEPAGE = "https://www.robots.ox.ac.uk/~vgg/data/pets/"
     LICENCE = "CC BY-SA 4.0 (not checked)"
@@ -97,4 +97,4 @@ def _read(images: Path, annotations: Path, listed: str) -> Iterator[tuple[str, d
             },
         )
     if missing:
-        raise ConfigError(f"{images} lacks {len(missing):,} images, {next(iter(missing))} first")
+        raise ConfigError(f"{images} lacks {len(missing):,} images, such as {next(iter(missing))}")

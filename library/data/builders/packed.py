@@ -1,7 +1,7 @@
-"""Files of a manual directory: where they lie, and many encoded images packed into one npz.
+"""Files of a manual directory, and npz files that hold many encoded images.
 
-In a packed npz, image i is the file `data[offsets[i]:offsets[i + 1]]` (JPEG or PNG bytes) and
-`labels[i]` its class.
+In a packed npz, `data[offsets[i]:offsets[i + 1]]` is the file of image i (JPEG or PNG bytes), and
+`labels[i]` is its class.
 """
 
 import zipfile
@@ -18,7 +18,7 @@ def find(manual_dir: str | Path, folder: str, files: Sequence[str]) -> Path:
     """Returns the directory that holds `files`: `manual_dir/folder`, or `manual_dir` itself.
 
     Raises:
-      ConfigError: neither holds all of them.
+      ConfigError: neither directory holds all files.
     """
     manual_dir = Path(manual_dir).expanduser()
     candidates = (manual_dir / folder, manual_dir)
@@ -27,7 +27,7 @@ def find(manual_dir: str | Path, folder: str, files: Sequence[str]) -> Path:
             return candidate
     raise ConfigError(
         f"{' and '.join(files)} not found in {candidates[0]} or {candidates[1]}: "
-        "put what is missing there, or name its directory with --manual_dir"
+        "put the missing files there, or name their directory with --manual_dir"
     )
 
 
@@ -52,11 +52,11 @@ def load(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def load_packed(path: Path, num_classes: int, extra: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Reads a packed npz: data, offsets, labels and the `extra` arrays, checked.
+    """Reads and checks a packed npz: data, offsets, labels and the `extra` arrays.
 
     Raises:
-      ConfigError: unreadable, offsets that do not cut `data`, labels out of range, or arrays of
-        different lengths.
+      ConfigError: the file cannot be read, its offsets do not fit `data`, a label is out of range,
+        or arrays have different lengths.
     """
     arrays = load(path, ("data", "offsets", "labels", *extra))
     check_offsets(path, arrays["data"], arrays["offsets"])
@@ -69,7 +69,7 @@ def load_packed(path: Path, num_classes: int, extra: Sequence[str] = ()) -> dict
 
 
 def check_offsets(path: Path, data: UInt8[np.ndarray, " n"], offsets: Int[np.ndarray, " i"]):
-    """Raises ConfigError unless `offsets` cuts all of `data` into files of at least one byte."""
+    """Raises ConfigError unless `offsets` divides all of `data` into files of at least one byte."""
     whole = len(offsets) >= 2 and offsets[0] == 0 and offsets[-1] == len(data)
     if not whole or (np.diff(offsets) <= 0).any():
         raise ConfigError(

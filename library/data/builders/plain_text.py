@@ -1,4 +1,4 @@
-"""What the builders of texts share: one document a split, read from a gzipped file."""
+"""Shared functions of the builders of texts: one document in each split, from a gzipped file."""
 
 import gzip
 import hashlib
@@ -16,7 +16,7 @@ from library.data.builders import packed
 
 
 def info(builder: Any, description: str, homepage: str) -> tfds.core.DatasetInfo:
-    """Describes a data set of documents `{"text", "id"}`."""
+    """Returns the description of a dataset of documents `{"text", "id"}`."""
     features = {"text": tfds.features.Text(), "id": tfds.features.Text()}
     return tfds.core.DatasetInfo(
         builder=builder,
@@ -27,14 +27,14 @@ def info(builder: Any, description: str, homepage: str) -> tfds.core.DatasetInfo
 
 
 def read(path: Path, sha256: str) -> str:
-    """Reads a gzipped text and checks that it is the one meant; its characters are untouched.
+    """Reads a gzipped text, without changes, and checks that it is the expected one.
 
     Args:
-      path: of the file.
-      sha256: of the uncompressed bytes, so that it does not matter who compressed them.
+      path: path of the file.
+      sha256: SHA-256 of the uncompressed bytes, so that the compression does not matter.
 
     Raises:
-      ConfigError: it cannot be read, or is another text.
+      ConfigError: the file cannot be read, or holds another text.
     """
     try:
         data = gzip.decompress(path.read_bytes())
@@ -44,7 +44,7 @@ def read(path: Path, sha256: str) -> str:
     if found != sha256:
         raise ConfigError(
             f"{path} holds another text: {len(data):,} bytes of sha256 {found}, expected {sha256}; "
-            "dataset.name='text' reads any text, with data_dir its path"
+            "to read any text, set dataset.name='text' and dataset.data_dir to its path"
         )
     return data.decode("utf-8")
 
@@ -59,11 +59,11 @@ def pack(
     """Writes the gzipped texts that builders read, in UTF-8.
 
     Args:
-      paths: of the published files, by name.
-      folder: where to write.
-      names: the file to write for each published one.
-      encoding: of the published files.
-      gutenberg: leaves out Project Gutenberg's header and footer, and its carriage returns.
+      paths: paths of the published files, by name.
+      folder: folder to write to.
+      names: name of the published file -> name of the file to write.
+      encoding: encoding of the published files.
+      gutenberg: whether to leave out Project Gutenberg's header, footer and carriage returns.
     """
     for published, file in names.items():
         text = paths[published].read_bytes().decode(encoding)
@@ -77,13 +77,13 @@ def pack(
 
 
 def texts(builder: Any, manual_dir: str | Path) -> list[str]:
-    """Reads the texts of a builder's FILES, checked against its SHA256, in that order."""
+    """Reads the texts of a builder's FILES, in order, and checks them against its SHA256."""
     folder = packed.find(manual_dir, builder.FOLDER, builder.FILES)
     return [read(folder / file, sha256) for file, sha256 in zip(builder.FILES, builder.SHA256)]
 
 
 def halves(builder: Any, manual_dir: str | Path) -> dict[str, Iterator[tuple[int, dict]]]:
-    """Makes the splits of a builder of one text: "train", its first 90 %, and "test", the rest."""
+    """Splits the text of a builder: "train" is the first 90 %, and "test" is the rest."""
     (text,), (file,) = texts(builder, manual_dir), builder.FILES
     cut = text_files.cut(len(text))
     return {
@@ -93,5 +93,5 @@ def halves(builder: Any, manual_dir: str | Path) -> dict[str, Iterator[tuple[int
 
 
 def document(name: str, text: str) -> Iterator[tuple[int, dict]]:
-    """Yields the one example of a split."""
+    """Yields the single example of a split."""
     yield 0, {"text": text, "id": name}

@@ -1,4 +1,4 @@
-"""Cora and Citeseer: papers that cite each other, by subject, in Planetoid's public division.
+"""Cora and Citeseer: papers that cite each other, by subject, with Planetoid's public splits.
 
 Sen et al., "Collective classification in network data", AI Magazine 2008; Yang, Cohen and
 Salakhutdinov, "Revisiting semi-supervised learning with graph embeddings", ICML 2016.
@@ -110,19 +110,20 @@ def _variant(name: str, files: Mapping[str, tuple[int, str]]) -> making.Variant:
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """The graph is the one example of the split train.
+    """One graph, the single example of the split train.
 
-    `nodes` (n, f) 0 or 1 for each word, `edges` (e, 2) undirected and each once, without loops,
-    `node_label` (n,), -1 where none is known, and `train_mask`, `val_mask` and `test_mask` (n,).
-    Cora has 2,708 nodes, 1,433 words and 140 training nodes; Citeseer 3,327, 3,703 and 120.
+    `nodes` (n, f): 0 or 1 for each word. `edges` (e, 2): undirected, each once, without loops.
+    `node_label` (n,): -1 if it is unknown. `train_mask`, `val_mask` and `test_mask` (n,): 1 for the
+    nodes of a split. Cora has 2,708 nodes, 1,433 words and 140 training nodes; Citeseer has 3,327,
+    3,703 and 120.
     """
 
     name = "planetoid"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "planetoid"
     HOMEPAGE = "https://github.com/kimiyoung/planetoid"
-    LICENCE = "MIT for the repository that it is read from"
+    LICENCE = "MIT for the repository of the files"
     CITATION = "Sen et al., 2008; Yang et al., Revisiting semi-supervised learning, ICML 2016"
     KINDS: ClassVar[dict[str, str]] = {
         key: "array" for key in ("nodes", "edges", "node_label", *_PARTS)
@@ -156,7 +157,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {"train": iter([(0, example)])}
 
     def pack(self, paths: Mapping[str, Path], folder: Path) -> None:
-        """Puts the rows in the order of the nodes: those of the test split come shuffled."""
+        """Packs the rows in the order of the nodes; in the files, test nodes are shuffled."""
         name = self.builder_config.name
         read = {part: _load(paths[f"ind.{name}.{part}"]) for part in ("y", "ty", "ally", "graph")}
         words = {part: _load(paths[f"ind.{name}.{part}"]) for part in ("tx", "allx")}
@@ -187,7 +188,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 class _Arrays(pickle.Unpickler):
-    """Reads arrays, sparse matrices and dicts of lists; any other object is refused."""
+    """An unpickler of arrays, sparse matrices and dicts of lists; other objects are an error."""
 
     def find_class(self, module: str, name: str) -> Any:
         known = {
@@ -202,7 +203,7 @@ class _Arrays(pickle.Unpickler):
             return np.zeros(0).__reduce__()[0]
         if name == "csr_matrix" and module.startswith("scipy.sparse"):
             return scipy.sparse.csr_matrix
-        raise ConfigError(f"the file asks for {module}.{name}, which is none of its data")
+        raise ConfigError(f"the file asks for {module}.{name}, which its data do not need")
 
 
 def _load(path: Path) -> Any:

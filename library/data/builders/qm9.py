@@ -1,7 +1,7 @@
 """QM9: 20,000 of its 130,831 small molecules, with coordinates and fifteen properties.
 
 Ramakrishnan, Dral, Rupp and von Lilienfeld, "Quantum chemistry structures and properties of 134
-kilo molecules", Scientific Data 1, 2014. Drawn without replacement, with seed 0.
+kilo molecules", Scientific Data 1, 2014. The molecules are drawn without replacement, with seed 0.
 """
 
 import ast
@@ -29,21 +29,22 @@ _FIRST_PROPERTY = 10
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Molecules as graphs; train 16,000, val 2,000 and test 2,000, by every tenth row.
+    """Molecules as graphs; train 16,000, val 2,000 and test 2,000.
 
-    `nodes` (n, 5): H, C, N, O or F. `positions` (n, 3) in angstrom. `edges` (e, 2), both ways:
-    atoms nearer than 1.25 times the sum of their covalent radii. `target` (15,): rotational
-    constants A, B, C (GHz), dipole (debye), polarizability (bohr^3), HOMO, LUMO, gap (hartree),
-    R2 (bohr^2), ZPVE, U0, U, H, G (hartree), Cv (cal/mol/K). `text`: SMILES.
+    `nodes` (n, 5): H, C, N, O or F, one-hot. `positions` (n, 3) in angstrom. `edges` (e, 2), in
+    both directions: atoms nearer than 1.25 times the sum of their covalent radii. `target` (15,):
+    rotational constants A, B, C (GHz), dipole (debye), polarizability (bohr^3), HOMO, LUMO, gap
+    (hartree), R2 (bohr^2), ZPVE, U0, U, H, G (hartree), Cv (cal/mol/K). `text`: SMILES. Of every
+    ten rows the first is in test, the second in val and the others in train.
     """
 
     name = "qm9"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "qm9"
     FILES = ("qm9_20k.npz",)
     HOMEPAGE = "https://doi.org/10.6084/m9.figshare.c.978904"
-    LICENCE = "MIT for the package that it is read from"
+    LICENCE = "MIT for the package of the files"
     CITATION = "Ramakrishnan et al., Quantum chemistry structures and properties, 2014"
     SPLITS: ClassVar[dict[str, int]] = {"train": 16_000, "val": 2_000, "test": 2_000}
     KINDS: ClassVar[dict[str, str]] = {
@@ -81,7 +82,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @staticmethod
     def pack(paths: Mapping[str, Path], folder: Path) -> None:
-        """Draws the molecules from a package that holds all; they stay in its order."""
+        """Draws the molecules from a package that holds all of them, and keeps their order."""
         ((_, path),) = paths.items()
         kept = set(np.random.default_rng(0).permutation(_MOLECULES)[:_KEPT].tolist())
         molecules, props = _molecules(path, kept)
@@ -104,14 +105,15 @@ _NUMBERS = {"H": 1, "C": 6, "N": 7, "O": 8, "F": 9}
 
 
 def _molecules(path: Path, kept: Collection[int]) -> tuple[list[tuple], list[str]]:
-    """Reads molecules: (elements, coordinates, properties, number, SMILES).
+    """Reads molecules of a package.
 
     Args:
-      path: of the package.
-      kept: the places of those that are wanted.
+      path: path of the package.
+      kept: places of the molecules to read.
 
     Returns:
-      The molecules, and the names of the properties.
+      The molecules, (elements, coordinates, properties, number, SMILES) each, and the names of the
+      properties.
     """
     found, props, place = [], [], -1
     with making.checked(path, lambda: zipfile.ZipFile(path)) as archive:

@@ -1,4 +1,4 @@
-"""Don Quijote de la Mancha, both parts: 2,071,088 characters of Spanish prose, 90 different ones.
+"""Don Quijote de la Mancha, both parts: 2,071,088 characters of Spanish, 90 distinct.
 
 Miguel de Cervantes, 1605 and 1615, from the first chapter on; in the public domain.
 """
@@ -13,11 +13,11 @@ from library.data.builders import plain_text
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """One document a split: train is the first 1,863,979 characters (90 %), test the rest."""
+    """One document in each split: train is the first 1,863,979 characters (90 %), test the rest."""
 
     name = "quijote"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # nothing is downloaded; TFDS would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "text"
     FILES = ("quijote_es.txt.gz",)
     SHA256 = ("b565c1702fb7a6fa7945b5155ddc0f133e091b0abf7f4c0cf77752579378bf42",)

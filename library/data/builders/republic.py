@@ -1,4 +1,4 @@
-"""The Republic: 1,195,155 characters of Plato in English, 80 different ones.
+"""The Republic: 1,195,155 characters of Plato in English, 80 distinct.
 
 Benjamin Jowett's translation, Project Gutenberg's text without its header and footer; in the public
 domain.
@@ -14,11 +14,11 @@ from library.data.builders import plain_text
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """One document a split: train is the first 1,075,639 characters (90 %), test the rest."""
+    """One document in each split: train is the first 1,075,639 characters (90 %), test the rest."""
 
     name = "republic"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # nothing is downloaded; TFDS would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "text"
     FILES = ("republic_en.txt.gz",)
     SHA256 = ("a40d56f2f23ba9f67d3f6e597b205673bdae40a9d3ec5d716d6d6a01f9780f58",)

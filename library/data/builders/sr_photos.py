@@ -1,4 +1,4 @@
-"""Set5, Set14 and CBSD68: the photographs that super-resolution and denoising are measured on.
+"""Set5, Set14 and CBSD68: photographs for the evaluation of super-resolution and denoising.
 
 Bevilacqua et al., 2012; Zeyde et al., 2010; Martin et al., "A database of human segmented natural
 images", ICCV 2001. Set5 and Set14 are lossless; CBSD68 is JPEG of quality 90 without subsampling.
@@ -22,11 +22,11 @@ _SETS = {"set5": ("CSet5", 5), "set14": ("CSet14", 14), "cbsd68": ("CBSD68", 68)
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Colour photographs of their own sizes; all are for testing."""
+    """Colour photographs of different sizes; all are in test."""
 
     name = "sr_photos"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "sr_photos"
     HOMEPAGE = "https://github.com/majedelhelou/denoising_datasets"
     LICENCE = "not stated; benchmarks for research"
@@ -56,7 +56,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {"test": _read(path)}
 
     def pack(self, paths: Mapping[str, Path], folder: Path) -> None:
-        """Packs the photographs of one set by name."""
+        """Packs the photographs of one set, sorted by name."""
         ((_, path),) = paths.items()
         wanted = self.builder_config.details["folder"]
         held = making.contents(path, (".png",), top=False)
@@ -82,6 +82,6 @@ def _read(path: Path) -> Iterator[tuple[int, dict]]:
     arrays = packed.load(path, ("data", "offsets", "ids"))
     packed.check_offsets(path, arrays["data"], arrays["offsets"])
     for row, image in enumerate(making.unpack(arrays)):
-        if image[:4] == b"RIFF":  # TFDS knows no WebP
+        if image[:4] == b"RIFF":  # TFDS cannot read WebP
             image = making.png(np.asarray(making.decoded(image))).getvalue()
         yield row, {"image": making.encoded(image), "id": str(arrays["ids"][row])}

@@ -1,7 +1,7 @@
 """SST-2: 9,613 sentences of film reviews, negative or positive.
 
 Socher et al., "Recursive deep models for semantic compositionality over a sentiment treebank",
-EMNLP 2013: whole sentences, without those that are neutral.
+EMNLP 2013: whole sentences, without the neutral ones.
 """
 
 import functools
@@ -19,11 +19,11 @@ _NAMES = {"train": "train", "validation": "dev", "test": "test"}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """`text` in small letters, tokenized by blanks; train 6,920, validation 872 and test 1,821."""
+    """`text` in lower case, tokens separated by blanks; train 6,920, validation 872, test 1,821."""
 
     name = "sst2"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "text"
     FILES = ("sst2_train.tsv.gz", "sst2_dev.tsv.gz", "sst2_test.tsv.gz")
     HOMEPAGE = "https://nlp.stanford.edu/sentiment/"

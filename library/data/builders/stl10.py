@@ -1,7 +1,7 @@
 """STL-10: 13,000 colour images of 96x96 in ten classes, and 100,000 without labels.
 
 Coates, Lee and Ng, "An analysis of single-layer networks in unsupervised feature learning",
-AISTATS 2011. Labels, order and version are TFDS's: the label of what has none is -1.
+AISTATS 2011. Labels, order and version are those of TFDS: an image without a label has -1.
 """
 
 import tarfile
@@ -29,7 +29,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     name = "stl10"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "stl10"
     HOMEPAGE = "https://cs.stanford.edu/~acoates/stl10/"
     LICENCE = "not stated; the images are ImageNet's"
@@ -65,19 +65,19 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def _read(path: Path, file: str, labels: bytes | None) -> Iterator[tuple[int, dict]]:
-    """Yields the images of one file of the archive, which needs not fit in memory."""
+    """Yields the images of one file of the archive, which need not fit in memory."""
     known = None if labels is None else np.frombuffer(labels, np.uint8).astype(int) - 1
     with tarfile.open(path, "r|*") as archive:
         member = next((each for each in archive if each.name.endswith(f"/{file}")), None)
         if member is None or member.size % _PIXELS:
-            raise ConfigError(f"{path} holds no whole images of 96x96 as {file}")
+            raise ConfigError(f"{path} has no {file} that holds whole images of 96x96")
         count = member.size // _PIXELS
         if known is not None:
             packed.check_labels(path, known, count, len(CLASSES))
         stream = archive.extractfile(member)
         for row in range(count):
             data = making.checked(path, lambda: stream.read(_PIXELS))
-            # Stored by columns.
+            # The file stores images by columns.
             pixels = np.frombuffer(data, np.uint8).reshape(3, 96, 96).transpose(2, 1, 0)
             label = -1 if known is None else int(known[row])
             yield row, {"image": making.png(np.ascontiguousarray(pixels)), "label": label}

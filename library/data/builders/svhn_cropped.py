@@ -1,7 +1,7 @@
-"""SVHN: 630,420 colour images of house numbers' digits, 32x32, ten classes.
+"""SVHN: 630,420 colour images of digits in house numbers, 32x32, ten classes.
 
 Netzer et al., "Reading digits in natural images with unsupervised feature learning", 2011. Labels,
-order and version are TFDS's: a 0 is class 0.
+order and version are those of TFDS: the digit 0 is class 0, not 10 as in the files.
 """
 
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     name = "svhn_cropped"
     VERSION = tfds.core.Version("3.1.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "svhn_cropped"
     HOMEPAGE = "http://ufldl.stanford.edu/housenumbers/"
-    LICENCE = "for non-commercial use, as the origin is said to state (not checked)"
+    LICENCE = "for non-commercial use, as others say that the origin states (not checked)"
     CITATION = "Netzer et al., Reading digits in natural images, 2011"
     SPLITS: ClassVar[dict[str, int]] = {"train": 73_257, "test": 26_032, "extra": 531_131}
     KINDS: ClassVar[dict[str, str]] = {}

@@ -1,4 +1,4 @@
-"""Fourteen small tables and series: classes, numbers and forecasts.
+"""Fourteen small tables and series, for classification, regression and forecasting.
 
 Fisher's iris, and others of the UCI machine learning repository (Kelly, Longjohn and Nottingham,
 https://archive.ics.uci.edu), in the copies of https://github.com/jbrownlee/Datasets.
@@ -82,14 +82,14 @@ _KNOWN = {
 
 
 class Table(NamedTuple):
-    """What a table holds.
+    """The description of a table or series.
 
     Attributes:
-      rows: their number, (train, test) where there are two files.
-      columns: features, or channels of a series.
-      classes: names by label; empty for a table of numbers or a series.
-      answer: the column of the class or the number, -1 for the last; None for a series.
-      files: of the table, without ".csv".
+      rows: number of rows; (train, test) if there are two files.
+      columns: number of features, or of channels of a series.
+      classes: class names, in the order of the labels; empty for regression or a series.
+      answer: the column of the class or target, -1 for the last; None for a series.
+      files: names of the files, without ".csv".
     """
 
     rows: tuple[int, ...]
@@ -138,19 +138,19 @@ def _variant(name: str, table: Table) -> making.Variant:
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """`features` (c,) with a `label` or a `target` (1,); of a series `series` (t, 1).
+    """`features` (c,) with a `label` or a `target` (1,); a series has `series` (t, 1).
 
-    Words become numbers by their place among the sorted words of their column; NaN where a value is
-    missing. Every fifth row is in test, and of a series the last fifth; adult is divided as
-    published. These divisions are this project's.
+    A word becomes its place among the sorted words of its column, and a missing value becomes NaN.
+    Every fifth row is in test, and the last fifth of a series. These splits are this project's own;
+    adult has its published splits.
     """
 
     name = "tabular"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "tabular"
     HOMEPAGE = "https://github.com/jbrownlee/Datasets"
-    LICENCE = "not stated; of UCI's repository and public series"
+    LICENCE = "not stated; from UCI's repository and public series"
     CITATION = "Fisher, 1936, and others; UCI machine learning repository"
     KINDS: ClassVar[dict[str, str]] = {
         "features": "array",
@@ -206,7 +206,7 @@ def _examples(path: Path, table: Table, rows: Sequence[list[str]]) -> list[dict[
 
 
 def _coded(column: Sequence[str]) -> Iterator[str]:
-    """Numbers the words of a column, if it holds any."""
+    """Replaces the words of a column by numbers, if it holds any word."""
     words = [x for x in column if x != "?"]
     try:
         [float(x) for x in words]

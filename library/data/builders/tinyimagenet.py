@@ -1,8 +1,8 @@
 """Tiny ImageNet: 110,000 photographs of 64x64, two hundred classes, one object box each.
 
-The data set of Stanford's CS231N, a reduction of ImageNet (Russakovsky et al., "ImageNet large
-scale visual recognition challenge", IJCV 2015). Some photographs are grey. The test files have no
-labels and are left out.
+The dataset of Stanford's CS231N, a reduced ImageNet (Russakovsky et al., "ImageNet large scale
+visual recognition challenge", IJCV 2015). Some photographs are grey. The test files have no labels
+and are left out.
 """
 
 import zipfile
@@ -36,18 +36,18 @@ def open_archive(path: Path) -> zipfile.ZipFile:
     """Opens the published zip.
 
     Raises:
-      ConfigError: it is damaged.
+      ConfigError: the file is damaged.
     """
     return making.checked(path, lambda: zipfile.ZipFile(path))
 
 
 def wnids(archive: zipfile.ZipFile) -> list[str]:
-    """Returns the two hundred classes in the order of their labels: sorted."""
+    """Returns the wnids of the two hundred classes, sorted, which is the order of the labels."""
     return sorted(archive.read(f"{_TOP}/wnids.txt").decode().split())
 
 
 def names(archive: zipfile.ZipFile) -> dict[str, str]:
-    """Returns the words for each class of ImageNet by wnid."""
+    """Returns the words for each class of ImageNet, by wnid."""
     lines = archive.read(f"{_TOP}/words.txt").decode().splitlines()
     return dict(line.split("\t", 1) for line in lines if "\t" in line)
 
@@ -57,7 +57,8 @@ def files(
 ) -> Iterator[tuple[str, str, list[int]]]:
     """Yields (path in the archive, wnid, inclusive box xmin, ymin, xmax, ymax) of "train" or "val".
 
-    Those of "train" come by class, in the order of `classes`, and number, those of "val" by number.
+    Files of "train" come by class, in the order of `classes`, and then by number; those of "val"
+    come in the order of the archive's list.
     """
     if split == "val":
         lines = archive.read(f"{_TOP}/val/val_annotations.txt").decode().splitlines()
@@ -74,20 +75,20 @@ def files(
 
 
 def fractions(box: list[int]) -> Float32[np.ndarray, "4"]:
-    """Turns an inclusive box of pixels into (ymin, xmin, ymax, xmax), fractions of the image."""
+    """Converts an inclusive box in pixels to (ymin, xmin, ymax, xmax), fractions of the image."""
     xmin, ymin, xmax, ymax = box
     return np.array([ymin, xmin, ymax + 1, xmax + 1], np.float32) / 64
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """JPEG images (64, 64, 3), their bytes untouched; train 100,000 and val 10,000.
+    """JPEG images (64, 64, 3) with their original bytes; train 100,000 and val 10,000.
 
     `box` is (ymin, xmin, ymax, xmax) as fractions of the image.
     """
 
     name = "tinyimagenet"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "tinyimagenet"
     HOMEPAGE, LICENCE, CITATION = HOMEPAGE, LICENCE, CITATION
     SPLITS: ClassVar[dict[str, int]] = {"train": 100_000, "val": 10_000}

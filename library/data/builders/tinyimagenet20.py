@@ -1,7 +1,7 @@
 """Twenty classes of Tiny ImageNet: 11,000 photographs of 64x64, one object box each.
 
-The data set of Stanford's CS231N, a reduction of ImageNet (Russakovsky et al., "ImageNet large
-scale visual recognition challenge", IJCV 2015). Some photographs are grey.
+From the dataset of Stanford's CS231N, a reduced ImageNet (Russakovsky et al., "ImageNet large scale
+visual recognition challenge", IJCV 2015). Some photographs are grey.
 """
 
 import io
@@ -40,14 +40,14 @@ CLASSES = {
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """JPEG images (64, 64, 3), their bytes untouched; train 10,000 and val 1,000.
+    """JPEG images (64, 64, 3) with their original bytes; train 10,000 and val 1,000.
 
-    `box` is (ymin, xmin, ymax, xmax) as fractions of the image, the convention of TFDS.
+    `box` is (ymin, xmin, ymax, xmax) as fractions of the image, as in TFDS.
     """
 
     name = "tinyimagenet20"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # nothing is downloaded; TFDS would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "tinyimagenet20"
     FILES = ("train.npz", "val.npz")
     HOMEPAGE, LICENCE = tinyimagenet.HOMEPAGE, tinyimagenet.LICENCE
@@ -86,7 +86,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @staticmethod
     def pack(paths: Mapping[str, Path], folder: Path) -> None:
-        """Packs the twenty classes, by class and number."""
+        """Packs the photographs of the twenty classes, sorted by class and number."""
         ((_, path),) = paths.items()
         order = {wnid: label for label, wnid in enumerate(CLASSES)}
         with tinyimagenet.open_archive(path) as archive:

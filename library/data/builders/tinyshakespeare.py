@@ -1,7 +1,6 @@
-"""Tiny Shakespeare: 1,115,394 characters of the plays, 65 different ones.
+"""Tiny Shakespeare: 1,115,394 characters of the plays, 65 distinct.
 
-Karpathy, "The unreasonable effectiveness of recurrent neural networks", 2015, and the data of
-his char-rnn.
+The data of char-rnn: Karpathy, "The unreasonable effectiveness of recurrent neural networks", 2015.
 """
 
 import functools
@@ -14,11 +13,11 @@ from library.data.builders import plain_text
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """One document a split: train is the first 1,003,854 characters (90 %), test the rest."""
+    """One document in each split: train is the first 1,003,854 characters (90 %), test the rest."""
 
     name = "tinyshakespeare"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # nothing is downloaded; TFDS would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "text"
     FILES = ("tinyshakespeare.txt.gz",)
     SHA256 = ("86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",)

@@ -1,8 +1,8 @@
-"""Four sets of graphs with a class each: MUTAG, PTC, PROTEINS and NCI1.
+"""Four sets of graphs, with a class for each graph: MUTAG, PTC, PROTEINS and NCI1.
 
 Morris et al., "TUDataset: a collection of benchmark datasets for learning with graphs", 2020, in
 the form and with the ten folds of Xu et al., "How powerful are graph neural networks?", ICLR 2019.
-MUTAG's folds are this project's: stratified, with seed 0.
+MUTAG's folds are this project's own: stratified, with seed 0.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,15 +39,15 @@ def _variant(name: str, labels: int, rest: int, counts: tuple[int, ...]) -> maki
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A graph an example; a split for each test fold, fold0 to fold9, and `rest`, in none of them.
+    """One graph in each example; the splits are the test folds, fold0 to fold9, and `rest`.
 
-    `nodes` (n, f): one of f kinds each. `edges` (e, 2) undirected, each once. Train on
-    "fold1+fold2+...+rest" and test on "fold0".
+    `nodes` (n, f): the kind of each node, one-hot. `edges` (e, 2): undirected, each once. The
+    graphs of `rest` are in no test fold. Train on "fold1+fold2+...+rest" and test on "fold0".
     """
 
     name = "tu_graphs"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "tu_graphs"
     HOMEPAGE = "https://chrsmrrs.github.io/datasets"
     LICENCE = "not stated; public benchmarks"
@@ -75,7 +75,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {split: _read(arrays, found, labels) for split, found in rows.items() if len(found)}
 
     def pack(self, paths: Mapping[str, Path], folder: Path) -> None:
-        """Reads the text of one set and its folds."""
+        """Packs the graphs of one set and their folds."""
         ((_, path),) = paths.items()
         name = self.builder_config.name.upper()
         held = making.contents(path, (".txt",), top=False)
@@ -96,7 +96,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def _parse(text: str) -> dict[str, np.ndarray]:
-    """Reads graphs: "nodes class", then of each node "kind neighbours neighbour ..."."""
+    """Reads graphs: a line "nodes class", then for each node "kind degree neighbour ..."."""
     lines = iter(text.splitlines())
     num_nodes, classes, kinds, edges = [], [], [], set()
     for _ in range(int(next(lines))):
@@ -121,7 +121,7 @@ def _parse(text: str) -> dict[str, np.ndarray]:
 
 
 def _counted(labels: list[int]) -> np.ndarray:
-    """Numbers labels from 0 on, in their order of size."""
+    """Replaces labels by their places among the sorted labels, from 0."""
     return np.unique(labels, return_inverse=True)[1].astype(np.uint8)
 
 

@@ -1,9 +1,9 @@
-"""UTKFace at 64x64: 4,000 faces with age, sex and descent.
+"""UTKFace at 64x64: 4,000 faces with age, gender and race.
 
 Zhang, Song and Qi, "Age progression/regression by conditional adversarial autoencoder", CVPR 2017.
-Drawn at random from the 23,704 files with complete labels, whose places among them lie in
-utkface64.txt; reduced from 200x200 and stored as JPEG of quality 90. Labels were estimated by a
-machine and checked by people.
+The faces are drawn at random from the 23,704 files with complete labels; utkface64.txt holds their
+places among these files. They are reduced from 200x200 and stored as JPEG of quality 90. The labels
+were estimated by a machine and checked by people.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,15 +22,15 @@ _CHOSEN = Path(__file__).with_suffix(".txt")
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """JPEG images (64, 64, 3); train 3,200, val 400 and test 400: this project's division.
+    """JPEG images (64, 64, 3); train 3,200, val 400 and test 400, this project's own splits.
 
-    `target` is the age in years; `gender` 0 male, 1 female; `race` 0 White, 1 Black, 2 Asian, 3
-    Indian, 4 other, as the data set names them.
+    `target` is the age in years. `gender` is 0 male or 1 female. `race` is 0 White, 1 Black,
+    2 Asian, 3 Indian or 4 other, as the dataset names them.
     """
 
     name = "utkface64"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "utkface64"
     FILES = ("utkface.npz",)
     HOMEPAGE = "https://github.com/mattans/AgeProgression"
@@ -57,7 +57,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @staticmethod
     def pack(paths: Mapping[str, Path], folder: Path) -> None:
-        """Reduces the chosen faces; their labels are in the names of the files."""
+        """Reduces the chosen faces, and reads their labels from the names of the files."""
         ((_, path),) = paths.items()
         held = making.contents(path, (".jpg",), top=False)
         names = sorted(name for name in held if name.startswith("data/UTKFace/unlabeled/"))

@@ -1,7 +1,7 @@
-"""Pascal VOC of 2007 and 2012: photographs with a box for every object of twenty classes.
+"""Pascal VOC of 2007 and 2012: photographs with a box around each object of twenty classes.
 
-Everingham et al., "The Pascal visual object classes (VOC) challenge", IJCV 2010. The boxes of what
-is marked as difficult are there, and marked. The test split of 2012 has no boxes and is left out.
+Everingham et al., "The Pascal visual object classes (VOC) challenge", IJCV 2010. Difficult objects
+have boxes, too, and a mark. The test split of 2012 has no boxes and is left out.
 """
 
 import tarfile
@@ -44,15 +44,15 @@ _TRAINVAL_2012 = Origin(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """JPEG images, their bytes untouched; of 2007 train 2,501, validation 2,510 and test 4,952.
+    """JPEG images with their original bytes; 2007: train 2,501, validation 2,510 and test 4,952.
 
     `boxes` are (n, 4), (ymin, xmin, ymax, xmax) as fractions of the image; `boxes_label` and
-    `boxes_difficult` (n,). Edges are inclusive pixels from 1 on, as in the files.
+    `boxes_difficult` (n,). Edges are inclusive pixels that count from 1, as in the files.
     """
 
     name = "voc"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: ClassVar[dict] = {}  # TFDS downloads nothing; it would look for checksums
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "voc"
     HOMEPAGE = "http://host.robots.ox.ac.uk/pascal/VOC/"
     LICENCE = "Flickr's terms of use for the photographs (not checked)"
@@ -98,7 +98,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def _read(path: Path, year: str, split: str) -> Iterator[tuple[str, dict]]:
-    """Yields the photographs of a list, in its order; the tar is read in place."""
+    """Yields the photographs of a split, in the order of its list, without unpacking the tar."""
     with making.checked(path, lambda: tarfile.open(path, "r:")) as archive:
 
         def read(name: str) -> bytes:
@@ -121,10 +121,10 @@ def _read(path: Path, year: str, split: str) -> Iterator[tuple[str, dict]]:
 
 
 def objects(path: Path, annotation: bytes) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """Reads boxes (n, 4) as fractions, classes and marks of an annotation.
+    """Reads an annotation: boxes (n, 4) as fractions, class names, and marks of difficult objects.
 
     Raises:
-      ConfigError: an object of another class, or a malformed annotation.
+      ConfigError: an object has an unknown class, or the annotation is not XML.
     """
     root = making.checked(path, lambda: ElementTree.fromstring(annotation))
     height, width = (float(root.find(f"size/{side}").text) for side in ("height", "width"))
@@ -135,5 +135,5 @@ def objects(path: Path, annotation: bytes) -> tuple[np.ndarray, list[str], np.nd
         labels.append(found.find("name").text.strip().lower())
         difficult.append(int(found.findtext("difficult", "0")))
         if labels[-1] not in CLASSES:
-            raise ConfigError(f"{path}: an object is {labels[-1]!r}, of no class of VOC")
+            raise ConfigError(f"{path}: an object is {labels[-1]!r}, which is not a class of VOC")
     return np.array(boxes, np.float32).reshape(-1, 4), labels, np.array(difficult, np.int32)

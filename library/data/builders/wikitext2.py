@@ -1,7 +1,7 @@
-"""WikiText-2 without its training split: 2.4 million characters of Wikipedia, tokenized, English.
+"""WikiText-2 without its training split: 2.4 million characters of English Wikipedia, tokenized.
 
-Merity et al., "Pointer sentinel mixture models", ICLR 2017. Words are separated by blanks and rare
-ones are "<unk>", as in the original. Each document is an article; both splits have 60.
+Merity et al., "Pointer sentinel mixture models", ICLR 2017. Blanks separate words, and rare words
+are "<unk>", as in the original. Each document is an article; both splits have 60.
 """
 
 import functools
@@ -14,22 +14,22 @@ import tensorflow_datasets as tfds
 from library.data import origins
 from library.data.builders import plain_text
 
-# A title stands between blank lines; a line of a formula may look like one.
+# A title has blank lines around it; a line of a formula without them may look the same.
 _TITLE = re.compile(r"^(?= \n = [^=\n]+ = \n \n)", re.MULTILINE)
 
 
 def articles(text: str) -> list[str]:
-    """Cuts a text in front of the blank line before each title, " = Homarus gammarus = "."""
+    """Splits a text before the blank line before each title, " = Homarus gammarus = "."""
     return [part for part in _TITLE.split(text) if part]
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A document an article: validation has 1,120,192 characters and test 1,255,018."""
+    """One article in each document; validation has 1,120,192 characters and test 1,255,018."""
 
     name = "wikitext2"
     VERSION = tfds.core.Version("2.0.0")
-    RELEASE_NOTES: ClassVar[dict] = {"2.0.0": "A document an article, no longer a split."}
-    url_infos: ClassVar[dict] = {}  # nothing is downloaded; TFDS would look for checksums
+    RELEASE_NOTES: ClassVar[dict] = {"2.0.0": "Each document is an article, not a whole split."}
+    url_infos: ClassVar[dict] = {}  # TFDS would otherwise look for a file of checksums
     FOLDER = "text"
     FILES = ("wikitext2_valid.txt.gz", "wikitext2_test.txt.gz")
     SHA256 = (
