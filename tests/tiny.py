@@ -17,7 +17,8 @@ from library.data import sources
 from library.run import loop, stepping
 from library.run.clock import Clock
 from library.run.feed import Feed
-from library.run.recipe import Plan, make_plan
+from library.run.plan import Plan
+from library.run.recipe import make_plan
 from library.summaries import summarize
 
 CLASSES = ("a", "b", "c", "d")

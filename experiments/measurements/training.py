@@ -25,7 +25,8 @@ from library.run import loop as training_loop
 from library.run import stepping
 from library.run.clock import Clock
 from library.run.feed import Feed
-from library.run.recipe import Plan, make_plan
+from library.run.plan import Plan
+from library.run.recipe import make_plan
 
 # Steps per call, as many as an epoch of the smallest datasets.
 _MANY = 50

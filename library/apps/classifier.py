@@ -12,7 +12,8 @@ from jaxtyping import Array, Float, Key
 from library import rng, task, trees
 from library.config import ConfigError, class_number
 from library.reporting import notation
-from library.run import recipe
+from library.run.inputs import eval_input
+from library.run.plan import Plan
 from library.run.session import Trained
 
 # Examples per batch.
@@ -75,7 +76,7 @@ def keys(seed: int, count: int, name: str) -> Key[Array, " n"]:
     return rng.per_example(rng.purpose(rng.root(seed), name), jnp.arange(count, dtype=jnp.uint32))
 
 
-def check(plan: recipe.Plan) -> None:
+def check(plan: Plan) -> None:
     """Raises ConfigError unless a run is a classifier of images."""
     outputs = plan.task.outputs
     if "logits" not in outputs or "image" not in plan.loader.blank:
@@ -110,7 +111,7 @@ def network(trained: Trained, *, ema: bool = True) -> Network:
     )
 
 
-def _behind_the_logits(plan: recipe.Plan) -> tuple[nn.Module, int]:
+def _behind_the_logits(plan: Plan) -> tuple[nn.Module, int]:
     """Returns the module that computes a task's logits, and the number of logits."""
     applied = []
 
@@ -119,7 +120,7 @@ def _behind_the_logits(plan: recipe.Plan) -> tuple[nn.Module, int]:
         return call(*arguments, **options)
 
     def logits(state, batch, key):
-        batch = recipe.eval_input(plan, batch, {"resident": {}})
+        batch = eval_input(plan, batch, {"resident": {}})
         return plan.task.outputs["logits"](state, batch, key)
 
     batch = plan.loader.like(1)

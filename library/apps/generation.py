@@ -140,7 +140,7 @@ def write_texts(made: list[str], folder: Path) -> Path:
 
 def _context(trained: Trained, request: Request) -> tuple[Context, int]:
     plan, shards = trained.plan, trained.plan.strategy.batch_shards
-    usual = request.batch_size or plan.dataset.eval_batch_size or plan.dataset.batch_size
+    usual = request.batch_size or plan.dataset.eval_size
     size = min(usual, -(-request.num // shards) * shards)
     return trained.feed.context(seed=request.seed), size
 

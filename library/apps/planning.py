@@ -15,7 +15,7 @@ from library import costs
 from library.parallel.chips import Chip
 from library.parallel.collectives import Collective, collectives
 from library.run import stepping
-from library.run.recipe import Plan
+from library.run.plan import Plan
 
 
 class Cost(NamedTuple):

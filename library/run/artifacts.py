@@ -12,7 +12,7 @@ from library import files, rng, task
 from library.data import on_device
 from library.reporting import mosaic
 from library.run.feed import Feed
-from library.run.recipe import Plan
+from library.run.plan import Plan
 from library.run.sections import evaluator
 from library.task import TrainState
 

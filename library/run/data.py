@@ -203,7 +203,7 @@ class Splits:
             own = named_splits(self._recipe).get(name)
             found = _open_stage(self._dataset, name) if own is None else _open(self._dataset, own)
             if not self._dataset.has_data:
-                size = self._dataset.eval_batch_size or self._dataset.batch_size
+                size = self._dataset.eval_size
                 found = sources.without_data(size)
             self._sources[name] = found
         return self._sources[name]

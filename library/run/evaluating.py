@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from library import config, task
 from library.evaluation.context import pausing
 from library.run.feed import Feed
-from library.run.recipe import Plan
+from library.run.plan import Plan
 from library.run.sections import evaluator
 from library.task import TrainState
 

@@ -11,9 +11,8 @@ import numpy as np
 from library import rng
 from library.data import pipeline
 from library.evaluation.context import Context
-from library.run import recipe
 from library.run.inputs import eval_input
-from library.run.recipe import Plan
+from library.run.plan import Plan, context_parts, drawn_features
 from library.run.skipped import Skipped
 
 
@@ -81,7 +80,7 @@ class Feed:
     def evaluation(self, split: str, batch_size: int | None) -> Iterator[dict[str, jax.Array]]:
         """Yields the batches of one pass over a split, each example once."""
         dataset = self._plan.dataset
-        size = batch_size or dataset.eval_batch_size or dataset.batch_size
+        size = batch_size or dataset.eval_size
         host = self._host_batches(split, size)
         host = self.skipped.noting(split, self.loader(split), host, padded=True)
         return _ahead(host, self._plan.strategy.put)
@@ -93,8 +92,8 @@ class Feed:
         features: Mapping[str, np.ndarray] | None = None,
     ) -> Iterator[dict[str, jax.Array]]:
         """Yields batches without data, see `Context.draws`."""
-        size = batch_size or self._plan.dataset.eval_batch_size or self._plan.dataset.batch_size
-        given = {**recipe.drawn(self._plan, num), **(features or {})}
+        size = batch_size or self._plan.dataset.eval_size
+        given = {**drawn_features(self._plan, num), **(features or {})}
         places = self._plan.strategy.places(size)
 
         def batches():
@@ -125,7 +124,7 @@ class Feed:
             draws=self.draws,
             num_examples=lambda split: len(self.loader(split).source.records),
             warn=warn,
-            **recipe.described(plan),
+            **context_parts(plan),
         )
 
     def loader(self, split: str) -> pipeline.Loader:

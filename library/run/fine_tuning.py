@@ -15,7 +15,7 @@ from rich.console import Console
 from library import config, trees
 from library.config import ConfigError, nearest
 from library.run import checkpoints
-from library.run.recipe import Plan, initial_state
+from library.run.plan import Plan, initial_state
 from library.run.sections import InitFrom
 from library.task import TrainState
 from library.weights import resampling

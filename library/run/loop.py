@@ -23,9 +23,9 @@ from library.run.clock import Clock
 from library.run.evaluating import Evaluation
 from library.run.feed import Feed
 from library.run.logger import Logger
+from library.run.plan import Plan
 from library.run.profiling import Profiler, Span
 from library.run.progress import Display, Pace, Timing
-from library.run.recipe import Plan
 from library.run.sections import Checkpointing, Recipe, Reported
 from library.run.stepping import Carry
 from library.run.tracking import Tracker

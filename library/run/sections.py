@@ -90,6 +90,11 @@ class Dataset:
         return None if self.graphs is None else config.read(Budget, self.graphs, "dataset.graphs")
 
     @property
+    def eval_size(self) -> int:
+        """The number of examples per batch of an evaluation that states none itself."""
+        return self.eval_batch_size or self.batch_size
+
+    @property
     def has_data(self) -> bool:
         """Whether there is a dataset; otherwise the system generates its own data."""
         return self.name != "none"

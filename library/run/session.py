@@ -32,8 +32,9 @@ from library.run.checkpoints import CheckpointError
 from library.run.clock import Clock
 from library.run.data_record import DataRecord
 from library.run.feed import Feed
+from library.run.plan import Plan
 from library.run.profiling import Span
-from library.run.recipe import Plan, make_plan
+from library.run.recipe import make_plan
 from library.run.workdir import check_same_run, open_workdir, write_json
 from library.streams import Lasting
 from library.task import TrainState

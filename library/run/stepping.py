@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 from library import rng, task, trees
 from library.run.feed import Feed
 from library.run.inputs import train_input
-from library.run.recipe import Plan, initial_state
+from library.run.plan import Plan, initial_state
 from library.task import Metrics, TrainState
 
 
