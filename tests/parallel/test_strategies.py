@@ -14,7 +14,7 @@ from library.summaries import summarize
 from tests import often, tiny
 
 STEPS = 20
-MESHES = [(8, 1, 1), (1, 8, 1), (4, 2, 1)]
+MESHES = [[8, 1, 1], [1, 8, 1], [4, 2, 1]]
 # At rates at which the loss stays well above the float noise of logits.
 MODELS = {"conv": (tiny.CONV, 0.1), "vit": (tiny.VIT, 0.02)}
 GROUP = {**tiny.CONV, "norm": "group"}

@@ -36,7 +36,7 @@ def test_the_network_of_the_paper_has_its_sizes():
     assert unet._margins(388, 5) == (92, 92)
 
 
-@pytest.mark.parametrize("size", often.first(1, [(5, 9), (8, 8)]))
+@pytest.mark.parametrize("size", often.first(1, [[5, 9], [8, 8]]))
 def test_the_logits_are_of_the_pixels_of_the_image(size):
     """What a pixel says depends on what lies around it, and not on what is far away."""
     model = unet.unet(3, widths=(4, 4), padding="mirror", dropout=0.0)
