@@ -156,7 +156,7 @@ def _wide(kind: str, strategy: str, hidden: tuple[int, ...], clip: Any) -> dict[
     )
     systems = {
         "minimize": (dict(name="mlp", hidden=hidden), "classification", optimizer),
-        "alternate": (players, "adversarial", dict.fromkeys(players, optimizer)),
+        "alternate": (players, "gan", dict.fromkeys(players, optimizer)),
     }
     model, task, optimizer = systems[kind]
     return dict(

@@ -21,8 +21,8 @@ _HIGHER = (
     *("bleu", "score", "psnr", "ssim", "reward", "return", "likelihood", "elbo", "r2"),
     *("correlation", "auroc", "match", "agreement", "coverage", "covered", "density"),
 )
-# Shares that are neither good nor bad.
-_NEUTRAL = ("sparsity",)
+# Neither good nor bad in themselves: of samples, the best are the values of real images.
+_NEUTRAL = ("sparsity", "pairwise_distance", "class_distance", "class_entropy")
 NONE = "-"
 Direction = Literal["max", "min"]
 
@@ -55,9 +55,11 @@ def direction(key: str) -> Direction | None:
     """
     words = re.split(r"[/_\s-]+", key.lower())
     last = words[-1]
+    if key.lower().endswith(_NEUTRAL):
+        return None
     if last in _LOWER or (last in _HIGHER and "negative" in words):
         return "min"
-    if last in _HIGHER or (is_share(key) and last not in _NEUTRAL):
+    if last in _HIGHER or is_share(key):
         return "max"
     return None
 

@@ -108,7 +108,7 @@ def test_weights_become_a_run_and_the_same_weights_again(program, tmp_path, monk
         np.testing.assert_array_equal(written[name], arrays[name], strict=True)
     ended = program("zoo", "export", workdir, output, "--as=squeezenet1_1")
     assert ended.code == 2
-    assert "is no squeezenet1_1: no row of the table names" in ended.err
+    assert "is not a squeezenet1_1: no row of the table names" in ended.err
 
 
 def test_all_leaves_that_do_not_fit_are_listed_on_lines_of_their_own(program, tmp_path):
