@@ -68,8 +68,10 @@ def test_best_follows_the_metrics_direction_and_skips_what_is_not_finite():
             *("test/accuracy", "test_ema/top5", "anomaly/auroc", "x/recall", "x/inception_score"),
             *("x/classes_covered", "x/density", "x/log_likelihood", "x/mean_average_precision"),
         ),
-        None: ("test/kl", "train/gradient_norm", "train/learning_rate", "test/sparsity", "x/num")
-        + ("coverage/pairwise_distance", "coverage_ema/class_entropy"),
+        None: (
+            *("test/kl", "train/gradient_norm", "train/learning_rate", "test/sparsity", "x/num"),
+            *("coverage/pairwise_distance", "coverage_ema/class_entropy"),
+        ),
     }.items(),
 )
 def test_what_is_better_follows_from_the_metric(mode, keys):
