@@ -141,7 +141,7 @@ def test_an_evaluation_counts_each_graph_once(tmp_path):
     [
         (dict(dataset=dict(cache="device")), "does not support graphs"),
         (dict(accumulate=2), "batches of graphs need accumulate=1"),
-        (dict(dataset=dict(graphs=dict(BUDGET, num_graphs=3))), "take a multiple of 3"),
+        (dict(dataset=dict(graphs=dict(BUDGET, num_graphs=3))), "need a multiple of 3"),
         (dict(dataset=dict(graphs=dict(num_graphs=1))), "needs 'num_nodes'"),
         (dict(dataset=dict(graphs=dict(BUDGET, of_edges=["kind"]))), "unknown feature of dataset"),
         (dict(preprocess=[dict(name="select", keys=["nodes"])]), "have no 'edges', only nodes"),

@@ -184,7 +184,7 @@ def test_a_run_is_asked_for_what_it_was_trained_on_where_flags_name_other_data(i
     assert plan.label_names == ("cat", "dog")
     assert len(plan.loader.source.records) == 4
     given["dataset"]["name"] = "synthetic/8x3x1"
-    with pytest.raises(ConfigError, match="has 3 classes, and the training data 2"):
+    with pytest.raises(ConfigError, match="has 3 classes, and the training data have 2"):
         session.restore(given, images / "run")
 
 

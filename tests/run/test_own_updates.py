@@ -125,5 +125,5 @@ def test_a_system_without_data_counts_steps(tmp_path):
     assert float(taken.carry.state.params["sum"]) == sum(range(12 * 16))
     with pytest.raises(ConfigError, match="has no data and so no epochs"):
         without_data(total="3 epochs")
-    with pytest.raises(ConfigError, match="there are no data"):
+    with pytest.raises(ConfigError, match="does not support a run without data"):
         without_data(dataset=dict(name="none", cache="device"))

@@ -58,7 +58,7 @@ def test_a_view_depends_on_no_other():
         (dict(part=dict(augment=[], count=0)), "valid are 1 or more"),
         (dict(part=dict(augment=[], number=3)), "views.part takes no 'number'"),
         (dict(part=[dict(name="flip")]), "unknown augmentation 'flip'"),
-        ({"a-b": []}, "views.a-b: a name of letters"),
+        ({"a-b": []}, "views.a-b: write a name of letters"),
     ],
 )
 def test_views_that_are_not_understood_are_refused(views, said):
