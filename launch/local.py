@@ -1,6 +1,7 @@
 """Runs on this machine: all processes of a run together, some runs of a sweep at a time."""
 
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -18,6 +19,8 @@ from library.streams import Lasting
 
 # Seconds for the other processes to end by themselves after one has failed.
 GRACE = 20
+# Seconds for the others to save after one has stopped and saved.
+SAVING = 120
 
 
 class Ended(NamedTuple):
@@ -134,29 +137,33 @@ def _wait(own: Sequence[subprocess.Popen], name: str) -> Ended:
         if first is None:
             bad = [(place, code) for place, code in enumerate(codes) if code]
             failed = [(place, code) for place, code in bad if code != processes.STOPPED]
-            if failed or bad:
+            if failed:
                 # If a process is killed, others fail because they lose their connection to it.
-                first = min(failed or bad, key=lambda each: each[1] >= 0)
+                first = min(failed, key=lambda each: each[1] >= 0)
                 deadline = time.monotonic() + GRACE
+            elif bad and deadline is None:
+                # The others may still be saving.
+                deadline = time.monotonic() + SAVING
         if all(code is not None for code in codes):
             break
         if deadline is not None and time.monotonic() > deadline:
             for process in own:
                 if process.poll() is None:
                     _signal(process, signal.SIGKILL)
-            deadline = None
+            deadline = math.inf
         time.sleep(0.1)
-    if first is None:
-        return Ended(0, "")
-    place, code = first
+    label = f"{name}: " if name else ""
+    if first is not None:
+        return _failed(*first, label, len(own))
+    if processes.STOPPED in codes:
+        return Ended(processes.STOPPED, f"{label}stopped and saved; run the same command again")
+    return Ended(0, "")
+
+
+def _failed(place: int, code: int, label: str, count: int) -> Ended:
     code = 128 - code if code < 0 else code
     told = f"killed by {signal.Signals(code - 128).name}" if code > 128 else f"exit code {code}"
-    label = f"{name}: " if name else ""
-    if code == processes.STOPPED:
-        return Ended(code, f"{label}stopped and saved; run the same command again")
-    return Ended(
-        code, f"{label}process {place} of {len(own)} failed ({told}); the others were ended"
-    )
+    return Ended(code, f"{label}process {place} of {count} failed ({told}); the others were ended")
 
 
 @contextlib.contextmanager

@@ -94,6 +94,15 @@ def teacher(
     return {"params": state.params, "variables": state.variables}, apply
 
 
+def without_training(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the config by which a program opens a run that it does not train.
+
+    The training split is not loaded to the devices, so steps are not joined into calls either.
+    """
+    dataset = {**values["dataset"], "cache": "none"}
+    return {**values, "dataset": dataset, "steps_per_call": 1}
+
+
 @functools.lru_cache(maxsize=2)
 def _learnt(make_plan, folder: Path) -> tuple[Any, TrainState]:
     if not (folder / "config.json").is_file():
@@ -104,8 +113,7 @@ def _learnt(make_plan, folder: Path) -> tuple[Any, TrainState]:
     # Without evaluators, `checkpoint.best` and `reported` would name unknown metrics.
     unread = {"evaluate": {}, "checkpoint": {}, "reported": None}
     recorded = data_record.of_run(folder, values)
-    opened = {**values, **unread, "dataset": {**values["dataset"], "cache": "none"}}
-    plan = make_plan(opened, recorded=recorded)
+    plan = make_plan(without_training({**values, **unread}), recorded=recorded)
     _, state = state_like(plan.state, folder, which="latest")
     if recorded is None:
         print(data_record.unknown(folder), file=sys.stderr)

@@ -204,8 +204,7 @@ def restore(
     """
     environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
     recorded = data_record.of_run(workdir, values)
-    opened = {**values, "dataset": {**values["dataset"], "cache": "none"}}
-    plan = make_plan(opened, recorded=recorded)
+    plan = make_plan(restoring.without_training(values), recorded=recorded)
     check(plan)
     step, state = restoring.state_like(plan.state, workdir, which=which)
     if recorded is None:

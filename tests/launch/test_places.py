@@ -163,3 +163,23 @@ def test_a_slice_that_was_taken_away_is_asked_for_again(tmp_path, monkeypatch, b
 def test_tpu_names_what_is_missing():
     with pytest.raises(ConfigError, match="needs --zone"):
         tpu.slices(ONE, tpu.Options("v5e", "", "x"))
+
+
+@pytest.mark.parametrize(
+    ("scripts", "code", "reason"),
+    [
+        (("exit 0", "exit 0"), 0, ""),
+        (("exit 75", "sleep 0.2; exit 75"), 75, "stopped and saved"),
+        # What fails after another has stopped is not taken for stopped.
+        (("exit 75", "sleep 0.2; exit 1"), 1, "process 1 of 2 failed (exit code 1)"),
+        (("exit 1", "kill -KILL $$"), 137, "process 1 of 2 failed (killed by SIGKILL)"),
+    ],
+)
+def test_a_run_ends_as_its_processes_do(scripts, code, reason):
+    own = [subprocess.Popen(["sh", "-c", script]) for script in scripts]
+    if code == 137:
+        for process in own:
+            process.wait()
+    ended = local._wait(own, "")
+    assert ended.code == code
+    assert reason in ended.reason

@@ -8,7 +8,8 @@ import pytest
 
 from library.config import ConfigError
 from library.data import pipeline
-from library.run import calls, loop
+from library.run import calls, loop, restoring, session
+from library.run.recipe import make_plan
 from tests import runs, tiny
 from tests.xla import USUAL_FUSIONS
 
@@ -148,3 +149,14 @@ def test_a_step_within_a_call_that_is_not_finite_is_named(tmp_path, monkeypatch)
 def test_what_is_no_number_of_steps(changes, said):
     with pytest.raises(ConfigError, match=re.escape(said)):
         tiny.plan_on(1, **changes)
+
+
+def test_a_run_of_many_steps_a_call_is_restored(tmp_path):
+    """Programs that do not train open it without the split on the device, a step a call."""
+    values = tiny.config(dataset=ON_DEVICE, steps_per_call=4, total="4 steps")
+    tiny.run(make_plan(values, devices=jax.devices()[:1]), tmp_path)
+    restored = session.restore(values, tmp_path)
+    assert restored.step == 4
+    assert restored.plan.dataset.cache == "none"
+    opened = restoring.without_training(values)
+    assert (opened["steps_per_call"], values["steps_per_call"]) == (1, 4)
