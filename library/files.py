@@ -70,6 +70,22 @@ def below(top: str | os.PathLike, known: Collection[Identity] = ()) -> Tree:
     return tree
 
 
+@contextlib.contextmanager
+def listing(what: str) -> Iterator[None]:
+    """Turns the error of a file or directory that cannot be read into a ConfigError.
+
+    Args:
+      what: what is listed, for the message.
+
+    Raises:
+      ConfigError: an OSError was raised inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{what}: {error.filename} cannot be read: {error.strerror}") from error
+
+
 def identity(path: str | os.PathLike) -> Identity:
     """Returns what a path leads to; a link to nothing is itself."""
     try:
