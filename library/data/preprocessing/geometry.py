@@ -14,7 +14,7 @@ ConfigError is raised; if a particular image leads to one, a CorruptExample.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,14 @@ from PIL import Image
 from library.config import ConfigError
 from library.data import features
 from library.data.features import Kinds
-from library.data.preprocessing._examples import Example, Operation, feature, positive, shown
+from library.data.preprocessing._examples import (
+    Example,
+    Operation,
+    feature,
+    kept,
+    positive,
+    shown,
+)
 from library.data.preprocessing._pictures import (
     Method,
     Size,
@@ -292,19 +299,23 @@ def _moved_objects(
             inside = np.all(clipped[:, 1] - clipped[:, 0] > features.SLIVER, axis=-1)
         else:
             inside = np.all(moved == clipped, axis=(1, 2))
-        found |= _left(example, name, clipped.reshape(places.shape), inside)
+        others = features.companions(name, example, kinds)
+        found |= _left(example, name, others, clipped.reshape(places.shape), inside)
     return found
 
 
 def _left(
-    example: Example, name: str, places: Float[np.ndarray, "n d"], inside: Bool[np.ndarray, " n"]
+    example: Example,
+    name: str,
+    others: Sequence[str],
+    places: Float[np.ndarray, "n d"],
+    inside: Bool[np.ndarray, " n"],
 ) -> Example:
-    """Returns the objects `name` and their companion features without those not `inside`."""
+    """Returns the objects `name` and their companions `others` without those not `inside`."""
     mask = f"{name}_mask"
     if mask in example:
         return {name: places, mask: np.where(inside, example[mask], 0).astype(np.float32)}
-    others = features.companions(name, example)
-    return {name: places[inside], **{o: np.asarray(example[o])[inside] for o in others}}
+    return {name: places[inside], **kept(example, others, inside)}
 
 
 def _rasters(example: Example, kinds: Kinds) -> list[str]:
