@@ -124,8 +124,9 @@ class TfdsRecords:
             for key, value in _flat(found).items()
             if key not in _NAMES_OF_EXAMPLES
         }
-        if isinstance(example.get("label"), int):
-            example["label"] = np.int32(example["label"])
+        label = np.asarray(example.get("label"))
+        if label.ndim == 0 and label.dtype.kind in "biu":
+            example["label"] = np.int32(label.item())
         return example
 
 
@@ -182,18 +183,20 @@ def open_source(
       seed: for "folder" only, see `folder.scan`.
 
     Raises:
-      ConfigError: the name or the split is unknown, the dataset is not prepared or has no access by
-        row, the split is empty, a label is out of range, or the folder or text is malformed.
+      ConfigError: the name or the split is unknown, another dataset than "folder" gets classes or a
+        seed, the dataset is not prepared or has no access by row, the split is empty, a label is
+        out of range, or the folder or text is malformed.
     """
     if name == "folder":
         return _open_folder(split, data_dir, classes, seed)
+    _check_no_classes(name, classes, seed)
     if name == "text":
-        return _open_text_files(split, data_dir, classes, seed)
+        return _open_text_files(split, data_dir)
     if _is_synthetic(name):
         return _open_synthetic(name, split)
     if name == "none":
         return without_data()
-    builder = _open_builder(name, data_dir, manual_dir, classes, seed)
+    builder = _open_builder(name, data_dir, manual_dir)
     sizes = {key: found.num_examples for key, found in builder.info.splits.items()}
     parts = splits.resolve(split, sizes, name)
     kinds = _kinds(builder, name)
@@ -263,15 +266,18 @@ def info(
         listed = folder.scan(_folder_root(data_dir), classes, seed)
         sizes = {split: len(files.paths) for split, files in listed.splits.items()}
         return Info(name, str(listed.root), sizes, listed.class_names, None, listed.notes)
+    _check_no_classes(name, classes, seed)
     if name == "text":
-        path = _text_path(data_dir, classes, seed)
+        path = _text_path(data_dir)
         sizes = text_files.sizes(text_files.scan(path))
         return Info(name, str(path), sizes, None, None, text_files.notes(path))
     if _is_synthetic(name):
         source = _open_synthetic(name, "train")
         shape = source.records[0]["image"].shape
         return Info(name, "memory", synthetic.SIZES, source.label_names, shape)
-    return _info(name, _open_builder(name, data_dir, manual_dir, classes, seed))
+    if name == "none":
+        return Info(name, "memory", {}, None, None)
+    return _info(name, _open_builder(name, data_dir, manual_dir))
 
 
 def prepare(
@@ -307,6 +313,8 @@ def prepare(
         raise ConfigError("a folder of images needs no preparation: there is nothing to prepare")
     if name == "text":
         raise ConfigError("text files need no preparation: there is nothing to prepare")
+    if name == "none":
+        raise ConfigError("'none' has no data: there is nothing to prepare")
     if _is_synthetic(name):
         raise ConfigError(f"{name!r} is generated when read: there is nothing to prepare")
     root = _data_dir(data_dir)
@@ -363,10 +371,8 @@ def _open_folder(
     )
 
 
-def _open_text_files(
-    split: str, data_dir: str | None, classes: Sequence[str] | None, seed: int
-) -> Source:
-    path = _text_path(data_dir, classes, seed)
+def _open_text_files(split: str, data_dir: str | None) -> Source:
+    path = _text_path(data_dir)
     documents = text_files.scan(path)
     parts = splits.resolve(split, text_files.sizes(documents), f"the text {path}")
     records = text_files.Documents(text_files.take(documents, parts))
@@ -382,8 +388,7 @@ def _open_text_files(
     )
 
 
-def _text_path(data_dir: str | None, classes: Sequence[str] | None, seed: int) -> Path:
-    _check_no_classes("text", classes, seed)
+def _text_path(data_dir: str | None) -> Path:
     if not data_dir:
         raise ConfigError(
             "dataset 'text' needs data_dir=<a text file or a directory of text files>"
@@ -472,14 +477,7 @@ def _find_prepared(name: str, root: str) -> Any | None:
         return None
 
 
-def _open_builder(
-    name: str,
-    data_dir: str | None,
-    manual_dir: str | None,
-    classes: Sequence[str] | None,
-    seed: int,
-) -> Any:
-    _check_no_classes(name, classes, seed)
+def _open_builder(name: str, data_dir: str | None, manual_dir: str | None) -> Any:
     root = _data_dir(data_dir)
     builder = _find_prepared(name, root)
     if builder is None and name == "digits":
@@ -509,9 +507,10 @@ def _remedy(builder: Any, name: str, data_dir: str | None) -> str:
 
 
 def _check_known(name: str) -> None:
-    options = [*_project_builders(), "folder", "text", "synthetic/224x1000"]
-    options += tfds.list_builders(with_community_datasets=False)
-    if re.split("[/:]", name)[0] not in options:
+    own, others = _project_builders(), tfds.list_builders(with_community_datasets=False)
+    # Only datasets that are prepared have variants and versions.
+    if re.split("[/:]", name)[0] not in (*own, *others):
+        options = [*own, "folder", "text", "synthetic/224x1000", "none", *others]
         raise ConfigError(f"unknown dataset {name!r}: {nearest(name.lower(), options)}")
 
 
@@ -711,7 +710,7 @@ def _check_first_label(records: Any, label_names: tuple[str, ...] | None, where:
     except CorruptExample:
         # The pipeline reports or skips the example when it loads it.
         return
-    if isinstance(label, np.int32) and not 0 <= label < len(label_names):
+    if isinstance(label, np.integer) and not 0 <= label < len(label_names):
         raise ConfigError(
             f"{where}: label {label} is out of range (valid: 0 to {len(label_names) - 1}); "
             "TFDS marks splits without labels by -1"

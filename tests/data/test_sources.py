@@ -1,6 +1,7 @@
 """Sources by name and split: TFDS data sets, arrays in memory, and what is refused."""
 
 import concurrent.futures
+import functools
 import json
 import os
 import pickle
@@ -336,6 +337,8 @@ def test_the_data_directory_is_that_of_tfds(tmp_path, monkeypatch, digits_dir):
         ("cifar10jpeg", "cifar10_jpeg"),
         ("imagenet2021", "imagenet2012"),
         ("fodler", "folder"),
+        ("folder/train", "folder"),
+        ("nonne", "none"),
     ],
 )
 def test_unknown_data_sets_name_the_nearest(tmp_path, name, suggestion):
@@ -357,10 +360,30 @@ def test_names_that_are_none(tmp_path, name):
 
 
 def test_options_of_folders_are_for_folders(digits_dir):
-    with pytest.raises(ConfigError, match="only 'folder' does"):
-        sources.open_source("digits", "train", data_dir=digits_dir, classes=["1"])
+    for name in ("digits", "text", "synthetic/8x4", "none"):
+        for given in (dict(classes=["1"]), dict(seed=3)):
+            for call in (sources.info, functools.partial(sources.open_source, split="train")):
+                with pytest.raises(ConfigError, match=f"'{name}' takes no .* only 'folder' does"):
+                    call(name, data_dir=digits_dir, **given)
+
+
+@pytest.mark.parametrize("name", ["folder", "text", "synthetic/8x4", "none"])
+def test_what_needs_no_preparation_says_so(name, digits_dir):
     with pytest.raises(ConfigError, match="nothing to prepare"):
-        sources.prepare("folder", data_dir=digits_dir)
+        sources.prepare(name, data_dir=digits_dir)
+
+
+def test_no_data_are_a_dataset_without_splits():
+    assert len(sources.open_source("none", "train").records) == 2**32 - 1
+    assert sources.info("none").splits == {}
+
+
+@pytest.mark.parametrize("label", [7, np.int64(7), np.uint8(7), np.array(7)])
+def test_a_whole_number_is_a_label_of_32_bits(label):
+    example = sources.TfdsRecords([{"label": label}], {})[0]
+    assert (type(example["label"]), example["label"]) == (np.int32, 7)
+    found = sources.TfdsRecords([{"label": np.float32(7)}, {"label": np.eye(2)}, {}], {})
+    assert [type(each.get("label")) for each in found] == [np.float32, np.ndarray, type(None)]
 
 
 @pytest.mark.parametrize("named", [True, False])
