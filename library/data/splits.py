@@ -45,6 +45,12 @@ def locate(parts: tuple[Part, ...], row: int) -> tuple[str, int]:
     raise IndexError(f"{row} rows beyond the end")
 
 
+def describe(name: str, parts: tuple[Part, ...], row: int) -> str:
+    """Names a row of parts of splits: "cifar10 train[17]"."""
+    split, index = locate(parts, row)
+    return f"{name} {split}[{index}]"
+
+
 def shared(read: Mapping[str, Set], what: str) -> list[str]:
     """Returns lines on files that links make a part of two splits.
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from library import config
 from library.config import ConfigError
-from library.data import features, pipeline, preprocessing, sources
+from library.data import features, pipeline, prepared, preprocessing, sources
 from library.data.preprocessing import CorruptExample, UnfitExample
 
 KINDS = dict(
@@ -107,7 +107,7 @@ class Scenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 def test_a_builder_says_what_the_types_of_tfds_do_not(tmp_path, monkeypatch):
     Scenes(data_dir=tmp_path).download_and_prepare(file_format="array_record")
-    monkeypatch.setattr(sources, "_project_builder", lambda name: Scenes)
+    monkeypatch.setattr(prepared, "project_builder", lambda name: Scenes)
     source = sources.open_source("scenes", "train", data_dir=str(tmp_path))
     kinds = dict(image="image", classes="map", boxes="boxes", boxes_label="label", id="id")
     assert source.kinds == kinds

@@ -18,7 +18,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from library.config import ConfigError
-from library.data import pipeline, preprocessing, sources, splits
+from library.data import pipeline, prepared, preprocessing, sources, splits
+from library.data.examples import TfdsRecords
 from library.data.preprocessing import CorruptExample
 
 SIZES = {"train": 1437, "test": 360}
@@ -225,9 +226,9 @@ def test_grain_reads_sources_in_threads(digits_dir):
 
 def test_opening_reads_one_record_and_not_all(digits_dir, monkeypatch):
     read = []
-    original = sources.TfdsRecords.__getitem__
+    original = TfdsRecords.__getitem__
     monkeypatch.setattr(
-        sources.TfdsRecords,
+        TfdsRecords,
         "__getitem__",
         lambda self, row: read.append(row) or original(self, row),
     )
@@ -313,7 +314,7 @@ def test_a_data_set_that_is_not_prepared_names_the_command(tmp_path):
 @pytest.mark.parametrize("given", [None, "/some/where"])
 def test_the_command_names_the_manual_directory(tmp_path, monkeypatch, given):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setattr(sources, "DEFAULT_MANUAL_DIR", tmp_path / "absent")
+    monkeypatch.setattr(prepared, "DEFAULT_MANUAL_DIR", tmp_path / "absent")
     with pytest.raises(ConfigError) as error:
         sources.open_source("mnist_npz", "train", manual_dir=given)
     assert f"not prepared in {tmp_path / 'data'}" in str(error.value)
@@ -380,9 +381,9 @@ def test_no_data_are_a_dataset_without_splits():
 
 @pytest.mark.parametrize("label", [7, np.int64(7), np.uint8(7), np.array(7)])
 def test_a_whole_number_is_a_label_of_32_bits(label):
-    example = sources.TfdsRecords([{"label": label}], {})[0]
+    example = TfdsRecords([{"label": label}], {})[0]
     assert (type(example["label"]), example["label"]) == (np.int32, 7)
-    found = sources.TfdsRecords([{"label": np.float32(7)}, {"label": np.eye(2)}, {}], {})
+    found = TfdsRecords([{"label": np.float32(7)}, {"label": np.eye(2)}, {}], {})
     assert [type(each.get("label")) for each in found] == [np.float32, np.ndarray, type(None)]
 
 

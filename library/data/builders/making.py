@@ -10,7 +10,7 @@ Such a builder states, without its data:
 - KINDS: kind of each feature whose TFDS type does not tell it.
 - HOMEPAGE, LICENCE, CITATION: for docs/data.md.
 
-`library/data/sources.py` finds or downloads the files and hands them to the builder as `paths`, by
+`library/data/prepared.py` finds or downloads the files and hands them to the builder as `paths`, by
 name. Variants of a set are `Variant`s in BUILDER_CONFIGS: "tu_graphs/mutag".
 """
 
