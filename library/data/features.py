@@ -35,8 +35,6 @@ OBJECTS = ("boxes", "points")
 STRINGS = ("text", "id")
 # Names that every example of a batch has in addition to its features.
 PLACE = ("index", "row", "mask")
-# The value of map pixels without a class, such as pixels outside the image.
-UNKNOWN = 255
 # A box of this width or less, as a fraction of the image, is a rounding error of a box outside it.
 SLIVER = 1e-5
 # The default kinds: a feature that is named after a kind has that kind.

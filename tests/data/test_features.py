@@ -9,7 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from library import config
+from library import config, maps
 from library.config import ConfigError
 from library.data import features, pipeline, prepared, preprocessing, sources
 from library.data.preprocessing import CorruptExample, UnfitExample
@@ -176,7 +176,7 @@ def test_what_is_padded_already_is_masked_where_it_is_gone(scene):
 def test_padding_an_image_moves_what_lies_in_it(scene):
     padded = build("pad", size=[16, 20], fill=9)(scene, None)  # 2 pixels on each side
     assert (padded["image"][:2] == 9).all()
-    assert (padded["classes"][:2] == features.UNKNOWN).all()
+    assert (padded["classes"][:2] == maps.UNKNOWN).all()
     assert (padded["depth"][:2] == 0).all()
     np.testing.assert_array_equal(padded["classes"][2:14, 2:18], scene["classes"])
     expected = (np.array([[2, 4, 6, 12], [9, 12, 12, 16]]) + 2) / [16, 20, 16, 20]

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from PIL import Image
 
+from library import maps
 from library.config import ConfigError
 from library.data import features
 from library.data.features import Kinds
@@ -165,7 +166,7 @@ def inception_crop(
 def pad(
     size: Size,
     fill: int = 0,
-    map_fill: int = features.UNKNOWN,
+    map_fill: int = maps.UNKNOWN,
     kinds: Kinds = features.USUAL,
 ) -> Operation:
     """Pads `image` on all sides to `size` with pixels of value `fill`, 0 to 255.
