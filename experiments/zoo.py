@@ -199,14 +199,14 @@ def _import(name: str = "", *, weights, download, mirror, workdir, ema, size) ->
 
 def _download(name: str, weights: str | None, mirror: str | None) -> Path:
     """Fetches the published file to the folder of downloads; returns its path."""
-    from library.data import origins, sources
+    from library.data import origins, prepared
     from library.weights import addresses
 
     if weights is not None:
         raise ConfigError(f"--download and --weights={weights} exclude each other: give one")
     origin = addresses.origin(name)
-    target = sources.downloads() / "weights"
-    by_hand = sources.DEFAULT_MANUAL_DIR / "weights"
+    target = prepared.downloads() / "weights"
+    by_hand = prepared.DEFAULT_MANUAL_DIR / "weights"
     return origins.fetch([origin], [by_hand], target, mirror=mirror)[origin.file]
 
 

@@ -71,6 +71,22 @@ def below(top: str | os.PathLike, known: Collection[Identity] = ()) -> Tree:
     return tree
 
 
+@contextlib.contextmanager
+def listing(what: str) -> Iterator[None]:
+    """Turns the error of a file or directory that cannot be read into a ConfigError.
+
+    Args:
+      what: what is listed, for the message.
+
+    Raises:
+      ConfigError: an OSError was raised inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{what}: {error.filename} cannot be read: {error.strerror}") from error
+
+
 def identity(path: str | os.PathLike) -> Identity:
     """Returns the identity of the file or directory at a path; of a broken link, its own."""
     try:

@@ -15,7 +15,8 @@
 The number of objects (boxes or points) may vary between examples until `pad_objects` pads them.
 Then the feature `x` has a mask `x_mask` `(n,)`, 1 for an object and 0 for padding. A feature with
 one entry per object, such as the classes of `boxes`, is called `boxes_label`. It is padded and
-removed together with the objects.
+removed together with the objects. If `boxes_small` are objects of their own, `boxes_small_label`
+belongs to these.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,8 +35,6 @@ OBJECTS = ("boxes", "points")
 STRINGS = ("text", "id")
 # Names that every example of a batch has in addition to its features.
 PLACE = ("index", "row", "mask")
-# The value of map pixels without a class, such as pixels outside the image.
-UNKNOWN = 255
 # A box of this width or less, as a fraction of the image, is a rounding error of a box outside it.
 SLIVER = 1e-5
 # The default kinds: a feature that is named after a kind has that kind.
@@ -76,9 +75,22 @@ def named(kinds: Kinds, *wanted: str, among: Iterable[str] | None = None) -> lis
     return [name for kind in wanted for name, k in kinds.items() if k == kind and name in held]
 
 
-def companions(name: str, names: Iterable[str]) -> list[str]:
-    """Lists the features with one entry per object of `name`: `boxes_label`, `boxes_mask`, ..."""
-    return [other for other in names if other.startswith(f"{name}_")]
+def companions(name: str, names: Iterable[str], kinds: Kinds) -> list[str]:
+    """Lists the features with one entry per object of `name`: `boxes_label`, `boxes_mask`, ...
+
+    Args:
+      name: a feature of boxes or points.
+      names: the names to choose from.
+      kinds: the kinds of the features by name. Images, maps, fields, other objects and what belongs
+        to these have entries of their own.
+    """
+    apart = [other for other in named(kinds, *OBJECTS, *RASTERS) if other.startswith(f"{name}_")]
+    return [
+        other
+        for other in names
+        if other.startswith(f"{name}_")
+        and not any(other == each or other.startswith(f"{each}_") for each in apart)
+    ]
 
 
 def making(operation: Any, **kinds: str) -> Any:

@@ -52,7 +52,8 @@ class Fingerprint(NamedTuple):
     """The fingerprint of a split.
 
     Attributes:
-      unit: what the parts count: "images", "characters" or "examples".
+      unit: what the parts count: "images", "characters" or "examples"; "" if they count different
+        things, so that their counts have no sum.
       parts: the parts by name.
     """
 
@@ -132,7 +133,8 @@ def differences(before: Fingerprint, now: Fingerprint) -> list[str]:
     if list(before.parts.values()) == list(now.parts.values()):
         return []
     total, found = (sum(part.count for part in each.parts.values()) for each in (before, now))
-    lines = [f"{total:,} {before.unit} were there, now {found:,}"] if total != found else []
+    counted = before.unit == now.unit != "" and total != found
+    lines = [f"{total:,} {before.unit} were there, now {found:,}"] if counted else []
     old, new = before.parts, now.parts
     gone, come = ([name for name in a if name not in b] for a, b in ((old, new), (new, old)))
     both = [name for name in old if name in new]

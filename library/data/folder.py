@@ -13,6 +13,7 @@ from jaxtyping import Int32
 
 from library import files
 from library.config import ConfigError, nearest
+from library.data import splits
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif"),
@@ -110,12 +111,10 @@ def scan(root: Path, classes: Sequence[str] | None = None, seed: int = 0) -> Fol
       ConfigError: the folder does not exist, cannot be read or has no classes; an image is outside
         every class or in two classes; a class has no images; or only some splits have a class.
     """
-    if not root.is_dir():
-        raise ConfigError(f"folder: no such directory: {root}")
-    try:
+    with files.listing("folder"):
+        if not root.is_dir():
+            raise ConfigError(f"folder: no such directory: {root}")
         return _scan(root, classes, seed)
-    except OSError as error:
-        raise ConfigError(f"folder: {error.filename} cannot be read: {error.strerror}") from error
 
 
 def image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
@@ -126,11 +125,16 @@ def image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
       was skipped in the directories, see `scan`.
 
     Raises:
-      ConfigError: a path does not exist, or a directory has no images.
+      ConfigError: a path does not exist, or a directory cannot be read or has no images.
     """
-    missing = [str(path) for path in paths if not path.exists()]
-    if missing:
-        raise ConfigError(f"no such image file: {', '.join(missing)}")
+    with files.listing("image files"):
+        missing = [str(path) for path in paths if not path.exists()]
+        if missing:
+            raise ConfigError(f"no such image file: {', '.join(missing)}")
+        return _image_files(paths)
+
+
+def _image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     found, notes = [], []
     for path in paths:
         if not path.is_dir():
@@ -155,13 +159,14 @@ def _scan(root: Path, classes: Sequence[str] | None, seed: int) -> Folder:
         for name in class_names
         if (top / name).is_dir()
     }
-    splits, listed, read = {}, [], {}
+    held, listed, read = {}, [], {}
     for name, top in tops.items():
         trees = _class_trees(top, class_names, known)
-        splits[name], read[name] = _files(root, trees, seed)
+        held[name], read[name] = _files(root, trees, seed)
         listed += [*trees, _beside_classes(top)]
-    notes = [TURNED, *_notes(root, listed), *_beside_splits(root, tops), *_shared(read)]
-    return Folder(root, class_names, splits, tuple(notes))
+    notes = [TURNED, *_notes(root, listed), *_beside_splits(root, tops)]
+    notes += splits.shared(read, "images")
+    return Folder(root, class_names, held, tuple(notes))
 
 
 def _notes(root: Path, trees: Sequence[files.Tree]) -> list[str]:
@@ -198,17 +203,6 @@ def _beside_splits(root: Path, tops: Mapping[str, Path]) -> list[str]:
     if not found:
         return []
     return [f"only {', '.join(tops)} in {root} are read; skipped: {files.shown(found, root)}"]
-
-
-def _shared(read: Mapping[str, set[files.Identity]]) -> list[str]:
-    """Returns lines on files that are images of two splits because of links."""
-    names, notes = list(read), []
-    for i, one in enumerate(names):
-        for other in names[i + 1 :]:
-            count = len(read[one] & read[other])
-            if count:
-                notes.append(f"{count} files are images of both {one} and {other}")
-    return notes
 
 
 def _tops(root: Path) -> dict[str, Path]:

@@ -6,6 +6,7 @@ it, and an evaluation takes each of its examples once.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -72,6 +73,9 @@ class JoinedRecords:
 def join(parts: Mapping[str, Part], *, paired: bool, shuffled: bool, seed: int) -> Source:
     """Joins several sources into one.
 
+    The joined source has the epoch of the first source, the class names of the first that has some,
+    and the tokenizer of those that have one.
+
     Args:
       parts: the sources by name.
       paired: whether sources are paired by row; otherwise each has its own order.
@@ -79,9 +83,36 @@ def join(parts: Mapping[str, Part], *, paired: bool, shuffled: bool, seed: int) 
       seed: seed of the run.
 
     Raises:
-      ConfigError: paired sources have different lengths, or a name is not an identifier.
+      ConfigError: a source has no examples, paired sources have different lengths, sources have
+        different tokenizers, or a name is not an identifier.
     """
+    _check(parts, paired)
+    kinds = {
+        f"{name}_{key}": kind
+        for name, part in parts.items()
+        for key, kind in features.after(part.preprocess, part.source.kinds).items()
+    }
+    sources = {name: part.source for name, part in parts.items()}
+    named = [source.label_names for source in sources.values() if source.label_names]
+    tokenizers = [source.tokenizer for source in sources.values() if source.tokenizer is not None]
+    first = next(iter(sources.values()))
+    return Source(
+        JoinedRecords(dict(parts), paired, shuffled, seed),
+        named[0] if named else None,
+        first.describe,
+        tokenizer=tokenizers[0] if tokenizers else None,
+        epoch=first.epoch,
+        exif_orientation=any(source.exif_orientation for source in sources.values()),
+        notes=tuple(note for source in sources.values() for note in source.notes),
+        fingerprint=functools.partial(_fingerprint, sources),
+        kinds=features.check(kinds, "dataset.sources"),
+    )
+
+
+def _check(parts: Mapping[str, Part], paired: bool) -> None:
     sizes = {name: len(part.source.records) for name, part in parts.items()}
+    if not all(sizes.values()):
+        raise ConfigError(f"dataset.sources need 1 or more examples each, got {sizes}")
     if paired and len(set(sizes.values())) > 1:
         raise ConfigError(
             f"dataset.pairing='row' needs sources of equal length, got {sizes}: with 'own' each "
@@ -93,27 +124,17 @@ def join(parts: Mapping[str, Part], *, paired: bool, shuffled: bool, seed: int) 
                 f"dataset.sources.{name}: a name has letters, digits and _ only, and begins with a "
                 "letter or _"
             )
-    kinds = {
-        f"{name}_{key}": kind
-        for name, part in parts.items()
-        for key, kind in features.after(part.preprocess, part.source.kinds).items()
-    }
-    sources = {name: part.source for name, part in parts.items()}
-    named = [source.label_names for source in sources.values() if source.label_names]
-    first = next(iter(sources.values()))
-    return Source(
-        JoinedRecords(dict(parts), paired, shuffled, seed),
-        named[0] if named else None,
-        first.describe,
-        exif_orientation=any(source.exif_orientation for source in sources.values()),
-        notes=tuple(note for source in sources.values() for note in source.notes),
-        fingerprint=lambda: _fingerprint(sources),
-        kinds=features.check(kinds, "dataset.sources"),
-    )
+    found = {name: part.source.tokenizer for name, part in parts.items()}
+    found = {name: (each.names, each.fitted) for name, each in found.items() if each is not None}
+    if any(vocabulary != next(iter(found.values())) for vocabulary in found.values()):
+        raise ConfigError(
+            f"dataset.sources: {' and '.join(found)} have different tokenizers, and joined sources "
+            "have one"
+        )
 
 
 def _fingerprint(sources: Mapping[str, Source]) -> Fingerprint:
     each = {name: source.fingerprint() for name, source in sources.items()}
-    unit = next(iter(each.values())).unit
+    units = {fingerprint.unit for fingerprint in each.values()}
     parts = {f"{name}: {key}": x for name in each for key, x in each[name].parts.items()}
-    return Fingerprint(unit, parts)
+    return Fingerprint(units.pop() if len(units) == 1 else "", parts)

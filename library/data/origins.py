@@ -219,8 +219,8 @@ def _attempt(origin: Origin, url: str, partial: Path, show: Callable[[int], None
     # "identity": bytes that the server compresses would not match the size and the checksum.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
-        if answer.status_code == 416:
-            os.truncate(partial, 0)
+        if have and answer.status_code == 416:
+            return _beyond(origin, url, partial, show, answer)
         answer.raise_for_status()
         continues = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         if have and not (answer.status_code == 206 and continues):
@@ -232,6 +232,27 @@ def _attempt(origin: Origin, url: str, partial: Path, show: Callable[[int], None
                 file.write(chunk)
                 have += len(chunk)
                 show(have)
+    _check_received(origin, have)
+
+
+def _beyond(
+    origin: Origin,
+    url: str,
+    partial: Path,
+    show: Callable[[int], None],
+    answer: requests.Response,
+) -> None:
+    """Treats the answer that the file has no bytes after those of `partial`."""
+    have = partial.stat().st_size
+    if answer.headers.get("Content-Range", "").strip() == f"bytes */{have}":
+        _check_received(origin, have)
+        return
+    # What is here is longer than the file, so it is the beginning of another one.
+    os.truncate(partial, 0)
+    _attempt(origin, url, partial, show)
+
+
+def _check_received(origin: Origin, have: int) -> None:
     if origin.size is not None and have != origin.size:
         raise requests.ConnectionError(f"received {have:,} of {origin.size:,} bytes")
 

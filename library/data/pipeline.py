@@ -170,7 +170,7 @@ def make_loader(
       budget: the budget of batches of graphs, see `library.data.graphs`; None stacks examples.
 
     Raises:
-      ConfigError: there is a budget, and the examples are not graphs.
+      ConfigError: the source has no examples, or there is a budget and they are not graphs.
       CorruptExample: the first example, or with "skip" each of the first hundred, cannot be read.
       UnfitExample: the preprocessing fails on that example.
     """
@@ -178,6 +178,8 @@ def make_loader(
     kinds = features.after(preprocess, source.kinds)
     loader = Loader(source, preprocess, seed, "stop", {}, kinds)
     tried = min(100, len(source.records))
+    if not tried:
+        raise ConfigError("the source has no examples: choose a split that has 1 or more")
     for row in range(tried):
         try:
             example = loader.load(0, row) if on_corrupt == "stop" else loader.read(0, row)
@@ -207,10 +209,21 @@ def place(position: int, row: int, mask: float) -> Example:
     return {"index": np.uint32(position), "row": np.uint32(row), "mask": np.float32(mask)}
 
 
-@functools.lru_cache(maxsize=4)
 def permutation(seed: int, epoch: int, num_examples: int) -> np.ndarray:
     """Returns the shuffled rows of one epoch, `(num_examples,)`."""
-    return rng.host_generator(seed, "permutation", epoch).permutation(num_examples)
+    return _permutations(seed, num_examples)(epoch)
+
+
+# Each order keeps epochs of its own: threads load examples on both sides of the end of an epoch,
+# and several sources would otherwise displace each other's permutations at every example.
+@functools.lru_cache(maxsize=32)
+def _permutations(seed: int, num_examples: int) -> Callable[[int], np.ndarray]:
+    """Returns the function from an epoch to its permutation; it keeps the last four."""
+
+    def draw(epoch: int) -> np.ndarray:
+        return rng.host_generator(seed, "permutation", epoch).permutation(num_examples)
+
+    return functools.lru_cache(maxsize=4)(draw)
 
 
 def rows(positions: np.ndarray, seed: int, num_examples: int) -> np.ndarray:

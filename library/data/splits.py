@@ -1,7 +1,8 @@
 """Splits and slices of splits: "train", "train[:90%]", "train[45000:]", "train+test"."""
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import NamedTuple
 
 from library.config import ConfigError, nearest
@@ -42,6 +43,27 @@ def locate(parts: tuple[Part, ...], row: int) -> tuple[str, int]:
             return split, start + row
         row -= stop - start
     raise IndexError(f"{row} rows beyond the end")
+
+
+def describe(name: str, parts: tuple[Part, ...], row: int) -> str:
+    """Names a row of parts of splits: "cifar10 train[17]"."""
+    split, index = locate(parts, row)
+    return f"{name} {split}[{index}]"
+
+
+def shared(read: Mapping[str, Set], what: str) -> list[str]:
+    """Returns lines on files that links make a part of two splits.
+
+    Args:
+      read: the identities of the files of each split.
+      what: what the files are, such as "images".
+    """
+    common = {pair: len(read[pair[0]] & read[pair[1]]) for pair in itertools.combinations(read, 2)}
+    return [
+        f"{one} and {other} share {count} of their {what}, because of links"
+        for (one, other), count in common.items()
+        if count
+    ]
 
 
 def _part(part: str, text: str, sizes: Mapping[str, int], name: str) -> Part:

@@ -72,7 +72,7 @@ def make_tokenizer(
         not read.
 
     Raises:
-      ConfigError: the name or an argument is unknown, or a document has no text.
+      ConfigError: the name or an argument is unknown, or a document has no text or is not UTF-8.
     """
     texts = _texts(documents) if fitted is None else ()
     return config.build(spec, "library.data.tokenizers", "tokenizer", texts=texts, fitted=fitted)
@@ -103,8 +103,8 @@ def open_text(
         "disjoint": as "streams", but the rest is a padded window, so each target occurs once.
 
     Raises:
-      ConfigError: there is no text, the tokenizer lacks a character of it, `context` is below 1, or
-        the text is too short for `context`.
+      ConfigError: there is no text, it is not UTF-8, the tokenizer lacks a character of it,
+        `context` is below 1, or the text is too short for `context`.
     """
     config.check_choice("windows", windows, ("every", "streams", "disjoint"))
     if context < 1:
@@ -165,12 +165,17 @@ def _text(documents: Source, row: int) -> str:
             f"{documents.describe(row)} has no feature 'text': {nearest('text', record)}"
         )
     text = record["text"]
-    return text if isinstance(text, str) else bytes(text).decode("utf-8")
+    try:
+        return text if isinstance(text, str) else bytes(text).decode("utf-8")
+    except UnicodeDecodeError as error:
+        wrong = f"byte {error.start} is 0x{error.object[error.start]:02x}"
+        raise ConfigError(f"{documents.describe(row)} is not UTF-8: {wrong}") from error
 
 
 def _encoded(documents: Source, row: int, tokenizer: Tokenizer) -> Int[np.ndarray, " t"]:
+    found = _text(documents, row)
     try:
-        return tokenizer.encode(_text(documents, row))
+        return tokenizer.encode(found)
     except ConfigError as error:
         raise ConfigError(f"{documents.describe(row)}: {error}") from error
 

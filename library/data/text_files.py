@@ -76,44 +76,50 @@ def scan(path: Path) -> Mapping[str, tuple[Document, ...]]:
     In a directory, splits are the files or directories train, val, valid, validation and test:
     `train.txt` and `test.txt`, or `train/a.txt`, `train/b/c.txt`, ... In a single file, or a
     directory without any of these, the first 90 % of the characters are "train" and the rest is
-    "test". Files end in .txt or .txt.gz, in lower or upper case. They are read in the order of
-    their paths, each once, even if several links lead to it. Hidden files and all other files are
-    skipped; `notes` lists them.
+    "test". Files end in .txt or .txt.gz. Names of splits and ends of names may be in lower or upper
+    case. A split has its file first and then the files of its directory, in the order of their
+    paths, each once, even if several links lead to it. A file that links make a part of two splits
+    is read for both. Hidden files and all other files are skipped; `notes` lists all this.
 
     Raises:
-      ConfigError: the path does not exist, has no text, or has a file that is not UTF-8.
+      ConfigError: the path does not exist, cannot be read, has no text, or has a file that is not
+        UTF-8.
     """
-    if path.is_file():
-        return _halved([Document(path, read(path))], path)
-    if not path.is_dir():
-        raise ConfigError(f"text: no such file or directory: {path}")
-    try:
+    with files.listing("text"):
+        if path.is_file():
+            return _halved([Document(path, read(path))], path)
+        if not path.is_dir():
+            raise ConfigError(f"text: no such file or directory: {path}")
         listed = _listed(path)
-    except OSError as error:
-        raise ConfigError(f"text: {error.filename} cannot be read: {error.strerror}") from error
     if "all" in listed:
         return _halved(_documents(listed["all"]), path)
     return {split: _documents(files) for split, files in listed.items()}
 
 
 def notes(path: Path) -> tuple[str, ...]:
-    """Returns lines on the files and directories that `scan` skips in a directory of text."""
+    """Returns lines on what `scan` skips in a directory of text, and on files of two splits.
+
+    Raises:
+      ConfigError: a directory cannot be read.
+    """
     if not path.is_dir():
         return ()
-    read = {files.identity(file) for held in _listed(path).values() for file in held}
-    tree = files.below(path)
-    others = [file for own, file in tree.files.items() if own not in read]
+    with files.listing("text"):
+        read = {split: set(map(files.identity, held)) for split, held in _listed(path).items()}
+        tree = files.below(path)
+    others = [file for own, file in tree.files.items() if own not in set().union(*read.values())]
     kinds = (
         (others, "not text, or outside the splits"),
         (tree.hidden, "hidden"),
         (tree.repeated, "already read under another path"),
     )
-    return tuple(
+    skipped = (
         f"{len(paths)} of the files and directories in {path} are skipped ({why}): "
         f"{files.shown(paths, path)}"
         for paths, why in kinds
         if paths
     )
+    return (*skipped, *splits.shared(read, "texts"))
 
 
 def take(
@@ -158,25 +164,41 @@ def _documents(files: Sequence[Path]) -> tuple[Document, ...]:
 
 def _listed(root: Path) -> dict[str, list[Path]]:
     """Lists the text files of a directory by split, or as "all" if it has no splits."""
-    known = {
-        files.identity(path)
-        for path in (root, *(root / split for split in SPLITS))
-        if path.is_dir()
-    }
-    found = {split: _split_files(root, split, known) for split in SPLITS}
+    named = _named(root)
+    tops = [path for held in named.values() for path in held if path.is_dir()]
+    known = {files.identity(path) for path in (root, *tops)}
+    found = {split: _split_files(held, known) for split, held in named.items()}
     listed = {split: held for split, held in found.items() if held}
-    return listed or {"all": _files(root, set())}
+    return listed or {"all": sorted(_texts(root, set()).values())}
 
 
-def _split_files(root: Path, split: str, known: set[files.Identity]) -> list[Path]:
-    names = [f"{split}{suffix}" for suffix in SUFFIXES]
-    held = sorted(path for path in root.iterdir() if path.name.lower() in names and path.is_file())
-    return held + (_files(root / split, known) if (root / split).is_dir() else [])
+def _named(root: Path) -> dict[str, list[Path]]:
+    """Lists the text files and the directories that have the name of a split, by split."""
+    names = {f"{split}{suffix}": split for split in SPLITS for suffix in SUFFIXES}
+    found: dict[str, list[Path]] = {split: [] for split in SPLITS}
+    for path in sorted(root.iterdir()):
+        name = path.name.lower()
+        if name in names and path.is_file():
+            found[names[name]].append(path)
+        elif name in SPLITS and path.is_dir():
+            found[name].append(path)
+    return found
 
 
-def _files(directory: Path, known: set[files.Identity]) -> list[Path]:
-    found = files.below(directory, known).files.values()
-    return sorted(Path(path) for path in found if path.lower().endswith(SUFFIXES))
+def _split_files(named: Sequence[Path], known: set[files.Identity]) -> list[Path]:
+    """Lists the text files of a split, each once: those of its name, then those below it."""
+    own, found = [path for path in named if not path.is_dir()], {}
+    for directory in (path for path in named if path.is_dir()):
+        found |= _texts(directory, known)
+    # A link gives way to the file itself.
+    for path in sorted(own, key=lambda path: (path.is_symlink(), path)):
+        found.setdefault(files.identity(path), path)
+    return sorted(found.values(), key=lambda path: (path not in own, path))
+
+
+def _texts(directory: Path, known: set[files.Identity]) -> dict[files.Identity, Path]:
+    found = files.below(directory, known).files
+    return {own: Path(path) for own, path in found.items() if path.lower().endswith(SUFFIXES)}
 
 
 def _endings() -> str:

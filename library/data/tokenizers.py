@@ -21,7 +21,8 @@ class Tokenizer(NamedTuple):
 
     Attributes:
       names: the text of each token, for people to read; different tokens may have the same name.
-      encode: text -> ids, int32 `(t,)`; raises ConfigError for text outside the vocabulary.
+      encode: text -> ids, int32 `(t,)`; raises ConfigError for text outside the vocabulary, or that
+        UTF-8 cannot encode.
       decode: ids `(t,)` -> text; raises ConfigError for ids outside the vocabulary.
       fitted: plain values from which the same tokenizer can be built without the text.
     """
@@ -74,7 +75,7 @@ def character(
 
 
 def byte() -> Tokenizer:
-    """Makes every byte of UTF-8 a token: 256 tokens, no unknown text.
+    """Makes every byte of UTF-8 a token: 256 tokens, no unknown characters.
 
     Byte sequences that are not valid UTF-8 decode to U+FFFD.
     """
@@ -97,7 +98,8 @@ def bpe(
       fitted: `Tokenizer.fitted` of another tokenizer; if given, nothing is learned.
 
     Raises:
-      ConfigError: `vocab_size` is below 257, or the text has too few pairs to merge for it.
+      ConfigError: `vocab_size` is below 257, or the text has too few pairs to merge for it, or has
+        a character that UTF-8 cannot encode.
     """
     if vocab_size <= _BYTES:
         raise ConfigError(
@@ -145,8 +147,23 @@ def _decode_characters(names: tuple[str, ...], ids: np.ndarray) -> str:
 
 
 def _encode_bytes(text: str) -> np.ndarray:
-    data = text.encode("utf-8", "surrogateescape")
-    return np.frombuffer(data, np.uint8).astype(np.int32)
+    return np.frombuffer(_utf8(text), np.uint8).astype(np.int32)
+
+
+def _utf8(text: str) -> bytes:
+    """Encodes text; a byte that a terminal could not decode becomes that byte again."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        wrong = text[error.start]
+        raise ConfigError(
+            f"character {error.start} of the text is {wrong!r}, half of a surrogate pair, which "
+            "UTF-8 cannot encode: write the whole character, or '\ufffd'"
+        ) from error
+
+
+def _without_surrogates(text: str) -> str:
+    return _utf8(text).decode("utf-8", "replace")
 
 
 def _decode_bytes(ids: np.ndarray) -> str:
@@ -164,7 +181,7 @@ def _learn_bpe(texts: tuple[str, ...], vocab_size: int) -> str:
         initial_alphabet=sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    model.train_from_iterator(texts, trainer)
+    model.train_from_iterator(map(_without_surrogates, texts), trainer)
     return model.to_str()
 
 
@@ -175,8 +192,7 @@ def _loaded(rules: str) -> tokenizers.Tokenizer:
 
 @functools.lru_cache(maxsize=8)
 def _encode_bpe(rules: str, text: str) -> np.ndarray:
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    ids = np.array(_loaded(rules).encode(text).ids, np.int32)
+    ids = np.array(_loaded(rules).encode(_without_surrogates(text)).ids, np.int32)
     ids.setflags(write=False)  # the cache returns this array to every caller
     return ids
 

@@ -12,7 +12,7 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt8
 
-from library import painting, summaries
+from library import maps, painting, summaries
 from library.config import ConfigError
 from library.forward import applied, evaluated, initialized
 from library.task import (
@@ -34,7 +34,7 @@ def segmentation(
     num_classes: int,
     inputs: tuple[str, ...] = ("image",),
     target: str = "map",
-    ignore: int = 255,
+    ignore: int = maps.UNKNOWN,
     class_weights: tuple[float, ...] | None = None,
     unnormalize: Callable[[Array], Array] = lambda image: image,
 ) -> Task:

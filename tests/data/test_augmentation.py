@@ -193,6 +193,7 @@ def test_probability_zero_is_the_identity_bitwise():
         (dict(name="random_resized_crop", ratio=(0.0, 1.0)), "ratio"),
         (dict(name="random_resized_crop", method="cubic"), "did you mean 'bicubic'"),
         (dict(name="random_erasing", fill="noise"), "unknown fill"),
+        (dict(name="random_erasing", fill="a number"), "'a number': a number, or .valid: random,"),
         (dict(name="cutout", size=0), "size=0"),
         (dict(name="normalize", mean=(0.5,), std=(0.0,)), "std=0.0"),
         (dict(name="normalize", mean=(0.5,), std=(1.0, 1.0)), "1 means and 2"),

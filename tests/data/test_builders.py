@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from library.config import ConfigError
-from library.data import sources
+from library.data import prepared, sources
 from library.data.builders import cifar10_jpeg, digits, packed, tinyimagenet20
 
 
@@ -299,7 +299,7 @@ COUNTS = {
 def test_the_real_files_where_there_are_any(tmp_path, name):
     builder = importlib.import_module(f"library.data.builders.{name}").Builder
     try:
-        packed.find(sources.DEFAULT_MANUAL_DIR, builder.FOLDER, builder.FILES)
+        packed.find(prepared.DEFAULT_MANUAL_DIR, builder.FOLDER, builder.FILES)
     except ConfigError as missing:
         pytest.skip(f"the real data set is not at hand: {missing}")
     info = prepare(name, tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from library.data import catalogue, sources
+from library.data import catalogue, prepared, sources
 from library.data.builders import making
 
 KINDS = {"image", "map", "field", "boxes", "points", "tokens", "text", "audio", "series"}
@@ -44,7 +44,7 @@ def test_every_set_says_what_it_is(name):
     assert all([entry.splits, entry.builder.LICENCE, entry.builder.CITATION, entry.what])
     assert all(count > 0 for count in entry.splits.values())
     alike = [other for other in ENTRIES if other.partition("/")[0] == name.partition("/")[0]]
-    makers = [sources._project_builder(other) for other in alike]
+    makers = [prepared.project_builder(other) for other in alike]
     features = {key for make in makers for key in make(data_dir="/nowhere").info.features}
     assert set(entry.builder.KINDS) <= features
     assert set(entry.builder.KINDS.values()) <= KINDS
@@ -56,7 +56,7 @@ def test_every_set_says_what_it_is(name):
     "name", [*QUICK, *(pytest.param(name, marks=pytest.mark.full) for name in SLOW)]
 )
 def test_the_real_files_where_there_are_any(tmp_path, name):
-    builder, root = sources._project_builder(name)(data_dir=tmp_path), sources.DEFAULT_MANUAL_DIR
+    builder, root = prepared.project_builder(name)(data_dir=tmp_path), prepared.DEFAULT_MANUAL_DIR
     wanted = making.files(builder) or [origin.file for origin in making.origin(builder)]
     if not all((root / builder.FOLDER / file).is_file() for file in wanted):
         pytest.skip(f"{' and '.join(wanted)} not at hand in {root / builder.FOLDER}")

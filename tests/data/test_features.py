@@ -9,9 +9,9 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from library import config
+from library import config, maps
 from library.config import ConfigError
-from library.data import features, pipeline, preprocessing, sources
+from library.data import features, pipeline, prepared, preprocessing, sources
 from library.data.preprocessing import CorruptExample, UnfitExample
 
 KINDS = dict(
@@ -107,7 +107,7 @@ class Scenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 def test_a_builder_says_what_the_types_of_tfds_do_not(tmp_path, monkeypatch):
     Scenes(data_dir=tmp_path).download_and_prepare(file_format="array_record")
-    monkeypatch.setattr(sources, "_project_builder", lambda name: Scenes)
+    monkeypatch.setattr(prepared, "project_builder", lambda name: Scenes)
     source = sources.open_source("scenes", "train", data_dir=str(tmp_path))
     kinds = dict(image="image", classes="map", boxes="boxes", boxes_label="label", id="id")
     assert source.kinds == kinds
@@ -176,7 +176,7 @@ def test_what_is_padded_already_is_masked_where_it_is_gone(scene):
 def test_padding_an_image_moves_what_lies_in_it(scene):
     padded = build("pad", size=[16, 20], fill=9)(scene, None)  # 2 pixels on each side
     assert (padded["image"][:2] == 9).all()
-    assert (padded["classes"][:2] == features.UNKNOWN).all()
+    assert (padded["classes"][:2] == maps.UNKNOWN).all()
     assert (padded["depth"][:2] == 0).all()
     np.testing.assert_array_equal(padded["classes"][2:14, 2:18], scene["classes"])
     expected = (np.array([[2, 4, 6, 12], [9, 12, 12, 16]]) + 2) / [16, 20, 16, 20]
@@ -249,6 +249,50 @@ def test_more_objects_than_there_is_room_for_are_refused(scene):
         build("pad_objects", num=1, only=["box"])
 
 
+def test_a_mask_that_is_there_stays_in_force(scene):
+    outside = build("center_crop", size=6)(
+        build("pad_objects", num=3, only=["boxes"])(scene, None), None
+    )
+    assert outside["boxes_mask"].tolist() == [1, 0, 0]
+    for num in (1, 2, 5):
+        again = build("pad_objects", num=num, only=["boxes"])(outside, None)
+        assert again["boxes_mask"].tolist() == [1] + [0] * (num - 1)
+        assert again["boxes_label"].tolist() == [5] + [0] * (num - 1)
+        np.testing.assert_array_equal(again["boxes"][0], outside["boxes"][0])
+    second = build("pad_objects", num=2)({**scene, "boxes_mask": np.array([0, 1])}, None)
+    assert (second["boxes_label"].tolist(), second["boxes_mask"].tolist()) == ([6, 0], [1, 0])
+    with pytest.raises(ValueError, match=r"boxes_mask is float32 \(3,\), expected \(2,\)"):
+        build("pad_objects", num=3)({**scene, "boxes_mask": np.ones(3)}, None)
+
+
+def test_objects_whose_name_begins_as_that_of_others_are_their_own(scene):
+    own = dict(boxes_small="boxes", boxes_small_label="label", boxes_heat="field")
+    small = {
+        "boxes_small": np.array([[0, 0, 1 / 12, 1 / 16], [4 / 12, 6 / 16, 0.5, 0.5], [0, 0, 1, 1]]),
+        "boxes_small_label": np.array([7, 8, 9]),
+        "boxes_heat": scene["depth"],
+    }
+    for kinds in ({**KINDS, **own}, {**own, **KINDS}):
+        cut = build("center_crop", kinds, size=6)({**scene, **small}, None)
+        assert cut["boxes_label"].tolist() == [5]
+        assert cut["boxes_small_label"].tolist() == [8, 9]
+        assert cut["boxes_heat"].shape == (6, 6)
+        padded = build("pad_objects", kinds, num=4, only=["boxes"])({**scene, **small}, None)
+        assert padded["boxes_label"].tolist() == [5, 6, 0, 0]
+        assert all(padded[name] is value for name, value in small.items())
+        both = build("pad_objects", kinds, num=4)({**scene, **small}, None)
+        assert both["boxes_mask"].tolist() == [1, 1, 0, 0]
+        assert both["boxes_small_mask"].tolist() == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "spec", [dict(name="center_crop", size=6), dict(name="pad_objects", num=3)]
+)
+def test_what_objects_have_is_there_for_each(scene, spec):
+    with pytest.raises(ValueError, match=r"boxes_label is int64 \(1,\), expected one .* of 2 obj"):
+        build(**spec)({**scene, "boxes_label": np.array([5])}, None)
+
+
 def test_series_are_padded_and_cut_at_one_place():
     kinds = dict(audio="audio", pitch="series")
     example = dict(audio=np.arange(1, 7, dtype=np.float32), pitch=np.arange(12).reshape(6, 2))
@@ -261,6 +305,10 @@ def test_series_are_padded_and_cut_at_one_place():
     start = int(cut["audio"][0]) - 1
     assert cut["audio"].tolist() == example["audio"][start : start + 4].tolist()
     np.testing.assert_array_equal(cut["pitch"], example["pitch"][start : start + 4])
+    again = build("pad_series", kinds, length=10)(longer, None)
+    assert again["audio_mask"].tolist() == again["pitch_mask"].tolist() == [1] * 6 + [0] * 4
+    first = build("pad_series", kinds, length=7, crop="start")(longer, None)
+    assert first["audio_mask"].tolist() == [1] * 6 + [0]
 
 
 def test_what_is_no_number_is_left_out_or_refused():

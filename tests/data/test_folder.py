@@ -181,7 +181,7 @@ def test_a_split_that_is_a_link_to_another_is_read_and_told(tmp_path):
     (tmp_path / "test").symlink_to(tmp_path / "train")
     source = open_folder(tmp_path, "test")
     assert len(source.records) == 6
-    assert "6 files are images of both train and test" in source.notes
+    assert "train and test share 6 of their images, because of links" in source.notes
 
 
 def test_a_link_to_nothing_is_an_image_that_cannot_be_read(tmp_path):
@@ -222,6 +222,8 @@ def test_a_directory_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(ConfigError, match="dog cannot be read: Permission denied"):
         open_folder(tmp_path)
+    with pytest.raises(ConfigError, match=r"image files: .*dog cannot be read: Permission denied"):
+        folder.image_files([tmp_path])
 
 
 def test_linked_directories_are_followed(tmp_path):

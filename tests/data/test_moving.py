@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from library import maps
 from library.config import build
-from library.data import augmentation, features, on_device
+from library.data import augmentation, on_device
 
 SIZE, EXAMPLES = 12, 6
 KINDS = dict(
@@ -106,7 +107,7 @@ def test_what_moves_between_pixels_stays_together(spec):
         assert there.sum() > SIZE
         points, numbers = found["points"][i][there], np.flatnonzero(there)
         shown = under(np.minimum(points, 1 - 1e-6), found["classes"][i])
-        known = shown != features.UNKNOWN
+        known = shown != maps.UNKNOWN
         assert known.mean() > 0.8
         far = np.stack([shown // SIZE - numbers // SIZE, shown % SIZE - numbers % SIZE])[:, known]
         # The pixel that a point lands in shows the place it came from, to half of its own width.
@@ -117,7 +118,7 @@ def test_what_moves_between_pixels_stays_together(spec):
         assert (boxes[:, 2:] >= points - 1e-5).all()
         # Where neither interpolates over the border they agree within the nearest pixel's reach.
         inner = found["depth"][i][2:-2, 2:-2], found["classes"][i][2:-2, 2:-2]
-        same = inner[1] != features.UNKNOWN
+        same = inner[1] != maps.UNKNOWN
         assert np.median(np.abs(inner[0] - inner[1])[same]) <= 0.5 * (SIZE + 1)
 
 
@@ -153,10 +154,10 @@ def test_a_padded_map_is_unknown_there_and_what_is_masked_stays_so():
     batch["boxes_mask"] = jnp.zeros(batch["boxes"].shape[:2])
     found = applied(dict(name="random_crop", padding=SIZE), batch)
     outside = found["other"][..., 0] == 0
-    assert (found["classes"][outside & (found["classes"] != 0)] == features.UNKNOWN).all()
+    assert (found["classes"][outside & (found["classes"] != 0)] == maps.UNKNOWN).all()
     assert (found["boxes_mask"] == 0).all()
     other = applied(dict(name="random_crop", padding=SIZE, map_fill=7), batch)
-    assert (other["classes"] != features.UNKNOWN).all()
+    assert (other["classes"] != maps.UNKNOWN).all()
 
 
 def test_images_of_two_sizes_are_not_cropped_together():

@@ -94,6 +94,48 @@ def test_a_server_without_ranges_sends_all_again(tmp_path):
         assert fetch(tmp_path, mirror)["set.bin"].read_bytes() == BODY
 
 
+@pytest.mark.parametrize(
+    ("kept", "total", "asked_for"),
+    [
+        (BODY, f"bytes */{len(BODY)}", [len(BODY)]),
+        (BODY + b"more", f"bytes */{len(BODY)}", [len(BODY) + 4, 0]),
+        (BODY, None, [len(BODY), 0]),
+    ],
+)
+def test_a_part_with_nothing_after_it_becomes_the_file_by_one_command(
+    tmp_path, kept, total, asked_for
+):
+    def beyond(handler, _, start):
+        if start < len(BODY):
+            return send(handler, start)
+        handler.send_response(416)
+        if total:
+            handler.send_header("Content-Range", total)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    (tmp_path / "downloads").mkdir()
+    partial(tmp_path).write_bytes(kept)
+    with server(beyond) as (mirror, asked):
+        path = fetch(tmp_path, mirror, ORIGIN._replace(size=None))["set.bin"]
+    assert path.read_bytes() == BODY
+    assert [start for _, start in asked] == asked_for
+
+
+def test_a_server_whose_file_is_too_short_leaves_the_part(tmp_path):
+    def short(handler, _, start):
+        handler.send_response(416)
+        handler.send_header("Content-Range", "bytes */4000")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    (tmp_path / "downloads").mkdir()
+    partial(tmp_path).write_bytes(BODY[:4000])
+    with server(short) as (mirror, _):
+        refuses(tmp_path, mirror, "received 4,000 of 10,240 bytes")
+    assert partial(tmp_path).read_bytes() == BODY[:4000]
+
+
 def refuses(tmp_path, mirror, reason, origin=ORIGIN):
     """Checks the message of a download that fails; returns it."""
     with pytest.raises(ConfigError, match=reason) as failed:

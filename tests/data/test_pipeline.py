@@ -246,6 +246,11 @@ def test_a_corrupt_example_that_is_skipped_is_zeros_with_mask_0():
     np.testing.assert_array_equal(joined(seen, "mask"), [0, 1, 1, 1, 1, 1, 0, 1, 1, 1, 0, 0])
 
 
+def test_a_source_without_examples_is_refused():
+    with pytest.raises(ConfigError, match="the source has no examples"):
+        make_loader(source=sources.Source([], None, str))
+
+
 def test_the_first_examples_give_the_shapes():
     ops = [preprocessing.decode(channels=1)]
     loader = make_loader(source=tiny.encoded(5, broken=[0, 1]), ops=ops, on_corrupt="skip")

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from library.config import ConfigError
-from library.data import sources
+from library.data import prepared, sources
 from library.data.builders import imagenet2012, making, tinyimagenet20
 from tests.data import published
 from tests.data.published import decoded, encode, pixels
@@ -189,7 +189,7 @@ def read_unchecked(name, split, tmp_path):
 
 
 def making_of(name):
-    return sources._project_builder(name)
+    return prepared.project_builder(name)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -271,7 +271,7 @@ def tiny_imagenet(tmp_path, wnids):
 def test_tiny_imagenet_and_what_is_cut_from_it_come_from_one_archive(tmp_path, monkeypatch):
     twenty = list(tinyimagenet20.CLASSES)
     images = tiny_imagenet(tmp_path, [*twenty, "n07747607", "n07749582"])
-    monkeypatch.setattr(sources, "DEFAULT_MANUAL_DIR", tmp_path / "nowhere")
+    monkeypatch.setattr(prepared, "DEFAULT_MANUAL_DIR", tmp_path / "nowhere")
     assert prepare("tinyimagenet20", tmp_path).splits == {"train": 20, "val": 20}
     for example in read("tinyimagenet20", "train", tmp_path):
         assert example["image"] == images[f"{twenty[example['label']]}_0.JPEG"]

@@ -1,6 +1,7 @@
 """Sources by name and split: TFDS data sets, arrays in memory, and what is refused."""
 
 import concurrent.futures
+import functools
 import json
 import os
 import pickle
@@ -17,7 +18,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from library.config import ConfigError
-from library.data import pipeline, preprocessing, sources, splits
+from library.data import pipeline, prepared, preprocessing, sources, splits
+from library.data.examples import TfdsRecords
 from library.data.preprocessing import CorruptExample
 
 SIZES = {"train": 1437, "test": 360}
@@ -224,9 +226,9 @@ def test_grain_reads_sources_in_threads(digits_dir):
 
 def test_opening_reads_one_record_and_not_all(digits_dir, monkeypatch):
     read = []
-    original = sources.TfdsRecords.__getitem__
+    original = TfdsRecords.__getitem__
     monkeypatch.setattr(
-        sources.TfdsRecords,
+        TfdsRecords,
         "__getitem__",
         lambda self, row: read.append(row) or original(self, row),
     )
@@ -312,7 +314,7 @@ def test_a_data_set_that_is_not_prepared_names_the_command(tmp_path):
 @pytest.mark.parametrize("given", [None, "/some/where"])
 def test_the_command_names_the_manual_directory(tmp_path, monkeypatch, given):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setattr(sources, "DEFAULT_MANUAL_DIR", tmp_path / "absent")
+    monkeypatch.setattr(prepared, "DEFAULT_MANUAL_DIR", tmp_path / "absent")
     with pytest.raises(ConfigError) as error:
         sources.open_source("mnist_npz", "train", manual_dir=given)
     assert f"not prepared in {tmp_path / 'data'}" in str(error.value)
@@ -336,6 +338,8 @@ def test_the_data_directory_is_that_of_tfds(tmp_path, monkeypatch, digits_dir):
         ("cifar10jpeg", "cifar10_jpeg"),
         ("imagenet2021", "imagenet2012"),
         ("fodler", "folder"),
+        ("folder/train", "folder"),
+        ("nonne", "none"),
     ],
 )
 def test_unknown_data_sets_name_the_nearest(tmp_path, name, suggestion):
@@ -357,10 +361,30 @@ def test_names_that_are_none(tmp_path, name):
 
 
 def test_options_of_folders_are_for_folders(digits_dir):
-    with pytest.raises(ConfigError, match="only 'folder' does"):
-        sources.open_source("digits", "train", data_dir=digits_dir, classes=["1"])
+    for name in ("digits", "text", "synthetic/8x4", "none"):
+        for given in (dict(classes=["1"]), dict(seed=3)):
+            for call in (sources.info, functools.partial(sources.open_source, split="train")):
+                with pytest.raises(ConfigError, match=f"'{name}' takes no .* only 'folder' does"):
+                    call(name, data_dir=digits_dir, **given)
+
+
+@pytest.mark.parametrize("name", ["folder", "text", "synthetic/8x4", "none"])
+def test_what_needs_no_preparation_says_so(name, digits_dir):
     with pytest.raises(ConfigError, match="nothing to prepare"):
-        sources.prepare("folder", data_dir=digits_dir)
+        sources.prepare(name, data_dir=digits_dir)
+
+
+def test_no_data_are_a_dataset_without_splits():
+    assert len(sources.open_source("none", "train").records) == 2**32 - 1
+    assert sources.info("none").splits == {}
+
+
+@pytest.mark.parametrize("label", [7, np.int64(7), np.uint8(7), np.array(7)])
+def test_a_whole_number_is_a_label_of_32_bits(label):
+    example = TfdsRecords([{"label": label}], {})[0]
+    assert (type(example["label"]), example["label"]) == (np.int32, 7)
+    found = TfdsRecords([{"label": np.float32(7)}, {"label": np.eye(2)}, {}], {})
+    assert [type(each.get("label")) for each in found] == [np.float32, np.ndarray, type(None)]
 
 
 @pytest.mark.parametrize("named", [True, False])

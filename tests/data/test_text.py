@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from library.config import ConfigError
-from library.data import text
+from library.data import text, tokenizers
 from library.data.sources import Source
 
 LONG = "".join(chr(ord("a") + i) for i in range(23))
@@ -29,6 +29,16 @@ def rows(source, key="tokens"):
 
 def written(source):
     return [source.tokenizer.decode(row) for row in rows(source)]
+
+
+def test_bytes_that_are_not_utf8_are_named():
+    source, tokenizer = documents("a", b"b\xff"), tokenizers.byte()
+    for read in (
+        lambda: text.make_tokenizer({"name": "character"}, source),
+        lambda: text.open_text(source, tokenizer=tokenizer, context=1, windows="every"),
+    ):
+        with pytest.raises(ConfigError, match=r"^verse\[1\] is not UTF-8: byte 1 is 0xff"):
+            read()
 
 
 def test_every_position_starts_a_window():

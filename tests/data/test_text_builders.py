@@ -7,7 +7,7 @@ import importlib
 import pytest
 
 from library.config import ConfigError
-from library.data import sources
+from library.data import prepared, sources
 from library.data.builders import packed
 
 VERSE = "Aquí me pongo a cantar\nal compás de la vigüela,\nque el hombre que lo desvela\n"
@@ -103,7 +103,7 @@ def test_a_broken_file_is_refused(tmp_path):
 def test_the_real_texts_where_there_are_any(tmp_path, name):
     builder = builder_of(name)
     try:
-        packed.find(sources.DEFAULT_MANUAL_DIR, builder.FOLDER, builder.FILES)
+        packed.find(prepared.DEFAULT_MANUAL_DIR, builder.FOLDER, builder.FILES)
     except ConfigError as missing:
         pytest.skip(f"the real text is not at hand: {missing}")
     make(name, tmp_path)

@@ -1,6 +1,7 @@
 """Text of one's own: files and directories, their splits and slices, and what is refused."""
 
 import gzip
+import os
 
 import pytest
 
@@ -81,6 +82,39 @@ def test_a_split_in_capitals_is_that_split(tmp_path):
     assert opened(tmp_path)[0] == ["one"]
     assert opened(tmp_path, "test")[0] == ["two"]
     assert "outside the splits): elsewhere.txt" in opened(tmp_path)[1].notes[0]
+
+
+def test_a_directory_in_capitals_is_that_split(tmp_path):
+    write(tmp_path, TRAIN__a="one", Test="two", elsewhere="no")
+    assert opened(tmp_path)[0] == ["one"]
+    assert opened(tmp_path, "test")[0] == ["two"]
+
+
+def test_a_split_reads_each_file_once_whatever_links_lead_to_it(tmp_path):
+    write(tmp_path, train="one", train__b="two", valid__c="three", elsewhere="four")
+    (tmp_path / "train" / "again.txt").symlink_to(tmp_path / "train.txt")
+    (tmp_path / "valid.txt").symlink_to(tmp_path / "valid" / "c.txt")
+    (tmp_path / "test.txt").symlink_to(tmp_path / "train" / "b.txt")
+    (tmp_path / "TEST.TXT").symlink_to(tmp_path / "elsewhere.txt")
+    texts, source = opened(tmp_path)
+    assert texts == ["one", "two"]
+    assert opened(tmp_path, "valid")[0] == ["three"]
+    assert opened(tmp_path, "test")[0] == ["four", "two"]
+    assert source.notes[-1] == "train and test share 1 of their texts, because of links"
+
+
+def test_a_directory_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    write(tmp_path, train="one", elsewhere__a="two")
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("elsewhere"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ConfigError, match=r"text: .*elsewhere cannot be read: Permission denied"):
+        opened(tmp_path)
 
 
 def test_splits_are_files_or_directories_of_their_names(tmp_path):

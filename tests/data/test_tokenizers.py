@@ -84,6 +84,20 @@ def test_bpe_knows_every_text_and_gives_it_back(text):
     assert text != VERSE or len(ids) < 0.8 * len(text)
 
 
+@pytest.mark.parametrize(
+    "encode",
+    [
+        tokenizers.byte().encode,
+        lambda text: tokenizers.bpe([VERSE], vocab_size=258).encode(text),
+        lambda text: tokenizers.bpe([VERSE, text], vocab_size=258),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_refused_and_a_byte_of_a_terminal_is_not(encode):
+    with pytest.raises(ConfigError, match=r"character 1 of the text is '\\ud83e', half of a"):
+        encode("a\ud83e")
+    encode("a\udcc3")
+
+
 def test_bpe_is_the_same_in_every_process():
     program = (
         "import hashlib\nfrom library.data import tokenizers\n"

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from library import painting
+from library import maps, painting
 from library.config import ConfigError
 from library.summaries import summarize
 from library.task import minimize
@@ -37,7 +37,7 @@ def build(**arguments):
 def batch_of(seed=0, mask=(1, 1, 0)):
     random = np.random.default_rng(seed)
     classes = random.integers(0, NUM, (3, 4, 5)).astype(np.int32)
-    classes[0, 0] = 255
+    classes[0, 0] = maps.UNKNOWN
     place = jnp.arange(3, dtype=jnp.uint32)
     logits = jnp.asarray(random.normal(size=(3, 4, 5, NUM)), jnp.float32)
     given = dict(image=logits, map=jnp.asarray(classes), mask=jnp.float32(mask))
@@ -48,7 +48,9 @@ def by_hand(batch, weights=(1.0, 1.0, 1.0)):
     """Returns the loss, and the matrix of true and predicted classes."""
     total, weight, matrix = 0.0, 0.0, np.zeros((NUM, NUM))
     image, classes = np.asarray(batch["image"], np.float64), np.asarray(batch["map"])
-    for i, j, k in np.argwhere((classes != 255) & (np.asarray(batch["mask"]) > 0)[:, None, None]):
+    for i, j, k in np.argwhere(
+        (classes != maps.UNKNOWN) & (np.asarray(batch["mask"]) > 0)[:, None, None]
+    ):
         logits, label = image[i, j, k], classes[i, j, k]
         total += weights[label] * (np.log(np.exp(logits).sum()) - logits[label])
         weight += weights[label]
@@ -76,7 +78,7 @@ def test_a_step_moves_by_the_mean_over_pixels():
     task, batch = build(), batch_of()
     state, _ = task.update(task.init(KEY, batch), batch, KEY)
     image, classes = np.asarray(batch["image"], np.float64), np.asarray(batch["map"])
-    known = (classes != 255) & (np.asarray(batch["mask"]) > 0)[:, None, None]
+    known = (classes != maps.UNKNOWN) & (np.asarray(batch["mask"]) > 0)[:, None, None]
     error = (
         np.exp(image) / np.exp(image).sum(-1, keepdims=True)
         - np.eye(NUM)[np.where(known, classes, 0)]
@@ -122,6 +124,6 @@ def test_the_overlay_shows_image_truth_and_prediction():
 
 def test_each_class_has_a_colour_of_its_own():
     assert len({tuple(colour) for colour in painting.colours(40)}) == 40
-    painted = np.asarray(painting.painted(jnp.array([[0, 1], [2, 255]]), NUM))
+    painted = np.asarray(painting.painted(jnp.array([[0, 1], [2, maps.UNKNOWN]]), NUM))
     np.testing.assert_array_equal(painted[0], painting.colours(NUM)[:2])
     np.testing.assert_array_equal(painted[1, 1], [128, 128, 128])

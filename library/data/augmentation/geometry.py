@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, UInt
 
-from library import rng
+from library import maps, rng
 from library.config import check_choice
 from library.data import features
 from library.data.augmentation._draws import inception_box
@@ -32,7 +32,7 @@ def random_crop(
     padding: int = 0,
     mode: str = "constant",
     size: int | None = None,
-    map_fill: int = features.UNKNOWN,
+    map_fill: int = maps.UNKNOWN,
     kinds: Kinds = features.USUAL,
 ) -> Operation:
     """Pads each side and crops at a uniformly drawn offset.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from library.config import check_choice
+from library.config import ConfigError, nearest
 from library.data import features
 from library.data.augmentation._draws import box, boxes
 from library.data.augmentation._operations import (
@@ -17,6 +17,9 @@ from library.data.augmentation._operations import (
     per_image,
 )
 from library.data.features import Kinds
+
+# What a box is filled with, by name, where it is not one number.
+_NOISE = ("random", "normal")
 
 
 def random_erasing(
@@ -51,8 +54,10 @@ def random_erasing(
     check_within("random_erasing, probability", probability, 0, 1)
     check_interval("random_erasing, area", area, most=1.0)
     check_interval("random_erasing, ratio", ratio)
-    if isinstance(fill, str):
-        check_choice("fill of random_erasing", fill, ("random", "normal", "a number"))
+    if isinstance(fill, str) and fill not in _NOISE:
+        raise ConfigError(
+            f"unknown fill of random_erasing {fill!r}: a number, or {nearest(fill, _NOISE)}"
+        )
 
     def filled(key: PRNGKeyArray, shape: tuple[int, ...]) -> float | Array:
         if fill == "normal":

@@ -13,6 +13,7 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from library import maps
 from library.config import ConfigError
 from library.data import features
 from library.data.augmentation._operations import (
@@ -41,7 +42,7 @@ def affine(
     shear: float = 0.0,
     probability: float = 1.0,
     fill: float = 0.0,
-    map_fill: int = features.UNKNOWN,
+    map_fill: int = maps.UNKNOWN,
     kinds: Kinds = features.USUAL,
 ) -> Operation:
     """Rotates, scales and shears about the centre and translates, by uniform random amounts.

@@ -10,7 +10,7 @@ A builder states, as attributes of its class:
 - KINDS: the kind of each feature, unless its TFDS type determines it.
 - HOMEPAGE, LICENCE, CITATION: for docs/data.md.
 
-`library/data/sources.py` finds or downloads the files and sets them as the builder's `paths`, by
+`library/data/prepared.py` finds or downloads the files and sets them as the builder's `paths`, by
 name. Variants of a dataset are `Variant`s in BUILDER_CONFIGS: "tu_graphs/mutag".
 """
 

@@ -1,9 +1,10 @@
 """Types, errors and helpers for single examples in preprocessing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 from PIL import Image
 
 from library.config import ConfigError, nearest
@@ -28,6 +29,19 @@ def feature(example: Example, key: str) -> Any:
 
 def without(example: Example, key: str) -> Example:
     return {name: value for name, value in example.items() if name != key}
+
+
+def kept(example: Example, names: Iterable[str], there: Bool[np.ndarray, " n"]) -> Example:
+    """Returns the entries of features with one entry per object, for the objects `there`."""
+    found = {}
+    for name in names:
+        values = np.asarray(example[name])
+        if values.shape[:1] != there.shape:
+            raise ValueError(
+                f"{name} is {shown(values)}, expected one entry for each of {len(there)} objects"
+            )
+        found[name] = values[there]
+    return found
 
 
 def shown(value: Any) -> str:

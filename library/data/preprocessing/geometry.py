@@ -14,17 +14,25 @@ ConfigError is raised; if a particular image leads to one, a CorruptExample.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 from PIL import Image
 
+from library import maps
 from library.config import ConfigError
 from library.data import features
 from library.data.features import Kinds
-from library.data.preprocessing._examples import Example, Operation, feature, positive, shown
+from library.data.preprocessing._examples import (
+    Example,
+    Operation,
+    feature,
+    kept,
+    positive,
+    shown,
+)
 from library.data.preprocessing._pictures import (
     Method,
     Size,
@@ -158,7 +166,7 @@ def inception_crop(
 def pad(
     size: Size,
     fill: int = 0,
-    map_fill: int = features.UNKNOWN,
+    map_fill: int = maps.UNKNOWN,
     kinds: Kinds = features.USUAL,
 ) -> Operation:
     """Pads `image` on all sides to `size` with pixels of value `fill`, 0 to 255.
@@ -292,19 +300,23 @@ def _moved_objects(
             inside = np.all(clipped[:, 1] - clipped[:, 0] > features.SLIVER, axis=-1)
         else:
             inside = np.all(moved == clipped, axis=(1, 2))
-        found |= _left(example, name, clipped.reshape(places.shape), inside)
+        others = features.companions(name, example, kinds)
+        found |= _left(example, name, others, clipped.reshape(places.shape), inside)
     return found
 
 
 def _left(
-    example: Example, name: str, places: Float[np.ndarray, "n d"], inside: Bool[np.ndarray, " n"]
+    example: Example,
+    name: str,
+    others: Sequence[str],
+    places: Float[np.ndarray, "n d"],
+    inside: Bool[np.ndarray, " n"],
 ) -> Example:
-    """Returns the objects `name` and their companion features without those not `inside`."""
+    """Returns the objects `name` and their companions `others` without those not `inside`."""
     mask = f"{name}_mask"
     if mask in example:
         return {name: places, mask: np.where(inside, example[mask], 0).astype(np.float32)}
-    others = features.companions(name, example)
-    return {name: places[inside], **{o: np.asarray(example[o])[inside] for o in others}}
+    return {name: places[inside], **kept(example, others, inside)}
 
 
 def _rasters(example: Example, kinds: Kinds) -> list[str]:

@@ -4,11 +4,12 @@ import functools
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float32
 
 from library.config import ConfigError, check_choice
 from library.data import features
 from library.data.features import Kinds
-from library.data.preprocessing._examples import Example, Operation, positive
+from library.data.preprocessing._examples import Example, Operation, kept, positive, shown
 
 SERIES = ("tokens", "audio", "series")
 
@@ -20,7 +21,7 @@ def pad_objects(
 
     The feature `boxes`, (n, 4), becomes (num, 4), and `boxes_mask`, float32 (num,), is 1 for an
     object and 0 for padding. Features with one entry per object, such as `boxes_label`, are padded
-    with zeros, too.
+    with zeros, too. Where an example has `boxes_mask` already, objects of mask 0 are removed first.
 
     Args:
       num: objects per example.
@@ -30,10 +31,11 @@ def pad_objects(
 
     Raises:
       ConfigError: a feature of `only` is unknown, or there are no boxes and points.
-      ValueError: (the operation) an example has more than `num` objects, and `drop` is False.
+      ValueError: (the operation) an example has more than `num` objects, and `drop` is False; or a
+        mask does not fit the objects.
     """
     names = _chosen("pad_objects", only, kinds, features.OBJECTS)
-    return functools.partial(_pad_objects, num=positive(num), drop=drop, names=names)
+    return functools.partial(_pad_objects, num=positive(num), drop=drop, names=names, kinds=kinds)
 
 
 def pad_series(
@@ -45,7 +47,8 @@ def pad_series(
     """Pads tokens, audio and series with zeros to `length` steps along their first axis.
 
     The feature `audio`, (t, ...), becomes (length, ...), and `audio_mask`, float32 (length,), is 1
-    for data and 0 for padding. Features of the same length are cropped at the same place.
+    for data and 0 for padding. Features of the same length are cropped at the same place. Where an
+    example has `audio_mask` already, it is cropped and padded with the feature.
 
     Args:
       length: steps per example.
@@ -56,7 +59,8 @@ def pad_series(
 
     Raises:
       ConfigError: a feature of `only` is unknown, or there are no features of these kinds.
-      ValueError: (the operation) a feature is longer than `length`, and `crop` is "refuse".
+      ValueError: (the operation) a feature is longer than `length`, and `crop` is "refuse"; or a
+        mask does not fit the feature.
     """
     check_choice("pad_series, crop", crop, ("refuse", "start", "random"))
     names = _chosen("pad_series", only, kinds, SERIES)
@@ -75,17 +79,19 @@ def _chosen(
     return tuple(only) or tuple(found)
 
 
-def _pad_objects(example, rng, *, num, drop, names) -> Example:
+def _pad_objects(example, rng, *, num, drop, names, kinds) -> Example:
     found = dict(example)
     for name in (name for name in names if name in example):
-        count = len(example[name])
+        there = _mask(example, name) > 0
+        count = np.count_nonzero(there)
         if count > num and not drop:
             raise ValueError(
                 f"{count} {name}, but pad_objects has num={num}: increase num, or drop the others "
                 "with drop=True"
             )
-        for each in (name, *features.companions(name, example)):
-            found[each] = _filled(np.asarray(example[each])[:num], num)
+        objects = (name, *features.companions(name, example, kinds))
+        for each, values in kept(example, objects, there).items():
+            found[each] = _filled(values[:num], num)
         found[f"{name}_mask"] = (np.arange(num) < count).astype(np.float32)
     return found
 
@@ -102,10 +108,19 @@ def _pad_series(example, rng, *, length, crop, names) -> Example:
             )
         if count > length and crop == "random" and count not in starts:
             starts[count] = int(rng.integers(count - length + 1))
-        start = starts.get(count, 0)
-        found[name] = _filled(values[start : start + length], length)
-        found[f"{name}_mask"] = (np.arange(length) < count).astype(np.float32)
+        here = slice(starts.get(count, 0), starts.get(count, 0) + length)
+        found[name] = _filled(values[here], length)
+        found[f"{name}_mask"] = _filled(_mask(example, name)[here], length)
     return found
+
+
+def _mask(example: Example, name: str) -> Float32[np.ndarray, " n"]:
+    """Returns the mask of a feature, 1 everywhere where the example has none."""
+    count = len(example[name])
+    mask = np.asarray(example.get(f"{name}_mask", np.ones(count)), np.float32)
+    if mask.shape != (count,):
+        raise ValueError(f"{name}_mask is {shown(mask)}, expected ({count},) as {name} has")
+    return mask
 
 
 def _filled(values: np.ndarray, length: int) -> np.ndarray:

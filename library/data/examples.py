@@ -1,0 +1,97 @@
+"""Examples with access by row: those of a TFDS data source, of arrays in memory, or of no data.
+
+They have `len(records)` and `records[row] -> {feature: value}`, as `Source.records` wants. Those of
+folders, text files and noise are in the files of these.
+"""
+
+import dataclasses
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from library.data import splits, tfds_features
+from library.data.preprocessing import CorruptExample
+
+
+@dataclasses.dataclass(frozen=True)
+class TfdsRecords:
+    """The examples of a TFDS data source, with the feature names of a batch.
+
+    Attributes:
+      source: the TFDS data source.
+      renamed: the name in a batch by the name in TFDS, if they differ; a nested feature is
+        "feature/inner".
+      remedy: what the user can do about a damaged example, for messages.
+    """
+
+    source: Any
+    renamed: Mapping[str, str]
+    remedy: str = ""
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, row: int) -> dict:
+        row = _checked(row, len(self))
+        try:
+            found = self.source[row]
+        except RuntimeError as error:  # ArrayRecord raises it if a checksum is wrong
+            raise CorruptExample(f"the example is damaged ({error}): {self.remedy}") from error
+        example = {
+            self.renamed.get(key, key): value
+            for key, value in tfds_features.flat(found).items()
+            if key not in tfds_features.NAMES_OF_EXAMPLES
+        }
+        label = np.asarray(example.get("label"))
+        if label.ndim == 0 and label.dtype.kind in "biu":
+            example["label"] = np.int32(label.item())
+        return example
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayRecords:
+    """The examples of arrays in memory, `{feature: (n, ...)}`."""
+
+    arrays: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    def __getitem__(self, row: int) -> dict:
+        row = _checked(row, len(self))
+        return {key: values[row] for key, values in self.arrays.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class NoRecords:
+    """Empty examples, `count` of them, for systems that make their own data."""
+
+    count: int = 2**32 - 1
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, row: int) -> dict:
+        _checked(row, self.count)
+        return {}
+
+
+def describe_tfds(name: str, parts: tuple[splits.Part, ...], source: Any, row: int) -> str:
+    """Names an example of a TFDS data source: "cifar10 train[17] (airplane_s_000004.png)"."""
+    try:
+        example = source[row]
+    except RuntimeError:
+        # A damaged example has no readable name, only its row.
+        return splits.describe(name, parts, row)
+    names = [example[key] for key in tfds_features.NAMES_OF_EXAMPLES if key in example]
+    texts = [x.decode(errors="replace") if isinstance(x, bytes) else str(x) for x in names]
+    return splits.describe(name, parts, row) + (f" ({', '.join(texts)})" if texts else "")
+
+
+def _checked(row: int, size: int) -> int:
+    row = operator.index(row)
+    if not 0 <= row < size:
+        raise IndexError(f"row {row} of {size}")
+    return row
