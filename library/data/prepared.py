@@ -150,6 +150,12 @@ def remedy(builder: Any, name: str, data_dir: str | None) -> str:
     return f"prepare it again: delete {builder.data_dir} and run {_command(name, data_dir, None)}"
 
 
+def _named_damage(builder: Any) -> contextlib.AbstractContextManager:
+    """Names the files of a builder of this project if their contents are not as expected."""
+    paths = getattr(builder, "paths", None)
+    return making.named_damage(paths.values()) if paths else contextlib.nullcontext()
+
+
 def check_known(name: str) -> None:
     """Raises ConfigError, with the nearest names, unless a builder or TFDS has this name."""
     own, others = _project_builders(), tfds.list_builders(with_community_datasets=False)
@@ -183,7 +189,7 @@ def make(
         manual_dir = next(iter(builder.paths.values())).parent
     settings = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
     try:
-        with _only_progress(progress):
+        with _only_progress(progress), _named_damage(builder):
             builder = builder or make_builder(data_dir=root)
             builder.download_and_prepare(file_format="array_record", download_config=settings)
     except ImportError as error:

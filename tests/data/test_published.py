@@ -1,6 +1,7 @@
 """Builders of published data sets, on stand-ins of the official formats."""
 
 import functools
+import gzip
 import http.server
 import io
 import itertools
@@ -347,6 +348,16 @@ def test_a_damaged_archive_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"cifar-10-binary.tar.gz"):
         prepare("cifar10", tmp_path)
     assert not list((tmp_path / "cifar10").glob("*"))
+
+
+@pytest.mark.parametrize("contents", [b"", b"smiles,measured\nC,\xff\n"])
+def test_contents_that_are_not_as_expected_are_named(tmp_path, contents):
+    name = "esol_delaney.csv.gz"
+    (tmp_path / "manual").mkdir()
+    (tmp_path / "manual" / name).write_bytes(gzip.compress(contents))
+    with pytest.raises(ConfigError, match=rf"{name} is damaged or has another format"):
+        prepare("molecules/esol", tmp_path)
+    assert not list(tmp_path.glob("molecules/*/*"))
 
 
 def test_unlike_counts_are_said(tmp_path):

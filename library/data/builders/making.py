@@ -14,6 +14,7 @@ A builder states, as attributes of its class:
 name. Variants of a dataset are `Variant`s in BUILDER_CONFIGS: "tu_graphs/mutag".
 """
 
+import contextlib
 import dataclasses
 import gzip
 import io
@@ -161,6 +162,26 @@ def checked(path: Path, read: Callable[[], Any]) -> Any:
         raise ConfigError(f"{path} is damaged or has another format ({what})") from error
 
 
+@contextlib.contextmanager
+def named_damage(paths: Iterable[Path]) -> Iterator[None]:
+    """Turns what a builder's code raises on unexpected contents into a ConfigError.
+
+    Args:
+      paths: the files that the code reads, for the message.
+
+    Raises:
+      ConfigError: the contents are damaged, or have another format.
+    """
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (AttributeError, EOFError, IndexError, KeyError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}"
+        named = " or ".join(map(str, paths))
+        raise ConfigError(f"{named} is damaged or has another format ({what})") from error
+
+
 def members(path: Path, suffixes: Sequence[str] = ("",)) -> Iterator[tuple[str, bytes]]:
     """Yields the files of a zip or tar, compressed or not, in the archive's order.
 
@@ -276,7 +297,8 @@ def obtain(
     target.mkdir(parents=True, exist_ok=True)
     say(f"packing {' and '.join(packed_files)} in {target}")
     with tempfile.TemporaryDirectory(dir=target, prefix=".packing-") as folder:
-        builder.pack(paths, Path(folder))
+        with named_damage(paths.values()):
+            builder.pack(paths, Path(folder))
         for file in packed_files:
             os.replace(Path(folder) / file, target / file)
     return {file: target / file for file in packed_files}
