@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A file stays with one worker, which then compiles what its tests share once.
 WORKERS ?= 2
 
 .PHONY: train test test-full test-other-processor test-parity check setup clean
@@ -10,21 +11,21 @@ train: setup
 	$(BIN)/python -m experiments.train
 
 test: setup check
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not full" --durations=10
+	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile -m "not full" --durations=10
 
 test-full: setup check $(VENV)/parity
-	$(BIN)/python -m pytest -n $(WORKERS) --durations=20
+	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile --durations=20
 	$(MAKE) test-other-processor
 
 # The tests of every commit, rounded as a processor of 2008 with one core rounds.
 test-other-processor: setup
 	XLA_FLAGS="--xla_cpu_max_isa=SSE4_2 --xla_cpu_multi_thread_eigen=false" OMP_NUM_THREADS=1 \
 	OPENBLAS_NUM_THREADS=1 OPENBLAS_CORETYPE=Nehalem \
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not full"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile -m "not full"
 
 # Beside the implementations of other projects.
 test-parity: setup $(VENV)/parity
-	$(BIN)/python -m pytest -n $(WORKERS) tests/parity
+	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile tests/parity
 
 # torchvision would ask for one certain PyTorch, and a build of it for CPU is enough.
 $(VENV)/parity: requirements-parity.txt $(VENV)/installed
