@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from library.config import check_choice
+from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_sizes
 from library.layers.convolution import convolution
 from library.layers.head import linear_head
@@ -168,15 +168,19 @@ def shake_shake26(
 
     Args:
       num_classes: size of the logits.
-      width: channels of the first stage, an even number.
+      width: channels of the first stage, an even number: the shortcut joins two halves.
       backward: "shake" draws the weights again for the backward pass, "even" makes both a half.
       dtype: type of the computation.
       param_dtype: type of the params.
 
     Raises:
-      ConfigError: a dtype or `backward` is unknown, or a size is below 1.
+      ConfigError: a dtype or `backward` is unknown, a size is below 1, or the width is odd.
     """
     check_sizes(num_classes=num_classes, width=width)
+    if width % 2:
+        raise ConfigError(
+            f"width={width}: the shortcut joins two halves, so it is even; nearest: {width + 1}"
+        )
     check_choice("backward", backward, BACKWARD)
     check_dtypes(dtype, param_dtype)
     return ShakeShake(
