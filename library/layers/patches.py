@@ -3,6 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from library.layers.checks import nearest_multiples
+
 
 def check_sides(image: Float[Array, "b h w c"], patch: int) -> None:
     """Checks that the images divide into patches of `patch` pixels a side.
@@ -12,10 +14,9 @@ def check_sides(image: Float[Array, "b h w c"], patch: int) -> None:
     """
     height, width = image.shape[1:3]
     if height % patch or width % patch:
-        nearest = [max(round(side / patch), 1) * patch for side in (height, width)]
         raise ValueError(
             f"a {height}x{width} image does not divide into {patch}x{patch} patches; "
-            f"nearest: {nearest[0]}x{nearest[1]}"
+            f"nearest: {nearest_multiples(height, width, patch)}"
         )
 
 

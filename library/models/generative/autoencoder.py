@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.config import ConfigError, check_choice
-from library.layers.checks import check_dtypes, check_sizes
+from library.layers.checks import check_dtypes, check_sizes, nearest_multiples
 from library.layers.intermediates import record
 from library.variants import variant
 
@@ -125,9 +125,11 @@ class ConvDecoder(nn.Module):
         height, width, _ = image_shape
         possible = [n for n in range(1, 16) if height % 2**n == 0 and width % 2**n == 0]
         if len(channels) not in possible:
+            near = nearest_multiples(height, width, 2 ** max(1, len(channels)))
+            valid = possible or f"none; nearest size: {near}"
             raise ConfigError(
                 f"channels={channels} halves {height}x{width} images {len(channels)} times: "
-                f"possible are {possible or 'none'}"
+                f"possible are {valid}"
             )
 
     @nn.compact
