@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from library.config import check_choice
-from library.layers.checks import check_dtypes, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_sizes
 from library.layers.intermediates import record
 from library.layers.spectral_normalization import spectrally_normalized
 from library.models.generative.dcgan import coarsest_grid
@@ -216,7 +216,12 @@ class Discriminator(nn.Module):
         label: Int[Array, " b"] | None = None,
         train: bool = False,
     ) -> Float[Array, " b"]:
-        """Returns scores."""
+        """Returns scores.
+
+        Raises:
+          ValueError: an image is smaller than 4x4, and cannot be halved twice.
+        """
+        check_image("the discriminator of SNGAN", image, 4)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = image
         for i in range(1, 5):

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from library.config import check_choice
-from library.layers.checks import check_dtypes, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import NORMS, norm
@@ -73,12 +73,8 @@ class Airbench(nn.Module):
         Raises:
           ValueError: the image is too small to be halved in each group.
         """
-        smallest = 2 ** len(self.widths) + 1
-        if min(image.shape[1:3]) < smallest:
-            raise ValueError(
-                f"a {image.shape[1]}x{image.shape[2]} image cannot be halved {len(self.widths)} "
-                f"times: {smallest}x{smallest} is the smallest"
-            )
+        # The whitening of 2x2 patches takes the first pixel.
+        check_image("an airbench network", image, 2 ** len(self.widths) + 1)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = first = _gelu(WhiteningConv(kernel_size=2, name="whitening", **types)(image))
         for stage, width in enumerate(self.widths, 1):

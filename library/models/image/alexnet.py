@@ -32,7 +32,7 @@ import jax
 from jaxtyping import Array, Float
 
 from library.config import ConfigError, check_choice
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.pooling import adaptive_average_pool
@@ -131,11 +131,7 @@ class AlexNet(nn.Module):
         Raises:
           ValueError: the image is too small to be pooled three times.
         """
-        smallest, (height, width) = SMALLEST[self.stem, self.towers], image.shape[1:3]
-        if min(height, width) < smallest:
-            raise ValueError(
-                f"AlexNet takes images of {smallest}x{smallest} or larger, not {height}x{width}"
-            )
+        check_image("AlexNet", image, SMALLEST[self.stem, self.towers])
         x, stage = image, 0
         for i, layer in enumerate(LAYERS[self.towers], 1):
             x = nn.relu(self._conv(x, i, layer))

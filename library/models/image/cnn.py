@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from library.config import check_choice
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import NORMS, norm
@@ -195,12 +195,7 @@ class ConvNet(nn.Module):
         Raises:
           ValueError: the image is too small to be halved between all stages.
         """
-        smallest = 2 ** (len(self.widths) - 1)
-        if min(image.shape[1:3]) < smallest:
-            raise ValueError(
-                f"a {image.shape[1]}x{image.shape[2]} image cannot be halved "
-                f"{len(self.widths) - 1} times: {smallest}x{smallest} is the smallest"
-            )
+        check_image(f"a network of {len(self.widths)} widths", image, 2 ** (len(self.widths) - 1))
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         init = nn.initializers.he_normal()
         x = image.astype(self.dtype)

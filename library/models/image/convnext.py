@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.config import ConfigError
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
 from library.layers.intermediates import record
@@ -27,8 +27,8 @@ from library.layers.stochastic_depth import StochasticDepth, rates
 from library.variants import variant
 
 EPSILON = 1e-6
-# Product of the strides of the stem and of the three downsampling layers.
-STRIDE = 32
+# Stride of the stem; each later stage begins with a stride of 2.
+STRIDE = 4
 
 _normal = nn.initializers.normal(0.02)
 
@@ -109,15 +109,15 @@ class ConvNeXt(nn.Module):
         """Returns logits, float32.
 
         Raises:
-          ValueError: the image is smaller than 32x32, so that the last stage would be empty.
+          ValueError: the image is so small that the last stage would be empty; with four stages,
+            smaller than 32x32.
         """
-        height, width = image.shape[1:3]
-        if min(height, width) < STRIDE:
-            raise ValueError(f"a {height}x{width} image: the smallest is {STRIDE}x{STRIDE}")
+        stages = len(self.widths)
+        check_image(f"ConvNeXt of {stages} stages", image, STRIDE * 2 ** (stages - 1))
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         block = rematted(Block, self.remat, static_argnums=(2,))
         drop_paths = iter(rates(self.drop_path, sum(self.stage_sizes)))
-        x = self._patches(image, self.widths[0], 4, "stem_conv")
+        x = self._patches(image, self.widths[0], STRIDE, "stem_conv")
         x = self._norm(x, "stem_norm")
         for stage, (blocks, width) in enumerate(zip(self.stage_sizes, self.widths), 1):
             if stage > 1:

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.config import ConfigError, check_choice
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.convolution import convolution
 from library.layers.head import linear_head
 from library.layers.intermediates import record
@@ -140,10 +140,17 @@ class DenseNet(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
-        """Returns logits, float32."""
+        """Returns logits, float32.
+
+        Raises:
+          ValueError: the image is too small to be halved between all blocks.
+        """
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = partial(norm, kind="batch", train=train, **types)
         size, stride, pool = STEMS[self.stem]
+        # The stem rounds up, transitions round down.
+        last = 2 ** (len(self.block_sizes) - 1)
+        check_image("DenseNet", image, stride * (2 if pool else 1) * (last - 1) + 1)
         width = self.stem_width or 2 * self.growth
         x = _conv(image, width, size, stride, name="stem_conv", **types)
         if pool:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from library.layers.checks import check_dtypes, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.variants import variant
@@ -70,7 +70,12 @@ class DomainAdversarial(nn.Module):
         strength: float | Float[Array, ""] = 1.0,
         train: bool = False,
     ) -> tuple[Float[Array, "b k"], Float[Array, " b"]]:
-        """Returns both logits, float32. `strength` is the factor of the reversed gradient."""
+        """Returns both logits, float32. `strength` is the factor of the reversed gradient.
+
+        Raises:
+          ValueError: the image is too small to be halved after each convolution.
+        """
+        check_image("the feature extractor", image, 2 ** len(self.widths))
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = image.astype(self.dtype)
         for level, width in enumerate(self.widths, 1):

@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.models.image.inception_v3 import HALVE, POOL, STEM, Conv, ConvNorm, Mixed
@@ -153,12 +153,7 @@ class InceptionResNetV2(nn.Module):
         Raises:
           ValueError: the image is too small to be halved five times without padding.
         """
-        height, width = image.shape[1:3]
-        if min(height, width) < SMALLEST:
-            raise ValueError(
-                f"Inception-ResNet-v2 takes images of {SMALLEST}x{SMALLEST} or larger, "
-                f"not {height}x{width}"
-            )
+        check_image("Inception-ResNet-v2", image, SMALLEST)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = image
         for i, layers in enumerate(STEM, 1):

@@ -9,7 +9,7 @@ classes.
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.models.image.inception_v3 import HALVE, POOL, Conv, ConvNorm, Mixed
@@ -152,12 +152,7 @@ class InceptionV4(nn.Module):
         Raises:
           ValueError: the image is too small to be halved five times without padding.
         """
-        height, width = image.shape[1:3]
-        if min(height, width) < SMALLEST:
-            raise ValueError(
-                f"Inception-v4 takes images of {SMALLEST}x{SMALLEST} or larger, "
-                f"not {height}x{width}"
-            )
+        check_image("Inception-v4", image, SMALLEST)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = image
         for layer in STEM:

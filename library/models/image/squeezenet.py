@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.intermediates import record
 from library.layers.pooling import max_pool_to_the_edge
 from library.variants import variant
@@ -110,12 +110,7 @@ class SqueezeNet(nn.Module):
           ValueError: the image is too small to be pooled three times.
         """
         features, kernel, stages, smallest = VERSIONS[self.version]
-        height, width = image.shape[1:3]
-        if min(height, width) < smallest:
-            raise ValueError(
-                f"SqueezeNet {self.version} takes images of {smallest}x{smallest} or larger, "
-                f"not {height}x{width}"
-            )
+        check_image(f"SqueezeNet {self.version}", image, smallest)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         first = nn.Conv(
             features,

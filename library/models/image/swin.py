@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.config import ConfigError
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.remat import rematted
@@ -114,7 +114,12 @@ class SwinTransformer(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
-        """Returns logits, float32."""
+        """Returns logits, float32.
+
+        Raises:
+          ValueError: the image is smaller than a patch.
+        """
+        check_image("Swin", image, self.patch_size)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         side = (self.patch_size, self.patch_size)
         init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")

@@ -17,7 +17,7 @@ the usual VGG-16 for CIFAR.
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
@@ -91,11 +91,7 @@ class VGG(nn.Module):
         Raises:
           ValueError: the image is too small to be halved after each stage.
         """
-        smallest, (height, width) = 2 ** len(self.stage_sizes), image.shape[1:3]
-        if min(height, width) < smallest:
-            raise ValueError(
-                f"VGG takes images of {smallest}x{smallest} or larger, not {height}x{width}"
-            )
+        check_image("VGG", image, 2 ** len(self.stage_sizes))
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = image
         widths = [self.width * factor for factor in WIDTHS]
