@@ -1,4 +1,4 @@
-import numpy as np
+import jax.numpy as jnp
 import pytest
 
 from library.config import ConfigError
@@ -27,10 +27,10 @@ def test_what_is_right_passes():
 
 
 def test_the_nearest_size_of_an_image():
-    check_image("a network", np.zeros((1, 4, 9, 3), np.float32), 4)
+    check_image("a network", jnp.zeros((1, 4, 9, 3)), 4)
     with pytest.raises(
         ValueError, match=r"a network takes .* 4x4 or larger, not 9x3; nearest: 9x4"
     ):
-        check_image("a network", np.zeros((1, 9, 3, 3), np.float32), 4)
+        check_image("a network", jnp.zeros((1, 9, 3, 3)), 4)
     assert nearest_multiples(24, 41, 16) == "32x48"
     assert nearest_multiples(1, 33, 16) == "16x32"
