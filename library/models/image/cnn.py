@@ -25,7 +25,7 @@ from jaxtyping import Array, Float
 
 from library.config import check_choice
 from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
-from library.layers.head import linear_head
+from library.layers.head import linear_head, pooled_head
 from library.layers.intermediates import record
 from library.layers.normalization import NORMS, norm
 from library.variants import variant
@@ -207,11 +207,7 @@ class ConvNet(nn.Module):
                 name = f"stage{stage}_norm{layer}"
                 x = nn.relu(norm(x, self.norm, train=train, name=name, **types))
             record(self, f"stage{stage}", x)
-        x = x.mean(axis=(1, 2))
-        record(self, "features", x)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        init = nn.initializers.lecun_normal()
-        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+        return pooled_head(self, x, nn.initializers.lecun_normal(), train)
 
 
 lenet5 = variant(LeNet5, "lenet5")

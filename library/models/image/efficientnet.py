@@ -25,7 +25,7 @@ from jaxtyping import Array, Float
 from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.depthwise import depthwise
-from library.layers.head import linear_head
+from library.layers.head import pooled_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
 from library.layers.remat import rematted
@@ -176,10 +176,8 @@ class EfficientNet(nn.Module):
                 )(x, train)
             record(self, f"stage{number}", x)
         x = _conv(x, 4 * x.shape[-1], name="final_conv", **types)
-        x = nn.silu(normalize(x, name="final_norm")).mean(axis=(1, 2))
-        record(self, "features", x)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        return linear_head(x, self.num_classes, kernel_init=_uniform, param_dtype=self.param_dtype)
+        x = nn.silu(normalize(x, name="final_norm"))
+        return pooled_head(self, x, _uniform, train)
 
 
 def _efficientnet(

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 
 from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
-from library.layers.head import linear_head
+from library.layers.head import linear_head, pooled_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
 from library.layers.pooling import adaptive_average_pool, max_pool_to_the_edge
@@ -221,11 +221,8 @@ class GoogLeNet(nn.Module):
                 if name in AUXILIARY:
                     self._auxiliary(x, AUXILIARY[name], train)
             record(self, f"stage{stage}", x)
-        x = x.mean(axis=(1, 2))
-        record(self, "features", x)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
         init = _caffe_xavier if self.original else _normal
-        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+        return pooled_head(self, x, init, train)
 
     def _check_image(self, image, train):
         if self.original and self._has_auxiliary(train):

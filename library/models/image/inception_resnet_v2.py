@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
-from library.layers.head import linear_head
+from library.layers.head import pooled_head
 from library.layers.intermediates import record
 from library.models.image.inception_v3 import HALVE, POOL, STEM, Conv, ConvNorm, Mixed
 from library.variants import variant
@@ -170,12 +170,7 @@ class InceptionResNetV2(nn.Module):
         x = Block(_C, 1.0, activate=False, name="block_c10", **types)(x, train)
         x = ConvNorm(LAST, _he_normal, name=LAST.name, **types)(x, train)
         record(self, "stage5", x)
-        x = x.mean(axis=(1, 2))
-        record(self, "features", x)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        return linear_head(
-            x, self.num_classes, kernel_init=_he_normal, param_dtype=self.param_dtype
-        )
+        return pooled_head(self, x, _he_normal, train)
 
 
 inception_resnet_v2 = variant(InceptionResNetV2, "inception_resnet_v2")

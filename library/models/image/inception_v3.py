@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from library.config import check_choice
 from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
-from library.layers.head import linear_head
+from library.layers.head import pooled_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
 from library.variants import variant
@@ -297,12 +297,7 @@ class InceptionV3(nn.Module):
                 record(self, "stage3", x)
                 self._auxiliary(x, train)
         record(self, "stage4", x)
-        x = x.mean(axis=(1, 2))
-        record(self, "features", x)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        return linear_head(
-            x, self.num_classes, kernel_init=_initial(0.1), param_dtype=self.param_dtype
-        )
+        return pooled_head(self, x, _initial(0.1), train)
 
     def _has_auxiliary(self, train):
         return self.aux and (train or self.is_initializing())

@@ -10,7 +10,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
-from library.layers.head import linear_head
+from library.layers.head import pooled_head
 from library.layers.intermediates import record
 from library.models.image.inception_v3 import HALVE, POOL, Conv, ConvNorm, Mixed
 from library.variants import variant
@@ -162,12 +162,7 @@ class InceptionV4(nn.Module):
             for name, branches in modules.items():
                 x = Mixed(branches, "average", False, _he_normal, name=name, **types)(x, train)
             record(self, f"stage{stage}", x)
-        x = x.mean(axis=(1, 2))
-        record(self, "features", x)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        return linear_head(
-            x, self.num_classes, kernel_init=_he_normal, param_dtype=self.param_dtype
-        )
+        return pooled_head(self, x, _he_normal, train)
 
 
 inception_v4 = variant(InceptionV4, "inception_v4")

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.depthwise import depthwise
-from library.layers.head import linear_head
+from library.layers.head import pooled_head
 from library.layers.intermediates import record
 from library.layers.normalization import norm
 from library.variants import variant
@@ -166,12 +166,7 @@ class Xception(nn.Module):
             x = SeparableConv(width, name=f"conv{i}", **types)(x)
             x = nn.relu(normalize(x, name=f"norm{i}"))
         record(self, "stage5", x)
-        x = x.mean(axis=(1, 2))
-        record(self, "features", x)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        return linear_head(
-            x, self.num_classes, kernel_init=_head_init, param_dtype=self.param_dtype
-        )
+        return pooled_head(self, x, _head_init, train)
 
 
 xception = variant(Xception, "xception")
