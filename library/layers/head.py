@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 
 
 def linear_head(
@@ -46,7 +46,7 @@ def pooled_head(
       train: whether to apply dropout.
     """
     x = x.mean(axis=(1, 2))
-    record(module, "features", x)
+    store(module, "features", x)
     x = nn.Dropout(module.dropout, deterministic=not train, name="dropout")(x)
     return linear_head(
         x, module.num_classes, kernel_init=kernel_init, param_dtype=module.param_dtype

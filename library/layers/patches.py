@@ -35,15 +35,15 @@ def unpatchify(patches: Float[Array, "b n p"], patch: int, height: int) -> Float
     return x.reshape(b, height, n // rows * patch, channels)
 
 
-def chosen(tokens: Float[Array, "b n d"], places: Int[Array, "b v"]) -> Float[Array, "b v d"]:
+def take_tokens(tokens: Float[Array, "b n d"], places: Int[Array, "b v"]) -> Float[Array, "b v d"]:
     """Returns the tokens at the given places, in the order of `places`."""
     return jnp.take_along_axis(tokens, places[:, :, None], axis=1)
 
 
-def in_place(
+def unshuffle(
     tokens: Float[Array, "b v d"], order: Int[Array, "b n"], missing: Float[Array, "1 1 d"]
 ) -> Float[Array, "b n d"]:
     """Puts the tokens at the first v places of the permutation `order`, `missing` at the others."""
     b, v, d = tokens.shape
     fill = jnp.broadcast_to(missing, (b, order.shape[1] - v, d))
-    return chosen(jnp.concatenate([tokens, fill], axis=1), jnp.argsort(order, axis=1))
+    return take_tokens(jnp.concatenate([tokens, fill], axis=1), jnp.argsort(order, axis=1))

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_sizes, nearest_multiples
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.variants import variant
 
 # Each activation has a gain: the variance of a weight, times its mean fan, that keeps the scale of
@@ -181,7 +181,7 @@ class Autoencoder(nn.Module):
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False):
         """Returns the reconstruction before the output function, (b, h, w, c), float32."""
         code = self.encode(image)
-        record(self, "features", code)
+        store(self, "features", code)
         return self.decode(code)
 
     def layer_names(self) -> list[tuple[str, str]]:

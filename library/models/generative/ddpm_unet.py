@@ -28,7 +28,7 @@ from library.layers.checks import (
     check_sizes,
     nearest_multiples,
 )
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import num_groups
 from library.variants import variant
 
@@ -188,7 +188,7 @@ class UNet(nn.Module):
             for i in range(1, self.num_blocks + 1):
                 x = self._block(x, embedding, train, multiplier, f"down{level}", i)
                 passed.append(x)
-            record(self, f"stage{level}", x)
+            store(self, f"stage{level}", x)
             if level < last:
                 x = _conv(x, x.shape[-1], stride=2, name=f"down{level}_sampler", **types)
                 passed.append(x)
@@ -236,8 +236,8 @@ class UNet(nn.Module):
         x = ResidualBlock(*block, name="middle_block1", **types)(x, embedding, train)
         x = AttentionBlock(self.num_heads, name="middle_attention", **types)(x)
         x = ResidualBlock(*block, name="middle_block2", **types)(x, embedding, train)
-        record(self, "middle", x)
-        record(self, "features", x.mean(axis=(1, 2)))
+        store(self, "middle", x)
+        store(self, "features", x.mean(axis=(1, 2)))
         return x
 
     def _check_size(self, height, width):

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from library.config import check_choice
 from library.layers.checks import check_dtypes, check_image, check_sizes
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.spectral_normalization import spectrally_normalized
 from library.models.generative.dcgan import coarsest_grid
 from library.variants import variant
@@ -229,10 +229,10 @@ class Discriminator(nn.Module):
                 self.width, i <= 2, i == 1, self.spectral, name=f"block{i}", **types
             )
             x = block(x, train)
-            record(self, f"stage{i}", x)
+            store(self, f"stage{i}", x)
         x = nn.relu(x)
         x = x.sum(axis=(1, 2)) if self.pool == "sum" else x.mean(axis=(1, 2))
-        record(self, "features", x)
+        store(self, "features", x)
         types = dict(dtype=jnp.float32, param_dtype=self.param_dtype)
 
         def apply(layer, x):

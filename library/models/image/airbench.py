@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from library.config import check_choice
 from library.layers.checks import check_dtypes, check_image, check_sizes
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import NORMS, norm
 from library.layers.whitening import WhiteningConv
 from library.variants import variant
@@ -93,10 +93,10 @@ class Airbench(nn.Module):
                 x = self._normalize(x, train, f"stage{stage}_norm{layer}")
                 x = _gelu(x + first if layer == 3 else x)
                 first = x if layer == 1 else first
-            record(self, f"stage{stage}", x)
+            store(self, f"stage{stage}", x)
         # A 32x32 image leaves 3x3 pixels here, which the original pools by 3x3.
         x = x.max(axis=(1, 2))
-        record(self, "features", x)
+        store(self, "features", x)
         logits = linear_head(
             x,
             self.num_classes,

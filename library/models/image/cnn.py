@@ -26,7 +26,7 @@ from jaxtyping import Array, Float
 from library.config import check_choice
 from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.head import linear_head, pooled_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import NORMS, norm
 from library.variants import variant
 
@@ -97,14 +97,14 @@ class LeNet5(nn.Module):
         x = _pad_to_32(image).astype(self.dtype)
         x = _squash(conv(6, kernel_init=_uniform(25 * x.shape[-1]), name="c1")(x))
         x = _squash(Subsampling(name="s2", **types)(x))
-        record(self, "stage1", x)
+        store(self, "stage1", x)
         x = _squash(TableConv(C3_TABLE, name="c3", **types)(x))
         x = _squash(Subsampling(name="s4", **types)(x))
-        record(self, "stage2", x)
+        store(self, "stage2", x)
         x = _squash(conv(120, kernel_init=_uniform(25 * 16), name="c5")(x)).reshape(-1, 120)
-        record(self, "stage3", x)
+        store(self, "stage3", x)
         x = _squash(nn.Dense(84, kernel_init=_uniform(120), name="f6", **types)(x))
-        record(self, "features", x)
+        store(self, "features", x)
         if self.output == "rbf":
             x = x.astype(jnp.float32)[:, None]
             return -jnp.square(x - _codes(self.num_classes)).sum(axis=-1)
@@ -206,7 +206,7 @@ class ConvNet(nn.Module):
                 x = nn.Conv(width, (3, 3), use_bias=False, kernel_init=init, name=name, **types)(x)
                 name = f"stage{stage}_norm{layer}"
                 x = nn.relu(norm(x, self.norm, train=train, name=name, **types))
-            record(self, f"stage{stage}", x)
+            store(self, f"stage{stage}", x)
         return pooled_head(self, x, nn.initializers.lecun_normal(), train)
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from library.layers.checks import check_dtypes, check_image, check_sizes
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.variants import variant
 
 _init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -82,7 +82,7 @@ class DomainAdversarial(nn.Module):
             x = nn.Conv(width, (5, 5), kernel_init=_init, name=f"conv{level}", **types)(x)
             x = nn.max_pool(nn.relu(x), (2, 2), (2, 2))
         features = x.reshape(len(x), -1)
-        record(self, "features", features)
+        store(self, "features", features)
         dense = dict(kernel_init=_init, **types)
         known = nn.relu(nn.Dense(self.hidden, name="label_hidden", **dense)(features))
         init = nn.initializers.lecun_normal()

@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.head import linear_head, pooled_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import norm
 from library.layers.pooling import adaptive_average_pool, max_pool_to_the_edge
 from library.layers.response_normalization import local_response_norm
@@ -220,7 +220,7 @@ class GoogLeNet(nn.Module):
                 x = Inception(channels, self.original, name=name, **types)(x, train)
                 if name in AUXILIARY:
                     self._auxiliary(x, AUXILIARY[name], train)
-            record(self, f"stage{stage}", x)
+            store(self, f"stage{stage}", x)
         init = _caffe_xavier if self.original else _normal
         return pooled_head(self, x, init, train)
 
@@ -238,13 +238,13 @@ class GoogLeNet(nn.Module):
         size, stride, pool = STEMS[self.stem]
         few, many = self._scaled(64), self._scaled(192)
         x = Conv(few, size, self.original, stride, name="conv1", **types)(image, train)
-        record(self, "stage1", x)
+        store(self, "stage1", x)
         x = max_pool_to_the_edge(x, 3, 2) if pool else x
         x = _response_norm(x) if self.original else x
         x = Conv(few, 1, self.original, name="conv2", **types)(x, train)
         x = Conv(many, 3, self.original, name="conv3", **types)(x, train)
         x = _response_norm(x) if self.original else x
-        record(self, "stage2", x)
+        store(self, "stage2", x)
         return x
 
     def _scaled(self, channels):
@@ -256,7 +256,7 @@ class GoogLeNet(nn.Module):
             classifier = Auxiliary(
                 self.num_classes, self.original, self.aux_dropout, name=name, **types
             )
-            record(self, f"{name}_logits", classifier(x, train))
+            store(self, f"{name}_logits", classifier(x, train))
 
 
 googlenet = variant(GoogLeNet, "googlenet", original=False)

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.head import pooled_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.models.image.inception_v3 import HALVE, POOL, STEM, Conv, ConvNorm, Mixed
 from library.variants import variant
 
@@ -159,17 +159,17 @@ class InceptionResNetV2(nn.Module):
         for i, layers in enumerate(STEM, 1):
             for layer in layers:
                 x = ConvNorm(layer, _he_normal, name=layer.name, **types)(x, train)
-            record(self, f"stage{i}", x)
+            store(self, f"stage{i}", x)
             x = nn.max_pool(x, (3, 3), (2, 2))
         for stage, ((name, branches), (letter, residual, blocks, scale)) in STAGES.items():
             x = Mixed(branches, "average", False, _he_normal, name=name, **types)(x, train)
             for i in range(1, blocks + 1):
                 x = Block(residual, scale, name=f"block_{letter}{i}", **types)(x, train)
             if stage < 5:
-                record(self, f"stage{stage}", x)
+                store(self, f"stage{stage}", x)
         x = Block(_C, 1.0, activate=False, name="block_c10", **types)(x, train)
         x = ConvNorm(LAST, _he_normal, name=LAST.name, **types)(x, train)
-        record(self, "stage5", x)
+        store(self, "stage5", x)
         return pooled_head(self, x, _he_normal, train)
 
 

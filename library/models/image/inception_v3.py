@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from library.config import check_choice
 from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.head import pooled_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import norm
 from library.variants import variant
 
@@ -288,15 +288,15 @@ class InceptionV3(nn.Module):
             for layer in layers:
                 x = ConvNorm(layer, name=layer.name, **types)(x, train)
             x = nn.max_pool(x, (3, 3), (2, 2))
-            record(self, f"stage{i}", x)
+            store(self, f"stage{i}", x)
         for name, branches in MODULES.items():
             pool = pooling["last_pool"] if name == "mixed_7c" else "average"
             count = pooling["count_padding"]
             x = Mixed(branches, pool, count, name=name, **types)(x, train)
             if name == "mixed_6e":
-                record(self, "stage3", x)
+                store(self, "stage3", x)
                 self._auxiliary(x, train)
-        record(self, "stage4", x)
+        store(self, "stage4", x)
         return pooled_head(self, x, _initial(0.1), train)
 
     def _has_auxiliary(self, train):
@@ -306,7 +306,7 @@ class InceptionV3(nn.Module):
         if self._has_auxiliary(train):
             types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
             logits = Auxiliary(self.num_classes, name="auxlogits", **types)(x, train)
-            record(self, "aux_logits", logits)
+            store(self, "aux_logits", logits)
 
 
 inception_v3 = variant(InceptionV3, "inception_v3")

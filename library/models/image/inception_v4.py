@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.head import pooled_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.models.image.inception_v3 import HALVE, POOL, Conv, ConvNorm, Mixed
 from library.variants import variant
 
@@ -157,11 +157,11 @@ class InceptionV4(nn.Module):
         x = image
         for layer in STEM:
             x = ConvNorm(layer, _he_normal, name=layer.name, **types)(x, train)
-        record(self, "stage1", x)
+        store(self, "stage1", x)
         for stage, modules in STAGES.items():
             for name, branches in modules.items():
                 x = Mixed(branches, "average", False, _he_normal, name=name, **types)(x, train)
-            record(self, f"stage{stage}", x)
+            store(self, f"stage{stage}", x)
         return pooled_head(self, x, _he_normal, train)
 
 

@@ -23,7 +23,7 @@ from library.config import ConfigError
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.depthwise import depthwise
 from library.layers.head import pooled_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import norm
 from library.variants import variant
 
@@ -116,7 +116,7 @@ class MobileNetV1(nn.Module):
                     name=f"stage{stage}_block{i}",
                     **types,
                 )(x, train)
-            record(self, f"stage{stage}", x)
+            store(self, f"stage{stage}", x)
         return pooled_head(self, x, _head_init, train)
 
 

@@ -22,7 +22,7 @@ from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_sizes
 from library.layers.convolution import convolution
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import norm
 
 # Weights of the backward pass: "shake" draws them again, "even" makes both a half.
@@ -150,9 +150,9 @@ class ShakeShake(nn.Module):
                     name=f"stage{stage + 1}_block{i}",
                     **types,
                 )(x, train)
-            record(self, f"stage{stage + 1}", x)
+            store(self, f"stage{stage + 1}", x)
         x = nn.relu(x).mean(axis=(1, 2))
-        record(self, "features", x)
+        store(self, "features", x)
         init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.depthwise import depthwise
 from library.layers.head import pooled_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import norm
 from library.variants import variant
 
@@ -157,15 +157,15 @@ class Xception(nn.Module):
                 **types,
             )(x)
             x = nn.relu(normalize(x, name=f"norm{i}"))
-        record(self, "stage1", x)
+        store(self, "stage1", x)
         for i, (widths, stride) in enumerate(BLOCKS, 1):
             x = Block(widths, stride, i > 1, name=f"block{i}", **types)(x, train)
             if i in ENDS:
-                record(self, ENDS[i], x)
+                store(self, ENDS[i], x)
         for i, width in ((3, 1536), (4, 2048)):
             x = SeparableConv(width, name=f"conv{i}", **types)(x)
             x = nn.relu(normalize(x, name=f"norm{i}"))
-        record(self, "stage5", x)
+        store(self, "stage5", x)
         return pooled_head(self, x, _head_init, train)
 
 
