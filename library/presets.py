@@ -1,7 +1,8 @@
 """Settings that many recipes share: data, preprocessing, augmentation, and a small version.
 
 A config file imports these and states the rest itself: the model, the task, the optimizer, the
-length and the augmentation. Long augmentations that several papers share have names here.
+length and the augmentation. Long augmentations that several papers share have names here,
+as have the running averages of torchvision.
 """
 
 from typing import Any
@@ -45,6 +46,38 @@ def in_memory(
     return _measured(
         dict(name=name, train="train", test="test", cache="device", **sizes, **options)
     )
+
+
+def text(
+    name: str,
+    every: str,
+    prompt: str | list[str] | None = None,
+    length: int = 400,
+    samples_every: str | None = None,
+    **options: Any,
+) -> ConfigDict:
+    """Returns the part of a language model's recipe that is data and measurement.
+
+    Args:
+      name: of the text, whose test split is "test".
+      every: how often the test loss is measured and a checkpoint is saved.
+      prompt: what samples continue, one text for all or one each; None is an empty one.
+      length: tokens of a sample.
+      samples_every: how often four samples are drawn, by default as often as the loss is measured.
+      **options: further settings of `dataset`, such as the tokenizer and the context, in place of
+        those here.
+    """
+    samples = dict(kind="samples.text", num=4, length=length, every=samples_every or every)
+    if prompt is not None:
+        samples["prompt"] = prompt
+    config = ConfigDict()
+    config.dataset = dict(dict(name=name, train="train", test="test"), **options)
+    config.preprocess = []
+    config.evaluate = dict(test=dict(kind="metrics", every=every), samples=samples)
+    config.checkpoint = dict(every=every, best="test/loss", mode="min")
+    config.log_every = "100 steps"
+    config.seed = 0
+    return config
 
 
 def _measured(dataset: dict[str, Any]) -> ConfigDict:
@@ -142,6 +175,19 @@ def deit_mixed() -> list[dict]:
         dict(name="random_erasing", probability=0.25, area=[0.02, 1 / 3], fill="normal"),
         dict(name="mixup_cutmix", mixup_alpha=0.8, cutmix_alpha=1.0),
     ]
+
+
+def torchvision_average(batch_size: int, epochs: int) -> dict:
+    """Returns the running average of the params of torchvision's newer weights.
+
+    Their program states a decay of 0.99998 and an average every 32 steps. It multiplies the rest,
+    1 - 0.99998, by batch size * 32 / epochs.
+
+    Args:
+      batch_size: images a step.
+      epochs: length of the run.
+    """
+    return dict(decay=1 - 2e-5 * batch_size * 32 / epochs, every=32)
 
 
 def shrink(config: ConfigDict, data: str = "synthetic/80x10") -> None:

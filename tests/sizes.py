@@ -26,6 +26,21 @@ def shapes(model: nn.Module, size: int = 224) -> dict[str, tuple[int, ...]]:
     return {name: x.shape[1:] for name, x in variables["intermediates"].items()}
 
 
+def traced(model: nn.Module, size: int) -> tuple[tuple[int, ...], int, dict]:
+    """Returns the shape of the logits, the number of params, and the shapes of what is recorded.
+
+    The output of each submodule is under its name, in "__call__". All shapes are without the batch.
+    """
+    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    options = dict(mutable=True, capture_intermediates=True)
+    logits, variables = jax.eval_shape(
+        lambda x: model.init_with_output(jax.random.key(0), x, **options), image
+    )
+    params = sum(x.size for x in jax.tree.leaves(variables["params"]))
+    recorded = jax.tree.map(lambda x: x.shape[1:], variables["intermediates"])
+    return logits.shape[1:], params, recorded
+
+
 def parameters(model: nn.Module, size: int = 64) -> int:
     """Returns the number of a model's params."""
     image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)

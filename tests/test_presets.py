@@ -53,6 +53,23 @@ def test_a_config_outside_of_the_project_is_made_of_them(tmp_path):
     )
 
 
+def test_a_language_model_is_measured_and_drawn_from():
+    config = presets.text("tiny", every="10%", samples_every="20%", context=8, train="validation")
+    assert config.dataset.to_dict() == dict(name="tiny", train="validation", test="test", context=8)
+    samples = dict(kind="samples.text", num=4, length=400, every="20%")
+    assert config.evaluate.to_dict() == dict(
+        test=dict(kind="metrics", every="10%"), samples=samples
+    )
+    assert config.checkpoint.to_dict() == dict(every="10%", best="test/loss", mode="min")
+    prompted = presets.text("tiny", every="5%", prompt="a", length=3).evaluate.samples
+    assert prompted.to_dict() == {**samples, "prompt": "a", "length": 3, "every": "5%"}
+
+
+def test_the_average_of_torchvision_forgets_a_share_of_the_run():
+    average = presets.torchvision_average(batch_size=1024, epochs=600)
+    assert average == dict(decay=1 - 2e-5 * 1024 * 32 / 600, every=32)
+
+
 def test_a_recipe_that_is_made_small_keeps_what_it_does_and_loses_its_length(tmp_path):
     full, small = load(tmp_path, "full"), load(tmp_path, "smoke")
     assert small["dataset"] == dict(

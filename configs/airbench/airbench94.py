@@ -27,6 +27,8 @@ them.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {"cifar10": "cifar10", "cifar10_jpeg": "cifar10_jpeg", "smoke": "synthetic/32x10"}
 
 
@@ -44,7 +46,7 @@ def get_config(variant: str = "cifar10") -> ConfigDict:
         dict(name="alternating_flip"),
         dict(name="random_crop", padding=2, mode="reflect"),
     ]
-    config.normalize = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
+    config.normalize = presets.CIFAR10_COLOURS
     config.model = dict(
         name="airbench.airbench94", num_classes=10, widths=[64, 256, 256], dtype="float16"
     )

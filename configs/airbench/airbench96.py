@@ -27,6 +27,8 @@ them.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 VARIANTS = {"cifar10": "cifar10", "cifar10_jpeg": "cifar10_jpeg", "smoke": "synthetic/32x10"}
 
 
@@ -45,7 +47,7 @@ def get_config(variant: str = "cifar10") -> ConfigDict:
         dict(name="random_crop", padding=4, mode="reflect"),
         dict(name="cutout", size=12, fill=0.4734),
     ]
-    config.normalize = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
+    config.normalize = presets.CIFAR10_COLOURS
     config.model = dict(
         name="airbench.airbench96", num_classes=10, widths=[128, 384, 512], dtype="float16"
     )

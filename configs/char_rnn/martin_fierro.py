@@ -22,6 +22,8 @@ token for unknown characters.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Cell, units per layer, layers, dropout, epochs.
 VARIANTS = {
     "cpu": ("lstm", 128, 2, 0.5, 75),
@@ -31,11 +33,11 @@ VARIANTS = {
 
 def get_config(variant: str = "cpu") -> ConfigDict:
     cell, width, depth, dropout, epochs = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="martin_fierro",
-        train="train",
-        test="test",
+    config = presets.text(
+        "martin_fierro",
+        every="5%",
+        prompt="Aquí me pongo a cantar\n",
+        samples_every="20%",
         tokenizer=dict(name="character", unknown="\ufffd"),
         context=50,
         order="streams",
@@ -44,7 +46,6 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         eval_batch_size=8,
         cache="device",
     )
-    config.preprocess = []
     config.model = dict(name=f"recurrent.{cell}", width=width, depth=depth, dropout=dropout)
     config.task = dict(name="language")
     config.optimizer = dict(
@@ -55,12 +56,4 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         clip=dict(value=5.0),
     )
     config.total = f"{epochs} epochs"
-    prompt = "Aquí me pongo a cantar\n"
-    config.evaluate = dict(
-        test=dict(kind="metrics", every="5%"),
-        samples=dict(kind="samples.text", prompt=prompt, num=4, length=400, every="20%"),
-    )
-    config.checkpoint = dict(every="5%", best="test/loss", mode="min")
-    config.log_every = "100 steps"
-    config.seed = 0
     return config

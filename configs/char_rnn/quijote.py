@@ -17,6 +17,8 @@ as a token for unknown characters.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Cell, units per layer, layers, dropout, epochs.
 VARIANTS = {
     "cpu": ("lstm", 128, 2, 0.0, 10),
@@ -27,11 +29,11 @@ VARIANTS = {
 
 def get_config(variant: str = "cpu") -> ConfigDict:
     cell, width, depth, dropout, epochs = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="quijote",
-        train="train",
-        test="test",
+    config = presets.text(
+        "quijote",
+        every="10%",
+        prompt="Respondió don Quijote:\n",
+        samples_every="20%",
         tokenizer=dict(name="character", unknown="\ufffd"),
         context=50,
         order="streams",
@@ -40,7 +42,6 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         eval_batch_size=104,
         cache="device",
     )
-    config.preprocess = []
     config.model = dict(name=f"recurrent.{cell}", width=width, depth=depth, dropout=dropout)
     config.task = dict(name="language")
     config.optimizer = dict(
@@ -50,12 +51,4 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         clip=dict(value=5.0),
     )
     config.total = f"{epochs} epochs"
-    prompt = "Respondió don Quijote:\n"
-    config.evaluate = dict(
-        test=dict(kind="metrics", every="10%"),
-        samples=dict(kind="samples.text", prompt=prompt, num=4, length=400, every="20%"),
-    )
-    config.checkpoint = dict(every="10%", best="test/loss", mode="min")
-    config.log_every = "100 steps"
-    config.seed = 0
     return config

@@ -17,6 +17,8 @@ characters per step, and each step continues from the state of the step before.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Cell, units per layer, layers, dropout, epochs.
 VARIANTS = {
     "lstm_cpu": ("lstm", 128, 2, 0.0, 20),
@@ -28,11 +30,11 @@ VARIANTS = {
 
 def get_config(variant: str = "lstm_cpu") -> ConfigDict:
     cell, width, depth, dropout, epochs = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="tinyshakespeare",
-        train="train",
-        test="test",
+    config = presets.text(
+        "tinyshakespeare",
+        every="10%",
+        prompt="ROMEO:\n",
+        samples_every="20%",
         tokenizer=dict(name="character"),
         context=50,
         order="streams",
@@ -41,7 +43,6 @@ def get_config(variant: str = "lstm_cpu") -> ConfigDict:
         eval_batch_size=56,
         cache="device",
     )
-    config.preprocess = []
     config.model = dict(name=f"recurrent.{cell}", width=width, depth=depth, dropout=dropout)
     config.task = dict(name="language")
     config.optimizer = dict(
@@ -51,11 +52,4 @@ def get_config(variant: str = "lstm_cpu") -> ConfigDict:
         clip=dict(value=5.0),
     )
     config.total = f"{epochs} epochs"
-    config.evaluate = dict(
-        test=dict(kind="metrics", every="10%"),
-        samples=dict(kind="samples.text", prompt="ROMEO:\n", num=4, length=400, every="20%"),
-    )
-    config.checkpoint = dict(every="10%", best="test/loss", mode="min")
-    config.log_every = "100 steps"
-    config.seed = 0
     return config

@@ -17,6 +17,8 @@ it does not have as many tokens to learn.
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 LARGE = dict(width=768, depth=12, num_heads=12, context=1024, bias=False)
 SMALL = dict(width=512, depth=8, num_heads=8, context=512, bias=False, dropout=0.1)
 
@@ -29,18 +31,16 @@ VARIANTS = {
 
 def get_config(variant: str = "gpt2") -> ConfigDict:
     model, vocab_size, batch_size, accumulate, total, warmup, rate = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="text",
+    config = presets.text(
+        "text",
+        every="1%",
+        samples_every="5%",
         data_dir="~/texts",
-        train="train",
-        test="test",
         tokenizer=dict(name="bpe", vocab_size=vocab_size),
         context=model["context"],
         batch_size=batch_size,
         eval_batch_size=batch_size // accumulate,
     )
-    config.preprocess = []
     config.model = dict(
         name="gpt",
         gelu="exact",
@@ -62,11 +62,5 @@ def get_config(variant: str = "gpt2") -> ConfigDict:
     )
     config.total = total
     config.accumulate = accumulate
-    config.evaluate = dict(
-        test=dict(kind="metrics", every="1%"),
-        samples=dict(kind="samples.text", num=4, length=400, every="5%"),
-    )
-    config.checkpoint = dict(every="1%", best="test/loss", mode="min")
     config.log_every = "10 steps"
-    config.seed = 0
     return config

@@ -23,6 +23,8 @@ positions, GPT-2's GELU, a higher learning rate, and a learning rate that falls 
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 SMALL = dict(width=128, depth=4, num_heads=4)
 NANO = dict(SMALL, gelu="exact")
 LARGE = dict(width=384, depth=6, num_heads=6, dropout=0.2, gelu="exact")
@@ -39,17 +41,16 @@ VARIANTS = {
 
 def get_config(variant: str = "cpu") -> ConfigDict:
     model, context, batch_size, steps, rate, schedule, reported = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="tinyshakespeare",
-        train="train",
-        test="test",
+    config = presets.text(
+        "tinyshakespeare",
+        every="10%",
+        prompt="ROMEO:\n",
+        samples_every="12.5%",
         tokenizer=dict(name="character"),
         context=context,
         batch_size=batch_size,
         eval_batch_size=128,
     )
-    config.preprocess = []
     config.model = dict(name="gpt", context=context, bias=False, **model)
     config.task = dict(name="language")
     config.optimizer = dict(
@@ -62,12 +63,5 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         schedule=schedule,
     )
     config.total = f"{steps} steps"
-    config.evaluate = dict(
-        test=dict(kind="metrics", every="10%"),
-        samples=dict(kind="samples.text", prompt="ROMEO:\n", num=4, length=400, every="12.5%"),
-    )
-    config.checkpoint = dict(every="10%", best="test/loss", mode="min")
-    config.log_every = "100 steps"
     config.reported = dict(metric="test/loss", value=reported, source="nanoGPT, README")
-    config.seed = 0
     return config

@@ -20,6 +20,8 @@ with weights, and the loss is computed over one part of the vocabulary at a time
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Vocabulary, model, windows per step, steps.
 VARIANTS = {
     "cpu": (2048, dict(width=128, depth=4, num_heads=4, num_kv_heads=2, dropout=0.2), 16, 1500),
@@ -28,17 +30,17 @@ VARIANTS = {
 
 def get_config(variant: str = "cpu") -> ConfigDict:
     vocab_size, model, batch_size, steps = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name="wikitext2",
+    config = presets.text(
+        "wikitext2",
+        every="20%",
+        prompt=[" \n = The ", "In the summer of"],
+        length=128,
         train="validation",
-        test="test",
         tokenizer=dict(name="bpe", vocab_size=vocab_size),
         context=128,
         batch_size=batch_size,
         eval_batch_size=64,
     )
-    config.preprocess = []
     config.model = dict(
         name="gpt",
         context=128,
@@ -58,12 +60,4 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         schedule=dict(name="linear", warmup="100 steps"),
     )
     config.total = f"{steps} steps"
-    prompts = [" \n = The ", "In the summer of"]
-    config.evaluate = dict(
-        test=dict(kind="metrics", every="20%"),
-        samples=dict(kind="samples.text", prompt=prompts, num=4, length=128, every="20%"),
-    )
-    config.checkpoint = dict(every="20%", best="test/loss", mode="min")
-    config.log_every = "100 steps"
-    config.seed = 0
     return config

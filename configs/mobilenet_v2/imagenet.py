@@ -90,8 +90,7 @@ def _as_in_torchvision_v2(config: ConfigDict) -> None:
         schedule=dict(name="cosine", warmup="5 epochs", warmup_from=0.01),
     )
     config.total = f"{epochs} epochs"
-    # torchvision multiplies 1 - 0.99998 by batch size * interval / epochs.
-    config.ema = dict(decay=1 - 2e-5 * batch_size * 32 / epochs, every=32)
+    config.ema = presets.torchvision_average(batch_size, epochs)
 
 
 def _as_in_slim(config: ConfigDict) -> None:

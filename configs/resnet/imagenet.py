@@ -125,9 +125,7 @@ def _v2(config: ConfigDict) -> None:
         decayed=["kernel$", "head/bias$"],
         schedule=dict(name="cosine", warmup="5 epochs", warmup_from=0.01),
     )
-    # torchvision multiplies 1 - 0.99998 (--model-ema-decay) by the batch size (1024) times the
-    # interval (32), divided by the epochs (600).
-    config.ema = dict(decay=1 - 2e-5 * 1024 * 32 / 600, every=32)
+    config.ema = presets.torchvision_average(batch_size=1024, epochs=600)
     config.total = "600 epochs"
     config.checkpoint.best = "test_ema/accuracy"
 

@@ -87,8 +87,7 @@ def _as_in_torchvision(config: ConfigDict) -> None:
         schedule=dict(name="cosine", warmup="5 epochs", warmup_from=0.01),
     )
     config.total = f"{epochs} epochs"
-    # torchvision multiplies 1 - 0.99998 by batch size * interval / epochs.
-    config.ema = dict(decay=1 - 2e-5 * config.dataset.batch_size * 32 / epochs, every=32)
+    config.ema = presets.torchvision_average(config.dataset.batch_size, epochs)
     config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
     config.checkpoint = dict(every="1 epoch")
 

@@ -65,8 +65,7 @@ def get_config(variant: str = "t") -> ConfigDict:
         schedule=dict(name="cosine", warmup="20 epochs", warmup_from=0.01, final=0.01),
     )
     config.total = f"{epochs} epochs"
-    # torchvision multiplies 1 - 0.99998 by batch size * interval / epochs.
-    config.ema = dict(decay=1 - 2e-5 * batch_size * 32 / epochs, every=32)
+    config.ema = presets.torchvision_average(batch_size, epochs)
     config.checkpoint = dict(every="1 epoch", best=metric)
     config.log_every = "50 steps"
     if variant == "t_authors":

@@ -89,8 +89,7 @@ def _as_in_torchvision(config: ConfigDict, policy: str) -> None:
         schedule=dict(name="cosine", warmup="30 epochs", warmup_from=0.033),
     )
     config.total = f"{epochs} epochs"
-    # torchvision multiplies 1 - 0.99998 by batch size * interval / epochs.
-    config.ema = dict(decay=1 - 2e-5 * batch_size * 32 / epochs, every=32)
+    config.ema = presets.torchvision_average(batch_size, epochs)
 
 
 def _as_in_scenic(config: ConfigDict, augreg: bool) -> None:

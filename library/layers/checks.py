@@ -1,6 +1,8 @@
-"""Checks of arguments that most models share. They run before JAX traces anything."""
+"""Checks of arguments and images that most models share. They run before JAX compiles anything."""
 
 from collections.abc import Iterable
+
+from jaxtyping import Array, Float
 
 from library.config import ConfigError, check_choice
 
@@ -41,6 +43,32 @@ def check_heads(**sizes: int) -> None:
         raise ConfigError(
             f"{name}={width} cannot be divided among {heads}={count}; nearest: {nearest} heads"
         )
+
+
+def check_image(network: str, image: Float[Array, "b h w c"], smallest: int) -> None:
+    """Checks that the images are so large that no feature map of a network is empty.
+
+    The mean of an empty map is NaN, and its maximum -inf: a run would end at its first step.
+
+    Args:
+      network: what the message calls the network.
+      image: images.
+      smallest: smallest height and width that the network takes.
+
+    Raises:
+      ValueError: the height or width is less than `smallest`.
+    """
+    height, width = image.shape[1:3]
+    if min(height, width) < smallest:
+        raise ValueError(
+            f"{network} takes images of {smallest}x{smallest} or larger, not {height}x{width}; "
+            f"nearest: {max(height, smallest)}x{max(width, smallest)}"
+        )
+
+
+def nearest_multiples(height: int, width: int, unit: int) -> str:
+    """Returns the size of an image with the nearest sides that `unit` divides: "32x48"."""
+    return "x".join(str(max(round(side / unit), 1) * unit) for side in (height, width))
 
 
 def divisors(n: int) -> list[int]:

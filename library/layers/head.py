@@ -1,10 +1,12 @@
-"""The linear classifier at the end of a model."""
+"""The linear classifier at the end of a model, and what often comes just before it."""
 
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from library.layers.intermediates import store
 
 
 def linear_head(
@@ -29,3 +31,23 @@ def linear_head(
         name="head",
     )
     return head(x)
+
+
+def pooled_head(
+    module: Any, x: Float[Array, "b h w d"], kernel_init: Any, train: bool
+) -> Float[Array, "b k"]:
+    """Applies the mean over space, the layer "dropout" and `linear_head`; stores "features" (b, d).
+
+    Args:
+      module: module whose compact method calls this, with the attributes `num_classes`, `dropout`,
+        the rate, and `param_dtype`.
+      x: features.
+      kernel_init: initializer of the head's kernel.
+      train: whether to apply dropout.
+    """
+    x = x.mean(axis=(1, 2))
+    store(module, "features", x)
+    x = nn.Dropout(module.dropout, deterministic=not train, name="dropout")(x)
+    return linear_head(
+        x, module.num_classes, kernel_init=kernel_init, param_dtype=module.param_dtype
+    )

@@ -4,7 +4,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 
-def record(module: nn.Module, name: str, x: Float[Array, "..."]) -> None:
+def store(module: nn.Module, name: str, x: Float[Array, "..."]) -> None:
     """Stores an activation under `name` in the collection "intermediates".
 
     It costs nothing unless `apply` is called with `mutable=["intermediates"]`. The entry is the

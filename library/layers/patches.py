@@ -3,6 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from library.layers.checks import nearest_multiples
+
 
 def check_sides(image: Float[Array, "b h w c"], patch: int) -> None:
     """Checks that the images divide into patches of `patch` pixels a side.
@@ -12,10 +14,9 @@ def check_sides(image: Float[Array, "b h w c"], patch: int) -> None:
     """
     height, width = image.shape[1:3]
     if height % patch or width % patch:
-        nearest = [max(round(side / patch), 1) * patch for side in (height, width)]
         raise ValueError(
             f"a {height}x{width} image does not divide into {patch}x{patch} patches; "
-            f"nearest: {nearest[0]}x{nearest[1]}"
+            f"nearest: {nearest_multiples(height, width, patch)}"
         )
 
 
@@ -34,15 +35,15 @@ def unpatchify(patches: Float[Array, "b n p"], patch: int, height: int) -> Float
     return x.reshape(b, height, n // rows * patch, channels)
 
 
-def chosen(tokens: Float[Array, "b n d"], places: Int[Array, "b v"]) -> Float[Array, "b v d"]:
+def take_tokens(tokens: Float[Array, "b n d"], places: Int[Array, "b v"]) -> Float[Array, "b v d"]:
     """Returns the tokens at the given places, in the order of `places`."""
     return jnp.take_along_axis(tokens, places[:, :, None], axis=1)
 
 
-def in_place(
+def unshuffle(
     tokens: Float[Array, "b v d"], order: Int[Array, "b n"], missing: Float[Array, "1 1 d"]
 ) -> Float[Array, "b n d"]:
     """Puts the tokens at the first v places of the permutation `order`, `missing` at the others."""
     b, v, d = tokens.shape
     fill = jnp.broadcast_to(missing, (b, order.shape[1] - v, d))
-    return chosen(jnp.concatenate([tokens, fill], axis=1), jnp.argsort(order, axis=1))
+    return take_tokens(jnp.concatenate([tokens, fill], axis=1), jnp.argsort(order, axis=1))

@@ -20,7 +20,7 @@ POLICIES: dict[str, Callable | None] = {
 }
 
 
-def rematted(block: Any, remat: bool | str, **options: Any) -> Any:
+def with_remat(block: Any, remat: bool | str, **options: Any) -> Any:
     """Wraps a block so that the backward pass recomputes what the policy does not store.
 
     Args:

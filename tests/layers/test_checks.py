@@ -1,7 +1,14 @@
+import jax.numpy as jnp
 import pytest
 
 from library.config import ConfigError
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import (
+    check_dtypes,
+    check_image,
+    check_rates,
+    check_sizes,
+    nearest_multiples,
+)
 
 
 def test_what_is_wrong_and_what_is_valid_are_named():
@@ -17,3 +24,13 @@ def test_what_is_right_passes():
     check_dtypes("bfloat16", "float32")
     check_rates(dropout=0.0, drop_path=0.99)
     check_sizes(num_classes=1, hidden=())
+
+
+def test_the_nearest_size_of_an_image():
+    check_image("a network", jnp.zeros((1, 4, 9, 3)), 4)
+    with pytest.raises(
+        ValueError, match=r"a network takes .* 4x4 or larger, not 9x3; nearest: 9x4"
+    ):
+        check_image("a network", jnp.zeros((1, 9, 3, 3)), 4)
+    assert nearest_multiples(24, 41, 16) == "32x48"
+    assert nearest_multiples(1, 33, 16) == "16x32"

@@ -4,14 +4,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 
 
 class Twice(nn.Module):
     @nn.compact
     def __call__(self, x):
-        record(self, "features", x)
-        record(self, "features", 2 * x)
+        store(self, "features", x)
+        store(self, "features", 2 * x)
         return linear_head(x, 3, kernel_init=nn.initializers.ones)
 
 

@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from library.layers.patches import chosen, in_place, patchify, unpatchify
+from library.layers.patches import patchify, take_tokens, unpatchify, unshuffle
 
 RANDOM = np.random.default_rng(0)
 IMAGE = RANDOM.normal(size=(2, 6, 9, 2)).astype(np.float32)
@@ -19,11 +19,11 @@ def test_what_was_chosen_returns_to_its_place():
     tokens = RANDOM.normal(size=(3, 5, 4)).astype(np.float32)
     missing = np.full((1, 1, 4), 7.0, np.float32)
     order = np.stack([RANDOM.permutation(5) for _ in range(3)]).astype(np.int32)
-    seen = chosen(jnp.asarray(tokens), jnp.asarray(order[:, :2]))
+    seen = take_tokens(jnp.asarray(tokens), jnp.asarray(order[:, :2]))
     expected = np.broadcast_to(missing, tokens.shape).copy()
     for row, places in enumerate(order):
         for rank, place in enumerate(places[:2]):
             np.testing.assert_array_equal(seen[row, rank], tokens[row, place])
             expected[row, place] = tokens[row, place]
-    back = in_place(seen, jnp.asarray(order), jnp.asarray(missing))
+    back = unshuffle(seen, jnp.asarray(order), jnp.asarray(missing))
     np.testing.assert_array_equal(back, expected)

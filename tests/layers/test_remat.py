@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from library.config import ConfigError
-from library.layers.remat import rematted
+from library.layers.remat import with_remat
 from library.models.image.vit import VisionTransformer
 
 VIT = dict(num_classes=3, patch_size=2, width=8, depth=2, num_heads=2, hidden=16)
@@ -23,7 +23,7 @@ class Squared(nn.Module):
 
 def recomputed(remat):
     """Counts the products of matrices and the tanhs of a gradient."""
-    layer = rematted(Squared, remat, static_argnums=(2,))(name="layer")
+    layer = with_remat(Squared, remat, static_argnums=(2,))(name="layer")
     x = jnp.ones((2, 4))
     variables = layer.init(jax.random.key(0), x, False)
     program = jax.make_jaxpr(jax.grad(lambda v: layer.apply(v, x, False).sum()))(variables)
@@ -41,7 +41,7 @@ def test_full_computes_everything_again_and_dots_the_rest_alone():
 
 def test_an_unknown_name():
     with pytest.raises(ConfigError, match=r"remat 'dot'.*dots"):
-        rematted(Squared, "dot")
+        with_remat(Squared, "dot")
 
 
 def test_each_policy_has_the_same_gradients_and_names():

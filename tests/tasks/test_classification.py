@@ -9,7 +9,7 @@ import pytest
 
 from library import config
 from library.config import ConfigError
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.task import minimize
 from library.tasks import classification as module
 from library.tasks.classification import classification
@@ -171,7 +171,7 @@ class WithAuxiliary(Echo):
         logits = super().__call__(image)
         if train:
             for i in (1, 2):
-                record(self, f"aux{i}_logits", (i + 1) * logits)
+                store(self, f"aux{i}_logits", (i + 1) * logits)
         return logits
 
 

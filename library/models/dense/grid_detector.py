@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from library.config import check_choice
 from library.layers.checks import check_dtypes, check_sizes
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import NORMS, norm
 from library.variants import variant
 
@@ -68,7 +68,7 @@ class GridDetector(nn.Module):
                 )(x)
                 x = norm(x, self.normalization, name=f"{name}_norm", train=train, **types)
                 x = nn.relu(x)
-        record(self, "features", jnp.mean(x, axis=(1, 2)))
+        store(self, "features", jnp.mean(x, axis=(1, 2)))
         head = nn.Conv(5 + self.num_classes, (1, 1), name="head", **types)
         return head(x).astype(jnp.float32)
 

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.config import ConfigError, check_choice
-from library.layers.checks import check_dtypes, check_rates, check_sizes
-from library.layers.intermediates import record
+from library.layers.checks import check_dtypes, check_rates, check_sizes, nearest_multiples
+from library.layers.intermediates import store
 from library.layers.normalization import NORMS, norm
 from library.variants import variant
 
@@ -78,7 +78,8 @@ class UNet(nn.Module):
         if self.padding == "same" and (height % 2**levels or width % 2**levels):
             raise ValueError(
                 f"a U-Net of {len(self.widths)} widths takes images whose sides are multiples of "
-                f"{2**levels}, not {height}x{width}; padding='mirror' takes any size"
+                f"{2**levels}, not {height}x{width}; nearest: "
+                f"{nearest_multiples(height, width, 2**levels)}; padding='mirror' takes any size"
             )
         x = _mirrored(image, len(self.widths)) if self.padding == "mirror" else image
         x, kept = x.astype(self.dtype), []
@@ -90,7 +91,7 @@ class UNet(nn.Module):
             x = nn.max_pool(x, (2, 2), (2, 2))
         x = self._block(x, self.widths[-1], "bottom", train)
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout_bottom")(x)
-        record(self, "features", jnp.mean(x, axis=(1, 2)))
+        store(self, "features", jnp.mean(x, axis=(1, 2)))
         for level in range(levels, 0, -1):
             x = self._enlarged(x, self.widths[level - 1], f"up{level}")
             x = jnp.concatenate([_center(kept[level - 1], x.shape[1:3]), x], axis=-1)

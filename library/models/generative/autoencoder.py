@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.config import ConfigError, check_choice
-from library.layers.checks import check_dtypes, check_sizes
-from library.layers.intermediates import record
+from library.layers.checks import check_dtypes, check_sizes, nearest_multiples
+from library.layers.intermediates import store
 from library.variants import variant
 
 # Each activation has a gain: the variance of a weight, times its mean fan, that keeps the scale of
@@ -125,9 +125,11 @@ class ConvDecoder(nn.Module):
         height, width, _ = image_shape
         possible = [n for n in range(1, 16) if height % 2**n == 0 and width % 2**n == 0]
         if len(channels) not in possible:
+            near = nearest_multiples(height, width, 2 ** max(1, len(channels)))
+            valid = possible or f"none; nearest size: {near}"
             raise ConfigError(
                 f"channels={channels} halves {height}x{width} images {len(channels)} times: "
-                f"possible are {possible or 'none'}"
+                f"possible are {valid}"
             )
 
     @nn.compact
@@ -179,7 +181,7 @@ class Autoencoder(nn.Module):
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False):
         """Returns the reconstruction before the output function, (b, h, w, c), float32."""
         code = self.encode(image)
-        record(self, "features", code)
+        store(self, "features", code)
         return self.decode(code)
 
     def layer_names(self) -> list[tuple[str, str]]:

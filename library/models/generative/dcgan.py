@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, Int
 from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_sizes
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.variants import variant
 
 NORMS = ("batch", "layer", "none")
@@ -150,9 +150,9 @@ class Discriminator(nn.Module):
             )(x)
             x = _norm(x, self.norm, train, name=f"norm{layer}", **types) if layer > 1 else x
             x = nn.leaky_relu(x, 0.2)
-            record(self, f"stage{layer}", x)
+            store(self, f"stage{layer}", x)
         x = x.reshape(len(x), -1)
-        record(self, "features", x)
+        store(self, "features", x)
         bias = self.norm == "none"
         types = dict(kernel_init=_normal, use_bias=bias, param_dtype=self.param_dtype)
         return linear_head(x, 1, **types)[:, 0]

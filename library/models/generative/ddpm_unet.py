@@ -21,8 +21,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from library.config import ConfigError
-from library.layers.checks import check_dtypes, check_heads, check_rates, check_sizes
-from library.layers.intermediates import record
+from library.layers.checks import (
+    check_dtypes,
+    check_heads,
+    check_rates,
+    check_sizes,
+    nearest_multiples,
+)
+from library.layers.intermediates import store
 from library.layers.normalization import num_groups
 from library.variants import variant
 
@@ -169,10 +175,11 @@ class UNet(nn.Module):
           train: whether to apply dropout.
 
         Raises:
-          ValueError: the sides cannot be cut into patches and then halved between all levels.
+          ValueError: the sides cannot be cut into patches and then halved between all levels, or no
+            feature map has a height of `attention`.
         """
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        self._check_sides(image.shape)
+        self._check_size(*image.shape[1:3])
         embedding = self._embed(time, label)
         x = space_to_depth(image.astype(self.dtype), self.patch_size)
         x = _conv(x, self.width, name="stem", **types)
@@ -181,7 +188,7 @@ class UNet(nn.Module):
             for i in range(1, self.num_blocks + 1):
                 x = self._block(x, embedding, train, multiplier, f"down{level}", i)
                 passed.append(x)
-            record(self, f"stage{level}", x)
+            store(self, f"stage{level}", x)
             if level < last:
                 x = _conv(x, x.shape[-1], stride=2, name=f"down{level}_sampler", **types)
                 passed.append(x)
@@ -229,19 +236,25 @@ class UNet(nn.Module):
         x = ResidualBlock(*block, name="middle_block1", **types)(x, embedding, train)
         x = AttentionBlock(self.num_heads, name="middle_attention", **types)(x)
         x = ResidualBlock(*block, name="middle_block2", **types)(x, embedding, train)
-        record(self, "middle", x)
-        record(self, "features", x.mean(axis=(1, 2)))
+        store(self, "middle", x)
+        store(self, "features", x.mean(axis=(1, 2)))
         return x
 
-    def _check_sides(self, shape):
+    def _check_size(self, height, width):
         unit = self.patch_size * 2 ** (len(self.multipliers) - 1)
-        height, width = shape[1:3]
         if height % unit or width % unit:
-            near = "x".join(str(max(round(side / unit), 1) * unit) for side in (height, width))
             raise ValueError(
                 f"a {height}x{width} image does not divide into patches of {self.patch_size} "
-                f"halved {len(self.multipliers) - 1} times; nearest: {near}"
+                f"halved {len(self.multipliers) - 1} times; "
+                f"nearest: {nearest_multiples(height, width, unit)}"
             )
+        heights = [height // self.patch_size // 2**level for level in range(len(self.multipliers))]
+        for wanted in self.attention:
+            if wanted not in heights:
+                raise ValueError(
+                    f"attention={self.attention}: no feature map is {wanted} high; the heights are "
+                    f"{heights}; nearest: {min(heights, key=lambda h: abs(h - wanted))}"
+                )
 
 
 ddpm_unet = variant(UNet, "ddpm_unet")

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from library.layers.checks import check_dtypes, check_rates, check_sizes
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.variants import variant
 
 
@@ -113,8 +113,8 @@ class Discriminator(nn.Module):
             x = nn.Dropout(rate, deterministic=not train, name=f"dropout{i}")(x)
             x = nn.Dense(width * self.pieces, dtype=self.dtype, name=f"hidden{i}", **types)(x)
             x = x.reshape(-1, width, self.pieces).max(axis=-1)
-            record(self, f"stage{i}", x)
-        record(self, "features", x)
+            store(self, f"stage{i}", x)
+        store(self, "features", x)
         x = nn.Dropout(self.dropout, deterministic=not train, name="head_dropout")(x)
         return nn.Dense(1, dtype=jnp.float32, name="head", **types)(x)[:, 0]
 

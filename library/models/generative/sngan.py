@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from library.config import check_choice
-from library.layers.checks import check_dtypes, check_sizes
-from library.layers.intermediates import record
+from library.layers.checks import check_dtypes, check_image, check_sizes
+from library.layers.intermediates import store
 from library.layers.spectral_normalization import spectrally_normalized
 from library.models.generative.dcgan import coarsest_grid
 from library.variants import variant
@@ -216,7 +216,12 @@ class Discriminator(nn.Module):
         label: Int[Array, " b"] | None = None,
         train: bool = False,
     ) -> Float[Array, " b"]:
-        """Returns scores."""
+        """Returns scores.
+
+        Raises:
+          ValueError: an image is smaller than 4x4, and cannot be halved twice.
+        """
+        check_image("the discriminator of SNGAN", image, 4)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = image
         for i in range(1, 5):
@@ -224,10 +229,10 @@ class Discriminator(nn.Module):
                 self.width, i <= 2, i == 1, self.spectral, name=f"block{i}", **types
             )
             x = block(x, train)
-            record(self, f"stage{i}", x)
+            store(self, f"stage{i}", x)
         x = nn.relu(x)
         x = x.sum(axis=(1, 2)) if self.pool == "sum" else x.mean(axis=(1, 2))
-        record(self, "features", x)
+        store(self, "features", x)
         types = dict(dtype=jnp.float32, param_dtype=self.param_dtype)
 
         def apply(layer, x):

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from library.config import check_choice
-from library.layers.checks import check_dtypes, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_sizes
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import NORMS, norm
 from library.layers.whitening import WhiteningConv
 from library.variants import variant
@@ -73,12 +73,8 @@ class Airbench(nn.Module):
         Raises:
           ValueError: the image is too small to be halved in each group.
         """
-        smallest = 2 ** len(self.widths) + 1
-        if min(image.shape[1:3]) < smallest:
-            raise ValueError(
-                f"a {image.shape[1]}x{image.shape[2]} image cannot be halved {len(self.widths)} "
-                f"times: {smallest}x{smallest} is the smallest"
-            )
+        # The whitening of 2x2 patches takes the first pixel.
+        check_image("an airbench network", image, 2 ** len(self.widths) + 1)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = first = _gelu(WhiteningConv(kernel_size=2, name="whitening", **types)(image))
         for stage, width in enumerate(self.widths, 1):
@@ -97,10 +93,10 @@ class Airbench(nn.Module):
                 x = self._normalize(x, train, f"stage{stage}_norm{layer}")
                 x = _gelu(x + first if layer == 3 else x)
                 first = x if layer == 1 else first
-            record(self, f"stage{stage}", x)
+            store(self, f"stage{stage}", x)
         # A 32x32 image leaves 3x3 pixels here, which the original pools by 3x3.
         x = x.max(axis=(1, 2))
-        record(self, "features", x)
+        store(self, "features", x)
         logits = linear_head(
             x,
             self.num_classes,

@@ -32,9 +32,9 @@ import jax
 from jaxtyping import Array, Float
 
 from library.config import ConfigError, check_choice
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.pooling import adaptive_average_pool
 from library.layers.response_normalization import local_response_norm
 from library.variants import variant
@@ -131,18 +131,14 @@ class AlexNet(nn.Module):
         Raises:
           ValueError: the image is too small to be pooled three times.
         """
-        smallest, (height, width) = SMALLEST[self.stem, self.towers], image.shape[1:3]
-        if min(height, width) < smallest:
-            raise ValueError(
-                f"AlexNet takes images of {smallest}x{smallest} or larger, not {height}x{width}"
-            )
+        check_image("AlexNet", image, SMALLEST[self.stem, self.towers])
         x, stage = image, 0
         for i, layer in enumerate(LAYERS[self.towers], 1):
             x = nn.relu(self._conv(x, i, layer))
             x = local_response_norm(x) if layer.normalized else x
             if layer.pooled:
                 stage += 1
-                record(self, f"stage{stage}", x)
+                store(self, f"stage{stage}", x)
                 x = nn.max_pool(x, (3, 3), (2, 2))
         x = adaptive_average_pool(x, 6) if self.stem == "imagenet" else x
         x = x.reshape(len(x), -1)
@@ -151,7 +147,7 @@ class AlexNet(nn.Module):
             x = x if self.towers == 2 else drop(x)
             x = nn.relu(self._dense(x, name))
             x = drop(x) if self.towers == 2 else x
-        record(self, "features", x)
+        store(self, "features", x)
         init = self._initial(x.shape[-1])
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 

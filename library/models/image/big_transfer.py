@@ -20,8 +20,8 @@ from jaxtyping import Array, Float
 
 from library.layers.checks import check_dtypes, check_sizes
 from library.layers.head import linear_head
-from library.layers.intermediates import record
-from library.layers.remat import rematted
+from library.layers.intermediates import store
+from library.layers.remat import with_remat
 from library.variants import variant
 
 # Width of the bottlenecks of the first stage. It doubles in each later stage.
@@ -160,16 +160,16 @@ class BigTransfer(nn.Module):
         # Padding by zeros, not -inf: it changes the maximum of a window with only negative values.
         x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         x = nn.max_pool(x, (3, 3), (2, 2))
-        block = rematted(Block, self.remat)
+        block = with_remat(Block, self.remat)
         for stage, blocks in enumerate(self.stage_sizes, 1):
             for i in range(1, blocks + 1):
                 stride = 2 if stage > 1 and i == 1 else 1
                 name = f"stage{stage}_block{i}"
                 x = block(width * 2 ** (stage - 1), stride, name=name, **types)(x)
-            record(self, f"stage{stage}", x)
+            store(self, f"stage{stage}", x)
         x = nn.relu(GroupNorm(name="final_norm", **types)(x))
         x = x.mean(axis=(1, 2))
-        record(self, "features", x)
+        store(self, "features", x)
         init = nn.initializers.zeros
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 

@@ -24,9 +24,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from library.config import check_choice
-from library.layers.checks import check_dtypes, check_rates, check_sizes
-from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
+from library.layers.head import linear_head, pooled_head
+from library.layers.intermediates import store
 from library.layers.normalization import NORMS, norm
 from library.variants import variant
 
@@ -97,14 +97,14 @@ class LeNet5(nn.Module):
         x = _pad_to_32(image).astype(self.dtype)
         x = _squash(conv(6, kernel_init=_uniform(25 * x.shape[-1]), name="c1")(x))
         x = _squash(Subsampling(name="s2", **types)(x))
-        record(self, "stage1", x)
+        store(self, "stage1", x)
         x = _squash(TableConv(C3_TABLE, name="c3", **types)(x))
         x = _squash(Subsampling(name="s4", **types)(x))
-        record(self, "stage2", x)
+        store(self, "stage2", x)
         x = _squash(conv(120, kernel_init=_uniform(25 * 16), name="c5")(x)).reshape(-1, 120)
-        record(self, "stage3", x)
+        store(self, "stage3", x)
         x = _squash(nn.Dense(84, kernel_init=_uniform(120), name="f6", **types)(x))
-        record(self, "features", x)
+        store(self, "features", x)
         if self.output == "rbf":
             x = x.astype(jnp.float32)[:, None]
             return -jnp.square(x - _codes(self.num_classes)).sum(axis=-1)
@@ -195,12 +195,7 @@ class ConvNet(nn.Module):
         Raises:
           ValueError: the image is too small to be halved between all stages.
         """
-        smallest = 2 ** (len(self.widths) - 1)
-        if min(image.shape[1:3]) < smallest:
-            raise ValueError(
-                f"a {image.shape[1]}x{image.shape[2]} image cannot be halved "
-                f"{len(self.widths) - 1} times: {smallest}x{smallest} is the smallest"
-            )
+        check_image(f"a network of {len(self.widths)} widths", image, 2 ** (len(self.widths) - 1))
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         init = nn.initializers.he_normal()
         x = image.astype(self.dtype)
@@ -211,12 +206,8 @@ class ConvNet(nn.Module):
                 x = nn.Conv(width, (3, 3), use_bias=False, kernel_init=init, name=name, **types)(x)
                 name = f"stage{stage}_norm{layer}"
                 x = nn.relu(norm(x, self.norm, train=train, name=name, **types))
-            record(self, f"stage{stage}", x)
-        x = x.mean(axis=(1, 2))
-        record(self, "features", x)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        init = nn.initializers.lecun_normal()
-        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+            store(self, f"stage{stage}", x)
+        return pooled_head(self, x, nn.initializers.lecun_normal(), train)
 
 
 lenet5 = variant(LeNet5, "lenet5")

@@ -18,17 +18,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.config import ConfigError
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
-from library.layers.intermediates import record
-from library.layers.remat import rematted
+from library.layers.intermediates import store
+from library.layers.remat import with_remat
 from library.layers.stochastic_depth import StochasticDepth, rates
 from library.variants import variant
 
 EPSILON = 1e-6
-# Product of the strides of the stem and of the three downsampling layers.
-STRIDE = 32
+# Stride of the stem; each later stage begins with a stride of 2.
+STRIDE = 4
 
 _normal = nn.initializers.normal(0.02)
 
@@ -109,15 +109,15 @@ class ConvNeXt(nn.Module):
         """Returns logits, float32.
 
         Raises:
-          ValueError: the image is smaller than 32x32, so that the last stage would be empty.
+          ValueError: the image is so small that the last stage would be empty; with four stages,
+            smaller than 32x32.
         """
-        height, width = image.shape[1:3]
-        if min(height, width) < STRIDE:
-            raise ValueError(f"a {height}x{width} image: the smallest is {STRIDE}x{STRIDE}")
+        stages = len(self.widths)
+        check_image(f"ConvNeXt of {stages} stages", image, STRIDE * 2 ** (stages - 1))
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        block = rematted(Block, self.remat, static_argnums=(2,))
+        block = with_remat(Block, self.remat, static_argnums=(2,))
         drop_paths = iter(rates(self.drop_path, sum(self.stage_sizes)))
-        x = self._patches(image, self.widths[0], 4, "stem_conv")
+        x = self._patches(image, self.widths[0], STRIDE, "stem_conv")
         x = self._norm(x, "stem_norm")
         for stage, (blocks, width) in enumerate(zip(self.stage_sizes, self.widths), 1):
             if stage > 1:
@@ -126,9 +126,9 @@ class ConvNeXt(nn.Module):
             for i in range(1, blocks + 1):
                 name = f"stage{stage}_block{i}"
                 x = block(self.layer_scale, next(drop_paths), name=name, **types)(x, train)
-            record(self, f"stage{stage}", x)
+            store(self, f"stage{stage}", x)
         x = self._norm(x.mean(axis=(1, 2)), "final_norm")
-        record(self, "features", x)
+        store(self, "features", x)
         return linear_head(x, self.num_classes, kernel_init=_normal, param_dtype=self.param_dtype)
 
     def _norm(self, x, name):

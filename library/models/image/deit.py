@@ -17,10 +17,10 @@ from jaxtyping import Array, Float
 
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.patches import check_sides
 from library.layers.positions import LearnedPositions
-from library.layers.remat import rematted
+from library.layers.remat import with_remat
 from library.layers.stochastic_depth import rates
 from library.models.image.vit import VARIANTS, Block
 from library.variants import variant
@@ -87,21 +87,21 @@ class DistilledVisionTransformer(nn.Module):
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = self._embed(image)
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        record(self, "tokens", x)
-        block = rematted(Block, self.remat, static_argnums=(2,))
+        store(self, "tokens", x)
+        block = with_remat(Block, self.remat, static_argnums=(2,))
         for i, drop_path in enumerate(rates(self.drop_path, self.depth), 1):
             options = dict(dropout=self.dropout, drop_path=drop_path, **types)
             x = block(self.num_heads, 4 * self.width, name=f"block{i}", **options)(x, train)
-            record(self, f"stage{i}", x)
+            store(self, f"stage{i}", x)
         x = nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x)
         cls, distilled = x[:, 0], x[:, 1]
-        record(self, "features", (cls + distilled) / 2)
+        store(self, "features", (cls + distilled) / 2)
         head = dict(kernel_init=_init, param_dtype=self.param_dtype)
         logits = linear_head(cls, self.num_classes, **head)
         head = dict(dtype=jnp.float32, **head)
         taught = nn.Dense(self.num_classes, name="distillation_head", **head)(distilled)
-        record(self, "class_logits", logits)
-        record(self, "distillation_logits", taught)
+        store(self, "class_logits", logits)
+        store(self, "distillation_logits", taught)
         return (logits + taught) / 2
 
     def _embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b t d"]:

@@ -22,12 +22,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.config import ConfigError, check_choice
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.convolution import convolution
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import norm
-from library.layers.remat import rematted
+from library.layers.remat import with_remat
 from library.models.image.resnet import STEMS
 from library.variants import variant
 
@@ -140,16 +140,23 @@ class DenseNet(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
-        """Returns logits, float32."""
+        """Returns logits, float32.
+
+        Raises:
+          ValueError: the image is too small to be halved between all blocks.
+        """
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = partial(norm, kind="batch", train=train, **types)
         size, stride, pool = STEMS[self.stem]
+        # The stem rounds up, transitions round down.
+        last = 2 ** (len(self.block_sizes) - 1)
+        check_image("DenseNet", image, stride * (2 if pool else 1) * (last - 1) + 1)
         width = self.stem_width or 2 * self.growth
         x = _conv(image, width, size, stride, name="stem_conv", **types)
         if pool:
             x = nn.relu(normalize(x, name="stem_norm"))
             x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
-        layer = rematted(Layer, self.remat, static_argnums=(2,))
+        layer = with_remat(Layer, self.remat, static_argnums=(2,))
         options = types | dict(dropout=self.dropout)
         for block, layers in enumerate(self.block_sizes, 1):
             if block > 1:
@@ -158,10 +165,10 @@ class DenseNet(nn.Module):
             for i in range(1, layers + 1):
                 name = f"block{block}_layer{i}"
                 x = layer(self.growth, self.bottleneck, name=name, **options)(x, train)
-            record(self, f"stage{block}", x)
+            store(self, f"stage{block}", x)
         x = nn.relu(normalize(x, name="final_norm"))
         x = x.mean(axis=(1, 2))
-        record(self, "features", x)
+        store(self, "features", x)
         return linear_head(
             x, self.num_classes, kernel_init=_head_init, param_dtype=self.param_dtype
         )

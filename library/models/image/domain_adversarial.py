@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from library.layers.checks import check_dtypes, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_sizes
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.variants import variant
 
 _init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -70,14 +70,19 @@ class DomainAdversarial(nn.Module):
         strength: float | Float[Array, ""] = 1.0,
         train: bool = False,
     ) -> tuple[Float[Array, "b k"], Float[Array, " b"]]:
-        """Returns both logits, float32. `strength` is the factor of the reversed gradient."""
+        """Returns both logits, float32. `strength` is the factor of the reversed gradient.
+
+        Raises:
+          ValueError: the image is too small to be halved after each convolution.
+        """
+        check_image("the feature extractor", image, 2 ** len(self.widths))
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = image.astype(self.dtype)
         for level, width in enumerate(self.widths, 1):
             x = nn.Conv(width, (5, 5), kernel_init=_init, name=f"conv{level}", **types)(x)
             x = nn.max_pool(nn.relu(x), (2, 2), (2, 2))
         features = x.reshape(len(x), -1)
-        record(self, "features", features)
+        store(self, "features", features)
         dense = dict(kernel_init=_init, **types)
         known = nn.relu(nn.Dense(self.hidden, name="label_hidden", **dense)(features))
         init = nn.initializers.lecun_normal()

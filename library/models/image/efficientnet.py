@@ -25,10 +25,10 @@ from jaxtyping import Array, Float
 from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.depthwise import depthwise
-from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.head import pooled_head
+from library.layers.intermediates import store
 from library.layers.normalization import norm
-from library.layers.remat import rematted
+from library.layers.remat import with_remat
 from library.layers.squeeze_excite import SqueezeExcite
 from library.layers.stochastic_depth import StochasticDepth, rates
 from library.models.image.mobilenet_v2 import rounded
@@ -156,7 +156,7 @@ class EfficientNet(nn.Module):
         """Returns logits, float32."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = _normalization(self.convention, train, **types)
-        block = rematted(Block, self.remat, static_argnums=(2,))
+        block = with_remat(Block, self.remat, static_argnums=(2,))
         depth = sum(stage.blocks for stage in self.stages)
         drop_paths = iter(rates(self.drop_path, depth + 1))
         padding = _padding(self.convention, 3)
@@ -174,12 +174,10 @@ class EfficientNet(nn.Module):
                     name=f"stage{number}_block{i}",
                     **types,
                 )(x, train)
-            record(self, f"stage{number}", x)
+            store(self, f"stage{number}", x)
         x = _conv(x, 4 * x.shape[-1], name="final_conv", **types)
-        x = nn.silu(normalize(x, name="final_norm")).mean(axis=(1, 2))
-        record(self, "features", x)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        return linear_head(x, self.num_classes, kernel_init=_uniform, param_dtype=self.param_dtype)
+        x = nn.silu(normalize(x, name="final_norm"))
+        return pooled_head(self, x, _uniform, train)
 
 
 def _efficientnet(

@@ -22,9 +22,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.config import ConfigError, check_choice
-from library.layers.checks import check_dtypes, check_rates, check_sizes
-from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
+from library.layers.head import linear_head, pooled_head
+from library.layers.intermediates import store
 from library.layers.normalization import norm
 from library.layers.pooling import adaptive_average_pool, max_pool_to_the_edge
 from library.layers.response_normalization import local_response_norm
@@ -55,6 +55,8 @@ STAGES = {
 AUXILIARY = {"inception4a": "aux1", "inception4d": "aux2"}
 # Smallest side of an image, by stem: the last pooling of a smaller one would be empty.
 SMALLEST = {"imagenet": 15, "cifar": 4, "strided": 7}
+# The same of the original network, whose last pooling is larger, and with auxiliary classifiers.
+SMALLEST_ORIGINAL, SMALLEST_AUX = 31, 79
 
 _response_norm = partial(local_response_norm, k=1.0, alpha=1e-4 / 5)
 _caffe_xavier = nn.initializers.lecun_uniform()
@@ -163,7 +165,7 @@ class GoogLeNet(nn.Module):
       num_classes: size of the logits.
       aux: adds the auxiliary classifiers, whose logits are stored in training as "aux1_logits" and
         "aux2_logits". Only a loss with these logits trains them. The paper adds 0.3 times the loss
-        of each. In the original network they need images with a grid of at least 5x5 at stage 4.
+        of each. In the original network they need images of 79x79 or larger, a 5x5 grid.
         Without them, the lower layers of the original network get small gradients at first.
       dropout: rate before the head.
       aux_dropout: rate in the auxiliary classifiers.
@@ -203,13 +205,10 @@ class GoogLeNet(nn.Module):
         """Returns logits, float32.
 
         Raises:
-          ValueError: the image is too small to be pooled four times.
+          ValueError: the image is too small to be pooled four times, or for the auxiliary
+            classifiers of the original network.
         """
-        smallest, (height, width) = SMALLEST[self.stem], image.shape[1:3]
-        if min(height, width) < smallest:
-            raise ValueError(
-                f"GoogLeNet takes images of {smallest}x{smallest} or larger, not {height}x{width}"
-            )
+        self._check_image(image, train)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = self._stem(image, train)
         for stage, modules in STAGES.items():
@@ -221,37 +220,43 @@ class GoogLeNet(nn.Module):
                 x = Inception(channels, self.original, name=name, **types)(x, train)
                 if name in AUXILIARY:
                     self._auxiliary(x, AUXILIARY[name], train)
-            record(self, f"stage{stage}", x)
-        x = x.mean(axis=(1, 2))
-        record(self, "features", x)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+            store(self, f"stage{stage}", x)
         init = _caffe_xavier if self.original else _normal
-        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+        return pooled_head(self, x, init, train)
+
+    def _check_image(self, image, train):
+        if self.original and self._has_auxiliary(train):
+            check_image("GoogLeNet with aux=True", image, SMALLEST_AUX)
+        smallest = SMALLEST_ORIGINAL if self.original else SMALLEST[self.stem]
+        check_image("GoogLeNet", image, smallest)
+
+    def _has_auxiliary(self, train):
+        return self.aux and (train or self.is_initializing())
 
     def _stem(self, image, train):
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         size, stride, pool = STEMS[self.stem]
         few, many = self._scaled(64), self._scaled(192)
         x = Conv(few, size, self.original, stride, name="conv1", **types)(image, train)
-        record(self, "stage1", x)
+        store(self, "stage1", x)
         x = max_pool_to_the_edge(x, 3, 2) if pool else x
         x = _response_norm(x) if self.original else x
         x = Conv(few, 1, self.original, name="conv2", **types)(x, train)
         x = Conv(many, 3, self.original, name="conv3", **types)(x, train)
         x = _response_norm(x) if self.original else x
-        record(self, "stage2", x)
+        store(self, "stage2", x)
         return x
 
     def _scaled(self, channels):
         return max(1, round(channels * self.width_multiplier))
 
     def _auxiliary(self, x, name, train):
-        if self.aux and (train or self.is_initializing()):
+        if self._has_auxiliary(train):
             types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
             classifier = Auxiliary(
                 self.num_classes, self.original, self.aux_dropout, name=name, **types
             )
-            record(self, f"{name}_logits", classifier(x, train))
+            store(self, f"{name}_logits", classifier(x, train))
 
 
 googlenet = variant(GoogLeNet, "googlenet", original=False)

@@ -15,9 +15,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from library.layers.checks import check_dtypes, check_rates, check_sizes
-from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
+from library.layers.head import pooled_head
+from library.layers.intermediates import store
 from library.models.image.inception_v3 import HALVE, POOL, STEM, Conv, ConvNorm, Mixed
 from library.variants import variant
 
@@ -153,34 +153,24 @@ class InceptionResNetV2(nn.Module):
         Raises:
           ValueError: the image is too small to be halved five times without padding.
         """
-        height, width = image.shape[1:3]
-        if min(height, width) < SMALLEST:
-            raise ValueError(
-                f"Inception-ResNet-v2 takes images of {SMALLEST}x{SMALLEST} or larger, "
-                f"not {height}x{width}"
-            )
+        check_image("Inception-ResNet-v2", image, SMALLEST)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = image
         for i, layers in enumerate(STEM, 1):
             for layer in layers:
                 x = ConvNorm(layer, _he_normal, name=layer.name, **types)(x, train)
-            record(self, f"stage{i}", x)
+            store(self, f"stage{i}", x)
             x = nn.max_pool(x, (3, 3), (2, 2))
         for stage, ((name, branches), (letter, residual, blocks, scale)) in STAGES.items():
             x = Mixed(branches, "average", False, _he_normal, name=name, **types)(x, train)
             for i in range(1, blocks + 1):
                 x = Block(residual, scale, name=f"block_{letter}{i}", **types)(x, train)
             if stage < 5:
-                record(self, f"stage{stage}", x)
+                store(self, f"stage{stage}", x)
         x = Block(_C, 1.0, activate=False, name="block_c10", **types)(x, train)
         x = ConvNorm(LAST, _he_normal, name=LAST.name, **types)(x, train)
-        record(self, "stage5", x)
-        x = x.mean(axis=(1, 2))
-        record(self, "features", x)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        return linear_head(
-            x, self.num_classes, kernel_init=_he_normal, param_dtype=self.param_dtype
-        )
+        store(self, "stage5", x)
+        return pooled_head(self, x, _he_normal, train)
 
 
 inception_resnet_v2 = variant(InceptionResNetV2, "inception_resnet_v2")

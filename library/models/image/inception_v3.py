@@ -19,9 +19,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.config import check_choice
-from library.layers.checks import check_dtypes, check_rates, check_sizes
-from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
+from library.layers.head import pooled_head
+from library.layers.intermediates import store
 from library.layers.normalization import norm
 from library.variants import variant
 
@@ -136,6 +136,8 @@ MODULES = {
     "mixed_7b": _E,
     "mixed_7c": _E,
 }
+# Smallest side of an image, without and with the auxiliary classifier.
+SMALLEST, SMALLEST_AUX = 75, 299
 
 _initial = partial(nn.initializers.truncated_normal, lower=-2.0, upper=2.0)
 
@@ -271,7 +273,14 @@ class InceptionV3(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
-        """Returns logits, float32. Images are 75x75 or larger, and 299x299 in the paper."""
+        """Returns logits, float32. Images are 299x299 in the paper.
+
+        Raises:
+          ValueError: an image is smaller than 75x75, or than 299x299 for the auxiliary classifier.
+        """
+        if self._has_auxiliary(train):
+            check_image("Inception-v3 with aux=True", image, SMALLEST_AUX)
+        check_image("Inception-v3", image, SMALLEST)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         pooling = VARIANTS[self.variant]
         x = image
@@ -279,27 +288,25 @@ class InceptionV3(nn.Module):
             for layer in layers:
                 x = ConvNorm(layer, name=layer.name, **types)(x, train)
             x = nn.max_pool(x, (3, 3), (2, 2))
-            record(self, f"stage{i}", x)
+            store(self, f"stage{i}", x)
         for name, branches in MODULES.items():
             pool = pooling["last_pool"] if name == "mixed_7c" else "average"
             count = pooling["count_padding"]
             x = Mixed(branches, pool, count, name=name, **types)(x, train)
             if name == "mixed_6e":
-                record(self, "stage3", x)
+                store(self, "stage3", x)
                 self._auxiliary(x, train)
-        record(self, "stage4", x)
-        x = x.mean(axis=(1, 2))
-        record(self, "features", x)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        return linear_head(
-            x, self.num_classes, kernel_init=_initial(0.1), param_dtype=self.param_dtype
-        )
+        store(self, "stage4", x)
+        return pooled_head(self, x, _initial(0.1), train)
+
+    def _has_auxiliary(self, train):
+        return self.aux and (train or self.is_initializing())
 
     def _auxiliary(self, x, train):
-        if self.aux and (train or self.is_initializing()):
+        if self._has_auxiliary(train):
             types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
             logits = Auxiliary(self.num_classes, name="auxlogits", **types)(x, train)
-            record(self, "aux_logits", logits)
+            store(self, "aux_logits", logits)
 
 
 inception_v3 = variant(InceptionV3, "inception_v3")

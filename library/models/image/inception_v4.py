@@ -9,9 +9,9 @@ classes.
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from library.layers.checks import check_dtypes, check_rates, check_sizes
-from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
+from library.layers.head import pooled_head
+from library.layers.intermediates import store
 from library.models.image.inception_v3 import HALVE, POOL, Conv, ConvNorm, Mixed
 from library.variants import variant
 
@@ -152,27 +152,17 @@ class InceptionV4(nn.Module):
         Raises:
           ValueError: the image is too small to be halved five times without padding.
         """
-        height, width = image.shape[1:3]
-        if min(height, width) < SMALLEST:
-            raise ValueError(
-                f"Inception-v4 takes images of {SMALLEST}x{SMALLEST} or larger, "
-                f"not {height}x{width}"
-            )
+        check_image("Inception-v4", image, SMALLEST)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = image
         for layer in STEM:
             x = ConvNorm(layer, _he_normal, name=layer.name, **types)(x, train)
-        record(self, "stage1", x)
+        store(self, "stage1", x)
         for stage, modules in STAGES.items():
             for name, branches in modules.items():
                 x = Mixed(branches, "average", False, _he_normal, name=name, **types)(x, train)
-            record(self, f"stage{stage}", x)
-        x = x.mean(axis=(1, 2))
-        record(self, "features", x)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        return linear_head(
-            x, self.num_classes, kernel_init=_he_normal, param_dtype=self.param_dtype
-        )
+            store(self, f"stage{stage}", x)
+        return pooled_head(self, x, _he_normal, train)
 
 
 inception_v4 = variant(InceptionV4, "inception_v4")

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from library.layers.checks import check_dtypes, check_sizes
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.variants import variant
 
 
@@ -52,11 +52,11 @@ class Madry(nn.Module):
         x = image.astype(self.dtype)
         for stage, width in enumerate(self.widths, 1):
             x = nn.relu(nn.Conv(width, (5, 5), name=f"conv{stage}", **init, **types)(x))
-            record(self, f"stage{stage}", x)
+            store(self, f"stage{stage}", x)
             x = nn.max_pool(x, (2, 2), (2, 2), "SAME")
         x = x.reshape(len(x), -1)
         x = nn.relu(nn.Dense(self.hidden, name="hidden", **init, **types)(x))
-        record(self, "features", x)
+        store(self, "features", x)
         return linear_head(x, self.num_classes, kernel_init=kernel, param_dtype=self.param_dtype)
 
 

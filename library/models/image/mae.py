@@ -14,9 +14,9 @@ from jaxtyping import Array, Float, Int
 
 from library.config import ConfigError
 from library.layers.checks import check_heads, check_sizes
-from library.layers.patches import in_place
+from library.layers.patches import unshuffle
 from library.layers.positions import sincos2d
-from library.layers.remat import rematted
+from library.layers.remat import with_remat
 from library.models.image import vit
 from library.models.image.vit import Block, VisionTransformer
 from library.variants import variant
@@ -72,10 +72,10 @@ class Decoder(nn.Module):
         extra = x.shape[1] - num_visible
         stddev = nn.initializers.normal(stddev=0.02)
         mask = self.param("mask", stddev, (1, 1, self.width), self.param_dtype)
-        patches = in_place(x[:, extra:], order, mask.astype(x.dtype))
+        patches = unshuffle(x[:, extra:], order, mask.astype(x.dtype))
         patches = patches + jnp.asarray(sincos2d(*grid, self.width), self.dtype)
         x = jnp.concatenate([x[:, :extra], patches], axis=1)
-        block = rematted(Block, self.remat, static_argnums=(2,))
+        block = with_remat(Block, self.remat, static_argnums=(2,))
         for i in range(1, self.depth + 1):
             x = block(self.num_heads, 4 * self.width, name=f"block{i}", **types)(x, False)
         x = nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x)[:, extra:]

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from library.config import check_choice
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.variants import variant
 
 # Each activation has a gain: the variance of a weight, times its fan-in, that keeps the scale of
@@ -77,9 +77,9 @@ class MLP(nn.Module):
                 name=f"hidden{layer}",
             )(x)
             x = activation(x)
-            record(self, f"stage{layer}", x)
+            store(self, f"stage{layer}", x)
             x = nn.Dropout(self.dropout, deterministic=not train, name=f"dropout{layer}")(x)
-        record(self, "features", x)
+        store(self, "features", x)
         init = nn.initializers.lecun_normal()
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 

@@ -17,9 +17,9 @@ from jaxtyping import Array, Float
 
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.patches import check_sides
-from library.layers.remat import rematted
+from library.layers.remat import with_remat
 from library.layers.stochastic_depth import StochasticDepth, rates
 from library.variants import variant
 
@@ -134,15 +134,15 @@ class MlpMixer(nn.Module):
         side = (self.patch_size, self.patch_size)
         x = nn.Conv(self.width, side, strides=side, padding="VALID", name="patches", **types)(image)
         x = x.reshape(x.shape[0], -1, self.width)
-        block = rematted(Block, self.remat, static_argnums=(2,))
+        block = with_remat(Block, self.remat, static_argnums=(2,))
         for i, drop_path in enumerate(rates(self.drop_path, self.depth), 1):
             options = dict(dropout=self.dropout, drop_path=drop_path, **types)
             x = block(self.tokens_hidden, self.channels_hidden, name=f"block{i}", **options)(
                 x, train
             )
-            record(self, f"stage{i}", x)
+            store(self, f"stage{i}", x)
         x = nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x).mean(axis=1)
-        record(self, "features", x)
+        store(self, "features", x)
         init = nn.initializers.zeros
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 

@@ -22,8 +22,8 @@ from jaxtyping import Array, Float
 from library.config import ConfigError
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.depthwise import depthwise
-from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.head import pooled_head
+from library.layers.intermediates import store
 from library.layers.normalization import norm
 from library.variants import variant
 
@@ -116,13 +116,8 @@ class MobileNetV1(nn.Module):
                     name=f"stage{stage}_block{i}",
                     **types,
                 )(x, train)
-            record(self, f"stage{stage}", x)
-        x = x.mean(axis=(1, 2))
-        record(self, "features", x)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        return linear_head(
-            x, self.num_classes, kernel_init=_head_init, param_dtype=self.param_dtype
-        )
+            store(self, f"stage{stage}", x)
+        return pooled_head(self, x, _head_init, train)
 
 
 mobilenet_v1 = variant(MobileNetV1, "mobilenet_v1")

@@ -23,8 +23,8 @@ from library.config import ConfigError
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.convolution import convolution
 from library.layers.depthwise import depthwise
-from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.head import pooled_head
+from library.layers.intermediates import store
 from library.layers.normalization import norm
 from library.variants import variant
 
@@ -155,13 +155,10 @@ class MobileNetV2(nn.Module):
                 )
                 x = block(x, train)
                 # A later block of this height replaces it.
-                record(self, f"stage{stage}", x)
+                store(self, f"stage{stage}", x)
         x = _conv(x, rounded(LAST * max(1.0, alpha)), name="last_conv", **types)
-        x = nn.relu6(normalize(x, name="last_norm")).mean(axis=(1, 2))
-        record(self, "features", x)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        init = nn.initializers.normal(0.01)
-        return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
+        x = nn.relu6(normalize(x, name="last_norm"))
+        return pooled_head(self, x, nn.initializers.normal(0.01), train)
 
 
 mobilenet_v2 = variant(MobileNetV2, "mobilenet_v2")

@@ -20,7 +20,7 @@ from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.convolution import convolution
 from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import norm
 from library.layers.squeeze_excite import SqueezeExcite
 from library.models.image.mobilenet_v2 import rounded
@@ -159,12 +159,12 @@ class MobileNetV3(nn.Module):
             stage += row.stride > 1 or number == 1
             x = Block(row, alpha, name=f"block{number}", **types)(x, train)
             # A later block of this height replaces it.
-            record(self, f"stage{stage}", x)
+            store(self, f"stage{stage}", x)
         x = _conv(x, 6 * x.shape[-1], name="last_conv", **types)
         x = nn.hard_swish(normalize(x, name="last_norm")).mean(axis=(1, 2))
         x = nn.Dense(rounded(self.hidden * alpha), kernel_init=init, name="hidden", **types)(x)
         x = nn.hard_swish(x)
-        record(self, "features", x)
+        store(self, "features", x)
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 

@@ -31,9 +31,9 @@ from library.config import check_choice
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.convolution import convolution
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import NORMS, norm
-from library.layers.remat import rematted
+from library.layers.remat import with_remat
 from library.layers.squeeze_excite import SqueezeExcite
 from library.layers.stochastic_depth import StochasticDepth, rates
 from library.variants import variant
@@ -207,7 +207,7 @@ class ResNet(nn.Module):
         options = dict(groups=self.groups, widen=self.widen, reduction=self.reduction)
         if self.preactivation:
             block, options = PreactivationBlock, dict(dropout=self.dropout)
-        block = rematted(block, self.remat, static_argnums=(2,))
+        block = with_remat(block, self.remat, static_argnums=(2,))
         drop_rates = iter(rates(self.drop_path, sum(self.stage_sizes)))
         for stage, (blocks, width) in enumerate(zip(self.stage_sizes, self.widths), 1):
             for i in range(1, blocks + 1):
@@ -223,10 +223,10 @@ class ResNet(nn.Module):
                     **options,
                     **types,
                 )(x, train)
-            record(self, f"stage{stage}", x)
+            store(self, f"stage{stage}", x)
         x = nn.relu(normalize(x, name="final_norm")) if self.preactivation else x
         x = x.mean(axis=(1, 2))
-        record(self, "features", x)
+        store(self, "features", x)
         init = nn.initializers.normal(0.01)
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 

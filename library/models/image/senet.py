@@ -9,7 +9,7 @@ seresnet50, the stride is in the 3x3 convolution. Params:
 """
 
 from library.config import ConfigError
-from library.layers.checks import check_sizes
+from library.layers.checks import check_sizes, divisors
 from library.models.image.resnet import ResNet, resnet50
 
 
@@ -30,15 +30,15 @@ def seresnet50(
       stem: "imagenet", "cifar" or "strided", see `library.models.image.resnet.resnet50`.
       norm: "batch" or "group".
       reduction: channels of a block divided by the channels between the two layers of its
-        excitation, r in the paper; at most 256, the channels of the first stage.
+        excitation, r in the paper; a divisor of 256, the channels of the first stage.
       zero_init: whether each block starts as its shortcut.
       remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
       dtype: type of the computation.
       param_dtype: type of the params.
 
     Raises:
-      ConfigError: a stem, norm or dtype is unknown, a size is below 1, or the reduction is above
-        256.
+      ConfigError: a stem, norm or dtype is unknown, a size is below 1, or the reduction does
+        not divide 256.
     """
     check_sizes(reduction=reduction)
     network = resnet50(
@@ -50,6 +50,11 @@ def seresnet50(
         dtype=dtype,
         param_dtype=param_dtype,
     )
-    if reduction > 4 * network.widths[0]:
-        raise ConfigError(f"reduction={reduction} leaves no channel of {4 * network.widths[0]}")
+    channels = 4 * network.widths[0]
+    if channels % reduction:
+        nearest = min(divisors(channels), key=lambda n: abs(n - reduction))
+        raise ConfigError(
+            f"reduction={reduction} does not divide {channels}, the channels of the first stage; "
+            f"nearest: {nearest}"
+        )
     return network.clone(reduction=reduction)

@@ -18,11 +18,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from library.config import check_choice
+from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_sizes
 from library.layers.convolution import convolution
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import norm
 
 # Weights of the backward pass: "shake" draws them again, "even" makes both a half.
@@ -150,9 +150,9 @@ class ShakeShake(nn.Module):
                     name=f"stage{stage + 1}_block{i}",
                     **types,
                 )(x, train)
-            record(self, f"stage{stage + 1}", x)
+            store(self, f"stage{stage + 1}", x)
         x = nn.relu(x).mean(axis=(1, 2))
-        record(self, "features", x)
+        store(self, "features", x)
         init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
@@ -168,15 +168,19 @@ def shake_shake26(
 
     Args:
       num_classes: size of the logits.
-      width: channels of the first stage, an even number.
+      width: channels of the first stage, an even number: the shortcut joins two halves.
       backward: "shake" draws the weights again for the backward pass, "even" makes both a half.
       dtype: type of the computation.
       param_dtype: type of the params.
 
     Raises:
-      ConfigError: a dtype or `backward` is unknown, or a size is below 1.
+      ConfigError: a dtype or `backward` is unknown, a size is below 1, or the width is odd.
     """
     check_sizes(num_classes=num_classes, width=width)
+    if width % 2:
+        raise ConfigError(
+            f"width={width}: the shortcut joins two halves, so it is even; nearest: {width + 1}"
+        )
     check_choice("backward", backward, BACKWARD)
     check_dtypes(dtype, param_dtype)
     return ShakeShake(

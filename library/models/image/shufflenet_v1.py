@@ -24,7 +24,7 @@ from library.layers.checks import check_dtypes, check_sizes
 from library.layers.convolution import convolution
 from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import norm
 from library.variants import variant
 
@@ -127,7 +127,7 @@ class ShuffleNetV1(nn.Module):
         x = _conv(image, int(STEM * self.scale), 3, 2, name="stem_conv", **types)
         x = nn.relu(norm(x, "batch", name="stem_norm", train=train, **types))
         x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
-        record(self, "stage1", x)
+        store(self, "stage1", x)
         for stage, units in enumerate(UNITS, 2):
             for i in range(1, units + 1):
                 x = Unit(
@@ -138,9 +138,9 @@ class ShuffleNetV1(nn.Module):
                     name=f"stage{stage}_unit{i}",
                     **types,
                 )(x, train)
-            record(self, f"stage{stage}", x)
+            store(self, f"stage{stage}", x)
         x = x.mean(axis=(1, 2))
-        record(self, "features", x)
+        store(self, "features", x)
         init = nn.initializers.normal(0.01)
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 

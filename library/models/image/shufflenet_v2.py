@@ -25,7 +25,7 @@ from library.layers.checks import check_dtypes, check_sizes
 from library.layers.convolution import convolution
 from library.layers.depthwise import depthwise
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import norm
 from library.variants import variant
 
@@ -114,15 +114,15 @@ class ShuffleNetV2(nn.Module):
         x = _conv(image, STEM, 3, stride, name="stem_conv", **types)
         x = nn.relu(normalize(x, name="stem_norm"))
         x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))) if pool else x
-        record(self, "stage1", x)
+        store(self, "stage1", x)
         for stage, (units, width) in enumerate(zip(UNITS, self.widths), 2):
             for i in range(1, units + 1):
                 stride = 2 if i == 1 else 1
                 x = Unit(width, stride, name=f"stage{stage}_unit{i}", **types)(x, train)
-            record(self, f"stage{stage}", x)
+            store(self, f"stage{stage}", x)
         x = nn.relu(normalize(_conv(x, self.last, name="last_conv", **types), name="last_norm"))
         x = x.mean(axis=(1, 2))
-        record(self, "features", x)
+        store(self, "features", x)
         return linear_head(x, self.num_classes, kernel_init=_init, param_dtype=self.param_dtype)
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from library import config
 from library.config import ConfigError, check_choice
 from library.layers.checks import check_dtypes, check_sizes
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 
 NORMS = ("batch", "none")
 
@@ -88,7 +88,7 @@ class SimCLR(nn.Module):
         if not taken or features is not taken[0]:
             name = type(self.encoder).__name__
             raise ConfigError(f"encoder {name} does not end in a submodule 'head' to remove")
-        record(self, "features", features)
+        store(self, "features", features)
         return self.projection(features, train)
 
 

@@ -13,8 +13,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from library.layers.checks import check_dtypes, check_rates, check_sizes
-from library.layers.intermediates import record
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
+from library.layers.intermediates import store
 from library.layers.pooling import max_pool_to_the_edge
 from library.variants import variant
 
@@ -110,12 +110,7 @@ class SqueezeNet(nn.Module):
           ValueError: the image is too small to be pooled three times.
         """
         features, kernel, stages, smallest = VERSIONS[self.version]
-        height, width = image.shape[1:3]
-        if min(height, width) < smallest:
-            raise ValueError(
-                f"SqueezeNet {self.version} takes images of {smallest}x{smallest} or larger, "
-                f"not {height}x{width}"
-            )
+        check_image(f"SqueezeNet {self.version}", image, smallest)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         first = nn.Conv(
             features,
@@ -127,15 +122,15 @@ class SqueezeNet(nn.Module):
             **types,
         )
         x = nn.relu(first(image))
-        record(self, "stage1", x)
+        store(self, "stage1", x)
         layer = 2
         for stage, fires in enumerate(stages, 2):
             x = max_pool_to_the_edge(x, 3, 2)
             for squeezed in fires:
                 x = Fire(squeezed, name=f"fire{layer}", **types)(x)
                 layer += 1
-            record(self, f"stage{stage}", x)
-        record(self, "features", x.mean(axis=(1, 2)))
+            store(self, f"stage{stage}", x)
+        store(self, "features", x.mean(axis=(1, 2)))
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
         init = nn.initializers.normal(0.01)
         x = nn.Conv(self.num_classes, (1, 1), kernel_init=init, name="head", **types)(x)

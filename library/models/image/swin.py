@@ -15,10 +15,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.config import ConfigError
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.head import linear_head
-from library.layers.intermediates import record
-from library.layers.remat import rematted
+from library.layers.intermediates import store
+from library.layers.remat import with_remat
 from library.layers.stochastic_depth import StochasticDepth, rates
 from library.layers.window_attention import WindowAttention
 from library.variants import variant
@@ -114,7 +114,12 @@ class SwinTransformer(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
-        """Returns logits, float32."""
+        """Returns logits, float32.
+
+        Raises:
+          ValueError: the image is smaller than a patch.
+        """
+        check_image("Swin", image, self.patch_size)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         side = (self.patch_size, self.patch_size)
         init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
@@ -122,7 +127,7 @@ class SwinTransformer(nn.Module):
         x = nn.Conv(self.width, side, **stem, **types)(image)
         x = nn.LayerNorm(epsilon=1e-5, name="stem_norm", **types)(x)
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        block = rematted(Block, self.remat, static_argnums=(2,))
+        block = with_remat(Block, self.remat, static_argnums=(2,))
         drop_paths = iter(rates(self.drop_path, sum(self.depths)))
         for stage, depth in enumerate(self.depths, 1):
             x = x if stage == 1 else Merging(name=f"stage{stage}_merging", **types)(x)
@@ -136,9 +141,9 @@ class SwinTransformer(nn.Module):
                     name=f"stage{stage}_block{i}",
                     **types,
                 )(x, train)
-            record(self, f"stage{stage}", x)
+            store(self, f"stage{stage}", x)
         x = nn.LayerNorm(epsilon=1e-5, name="norm", **types)(x).mean(axis=(1, 2))
-        record(self, "features", x)
+        store(self, "features", x)
         return linear_head(x, self.num_classes, kernel_init=_init, param_dtype=self.param_dtype)
 
 

@@ -17,9 +17,9 @@ the usual VGG-16 for CIFAR.
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.normalization import norm
 from library.layers.pooling import adaptive_average_pool
 from library.variants import variant
@@ -91,11 +91,7 @@ class VGG(nn.Module):
         Raises:
           ValueError: the image is too small to be halved after each stage.
         """
-        smallest, (height, width) = 2 ** len(self.stage_sizes), image.shape[1:3]
-        if min(height, width) < smallest:
-            raise ValueError(
-                f"VGG takes images of {smallest}x{smallest} or larger, not {height}x{width}"
-            )
+        check_image("VGG", image, 2 ** len(self.stage_sizes))
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = image
         widths = [self.width * factor for factor in WIDTHS]
@@ -108,7 +104,7 @@ class VGG(nn.Module):
                 if self.batch_norm:
                     x = norm(x, "batch", name=f"stage{stage}_norm{i}", train=train, **types)
                 x = nn.relu(x)
-            record(self, f"stage{stage}", x)
+            store(self, f"stage{stage}", x)
             x = nn.max_pool(x, (2, 2), (2, 2))
         x = adaptive_average_pool(x, self.pool_size)
         x = x.reshape(len(x), -1)
@@ -116,7 +112,7 @@ class VGG(nn.Module):
         for i, size in enumerate(self.hidden_sizes, 1):
             x = nn.relu(nn.Dense(size, kernel_init=init, name=f"fc{i}", **types)(x))
             x = nn.Dropout(self.dropout, deterministic=not train, name=f"fc{i}_dropout")(x)
-        record(self, "features", x)
+        store(self, "features", x)
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 
 

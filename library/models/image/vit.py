@@ -21,11 +21,11 @@ from library.config import ConfigError, check_choice
 from library.layers.attention import Attention, FeedForward
 from library.layers.checks import check_dtypes, check_heads, check_rates, check_sizes
 from library.layers.head import linear_head
-from library.layers.intermediates import record
-from library.layers.patches import check_sides, chosen
+from library.layers.intermediates import store
+from library.layers.patches import check_sides, take_tokens
 from library.layers.placement import constrain
 from library.layers.positions import POSITIONS, LearnedPositions, sincos2d
-from library.layers.remat import rematted
+from library.layers.remat import with_remat
 from library.layers.stochastic_depth import StochasticDepth, rates
 from library.variants import variant
 
@@ -110,15 +110,15 @@ class Encoder(nn.Module):
         x = self._embed(image)
         if visible is not None:
             places = jnp.pad(visible + 1, ((0, 0), (1, 0))) if self.pool == "cls" else visible
-            x = chosen(x, places)
+            x = take_tokens(x, places)
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        record(self, "tokens", x)
-        block = rematted(Block, self.remat, static_argnums=(2,))
+        store(self, "tokens", x)
+        block = with_remat(Block, self.remat, static_argnums=(2,))
         for i, drop_path in enumerate(rates(self.drop_path, self.depth), 1):
             x = block(
                 self.num_heads, self.hidden, self.dropout, drop_path, name=f"block{i}", **types
             )(x, train)
-            record(self, f"stage{i}", x)
+            store(self, f"stage{i}", x)
         return nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x)
 
     def _embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b t d"]:
@@ -211,7 +211,7 @@ class VisionTransformer(nn.Module):
           ValueError: a side of the image is not a multiple of `patch_size`.
         """
         x = self.pooled(self.encode(image, train))
-        record(self, "features", x)
+        store(self, "features", x)
         init = nn.initializers.zeros
         return linear_head(x, self.num_classes, kernel_init=init, param_dtype=self.param_dtype)
 

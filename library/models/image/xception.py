@@ -13,10 +13,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.checks import check_dtypes, check_image, check_rates, check_sizes
 from library.layers.depthwise import depthwise
-from library.layers.head import linear_head
-from library.layers.intermediates import record
+from library.layers.head import pooled_head
+from library.layers.intermediates import store
 from library.layers.normalization import norm
 from library.variants import variant
 
@@ -30,6 +30,9 @@ BLOCKS = (
 )
 # The last block of each height, and the stage that ends there.
 ENDS = {1: "stage2", 2: "stage3", 11: "stage4"}
+
+# Smallest side of an image: the first two convolutions, which have no padding, leave one pixel.
+SMALLEST = 7
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 _head_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
@@ -133,7 +136,12 @@ class Xception(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
-        """Returns logits, float32. Images are 299x299 in the paper."""
+        """Returns logits, float32. Images are 299x299 in the paper.
+
+        Raises:
+          ValueError: an image is smaller than 7x7.
+        """
+        check_image("Xception", image, SMALLEST)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = partial(norm, kind="batch", train=train, **types)
         x = image
@@ -149,21 +157,16 @@ class Xception(nn.Module):
                 **types,
             )(x)
             x = nn.relu(normalize(x, name=f"norm{i}"))
-        record(self, "stage1", x)
+        store(self, "stage1", x)
         for i, (widths, stride) in enumerate(BLOCKS, 1):
             x = Block(widths, stride, i > 1, name=f"block{i}", **types)(x, train)
             if i in ENDS:
-                record(self, ENDS[i], x)
+                store(self, ENDS[i], x)
         for i, width in ((3, 1536), (4, 2048)):
             x = SeparableConv(width, name=f"conv{i}", **types)(x)
             x = nn.relu(normalize(x, name=f"norm{i}"))
-        record(self, "stage5", x)
-        x = x.mean(axis=(1, 2))
-        record(self, "features", x)
-        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
-        return linear_head(
-            x, self.num_classes, kernel_init=_head_init, param_dtype=self.param_dtype
-        )
+        store(self, "stage5", x)
+        return pooled_head(self, x, _head_init, train)
 
 
 xception = variant(Xception, "xception")

@@ -18,9 +18,9 @@ from library.config import ConfigError, check_choice
 from library.layers import vocabulary_loss
 from library.layers.attention import CAUSAL, causal_attention
 from library.layers.checks import check_dtypes, check_heads, check_rates, check_sizes, divisors
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.layers.placement import constrain
-from library.layers.remat import POLICIES, rematted
+from library.layers.remat import POLICIES, with_remat
 from library.layers.rotary import rotate
 from library.variants import variant
 
@@ -326,7 +326,7 @@ class GPT(nn.Module):
 
         if cache is None:
             # Inside a loop, XLA cannot merge the recomputation with the forward pass.
-            run = rematted(run, self.remat, prevent_cse=not self.scan_layers)
+            run = with_remat(run, self.remat, prevent_cse=not self.scan_layers)
         if self.scan_layers:
             axes = dict(variable_axes={"params": 0}, split_rngs={"params": True, "dropout": True})
             run = nn.scan(run, length=self.depth, **axes)
@@ -334,7 +334,7 @@ class GPT(nn.Module):
         for name in self._block_names():
             x, caches[name] = run(getattr(self, name), x, cache and cache[name])
         x = self.norm(x)
-        record(self, "features", x)
+        store(self, "features", x)
         return x, caches
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from library.layers import vocabulary_loss
 from library.layers.checks import check_dtypes, check_rates, check_sizes
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.variants import variant
 
 State = dict[str, Float[Array, "b w"]]
@@ -212,7 +212,7 @@ class RecurrentLM(nn.Module):
             moved[name], x = getattr(self, name)(x, carry[name], keep)
             x = self.drop(x, deterministic=not train)
         x = x.swapaxes(0, 1)
-        record(self, "features", x)
+        store(self, "features", x)
         return x, moved
 
     def attend(self, hidden: Float[Array, "*n d"]) -> Float[Array, "*n v"]:

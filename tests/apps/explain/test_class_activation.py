@@ -8,7 +8,7 @@ import pytest
 
 from library.apps.explain import class_activation
 from library.config import ConfigError
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.models.image.cnn import lenet5
 from library.models.image.mlp import mlp
 from library.models.image.resnet import resnet20, resnet20_v2
@@ -24,9 +24,9 @@ class Pooled(nn.Module):
     @nn.compact
     def __call__(self, image, train=False):
         x = jnp.tanh(nn.Conv(5, (3, 3), name="conv")(image))
-        record(self, "stage1", x)
+        store(self, "stage1", x)
         x = x.mean((1, 2))
-        record(self, "features", x)
+        store(self, "features", x)
         return nn.Dense(3, name="head")(x)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from library.apps.explain import layers
 from library.config import ConfigError
-from library.layers.intermediates import record
+from library.layers.intermediates import store
 from library.models.image.resnet import resnet20
 from library.models.image.vit import vit
 
@@ -27,9 +27,9 @@ class Network(nn.Module):
         x, _ = Inner(name="inner")(image)
         nn.Dense(2, name="aside")(x)
         x = jnp.tanh(x)
-        record(self, "stage1", x)
+        store(self, "stage1", x)
         x = x.mean((1, 2)) + image.mean((1, 2))
-        record(self, "features", x)
+        store(self, "features", x)
         return nn.Dense(5, name="head")(x)
 
 

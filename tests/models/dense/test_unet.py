@@ -57,8 +57,8 @@ def test_the_logits_are_of_the_pixels_of_the_image(size):
 
 
 def test_sides_that_do_not_halve_are_refused_and_so_are_bad_arguments():
-    with pytest.raises(ValueError, match="multiples of 16, not 24x32; padding='mirror' takes any"):
-        shapes(unet.unet(2, widths=(2, 2, 2, 2, 2)), 1, 24, 32, 1)
+    with pytest.raises(ValueError, match="multiples of 16, not 24x40; nearest: 32x32; padding='m"):
+        shapes(unet.unet(2, widths=(2, 2, 2, 2, 2)), 1, 24, 40, 1)
     assert shapes(unet.unet(2, widths=(2, 2)), 1, 6, 4, 1)[1].shape == (1, 6, 4, 2)
     with pytest.raises(ConfigError, match="has two widths or more"):
         unet.unet(2, widths=(4,))

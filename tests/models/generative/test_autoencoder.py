@@ -173,3 +173,8 @@ def test_half_precision_gives_float32():
 def test_requests_that_are_not_understood(spec, message):
     with pytest.raises(ConfigError, match=message):
         config.build(spec, "library.models", "model", image_shape=DIGITS)
+
+
+def test_odd_images_get_the_nearest_size():
+    with pytest.raises(ConfigError, match=r"halves 7x9 images .* none; nearest size: 8x8"):
+        autoencoder.convolutional((7, 9, 1), channels=(2, 2))

@@ -206,5 +206,9 @@ def test_images_that_cannot_be_halved_and_labels_that_are_not_counted():
     model = ddpm_unet(**SMALL | dict(patch_size=2))
     with pytest.raises(ValueError, match=r"a 10x8 image does not divide .* nearest: 8x8"):
         model.init(KEY, jnp.zeros((1, 10, 8, 1)), jnp.zeros(1))
+    with pytest.raises(
+        ValueError, match=r"attention=\(4,\): no .* 4 high; .* \[6, 3\]; nearest: 3"
+    ):
+        model.init(KEY, jnp.zeros((1, 12, 8, 1)), jnp.zeros(1))
     with pytest.raises(ValueError, match="num_classes=None"):
         model.init(KEY, jnp.zeros((1, 8, 8, 1)), jnp.zeros(1), jnp.zeros(1, jnp.int32))

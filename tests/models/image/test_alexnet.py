@@ -158,28 +158,20 @@ def test_the_stem_for_small_images():
     biases = 32 + 96 + 192 + 2 * 128 + 2 * 256 + 10
     assert sizes.parameters(model, 32) == kernels + dense + biases
     assert sizes.shapes(model, 29)["stage3"] == (3, 3, 128)
-    with pytest.raises(ValueError, match="29x29 or larger, not 28x28"):
-        sizes.shapes(model, 28)
 
 
-@pytest.mark.parametrize(("name", "size"), [("alexnet.alexnet", 62), ("alexnet.alexnet_2012", 63)])
-def test_the_smallest_image_and_the_types(name, size):
+@pytest.mark.parametrize(("name", "size"), [("alexnet.alexnet", 63), ("alexnet.alexnet_2012", 64)])
+def test_types(name, size):
     model = build(dict(name=name, num_classes=3, dtype="bfloat16"), "library.models", "model")
-
-    def trace(size):
-        image = jnp.zeros((1, size, size, 3))
-        return jax.eval_shape(
-            lambda: model.init_with_output(
-                jax.random.key(0), image, mutable=["params", "intermediates"]
-            )
+    image = jnp.zeros((1, size, size, 3))
+    logits, variables = jax.eval_shape(
+        lambda: model.init_with_output(
+            jax.random.key(0), image, mutable=["params", "intermediates"]
         )
-
-    logits, variables = trace(size + 1)
+    )
     assert logits.dtype == jnp.float32
     assert variables["intermediates"]["features"].dtype == jnp.bfloat16
     assert variables["params"]["fc6"]["kernel"].dtype == jnp.float32
-    with pytest.raises(ValueError, match=f"{size + 1}x{size + 1} or larger, not {size}x{size}"):
-        trace(size)
 
 
 def test_a_stem_or_a_width_that_there_is_not():

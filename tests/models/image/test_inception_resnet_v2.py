@@ -1,5 +1,3 @@
-import math
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,8 +7,8 @@ import pytest
 from library.config import ConfigError, build
 from library.models.image.inception_resnet_v2 import Block, inception_resnet_v2
 from library.models.image.inception_v3 import Conv
+from tests import sizes
 
-IMAGE = jax.ShapeDtypeStruct((2, 299, 299, 3), jnp.float32)
 # Side of the grid and channels, of the authors' code.
 MODULES = {
     "inception_a": (35, 320),
@@ -22,34 +20,25 @@ MODULES = {
     "conv2d_7b": (8, 1536),
 }
 STAGES = {
-    "stage1": (2, 147, 147, 64),
-    "stage2": (2, 71, 71, 192),
-    "stage3": (2, 35, 35, 320),
-    "stage4": (2, 17, 17, 1088),
-    "stage5": (2, 8, 8, 1536),
-    "features": (2, 1536),
+    "stage1": (147, 147, 64),
+    "stage2": (71, 71, 192),
+    "stage3": (35, 35, 320),
+    "stage4": (17, 17, 1088),
+    "stage5": (8, 8, 1536),
+    "features": (1536,),
 }
 
 
 def test_params_and_outputs_of_the_modules_are_the_authors():
-    model = inception_resnet_v2()
-
-    def init(image):
-        options = dict(mutable=True, capture_intermediates=True)
-        return model.init_with_output(jax.random.key(0), image, **options)
-
-    logits, variables = jax.eval_shape(init, IMAGE)
-    assert logits.shape == (2, 1000)
-    params = jax.tree.leaves(variables["params"])
-    assert sum(math.prod(leaf.shape) for leaf in params) == 55_843_464
-    recorded = variables["intermediates"]
-    made = {name: recorded[name]["__call__"][0].shape for name in MODULES}
-    assert made == {name: (2, side, side, c) for name, (side, c) in MODULES.items()}
-    assert {name: recorded[name].shape for name in STAGES} == STAGES
+    logits, params, recorded = sizes.traced(inception_resnet_v2(), 299)
+    assert logits == (1000,)
+    assert params == 55_843_464
+    made = {name: recorded[name]["__call__"][0] for name in MODULES}
+    assert made == {name: (side, side, c) for name, (side, c) in MODULES.items()}
+    assert {name: recorded[name] for name in STAGES} == STAGES
     width = {"a1": 128, "b1": 384, "c1": 448}
     for name, channels in width.items():
-        branches = recorded[f"block_{name}"]["branches"]["__call__"][0]
-        assert branches.shape[-1] == channels
+        assert recorded[f"block_{name}"]["branches"]["__call__"][0][-1] == channels
 
 
 @pytest.mark.parametrize("activate", [True, False])
@@ -89,28 +78,6 @@ def test_the_last_block_is_neither_scaled_nor_rectified():
     assert seen.pop("block_c10") == (1.0, False)
     assert seen == {name: (scales[name[6]], True) for name in seen}
     assert len(seen) == 39
-
-
-@pytest.mark.full
-def test_types_in_training():
-    spec = dict(name="inception_resnet_v2", num_classes=5, dtype="bfloat16")
-    model = build(spec, "library.models", "model")
-
-    def train(image):
-        keys = {name: jax.random.key(0) for name in ("params", "dropout")}
-        return model.init_with_output(keys, image, train=True, mutable=True)
-
-    image = jax.ShapeDtypeStruct((2, 75, 75, 3), jnp.float32)
-    logits, variables = jax.eval_shape(train, image)
-    recorded = variables.pop("intermediates")
-    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    assert recorded["features"].dtype == jnp.bfloat16
-    assert (logits.shape, logits.dtype) == ((2, 5), jnp.float32)
-
-
-def test_an_image_that_is_too_small():
-    with pytest.raises(ValueError, match="images of 75x75 or larger, not 80x74"):
-        jax.eval_shape(inception_resnet_v2().init, jax.random.key(0), jnp.zeros((1, 80, 74, 3)))
 
 
 @pytest.mark.parametrize(

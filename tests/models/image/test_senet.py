@@ -51,7 +51,9 @@ def test_arguments():
     image = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
     logits, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), image)
     assert (logits.shape, logits.dtype) == ((2, 7), jnp.float32)
-    with pytest.raises(ConfigError, match="reduction=257 leaves no channel of 256"):
-        seresnet50(reduction=257)
+    with pytest.raises(ConfigError, match=r"reduction=24 does not divide 256, .* nearest: 16"):
+        seresnet50(reduction=24)
+    with pytest.raises(ConfigError, match=r"reduction=300 does not divide 256, .* nearest: 256"):
+        seresnet50(reduction=300)
     with pytest.raises(ConfigError, match="reduction=0"):
         seresnet50(reduction=0)

@@ -109,6 +109,13 @@ def test_a_shortcut_that_strides_sees_the_pixels_between():
     np.testing.assert_array_equal(y[0, 0, :, 2:], 0)
 
 
+def test_only_without_groups_the_width_is_even():
+    with pytest.raises(ConfigError, match=r"width=7: .* nearest: 8"):
+        shake_shake26(width=7)
+    model = shake_shake29(width=1, cardinality=3)
+    jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 4, 4, 3)))
+
+
 @pytest.mark.parametrize("name", ["shake_shake.shake_shake26", "shake_shake.shake_shake29"])
 @pytest.mark.parametrize(
     ("arguments", "message"),

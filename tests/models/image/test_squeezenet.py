@@ -95,14 +95,6 @@ def test_fire_concatenates_1x1_and_3x3_of_what_is_squeezed():
     np.testing.assert_allclose(fire.apply(variables, x), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "size"), [("squeezenet1_0", 20), ("squeezenet1_1", 16)])
-def test_the_smallest_image(name, size):
-    model = build(dict(name=f"squeezenet.{name}"), "library.models", "model")
-    assert shapes_of(model, size + 1)[0].shape == (2, 1000)
-    with pytest.raises(ValueError, match=f"{size + 1}x{size + 1} or larger, not {size}x{size}"):
-        shapes_of(model, size)
-
-
 @pytest.mark.parametrize("name", PARAMS)
 @pytest.mark.parametrize(
     ("arguments", "message"),

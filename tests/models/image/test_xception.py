@@ -1,5 +1,3 @@
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +5,8 @@ import pytest
 
 from library.config import ConfigError, build
 from library.models.image.xception import Block, xception
+from tests import sizes
 
-IMAGE = jax.ShapeDtypeStruct((2, 299, 299, 3), jnp.float32)
 # Figure 5: side of the grid, channels.
 MODULES = {
     "conv1": (149, 32),
@@ -22,30 +20,22 @@ MODULES = {
     "conv4": (10, 2048),
 }
 STAGES = {
-    "stage1": (2, 147, 147, 64),
-    "stage2": (2, 74, 74, 128),
-    "stage3": (2, 37, 37, 256),
-    "stage4": (2, 19, 19, 728),
-    "stage5": (2, 10, 10, 2048),
-    "features": (2, 2048),
+    "stage1": (147, 147, 64),
+    "stage2": (74, 74, 128),
+    "stage3": (37, 37, 256),
+    "stage4": (19, 19, 728),
+    "stage5": (10, 10, 2048),
+    "features": (2048,),
 }
 
 
 def test_params_and_outputs_of_the_modules_are_the_papers():
-    model = xception()
-
-    def init(image):
-        options = dict(mutable=True, capture_intermediates=True)
-        return model.init_with_output(jax.random.key(0), image, **options)
-
-    logits, variables = jax.eval_shape(init, IMAGE)
-    assert logits.shape == (2, 1000)
-    params = jax.tree.leaves(variables["params"])
-    assert sum(math.prod(leaf.shape) for leaf in params) == 22_855_952
-    recorded = variables["intermediates"]
-    made = {name: recorded[name]["__call__"][0].shape for name in MODULES}
-    assert made == {name: (2, side, side, c) for name, (side, c) in MODULES.items()}
-    assert {name: recorded[name].shape for name in STAGES} == STAGES
+    logits, params, recorded = sizes.traced(xception(), 299)
+    assert logits == (1000,)
+    assert params == 22_855_952
+    made = {name: recorded[name]["__call__"][0] for name in MODULES}
+    assert made == {name: (side, side, c) for name, (side, c) in MODULES.items()}
+    assert {name: recorded[name] for name in STAGES} == STAGES
 
 
 def separable(x, params):
@@ -109,21 +99,6 @@ def test_which_blocks_have_a_shortcut_and_which_a_third_convolution():
     assert {name for name, p in blocks.items() if "conv3" in p} == {
         f"block{i}" for i in range(4, 12)
     }
-
-
-def test_types_in_training():
-    spec = dict(name="xception", num_classes=5, dtype="bfloat16")
-    model = build(spec, "library.models", "model")
-
-    def train(image):
-        keys = {name: jax.random.key(0) for name in ("params", "dropout")}
-        return model.init_with_output(keys, image, train=True, mutable=True)
-
-    logits, variables = jax.eval_shape(train, jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32))
-    recorded = variables.pop("intermediates")
-    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    assert recorded["features"].dtype == jnp.bfloat16
-    assert (logits.shape, logits.dtype) == ((2, 5), jnp.float32)
 
 
 @pytest.mark.parametrize(
