@@ -46,6 +46,7 @@ _GIVEN = {
     "library.tasks": (
         *("model", "minimize", "alternate", "normalize", "unnormalize", "teaching"),
         *("num_examples", "batch_size", "total_steps", "order", "axis_name"),
+        *("feature_shapes", "kinds"),
     ),
     "library.evaluation": ("context",),
     "library.optim.schedules": ("warmup", "total", "steps"),

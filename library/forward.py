@@ -1,13 +1,14 @@
 """How a task runs its model: at initialization, in a training step and in evaluation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flax import linen as nn
 from jaxtyping import Array, PRNGKeyArray, PyTree, UInt32
 
 from library import rng
-from library.task import TrainState
+from library.config import nearest
+from library.task import Batch, TrainState
 
 
 def applied(
@@ -46,6 +47,20 @@ def applied(
     return outputs, {**variables, **moved}
 
 
+def trained(
+    model: nn.Module,
+    params: PyTree,
+    variables: PyTree,
+    batch: Batch,
+    inputs: Sequence[str],
+    key: PRNGKeyArray,
+    **options: Any,
+) -> tuple[Any, dict[str, PyTree]]:
+    """Runs a model in training on the features that `inputs` names; otherwise as `applied`."""
+    given = [batch[name] for name in inputs]
+    return applied(model, params, variables, given, key, batch["index"], **options)
+
+
 def initialized(
     model: nn.Module, key: PRNGKeyArray, batch: Mapping[str, Any], inputs: Sequence[str]
 ) -> PyTree:
@@ -57,8 +72,41 @@ def evaluated(
     model: nn.Module, state: TrainState, batch: Mapping[str, Any], inputs: Sequence[str]
 ) -> Any:
     """Runs a model in evaluation; `inputs` names the features that the model takes."""
-    variables = {"params": state.params, **state.variables}
-    return model.apply(variables, *(batch[name] for name in inputs), train=False)
+    given = (batch[name] for name in inputs)
+    return model.apply(variables_of(state), *given, train=False)
+
+
+def variables_of(state: TrainState) -> dict[str, PyTree]:
+    """Returns the variables of a state as `apply` takes them: its params and other collections."""
+    return {"params": state.params, **state.variables}
+
+
+def recorded_outputs(
+    model: nn.Module, inputs: tuple[str, ...] = ("image",)
+) -> dict[str, Callable[..., Any]]:
+    """Returns the outputs that any model has from the intermediates that it stores.
+
+    They are "intermediates", all arrays that the model stores, nested like its submodules, and
+    "features" (b, d), by convention the input of its head.
+
+    Args:
+      model: the model.
+      inputs: names of the features that the model takes.
+    """
+
+    def intermediates(state: TrainState, batch: Batch, key: PRNGKeyArray) -> PyTree:
+        variables, given = variables_of(state), [batch[name] for name in inputs]
+        _, recorded = model.apply(variables, *given, train=False, mutable=["intermediates"])
+        return recorded.get("intermediates", {})
+
+    def features(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Array:
+        recorded = intermediates(state, batch, key)
+        if "features" not in recorded:
+            name = type(model).__name__
+            raise ValueError(f"{name} records no 'features': {nearest('features', recorded)}")
+        return recorded["features"]
+
+    return {"features": features, "intermediates": intermediates}
 
 
 def streams(key: PRNGKeyArray, index: UInt32[Array, " b"]) -> dict[str, PRNGKeyArray]:

@@ -14,8 +14,9 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
-from library import finite, gradients, rng, spreading, trees
-from library.config import ConfigError, check_choice, nearest
+from library import averages, finite, gradients, rng, spreading, trees
+from library.averages import Average
+from library.config import ConfigError, check_choice
 from library.summaries import Meaning
 
 Batch = Mapping[str, Array]
@@ -72,21 +73,6 @@ class Learner(NamedTuple):
 
     init: Callable[[PyTree], TrainState]
     update: Callable[[TrainState, Batch, PRNGKeyArray], tuple[TrainState, Metrics]]
-
-
-class Average(NamedTuple):
-    """Exponential moving average of the params and batch statistics.
-
-    Attributes:
-      decay: share of the old average that each update keeps.
-      every: steps between updates.
-      warmup: whether to limit the decay to (1 + t) / (10 + t) after t updates, so that early
-        averages forget the initial values (Abadi et al., TensorFlow's `num_updates`).
-    """
-
-    decay: float
-    every: int = 1
-    warmup: bool = False
 
 
 def minimize(
@@ -166,7 +152,7 @@ def minimize(
         def change(before: PyTree) -> PyTree:
             params, opt_state, _, ema = before
             moved = _optimized(optimizer, found.gradients, opt_state, params, state.step)
-            ema = _move_average(average, state.step, ema, moved[0], found.variables)
+            ema = averages.moved(average, state.step, ema, moved[0], found.variables)
             return *moved, found.variables, ema
 
         still = spreading.moving(state.variables, spread)
@@ -226,76 +212,38 @@ def alternate(
     spread = spreading.declared(spread)
     if accumulate != 1:
         raise ConfigError(f"accumulate={accumulate}: a task with {len(losses)} players takes 1")
-    given = optimizers if isinstance(optimizers, Mapping) else dict.fromkeys(losses, optimizers)
-    given = {name: optax.with_extra_args_support(each) for name, each in given.items()}
-    counts = {name: (updates or {}).get(name, 1) for name in losses}
-    for name in (*given, *(updates or {})):
-        check_choice("player in optimizer", name, losses)
-    for name in losses:
-        if name not in given:
-            raise ConfigError(f"optimizer has no player {name!r}; it has {', '.join(given)}")
-    parts = max(counts.values())
+    players = _players(losses, optimizers, updates or {})
+    parts = max(player.updates for player in players)
+    # A last player with one update has not moved if the step is not finite.
+    still = players[-1].name if players[-1].updates == 1 else None
 
     def init(variables: PyTree) -> TrainState:
-        def start(params):
-            return {name: given[name].init(params[name]) for name in losses}
+        def start(params: PyTree) -> PyTree:
+            return {player.name: player.optimizer.init(params[player.name]) for player in players}
 
         return _initial(variables, start, average, spread, axis_name)
-
-    def move(name, count, state, batch, key, held):
-        def own(params, variables, part, key):
-            return losses[name]({**state.params, name: params}, variables, part, key)
-
-        params, opt_state = state.params[name], state.opt_state[name]
-        found = gradients.of_batch(own, params, state.variables, batch, key, 1, spread, axis_name)
-
-        def change(before: PyTree) -> PyTree:
-            params, opt_state, _ = before
-            moved = _optimized(given[name], found.gradients, opt_state, params, count)
-            return *moved, found.variables
-
-        before = (params, opt_state, spreading.moving(state.variables, spread))
-        flags = finite.flags_before(found.metrics["loss"][0], found.gradients, found.variables)
-        (params, opt_state, variables), flags = finite.moved(change, before, flags, held)
-        moved = state.replace(
-            params={**state.params, name: params},
-            variables={**state.variables, **variables},
-            opt_state={**state.opt_state, name: opt_state},
-        )
-        metrics = {**found.metrics, "gradient_norm": (found.norm, jnp.ones(()))}
-        return moved, flags, {f"{name}_{key}": value for key, value in metrics.items()}
 
     def update(state: TrainState, batch: Batch, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
         held, batch = _halted(batch)
         moved, metrics, found = state, {}, {}
         shares = gradients.interleaved(without_padding(batch), parts, f"updates={parts}")
-        for name in losses:
-            for j in range(counts[name]):
+        for player in players:
+            name = player.name
+            for j in range(player.updates):
                 share = jax.tree.map(lambda x, j=j: x[j], shares)
-                count = state.step * counts[name] + j
-                own = rng.purpose(key, name)
-                moved, flags, more = move(name, count, moved, share, own, held)
+                count = state.step * player.updates + j
+                moved, flags, more = player.move(moved, share, key, count, held, spread, axis_name)
                 held = held | finite.any_of(flags)
                 metrics = {**metrics, **(trees.add(_only(metrics, more), more) if j else more)}
                 found[name] = finite.either(found[name], flags) if j else flags
 
         def follow(ema: PyTree) -> PyTree:
-            return _move_average(average, state.step, ema, moved.params, moved.variables)
+            return averages.moved(average, state.step, ema, moved.params, moved.variables)
 
-        def settled(before: PyTree, after: PyTree) -> PyTree:
-            return {k: x if k == last else select(held, before[k], x) for k, x in after.items()}
-
-        # A last player with one update has not moved if the step is not finite; others revert.
-        last = name if counts[name] == 1 else None
-        moved = moved.replace(
-            step=state.step + 1,
-            params=settled(state.params, moved.params),
-            opt_state=settled(state.opt_state, moved.opt_state),
-            variables=select(held, state.variables, moved.variables),
-            ema=jax.lax.cond(held, lambda ema: ema, follow, state.ema),
-        )
+        settled = _settled(state, moved, held, still)
+        ema = jax.lax.cond(held, lambda ema: ema, follow, state.ema)
         nonfinite = _listed(finite.of_all(found), state.variables)
-        return moved, {**metrics, "nonfinite": (nonfinite, 1.0)}
+        return settled.replace(ema=ema), {**metrics, "nonfinite": (nonfinite, 1.0)}
 
     return Learner(init, update)
 
@@ -342,38 +290,9 @@ def without_padding(batch: Batch) -> dict[str, Array]:
     return {name: x if name == "mask" else cleared(x) for name, x in batch.items()}
 
 
-def recorded_outputs(
-    model: nn.Module, inputs: tuple[str, ...] = ("image",)
-) -> dict[str, Callable[..., Any]]:
-    """Returns the outputs that any model has from the intermediates that it stores.
-
-    They are "intermediates", all arrays that the model stores, nested like its submodules, and
-    "features" (b, d), by convention the input of its head.
-
-    Args:
-      model: the model.
-      inputs: names of the features that the model takes.
-    """
-
-    def intermediates(state: TrainState, batch: Batch, key: PRNGKeyArray) -> PyTree:
-        variables = {"params": state.params, **state.variables}
-        given = [batch[name] for name in inputs]
-        _, recorded = model.apply(variables, *given, train=False, mutable=["intermediates"])
-        return recorded.get("intermediates", {})
-
-    def features(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Array:
-        recorded = intermediates(state, batch, key)
-        if "features" not in recorded:
-            name = type(model).__name__
-            raise ValueError(f"{name} records no 'features': {nearest('features', recorded)}")
-        return recorded["features"]
-
-    return {"features": features, "intermediates": intermediates}
-
-
 def averaged(state: TrainState) -> TrainState:
     """Returns the state with its running averages in place of params and batch statistics."""
-    part = _averaged_part(state.params, state.variables)
+    part = averages.part(state.params, state.variables)
     means = jax.tree.map(lambda mean, x: mean.astype(x.dtype), state.ema, part)
     params = means.pop("params")
     return state.replace(params=params, variables={**state.variables, **means})
@@ -398,10 +317,8 @@ def select(condition: Bool[Array, ""], yes: PyTree, no: PyTree) -> PyTree:
 
 def _check(average: Average | None, on_nonfinite: str) -> None:
     check_choice("on_nonfinite", on_nonfinite, ("stop", "skip"))
-    if average is not None and not 0 < average.decay < 1:
-        raise ConfigError(f"ema, decay={average.decay}: valid decays are above 0 and below 1")
-    if average is not None and average.every < 1:
-        raise ConfigError(f"ema, every={average.every}: valid are 1 step or more")
+    if average is not None:
+        averages.check(average)
 
 
 def _initial(
@@ -420,8 +337,115 @@ def _initial(
                 "use param_dtype='bfloat16' or 'float32'; dtype='float16' may stay"
             )
     spreading.check(rest, spread, axis_name)
-    ema = jax.tree.map(_wide_copy, _averaged_part(params, rest)) if average else None
+    ema = averages.started(params, rest) if average else None
     return TrainState(jnp.zeros((), jnp.int32), params, rest, start(params), ema)
+
+
+class _Player(NamedTuple):
+    """A player of `alternate`.
+
+    Attributes:
+      name: the player's name.
+      loss: the player's loss, of the params of all players.
+      optimizer: the optimizer of the player's own params.
+      updates: number of updates per step.
+    """
+
+    name: str
+    loss: Loss
+    optimizer: optax.GradientTransformationExtraArgs
+    updates: int
+
+    def move(
+        self,
+        state: TrainState,
+        batch: Batch,
+        key: PRNGKeyArray,
+        count: Array,
+        held: Bool[Array, ""] | bool,
+        spread: Mapping[str, str],
+        axis_name: str | None,
+    ) -> tuple[TrainState, finite.Flags, Metrics]:
+        """Returns the state after one update of the player, the flags of the update, the metrics.
+
+        Args:
+          state: the state before the update.
+          batch: the part of the batch that the update sees.
+          key: the key of the step.
+          count: number of the player's updates in the run so far.
+          held: whether to keep the state in any case.
+          spread: how devices share each collection of the variables.
+          axis_name: the device axis to sum over.
+        """
+        own = rng.purpose(key, self.name)
+        params, opt_state = state.params[self.name], state.opt_state[self.name]
+
+        def loss(params: PyTree, *rest: Any) -> tuple[Metrics, PyTree]:
+            return self.loss({**state.params, self.name: params}, *rest)
+
+        found = gradients.of_batch(loss, params, state.variables, batch, own, 1, spread, axis_name)
+
+        def change(before: PyTree) -> PyTree:
+            params, opt_state, _ = before
+            moved = _optimized(self.optimizer, found.gradients, opt_state, params, count)
+            return *moved, found.variables
+
+        before = (params, opt_state, spreading.moving(state.variables, spread))
+        flags = finite.flags_before(found.metrics["loss"][0], found.gradients, found.variables)
+        (params, opt_state, variables), flags = finite.moved(change, before, flags, held)
+        moved = state.replace(
+            params={**state.params, self.name: params},
+            variables={**state.variables, **variables},
+            opt_state={**state.opt_state, self.name: opt_state},
+        )
+        metrics = {**found.metrics, "gradient_norm": (found.norm, jnp.ones(()))}
+        return moved, flags, {f"{self.name}_{name}": value for name, value in metrics.items()}
+
+
+def _players(
+    losses: Mapping[str, Loss],
+    optimizers: optax.GradientTransformation | Mapping[str, optax.GradientTransformation],
+    updates: Mapping[str, int],
+) -> list[_Player]:
+    """Returns the players in the order of their losses.
+
+    Raises:
+      ConfigError: an optimizer or a number of updates belongs to no player, or a player has no
+        optimizer.
+    """
+    given = optimizers if isinstance(optimizers, Mapping) else dict.fromkeys(losses, optimizers)
+    for name in (*given, *updates):
+        check_choice("player in optimizer", name, losses)
+    for name in losses:
+        if name not in given:
+            raise ConfigError(f"optimizer has no player {name!r}; it has {', '.join(given)}")
+    ready = {name: optax.with_extra_args_support(each) for name, each in given.items()}
+    return [_Player(name, loss, ready[name], updates.get(name, 1)) for name, loss in losses.items()]
+
+
+def _settled(
+    before: TrainState, after: TrainState, held: Bool[Array, ""] | bool, still: str | None
+) -> TrainState:
+    """Returns the state after a step of all players: `after`, or where held `before`.
+
+    The step is counted in either case. The averages are those of `after`.
+
+    Args:
+      before: the state before the step.
+      after: the state after the updates of all players.
+      held: whether the step changes nothing.
+      still: a player whom no held step has moved, or None. Its old params need no memory.
+    """
+
+    def settled(old: PyTree, new: PyTree) -> PyTree:
+        return {k: x if k == still else select(held, old[k], x) for k, x in new.items()}
+
+    return after.replace(
+        step=before.step + 1,
+        params=settled(before.params, after.params),
+        opt_state=settled(before.opt_state, after.opt_state),
+        variables=select(held, before.variables, after.variables),
+    )
 
 
 def _halted(batch: Batch) -> tuple[Bool[Array, ""] | bool, dict[str, Array]]:
@@ -437,31 +461,6 @@ def _optimized(optimizer, gradient, opt_state, params, step) -> tuple[PyTree, Py
     """Returns the params and the optimizer's state after the update of number `step`, from 0."""
     updates, opt_state = optimizer.update(gradient, opt_state, params, step=step)
     return optax.apply_updates(params, updates), opt_state
-
-
-def _averaged_part(params, variables):
-    statistics = {"batch_stats": variables["batch_stats"]} if "batch_stats" in variables else {}
-    return {"params": params, **statistics}
-
-
-def _wide_copy(x):
-    # In half precision the small share of the new value would be lost in rounding.
-    return jnp.array(
-        x, gradients.wide(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype
-    )
-
-
-def _move_average(average, step, ema, params, variables):
-    if average is None:
-        return None
-    updates = step // average.every
-    decay = jnp.float32(average.decay)
-    if average.warmup:
-        decay = jnp.minimum(decay, (1.0 + updates) / (10.0 + updates))
-    due = (step + 1) % average.every == 0
-    keep = jnp.where(due, decay, 1.0)
-    new = _averaged_part(params, variables)
-    return jax.tree.map(lambda old, x: old + (1 - keep).astype(old.dtype) * (x - old), ema, new)
 
 
 def _listed(flags: finite.Flags, variables: PyTree) -> Array:

@@ -46,7 +46,7 @@ class Intercepted(nn.Module):
     """A network whose layers compute in another way. The paths of its params do not change.
 
     Attributes:
-      network: module `(image, train) -> logits`.
+      network: module `(*inputs, train) -> logits`; the input of most is an image.
       interceptor: function that intercepts the methods of its layers, for `nn.intercept_methods`.
     """
 
@@ -57,21 +57,21 @@ class Intercepted(nn.Module):
         """Makes the submodules of the network its own."""
         nn.share_scope(self, self.network)
 
-    def __call__(self, image: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+    def __call__(self, *inputs: Array, train: bool = False) -> Float[Array, "b k"]:
         """Returns the network's logits."""
         with nn.intercept_methods(self.interceptor):
-            return self.network(image, train=train)
+            return self.network(*inputs, train=train)
 
 
 def survey(
-    model: nn.Module, variables: PyTree, image: Float[Array, "b h w c"] | jax.ShapeDtypeStruct
+    model: nn.Module, variables: PyTree, *inputs: Array | jax.ShapeDtypeStruct
 ) -> dict[str, Kernel]:
     """Returns the kernels that a network uses, by path, such as "stage1_block1/conv1/kernel".
 
     Args:
-      model: module `(image, train) -> logits`.
+      model: module `(*inputs, train) -> logits`.
       variables: params and statistics of the model, or their shapes.
-      image: input of the model, or its shape.
+      *inputs: inputs of the model, such as images (b, h, w, c), or their shapes.
     """
     called: dict[str, nn.Module] = {}
 
@@ -80,11 +80,11 @@ def survey(
             called.setdefault("/".join((*context.module.path, "kernel")), context.module)
         return call(*arguments, **options)
 
-    def logits(variables, image):
+    def logits(variables, *inputs):
         with nn.intercept_methods(note):
-            return model.apply(variables, image, train=False)
+            return model.apply(variables, *inputs, train=False)
 
-    jax.eval_shape(logits, variables, image)
+    jax.eval_shape(logits, variables, *inputs)
     shapes = {k: x.shape for k, x in flatten_dict(variables["params"], sep="/").items()}
     found = {path: _kernel(module, shapes.get(path, ())) for path, module in called.items()}
     return {path: kernel for path, kernel in found.items() if kernel is not None}

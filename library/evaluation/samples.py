@@ -1,15 +1,16 @@
 """Samples to look at during training: images or text, with the same random draws each time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Array, Int32
 
 from library import decoding, painting
 from library.config import ConfigError, nearest
 from library.evaluation.context import Context, Evaluator, collected
-from library.task import TrainState
+from library.task import Batch, TrainState
 
 
 def samples(
@@ -50,39 +51,16 @@ def samples(
 
     def run(state, batch, key):
         try:
-            image = make(state, batch, key)
+            made = make(state, batch, key)
         except KeyError as missing:
-            reads = f"samples, output={output!r} reads {missing}"
-            if split is None and missing.args[0] in context.features:
-                raise ConfigError(f"{reads} of examples: give it a split") from missing
-            raise ConfigError(
-                f"{reads}, which no example here has (they have {', '.join(context.features)}): "
-                "this output is for programs that give it their own batch"
-            ) from missing
-        shape = getattr(image, "shape", None)
-        if shape is not None and len(shape) == 3 and jnp.issubdtype(image.dtype, jnp.integer):
-            num_classes = context.num_classes or 256
-            return {"image": painting.painted(image, num_classes), "mask": batch["mask"]}
-        if shape is None or len(shape) not in (4, 5):
-            what = "several arrays" if shape is None else f"its shape is {shape}"
-            raise ConfigError(f"samples, output={output!r} is not an image: {what}")
-        return {"image": image, "mask": batch["mask"]}
+            raise _without_feature(context, output, split, missing.args[0]) from missing
+        return {"image": _shown(made, output, context.num_classes), "mask": batch["mask"]}
 
     function = context.collect(run)
 
-    def batches():
-        if split is None:
-            yield from context.draws(num, batch_size)
-            return
-        count = 0
-        for batch in context.batches(split, batch_size):
-            yield batch
-            count += len(batch["index"])
-            if count >= num:
-                return
-
     def evaluate(state: TrainState) -> dict[str, np.ndarray]:
-        image = collected(function, state, batches())["image"][:num]
+        batches = _batches(context, split, num, batch_size)
+        image = collected(function, state, batches)["image"][:num]
         return {output: image if image.dtype == np.uint8 else context.pixels(image)}
 
     return evaluate
@@ -153,6 +131,47 @@ def text(
         return {"text": np.array([tokenizer.decode(row) for row in tokens])}
 
     return evaluate
+
+
+def _without_feature(context: Context, output: str, split: str | None, feature: str) -> ConfigError:
+    """Returns the error of an output that reads a feature which its batches do not have."""
+    reads = f"samples, output={output!r} reads {feature!r}"
+    if split is None and feature in context.features:
+        return ConfigError(f"{reads} of examples: give it a split")
+    return ConfigError(
+        f"{reads}, which no example here has (they have {', '.join(context.features)}): "
+        "this output is for programs that give it their own batch"
+    )
+
+
+def _shown(made: Any, output: str, num_classes: int | None) -> Array:
+    """Returns images as they are, and maps (b, h, w) painted.
+
+    Raises:
+      ConfigError: `made` is neither.
+    """
+    shape = getattr(made, "shape", None)
+    if shape is not None and len(shape) == 3 and jnp.issubdtype(made.dtype, jnp.integer):
+        return painting.painted(made, num_classes or 256)
+    if shape is None or len(shape) not in (4, 5):
+        what = "several arrays" if shape is None else f"its shape is {shape}"
+        raise ConfigError(f"samples, output={output!r} is not an image: {what}")
+    return made
+
+
+def _batches(
+    context: Context, split: str | None, num: int, batch_size: int | None
+) -> Iterator[Batch]:
+    """Yields batches of a split, or drawn ones without a split, until they hold `num` examples."""
+    if split is None:
+        yield from context.draws(num, batch_size)
+        return
+    count = 0
+    for batch in context.batches(split, batch_size):
+        yield batch
+        count += len(batch["index"])
+        if count >= num:
+            return
 
 
 def _encoded(

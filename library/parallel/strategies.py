@@ -143,44 +143,19 @@ def _jit(
 
 def _pmap(mesh: Mesh) -> Strategy:
     axis, shards = "data", mesh.size
-    devices = list(mesh.devices.flat)
     # pmap makes this mesh itself: arrays on another mesh would compile the step once more.
-    own = Mesh(np.array(devices), (axis,))
+    own = Mesh(mesh.devices.reshape(-1), (axis,))
     replicated = NamedSharding(own, PartitionSpec())
     examples = NamedSharding(own, PartitionSpec(axis))
     held = len(sharding.places(examples, shards))
 
     def put(batch, steps=False):
-        at = int(steps)
-
-        def split(v):
-            # Views, so that the batch is not copied.
-            return np.moveaxis(v.reshape(*v.shape[:at], held, -1, *v.shape[at + 1 :]), at, 0)
-
-        return _from_local({k: split(v) for k, v in batch.items()}, examples, 0, shards / held)
+        parts = {k: _by_device(v, held, int(steps)) for k, v in batch.items()}
+        return _from_local(parts, examples, 0, shards / held)
 
     def describe(state, batch, rest):
-        split = {k: (shards, x.shape[0] // shards, *x.shape[1:]) for k, x in batch.items()}
-        batch = {k: jax.ShapeDtypeStruct(split[k], x.dtype) for k, x in batch.items()}
+        batch = {k: _shape_by_device(x, shards) for k, x in batch.items()}
         return _placed(state, replicated), _placed(batch, examples), _placed(rest, replicated)
-
-    def compiled(f, **options):
-        if jax.process_count() > 1:
-            return _pmap_of_processes(f, own, **options)
-        axes = dict(in_axes=(None, 0, None), out_axes=None)
-        return jax.pmap(f, axis, devices=devices, **axes, **options)
-
-    def update(f, carry):
-        traces = []
-
-        def traced(*arguments):
-            traces.append(f)
-            return f(*arguments)
-
-        run = compiled(traced, donate_argnums=0)
-        # jit has this method. pmap has none, but it compiles whenever it traces.
-        run._cache_size = lambda: len(traces)
-        return run
 
     def summed(f):
         return lambda *arguments: jax.lax.psum(f(*arguments), axis)
@@ -188,6 +163,7 @@ def _pmap(mesh: Mesh) -> Strategy:
     def gathered(f):
         return lambda *arguments: jax.lax.all_gather(f(*arguments), axis)
 
+    compiled = functools.partial(_pmapped, mesh=own)
     return Strategy(
         mesh=mesh,
         axis_name=axis,
@@ -198,10 +174,46 @@ def _pmap(mesh: Mesh) -> Strategy:
         replicate=lambda tree: _replicated(tree, replicated),
         within=lambda f: f,
         init=lambda f, *arguments: jax.jit(f, out_shardings=replicated)(*arguments),
-        update=update,
+        update=lambda f, carry: _counted(compiled, f, donate_argnums=0),
         measure=lambda f: compiled(summed(f)),
         collect=lambda f: _fetched(compiled(gathered(f)), lambda x: x.reshape(-1, *x.shape[2:])),
     )
+
+
+def _by_device(values: np.ndarray, devices: int, at: int) -> np.ndarray:
+    """Returns the parts of a batch, (devices, ...), split along axis `at`.
+
+    They are views, so that the batch is not copied.
+    """
+    shape = *values.shape[:at], devices, -1, *values.shape[at + 1 :]
+    return np.moveaxis(values.reshape(shape), at, 0)
+
+
+def _shape_by_device(x: jax.ShapeDtypeStruct, devices: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((devices, x.shape[0] // devices, *x.shape[1:]), x.dtype)
+
+
+def _counted(compiled: Callable, f: Callable, **options: Any) -> Callable:
+    """Compiles `f` by `compiled`, and counts how often that is done, as `jax.jit` does."""
+    traces = []
+
+    def traced(*arguments):
+        traces.append(f)
+        return f(*arguments)
+
+    run = compiled(traced, **options)
+    # jit has this method. pmap has none, but it compiles whenever it traces.
+    run._cache_size = lambda: len(traces)
+    return run
+
+
+def _pmapped(f: Callable, mesh: Mesh, **options: Any) -> Callable:
+    """Compiles `(state, batch, constants) -> values` for a batch with an axis of devices."""
+    if jax.process_count() > 1:
+        return _pmap_of_processes(f, mesh, **options)
+    (axis,), devices = mesh.axis_names, list(mesh.devices.flat)
+    axes = dict(in_axes=(None, 0, None), out_axes=None)
+    return jax.pmap(f, axis, devices=devices, **axes, **options)
 
 
 def _pmap_of_processes(f: Callable, mesh: Mesh, **options: Any) -> Callable:

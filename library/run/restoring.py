@@ -67,7 +67,8 @@ def teacher(
     """Returns the trained params and variables of a finished run, and a function of them.
 
     The params and variables are host arrays, so that they can become a part of another run's state.
-    The function, `(params and variables, images in [0, 1]) -> output`, computes the named output.
+    The function, `(params and variables, images in [0, 1]) -> output`, computes the named output of
+    images, which the run's task gets as its one input.
     The newest checkpoint is used, with its running averages if it has any.
 
     Args:
@@ -76,7 +77,8 @@ def teacher(
       output: name of the output.
 
     Raises:
-      ConfigError: the folder has no run or no checkpoint, or the run has no such output.
+      ConfigError: the folder has no run or no checkpoint, or the run has no such output or takes
+        several inputs.
     """
     plan, state = _learnt(make_plan, Path(folder).expanduser())
     outputs = plan.task.outputs
@@ -85,9 +87,16 @@ def teacher(
             f"the run in {folder} has no output {output!r}: {nearest(output, outputs)}"
         )
 
+    inputs = plan.recipe.task.get("inputs", ("image",))
+    if len(inputs) != 1:
+        raise ConfigError(
+            f"the run in {folder} takes {len(inputs)} inputs, {', '.join(inputs)}, but it would be "
+            "given one image"
+        )
+
     def apply(learnt: PyTree, image: Array) -> Array:
         place = jnp.arange(len(image), dtype=jnp.uint32)
-        batch = {"image": image, "index": place, "row": place, "mask": jnp.ones(len(image))}
+        batch = {inputs[0]: image, "index": place, "row": place, "mask": jnp.ones(len(image))}
         known = state.replace(opt_state=(), ema=None, **learnt)
         return outputs[output](known, plan.normalize(batch), rng.root(0))
 

@@ -7,12 +7,12 @@ the outer minimum is the gradient of the loss at the adversary's images (Danskin
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt32
 
 from library import config, rng
 from library.config import ConfigError
@@ -67,9 +67,39 @@ def adversarial_training(
         raise ConfigError(f"warmup_epochs={warmup_epochs}: valid are 0 or more")
     change = config.build(adversary, "library.adversarial_examples.adversaries", "adversary")
 
-    def attacked(
-        params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
+    warmup = warmup_epochs * num_examples if warmup_epochs else 0.0
+    attack = _Attack(model, change, normalize, unnormalize, warmup)
+    return classification(
+        model,
+        lambda loss: minimize(_hardened(loss, attack)),
+        num_classes=num_classes,
+        label_smoothing=label_smoothing,
+        aux_weight=aux_weight,
+        test_time_augmentation=test_time_augmentation,
+    )
+
+
+class _Attack(NamedTuple):
+    """The adversary of a network in training.
+
+    Attributes:
+      model: the network.
+      change: `(network, pixels (b, h, w, c), label (b,), keys (b,)) -> pixels`, the adversary.
+      normalize: maps images in [0, 1] to the values of the batch.
+      unnormalize: the inverse of `normalize`.
+      warmup: number of examples over which the changes grow to full size.
+    """
+
+    model: nn.Module
+    change: Callable[..., Array]
+    normalize: Callable[[Array], Array]
+    unnormalize: Callable[[Array], Array]
+    warmup: float
+
+    def image(
+        self, params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> Float[Array, "b h w c"]:
+        """Returns the batch's images as the adversary of this network changes them."""
         # No gradient flows through the adversary's steps.
         known = jax.lax.stop_gradient({"params": params, **variables})
         label, keys = batch["label"], rng.per_example(rng.purpose(key, "attack"), batch["index"])
@@ -77,30 +107,27 @@ def adversarial_training(
             label = jnp.argmax(label, axis=-1)
 
         def logits(pixels: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
-            return model.apply(known, normalize(pixels), train=False)
+            return self.model.apply(known, self.normalize(pixels), train=False)
 
         # Normalizing and its inverse may round values slightly out of [0, 1].
-        pixels = jnp.clip(unnormalize(batch["image"]), 0, 1)
-        changed = change(logits, pixels, label, keys)
-        if warmup_epochs:
-            share = jnp.minimum(1, batch["index"] / (warmup_epochs * num_examples))
-            changed = pixels + share[:, None, None, None] * (changed - pixels)
-        return normalize(changed)
+        pixels = jnp.clip(self.unnormalize(batch["image"]), 0, 1)
+        changed = self.change(logits, pixels, label, keys)
+        if self.warmup:
+            changed = pixels + self.share(batch["index"]) * (changed - pixels)
+        return self.normalize(changed)
 
-    def hardened(loss: Loss) -> Loss:
-        def robust_loss(
-            params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
-        ) -> tuple[Metrics, PyTree]:
-            image = attacked(params, variables, batch, key)
-            return loss(params, variables, {**batch, "image": image}, key)
+    def share(self, index: UInt32[Array, " b"]) -> Float[Array, "b 1 1 1"]:
+        """Returns the share of its change that an example gets in the warmup."""
+        return jnp.minimum(1, index / self.warmup)[:, None, None, None]
 
-        return robust_loss
 
-    return classification(
-        model,
-        lambda loss: minimize(hardened(loss)),
-        num_classes=num_classes,
-        label_smoothing=label_smoothing,
-        aux_weight=aux_weight,
-        test_time_augmentation=test_time_augmentation,
-    )
+def _hardened(loss: Loss, attack: _Attack) -> Loss:
+    """Returns the loss at the images of the adversary."""
+
+    def robust_loss(
+        params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Metrics, PyTree]:
+        image = attack.image(params, variables, batch, key)
+        return loss(params, variables, {**batch, "image": image}, key)
+
+    return robust_loss

@@ -29,8 +29,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
 from library import rng, trees
 from library.config import ConfigError, check_choice
+from library.forward import recorded_outputs
 from library.optim import phases
-from library.task import Batch, Learner, Metrics, Task, TrainState, pair, recorded_outputs
+from library.task import Batch, Learner, Metrics, Task, TrainState, pair
 
 # The running averages of the codes' moments forget half of a value in 69 steps.
 CODE_MOMENTUM = 0.99
@@ -108,9 +109,7 @@ def autoencoding(
     check_choice("loss", loss, _LOSSES)
     penalty = _sparsity(model, sparsity, sparsity_weight, sparsity_target, axis_name)
     first = _phases(model, objective, loss, sparsity, total_steps)
-    if held_out is not None and not 0 <= held_out < (num_classes or held_out + 1):
-        valid = "0 and more" if num_classes is None else f"0 to {num_classes - 1}"
-        raise ConfigError(f"held_out={held_out}: labels are {valid}")
+    _check_held_out(held_out, num_classes)
     corrupt = _corruption(corruption, corruption_level)
     losses = _Losses(model, _LOSSES[loss], corrupt, penalty, held_out)
 
@@ -256,12 +255,8 @@ def _outputs(
         return jnp.sum(jnp.square(difference), axis=(1, 2, 3))
 
     def sample(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
-        moments = state.variables["code_statistics"]
         keys = rng.per_example(rng.purpose(key, "code"), batch["index"])
-        noise = jax.vmap(lambda k: jax.random.normal(k, (model.latent_dim,)))(keys)
-        variance = moments["square"] - jnp.square(moments["mean"])
-        deviation = jnp.sqrt(jnp.maximum(variance, 0.0))
-        return decoded(state, moments["mean"] + deviation * noise)
+        return decoded(state, _drawn_codes(state.variables["code_statistics"], keys))
 
     def denoise(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b 3 h w c"]:
         noisy = corrupt(_corruption_keys(batch, key), batch["image"])
@@ -278,6 +273,22 @@ def _outputs(
         "denoise": denoise,
         **recorded_outputs(model),
     }
+
+
+def _check_held_out(label: int | None, num_classes: int | None) -> None:
+    if label is not None and not 0 <= label < (num_classes or label + 1):
+        valid = "0 and more" if num_classes is None else f"0 to {num_classes - 1}"
+        raise ConfigError(f"held_out={label}: labels are {valid}")
+
+
+def _drawn_codes(
+    statistics: Mapping[str, Float[Array, " d"]], keys: Key[Array, " b"]
+) -> Float[Array, "b d"]:
+    """Draws a code for each key from the Gaussian with the mean and deviation of the codes."""
+    mean = statistics["mean"]
+    noise = jax.vmap(lambda key: jax.random.normal(key, mean.shape))(keys)
+    variance = statistics["square"] - jnp.square(mean)
+    return mean + jnp.sqrt(jnp.maximum(variance, 0.0)) * noise
 
 
 def _cross_entropy(logits: Float[Array, "b ..."], target: Float[Array, "b ..."]):

@@ -7,7 +7,7 @@ Pattern Recognition and Machine Learning, sections 4.3.2 and 4.3.4).
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from library import summaries
 from library.config import ConfigError, check_choice, nearest
-from library.forward import applied, evaluated, initialized
+from library.forward import evaluated, initialized, recorded_outputs, trained, variables_of
 from library.task import (
     Batch,
     Learner,
@@ -28,7 +28,6 @@ from library.task import (
     TrainState,
     check_outputs,
     pair,
-    recorded_outputs,
     where_present,
 )
 
@@ -99,20 +98,12 @@ def classification(
         although `aux_weight` is set, or test-time augmentation gets several inputs.
     """
     check_outputs(model, num_classes, "num_classes")
-    check_choice("test_time_augmentation", test_time_augmentation, _AUGMENTATIONS)
+    _check_augmentation(test_time_augmentation, inputs)
     weights = _checked_weights(class_weights, num_classes)
     losses = _example_losses(loss, weights, reduction)
-    if not 0 <= label_smoothing < 1:
-        raise ConfigError(f"label_smoothing={label_smoothing}: valid are 0 to below 1")
-    if frozen_statistics and aux_weight:
-        raise ConfigError(
-            f"aux_weight={aux_weight}: auxiliary classifiers need frozen_statistics=False; "
-            "valid with frozen_statistics=True is aux_weight=0"
-        )
-    if test_time_augmentation != "none" and len(inputs) != 1:
-        raise ConfigError(
-            f"test_time_augmentation={test_time_augmentation!r} takes one input, not {inputs}"
-        )
+    _check_training(label_smoothing, frozen_statistics, aux_weight)
+    measures = _Measures(num_classes, loss, losses, label_smoothing, aux_weight)
+    recorded = ["intermediates"] if aux_weight else []
     outputs = _outputs(model, loss, test_time_augmentation, inputs)
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
@@ -121,41 +112,78 @@ def classification(
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
-        logits, variables = applied(
-            model,
-            params,
-            variables,
-            [batch[name] for name in inputs],
-            key,
-            batch["index"],
-            train=not frozen_statistics,
-            recorded=["intermediates"] if aux_weight else [],
-        )
-        labels, mask = _dense_labels(batch["label"], batch["mask"], num_classes), batch["mask"]
-        targets = optax.smooth_labels(labels, label_smoothing)
-        each, weight = losses(logits, labels, targets)
-        if aux_weight:
-            for aux in _auxiliary(variables.pop("intermediates", {})):
-                each = each + aux_weight * losses(aux, labels, targets)[0]
-        metrics = {
-            "loss": _summed(each, weight, mask),
-            "accuracy": pair(_hit(logits, labels), mask),
-        }
-        return metrics, variables
+        options = dict(train=not frozen_statistics, recorded=recorded)
+        logits, variables = trained(model, params, variables, batch, inputs, key, **options)
+        intermediates = variables.pop("intermediates", {})
+        return measures.training(logits, intermediates, batch), variables
 
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
-        logits, mask = outputs["logits"](state, batch, key), batch["mask"]
-        labels = _dense_labels(batch["label"], mask, num_classes)
-        metrics = {"loss": _summed(*losses(logits, labels, labels), mask)}
-        if loss == "sigmoid" and batch["label"].ndim == 2:
-            return {**metrics, **_multi_label_metrics(logits, labels, mask)}
-        probabilities = _probabilities(logits, loss)
-        label = jnp.argmax(labels, axis=-1)
-        return {**metrics, **_single_label_metrics(logits, probabilities, label, mask)}
+        return measures.evaluation(outputs["logits"](state, batch, key), batch)
 
     learner = minimize(objective)
     summarized = {"confusion": summaries.confusion, "calibration": summaries.calibration}
     return Task(init, learner.update, evaluate, outputs, summarized)
+
+
+class _Measures(NamedTuple):
+    """What training and evaluation measure of a batch's logits.
+
+    Attributes:
+      num_classes: number of classes.
+      loss: "softmax" or "sigmoid".
+      losses: the loss of each example.
+      label_smoothing: the share of the labels that training spreads over all classes.
+      aux_weight: factor of the loss of each auxiliary classifier.
+    """
+
+    num_classes: int
+    loss: str
+    losses: ExampleLosses
+    label_smoothing: float
+    aux_weight: float
+
+    def training(
+        self, logits: Float[Array, "b c"], recorded: Mapping[str, Any], batch: Batch
+    ) -> Metrics:
+        """Returns the loss, with the losses of auxiliary logits in `recorded`, and the accuracy."""
+        mask = batch["mask"]
+        labels = _dense_labels(batch["label"], mask, self.num_classes)
+        targets = optax.smooth_labels(labels, self.label_smoothing)
+        each, weight = self.losses(logits, labels, targets)
+        if self.aux_weight:
+            for aux in _auxiliary(recorded):
+                each = each + self.aux_weight * self.losses(aux, labels, targets)[0]
+        return {
+            "loss": _summed(each, weight, mask),
+            "accuracy": pair(_hit(logits, labels), mask),
+        }
+
+    def evaluation(self, logits: Float[Array, "b c"], batch: Batch) -> Metrics:
+        """Returns the loss without smoothing, and the metrics of one or of many labels."""
+        mask = batch["mask"]
+        labels = _dense_labels(batch["label"], mask, self.num_classes)
+        metrics = {"loss": _summed(*self.losses(logits, labels, labels), mask)}
+        if self.loss == "sigmoid" and batch["label"].ndim == 2:
+            return {**metrics, **_multi_label_metrics(logits, labels, mask)}
+        probabilities = _probabilities(logits, self.loss)
+        label = jnp.argmax(labels, axis=-1)
+        return {**metrics, **_single_label_metrics(logits, probabilities, label, mask)}
+
+
+def _check_augmentation(augmentation: str, inputs: tuple[str, ...]) -> None:
+    check_choice("test_time_augmentation", augmentation, _AUGMENTATIONS)
+    if augmentation != "none" and len(inputs) != 1:
+        raise ConfigError(f"test_time_augmentation={augmentation!r} takes one input, not {inputs}")
+
+
+def _check_training(label_smoothing: float, frozen_statistics: bool, aux_weight: float) -> None:
+    if not 0 <= label_smoothing < 1:
+        raise ConfigError(f"label_smoothing={label_smoothing}: valid are 0 to below 1")
+    if frozen_statistics and aux_weight:
+        raise ConfigError(
+            f"aux_weight={aux_weight}: auxiliary classifiers need frozen_statistics=False; "
+            "valid with frozen_statistics=True is aux_weight=0"
+        )
 
 
 def _auxiliary(recorded: Mapping[str, Any]) -> list[Float[Array, "b c"]]:
@@ -277,7 +305,7 @@ def _outputs(
     def logits(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b c"]:
         if augmentation == "none":
             return evaluated(model, state, batch, inputs)
-        variables = {"params": state.params, **state.variables}
+        variables = variables_of(state)
         weights, images = views(batch[inputs[0]])
         each = jax.lax.map(lambda x: model.apply(variables, x, train=False), jnp.stack(images))
         return jnp.sum(each * np.float32(weights)[:, None, None], axis=0)

@@ -11,20 +11,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from library import rng
 from library.config import ConfigError, nearest
-from library.forward import applied
-from library.task import (
-    Batch,
-    Learner,
-    Loss,
-    Metrics,
-    Task,
-    TrainState,
-    pair,
-    recorded_outputs,
-    where_present,
-)
+from library.forward import applied, evaluated, initialized, recorded_outputs
+from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair, where_present
 
 
 def contrastive(
@@ -65,7 +54,7 @@ def contrastive(
         )
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
-        variables = model.init(rng.purpose(key, "params"), batch["image"], train=False)
+        variables = initialized(model, key, batch, ["image"])
         _check_features(model, variables, batch["image"])
         return learner.init(variables)
 
@@ -84,8 +73,7 @@ def contrastive(
         return _metrics(z, batch["mask"], temperature, axis_name), moved
 
     def projections(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b p"]:
-        variables = {"params": state.params, **state.variables}
-        return _on_sphere(model.apply(variables, batch["image"], train=False))
+        return _on_sphere(evaluated(model, state, batch, ["image"]))
 
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
         z = projections(state, batch, key)[:, None]

@@ -6,6 +6,7 @@ and classes are learned by cross-entropy (as in YOLOv3), not by squared errors.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,18 +17,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
 
 from library import painting, summaries
 from library.config import ConfigError
-from library.forward import applied, evaluated, initialized
-from library.task import (
-    Batch,
-    Learner,
-    Loss,
-    Metrics,
-    Task,
-    TrainState,
-    check_outputs,
-    pair,
-    recorded_outputs,
-)
+from library.forward import evaluated, initialized, recorded_outputs, trained
+from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, check_outputs, pair
 
 
 class Objects(NamedTuple):
@@ -89,49 +80,47 @@ def detection(
     for name, value in (("confidence", confidence), ("overlap", overlap)):
         if not 0 < value < 1:
             raise ConfigError(f"{name}={value}: valid are numbers between 0 and 1")
-
-    def wanted(batch: Batch) -> Objects:
-        return Objects(batch[target], batch[f"{target}_label"], batch[f"{target}_mask"] > 0)
+    lost = jax.vmap(partial(_loss, coordinates=coordinate_weight, empty=empty_weight))
+    found = jax.vmap(partial(_detected, confidence=confidence, overlap=overlap))
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         return learner.init(initialized(model, key, batch, inputs))
 
-    def losses(cells: Array, batch: Batch) -> tuple[Array, Array]:
-        one = jax.vmap(lambda x, objects: _loss(x, objects, coordinate_weight, empty_weight))
-        return pair(one(cells, wanted(batch)), batch["mask"])
-
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
-        given = [batch[name] for name in inputs]
-        cells, variables = applied(model, params, variables, given, key, batch["index"])
-        return {"loss": losses(cells, batch)}, variables
-
-    def cells_of(state: TrainState, batch: Batch) -> Float[Array, "b rows columns k"]:
-        return evaluated(model, state, batch, inputs)
-
-    def found(cells: Array) -> tuple[Objects, Array]:
-        return jax.vmap(lambda x: _detected(x, confidence, overlap))(cells)
+        cells, variables = trained(model, params, variables, batch, inputs, key)
+        return {"loss": pair(lost(cells, _wanted(batch, target)), batch["mask"])}, variables
 
     def detections(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b m 6"]:
-        objects, scores = found(cells_of(state, batch))
-        rest = [jnp.where(objects.there, scores, 0), objects.classes.astype(jnp.float32)]
-        return jnp.concatenate([objects.boxes, jnp.stack(rest, axis=-1)], axis=-1)
+        return _rows(*found(evaluated(model, state, batch, inputs)))
 
     def overlay(state: TrainState, batch: Batch, key: PRNGKeyArray) -> UInt8[Array, "b 2 h w 3"]:
         image = unnormalize(batch[inputs[0]])
-        both = (wanted(batch), found(cells_of(state, batch))[0])
+        both = (_wanted(batch, target), found(evaluated(model, state, batch, inputs))[0])
         return jnp.stack([painting.framed(image, *each, num_classes) for each in both], axis=1)
 
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
-        cells, objects = cells_of(state, batch), wanted(batch)
-        counts = jax.vmap(lambda x, y: _counts(x, y, overlap))(found(cells)[0], objects)
-        return {"loss": losses(cells, batch), "found": pair(counts, batch["mask"])}
+        cells, wanted = evaluated(model, state, batch, inputs), _wanted(batch, target)
+        counts = jax.vmap(partial(_counts, overlap=overlap))(found(cells)[0], wanted)
+        mask = batch["mask"]
+        return {"loss": pair(lost(cells, wanted), mask), "found": pair(counts, mask)}
 
     learner = minimize(objective)
     outputs = {"detections": detections, "overlay": overlay, **recorded_outputs(model, inputs)}
     meaning = {"found": summaries.precision_and_recall}
     return Task(init, learner.update, evaluate, outputs, meaning)
+
+
+def _wanted(batch: Batch, target: str) -> Objects:
+    """Returns the objects of each image, with an axis of examples before those of `Objects`."""
+    return Objects(batch[target], batch[f"{target}_label"], batch[f"{target}_mask"] > 0)
+
+
+def _rows(objects: Objects, scores: Float[Array, "b m"]) -> Float[Array, "b m 6"]:
+    """Returns box, confidence and class of each detection; confidence 0 where there is none."""
+    rest = [jnp.where(objects.there, scores, 0), objects.classes.astype(jnp.float32)]
+    return jnp.concatenate([objects.boxes, jnp.stack(rest, axis=-1)], axis=-1)
 
 
 def _loss(

@@ -27,7 +27,7 @@ from library.diffusion.process import (
     noised,
 )
 from library.diffusion.samplers import Table
-from library.forward import streams
+from library.forward import streams, variables_of
 from library.layers.checks import check_rates
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
 
@@ -43,12 +43,26 @@ class Denoiser(NamedTuple):
       process: the noise schedule.
       prediction: a key of PREDICTIONS.
       learned: whether half of the output's channels are variances.
+      classes: number of classes, which is the label of no class; None if the model gets no label.
     """
 
     model: nn.Module
     process: Process
     prediction: str
     learned: bool
+    classes: int | None
+
+    def initialized(self, batch: Batch, key: PRNGKeyArray) -> PyTree:
+        """Returns the model's initial variables; raises ConfigError if its channels do not fit."""
+        x, label = to_signed(batch["image"]), self.label(batch)
+        time = jnp.zeros(len(x), jnp.float32)
+        variables = self.model.init(rng.purpose(key, "params"), x, time, label, train=False)
+        jax.eval_shape(lambda: self.ask(variables, x, time.astype(jnp.int32), label))
+        return variables
+
+    def label(self, batch: Batch) -> Int[Array, " b"] | None:
+        """Returns the label that the model gets, or None."""
+        return None if self.classes is None else batch["label"]
 
     def ask(
         self,
@@ -174,22 +188,12 @@ def diffusion(
     _check_classes(conditional, num_classes, label_dropout, guidance)
     _check_range("num_snapshots", num_snapshots, 2, None)
     _check_range("bound_steps", bound_steps, 1, timesteps - 1)
-    table = config.build(
-        sampler or {"name": "ancestral"},
-        "library.diffusion.samplers",
-        "sampler",
-        process=process,
-        variance=variance,
-    )
-    denoiser = Denoiser(model, process, prediction, variance == "learned")
+    table = _table(sampler, process, variance)
+    classes = num_classes if conditional else None
+    denoiser = Denoiser(model, process, prediction, variance == "learned", classes)
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
-        x = to_signed(batch["image"])
-        label = batch["label"] if conditional else None
-        time = jnp.zeros(len(x), jnp.float32)
-        variables = model.init(rng.purpose(key, "params"), x, time, label, train=False)
-        jax.eval_shape(lambda: denoiser.ask(variables, x, time.astype(jnp.int32), label))
-        return learner.init(variables)
+        return learner.init(denoiser.initialized(batch, key))
 
     def losses(variables, batch, keys, label, **options):
         each = denoiser.losses(variables, batch["image"], keys, label, weights, **options)
@@ -198,11 +202,10 @@ def diffusion(
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
-        index = batch["index"]
+        index, label = batch["index"], denoiser.label(batch)
         keys = rng.per_example(rng.purpose(key, "diffusion"), index)
-        label = batch["label"] if conditional else None
         if label_dropout:
-            label = jnp.where(_dropped(key, index, label_dropout), num_classes, label)
+            label = jnp.where(_dropped(key, index, label_dropout), classes, label)
         options = dict(train=True, rngs=streams(key, index))
         everything = {"params": params, **variables}
         return losses(everything, batch, keys, label, **options), variables
@@ -210,13 +213,12 @@ def diffusion(
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
         # The same noise at every evaluation of every run, so that losses compare.
         keys = rng.per_example(rng.purpose(rng.root(0), "diffusion"), batch["row"])
-        return losses(_variables(state), batch, keys, batch["label"] if conditional else None)
+        return losses(variables_of(state), batch, keys, denoiser.label(batch))
 
     learner = minimize(objective)
-    guided = _guided(denoiser, num_classes, conditional, guidance)
     outputs = {
-        **_sampling(guided, table, image_shape, clip, num_snapshots),
-        "bits": _bits(denoiser, variance, conditional, clip, bound_steps or timesteps - 1),
+        **_sampling(_guided(denoiser, guidance), table, image_shape, clip, num_snapshots),
+        "bits": _bits(denoiser, variance, clip, bound_steps or timesteps - 1),
     }
     return Task(init, learner.update, evaluate, outputs)
 
@@ -251,8 +253,10 @@ def _check_range(name, value, least, most):
         raise ConfigError(f"{name}={value}: valid are {least}{end or ' or more'}")
 
 
-def _variables(state: TrainState) -> PyTree:
-    return {"params": state.params, **state.variables}
+def _table(sampler: Mapping[str, Any] | None, process: Process, variance: str) -> Table:
+    """Returns the steps of the sampler that a config names, by default all ancestral ones."""
+    spec, known = sampler or {"name": "ancestral"}, dict(process=process, variance=variance)
+    return config.build(spec, "library.diffusion.samplers", "sampler", **known)
 
 
 def _dropped(key: PRNGKeyArray, index: UInt32[Array, " b"], share: float) -> Bool[Array, " b"]:
@@ -265,20 +269,18 @@ def _time_and_noise(key: PRNGKeyArray, timesteps: int, shape: tuple[int, ...]):
     return jax.random.randint(time, (), 0, timesteps), jax.random.normal(noise, shape)
 
 
-def _guided(
-    denoiser: Denoiser, num_classes: int | None, conditional: bool, guidance: float | None
-) -> Callable[..., Any]:
+def _guided(denoiser: Denoiser, guidance: float | None) -> Callable[..., Any]:
     """Returns `(variables, x, time, batch) -> (x0, raw variances)`, with guidance."""
 
     def guided(variables, x, time, batch):
-        label = batch["label"] if conditional else None
+        label = denoiser.label(batch)
         if guidance == 0:
-            label = jnp.full_like(label, num_classes)
+            label = jnp.full_like(label, denoiser.classes)
         if guidance in (None, 0, 1):
             output, raw = denoiser.ask(variables, x, time, label)
             return denoiser.to_x0(x, output, time), raw
         # An example's two predictions are neighbours, so that both stay on its device.
-        labels = jnp.stack([label, jnp.full_like(label, num_classes)], axis=1).reshape(-1)
+        labels = jnp.stack([label, jnp.full_like(label, denoiser.classes)], axis=1).reshape(-1)
         twice = x.repeat(2, axis=0)
         found = denoiser.ask(variables, twice, time.repeat(2), labels)
         output, raw = jax.tree.map(lambda y: y.reshape(-1, 2, *y.shape[1:]), found)
@@ -304,7 +306,7 @@ def _sampling(
     def run(state: TrainState, batch: Batch, key: PRNGKeyArray, kept: np.ndarray) -> Array:
         """Returns x after each number of steps in `kept`, (b, len(kept), h, w, c)."""
         keys = rng.per_example(rng.purpose(key, "sample"), batch["index"])
-        variables = _variables(state)
+        variables = variables_of(state)
 
         def step(carry, at_step):
             x, last, frames = carry
@@ -346,15 +348,15 @@ def _deviation(row: Table, raw: Float[Array, "b h w c"] | None) -> Float[Array, 
 
 
 def _bits(
-    denoiser: Denoiser, variance: str, conditional: bool, clip: bool, num_terms: int
+    denoiser: Denoiser, variance: str, clip: bool, num_terms: int
 ) -> Callable[..., Mapping[str, Array]]:
     process = denoiser.process
     # Each term stands for one interval of times; with all terms an interval is one time.
     edges = np.round(np.linspace(1, process.timesteps, num_terms + 1)).astype(np.int32)
 
     def bits(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Mapping[str, Array]:
-        x0, variables = to_signed(batch["image"]), _variables(state)
-        label = batch["label"] if conditional else None
+        x0, variables = to_signed(batch["image"]), variables_of(state)
+        label = denoiser.label(batch)
         keys = rng.per_example(rng.purpose(key, "bits"), batch["row"])
 
         def term(start, end):

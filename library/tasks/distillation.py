@@ -20,9 +20,8 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
-from library import rng
-from library.config import ConfigError, check_choice
-from library.forward import applied
+from library.config import ConfigError, check_choice, nearest
+from library.forward import initialized, trained
 from library.task import Batch, Learner, Metrics, Task, TrainState, pair
 from library.tasks.classification import classification
 
@@ -44,6 +43,8 @@ def distillation(
     temperature: float | None = None,
     weight: float = 0.9,
     label_smoothing: float = 0.0,
+    inputs: tuple[str, ...] = ("image",),
+    kinds: Mapping[str, str] = {"image": "image"},
 ) -> Task:
     """Builds the task of predicting the classes that a finished classifier predicts.
 
@@ -64,7 +65,8 @@ def distillation(
     teacher's workdir must exist whenever the task is built, also when a run resumes.
 
     Args:
-      model: `(image (b, h, w, c), train) -> logits (b, num_classes)`.
+      model: `(image (b, h, w, c), train) -> logits (b, num_classes)`; it takes `inputs` in place of
+        the image.
       minimize: turns a loss into the training step.
       num_classes: number of classes of the dataset.
       teacher: the workdir of the finished classifier.
@@ -76,33 +78,38 @@ def distillation(
       weight: factor of the divergence from the teacher; the labels have 1 - weight.
       label_smoothing: smoothing of the labels, as in `classification`; the teacher's class is not
         smoothed.
+      inputs: the features that the student takes, in order; the first is the image that the teacher
+        sees.
+      kinds: the kinds of the features.
 
     Raises:
       ConfigError: there is no such run, it has other classes, a temperature is not positive or
-        given with hard targets, a weight is outside [0, 1], or a smoothing is outside [0, 1).
+        given with hard targets, a weight is outside [0, 1], a smoothing is outside [0, 1), or the
+        first input is no image.
     """
     diverge = _divergence(targets, temperature)
     if not 0 <= weight <= 1:
         raise ConfigError(f"weight={weight}: valid are 0 to 1")
     if not 0 <= label_smoothing < 1:
         raise ConfigError(f"label_smoothing={label_smoothing}: valid are 0 to below 1")
-    student = classification(model, minimize, num_classes=num_classes)
+    _check_seen(inputs, kinds)
+    student = classification(model, minimize, num_classes=num_classes, inputs=inputs)
     teacher_state, teach = teaching(teacher, "logits")
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
-        _check_classes(teach, teacher_state, unnormalize(batch["image"]), num_classes, teacher)
-        variables = model.init(rng.purpose(key, "params"), batch["image"], train=False)
+        _check_classes(teach, teacher_state, unnormalize(batch[inputs[0]]), num_classes, teacher)
+        variables = initialized(model, key, batch, inputs)
         return learner.init({**variables, TEACHER: jax.tree.map(jnp.asarray, teacher_state)})
 
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
         own = _without_teacher(variables)
-        inputs, kept = [batch["image"]], ["intermediates"]
-        logits, moved = applied(model, params, own, inputs, key, batch["index"], recorded=kept)
+        kept = ["intermediates"]
+        logits, moved = trained(model, params, own, batch, inputs, key, recorded=kept)
         recorded = moved.pop("intermediates", {})
         labelled, matched = (recorded.get(head, logits) for head in HEADS)
-        taught = jax.lax.stop_gradient(teach(variables[TEACHER], unnormalize(batch["image"])))
+        taught = jax.lax.stop_gradient(teach(variables[TEACHER], unnormalize(batch[inputs[0]])))
         divergence = diverge(taught, matched)
         labels, mask = _dense(batch["label"], num_classes), batch["mask"]
         smooth = optax.smooth_labels(labels, label_smoothing)
@@ -119,6 +126,16 @@ def distillation(
     learner = minimize(objective, spread={TEACHER: "constant"})
     outputs = {name: _alone(output) for name, output in student.outputs.items()}
     return Task(init, learner.update, _alone(student.evaluate), outputs, student.summaries)
+
+
+def _check_seen(inputs: tuple[str, ...], kinds: Mapping[str, str]) -> None:
+    first = inputs[0] if inputs else None
+    if kinds.get(first) != "image":
+        images = [name for name, kind in kinds.items() if kind == "image"]
+        raise ConfigError(
+            f"inputs={inputs}: the teacher sees the first input, which must be an image; "
+            f"{nearest(first, images)}"
+        )
 
 
 def _without_teacher(variables: Mapping[str, PyTree]) -> dict[str, PyTree]:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from library import rng
 from library.config import ConfigError
-from library.forward import applied
+from library.forward import applied, evaluated, recorded_outputs, variables_of
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, check_outputs, pair
 
 
@@ -61,61 +61,70 @@ def domain_adaptation(
         )
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
-        image, own = batch[f"{source}_image"], rng.purpose(key, "params")
-        return learner.init({**model.init(own, image, 0.0), "schedule": {"step": jnp.zeros(())}})
-
-    def both(batch: Batch) -> Float[Array, "n h w c"]:
-        # The two images of an example are neighbours, so that both stay on the example's device.
-        pairs = jnp.stack([batch[f"{source}_image"], batch[f"{target}_image"]], axis=1)
-        return pairs.reshape(-1, *pairs.shape[2:])
-
-    def measured(logits: Array, domains: Array, batch: Batch) -> dict[str, tuple[Array, Array]]:
-        label, mask = batch[f"{source}_label"], batch["mask"]
-        own, twice = logits.reshape(len(mask), 2, -1)[:, 0], domains.reshape(-1, 2)
-        each = optax.softmax_cross_entropy_with_integer_labels(own, label)
-        truth = jnp.broadcast_to(jnp.array([0.0, 1.0]), twice.shape)
-        between = jnp.mean(optax.sigmoid_binary_cross_entropy(twice, truth), axis=1)
-        return {
-            "loss": pair(each + between, mask),
-            "label_loss": pair(each, mask),
-            "accuracy": pair(jnp.argmax(own, axis=-1) == label, mask),
-            "domain_loss": pair(between, mask),
-            "domain_accuracy": pair(jnp.mean((twice > 0) == (truth > 0), axis=1), mask),
-        }
+        variables = model.init(rng.purpose(key, "params"), batch[f"{source}_image"], 0.0)
+        return learner.init({**variables, "schedule": {"step": jnp.zeros(())}})
 
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
-        schedule, rest = variables["schedule"], _without(variables)
-        share = schedule["step"] / total_steps
-        now = strength * (2 / (1 + jnp.exp(-gamma * share)) - 1)
-        (logits, domains), moved = applied(
-            model, params, rest, [both(batch), now], key, batch["index"]
-        )
-        following = {"schedule": {"step": schedule["step"] + 1}}
-        return measured(logits, domains, batch), {**moved, **following}
-
-    def apply(state: TrainState, image: Array, **options):
-        variables = {"params": state.params, **_without(state.variables)}
-        return model.apply(variables, image, **options)
+        rest = {name: tree for name, tree in variables.items() if name != "schedule"}
+        step = variables["schedule"]["step"]
+        now = strength * _rise(step / total_steps, gamma)
+        inputs = [_both(batch, source, target), now]
+        (logits, domains), moved = applied(model, params, rest, inputs, key, batch["index"])
+        moved = {**moved, "schedule": {"step": step + 1}}
+        return _metrics(logits, domains, batch[f"{source}_label"], batch["mask"]), moved
 
     def logits(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b c"]:
-        return apply(state, batch[f"{target}_image"])[0]
-
-    def features(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b d"]:
-        _, recorded = apply(state, batch[f"{target}_image"], mutable=["intermediates"])
-        return recorded["intermediates"]["features"]
+        return evaluated(model, state, batch, [f"{target}_image"])[0]
 
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
-        found = measured(*apply(state, both(batch)), batch)
+        found = model.apply(variables_of(state), _both(batch, source, target))
+        metrics = _metrics(*found, batch[f"{source}_label"], batch["mask"])
         if f"{target}_label" in batch:
             right = jnp.argmax(logits(state, batch, key), axis=-1) == batch[f"{target}_label"]
-            found["target_accuracy"] = pair(right, batch["mask"])
-        return found
+            metrics["target_accuracy"] = pair(right, batch["mask"])
+        return metrics
 
     learner = minimize(objective, spread={"schedule": "replicated"})
+    features = recorded_outputs(model, (f"{target}_image",))["features"]
     return Task(init, learner.update, evaluate, {"logits": logits, "features": features})
 
 
-def _without(variables: PyTree) -> dict[str, PyTree]:
-    return {name: tree for name, tree in variables.items() if name != "schedule"}
+def _rise(share: Float[Array, ""], gamma: float) -> Float[Array, ""]:
+    """Returns lambda_p, the strength of the reversed gradient, at a share p of the run.
+
+    It rises from 0 to 1 (section 4).
+    """
+    return 2 / (1 + jnp.exp(-gamma * share)) - 1
+
+
+def _both(batch: Batch, source: str, target: str) -> Float[Array, "n h w c"]:
+    """Returns the images of both domains, n = 2b: source, target, source, ..."""
+    # The two images of an example are neighbours, so that both stay on the example's device.
+    pairs = jnp.stack([batch[f"{source}_image"], batch[f"{target}_image"]], axis=1)
+    return pairs.reshape(-1, *pairs.shape[2:])
+
+
+def _metrics(
+    logits: Float[Array, "n c"],
+    domains: Float[Array, " n"],
+    label: Int[Array, " b"],
+    mask: Float[Array, " b"],
+) -> dict[str, tuple[Array, Array]]:
+    """Returns the loss and its two parts, of images in the order of `_both`.
+
+    The label loss is that of the source's image alone, the domain loss the mean of both images.
+    The gradient of the domain loss is reversed in the model, so both are added here.
+    """
+    own, twice = logits.reshape(len(mask), 2, -1)[:, 0], domains.reshape(-1, 2)
+    each = optax.softmax_cross_entropy_with_integer_labels(own, label)
+    truth = jnp.broadcast_to(jnp.array([0.0, 1.0]), twice.shape)
+    between = jnp.mean(optax.sigmoid_binary_cross_entropy(twice, truth), axis=1)
+    return {
+        "loss": pair(each + between, mask),
+        "label_loss": pair(each, mask),
+        "accuracy": pair(jnp.argmax(own, axis=-1) == label, mask),
+        "domain_loss": pair(between, mask),
+        "domain_accuracy": pair(jnp.mean((twice > 0) == (truth > 0), axis=1), mask),
+    }

@@ -73,22 +73,8 @@ def language(
     """
     _check(model, vocab_size, chunk)
     carried = carry and _recurrent(model)
-    if carried and axis_name is not None:
-        raise ConfigError(
-            "a recurrent model's carry is kept under parallel.strategy='jit' only, not 'pmap'; "
-            "task.carry=False starts every window from zero"
-        )
-    if carried and order != "streams":
-        raise ConfigError(
-            "a recurrent model's carry needs text in order, which "
-            f"dataset.order={order!r} does not give: set dataset.order='streams' or "
-            "task.carry=False"
-        )
-    if carried and num_examples < batch_size:
-        raise ConfigError(
-            f"batch_size={batch_size}: a recurrent model's carry needs a window per lane, and the "
-            f"data have {num_examples}; valid are 1 to {num_examples}, or task.carry=False"
-        )
+    if carried:
+        _check_carry(axis_name, order, num_examples, batch_size)
     lane = num_examples // batch_size if carried else 0
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
@@ -143,6 +129,25 @@ def _check(model: nn.Module, vocab_size: int, chunk: int | None) -> None:
         raise ConfigError(f"chunk={chunk}: valid are 1 to {vocab_size} tokens, or None for all")
     if chunk is not None and not hasattr(model, "vocabulary"):
         raise ConfigError(f"chunk={chunk}: {name} has no method 'vocabulary'; valid is None")
+
+
+def _check_carry(axis_name: str | None, order: str, num_examples: int, batch_size: int) -> None:
+    if axis_name is not None:
+        raise ConfigError(
+            "a recurrent model's carry is kept under parallel.strategy='jit' only, not 'pmap'; "
+            "task.carry=False starts every window from zero"
+        )
+    if order != "streams":
+        raise ConfigError(
+            "a recurrent model's carry needs text in order, which "
+            f"dataset.order={order!r} does not give: set dataset.order='streams' or "
+            "task.carry=False"
+        )
+    if num_examples < batch_size:
+        raise ConfigError(
+            f"batch_size={batch_size}: a recurrent model's carry needs a window per lane, and the "
+            f"data have {num_examples}; valid are 1 to {num_examples}, or task.carry=False"
+        )
 
 
 def _check_lanes(carry: PyTree, batch: Batch) -> None:

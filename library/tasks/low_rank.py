@@ -5,7 +5,7 @@ Denton et al. 2014 (arXiv 1404.0736), Jaderberg et al. 2014 (arXiv 1405.3866) an
 al., section 3). `library.compression.low_rank` describes how kernels are factored.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import jax
@@ -26,7 +26,7 @@ def low_rank(
     minimize: Callable[[Loss], Learner],
     *,
     num_classes: int,
-    image_shape: tuple[int, int, int],
+    feature_shapes: Mapping[str, tuple[int, ...]],
     source: str,
     teaching: Callable[[str, str], tuple[Any, Callable[[Any, Array], Array]]],
     rank: int | float | None = None,
@@ -34,6 +34,8 @@ def low_rank(
     scheme: Literal["channel", "spatial"] = "channel",
     kept: tuple[str, ...] = (),
     classifier: dict | None = None,
+    inputs: tuple[str, ...] = ("image",),
+    kinds: Mapping[str, str] = {},
 ) -> Task:
     """Builds the task `classification` for a network that starts as a factored finished run.
 
@@ -42,10 +44,11 @@ def low_rank(
     are those of `classification`. The source's workdir must exist whenever the task is built.
 
     Args:
-      model: the model of the source, `(image (b, h, w, c), train) -> logits (b, num_classes)`.
+      model: the model of the source, `(image (b, h, w, c), train) -> logits (b, num_classes)`; it
+        takes `inputs` in place of the image.
       minimize: turns a loss into the training step.
       num_classes: number of classes of the dataset.
-      image_shape: (h, w, c) of an image.
+      feature_shapes: shapes of the features of an example.
       source: the workdir of the finished classifier; its running averages are used if it has them.
       teaching: loads the source: (workdir, output) -> its state, and a function.
       rank: the rank of every kernel: a whole number from 1, or a share of its full rank.
@@ -53,6 +56,8 @@ def low_rank(
       scheme: how convolutions are factored, see `library.compression.low_rank`.
       kept: patterns of kernels that stay whole, such as "head".
       classifier: further arguments of `classification`.
+      inputs: the features that the model takes, in order.
+      kinds: the kinds of the features.
 
     Raises:
       ConfigError: there is no such run, it has another model, a rank, energy or pattern is out of
@@ -60,9 +65,9 @@ def low_rank(
     """
     check_outputs(model, num_classes, "num_classes")
     learnt, _ = teaching(source, "logits")
-    image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    start = _fitting(learnt, jax.eval_shape(model.init, jax.random.key(0), image), source)
-    found = kernels.survey(model, start, image)
+    example = [_like_one(feature_shapes[name], kinds.get(name)) for name in inputs]
+    start = _fitting(learnt, jax.eval_shape(model.init, jax.random.key(0), *example), source)
+    found = kernels.survey(model, start, *example)
     decomposed = factors.decompose(start["params"], found, scheme=scheme, kept=kept)
     params = factors.factored(start["params"], decomposed, rank=rank, energy=energy)
 
@@ -82,9 +87,16 @@ def low_rank(
             model=kernels.Intercepted(model, factors.two_steps),
             minimize=from_source,
             num_classes=num_classes,
+            inputs=inputs,
         ),
     )
     return classification(**options)
+
+
+def _like_one(shape: tuple[int, ...], kind: str | None) -> jax.ShapeDtypeStruct:
+    """Returns the shape of a batch of one example of a feature, as the model gets it."""
+    whole = kind in ("tokens", "map", "label")
+    return jax.ShapeDtypeStruct((1, *shape), jnp.int32 if whole else jnp.float32)
 
 
 def _fitting(learnt: PyTree, shapes: PyTree, source: str) -> dict[str, PyTree]:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree, UInt32
 
 from library import rng
 from library.config import ConfigError
-from library.forward import streams
+from library.forward import streams, variables_of
 from library.layers.patches import patchify, unpatchify
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
 
@@ -85,7 +85,7 @@ def mae(
         return measured(*found, batch), variables
 
     def predict_fixed(state, batch):
-        return predict(_variables(state), batch["image"], _fixed_keys(batch["row"]))
+        return predict(variables_of(state), batch["image"], _fixed_keys(batch["row"]))
 
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
         return measured(*predict_fixed(state, batch), batch)
@@ -115,17 +115,13 @@ def _outputs(
         return masked_reconstruct(state, batch, key)[:, 2]
 
     def features(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b d"]:
-        return model.apply(_variables(state), batch["image"], method="features")
+        return model.apply(variables_of(state), batch["image"], method="features")
 
     return {
         "features": features,
         "reconstruct": reconstruct,
         "masked_reconstruct": masked_reconstruct,
     }
-
-
-def _variables(state: TrainState) -> PyTree:
-    return {"params": state.params, **state.variables}
 
 
 def _normalized(patches: Float[Array, "b n p"]) -> tuple[Array, Array, Array]:

@@ -39,6 +39,7 @@ def pruning(
     scope: Literal["global", "layer"] = "global",
     kept: tuple[str, ...] = (),
     classifier: dict | None = None,
+    inputs: tuple[str, ...] = ("image",),
 ) -> Task:
     """Builds the task `classification` for a network that is pruned during training.
 
@@ -57,7 +58,8 @@ def pruning(
     Outputs are those of `classification`.
 
     Args:
-      model: `(image (b, h, w, c), train) -> logits (b, num_classes)`.
+      model: `(image (b, h, w, c), train) -> logits (b, num_classes)`; it takes `inputs` in place of
+        the image.
       minimize: turns a loss into the training step.
       num_classes: number of classes of the dataset.
       num_examples: examples of the training split, for durations.
@@ -73,6 +75,7 @@ def pruning(
         share of each kernel.
       kept: patterns of kernels that are never pruned, such as "head".
       classifier: further arguments of `classification`, such as dict(label_smoothing=0.1).
+      inputs: the features that the model takes, in order.
 
     Raises:
       ConfigError: a sparsity or duration is out of range, the schedule does not use a setting, a
@@ -83,7 +86,7 @@ def pruning(
     shares = initial_sparsity, sparsity
     start, gap, targets = _schedule(schedule, shares, begin, end, every, sizes)
     masking = _masking(minimize, _pruner(start, gap, targets, scope), kept)
-    injected = dict(model=model, minimize=masking, num_classes=num_classes)
+    injected = dict(model=model, minimize=masking, num_classes=num_classes, inputs=inputs)
     arguments = config.check_arguments(
         classification, classifier or {}, "task 'pruning', classifier", injected
     )

@@ -30,18 +30,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from library import summaries
 from library.config import ConfigError, check_choice
-from library.forward import applied, evaluated, initialized
-from library.task import (
-    Batch,
-    Learner,
-    Loss,
-    Metrics,
-    Task,
-    TrainState,
-    check_outputs,
-    pair,
-    recorded_outputs,
-)
+from library.forward import evaluated, initialized, recorded_outputs, trained
+from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, check_outputs, pair
 
 
 def regression(
@@ -112,8 +102,7 @@ def regression(
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
-        given = [batch[name] for name in inputs]
-        z, moved = applied(model, params, variables, given, key, batch["index"])
+        z, moved = trained(model, params, variables, batch, inputs, key)
         return metrics(predicted(z), batch), moved
 
     def prediction(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b d"]:

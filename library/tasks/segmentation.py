@@ -10,21 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt8
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
 
 from library import maps, painting, summaries
 from library.config import ConfigError
-from library.forward import applied, evaluated, initialized
-from library.task import (
-    Batch,
-    Learner,
-    Loss,
-    Metrics,
-    Task,
-    TrainState,
-    check_outputs,
-    recorded_outputs,
-)
+from library.forward import evaluated, initialized, recorded_outputs, trained
+from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, check_outputs
 
 
 def segmentation(
@@ -69,22 +60,15 @@ def segmentation(
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         return learner.init(initialized(model, key, batch, inputs))
 
-    def loss_of(logits: Array, classes: Array, known: Array) -> tuple[Array, Array]:
-        # A number outside the classes must show as a NaN loss.
-        each = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
-        each = jnp.where((classes >= 0) & (classes < num_classes), each, jnp.nan)
-        weight = jnp.where(known, jnp.asarray(weights)[classes], 0)
-        return jnp.sum(jnp.where(known, each, 0) * weight), jnp.sum(weight)
-
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
-        given = [batch[name] for name in inputs]
-        logits, variables = applied(model, params, variables, given, key, batch["index"])
+        logits, variables = trained(model, params, variables, batch, inputs, key)
         classes, known = _known(batch, target, ignore, logits)
         right = known & (jnp.argmax(logits, -1) == classes)
         accuracy = (jnp.sum(right, dtype=jnp.float32), jnp.sum(known, dtype=jnp.float32))
-        return {"loss": loss_of(logits, classes, known), "pixel_accuracy": accuracy}, variables
+        loss = _loss(logits, classes, known, weights)
+        return {"loss": loss, "pixel_accuracy": accuracy}, variables
 
     def logits(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
         return evaluated(model, state, batch, inputs)
@@ -100,10 +84,9 @@ def segmentation(
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
         found = logits(state, batch, key)
         classes, known = _known(batch, target, ignore, found)
-        place = classes * num_classes + jnp.argmax(found, axis=-1)
-        counts = jnp.zeros(num_classes**2).at[place.ravel()].add(known.ravel().astype(jnp.float32))
-        pixels = counts.reshape(num_classes, num_classes)
-        return {"loss": loss_of(found, classes, known), "pixels": (pixels, jnp.sum(pixels))}
+        pixels = _counted(found, classes, known)
+        loss = _loss(found, classes, known, weights)
+        return {"loss": loss, "pixels": (pixels, jnp.sum(pixels))}
 
     learner = minimize(objective)
     outputs = {"logits": logits, "prediction": prediction, "overlay": overlay}
@@ -121,9 +104,33 @@ def _checked(weights: tuple[float, ...] | None, num_classes: int) -> np.ndarray:
     return np.asarray(weights, np.float32)
 
 
+def _loss(
+    logits: Float[Array, "b h w c"],
+    classes: Int[Array, "b h w"],
+    known: Bool[Array, "b h w"],
+    weights: Float[np.ndarray, " c"],
+) -> tuple[Array, Array]:
+    """Returns the summed cross-entropy of the known pixels, weighted by class, and their weight."""
+    # A number outside the classes must show as a NaN loss.
+    each = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
+    each = jnp.where((classes >= 0) & (classes < len(weights)), each, jnp.nan)
+    weight = jnp.where(known, jnp.asarray(weights)[classes], 0)
+    return jnp.sum(jnp.where(known, each, 0) * weight), jnp.sum(weight)
+
+
+def _counted(
+    logits: Float[Array, "b h w c"], classes: Int[Array, "b h w"], known: Bool[Array, "b h w"]
+) -> Float[Array, "c c"]:
+    """Counts the known pixels of each true class (row) by the likeliest class (column)."""
+    num_classes = logits.shape[-1]
+    place = classes * num_classes + jnp.argmax(logits, axis=-1)
+    counts = jnp.zeros(num_classes**2).at[place.ravel()].add(known.ravel().astype(jnp.float32))
+    return counts.reshape(num_classes, num_classes)
+
+
 def _known(
     batch: Batch, target: str, ignore: int, logits: Float[Array, "b h w c"]
-) -> tuple[Int[Array, "b h w"], Array]:
+) -> tuple[Int[Array, "b h w"], Bool[Array, "b h w"]]:
     """Returns each pixel's class, 0 where it does not count, and whether the pixel counts."""
     classes = batch[target]
     if classes.shape != logits.shape[:-1]:

@@ -11,13 +11,13 @@ paper). All values are in nats per image.
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.scipy.special import ndtri
-from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree, UInt32
 
 from library import rng
 from library.config import ConfigError, check_choice
@@ -77,55 +77,83 @@ def variational(
         scale that the model does not have.
     """
     _check(model, likelihood, beta, free_bits, interpolation_steps, manifold_size)
-    log_likelihood = _LIKELIHOODS[likelihood]
+    bound = _Bound(model, _LIKELIHOODS[likelihood], beta, free_bits, axis_name)
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         label = _label(model, batch)
         return learner.init(model.init(rng.purpose(key, "params"), batch["image"], label=label))
-
-    def metrics(
-        params: PyTree, batch: Batch, image: Float[Array, "b h w c"], key: PRNGKeyArray
-    ) -> Metrics:
-        mean, log_variance = _encode(model, params, batch, image)
-        z = mean + jnp.exp(0.5 * log_variance) * _noise(key, batch, "latent", model.latent_dim)
-        reconstruction = -log_likelihood(image, *_decode(model, params, batch, z))
-        divergence, mask = _gaussian_divergence(mean, log_variance), batch["mask"]
-        total, count = pair(reconstruction, mask)
-        penalty = _penalty(divergence, mask, free_bits, axis_name)
-        return {
-            "loss": (total + beta * penalty, count),
-            "reconstruction": (total, count),
-            "kl": pair(jnp.sum(divergence, axis=-1), mask),
-        }
 
     def training_loss(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
         keys = rng.per_example(rng.purpose(key, "binarize"), batch["index"])
         image = _binarized(batch["image"], keys) if binarize else batch["image"]
-        return metrics(params, batch, image, key), variables
+        return bound.metrics(params, batch, image, key), variables
 
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
-        measured = metrics(state.params, batch, _as_evaluated(batch, binarize), key)
-        bound, count = -measured["reconstruction"][0] - measured["kl"][0], measured["kl"][1]
-        measured = {**measured, "elbo": (bound, count)}
+        measured = bound.metrics(state.params, batch, _as_evaluated(batch, binarize), key)
+        elbo, count = -measured["reconstruction"][0] - measured["kl"][0], measured["kl"][1]
+        measured = {**measured, "elbo": (elbo, count)}
         if likelihood == "discretized_logistic":
-            bits = -bound / (math.log(2) * math.prod(model.image_shape))
+            bits = -elbo / (math.log(2) * math.prod(model.image_shape))
             measured["bits_per_dim"] = (bits, count)
         return measured
 
     def log_weights(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, " b"]:
-        image = _as_evaluated(batch, binarize)
-        mean, log_variance = _encode(model, state.params, batch, image)
-        noise = _noise(key, batch, "latent", model.latent_dim)
-        z = mean + jnp.exp(0.5 * log_variance) * noise
-        # This is log p(z) - log q(z | x): the constants cancel.
-        prior = 0.5 * jnp.sum(jnp.square(noise) + log_variance - jnp.square(z), axis=-1)
-        return log_likelihood(image, *_decode(model, state.params, batch, z)) + prior
+        return bound.log_weights(state.params, batch, _as_evaluated(batch, binarize), key)
 
     learner = minimize(training_loss)
     outputs = _outputs(model, likelihood, binarize, interpolation_steps, manifold_size)
     return Task(init, learner.update, evaluate, {**outputs, "log_weights": log_weights})
+
+
+class _Bound(NamedTuple):
+    """The evidence lower bound of a model, and what training makes of its terms.
+
+    Attributes:
+      model: the model.
+      log_likelihood: `(image, location, log_scale) -> log p(x | z)`, (b,).
+      beta: factor of the KL.
+      free_bits: nats of each latent variable's KL that have no penalty.
+      axis_name: the axis of the devices under pmap.
+    """
+
+    model: nn.Module
+    log_likelihood: Callable[[Array, Array, Array | None], Array]
+    beta: float
+    free_bits: float
+    axis_name: str | None
+
+    def metrics(
+        self, params: PyTree, batch: Batch, image: Float[Array, "b h w c"], key: PRNGKeyArray
+    ) -> Metrics:
+        """Returns loss, reconstruction and kl, with one z for each example."""
+        mean, log_variance = _encode(self.model, params, batch, image)
+        z = mean + jnp.exp(0.5 * log_variance) * self.noise(batch, key)
+        reconstruction = -self.log_likelihood(image, *_decode(self.model, params, batch, z))
+        divergence, mask = _gaussian_divergence(mean, log_variance), batch["mask"]
+        total, count = pair(reconstruction, mask)
+        penalty = _penalty(divergence, mask, self.free_bits, self.axis_name)
+        return {
+            "loss": (total + self.beta * penalty, count),
+            "reconstruction": (total, count),
+            "kl": pair(jnp.sum(divergence, axis=-1), mask),
+        }
+
+    def log_weights(
+        self, params: PyTree, batch: Batch, image: Float[Array, "b h w c"], key: PRNGKeyArray
+    ) -> Float[Array, " b"]:
+        """Returns log p(x, z) / q(z | x), with one z for each example."""
+        mean, log_variance = _encode(self.model, params, batch, image)
+        noise = self.noise(batch, key)
+        z = mean + jnp.exp(0.5 * log_variance) * noise
+        # This is log p(z) - log q(z | x): the constants cancel.
+        prior = 0.5 * jnp.sum(jnp.square(noise) + log_variance - jnp.square(z), axis=-1)
+        return self.log_likelihood(image, *_decode(self.model, params, batch, z)) + prior
+
+    def noise(self, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b d"]:
+        """Returns epsilon of z = mean + deviation epsilon (section 2.4 of the paper)."""
+        return _noise(key, batch, "latent", self.model.latent_dim)
 
 
 def _outputs(
@@ -163,13 +191,10 @@ def _outputs(
         state: TrainState, batch: Batch, key: PRNGKeyArray
     ) -> Float[Array, "b k h w c"]:
         start, end = (_noise(key, batch, end, model.latent_dim) for end in ("prior", "prior end"))
-        share = jnp.linspace(0.0, 1.0, steps)[:, None]
-        return images(state, batch, (1 - share) * start[:, None] + share * end[:, None])
+        return images(state, batch, _between(start, end, steps))
 
     def manifold(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b k h w c"]:
-        grid = ndtri((jnp.arange(size) + 0.5) / size)
-        row = jnp.broadcast_to(-grid[batch["index"] % size][:, None], (len(batch["index"]), size))
-        return images(state, batch, jnp.stack([jnp.broadcast_to(grid, row.shape), row], axis=-1))
+        return images(state, batch, _grid_rows(batch["index"], size))
 
     outputs = {
         "sample": sample,
@@ -181,6 +206,21 @@ def _outputs(
         "interpolate": interpolate,
     }
     return {**outputs, "manifold": manifold} if model.latent_dim == 2 else outputs
+
+
+def _between(
+    start: Float[Array, "b d"], end: Float[Array, "b d"], steps: int
+) -> Float[Array, "b {steps} d"]:
+    """Returns evenly spaced points on the straight lines from start to end."""
+    share = jnp.linspace(0.0, 1.0, steps)[:, None]
+    return (1 - share) * start[:, None] + share * end[:, None]
+
+
+def _grid_rows(index: UInt32[Array, " b"], size: int) -> Float[Array, "b {size} 2"]:
+    """Returns row `index` mod `size` of a square grid of equal probability under the prior."""
+    grid = ndtri((jnp.arange(size) + 0.5) / size)
+    row = jnp.broadcast_to(-grid[index % size][:, None], (len(index), size))
+    return jnp.stack([jnp.broadcast_to(grid, row.shape), row], axis=-1)
 
 
 def _label(model: nn.Module, batch: Batch) -> Int[Array, " b"] | None:

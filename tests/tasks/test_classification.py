@@ -363,7 +363,7 @@ def test_built_by_name_with_the_number_of_classes_of_the_data():
         (dict(label_smoothing=1.0), "label_smoothing=1.0: valid are 0 to below 1"),
         (dict(label_smoothing=-0.1), "label_smoothing=-0.1"),
         (dict(reduction="mean"), "reduction='mean' is read with loss='sigmoid' only"),
-        (dict(frozen_statistics=True, aux_weight=0.3), "aux_weight=0.3 with frozen_statistics"),
+        (dict(frozen_statistics=True, aux_weight=0.3), "aux_weight=0.3: auxiliary classifiers"),
     ],
 )
 def test_requests_that_do_not_fit(arguments, message):

@@ -117,6 +117,34 @@ def taught():
     return np.asarray(BATCH["image"] / 2 + 0.5).reshape(4, -1) @ WISDOM["kernel"]
 
 
+class Both(nn.Module):
+    """Logits that are linear in the pixels and in a code."""
+
+    @nn.compact
+    def __call__(self, photo, code, train=False):
+        """Returns logits (b, 3)."""
+        flat = jnp.concatenate([photo.reshape(len(photo), -1), code], axis=-1)
+        return nn.Dense(3, name="head")(flat)
+
+
+def test_a_student_of_several_features_learns_from_a_teacher_of_the_first():
+    rest = {name: x for name, x in BATCH.items() if name != "image"}
+    code = jax.random.normal(jax.random.key(3), (4, 2))
+    batch = {**rest, "photo": BATCH["image"], "code": code}
+    given = dict(inputs=("photo", "code"), kinds={"photo": "image", "code": "array"})
+    task = build(Both(), temperature=1.0, **given)
+    state = task.init(jax.random.key(1), batch)
+    _, metrics = task.update(state, batch, jax.random.key(2))
+    logits = Both().apply({"params": state.params}, batch["photo"], code)
+    divergence = entropy(softmax(taught(), -1), softmax(np.asarray(logits), -1), axis=-1)
+    np.testing.assert_allclose(metrics["divergence"][0], divergence[:3].sum(), rtol=1e-5)
+    found = task.outputs["logits"](state, batch, jax.random.key(2))
+    np.testing.assert_allclose(found, logits, rtol=1e-6)
+    for inputs in (("code", "photo"), ()):
+        with pytest.raises(ConfigError, match=r"must be an image; .*\(valid: photo\)"):
+            build(Both(), **{**given, "inputs": inputs})
+
+
 def test_hard_targets_are_the_class_that_the_teacher_chooses():
     task = build(targets="hard", weight=0.25, label_smoothing=0.3)
     state = task.init(jax.random.key(1), BATCH)

@@ -1,6 +1,7 @@
 """A run that goes on from another's, factored."""
 
 import json
+from types import SimpleNamespace
 
 import flax.linen as nn
 import jax
@@ -8,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from library import config
 from library.apps import classifier
 from library.compression import kernels, low_rank
 from library.config import ConfigError
-from library.run import checkpoints, session
+from library.data import sources
+from library.run import checkpoints, restoring, session
 from library.run.recipe import make_plan
 from tests import tiny
 
@@ -76,6 +79,40 @@ def test_it_starts_as_the_source_factored_and_trains_the_factors(source, tmp_pat
         plain = network.model.network.apply(network.variables, image)
     np.testing.assert_allclose(network.model.apply(network.variables, image), plain, rtol=1e-5)
     assert isinstance(network.model, kernels.Intercepted)
+
+
+def photographs(num, seed):
+    found = tiny.arrays(num, seed=seed)
+    found["photo"] = found.pop("image")
+    kinds = {"photo": "image"}
+    return sources.from_arrays(found, label_names=tiny.CLASSES, name="tiny", kinds=kinds)
+
+
+def test_a_run_of_another_feature_is_factored_and_teaches_by_images(monkeypatch, tmp_path):
+    tiny.serve(monkeypatch, train=photographs(50, 0), test=photographs(21, 1))
+    inputs, folder = ["photo"], tmp_path / "source"
+    usual = dict(task=dict(name="classification", inputs=inputs))
+    tiny.run(tiny.plan_on(1, total="1 step", **usual), folder)
+    (folder / "config.json").write_text(json.dumps(tiny.config(**usual)))
+    task = dict(TASK, source=str(folder), inputs=inputs)
+    factored = tiny.plan_on(1, task=task).state.params["hidden1"]
+    assert sorted(factored) == ["bias", "kernel_first", "kernel_second"]
+    learnt, apply = restoring.teacher(make_plan, str(folder), "logits")
+    image = jax.random.uniform(jax.random.key(0), (2, 8, 8, 1))
+    model = config.build(tiny.PERCEPTRON, "library.models", "model", num_classes=4)
+    variables = {"params": learnt["params"], **learnt["variables"]}
+    expected = model.apply(variables, (image - 0.4) / 0.25)
+    np.testing.assert_allclose(apply(learnt, image), expected, rtol=1e-4, atol=1e-5)
+    # The kinds of the data tell the student that its feature is an image.
+    tiny.plan_on(1, task=dict(name="distillation", teacher=str(folder), inputs=inputs))
+
+
+def test_a_run_of_several_features_does_not_teach_by_images(monkeypatch):
+    recipe = SimpleNamespace(task={"inputs": ["left", "right"]})
+    plan = SimpleNamespace(recipe=recipe, task=SimpleNamespace(outputs={"logits": None}))
+    monkeypatch.setattr(restoring, "_learnt", lambda make_plan, folder: (plan, None))
+    with pytest.raises(ConfigError, match="run in both takes 2 inputs, left, right"):
+        restoring.teacher(make_plan, "both", "logits")
 
 
 def test_a_source_of_another_model_is_refused(source):

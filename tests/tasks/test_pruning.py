@@ -191,6 +191,16 @@ def test_arguments_of_the_classifier_are_its_own():
     assert losses[0] != losses[1]
 
 
+def test_the_network_takes_the_features_that_are_named():
+    task = build(**PRUNED, inputs=("photo",))
+    batch = {"photo" if name == "image" else name: x for name, x in BATCH.items()}
+    key = jax.random.key(1)
+    ours, theirs = task.init(key, batch), build(**PRUNED).init(key, BATCH)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    found = task.outputs["logits"](ours, batch, key)
+    np.testing.assert_array_equal(found, build(**PRUNED).outputs["logits"](theirs, BATCH, key))
+
+
 def test_a_step_that_is_not_finite_is_left_out_and_prunes_all_the_same():
     task = build(schedule="one_shot", sparsity=0.6)
     start = task.init(jax.random.key(1), BATCH)
@@ -216,6 +226,7 @@ REFUSED = {
     "unread": (dict(PRUNED, schedule="one_shot"), "end='8 steps' is read with schedule='cubic'"),
     "argument": (dict(PRUNED, classifier=dict(smooth=1)), "classifier takes no 'smooth'"),
     "model": (dict(PRUNED, classifier=dict(model=1)), "classifier takes no 'model'"),
+    "inputs": (dict(PRUNED, classifier=dict(inputs=["a"])), "classifier takes no 'inputs'"),
 }
 
 

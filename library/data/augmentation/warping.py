@@ -6,6 +6,7 @@ from the nearest pixel for maps. Vectors in a field are moved, but not rotated.
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -67,48 +68,11 @@ def affine(
     check_interval("affine, scale", scale)
     check_within("affine, probability", probability, 0, 1)
 
-    def drawn(key: PRNGKeyArray, shape: tuple[int, ...]) -> tuple[list[Array], Array]:
-        """Returns the matrix from old to new places (4 values, row by row) and the shift (2,)."""
-        k_values, k_apply = jax.random.split(key)
-        turn, size, lean, down, right = jax.random.uniform(k_values, (5,), minval=-1)
-        low, high = np.log(scale)
-        factor = jnp.exp((low + high) / 2 + (high - low) / 2 * size)
-        turn, lean = (jnp.deg2rad(x) for x in (turn * degrees, lean * shear))
-        cos, sin, tan = jnp.cos(turn), jnp.sin(turn), jnp.tan(lean)
-        # Rows are y and x; a positive turn is counterclockwise, as images are seen.
-        matrix = jnp.stack([cos - sin * tan, -sin, sin + cos * tan, cos]) * factor
-        shift = jnp.stack([down * shape[0], right * shape[1]]) * translate
-        moves = jax.random.bernoulli(k_apply, probability)
-        return [*jnp.where(moves, matrix, jnp.array([1.0, 0, 0, 1]))], jnp.where(moves, shift, 0)
-
-    def sources(key: PRNGKeyArray, shape: tuple[int, ...]) -> Int[Array, "2 h w"]:
-        (a, b, c, d), shift = drawn(key, shape)
-        # The inverse is written out because a TPU rounds matrix products. It is in fixed point
-        # because the last bits of cosines depend on the batch size.
-        inverse = jnp.stack([d, -b, -c, a]) / (a * d - b * c)
-        back = jnp.stack(
-            [
-                inverse[0] * shift[0] + inverse[1] * shift[1],
-                inverse[2] * shift[0] + inverse[3] * shift[1],
-            ]
-        )
-        e, f, g, h = _fixed(inverse / 2)
-        # Twice the distance of each pixel from the centre is a whole number.
-        y, x = jnp.meshgrid(*(2 * jnp.arange(n) - (n - 1) for n in shape[:2]), indexing="ij")
-        centre = (np.array(shape[:2]) - 1) * (_ONE // 2) - _fixed(back)
-        return jnp.stack([e * y + f * x, g * y + h * x]) + centre[:, None, None]
-
-    def places(points: Array, key: PRNGKeyArray, shape: tuple[int, int]) -> Array:
-        (a, b, c, d), shift = drawn(key, shape)
-        sides = np.float32(shape)
-        y, x = ((points - 0.5) * sides).T
-        moved = jnp.stack([a * y + b * x, c * y + d * x], axis=-1)
-        return (moved + shift) / sides + 0.5
-
-    image = partial(_interpolated, sources, fill=fill)
-    field = partial(_interpolated, sources, fill=0)
-    nearest = partial(_nearest, sources, fill=map_fill)
-    return spatial(Motion(image, nearest, places, field), kinds)
+    moves = _Affine(degrees, translate, scale, shear, probability)
+    image = partial(_interpolated, moves.sources, fill=fill)
+    field = partial(_interpolated, moves.sources, fill=0)
+    nearest = partial(_nearest, moves.sources, fill=map_fill)
+    return spatial(Motion(image, nearest, moves.places, field), kinds)
 
 
 def elastic(
@@ -159,6 +123,58 @@ def elastic(
 
     image, nearest = partial(_interpolated, sources), partial(_nearest, sources)
     return spatial(Motion(image, nearest, places), kinds)
+
+
+class _Affine(NamedTuple):
+    """The ranges of a random affine map: those of `affine`."""
+
+    degrees: float
+    translate: float
+    scale: tuple[float, float]
+    shear: float
+    probability: float
+
+    def drawn(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> tuple[list[Array], Array]:
+        """Returns the matrix from old to new places (4 values, row by row) and the shift (2,)."""
+        k_values, k_apply = jax.random.split(key)
+        turn, size, lean, down, right = jax.random.uniform(k_values, (5,), minval=-1)
+        low, high = np.log(self.scale)
+        factor = jnp.exp((low + high) / 2 + (high - low) / 2 * size)
+        turn, lean = (jnp.deg2rad(x) for x in (turn * self.degrees, lean * self.shear))
+        cos, sin, tan = jnp.cos(turn), jnp.sin(turn), jnp.tan(lean)
+        # Rows are y and x; a positive turn is counterclockwise, as images are seen.
+        matrix = jnp.stack([cos - sin * tan, -sin, sin + cos * tan, cos]) * factor
+        shift = jnp.stack([down * shape[0], right * shape[1]]) * self.translate
+        moves = jax.random.bernoulli(k_apply, self.probability)
+        return [*jnp.where(moves, matrix, jnp.array([1.0, 0, 0, 1]))], jnp.where(moves, shift, 0)
+
+    def sources(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Int[Array, "2 h w"]:
+        """Returns the old place of each new pixel, in fixed point."""
+        (a, b, c, d), shift = self.drawn(key, shape)
+        # The inverse is written out because a TPU rounds matrix products. It is in fixed point
+        # because the last bits of cosines depend on the batch size.
+        inverse = jnp.stack([d, -b, -c, a]) / (a * d - b * c)
+        back = jnp.stack(
+            [
+                inverse[0] * shift[0] + inverse[1] * shift[1],
+                inverse[2] * shift[0] + inverse[3] * shift[1],
+            ]
+        )
+        e, f, g, h = _fixed(inverse / 2)
+        # Twice the distance of each pixel from the centre is a whole number.
+        y, x = jnp.meshgrid(*(2 * jnp.arange(n) - (n - 1) for n in shape[:2]), indexing="ij")
+        centre = (np.array(shape[:2]) - 1) * (_ONE // 2) - _fixed(back)
+        return jnp.stack([e * y + f * x, g * y + h * x]) + centre[:, None, None]
+
+    def places(
+        self, points: Float[Array, "n 2"], key: PRNGKeyArray, shape: tuple[int, int]
+    ) -> Float[Array, "n 2"]:
+        """Returns the new places of points, as fractions of the image."""
+        (a, b, c, d), shift = self.drawn(key, shape)
+        sides = np.float32(shape)
+        y, x = ((points - 0.5) * sides).T
+        moved = jnp.stack([a * y + b * x, c * y + d * x], axis=-1)
+        return (moved + shift) / sides + 0.5
 
 
 def _fixed(values: Float[Array, "*s"]) -> Int[Array, "*s"]:

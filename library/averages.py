@@ -1,0 +1,79 @@
+"""Running averages of a state's params and batch statistics."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PyTree
+
+from library import gradients
+from library.config import ConfigError
+
+
+class Average(NamedTuple):
+    """Exponential moving average of the params and batch statistics.
+
+    Attributes:
+      decay: share of the old average that each update keeps.
+      every: steps between updates.
+      warmup: whether to limit the decay to (1 + t) / (10 + t) after t updates, so that early
+        averages forget the initial values (Abadi et al., TensorFlow's `num_updates`).
+    """
+
+    decay: float
+    every: int = 1
+    warmup: bool = False
+
+
+def check(average: Average) -> None:
+    """Raises ConfigError if the decay is outside (0, 1) or `every` is below 1."""
+    if not 0 < average.decay < 1:
+        raise ConfigError(f"ema, decay={average.decay}: valid decays are above 0 and below 1")
+    if average.every < 1:
+        raise ConfigError(f"ema, every={average.every}: valid are 1 step or more")
+
+
+def part(params: PyTree, variables: Mapping[str, PyTree]) -> dict[str, PyTree]:
+    """Returns what has averages: the params, and batch statistics if there are any."""
+    statistics = {"batch_stats": variables["batch_stats"]} if "batch_stats" in variables else {}
+    return {"params": params, **statistics}
+
+
+def started(params: PyTree, variables: Mapping[str, PyTree]) -> dict[str, PyTree]:
+    """Returns the averages of a new state: copies, in float32 at least."""
+    return jax.tree.map(_wide_copy, part(params, variables))
+
+
+def moved(
+    average: Average | None,
+    step: Int[Array, ""],
+    ema: PyTree,
+    params: PyTree,
+    variables: Mapping[str, PyTree],
+) -> PyTree:
+    """Returns the averages after a step, or None without `average`.
+
+    Args:
+      average: the settings.
+      step: the step's number, from 0.
+      ema: the averages before the step.
+      params: the params after the step.
+      variables: the variables after the step.
+    """
+    if average is None:
+        return None
+    updates = step // average.every
+    decay = jnp.float32(average.decay)
+    if average.warmup:
+        decay = jnp.minimum(decay, (1.0 + updates) / (10.0 + updates))
+    due = (step + 1) % average.every == 0
+    keep = jnp.where(due, decay, 1.0)
+    new = part(params, variables)
+    return jax.tree.map(lambda old, x: old + (1 - keep).astype(old.dtype) * (x - old), ema, new)
+
+
+def _wide_copy(x: Array) -> Array:
+    # In half precision the small share of the new value would be lost in rounding.
+    floating = jnp.issubdtype(x.dtype, jnp.floating)
+    return jnp.array(x, gradients.wide(x.dtype) if floating else x.dtype)
