@@ -127,5 +127,5 @@ def test_cudnn_is_asked_for_the_same_attention(monkeypatch, masked):
 
 def test_cudnn_on_a_cpu(tokens):
     query = tokens[:, :, None].astype(jnp.bfloat16)
-    with pytest.raises(ConfigError, match="JAX computes on cpu here; nearest: attention='xla'"):
+    with pytest.raises(ConfigError, match="JAX runs on cpu; nearest: attention='xla'"):
         causal_attention(query, query, query, implementation="cudnn")
