@@ -6,7 +6,7 @@ import pytest
 
 from library import config, rng
 from library.data import on_device
-from library.run import recipe, stepping
+from library.run import inputs, recipe, stepping
 from library.run.feed import Feed
 from library.task import pair, where_present, without_padding
 from tests import families, often, tiny
@@ -68,7 +68,7 @@ def assert_same(ours, theirs):
 def test_a_step_is_the_same(name, monkeypatch):
     plan, feed = opened(name, monkeypatch)
     state, key = stepping.initial_carry(plan, feed).state, rng.root(0)
-    batch = recipe.train_input(plan, next(feed.train(0)), feed.constants, key)
+    batch = inputs.train_input(plan, next(feed.train(0)), feed.constants, key)
     update = jax.jit(plan.task.update)
     ours, theirs = (update(state, holding(batch, value), key) for value in (np.nan, 0.0))
     assert_same(ours, theirs)
