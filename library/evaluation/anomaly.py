@@ -48,7 +48,7 @@ def anomaly(
     function = context.collect(errors)
 
     def evaluate(state: TrainState) -> Summary:
-        found = collected(function, state, context.batches(split, batch_size))
+        found = collected(function, state, context.batches(split, batch_size), split)
         return _ranking(found["error"].astype(np.float64), found["label"] == held_out)
 
     return evaluate

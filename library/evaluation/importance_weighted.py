@@ -51,8 +51,8 @@ def importance_weighted(
     if "log_weights" not in context.task.outputs:
         found = nearest("log_weights", context.task.outputs)
         raise ConfigError(f"the task has no output 'log_weights': {found}")
-    for name, value in (("k", k), ("chunk", chunk), ("num_examples", num_examples or 1)):
-        if value < 1:
+    for name, value in (("k", k), ("chunk", chunk), ("num_examples", num_examples)):
+        if value is not None and value < 1:
             raise ConfigError(f"{name}={value}: valid are 1 and more")
     chunk = min(chunk, k)
     if k % chunk:

@@ -50,9 +50,12 @@ def nearest_neighbours(
       `state -> {"accuracy", "top5"}`; "top5" only with five classes or more.
 
     Raises:
-      ConfigError: there are fewer training examples than k, k is below 1, the temperature is not
-        positive, the task has no features, or, when called, examples do not have one label each.
+      ConfigError: there are fewer training examples than k, k or num_train is below 1, the
+        temperature is not positive, the task has no features, or, when called, examples do not have
+        one label each.
     """
+    if num_train is not None and num_train < 1:
+        raise ConfigError(f"num_train={num_train}: valid are 1 and more")
     available = min(filter(None, (context.num_examples(train), num_train)), default=0)
     if not 1 <= k <= available:
         raise ConfigError(

@@ -128,6 +128,8 @@ def _strategy(recipe: Recipe, dataset: Dataset, devices: Any) -> strategies.Stra
 
 
 def _task(recipe: Recipe, loader: pipeline.Loader, **known: Any) -> Any:
+    if recipe.task.get("inputs", ["image"]) == []:
+        raise ConfigError("task.inputs is empty: name one feature or more, such as 'image'")
     for name in recipe.task.get("inputs", ()):
         config.check_choice("feature in task.inputs", name, loader.blank)
     return config.build(recipe.task, "library.tasks", "task", **known)

@@ -153,7 +153,11 @@ def _alone(call: Callable[..., Any]) -> Callable[..., Any]:
 
 def _dense(label: Array, num_classes: int) -> Float[Array, "b k"]:
     mixed = jnp.issubdtype(label.dtype, jnp.floating)
-    return label if mixed else jax.nn.one_hot(label, num_classes)
+    if mixed:
+        return label
+    # As in a classification, a label outside the classes makes the loss NaN.
+    known = (label >= 0) & (label < num_classes)
+    return jnp.where(known[:, None], jax.nn.one_hot(label, num_classes), jnp.nan)
 
 
 def _divergence(targets: str, temperature: float | None) -> Callable[[Array, Array], Array]:

@@ -23,6 +23,7 @@ def domain_adaptation(
     *,
     num_classes: int,
     total_steps: int,
+    batch_size: int,
     source: str = "source",
     target: str = "target",
     gamma: float = 10.0,
@@ -45,6 +46,7 @@ def domain_adaptation(
       minimize: turns a loss into the training step.
       num_classes: number of classes of the source.
       total_steps: number of steps of the run.
+      batch_size: examples per step.
       source: the name of the labelled source in `dataset.sources`.
       target: the name of the other source.
       gamma: how fast the strength rises.
@@ -62,17 +64,16 @@ def domain_adaptation(
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         variables = model.init(rng.purpose(key, "params"), batch[f"{source}_image"], 0.0)
-        return learner.init({**variables, "schedule": {"step": jnp.zeros(())}})
+        return learner.init(variables)
 
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
-        rest = {name: tree for name, tree in variables.items() if name != "schedule"}
-        step = variables["schedule"]["step"]
+        # The place in the run's order tells the step, also within a part of an accumulated batch.
+        step = batch["index"][0] // batch_size
         now = strength * _rise(step / total_steps, gamma)
         inputs = [_both(batch, source, target), now]
-        (logits, domains), moved = applied(model, params, rest, inputs, key, batch["index"])
-        moved = {**moved, "schedule": {"step": step + 1}}
+        (logits, domains), moved = applied(model, params, variables, inputs, key, batch["index"])
         return _metrics(logits, domains, batch[f"{source}_label"], batch["mask"]), moved
 
     def logits(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b c"]:
@@ -86,7 +87,7 @@ def domain_adaptation(
             metrics["target_accuracy"] = pair(right, batch["mask"])
         return metrics
 
-    learner = minimize(objective, spread={"schedule": "replicated"})
+    learner = minimize(objective)
     features = recorded_outputs(model, (f"{target}_image",))["features"]
     return Task(init, learner.update, evaluate, {"logits": logits, "features": features})
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from library import config
 from library.compression import pruning as magnitude
 from library.config import ConfigError, check_choice
-from library.task import Batch, Learner, Loss, Metrics, Task, TrainState
+from library.task import HALTED, Batch, Learner, Loss, Metrics, Task, TrainState
 from library.tasks.classification import classification
 
 MASKS = "masks"
@@ -157,8 +157,12 @@ def _masking(
         def update(
             state: TrainState, batch: Batch, key: PRNGKeyArray
         ) -> tuple[TrainState, Metrics]:
+            if HALTED in batch:
+                pruned = jax.lax.cond(batch[HALTED], lambda state: state, prune, state)
+            else:
+                pruned = prune(state)
             # Pruning stays also where the step is skipped; pruning again changes nothing.
-            moved, metrics = learner.update(prune(state), batch, key)
+            moved, metrics = learner.update(pruned, batch, key)
             return _zeroed(moved), metrics
 
         return Learner(init, update)

@@ -18,6 +18,7 @@ factor, and does not vanish where the layer saturates. The cross-entropies are i
 `library.tasks.classification`.
 """
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -80,8 +81,8 @@ def regression(
     check_outputs(model, num_outputs, "num_outputs")
     measure = _loss_of_errors(loss, huber_delta)
     mean, scale = _checked_scaling(num_outputs, target_mean, target_scale)
-    if bounds is not None and not bounds[0] < bounds[1]:
-        raise ConfigError(f"bounds={bounds}: the first must be below the second")
+    if bounds is not None and not -math.inf < bounds[0] < bounds[1] < math.inf:
+        raise ConfigError(f"bounds={bounds}: valid are two numbers, the first below the second")
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         return learner.init(initialized(model, key, batch, inputs))
@@ -137,7 +138,9 @@ def _checked_scaling(
     for name, values in (("target_mean", mean), ("target_scale", scale)):
         if len(values) != num_outputs:
             raise ConfigError(f"{name} has {len(values)} values for {num_outputs} outputs")
-    if not all(0 < s < float("inf") for s in scale):
+    if not all(map(math.isfinite, mean)):
+        raise ConfigError(f"target_mean={mean}: valid are finite numbers")
+    if not all(0 < s < math.inf for s in scale):
         raise ConfigError(f"target_scale={scale}: valid are numbers above 0")
     return np.asarray(mean, np.float32), np.asarray(scale, np.float32)
 

@@ -190,6 +190,7 @@ def test_built_by_name():
         (dict(k=71), "k=71 neighbours: valid are 1 to 70"),
         (dict(k=21, num_train=20), "k=21 neighbours: valid are 1 to 20"),
         (dict(k=0), "k=0 neighbours"),
+        (dict(k=3, num_train=0), "num_train=0: valid are 1 and more"),
         (dict(k=-1), "k=-1"),
         (dict(k=1, temperature=0.0), "temperature=0.0"),
         (dict(k=1, temperature=float("nan")), "temperature=nan"),

@@ -14,7 +14,7 @@ from flax import linen as nn
 from library import trees
 from library.config import ConfigError
 from library.run import checkpoints, loop, preemption
-from library.task import Average, averaged, minimize
+from library.task import HALTED, Average, averaged, minimize
 from library.tasks.classification import classification
 from library.tasks.pruning import pruning
 from tests import often, tiny
@@ -199,6 +199,15 @@ def test_the_network_takes_the_features_that_are_named():
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
     found = task.outputs["logits"](ours, batch, key)
     np.testing.assert_array_equal(found, build(**PRUNED).outputs["logits"](theirs, BATCH, key))
+
+
+def test_a_step_after_the_end_of_a_run_prunes_nothing():
+    task = build(schedule="one_shot", sparsity=0.6)
+    start = task.init(jax.random.key(1), BATCH)
+    halted = {**BATCH, HALTED: jnp.array(True)}
+    state, _ = jax.jit(task.update)(start, halted, jax.random.key(0))
+    # Only the count goes on.
+    assert trees.digest(state.replace(step=start.step)) == trees.digest(start)
 
 
 def test_a_step_that_is_not_finite_is_left_out_and_prunes_all_the_same():

@@ -147,7 +147,8 @@ def test_built_by_name():
     ("arguments", "message"),
     [
         (dict(num_outputs=3), "Echo has num_classes=2, but the task has num_outputs=3"),
-        (dict(bounds=(1.0, 1.0)), "the first must be below the second"),
+        (dict(bounds=(1.0, 1.0)), "two numbers, the first below the second"),
+        (dict(bounds=(0.0, float("inf"))), "two numbers, the first below the second"),
         (dict(huber_delta=0.5), "huber_delta=0.5 is read with loss='huber' only, not 'mse'"),
         (dict(loss="huber", huber_delta=0.0), "numbers above 0"),
         (dict(target_mean=(1.0,)), "target_mean has 1 values for 2 outputs"),
