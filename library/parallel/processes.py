@@ -8,8 +8,10 @@ import contextlib
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 from library.config import ConfigError
 
@@ -17,6 +19,8 @@ from library.config import ConfigError
 # left. The second bounds how long the others outlive one that failed. The last one to leave draws
 # the report first, which on a busy machine takes minutes.
 INITIALIZATION, HEARTBEAT, SHUTDOWN = 300, 30, 900
+# Seconds that JAX's service goes on after all have left.
+LINGER = 2
 COORDINATOR, COUNT, PLACE = (
     "COMPENDIUM_COORDINATOR",
     "COMPENDIUM_PROCESSES",
@@ -53,6 +57,29 @@ def connect(environment: Mapping[str, str] | None = None) -> None:
         heartbeat_timeout_seconds=HEARTBEAT,
         shutdown_timeout_seconds=SHUTDOWN,
     )
+    _linger(LINGER)
+
+
+def _linger(seconds: float) -> None:
+    """Lets the service, which process 0 holds, outlive the leave of all processes.
+
+    Once all have left, JAX ends the service at once. A process that still listens to it takes that
+    for a failure and aborts, after a run that has finished.
+    """
+    from jax._src import distributed
+
+    service = distributed.global_state.service
+    if service is not None:
+        distributed.global_state.service = _Lingering(service, seconds)
+
+
+class _Lingering(NamedTuple):
+    service: Any
+    seconds: float
+
+    def shutdown(self) -> None:
+        time.sleep(self.seconds)
+        self.service.shutdown()
 
 
 def stopping_signals() -> tuple[signal.Signals, ...]:

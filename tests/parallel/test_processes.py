@@ -1,6 +1,7 @@
 """What the environment says of the processes of a run."""
 
 import pytest
+from jax._src import distributed
 
 from library.config import ConfigError
 from library.parallel import processes
@@ -42,3 +43,22 @@ def test_alone_there_is_nobody_to_join():
 def test_what_is_not_understood_is_refused(changed, message):
     with pytest.raises(ConfigError, match=message):
         processes.connect({**THREE, **changed})
+
+
+def test_the_service_goes_on_for_a_while_after_all_have_left(monkeypatch):
+    """JAX's own order: first the client leaves, with all others, then the service ends."""
+    done = []
+
+    class Part:
+        def __init__(self, name):
+            self.name = name
+
+        def shutdown(self):
+            done.append(self.name)
+
+    state = distributed.State(client=Part("client"), service=Part("service"))
+    monkeypatch.setattr(distributed, "global_state", state)
+    monkeypatch.setattr(processes.time, "sleep", done.append)
+    processes._linger(2)
+    state.shutdown()
+    assert done == ["client", 2, "service"]
