@@ -56,7 +56,8 @@ def test_the_service_goes_on_for_a_while_after_all_have_left(monkeypatch):
         def shutdown(self):
             done.append(self.name)
 
-    state = distributed.State(client=Part("client"), service=Part("service"))
+    state = distributed.State()
+    state.client, state.service = Part("client"), Part("service")
     monkeypatch.setattr(distributed, "global_state", state)
     monkeypatch.setattr(processes.time, "sleep", done.append)
     processes._linger(2)
