@@ -217,7 +217,8 @@ def test_a_run_is_refused_before_it_writes(tmp_path, monkeypatch):
     workdir = saved(tmp_path / "before", with_positions(make_state(1), 13))
     spec = dict(workdir=str(workdir))
     plan = tiny.plan_on(1, model=tiny.VIT, init_from=spec)
-    with pytest.raises(ConfigError, match=r"params/positions/embedding \(1, 13, 8\) .* not a square"):
+    message = r"params/positions/embedding \(1, 13, 8\) .* not a square"
+    with pytest.raises(ConfigError, match=message):
         fine_tuning.check(spec, plan)
     fine_tuning.check({**spec, "grid": [4, 3]}, plan)
 
