@@ -120,7 +120,7 @@ def test_an_empty_split_is_an_error():
         (dict(k=10, chunk=0), "chunk=0"),
         (dict(k=100, chunk=30), "chunk=30 does not divide k=100: 25 does"),
         (dict(k=10, num_examples=-1), "num_examples"),
-        (dict(k=10, num_examples=0), "num_examples=0: valid are 1 and more"),
+        (dict(k=10, num_examples=0), "num_examples=0: sizes and counts are 1 or more"),
     ],
 )
 def test_counts_that_do_not_fit(arguments, message):

@@ -206,6 +206,7 @@ def test_each_prompt_is_gone_on_from_unless_told_how_many(program, config, tmp_p
         assert all(map(str.startswith, written, begun))
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("data")
 def test_images_are_made_without_what_judged_them(program, config, tmp_path):
     folder = tmp_path / "a"

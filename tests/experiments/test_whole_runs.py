@@ -319,6 +319,7 @@ def test_generate_refuses(program, undisturbed, tmp_path, arguments, message):
     assert ended.err.count("\n") <= 2
 
 
+@pytest.mark.full
 def test_report_draws_again(program, undisturbed):
     report = undisturbed / "report.html"
     report.unlink()

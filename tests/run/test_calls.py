@@ -100,6 +100,7 @@ def test_the_calls_of_a_run_are_few(tmp_path, monkeypatch):
     assert made[-1] == [1, 7, 12]
 
 
+@pytest.mark.full
 def test_a_stopped_run_goes_on_with_calls_of_another_length(tmp_path, monkeypatch):
     expected = tiny.run(tiny.plan_on(1, dataset=ON_DEVICE, **EVERYTHING), tmp_path / "whole")
     asked = []

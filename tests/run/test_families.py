@@ -25,7 +25,7 @@ def data(monkeypatch):
     families.serve(monkeypatch)
 
 
-# Those that take longest and hold nothing that the others do not; of players the GAN stays.
+# Those that take longest and hold nothing that the others do not.
 LONG = ("diffusion", "simclr", "mae", "layerwise", "detector", "domains")
 SOME = [pytest.param(x, marks=pytest.mark.full) if x in LONG else x for x in families.FAMILIES]
 
@@ -58,7 +58,7 @@ def test_pmap_is_jit_without_batch_statistics(family):
     np.testing.assert_allclose(split, whole, rtol=2e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("family", often.only(["gan", "lstm"], SOME))
+@pytest.mark.parametrize("family", often.only(["lstm"], SOME))
 def test_a_run_cut_short_ends_with_the_same_bits_and_the_same_samples(
     family, tmp_path, monkeypatch
 ):

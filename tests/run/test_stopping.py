@@ -123,6 +123,7 @@ def test_a_run_is_stopped_in_the_middle_of_an_evaluation(tmp_path, undisturbed, 
     check_same(tmp_path, summary, *undisturbed)
 
 
+@pytest.mark.full
 def test_a_run_is_stopped_again_and_again_in_one_evaluation(tmp_path, undisturbed):
     plan = tiny.plan_on(1, **CHANGES)
     for at in (3, 1, 2):

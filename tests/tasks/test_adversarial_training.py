@@ -170,6 +170,7 @@ def test_refused(adversary, message):
         build(adversary)
 
 
+@pytest.mark.full
 def test_devices_parts_and_strategies_agree(monkeypatch):
     """Starts are drawn by example; a recipe's units reach the task."""
     tiny.serve(monkeypatch, train=tiny.arrays(48))

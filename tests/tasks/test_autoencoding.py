@@ -386,6 +386,7 @@ def test_each_layer_is_trained_as_if_there_were_no_other():
         x = single.outputs["encode"](trained, given, KEY)
 
 
+@pytest.mark.full
 def test_layerwise_steps_lower_the_error_of_the_whole_network():
     model, batch = autoencoder.deep(SHAPE, hidden=(16, 12), latent_dim=4), make_batch(64)
     adam = functools.partial(minimize, optimizer=optax.adam(0.02))
@@ -433,21 +434,15 @@ LAYERWISE = dict(name="autoencoding", objective="layerwise", corruption="gaussia
 )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("devices", "task", "changes"),
-    often.but(
-        [
-            (8, SPARSE, {}),
-            (1, {**SPARSE, "sparsity": "l1"}, dict(accumulate=2)),
-            (1, LAYERWISE, dict(accumulate=2)),
-        ],
-        [
-            (8, SPARSE, {}),
-            (8, SPARSE, dict(parallel=dict(strategy="pmap"))),
-            (1, {**SPARSE, "sparsity": "l1"}, dict(accumulate=2)),
-            (1, LAYERWISE, dict(accumulate=2)),
-        ],
-    ),
+    [
+        (8, SPARSE, {}),
+        (8, SPARSE, dict(parallel=dict(strategy="pmap"))),
+        (1, {**SPARSE, "sparsity": "l1"}, dict(accumulate=2)),
+        (1, LAYERWISE, dict(accumulate=2)),
+    ],
 )
 def test_devices_strategies_and_parts_agree(monkeypatch, devices, task, changes):
     tiny.serve(monkeypatch, train=tiny.arrays(64), test=tiny.arrays(16, seed=1))

@@ -13,7 +13,7 @@ from library.config import ConfigError
 from library.summaries import summarize
 from library.task import minimize
 from library.tasks.contrastive import contrastive, nt_xent
-from tests import often, tiny
+from tests import tiny
 
 KEY = jax.random.key(0)
 SGD = functools.partial(minimize, optimizer=optax.sgd(1.0))
@@ -173,7 +173,8 @@ def alone(tiny_data):
     return tiny.take_steps(tiny.plan_on(1, **VIEWS), 4)
 
 
-@pytest.mark.parametrize("strategy", often.only(["pmap"], ["jit", "pmap"]))
+@pytest.mark.full
+@pytest.mark.parametrize("strategy", ["jit", "pmap"])
 def test_eight_devices_have_the_negatives_of_one(tiny_data, alone, strategy):
     """A model without batch statistics, whose only company are the negatives."""
     found = tiny.take_steps(tiny.plan_on(8, **VIEWS, parallel=dict(strategy=strategy)), 4)

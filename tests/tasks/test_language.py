@@ -243,6 +243,7 @@ def test_what_is_drawn_depends_on_the_seed_the_index_and_the_prompt_alone():
     assert len({tuple(map(int, row)) for row in generate(state, same, KEY)}) > 1
 
 
+@pytest.mark.full
 def test_one_and_eight_devices_draw_the_same_tokens():
     state, outputs = started("llama")
     batch = jax.tree.map(lambda x: jnp.concatenate([x, x]), prompts(12, temperature=0.9))

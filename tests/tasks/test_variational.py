@@ -310,12 +310,10 @@ CONFIG = dict(
 )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("devices", "changes"),
-    often.only(
-        [(8, dict(parallel=dict(strategy="pmap")))],
-        [(8, {}), (8, dict(parallel=dict(strategy="pmap"))), (1, dict(accumulate=2))],
-    ),
+    [(8, {}), (8, dict(parallel=dict(strategy="pmap"))), (1, dict(accumulate=2))],
 )
 def test_devices_strategies_and_parts_agree(monkeypatch, devices, changes):
     tiny.serve(monkeypatch, train=tiny.arrays(64), test=tiny.arrays(16, seed=1))

@@ -112,6 +112,7 @@ def test_predictions_come_in_the_order_of_the_image(image):
     assert abs(predict(ORDER[::-1]) - predict(ORDER)).max() > 1e-2
 
 
+@pytest.mark.full
 def test_hiding_patches_saves_the_encoder_their_cost():
     model = mae(**SIZES | dict(depth=4), decoder_width=8, decoder_depth=1, decoder_heads=1)
     image, order = jnp.zeros((2, 32, 32, 3)), jnp.tile(jnp.arange(64), (2, 1))
