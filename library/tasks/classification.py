@@ -99,7 +99,7 @@ def classification(
     """
     check_outputs(model, num_classes, "num_classes")
     _check_augmentation(test_time_augmentation, inputs)
-    weights = _checked_weights(class_weights, num_classes)
+    weights = checked_weights(class_weights, num_classes)
     losses = _example_losses(loss, weights, reduction)
     _check_training(label_smoothing, frozen_statistics, aux_weight)
     measures = _Measures(num_classes, loss, losses, label_smoothing, aux_weight)
@@ -197,7 +197,13 @@ def _auxiliary(recorded: Mapping[str, Any]) -> list[Float[Array, "b c"]]:
     return found
 
 
-def _checked_weights(weights: tuple[float, ...] | None, num_classes: int) -> np.ndarray | None:
+def checked_weights(weights: tuple[float, ...] | None, num_classes: int) -> np.ndarray | None:
+    """Returns the loss weights of the classes as float32 (num_classes,), or None.
+
+    Raises:
+      ConfigError: there is not one weight for each class, or a weight is not finite or below 0, or
+        all are 0.
+    """
     if weights is None:
         return None
     if len(weights) != num_classes:

@@ -16,6 +16,7 @@ from library import maps, painting, summaries
 from library.config import ConfigError
 from library.forward import evaluated, initialized, recorded_outputs, trained
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, check_outputs
+from library.tasks.classification import checked_weights
 
 
 def segmentation(
@@ -55,7 +56,8 @@ def segmentation(
         when the step is traced, the map has another shape than the logits.
     """
     check_outputs(model, num_classes, "num_classes")
-    weights = _checked(class_weights, num_classes)
+    weights = checked_weights(class_weights, num_classes)
+    weights = np.ones(num_classes, np.float32) if weights is None else weights
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         return learner.init(initialized(model, key, batch, inputs))
@@ -93,15 +95,6 @@ def segmentation(
     outputs |= recorded_outputs(model, inputs)
     meaning = {"pixels": summaries.intersection_over_union}
     return Task(init, learner.update, evaluate, outputs, meaning)
-
-
-def _checked(weights: tuple[float, ...] | None, num_classes: int) -> np.ndarray:
-    weights = (1.0,) * num_classes if weights is None else weights
-    if len(weights) != num_classes:
-        raise ConfigError(f"class_weights has {len(weights)} values for {num_classes} classes")
-    if not all(0 <= w < float("inf") for w in weights) or not sum(weights):
-        raise ConfigError(f"class_weights={weights}: weights are finite, none below 0, not all 0")
-    return np.asarray(weights, np.float32)
 
 
 def _loss(
