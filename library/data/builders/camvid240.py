@@ -60,10 +60,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         ((_, path),) = paths.items()
         held = making.contents(path, (".png", ".txt"), top=False)
         for split in ("train", "val", "test"):
-            lines = making.member(path, held, f"CamVid/{split}.txt").decode().splitlines()
-            ids = [
-                line.split()[0].rpartition("/")[2].removesuffix(".png") for line in lines if line
-            ]
+            ids = listed(path, held, split)
             images, labels = [], []
             for name in ids:
                 image = making.decoded(making.member(path, held, f"CamVid/{split}/{name}.png"))

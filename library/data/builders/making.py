@@ -43,6 +43,9 @@ DAMAGED = (
     *(OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError),
     *(KeyError, IndexError, ValueError),
 )
+# Exceptions that a builder raises on contents it does not expect. An OSError is not among them: it
+# may come from what the builder writes.
+UNEXPECTED = (AttributeError, EOFError, IndexError, KeyError, ValueError)
 
 
 @dataclasses.dataclass(eq=False)
@@ -153,21 +156,19 @@ def checked(path: Path, read: Callable[[], Any]) -> Any:
     Raises:
       ConfigError: the file is damaged, or has another format.
     """
-    try:
+    with named_damage((path,), DAMAGED):
         return read()
-    except ConfigError:
-        raise
-    except DAMAGED as error:
-        what = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"{path} is damaged or has another format ({what})") from error
 
 
 @contextlib.contextmanager
-def named_damage(paths: Iterable[Path]) -> Iterator[None]:
-    """Turns what a builder's code raises on unexpected contents into a ConfigError.
+def named_damage(
+    paths: Iterable[Path], errors: tuple[type[Exception], ...] = UNEXPECTED
+) -> Iterator[None]:
+    """Turns what code raises on unexpected contents of files into a ConfigError.
 
     Args:
       paths: the files that the code reads, for the message.
+      errors: what the code raises; by default what a builder's code raises on files that were read.
 
     Raises:
       ConfigError: the contents are damaged, or have another format.
@@ -176,7 +177,7 @@ def named_damage(paths: Iterable[Path]) -> Iterator[None]:
         yield
     except ConfigError:
         raise
-    except (AttributeError, EOFError, IndexError, KeyError, ValueError) as error:
+    except errors as error:
         what = f"{type(error).__name__}: {error}"
         named = " or ".join(map(str, paths))
         raise ConfigError(f"{named} is damaged or has another format ({what})") from error
