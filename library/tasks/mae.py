@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree, UInt32
 from library import rng
 from library.config import ConfigError
 from library.forward import streams, variables_of
+from library.layers.checks import nearest_multiples
 from library.layers.patches import patchify, unpatchify
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
 
@@ -148,10 +149,9 @@ def _counts(shape: tuple[int, ...], patch: int, mask_ratio: float) -> tuple[int,
     """Returns how many patches of an image of this shape are visible, and how many are hidden."""
     height, width = shape[1:3]
     if height % patch or width % patch:
-        sides = [max(round(side / patch), 1) * patch for side in (height, width)]
         raise ConfigError(
             f"a {height}x{width} image does not divide into {patch}x{patch} patches; "
-            f"nearest: {sides[0]}x{sides[1]}"
+            f"nearest: {nearest_multiples(height, width, patch)}"
         )
     num = (height // patch) * (width // patch)
     hidden = round(mask_ratio * num)
