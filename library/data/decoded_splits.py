@@ -185,7 +185,7 @@ def _states(paths: list[str]) -> list[tuple[str, int, int, int]]:
     found = []
     for path in paths:
         stat = os.stat(path)
-        if 0 <= time.time_ns() - stat.st_ctime_ns < _MIN_AGE:
+        if time.time_ns() - stat.st_ctime_ns < _MIN_AGE:
             _refuse(f"{path} may change again within one tick of the clock")
         found.append((path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
     return found

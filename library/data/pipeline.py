@@ -90,10 +90,7 @@ class Loader(NamedTuple):
     ) -> Example:
         """Loads the example at `row` of the source for `position` of the run's order.
 
-        Args:
-          position: the position.
-          row: the row.
-          generator: the generator of random preprocessing; by default that of the position.
+        Random preprocessing draws from `generator`, by default that of the position.
 
         Raises:
           CorruptExample: it cannot be read or decoded, and `on_corrupt` is "stop".

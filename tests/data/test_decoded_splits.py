@@ -40,7 +40,7 @@ def pets(tmp_path):
     for split, count in (("train", 3), ("test", 2)):
         for name in ("cat", "dog"):
             for i in range(count):
-                path = tmp_path / "pets" / split / name / f"{i}.png"
+                path = tmp_path / "pets" / split / name / f"{i}.bmp"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 pixels = np.random.default_rng([i, len(split), ord(name[0])]).integers(
                     0, 256, (6, 6), np.uint8
@@ -106,11 +106,11 @@ def test_other_data_or_preprocessing_is_decoded_anew(pets, decoded, monkeypatch)
     assert decodes(decoded, make_loader(pets, DECODE, preprocessing.resize(4))) == 6
     assert decodes(decoded, make_loader(pets, DECODE, preprocessing.resize(5))) == 6
     assert decodes(decoded, make_loader(pets)) == 0
-    # As many bytes, and the time of the last write set back.
-    path = pets / "train" / "cat" / "1.png"
-    stat, other = os.stat(path), (pets / "train" / "dog" / "0.png").read_bytes()
-    content = other + b" " * (stat.st_size - len(other))
-    path.write_bytes(content)
+    # The file of another image has as many bytes, and the time of the write is set back.
+    path = pets / "train" / "cat" / "1.bmp"
+    stat = os.stat(path)
+    path.write_bytes((pets / "train" / "dog" / "0.bmp").read_bytes())
+    assert path.stat().st_size == stat.st_size
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert decodes(decoded, make_loader(pets)) == 6
     monkeypatch.setattr(decoded_splits, "_versions", lambda: ["another"])
@@ -134,7 +134,7 @@ def own(example, generator):
 def test_what_may_differ_at_the_next_load_is_not_kept(pets, decoded, cache, monkeypatch):
     cropped = make_loader(pets, DECODE, preprocessing.random_crop(4))
     load(cropped)
-    (pets / "train" / "dog" / "2.png").write_bytes(b"no image")
+    (pets / "train" / "dog" / "2.bmp").write_bytes(b"no image")
     load(make_loader(pets, on_corrupt="skip"))
     load(make_loader(pets, DECODE, own, split="test"))
     monkeypatch.setenv(decoded_splits.LIMIT, "0")
@@ -142,7 +142,7 @@ def test_what_may_differ_at_the_next_load_is_not_kept(pets, decoded, cache, monk
     assert not cache.exists() or list(cache.iterdir()) == []
     # A file that was written within the last tick of the clock may change without a trace.
     monkeypatch.setenv(decoded_splits.LIMIT, "1")
-    now = os.stat(pets / "test" / "cat" / "0.png").st_ctime_ns + 10**6
+    now = os.stat(pets / "test" / "cat" / "0.bmp").st_ctime_ns + 10**6
     monkeypatch.setattr(decoded_splits.time, "time_ns", lambda: now)
     assert decoded_splits.place(make_loader(pets, split="test")) is None
 
