@@ -102,10 +102,10 @@ def read(path: Path, loader: Loader, say: Callable[[str], None]) -> dict[str, np
       The arrays `(n, ...)` by feature, with `mask`; None if there are none, or if they are damaged.
     """
     try:
-        with np.load(path) as file:
+        with path.open("rb") as opened, np.load(opened) as file:
             found = {name.removeprefix(_PREFIX): file[name] for name in file.files}
         _check_shapes(found, loader)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except Exception as error:
         # A damaged zip file raises errors of many kinds, such as MemoryError for a wrong shape.
