@@ -11,6 +11,8 @@ from PIL import Image
 from library.config import ConfigError
 from library.data import decoded_splits, pipeline, preprocessing, sources, whole_splits
 from library.data.preprocessing import decoding
+from library.run.feed import Feed
+from tests import tiny
 
 DECODE = preprocessing.decode(channels=1)
 
@@ -183,6 +185,20 @@ def test_a_damaged_file_is_set_aside_and_made_again(pets, decoded, cache, damage
     assert path.with_suffix(".damaged").read_bytes() == damaged
     assert len(path.read_bytes()) == len(intact)
     assert decodes(decoded, loader) == 0
+
+
+def test_a_run_warns_of_a_damaged_file(pets, cache):
+    folder = dict(name="folder", data_dir=str(pets), cache="device", batch_size=2)
+    plan = tiny.plan_on(1, preprocess=[dict(name="decode", channels=1)], dataset=folder)
+    first = Feed(plan).constants["resident"]
+    (path,) = cache.iterdir()
+    cut_short(path)
+    feed, told = Feed(plan), []
+    feed.tell(told.append)
+    assert [line for line in told if f"{path} is damaged" in line] == told
+    assert len(told) == 1
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, feed.constants["resident"][name])
 
 
 def test_the_oldest_splits_make_room(pets, cache, monkeypatch):
