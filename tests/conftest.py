@@ -10,6 +10,8 @@ os.environ["XLA_FLAGS"] = " ".join(
     (os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8", *QUICKEST)
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Tests do not fill the user's cache directory with their datasets.
+os.environ.setdefault("COMPENDIUM_CACHE_GB", "0")
 
 import jax
 from jaxtyping import install_import_hook

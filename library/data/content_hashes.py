@@ -52,10 +52,15 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _cache_file(root: Path) -> Path:
+def cache_directory() -> Path:
+    """Returns the project's directory in the user's cache directory; it may not exist."""
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(caches) / "compendium"
+
+
+def _cache_file(root: Path) -> Path:
     name = hashlib.sha256(os.fsencode(root.absolute())).hexdigest()[:32]
-    return Path(caches) / "compendium" / "content_hashes" / f"{name}.json"
+    return cache_directory() / "content_hashes" / f"{name}.json"
 
 
 def _load(cache: Path) -> dict[str, list]:

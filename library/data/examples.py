@@ -6,7 +6,8 @@ folders, text files and noise are in the files of these.
 
 import dataclasses
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,32 @@ class TfdsRecords:
             found = self.source[row]
         except RuntimeError as error:  # ArrayRecord raises it if a checksum is wrong
             raise CorruptExample(f"the example is damaged ({error}): {self.remedy}") from error
+        return self._named(found)
+
+    def several(self, rows: Sequence[int]) -> list[dict]:
+        """Returns the examples at some rows, read in one call.
+
+        Raises:
+          CorruptExample: one of them or more are damaged; it is unknown which.
+        """
+        try:
+            found = self.source.__getitems__([_checked(row, len(self)) for row in rows])
+        except RuntimeError as error:  # as above
+            raise CorruptExample(f"an example is damaged ({error}): {self.remedy}") from error
+        return [self._named(each) for each in found]
+
+    def stored(self) -> tuple[list[str], Any] | None:
+        """Returns what the examples follow from: paths of files, and plain values.
+
+        None stands for a dataset that is not in a directory of this machine.
+        """
+        folder = str(self.source.dataset_info.data_dir)
+        if "://" in folder:
+            return None
+        files = sorted(str(path) for path in Path(folder).iterdir() if path.is_file())
+        return files, [str(self.source.split), dict(self.renamed)]
+
+    def _named(self, found: Mapping[str, Any]) -> dict:
         example = {
             self.renamed.get(key, key): value
             for key, value in tfds_features.flat(found).items()

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32
@@ -66,6 +66,10 @@ class FolderRecords:
     def describe(self, row: int) -> str:
         """Returns the path of the image of a row."""
         return str(self.root / self.paths[row])
+
+    def stored(self) -> tuple[list[str], Any]:
+        """Returns what the examples follow from: paths of files, and plain values."""
+        return [os.path.join(self.root, path) for path in self.paths], self.labels.tolist()
 
 
 @dataclasses.dataclass(frozen=True)

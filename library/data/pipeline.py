@@ -85,8 +85,12 @@ class Loader(NamedTuple):
             found = {k: (x.shape, x.dtype) for k, x in batch.items()}
         return {k: jax.ShapeDtypeStruct(*x) for k, x in found.items()}
 
-    def load(self, position: int, row: int) -> Example:
+    def load(
+        self, position: int, row: int, generator: np.random.Generator | None = None
+    ) -> Example:
         """Loads the example at `row` of the source for `position` of the run's order.
+
+        Random preprocessing draws from `generator`, by default that of the position.
 
         Raises:
           CorruptExample: it cannot be read or decoded, and `on_corrupt` is "stop".
@@ -94,7 +98,7 @@ class Loader(NamedTuple):
             example.
         """
         try:
-            example, mask = self.read(position, row), 1
+            example, mask = self.read(position, row, generator), 1
         except CorruptExample as error:
             if self.on_corrupt == "stop":
                 hint = "dataset.on_corrupt='skip' skips such examples and counts them"
@@ -102,15 +106,19 @@ class Loader(NamedTuple):
             example, mask = self.blank, 0
         return {**example, **place(position, row, mask)}
 
-    def read(self, position: int, row: int) -> Example:
+    def read(
+        self, position: int, row: int, generator: np.random.Generator | None = None
+    ) -> Example:
         """Reads and preprocesses an example, without `index`, `row` and `mask`; errors name it.
+
+        Arguments are those of `load`.
 
         Raises:
           CorruptExample: it cannot be read or decoded.
           UnfitExample: see `load`.
         """
         try:
-            example = self._preprocessed(position, row)
+            example = self._preprocessed(position, row, generator)
         except CorruptExample as error:
             raise CorruptExample(f"{self.source.describe(row)}: {error}") from error
         except OSError as error:
@@ -132,8 +140,11 @@ class Loader(NamedTuple):
         """Returns the example of zeros and mask 0 that pads `position` of an evaluation."""
         return {**self.blank, **place(position, 0, 0)}
 
-    def _preprocessed(self, position: int, row: int) -> Example:
-        generator = rng.host_generator(self.seed, "preprocess", position)
+    def _preprocessed(
+        self, position: int, row: int, generator: np.random.Generator | None
+    ) -> Example:
+        if generator is None:
+            generator = rng.host_generator(self.seed, "preprocess", position)
         records = self.source.records
         # Joined sources may have their own rows, which depend on the position.
         record = records.at(position, row) if hasattr(records, "at") else dict(records[row])
@@ -437,12 +448,3 @@ def _end_with_parent() -> None:
     # When the last of its processes has ended, Python's resource tracker removes their shared
     # memory.
     os._exit(1)
-
-
-def load_all(loader: Loader, threads: int = 8) -> dict[str, np.ndarray]:
-    """Loads a whole split, with `mask`, into host arrays `(n, ...)` for the device's memory."""
-    examples = _EvalExamples(loader, 1)
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=32 * threads)
-    loaded = list(grain.MapDataset.source(examples).to_iter_dataset(options))
-    kept = [name for name in loaded[0] if name not in ("index", "row")]
-    return {name: np.stack([example[name] for example in loaded]) for name in kept}

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from library import rng
-from library.data import pipeline
+from library.data import pipeline, whole_splits
 from library.evaluation.context import Context
+from library.parallel.watchdog import BARRIER, WATCHDOG
 from library.run.inputs import eval_input
 from library.run.plan import Plan, context_parts, drawn_features
 from library.run.skipped import Skipped
@@ -37,16 +39,12 @@ class Feed:
         self.skipped = Skipped(skipped)
         self._notes: list[str] = []
         self._opened: set[str] = set()
-        loader, size = plan.loader, plan.dataset.batch_size
-        on_device = plan.dataset.cache == "device"
-        resident = pipeline.load_all(loader, plan.dataset.threads) if on_device else {}
-        if on_device:
-            self.skipped.note("train", loader, resident["mask"])
-        count = len(loader.source.records)
-        rows = plan.order(np.arange(size), size, count)
-        first = loader.batch([loader.load(i, int(row)) for i, row in enumerate(rows)])
+        resident = {}
+        if plan.dataset.cache == "device":
+            resident = whole_splits.load_all(plan.loader, plan.dataset.threads, self._notes.append)
+            self.skipped.note("train", plan.loader, resident["mask"])
         key = rng.root(plan.recipe.seed)
-        self.first = plan.strategy.replicate(first)
+        self.first = plan.strategy.replicate(_first(plan, resident))
         self.constants = plan.strategy.replicate({"key": key, "resident": resident})
 
     def train(
@@ -148,7 +146,8 @@ class Feed:
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - a run has one feed
     def _in_memory(self, split: str) -> Mapping[str, np.ndarray]:
-        return pipeline.load_all(self.loader(split), self._plan.dataset.threads)
+        loader, threads = self.loader(split), self._plan.dataset.threads
+        return whole_splits.load_all(loader, threads, self._notes.append)
 
     def _host_batches(self, split: str, size: int) -> Iterator[dict[str, np.ndarray]]:
         dataset, places = self._plan.dataset, self._plan.strategy.places(size)
@@ -167,6 +166,22 @@ class Feed:
             return f(state, eval_input(self._plan, batch, constants), key)
 
         return on_inputs
+
+
+def _first(plan: Plan, resident: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Returns the whole first batch on the host; each process loads its part of it."""
+    loader, size = plan.loader, plan.dataset.batch_size
+    rows = plan.order(np.arange(size), size, len(loader.source.records))
+    if resident:
+        return whole_splits.taken(resident, np.arange(size), rows)
+    places = plan.strategy.places(size)
+    own = whole_splits.batch(loader, places, rows[places], plan.dataset.threads)
+    if not plan.strategy.mesh.is_multi_process:
+        return own
+    with WATCHDOG.limit("the first batch of the other processes", BARRIER):
+        every = multihost_utils.process_allgather(plan.strategy.put(own), tiled=True)
+    # Under pmap a batch has an axis of devices.
+    return {name: x.reshape(-1, *own[name].shape[1:]) for name, x in every.items()}
 
 
 def _ahead(host: Iterator, put: Callable, depth: int = 2) -> Iterator:

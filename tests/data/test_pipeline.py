@@ -8,7 +8,7 @@ import pytest
 
 from library import config, trees
 from library.config import ConfigError
-from library.data import orders, pipeline, preprocessing, sources
+from library.data import orders, pipeline, preprocessing, sources, whole_splits
 from library.data.preprocessing import CorruptExample
 from library.run.feed import Feed
 from library.run.sections import Dataset
@@ -266,7 +266,7 @@ def test_the_first_examples_give_the_shapes():
 def test_a_split_loaded_whole_equals_the_streamed_one(broken):
     ops = [preprocessing.decode(channels=1)]
     loader = make_loader(source=tiny.encoded(10, broken), ops=ops, on_corrupt="skip")
-    held = pipeline.load_all(loader, threads=3)
+    held = whole_splits.load_all(loader, threads=3)
     assert set(held) == {"image", "label", "mask"}
     streamed = list(pipeline.eval_batches(loader, 5))
     for name, values in held.items():

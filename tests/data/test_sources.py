@@ -18,7 +18,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from library.config import ConfigError
-from library.data import pipeline, prepared, preprocessing, sources, splits
+from library.data import pipeline, prepared, preprocessing, sources, splits, whole_splits
 from library.data.examples import TfdsRecords
 from library.data.preprocessing import CorruptExample
 
@@ -54,9 +54,11 @@ def test_a_damaged_set_says_how_to_prepare_it_anew(digits_dir, tmp_path, damage)
     message = rf"digits train\[\d+\]: the example is damaged \(.*\): {re.escape(remedy)} \("
     decode = preprocessing.decode(channels=1)
     with pytest.raises(CorruptExample, match=message):
-        pipeline.load_all(pipeline.make_loader(source, decode, seed=0))
+        whole_splits.load_all(pipeline.make_loader(source, decode, seed=0))
     if damage is flipped:
-        mask = pipeline.load_all(pipeline.make_loader(source, decode, seed=0, on_corrupt="skip"))
+        mask = whole_splits.load_all(
+            pipeline.make_loader(source, decode, seed=0, on_corrupt="skip")
+        )
         assert 1430 < mask["mask"].sum() < 1437
 
 
