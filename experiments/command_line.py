@@ -31,7 +31,7 @@ from typing import Any, NamedTuple, NoReturn
 from absl import app, flags, logging
 
 from experiments.config_files import changed, found_in, load_config, override
-from library.config import ConfigError, nearest
+from library.config import ConfigError, MisfitError, nearest
 from library.parallel import processes
 
 FAILED = 1
@@ -75,8 +75,8 @@ def run(
     """Runs a program: parses the flags, joins the run's other processes, if any, and calls `main`.
 
     It exits with the code of `main`. Errors of this project become one or two lines on stderr.
-    Other errors keep their traceback. If the reader of stdout goes away, as `head` does, the
-    program ends without a message.
+    Other errors, and those of the user's own files, keep their traceback, below the shapes at hand.
+    If the reader of stdout goes away, as `head` does, the program ends without a message.
 
     Args:
       main: the program.
@@ -358,20 +358,43 @@ def _call(main: Callable[[], int | None], configurable: bool) -> NoReturn:
         code = main() or 0
         sys.stdout.flush()
         sys.exit(code)
-    except ConfigError as error:
-        _end(error, UNDERSTOOD_NOT)
     except KeyboardInterrupt:
         _end("interrupted; run the same command again", INTERRUPTED)
-    except OSError as error:
+    except Exception as error:
+        _explain(error)
+
+
+def _explain(error: Exception) -> NoReturn:
+    """Ends the program with the message of an error, or raises an error that needs its traceback.
+
+    An error of a file of one's own needs it, whatever it became on its way.
+    """
+    from library.run import own_files
+
+    own = own_files.own_error(error)
+    if own is None and isinstance(error, ConfigError):
+        if isinstance(error, MisfitError):
+            _show_at_hand(error.__cause__)
+        _end(error, UNDERSTOOD_NOT)
+    if own is None and isinstance(error, OSError):
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
             sys.exit(FAILED)
         _end(f"{error}{_place_of(error)}", FAILED)
-    except Exception as error:
-        if _no_backend(error):
-            _end(_no_backend(error), UNDERSTOOD_NOT)
-        if not type(error).__module__.startswith("library."):
-            raise
+    if own is None and _no_backend(error):
+        _end(_no_backend(error), UNDERSTOOD_NOT)
+    if own is None and own_files.is_written_for_users(error):
         _end(error, FAILED)
+    _show_at_hand(own or error)
+    own_files.raise_own(error)
+    raise error
+
+
+def _show_at_hand(error: Exception) -> None:
+    from library.run import own_files
+
+    # Nothing that goes wrong in the description may hide the error.
+    with contextlib.suppress(Exception):
+        print(own_files.at_hand(error), file=sys.stderr, flush=True)
 
 
 def _leave() -> None:

@@ -3,9 +3,10 @@
 import ast
 import importlib.util
 import inspect
+import pprint
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -14,6 +15,8 @@ from library import former_names
 from library.config import ConfigError, nearest, plain
 
 ROOT = Path(__file__).resolve().parents[1]
+# A longer list says less; and each file of the list is executed.
+_MOST_LISTED = 40
 
 
 def load_config(
@@ -68,6 +71,21 @@ def described(config: str) -> tuple[str, tuple[str, ...]]:
     path, name, _ = _find(config)
     module = _execute(path, name)
     return module.__doc__ or "", tuple(getattr(module, "VARIANTS", ()))
+
+
+def written(values: Mapping[str, Any]) -> str:
+    """Writes plain values as the text of a config file that returns them.
+
+    Args:
+      values: the values that `load_config` returns.
+    """
+    lines = ["from ml_collections import ConfigDict", "", "", "def get_config():"]
+    lines.append("    config = ConfigDict()")
+    for key, value in values.items():
+        start = f"    config.{key} = "
+        shown = pprint.pformat(value, width=max(100 - len(start), 40), sort_dicts=False)
+        lines.append(start + shown.replace("\n", "\n" + " " * len(start)))
+    return "\n".join([*lines, "    return config"])
 
 
 def override(values: dict[str, Any], key: str, text: str) -> None:
@@ -142,13 +160,70 @@ def _find(config: str) -> tuple[Path, str, str]:
     name = head or config
     folder = next((p for p in (Path(name).expanduser(), ROOT / name) if p.is_dir()), None)
     if folder is not None:
-        listed = sorted(str(Path(name) / p.relative_to(folder)) for p in folder.rglob("*.py"))
-        raise ConfigError(f"config {name!r} is a directory: {nearest('', listed)}")
+        inside = sorted(path.relative_to(folder) for path in folder.rglob("*.py"))
+        hidden = [path for path in inside if any(part.startswith(".") for part in path.parts)]
+        found = [str(Path(name) / path) for path in inside if path not in hidden]
+        raise ConfigError(f"config {name!r} is a directory{_listed(found)}")
     if name in former_names.CONFIGS:
         raise ConfigError(f"config file {name!r} is now {former_names.CONFIGS[name]!r}")
     beside = [str(Path(name).parent / p.name) for p in Path(name).expanduser().parent.glob("*.py")]
     known = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "configs").rglob("*.py"))
+    if matching := _matching(name, known):
+        raise ConfigError(f"config {name!r} is no file{_listed(matching)}")
     raise ConfigError(f"no config file {name!r}: {nearest(name, [*sorted(beside), *known])}")
+
+
+def _matching(name: str, known: Sequence[str]) -> list[str]:
+    """Returns the recipes with all words of a name in the path, or else in the docstring."""
+    words = name.lower().split()
+    if "/" in name or name.endswith(".py") or not words:
+        return []
+    docs = {path: ast.get_docstring(ast.parse((ROOT / path).read_text())) or "" for path in known}
+    for texts in ({path: path for path in known}, docs):
+        found = [path for path in known if all(word in texts[path].lower() for word in words)]
+        if found:
+            return found
+    return []
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Renders the end of a sentence: recipes in all variants, one a line, with their claims."""
+    rows: list[tuple[str, str]] = []
+    for name in names:
+        # Other files may do anything when they are executed.
+        if len(rows) >= _MOST_LISTED or "def get_config" not in _text(name):
+            continue
+        try:
+            variants = described(name)[1] or ("",)
+        except ConfigError as error:
+            rows.append((name, str(error).partition("\n")[0]))
+            continue
+        full = [f"{name}:{variant}" if variant else name for variant in variants]
+        rows += [(each, _claim(each)) for each in full]
+    if not rows:
+        return " without config files"
+    shown = rows[:_MOST_LISTED]
+    width = max(len(name) for name, _ in shown)
+    lines = [f"  {name:<{width}}  {claim}".rstrip() for name, claim in shown]
+    more = len(rows) > len(shown) or len(names) > len(rows) >= _MOST_LISTED
+    return "\n".join(["; recipes and their claims:", *lines, *(["  ..."] if more else [])])
+
+
+def _text(name: str) -> str:
+    return _find(name)[0].read_text(errors="replace")
+
+
+def _claim(config: str) -> str:
+    """Renders the result that a recipe claims, such as "test/accuracy 91.25% (He et al. 2016)"."""
+    from library.reporting import notation
+
+    try:
+        reported = load_config(config)[0].get("reported")
+        metric, value, source = (reported[key] for key in ("metric", "value", "source"))
+    except (ConfigError, TypeError, KeyError):
+        # A recipe may need values from the command line first, and many recipes claim nothing.
+        return ""
+    return f"{metric} {notation.shown(metric, value)} ({' '.join(str(source).split())})"
 
 
 def _execute(path: Path, name: str) -> ModuleType:

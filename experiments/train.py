@@ -3,6 +3,12 @@
 Without flags it trains the default recipe, a small CNN on scikit-learn's handwritten digits.
 `--config.KEY=VALUE` overrides any value of the config, such as
 `--config.optimizer.learning_rate=0.2`. Run the same command again to continue a stopped run.
+
+Three flags try a recipe. They train nothing and write nothing:
+
+    python -m experiments.train --config=... --print_config   # the config as it will run
+    python -m experiments.train --config=... --dry_run        # the cost of a step
+    python -m experiments.train --config=... --debug          # one step, with all shapes
 """
 
 import time
@@ -13,7 +19,7 @@ from pathlib import Path  # noqa: E402
 
 from absl import flags  # noqa: E402
 
-from experiments import command_line  # noqa: E402
+from experiments import command_line, config_files  # noqa: E402
 
 _CONFIG = flags.DEFINE_string("config", command_line.DEFAULT_CONFIG, command_line.CONFIG_HELP)
 _WORKDIR = flags.DEFINE_string(
@@ -22,10 +28,23 @@ _WORKDIR = flags.DEFINE_string(
 _PROFILE = flags.DEFINE_string(
     "profile", None, "START:STOP, steps to trace into profile/ of the workdir, for XProf, Perfetto."
 )
+_PRINT_CONFIG = flags.DEFINE_bool(
+    "print_config", False, "Print the config as it will run, as the text of a config file."
+)
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "Build and check everything; print params, memory and FLOPs of a step."
+)
+_DEBUG = flags.DEFINE_bool(
+    "debug", False, "Take one step without jit, with NaN checks, and print the shapes of all calls."
+)
 
 
 def main() -> int:
     """Trains, writes summary.json and the report, and prints the result beside the claim."""
+    for flag in (_PRINT_CONFIG, _DRY_RUN, _DEBUG):
+        if flag.value:
+            command_line.refuse_unread(f"--{flag.name}", ("config", flag.name), also=())
+            return _try(flag.name, command_line.request(_CONFIG.value))
     request = command_line.request(_CONFIG.value)
     workdir = Path(_WORKDIR.value or Path("runs") / request.name).expanduser()
 
@@ -39,6 +58,24 @@ def main() -> int:
     console = Console(soft_wrap=True)
     clock = Clock(_STARTED)
     return session.train(request.values, request.identity, workdir, clock, console, traced)
+
+
+def _try(how: str, request: command_line.Request) -> int:
+    """Tries a recipe without training it: "print_config", "dry_run" or "debug"."""
+    from rich.console import Console
+
+    from library.apps import trial
+    from library.run import recipe
+
+    if how == "print_config":
+        recipe.read(request.values)
+        print(config_files.written(request.values))
+        return 0
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    if how == "debug":
+        return 0 if trial.debug(request.values, console.print) else command_line.FAILED
+    console.print(trial.table(trial.planned(request.values)))
+    return 0
 
 
 if __name__ == "__main__":

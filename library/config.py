@@ -54,6 +54,10 @@ class ConfigError(ValueError):
     """A config, a command or an input file is invalid; nothing was started or written."""
 
 
+class MisfitError(ConfigError):
+    """The parts of a config do not fit together; the cause is the error of the trace."""
+
+
 def nearest(value: Any, options: Iterable[Any]) -> str:
     """Renders "did you mean 'x'? (valid: ...)" for a value that is not among `options`."""
     options = [str(option) for option in options]

@@ -102,3 +102,13 @@ def broken(*leaves: Array) -> Bool[Array, ""]:
     """Returns whether any element of the arrays is not finite; integers always are finite."""
     checks = [~jnp.all(jnp.isfinite(x)) for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact)]
     return jnp.any(jnp.stack(checks)) if checks else jnp.zeros((), bool)
+
+
+def nan_unless(condition: Bool[Array, "..."], values: Array) -> Array:
+    """Returns the values where the condition holds, and NaN elsewhere.
+
+    JAX's check for NaN then stops at what is computed from such a NaN, and not at the constant NaN,
+    which is there in any case.
+    """
+    with jax.debug_nans(False):
+        return jnp.where(condition, values, jnp.nan)

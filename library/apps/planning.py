@@ -81,6 +81,27 @@ def flops(plan: Plan) -> int:
     return sum(costs.flops_by_path(jax.make_jaxpr(update)(*arguments).jaxpr).values())
 
 
+def held_bytes(plan: Plan) -> dict[str, int]:
+    """Returns the bytes that each device holds, by part, without parts of 0 bytes.
+
+    The parts are "params", "variables", "optimizer state", "running averages", "batch", and
+    "dataset", the training split in device memory. Temporary values of a step are not counted.
+    """
+    (carry, _, constants), _ = _described(plan)
+    state = carry.state
+    parts = {
+        "params": state.params,
+        "variables": state.variables,
+        "optimizer state": state.opt_state,
+        "running averages": state.ema,
+    }
+    held = {name: _held(tree) for name, tree in parts.items()}
+    batch = plan.loader.like(plan.dataset.batch_size)
+    held["batch"] = sum(map(_size, batch.values())) // plan.strategy.batch_shards
+    held["dataset"] = _held(constants["resident"])
+    return {name: size for name, size in held.items() if size}
+
+
 def peak_bytes(memory: Any) -> int:
     """Returns the bytes of memory that a compiled program needs.
 
@@ -123,5 +144,13 @@ def _described(plan: Plan) -> tuple[tuple[Any, Any, Any], Any]:
 
 def _held(tree: Any) -> int:
     """Returns the bytes of a tree on each device, by the shapes of its shards."""
-    parts = ((x.sharding.shard_shape(x.shape), x.dtype) for x in jax.tree.leaves(tree))
-    return sum(int(np.prod(shape)) * jax.dtypes.itemsize_bits(dtype) // 8 for shape, dtype in parts)
+    parts = (
+        jax.ShapeDtypeStruct(x.sharding.shard_shape(x.shape), x.dtype)
+        for x in jax.tree.leaves(tree)
+    )
+    return sum(map(_size, parts))
+
+
+def _size(x: jax.ShapeDtypeStruct) -> int:
+    """Returns the bytes of an array."""
+    return int(np.prod(x.shape)) * jax.dtypes.itemsize_bits(x.dtype) // 8

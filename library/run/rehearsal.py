@@ -10,12 +10,12 @@ import jax
 import numpy as np
 
 from library import config, task
-from library.config import ConfigError, nearest
+from library.config import ConfigError, MisfitError, nearest
 from library.data import preprocessing
 from library.evaluation.context import Context
 from library.optim import optimizers
 from library.parallel import sharding
-from library.run import learning
+from library.run import learning, own_files
 from library.run.checks import check_batch_size
 from library.run.inputs import eval_input, train_input
 from library.run.plan import (
@@ -160,11 +160,14 @@ def _evaluate(plan: Plan, name: str, section: Mapping[str, Any]) -> list[str]:
 
 @contextlib.contextmanager
 def _fitting(where: str = "") -> Iterator[None]:
-    """Turns errors of tracing into ConfigErrors."""
+    """Turns errors of tracing into MisfitErrors, unless they come from a file of one's own."""
     try:
         yield
     except (ConfigError, preprocessing.CorruptExample):
         raise
     except (ValueError, TypeError, KeyError, AttributeError) as error:
+        own_files.raise_own(error)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"{where}the config does not fit together: {reason}") from error
+        raise MisfitError(
+            f"{where}the config does not fit together: {reason}; train --debug shows the traceback"
+        ) from error

@@ -24,6 +24,7 @@ from library.run import (
     evaluating,
     fine_tuning,
     loop,
+    own_files,
     ownership,
     restoring,
     skipped,
@@ -125,6 +126,7 @@ def _train(plan, identity, workdir, clock, console, shown, traced) -> int:
         shown.print(str(stop))
         return STOPPED
     except _FAILURES as error:
+        own_files.raise_own(error)
         console.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
         return 1
     phases, wall_time = clock.read(), clock.total()

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from library import summaries
 from library.config import ConfigError, check_choice, nearest
+from library.finite import nan_unless
 from library.forward import evaluated, initialized, recorded_outputs, trained, variables_of
 from library.task import (
     Batch,
@@ -243,7 +244,7 @@ def _dense_labels(
     # A number outside the classes must show as a NaN loss: a row of zeros would look like an
     # example without a loss.
     known = ((label >= 0) & (label < num_classes)) | (mask == 0)
-    return jnp.where(known[:, None], jax.nn.one_hot(label, num_classes), jnp.nan)
+    return nan_unless(known[:, None], jax.nn.one_hot(label, num_classes))
 
 
 def _summed(

@@ -21,6 +21,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from library.config import ConfigError, check_choice, nearest
+from library.finite import nan_unless
 from library.forward import initialized, trained
 from library.task import Batch, Learner, Metrics, Task, TrainState, pair
 from library.tasks.classification import classification
@@ -157,7 +158,7 @@ def _dense(label: Array, num_classes: int) -> Float[Array, "b k"]:
         return label
     # As in a classification, a label outside the classes makes the loss NaN.
     known = (label >= 0) & (label < num_classes)
-    return jnp.where(known[:, None], jax.nn.one_hot(label, num_classes), jnp.nan)
+    return nan_unless(known[:, None], jax.nn.one_hot(label, num_classes))
 
 
 def _divergence(targets: str, temperature: float | None) -> Callable[[Array, Array], Array]:

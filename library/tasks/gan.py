@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from library import rng
 from library.config import ConfigError, check_choice, nearest
+from library.finite import nan_unless
 from library.forward import applied
 from library.layers import spectral_normalization
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
@@ -231,7 +232,7 @@ class _Game(NamedTuple):
             return values
         known = (label == batch["label"]) | (batch["mask"] == 0)
         shape = (len(label),) + (1,) * (values.ndim - 1)
-        return jnp.where(known.reshape(shape), values, jnp.nan)
+        return nan_unless(known.reshape(shape), values)
 
     def _apply(self, player, params, variables, x, label, train, batch, key):
         own, params, model = _own(variables, player), params[player], self.players[player]

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from library import rng
 from library.config import ConfigError
 from library.decoding import sample
+from library.finite import nan_unless
 from library.forward import streams
 from library.layers.vocabulary_loss import cross_entropy
 from library.task import Batch, Learner, Metrics, Task, TrainState, where_present
@@ -197,7 +198,7 @@ def _metrics(
         found = cross_entropy(flat, table, bias, targets.reshape(-1), chunk)
         losses, best = (x.reshape(targets.shape) for x in found)
     # A token outside the vocabulary must show as a NaN loss.
-    losses = jnp.where((targets >= 0) & (targets < vocab_size), losses, jnp.nan)
+    losses = nan_unless((targets >= 0) & (targets < vocab_size), losses)
     total = jnp.sum(weight)
     return {
         "loss": (jnp.sum(where_present(losses, weight) * weight), total),

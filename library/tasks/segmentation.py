@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
 
 from library import maps, painting, summaries
 from library.config import ConfigError
+from library.finite import nan_unless
 from library.forward import evaluated, initialized, recorded_outputs, trained
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, check_outputs
 from library.tasks.classification import checked_weights
@@ -106,7 +107,7 @@ def _loss(
     """Returns the summed cross-entropy of the known pixels, weighted by class, and their weight."""
     # A number outside the classes must show as a NaN loss.
     each = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
-    each = jnp.where((classes >= 0) & (classes < len(weights)), each, jnp.nan)
+    each = nan_unless((classes >= 0) & (classes < len(weights)), each)
     weight = jnp.where(known, jnp.asarray(weights)[classes], 0)
     return jnp.sum(jnp.where(known, each, 0) * weight), jnp.sum(weight)
 

@@ -16,7 +16,7 @@ BAD = {
         ["--config=configs/cifar10/resnet.py:resnet20"],
         "config file 'configs/cifar10/resnet.py' is now 'configs/resnet/cifar10.py'",
     ),
-    "config by half its path": (["--config=digits"], "did you mean 'configs/cnn/digits.py'?"),
+    "config by half its path": (["--config=cnn/digits"], "did you mean 'configs/cnn/digits.py'?"),
     "variant": ([RESNET + ":resnet21"], "has no variant 'resnet21': did you mean 'resnet"),
     "variant of none": (["--config=configs/cnn/digits.py:big"], "has no variants: write --config="),
     "flag": (["--workdri=x"], "unknown flag '--workdri': did you mean '--workdir'?"),
@@ -36,7 +36,11 @@ BAD = {
         ["--epochs=3"],
         "; --config.KEY=VALUE sets a value of the config",
     ),
-    "directory": (["--config=configs/cnn"], "is a directory: (valid: configs/cnn/digits.py)"),
+    "directory": (
+        ["--config=configs/cnn"],
+        "config 'configs/cnn' is a directory; recipes and their claims:\n"
+        "  configs/cnn/digits.py  test/accuracy 98.50% (the bar this recipe is held to)\n",
+    ),
     "key that nothing reads": (["--config.shout=True"], "config takes no 'shout': (valid:"),
     "key of checkpoint": (["--config.checkpoint.evry=3"], "takes no 'evry': did you mean 'every'?"),
     "key of ema": (["--config.ema.decya=0.9"], "ema takes no 'decya': did you mean 'decay'?"),

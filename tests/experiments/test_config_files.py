@@ -120,13 +120,56 @@ def test_a_path_may_hold_a_colon(file):
 
 
 def test_a_directory_and_a_wrong_name_show_what_there_is(file, tmp_path):
-    path = file("", "mine.py")
-    with pytest.raises(ConfigError, match=f"is a directory: .*{path}"):
+    path = file("def get_config():\n    return {}\n", "mine.py")
+    (tmp_path / "program.py").write_text("raise SystemExit('it was executed')")
+    with pytest.raises(ConfigError, match=f"is a directory; recipes and their claims:\n  {path}$"):
         command_line.load_config(str(tmp_path))
-    with pytest.raises(ConfigError, match=r"is a directory: .*configs/cnn/digits\.py"):
-        command_line.load_config("configs/cnn")
     with pytest.raises(ConfigError, match=f"did you mean '{path}'"):
         command_line.load_config(str(tmp_path / "mien.py"))
+
+
+def test_an_empty_directory_says_so(tmp_path):
+    with pytest.raises(ConfigError, match="is a directory without config files"):
+        command_line.load_config(str(tmp_path))
+
+
+def test_a_word_finds_recipes_by_path_and_else_by_docstring():
+    with pytest.raises(ConfigError) as by_path:
+        command_line.load_config("Digits")
+    paths = [line.split()[0] for line in str(by_path.value).splitlines()[1:]]
+    assert paths[0] == "configs/cnn/digits.py"
+    assert all("digits.py" in path for path in paths)
+    with pytest.raises(ConfigError, match="no config file 'zzz qqq': "):
+        command_line.load_config("zzz qqq")
+    with pytest.raises(ConfigError) as by_docstring:
+        command_line.load_config("2015 ronneberger")
+    assert "\n  configs/unet/isbi2012_membrane.py" in str(by_docstring.value)
+
+
+def test_a_directory_lists_the_claim_of_each_variant():
+    with pytest.raises(ConfigError) as listed:
+        command_line.load_config("configs/resnet")
+    lines = str(listed.value).splitlines()
+    (line,) = [line for line in lines if "configs/resnet/cifar10.py:resnet20 " in line]
+    reported = command_line.load_config("configs/resnet/cifar10.py:resnet20")[0]["reported"]
+    assert f"{reported['metric']} {100 * reported['value']:.2f}% ({reported['source']})" in line
+    assert all(line.startswith("  ") for line in lines[1:])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("--config.optimizer.b1=0.25", "--config.ema.decay=0.9"),
+        ("--config=configs/sngan/cifar10.py",),
+    ],
+)
+def test_a_printed_config_is_a_config_file_of_the_same_values(program, asked, file, given):
+    given = (*given, "--config.seed=7")
+    ended = program("train", *given, "--print_config")
+    assert (ended.code, ended.err) == (0, "")
+    values = asked(*given).values
+    assert command_line.load_config(file(ended.out))[0] == values
+    assert values["seed"] == 7
 
 
 def test_a_relative_path_is_of_the_working_directory_and_then_of_the_project(
