@@ -199,6 +199,7 @@ class _Run:
                 if count == 1:
                     self.first = self.reached = done
                     self.began = self.logged = self._timing()
+                    display.compiled(done)
                     self._note_startup()
                 self.profiler.after(done, carry)
                 carry = self._at(done, carry, display)
