@@ -164,6 +164,14 @@ td:has(.track) { width: 60%; vertical-align: middle; }
 .track { background: var(--wash); border-radius: 2px; height: 10px; }
 .bar { display: block; background: var(--accent); border-radius: 2px; height: 10px;
   min-width: 1px; }
+main.broad table { font-size: 13px; }
+main.broad th, main.broad td { padding-right: 12px; }
+main.broad .wide { max-height: 90vh; overflow: auto; }
+main.broad thead th { position: sticky; top: 0; z-index: 1; background: var(--paper); }
+main.broad td:first-child { position: sticky; left: 0; background: var(--paper); }
+.run { min-width: 130px; max-width: 260px; overflow-wrap: anywhere; }
+summary { cursor: pointer; white-space: nowrap; }
+details dl { margin: 6px 0 0; font-size: 12.5px; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 22px; margin: 0 0 12px;
   font-size: 13.5px; }
 dt { color: var(--muted); }
@@ -182,7 +190,7 @@ a { color: var(--accent); }
   main { max-width: none; padding: 0; }
   figure, tr, .stat { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
-  .wide { overflow: visible; }
+  .wide, main.broad .wide { overflow: visible; max-height: none; }
   .bar, .track, pre { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 """
