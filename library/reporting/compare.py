@@ -19,6 +19,7 @@ from library.reporting.seeds import Band, Spread
 
 MAX_KEYS = 6
 _WIDEST_VALUE = 24
+_COST = ("steps", "wall time", "examples/s", "parameters")
 _SKIPPED_FOLDERS = ("checkpoints", "figures", "__pycache__")
 _SKIPPED_KEYS = ("_config", "reported", "workdir")
 
@@ -204,17 +205,28 @@ def _table(metric: str, lines: Sequence[Line]) -> Html:
     show_origin = len({runs.origin(line.members[0].run.config) for line in lines}) > 1
     behind = [*(["config"] if show_origin else []), *map(_breakable, shown)]
     behind += [f"{len(folded)} more"] if folded else []
-    cost = ["steps", "wall time", "examples/s", "parameters"]
+    costs = [dict(zip(_COST, _cost(line))) for line in lines]
+    shared = _shared(costs)
+    cost = [name for name in _COST if name not in shared]
     rows = []
-    for line in lines:
+    for line, spent in zip(lines, costs):
         origin = [runs.origin(line.members[0].run.config)] if show_origin else []
         values = [_cell(line.leaves, key) for key in shown]
         more = [_fold(line.leaves, folded)] if folded else []
         results = [_value(metric, line.best), _value(metric, line.final)]
-        rows.append([_named(line), _status(line), *results, *origin, *values, *more, *_cost(line)])
+        spent = [spent[name] for name in cost]
+        rows.append([_named(line), _status(line), *results, *origin, *values, *more, *spent])
     header = ["run", "status", "best", "final", *behind, *cost]
     numeric = (2, 3, *range(len(header) - len(cost), len(header)))
-    return page.table(header, rows, numeric=numeric)
+    said = ", ".join(f"{v} {name}" for name, v in shared.items() if v != notation.NONE)
+    note = page.tag("p", f"Each run: {said}.", class_="under") if said else ""
+    return page.join((note, page.table(header, rows, numeric=numeric)))
+
+
+def _shared(costs: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Returns the steps and parameters that all of several lines have, which need no column."""
+    names = ("steps", "parameters") if len(costs) > 1 else ()
+    return {name: costs[0][name] for name in names if len({cost[name] for cost in costs}) == 1}
 
 
 def _breakable(key: str) -> Html:
@@ -247,14 +259,14 @@ def _status(line: Line) -> str:
 
 
 def _cost(line: Line) -> list[str]:
-    """Returns steps, wall time, speed and parameters; those of several seeds are means."""
+    """Returns the values of `_COST`: of several seeds, means, and the range of steps."""
     several = [entry.run for entry in line.members]
     steps = sorted({runs.steps(run) for run in several})
     rates = [rate for rate in map(_rate, several) if rate is not None]
     times = [time for time in map(runs.elapsed, several) if time is not None]
     waits = [share for share in (r.summary.get("waiting_for_data") for r in several) if share]
     waiting = seeds.spread([float(share) for share in waits]).mean
-    remark = f" ({waiting:.0%} waiting for data)" if waiting >= 0.01 else ""
+    remark = f" ({waiting:.0%} waiting)" if waiting >= 0.01 else ""
     parameters = several[0].summary.get("parameters")
     return [
         " to ".join(f"{count:,}" for count in dict.fromkeys((steps[0], steps[-1]))),

@@ -71,7 +71,7 @@ class Watch:
         return self._before is not None
 
     def after(self, params: PyTree) -> Moves:
-        """Returns how the last step, which is due, has moved the params; called in all processes."""
+        """Returns how the last step, which is due, has moved the params; all processes call it."""
         before, self._before = self._before, None
         return measured(before, params)
 

@@ -29,13 +29,14 @@ def test_the_table_holds_what_differs_and_what_came_of_it(make_run, tmp_path, va
     path = compare.compare(tmp_path)
     assert path == tmp_path / "report.html"
     header = ["run", "status", "best", "final", "optimizer.learning_rate", "optimizer.clip"]
-    ended, going = ("40", "12 min 34 s", "812"), ("40", "1 min 20 s", "825")
+    ended, going = ("12 min 34 s", "812"), ("1 min 20 s", "825")
     assert table_rows(path) == [
-        [*header, "steps", "wall time", "examples/s", "parameters"],
+        [*header, "wall time", "examples/s", "parameters"],
         ["b", "finished", "95.00%", "95.00%", "0.2", "1", *ended, "11,173,962"],
         ["sweep/a", "unfinished", "92.00%", "92.00%", "0.1", "", *going, notation.NONE],
     ]
     assert "Reported: 93.02% (Someone, README)" in path.read_text()
+    assert "Each run: 40 steps.</p>" in path.read_text()
 
 
 def test_lower_is_better_for_errors_and_groups_are_by_metric(make_run, tmp_path, values):

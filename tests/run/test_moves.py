@@ -68,7 +68,7 @@ def test_updates_of_one_step_are_measured_and_change_nothing(data, tmp_path):
     shown = values(tmp_path / "1")
     kinds = {tag.partition("/")[0] for tag, each in shown.items() if each[0][1].HasField("histo")}
     assert kinds == {"params", "updates"}
-    (kernel,) = [tag for tag in shown if tag.startswith("updates/") and "output/kernel" in tag]
+    (kernel,) = [tag for tag in shown if tag.startswith("updates/") and "head/kernel" in tag]
     assert [step for step, _ in shown[kernel]] == [4, 8, 12]
     histogram = shown[kernel][0][1].histo
     assert len(histogram.bucket) == len(histogram.bucket_limit) == moves.BINS + 1
