@@ -48,10 +48,8 @@ class Line(NamedTuple):
 
     @property
     def leaves(self) -> dict[str, Any]:
-        """The config, without the seed if there are several."""
-        leaves = self.members[0].leaves
-        several = len(self.members) > 1
-        return {k: v for k, v in leaves.items() if not (several and k == "seed")}
+        """The config, with one of the seeds if there are several."""
+        return self.members[0].leaves
 
     def curves(self, keys: Sequence[str]) -> dict[str, Curve | Band]:
         """Returns the curve of each metric that has been logged; of several seeds, a band."""
@@ -201,6 +199,9 @@ def _table(metric: str, lines: Sequence[Line]) -> Html:
     Of more than six differing values, a line folds those after the sixth.
     """
     keys = differing_keys([line.leaves for line in lines])
+    if any(len(line.members) > 1 for line in lines):
+        # The first column names the seeds.
+        keys = [key for key in keys if key != "seed"]
     shown, folded = keys[:MAX_KEYS], keys[MAX_KEYS:]
     show_origin = len({runs.origin(line.members[0].run.config) for line in lines}) > 1
     behind = [*(["config"] if show_origin else []), *map(_breakable, shown)]

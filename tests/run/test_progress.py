@@ -8,7 +8,7 @@ from rich.console import Console
 from library.run import progress
 from library.run.progress import Display, Pace
 
-ROW = {"train/loss": 0.12345, "train/accuracy": 0.91234, "train/examples_per_second": 4000.4}
+ROW = {"train/loss": 0.125, "train/accuracy": 0.9123, "train/examples_per_second": 4000.4}
 PACE = Pace(steps_per_second=0.25, seconds_left=3664.0, waiting=0.75, memory=12_300_000_000)
 
 
@@ -36,7 +36,7 @@ def test_the_bar_shows_whole_parts_on_one_line_and_one_time():
     assert len(line) <= 80
     assert line.startswith("step      3/12,000 ")
     # Speed, waiting and memory do not fit any more.
-    assert line.rstrip().endswith(" 1:01:04 left  loss 0.1235  accuracy 0.9123")
+    assert line.rstrip().endswith(" 1:01:04 left  loss 0.1250  accuracy 0.9123")
     assert len(re.findall(r"\d:\d\d", line.replace("1:01:04", "1:04"))) == 1
 
 
@@ -92,5 +92,5 @@ def test_a_pipe_gets_one_line_a_row():
     piped.print("warning: " + "word " * 30)
     lines = piped.file.getvalue().splitlines()
     assert len(lines) == 3
-    assert lines[0].startswith("step 3/12  train/loss 0.1235  train/accuracy 0.9123  4,000 ex")
+    assert lines[0].startswith("step 3/12  train/loss 0.1250  train/accuracy 0.9123  test/acc")
     assert lines[1].endswith("  0.25 steps/s  1:01:04 left  waiting for data 75%  memory 12.3 GB")
