@@ -196,14 +196,11 @@ class Display:
         self._task = self._bar.add_task("train", total=total, completed=start, parts=self._noted())
 
     def __enter__(self) -> "Display":
-        if self.console.is_terminal:
-            self._bar.start()
+        self._bar.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        # Elsewhere rich would write an empty line.
-        if self.console.is_terminal:
-            self._bar.stop()
+        self._bar.stop()
 
     def compiled(self, step: int) -> None:
         """Moves the bar to the first step of a start, which compiles, and no longer says so."""
