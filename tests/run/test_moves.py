@@ -86,8 +86,9 @@ def test_the_share_of_the_peak_is_that_of_all_steps(data, tmp_path, monkeypatch)
     chip = chips.CHIPS["h200"]
     monkeypatch.setattr(chips, "of", lambda device: chip)
     plan = tiny.plan_on(2, total="3 steps")
-    # Three products of each of two layers, but for the gradient of the image: 16 images, 64 pixels.
-    assert plan.flops == 2 * 16 * (2 * 64 * 5 + 3 * 5 * 4)
+    # Of 16 images of 64 pixels, a layer has three products, but none for the gradient of the image.
+    # The losses are weighted by one more product.
+    assert plan.flops == 2 * 16 * (2 * 64 * 5 + 3 * 5 * 4 + 1)
     tiny.run(plan, tmp_path)
     (row,) = runs.rows(tmp_path)
     steps_per_second = row["train/examples_per_second"] / 16
