@@ -302,7 +302,11 @@ def _cell(leaves: Mapping[str, Any], key: str) -> Html:
 
 def _fold(leaves: Mapping[str, Any], keys: Sequence[str]) -> Html:
     pairs = [(key, _cell(leaves, key)) for key in keys if key in leaves]
-    return page.tag("details", page.tag("summary", f"{len(pairs)} values"), page.pairs(pairs))
+    return page.tag(
+        "details",
+        page.tag("summary", f"{len(pairs)} value{'s' if len(pairs) != 1 else ''}"),
+        page.pairs(pairs),
+    )
 
 
 def _overlay(metric: str | None, lines: Sequence[Line]) -> Html:
@@ -317,5 +321,5 @@ def _overlay(metric: str | None, lines: Sequence[Line]) -> Html:
         return page.tag("p", figures.failed("the curves", error), class_="note bad")
     caption = f"{' and '.join(keys)}; the best runs are coloured, in the table's order."
     if any(len(line.members) > 1 for line in lines):
-        caption += " Several seeds are their mean, in a band from least to greatest."
+        caption += " Several seeds are their mean, those of the best runs in a band from least to greatest."
     return page.figure(picture, caption, scale=figures.SCALE)

@@ -662,7 +662,7 @@ def compared(
                     line = _run_line(place, named)
                     steps, values, *ends = runs[place][1][key]
                     _draw_curve(axes, steps, values, band=0, **line)
-                    if ends:
+                    if ends and place < named:
                         axes.fill_between(
                             steps, *ends, color=line["color"], alpha=0.15, linewidth=0
                         )

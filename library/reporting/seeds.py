@@ -79,4 +79,5 @@ def name(names: Sequence[str]) -> str:
     # A number is shared as a whole or not at all: run10 and run11 share "run".
     parts = zip(*(re.findall(r"\d+|\D", each) for each in names))
     shared = itertools.takewhile(lambda several: len(set(several)) == 1, parts)
-    return "".join(several[0] for several in shared).rstrip("/=_-. ") or names[0]
+    name = "".join(several[0] for several in shared).rstrip("/=_-. ")
+    return re.sub(r"[/=_\-. ]+seed$", "", name) or names[0]

@@ -206,7 +206,9 @@ def test_seeds_that_differ_in_their_status_are_counted(make_run, tmp_path, value
 
 
 def test_the_name_of_several_runs_is_what_they_share():
-    assert seeds.name(["lenet5/seed=0", "lenet5/seed=1"]) == "lenet5/seed"
+    assert seeds.name(["lenet5/seed=0", "lenet5/seed=1"]) == "lenet5"
+    assert seeds.name(["sweep-lr=0.1-seed=0", "sweep-lr=0.1-seed=1"]) == "sweep-lr=0.1"
+    assert seeds.name(["seed=0", "seed=1"]) == "seed"
     assert seeds.name(["lenet5/10", "lenet5/11"]) == "lenet5"
     assert seeds.name(["run10", "run11"]) == "run"
     assert seeds.name(["one", "two"]) == "one"
