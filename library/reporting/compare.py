@@ -321,5 +321,7 @@ def _overlay(metric: str | None, lines: Sequence[Line]) -> Html:
         return page.tag("p", figures.failed("the curves", error), class_="note bad")
     caption = f"{' and '.join(keys)}; the best runs are coloured, in the table's order."
     if any(len(line.members) > 1 for line in lines):
-        caption += " Several seeds are their mean, those of the best runs in a band from least to greatest."
+        caption += (
+            " Several seeds are their mean; coloured ones have a band from least to greatest."
+        )
     return page.figure(picture, caption, scale=figures.SCALE)
