@@ -77,6 +77,16 @@ def test_updates_of_one_step_are_measured_and_change_nothing(data, tmp_path):
     assert sum(histogram.bucket) == histogram.num
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("parallel", [dict(mesh=dict(data=2, fsdp=2)), dict(strategy="pmap")])
+def test_several_devices_measure_what_one_does(data, tmp_path, parallel):
+    changes = dict(histograms_every="2 steps", total="2 steps")
+    tiny.run(tiny.plan_on(1, **changes), tmp_path / "1")
+    tiny.run(tiny.plan_on(4, parallel=parallel, **changes), tmp_path / "4")
+    one, four = (runs.rows(tmp_path / name)[-1][RATIO] for name in ("1", "4"))
+    assert four == pytest.approx(one, rel=0.01)
+
+
 def test_an_interval_of_nothing_is_refused(data):
     with pytest.raises(ConfigError, match="histograms_every='0 steps' is less than one step"):
         tiny.plan_on(1, histograms_every="0 steps")
