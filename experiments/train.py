@@ -48,14 +48,12 @@ def main() -> int:
     request = command_line.request(_CONFIG.value)
     workdir = Path(_WORKDIR.value or Path("runs") / request.name).expanduser()
 
-    from rich.console import Console
-
-    from library.run import session
+    from library.run import progress, session
     from library.run.clock import Clock
     from library.run.profiling import read_span
 
     traced = read_span(_PROFILE.value) if _PROFILE.value else None
-    console = Console(soft_wrap=True)
+    console = progress.make_console()
     clock = Clock(_STARTED)
     return session.train(request.values, request.identity, workdir, clock, console, traced)
 

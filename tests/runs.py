@@ -56,7 +56,8 @@ def rows(workdir: Path) -> list[dict]:
 
 
 def without_rates(row: dict) -> dict:
-    return {k: v for k, v in row.items() if k != "wall_time" and not k.endswith("_per_second")}
+    timed = ("_per_second", "flops_utilization")
+    return {k: v for k, v in row.items() if k != "wall_time" and not k.endswith(timed)}
 
 
 def check_same(workdir: Path, undisturbed: Path) -> None:

@@ -1,6 +1,9 @@
 """The peak rates of accelerators, as their makers state them."""
 
+import re
 from typing import NamedTuple
+
+import jax
 
 
 class Chip(NamedTuple):
@@ -29,3 +32,17 @@ CHIPS = {
     "v5p": Chip(459e12, 2.765e12, 95e9, 1200e9 / 2),
     "v6e": Chip(918e12, 1.638e12, 32e9, 800e9 / 2),
 }
+
+# Cloud TPU's names of its versions, beside those of JAX.
+_TPUS = {"v5 lite": "v5e", "v5e": "v5e", "v5": "v5p", "v5p": "v5p", "v6 lite": "v6e", "v6e": "v6e"}
+
+
+def of(device: jax.Device) -> Chip | None:
+    """Returns the rates of a device, or None if they are unknown, as those of a CPU are."""
+    kind = device.device_kind.lower()
+    if device.platform == "tpu":
+        return CHIPS.get(_TPUS.get(kind.removeprefix("tpu").strip(), ""))
+    named = re.search(r"\b(a100|h100|h200)\b", kind)
+    # Cards with a lower limit of power and parts of a card have other rates.
+    partial = re.search(r"\b(pcie|nvl|mig)\b", kind)
+    return CHIPS[named[1]] if device.platform == "gpu" and named and not partial else None

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,20 +12,24 @@ import numpy as np
 
 from library import files
 from library.config import ConfigError
-from library.reporting import figures, notation, page, runs
+from library.reporting import figures, notation, page, report, runs, seeds
 from library.reporting.page import Html
 from library.reporting.runs import Curve, Run
+from library.reporting.seeds import Band, Spread
 
-MAX_KEYS = 12
+MAX_KEYS = 6
+_WIDEST_VALUE = 24
+_COST = ("steps", "wall time", "examples/s", "parameters")
 _SKIPPED_FOLDERS = ("checkpoints", "figures", "__pycache__")
 _SKIPPED_KEYS = ("_config", "reported", "workdir")
 
 
 class Entry(NamedTuple):
-    """One run of the table; `leaves` maps dotted config keys to values."""
+    """One run; `leaves` maps dotted config keys to values."""
 
     name: str
     run: Run
+    system: str
     metric: str | None
     mode: notation.Direction | None
     leaves: dict[str, Any]
@@ -33,11 +38,31 @@ class Entry(NamedTuple):
     final: float
 
 
+class Line(NamedTuple):
+    """One line of the table: a run, or several runs that differ only in their seed."""
+
+    name: str
+    members: tuple[Entry, ...]
+    best: Spread
+    final: Spread
+
+    @property
+    def leaves(self) -> dict[str, Any]:
+        """The config, with one of the seeds if there are several."""
+        return self.members[0].leaves
+
+    def curves(self, keys: Sequence[str]) -> dict[str, Curve | Band]:
+        """Returns the curve of each metric that has been logged; of several seeds, a band."""
+        found = {k: [e.curves[k] for e in self.members if k in e.curves] for k in keys}
+        return {key: seeds.band(curves) for key, curves in found.items() if curves}
+
+
 def compare(root: str | os.PathLike) -> Path:
     """Writes root/report.html: a table of all runs below a folder, and their curves overlaid.
 
-    Runs are grouped by the metric that they claim and sorted by its best value. The page names runs
-    whose files are damaged, states the reason, and leaves them out.
+    Runs are grouped by their system and by the metric that they claim, and sorted by its best
+    value. Runs that differ only in the seed are one line of the table. The page names runs whose
+    files are damaged, states the reason, and leaves them out.
 
     Args:
       root: searched at any depth for folders with config.json and metrics.jsonl.
@@ -60,10 +85,10 @@ def compare(root: str | os.PathLike) -> Path:
     title = f"{len(entries)} run{'s' if len(entries) != 1 else ''} compared"
     notes = [page.tag("p", "Left out: ", problem, class_="note bad") for problem in problems]
     head = page.tag("header", page.tag("h1", title), page.tag("p", root, class_="under"), *notes)
-    groups: dict[str | None, list[Entry]] = {}
+    groups: dict[tuple[str, str | None], list[Entry]] = {}
     for entry in entries:
-        groups.setdefault(entry.metric, []).append(entry)
-    sections = [_section(metric, groups[metric]) for metric in sorted(groups, key=str)]
+        groups.setdefault((entry.system, entry.metric), []).append(entry)
+    sections = [_section(*which, groups[which]) for which in sorted(groups, key=str)]
     return files.write(root / "report.html", page.render(title, head, *sections, width="broad"))
 
 
@@ -105,7 +130,8 @@ def _entry(root: Path, run: Run) -> Entry:
     name = run.path.relative_to(root).as_posix()
     mode = runs.direction(run.config, metric)
     best = notation.best_of(metric or "", [*logged, best, final], mode)
-    return Entry(name, run, metric, mode, leaves, curves, best, final)
+    system = report.describe(run.config)
+    return Entry(name, run, system, metric, mode, leaves, curves, best, final)
 
 
 def differing_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -116,30 +142,42 @@ def differing_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [k for k in keys if len({repr(config.get(k, unset)) for config in configs}) > 1]
 
 
-def _section(metric: str | None, entries: Sequence[Entry]) -> Html:
+def _section(system: str, metric: str | None, entries: Sequence[Entry]) -> Html:
     if metric is None:
-        heading = "Runs without a metric so far"
+        heading = "runs without a metric so far"
     else:
         modes = {entry.mode for entry in entries}
         known = modes.pop() if len(modes) == 1 else None
         heading = f"{metric}{notation.direction_in_words(known)}"
-    entries = sorted(entries, key=_rank)
-    keys = differing_keys([entry.leaves for entry in entries])
-    shown = keys[:MAX_KEYS]
-    left_out = keys[MAX_KEYS:]
-    note = page.tag("p", f"{len(left_out)} more keys differ: {', '.join(left_out)[:600]}")
+    lines = sorted(_lines(entries), key=_rank)
     return page.section(
-        heading,
+        f"{system}: {heading}" if system else heading,
         page.tag("p", _claims(entries), class_="under"),
-        _overlay(metric, entries),
-        _table(metric, entries, shown),
-        note if left_out else "",
+        _overlay(metric, lines),
+        _table(metric or "", lines),
     )
 
 
-def _rank(entry: Entry):
-    value = entry.best if entry.mode == "min" else -entry.best
-    return (math.isnan(value), value, entry.name)
+def _lines(entries: Sequence[Entry]) -> list[Line]:
+    lines = []
+    for members in seeds.together([(entry.leaves, entry) for entry in entries]):
+        name = members[0].name
+        if len(members) > 1:
+            members = sorted(members, key=_seed)
+            name = f"{seeds.name([entry.name for entry in members])} ({len(members)} seeds)"
+        best, final = (seeds.spread([getattr(e, k) for e in members]) for k in ("best", "final"))
+        lines.append(Line(name, tuple(members), best, final))
+    return lines
+
+
+def _seed(entry: Entry) -> tuple[int, str]:
+    written = str(entry.leaves.get("seed"))
+    return len(written), written
+
+
+def _rank(line: Line):
+    value = line.best.mean if line.members[0].mode == "min" else -line.best.mean
+    return (math.isnan(value), value, line.name)
 
 
 def _claims(entries: Sequence[Entry]) -> str:
@@ -155,67 +193,135 @@ def _claims(entries: Sequence[Entry]) -> str:
     return f"Reported: {'; '.join(shown)}" if shown else "No reported value."
 
 
-def _table(metric: str | None, entries: Sequence[Entry], keys: Sequence[str]) -> Html:
-    origins = {runs.origin(entry.run.config) for entry in entries}
-    show_origin = len(origins) > 1
-    header = ["run", *(["config"] if show_origin else []), *map(_breakable, keys)]
-    first = len(header)
-    header += ["best", "final", "parameters", "steps", "examples/s", "wall time", "status"]
-    rows = [_row(metric or "", entry, keys, show_origin) for entry in entries]
-    return page.table(header, rows, numeric=range(first, first + 6))
+def _table(metric: str, lines: Sequence[Line]) -> Html:
+    """Returns the results of all lines, then what differs between their configs, then their cost.
+
+    Of more than six differing values, a line folds those after the sixth.
+    """
+    keys = differing_keys([line.leaves for line in lines])
+    if any(len(line.members) > 1 for line in lines):
+        # The first column names the seeds.
+        keys = [key for key in keys if key != "seed"]
+    shown, folded = keys[:MAX_KEYS], keys[MAX_KEYS:]
+    show_origin = len({runs.origin(line.members[0].run.config) for line in lines}) > 1
+    behind = [*(["config"] if show_origin else []), *map(_breakable, shown)]
+    behind += [f"{len(folded)} more"] if folded else []
+    costs = [dict(zip(_COST, _cost(line))) for line in lines]
+    shared = _shared(costs)
+    cost = [name for name in _COST if name not in shared]
+    rows = []
+    for line, spent in zip(lines, costs):
+        origin = [runs.origin(line.members[0].run.config)] if show_origin else []
+        values = [_cell(line.leaves, key) for key in shown]
+        more = [_fold(line.leaves, folded)] if folded else []
+        results = [_value(metric, line.best), _value(metric, line.final)]
+        spent = [spent[name] for name in cost]
+        rows.append([_named(line), _status(line), *results, *origin, *values, *more, *spent])
+    header = ["run", "status", "best", "final", *behind, *cost]
+    numeric = (2, 3, *range(len(header) - len(cost), len(header)))
+    said = ", ".join(f"{v} {name}" for name, v in shared.items() if v != notation.NONE)
+    note = page.tag("p", f"Each run: {said}.", class_="under") if said else ""
+    return page.join((note, page.table(header, rows, numeric=numeric)))
+
+
+def _shared(costs: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Returns the steps and parameters that all of several lines have, which need no column."""
+    names = ("steps", "parameters") if len(costs) > 1 else ()
+    return {name: costs[0][name] for name in names if len({cost[name] for cost in costs}) == 1}
 
 
 def _breakable(key: str) -> Html:
     return page.join(key.replace(".", ".\0").split("\0"), separator=page.tag("wbr"))
 
 
-def _row(metric: str, entry: Entry, keys: Sequence[str], show_origin: bool) -> list[Any]:
-    run = entry.run
+def _named(line: Line) -> Html:
+    """Returns the name of a run as a link to its report; of several seeds, a link for each."""
+    if len(line.members) == 1:
+        return page.tag("div", _link(line.members[0], line.name), class_="run")
+    links = [_link(each, str(each.leaves.get("seed"))) for each in line.members]
+    return page.tag("div", line.name, ": ", page.join(links, ", "), class_="run")
+
+
+def _link(entry: Entry, text: str) -> Html:
+    reported = (entry.run.path / "report.html").is_file()
     href = f"./{quote(entry.name)}/report.html"
-    reported = (run.path / "report.html").is_file()
-    name = page.tag("a", entry.name, href=href) if reported else entry.name
-    values = [_cell(entry.leaves[key]) if key in entry.leaves else "" for key in keys]
-    rate = run.summary.get("examples_per_second")
-    if rate is None:
-        rates = runs.throughput(run)[1]
-        rate = float(np.nanmedian(rates)) if len(rates) else None
-    parameters = run.summary.get("parameters")
+    return page.tag("a", text, href=href) if reported else page.text(text)
+
+
+def _status(line: Line) -> str:
+    """Returns the status of a run; of several seeds, how many have which."""
+    each = Counter(
+        runs.status(entry.run) + (" (damaged lines)" if entry.run.notes else "")
+        for entry in line.members
+    )
+    if len(each) == 1:
+        return next(iter(each))
+    return ", ".join(f"{count} {status}" for status, count in each.items())
+
+
+def _cost(line: Line) -> list[str]:
+    """Returns the values of `_COST`: of several seeds, means, and the range of steps."""
+    several = [entry.run for entry in line.members]
+    steps = sorted({runs.steps(run) for run in several})
+    rates = [rate for rate in map(_rate, several) if rate is not None]
+    times = [time for time in map(runs.elapsed, several) if time is not None]
+    waits = [share for share in (r.summary.get("waiting_for_data") for r in several) if share]
+    waiting = seeds.spread([float(share) for share in waits]).mean
+    remark = f" ({waiting:.0%} waiting)" if waiting >= 0.01 else ""
+    parameters = several[0].summary.get("parameters")
     return [
-        name,
-        *([runs.origin(run.config)] if show_origin else []),
-        *values,
-        _value(metric, entry.best),
-        _value(metric, entry.final),
+        " to ".join(f"{count:,}" for count in dict.fromkeys((steps[0], steps[-1]))),
+        notation.duration(seeds.spread(times).mean),
+        notation.number(round(seeds.spread(rates).mean)) + remark if rates else notation.NONE,
         notation.NONE if parameters is None else f"{parameters:,}",
-        f"{runs.steps(run):,}",
-        notation.NONE if rate is None else notation.number(round(rate)) + _waiting(run),
-        notation.duration(runs.elapsed(run)),
-        runs.status(run) + (" (damaged lines)" if run.notes else ""),
     ]
 
 
-def _waiting(run: Run) -> str:
-    share = run.summary.get("waiting_for_data")
-    return f" ({share:.0%} waiting for data)" if isinstance(share, float) and share >= 0.01 else ""
+def _rate(run: Run) -> float | None:
+    stated = run.summary.get("examples_per_second")
+    if stated is not None:
+        return stated
+    rates = runs.throughput(run)[1]
+    return float(np.nanmedian(rates)) if len(rates) else None
 
 
-def _value(metric: str, value: float) -> str:
-    return notation.NONE if math.isnan(value) else notation.shown(metric, value)
+def _value(metric: str, value: Spread) -> str:
+    known = not math.isnan(value.mean)
+    return notation.shown(metric, value.mean, value.std) if known else notation.NONE
 
 
-def _cell(value: Any) -> str:
+def _cell(leaves: Mapping[str, Any], key: str) -> Html:
+    """Returns a value of a config; the whole of a long one is its title."""
+    if key not in leaves:
+        return Html("")
+    value = leaves[key]
     written = f"{value:g}" if isinstance(value, float) else str(value)
-    return notation.printable(written, 40)
+    short = notation.printable(written, _WIDEST_VALUE)
+    return page.text(short) if short == written else page.tag("span", short, title=written)
 
 
-def _overlay(metric: str | None, entries: Sequence[Entry]) -> Html:
-    keys = [k for k in (metric, "train/loss") if k and any(k in e.curves for e in entries)]
-    keys = list(dict.fromkeys(keys))
+def _fold(leaves: Mapping[str, Any], keys: Sequence[str]) -> Html:
+    pairs = [(key, _cell(leaves, key)) for key in keys if key in leaves]
+    return page.tag(
+        "details",
+        page.tag("summary", f"{len(pairs)} value{'s' if len(pairs) != 1 else ''}"),
+        page.pairs(pairs),
+    )
+
+
+def _overlay(metric: str | None, lines: Sequence[Line]) -> Html:
+    keys = list(dict.fromkeys(key for key in (metric, "train/loss") if key))
+    drawn = [(line.name, line.curves(keys)) for line in lines]
+    keys = [key for key in keys if any(key in curves for _, curves in drawn)]
     if not keys:
         return Html("")
     try:
-        picture = figures.png(figures.compared([(e.name, e.curves) for e in entries], keys))
+        picture = figures.png(figures.compared(drawn, keys))
     except Exception as error:
         return page.tag("p", figures.failed("the curves", error), class_="note bad")
     caption = f"{' and '.join(keys)}; the best runs are coloured, in the table's order."
+    if any(len(line.members) > 1 for line in lines):
+        caption += (
+            " Several seeds are their mean; coloured ones have a band from least to greatest."
+        )
     return page.figure(picture, caption, scale=figures.SCALE)

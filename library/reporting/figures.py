@@ -30,6 +30,7 @@ from library import files
 from library.reporting import mosaic as mosaics
 from library.reporting import notation
 from library.reporting.runs import Curve
+from library.reporting.seeds import Band
 from library.summaries import expected_calibration_error
 
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -638,12 +639,12 @@ def _long(seconds, unit: int) -> bool:
 
 
 def compared(
-    runs: Sequence[tuple[str, Mapping[str, Curve]]], keys: Sequence[str], *, named: int = 7
+    runs: Sequence[tuple[str, Mapping[str, Curve | Band]]], keys: Sequence[str], *, named: int = 7
 ) -> Figure:
     """Overlays the same metrics of several runs, one panel per metric.
 
     Args:
-      runs: names and curves of the runs, the best run first.
+      runs: names and curves of the runs, the best run first; a `Band` for several seeds.
       keys: the metrics.
       named: number of the best runs that have a colour and a name; the others are grey.
     """
@@ -659,8 +660,13 @@ def compared(
             for place in reversed(range(len(runs))):
                 if key in runs[place][1]:
                     line = _run_line(place, named)
-                    _draw_curve(axes, *runs[place][1][key], band=0, **line)
-            axes.set_xlim(_steps([c[k] for _, c in runs for k in keys if k in c]))
+                    steps, values, *ends = runs[place][1][key]
+                    _draw_curve(axes, steps, values, band=0, **line)
+                    if ends and place < named:
+                        axes.fill_between(
+                            steps, *ends, color=line["color"], alpha=0.15, linewidth=0
+                        )
+            axes.set_xlim(_steps([c[k][:2] for _, c in runs for k in keys if k in c]))
             _finish_curves(axes, key, key, None)
         figure.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=7.5)
     return figure

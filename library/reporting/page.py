@@ -164,11 +164,26 @@ td:has(.track) { width: 60%; vertical-align: middle; }
 .track { background: var(--wash); border-radius: 2px; height: 10px; }
 .bar { display: block; background: var(--accent); border-radius: 2px; height: 10px;
   min-width: 1px; }
+main.broad table { font-size: 13px; }
+main.broad th, main.broad td { padding-right: 12px; }
+main.broad .wide { max-height: 90vh; overflow: auto; }
+main.broad thead th { position: sticky; top: 0; z-index: 1; background: var(--paper); }
+main.broad thead th:first-child { left: 0; z-index: 2; }
+main.broad td:first-child { position: sticky; left: 0; background: var(--paper); }
+.run { min-width: 130px; max-width: 260px; overflow-wrap: anywhere; }
+summary { cursor: pointer; white-space: nowrap; }
+details dl { margin: 6px 0 0; font-size: 12.5px; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 22px; margin: 0 0 12px;
   font-size: 13.5px; }
 dt { color: var(--muted); }
 dd { margin: 0; overflow-wrap: anywhere; }
 a { color: var(--accent); }
+@media screen and (max-width: 700px) {
+  main { padding: 20px 14px 40px; }
+  figure { overflow-x: auto; }
+  /* Letters of a figure that is as narrow as the page could not be read. */
+  figure img { max-width: 640px; }
+}
 @media screen and (prefers-color-scheme: dark) {
   :root { --paper: #1a1a1a; --ink: #dadcde; --muted: #9a9fa4; --line: #34373a; --wash: #242628;
     --accent: #5bb5ea; --bad: #f0945a; --good: #4cc79c; }
@@ -182,7 +197,7 @@ a { color: var(--accent); }
   main { max-width: none; padding: 0; }
   figure, tr, .stat { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
-  .wide { overflow: visible; }
+  .wide, main.broad .wide { overflow: visible; max-height: none; }
   .bar, .track, pre { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 """

@@ -22,7 +22,7 @@ from library.config import ConfigError
 from library.reporting import claims, notation
 
 _NO_METRICS = ("step", "wall_time", "epoch")
-_RATES = ("per_second", "seconds_per_step")
+_RATES = ("per_second", "seconds_per_step", "flops_utilization")
 
 
 class Run(NamedTuple):

@@ -1,7 +1,7 @@
 """Files of a run for its report, beside the log: samples, arrays and example predictions."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,18 @@ def keep_samples(
                 text = "\n\n".join(map(str, values)) + "\n"
                 files.write(folder / f"{step:08d}.txt", text)
     return others
+
+
+def drawn_samples(names: Iterable[str], step: int, workdir: Path) -> dict[str, Path]:
+    """Returns the .png or .txt file of each sample that `keep_samples` wrote at a step, by name."""
+    folder = workdir / "samples"
+    paths = {
+        name: folder / name.replace("/", "_") / f"{step:08d}{suffix}"
+        for name in names
+        for suffix in (".png", ".txt")
+        if (folder / name.replace("/", "_") / f"{step:08d}{suffix}").is_file()
+    }
+    return paths
 
 
 def predictions(plan: Plan, feed: Feed, state: TrainState, split: str) -> dict[str, np.ndarray]:

@@ -8,7 +8,8 @@ import jax
 
 from library import files
 from library.reporting import runs
-from library.run.tracking import Events
+from library.run.moves import Moves
+from library.run.tracking import Events, Setting
 
 DAMAGED = "metrics.damaged.jsonl"
 
@@ -21,7 +22,14 @@ class Logger:
       problem: a message about damaged rows of earlier starts, or None.
     """
 
-    def __init__(self, workdir: Path, *, resumed_at: int, warn: Callable[[str], None] = print):
+    def __init__(
+        self,
+        workdir: Path,
+        *,
+        resumed_at: int,
+        warn: Callable[[str], None] = print,
+        setting: Setting | None = None,
+    ):
         """Opens the log, and drops the rows of steps that will run again.
 
         Damaged lines are moved to metrics.damaged.jsonl.
@@ -30,6 +38,7 @@ class Logger:
           workdir: the run's directory.
           resumed_at: number of steps that the restored state has done.
           warn: shows a warning if TensorBoard events cannot be written.
+          setting: what TensorBoard shows as the run's hyperparameters.
 
         Raises:
           OSError: metrics.jsonl cannot be written; `write` and `sync` raise it, too.
@@ -48,7 +57,7 @@ class Logger:
             _keep(self.path.with_name(DAMAGED), damaged.values())
         files.write(self.path, "".join(files.to_json(row) + "\n" for row in self.rows))
         self._file = self.path.open("a", encoding="utf-8")
-        self._events = Events(workdir, resumed_at=resumed_at, warn=warn)
+        self._events = Events(workdir, resumed_at=resumed_at, warn=warn, setting=setting)
 
     def write(self, step: int, wall_time: float, metrics: Mapping[str, float]) -> None:
         """Writes one row: the step, wall_time in seconds, and metrics named "split/metric"."""
@@ -59,6 +68,20 @@ class Logger:
         self._file.write(files.to_json(row) + "\n")
         self._file.flush()
         self._events.write(step, metrics)
+
+    def write_samples(self, step: int, samples: Mapping[str, Path]) -> None:
+        """Copies images and texts of an evaluation, .png and .txt files by name, to TensorBoard.
+
+        They come before the row of their step. An evaluation that is repeated after that row, since
+        only the summary is missing, has been copied before.
+        """
+        if self._writes and (not self.rows or self.rows[-1]["step"] < step):
+            self._events.write_samples(step, samples)
+
+    def write_moves(self, step: int, moves: Moves) -> None:
+        """Sends histograms of params and updates to TensorBoard."""
+        if self._writes:
+            self._events.write_moves(step, moves)
 
     def sync(self) -> None:
         """Forces all rows to the disk: a checkpoint must not be newer than its rows."""

@@ -17,7 +17,17 @@ from rich.markup import escape
 from library import config, task, trees
 from library.parallel.watchdog import STEP, WATCHDOG
 from library.reporting import notation, runs
-from library.run import artifacts, calls, evaluating, fine_tuning, preemption, skipped, stepping
+from library.run import (
+    artifacts,
+    calls,
+    evaluating,
+    fine_tuning,
+    moves,
+    preemption,
+    skipped,
+    stepping,
+    tracking,
+)
 from library.run.checkpoints import CheckpointError, Checkpoints
 from library.run.clock import Clock
 from library.run.evaluating import Evaluation
@@ -29,6 +39,7 @@ from library.run.progress import Display, Pace, Timing
 from library.run.sections import Checkpointing, Recipe, Reported
 from library.run.stepping import Carry
 from library.run.tracking import Tracker
+from library.run.utilization import utilization
 from library.summaries import summarize
 from library.task import TrainState
 
@@ -88,7 +99,8 @@ def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
         carry = carry._replace(state=state)
     run.reached = start
     # If the work due at this step is not done, it is done now, and its row is written again.
-    log = Logger(workdir, resumed_at=start - run.due, warn=run._warn)
+    told = tracking.setting(plan.recipe)
+    log = Logger(workdir, resumed_at=start - run.due, warn=run._warn, setting=told)
     if log.problem:
         run._warn(log.problem)
     run.tracker = Tracker(plan.recipe.wandb, workdir, dataclasses.asdict(plan.recipe), run._warn)
@@ -125,6 +137,8 @@ class _Run:
         self.judged = _judged(plan.recipe, self.checkpointing)
         self.log_every = plan.steps(plan.recipe.log_every)
         self.save_every = plan.steps(self.checkpointing.every)
+        asked = plan.recipe.histograms_every
+        self.moves = moves.Watch(None if asked is None else plan.steps(asked))
         self.arrays: dict[str, np.ndarray] = {}
         self.warnings: list[dict[str, Any]] = []
         self.reached = 0
@@ -187,6 +201,7 @@ class _Run:
                 reached = done
                 with clock.phase("data" if count == 1 else "wait"):
                     batch = next(batches)
+                self.moves.before(done, carry.state.params)
                 phase = "compile" if count == 1 else "train"
                 with clock.phase(phase), jax.transfer_guard(guard):
                     carry, ticket = update(carry, batch, self.feed.constants)
@@ -199,6 +214,7 @@ class _Run:
                 if count == 1:
                     self.first = self.reached = done
                     self.began = self.logged = self._timing()
+                    display.compiled(done)
                     self._note_startup()
                 self.profiler.after(done, carry)
                 carry = self._at(done, carry, display)
@@ -214,6 +230,7 @@ class _Run:
             self.plan.total_steps,
             self.plan.recipe.steps_per_call,
             every=every,
+            alone=self.moves.alone,
             after=self.profiler.bounds,
         )
 
@@ -222,6 +239,7 @@ class _Run:
         row, last = {}, done == self.plan.total_steps
         if done % self.log_every == 0 or last:
             carry, row = self._train_row(done, carry)
+        row |= self._moves(done, carry)
         for name, evaluation in self.evaluations.items():
             if done % evaluation.every == 0 or last:
                 self._check(carry)
@@ -289,9 +307,22 @@ class _Run:
             row["train/epoch"] = round(done * self.plan.dataset.batch_size / count, 4)
         rate = since.per_second(self.plan.dataset.batch_size)
         row |= {} if rate is None else {"train/examples_per_second": rate}
+        share = utilization(self.plan, since.per_second())
+        row |= {} if share is None else {"train/flops_utilization": share}
         row |= {f"train/skipped_{k}": int(v) for k, v in skipped.items() if v}
         zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), totals)
         return carry._replace(totals=self.plan.strategy.replicate(zeros)), row
+
+    def _moves(self, done: int, carry: Carry) -> dict[str, float]:
+        """Logs histograms of the last step's update if they are due, and returns its ratio."""
+        if not self.moves.due:
+            return {}
+        self._check(carry)
+        with self.clock.phase("evaluate"):
+            found = self.moves.after(carry.state.params)
+            self.log.write_moves(done, found)
+        ratio = found.ratio()
+        return {} if ratio is None else {"train/update_ratio": ratio}
 
     def _timing(self) -> Timing:
         return Timing(self.before + self.reached - self.first, *self.clock.training())
@@ -310,7 +341,10 @@ class _Run:
             self._pause()
             found = evaluating.measured(name, evaluation, state)
             arrays = {k: v for k, v in found.items() if np.ndim(v)}
-            self.arrays |= artifacts.keep_samples(arrays, done, self.workdir, self._warn)
+            others = artifacts.keep_samples(arrays, done, self.workdir, self._warn)
+            self.arrays |= others
+            samples = artifacts.drawn_samples(arrays.keys() - others, done, self.workdir)
+            self.log.write_samples(done, samples)
         self.evaluated.add(name)
         self.took[name] = self.clock.seconds["evaluate"] - before
         return {k: float(v) for k, v in found.items() if not np.ndim(v)}

@@ -37,6 +37,8 @@ class Plan(NamedTuple):
       steps: duration -> number of steps.
       state: shapes of the TrainState.
       metrics: shapes of the metrics of a step.
+      flops: FLOPs of a step on all devices together, those of recomputed activations included, see
+        library/costs.py; None if the devices' peak rate is unknown, as on CPU.
       judge: `(workdir, output)` -> the output of another run, see `evaluation.context`.
       measured: names of all numbers that the run logs, "train/loss", "test/accuracy", ...
       context_length: the most tokens that a language model sees at a time; None for no limit.
@@ -64,6 +66,7 @@ class Plan(NamedTuple):
     judge: Callable
     context_length: int | None = None
     recorded: DataRecord | None = None
+    flops: int | None = None
 
 
 def initial_state(plan: Plan, batch: Mapping, constants: Mapping) -> task.TrainState:

@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from library import config, task
+from library import config, costs, task
 from library.config import ConfigError, MisfitError, nearest
 from library.data import preprocessing
 from library.evaluation.context import Context
 from library.optim import optimizers
-from library.parallel import sharding
+from library.parallel import chips, sharding
 from library.run import learning, own_files
 from library.run.checks import check_batch_size
 from library.run.inputs import eval_input, train_input
@@ -34,8 +34,8 @@ def rehearsed(plan: Plan) -> Plan:
     Raises:
       ConfigError: the first step, a save, a log or an evaluation would fail.
     """
-    state, metrics = _traced(plan)
-    plan = plan._replace(state=state, metrics=metrics)
+    state, metrics, flops = _traced(plan)
+    plan = plan._replace(state=state, metrics=metrics, flops=flops)
     rules = config.read(Parallel, plan.recipe.parallel, "parallel").rules
     sharding.shardings(plan.state, plan.strategy.mesh, rules)
     _check_intervals(plan)
@@ -44,8 +44,12 @@ def rehearsed(plan: Plan) -> Plan:
     return plan._replace(measured=measured)
 
 
-def _traced(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any]]:
-    """Traces the initialisation and one step, to find errors before anything is compiled."""
+def _traced(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any], int | None]:
+    """Traces the initialisation and one step, to find errors before anything is compiled.
+
+    Returns:
+      The shapes of the state and of a step's metrics, and the FLOPs of a step, see `Plan`.
+    """
     batch = plan.loader.like(plan.dataset.batch_size)
     key = jax.eval_shape(lambda: jax.random.key(0))
     constants = {"key": key, "resident": {}}
@@ -61,8 +65,11 @@ def _traced(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any]]:
         for name, spec in learning.by_player(plan.recipe).items():
             optimizers.check_patterns(spec, state.params if name is None else state.params[name])
         step = plan.strategy.within(first_step)
-        _, metrics = jax.make_jaxpr(step, axis_env=axes, return_shape=True)(state, batch, key)
-    return state, metrics
+        made, metrics = jax.make_jaxpr(step, axis_env=axes, return_shape=True)(state, batch, key)
+    # Only a share of a known peak is shown, and the count of a large program takes a while.
+    counted = chips.of(plan.strategy.mesh.devices.flat[0]) is not None
+    flops = sum(costs.flops_by_path(made.jaxpr).values()) if counted else None
+    return state, metrics, flops
 
 
 def _check_intervals(plan: Plan) -> None:
@@ -72,6 +79,8 @@ def _check_intervals(plan: Plan) -> None:
         "checkpoint.every": config.read(Checkpointing, recipe.checkpoint, "checkpoint").every,
         **{f"evaluate.{k}.every": evaluator(k, v).every for k, v in recipe.evaluate.items()},
     }
+    if recipe.histograms_every is not None:
+        intervals["histograms_every"] = recipe.histograms_every
     for where, every in intervals.items():
         if plan.steps(every) < 1:
             raise ConfigError(f"{where}={every!r} is less than one step")

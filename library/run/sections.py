@@ -281,6 +281,9 @@ class Recipe:
       init_from: see `InitFrom`.
       reported: see `Reported`.
       log_every: the interval of logged rows, a duration.
+      histograms_every: the interval, a duration, at which TensorBoard gets histograms of params and
+        of what the step adds to them, and rows `train/update_ratio`, the norm of this update over
+        that of the params. Such a step needs a second copy of the params. None writes none.
       seed: seed of all random draws.
       compile_cache: folder of compiled programs; None keeps none.
       wandb: the project of Weights & Biases that gets the rows, too, or arguments of its `init`:
@@ -308,6 +311,7 @@ class Recipe:
     init_from: dict | None = None
     reported: dict | None = None
     log_every: Duration = "50 steps"
+    histograms_every: Duration | None = None
     seed: int = 0
     compile_cache: str | None = "~/.cache/compendium"
     wandb: str | dict | None = None

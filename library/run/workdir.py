@@ -28,6 +28,7 @@ _OBSERVING = {
     "evaluate": (),
     "splits": (),
     "log_every": (),
+    "histograms_every": (),
     "checkpoint": (),
     "reported": (),
 }

@@ -50,6 +50,9 @@ def rows(workdir):
         (dict(start=6, total=12, most=100, every=[5]), [7, 10, 12]),
         (dict(start=0, total=12, most=100, every=[50], after=[8, 3]), [1, 3, 8, 12]),
         (dict(start=2, total=6, most=1, every=[50]), [3, 4, 5, 6]),
+        (dict(start=0, total=14, most=9, every=[50], alone=[5]), [1, 4, 5, 9, 10, 14]),
+        (dict(start=4, total=9, most=9, every=[50], alone=[5]), [5, 9]),
+        (dict(start=0, total=4, most=9, every=[50], alone=[1]), [1, 2, 3, 4]),
         (dict(start=6, total=6, most=9, every=[2]), []),
     ],
 )
