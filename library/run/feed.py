@@ -22,12 +22,11 @@ class Feed:
     Attributes:
       constants: the arguments of every step beside state and batch: the root key, and the
         training split if `dataset.cache` is "device".
-      first: the whole first batch of the run, on every device.
       skipped: the examples that the batches leave out.
     """
 
     def __init__(self, plan: Plan, skipped: Path | None = None):
-        """Loads the first batch and, if `dataset.cache` is "device", the training split.
+        """Loads the training split if `dataset.cache` is "device".
 
         Args:
           plan: the run.
@@ -37,17 +36,21 @@ class Feed:
         self.skipped = Skipped(skipped)
         self._notes: list[str] = []
         self._opened: set[str] = set()
-        loader, size = plan.loader, plan.dataset.batch_size
+        loader = plan.loader
         on_device = plan.dataset.cache == "device"
         resident = pipeline.load_all(loader, plan.dataset.threads) if on_device else {}
         if on_device:
             self.skipped.note("train", loader, resident["mask"])
-        count = len(loader.source.records)
-        rows = plan.order(np.arange(size), size, count)
-        first = loader.batch([loader.load(i, int(row)) for i, row in enumerate(rows)])
         key = rng.root(plan.recipe.seed)
-        self.first = plan.strategy.replicate(first)
         self.constants = plan.strategy.replicate({"key": key, "resident": resident})
+
+    @functools.cached_property
+    def first(self) -> Mapping[str, jax.Array]:
+        """The whole first batch of the run, on every device; only training loads it."""
+        loader, size = self._plan.loader, self._plan.dataset.batch_size
+        rows = self._plan.order(np.arange(size), size, len(loader.source.records))
+        batch = loader.batch([loader.load(i, int(row)) for i, row in enumerate(rows)])
+        return self._plan.strategy.replicate(batch)
 
     def train(
         self, start: int, calls: Iterable[int] | None = None

@@ -68,6 +68,8 @@ def train(
 def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
     with clock.phase("data"):
         feed = Feed(plan, workdir / skipped.FILE)
+        # Else the compilation, which reads it first, would seem to take this time.
+        jax.block_until_ready(feed.first)
     keep = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint").keep
     checkpoints = Checkpoints(workdir, keep=keep)
     profiler = Profiler(traced, workdir)

@@ -122,7 +122,7 @@ def _learnt(make_plan, folder: Path) -> tuple[Any, TrainState]:
     # Without evaluators, `checkpoint.best` and `reported` would name unknown metrics.
     unread = {"evaluate": {}, "checkpoint": {}, "reported": None}
     recorded = data_record.of_run(folder, values)
-    plan = make_plan(without_training({**values, **unread}), recorded=recorded)
+    plan = make_plan(without_training({**values, **unread}), recorded=recorded, trains=False)
     _, state = state_like(plan.state, folder, which="latest")
     if recorded is None:
         print(data_record.unknown(folder), file=sys.stderr)

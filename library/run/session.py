@@ -190,6 +190,9 @@ def restore(
 ) -> Trained:
     """Restores a run from its workdir.
 
+    The run's data record stands for its training split, which is not opened. Splits are opened
+    where they are used, such as by the evaluators of `values`.
+
     Args:
       values: the run's config; devices, batch sizes and the like may differ.
       workdir: the run's directory.
@@ -200,11 +203,11 @@ def restore(
 
     Raises:
       ConfigError: there is no such checkpoint, it holds another model than the config builds, or
-        the data differ from the run's data record.
+        a split that is opened differs from the run's data record.
     """
     environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
     recorded = data_record.of_run(workdir, values)
-    plan = make_plan(restoring.without_training(values), recorded=recorded)
+    plan = make_plan(restoring.without_training(values), recorded=recorded, trains=False)
     check(plan)
     step, state = restoring.state_like(plan.state, workdir, which=which)
     if recorded is None:
