@@ -98,14 +98,14 @@ def named_splits(recipe: Recipe) -> dict[str, Split]:
 
 
 def order(dataset: Dataset, source: sources.Source, seed: int) -> pipeline.Order:
-    """Builds the order of the training examples; one that is never asked if they are not open.
+    """Builds the order of the training examples; if they are not open, an order without checks.
 
     Raises:
       ConfigError: the order is unknown, or the data or the batch size do not fit it.
     """
-    spec = dataset.order if isinstance(dataset.order, dict) else {"name": dataset.order}
     if not source.is_open:
         return orders.sequence()
+    spec = dataset.order if isinstance(dataset.order, dict) else {"name": dataset.order}
     if not dataset.has_data:
         spec = {"name": "sequence"}
     made = config.build(

@@ -104,7 +104,7 @@ def test_an_imported_run_names_a_photograph_without_imagenet(imported, tmp_path,
     monkeypatch.setattr(sources, "open_source", open_source)
     pixels = np.random.default_rng(0).integers(0, 256, (50, 40, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    trained = session.restore({**read_config(imported), "evaluate": {}, "reported": None}, imported)
+    trained = session.restore(read_config(imported), imported)
     found = predictions.predict(trained, predictions.from_files(trained, [tmp_path / "a.png"]))
     assert found.probabilities.shape == (1, 1000)
     assert (found.label_names[0], found.label_names[-1]) == ("n01440764", "n15075141")

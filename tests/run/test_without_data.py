@@ -97,7 +97,7 @@ def photograph(tmp_path_factory):
 
 def used(folder, photograph):
     """Returns what `generate`, `explain` and an attack make of an image file."""
-    trained = session.restore({**CLASSIFIER, "evaluate": {}}, folder, check=classifier.check)
+    trained = session.restore(CLASSIFIER, folder, check=classifier.check)
     network = classifier.network(trained)
     examples = predictions.from_files(trained, [photograph])
     found = predictions.predict(trained, examples)
@@ -123,14 +123,14 @@ def test_a_classifier_is_used_without_any_data(run, photograph, served, monkeypa
         np.testing.assert_array_equal(bare[name], values, err_msg=name)
     # A run of an older version keeps too little for it.
     with pytest.raises(ConfigError, match="tiny is not prepared"):
-        session.restore({**CLASSIFIER, "evaluate": {}}, older)
+        session.restore(CLASSIFIER, older)
 
 
 def test_only_the_split_that_is_asked_for_is_opened(run, served, monkeypatch, tmp_path):
     beside = session.evaluate(CLASSIFIER, beside_data(run, tmp_path / "older"))
     without(monkeypatch, "train")
     assert session.evaluate(CLASSIFIER, run) == beside
-    trained = session.restore({**CLASSIFIER, "evaluate": {}}, run)
+    trained = session.restore(CLASSIFIER, run)
     assert len(predictions.from_split(trained, "test", 3, seed=0).loaded) == 3
     with pytest.raises(ConfigError, match="tiny is not prepared"):
         predictions.from_split(trained, "train", 3, seed=0)
@@ -142,10 +142,10 @@ def test_only_the_split_that_is_asked_for_is_opened(run, served, monkeypatch, tm
 def test_a_training_split_that_is_opened_later_is_compared(run, monkeypatch):
     with pytest.MonkeyPatch.context() as patch:
         families.serve(patch)
-        trained = session.restore({**CLASSIFIER, "evaluate": {}}, run)
+        trained = session.restore(CLASSIFIER, run)
         assert len(trained.feed.loader("train").source.records) == 50
     tiny.serve(monkeypatch, train=tiny.arrays(49, size=8))
-    trained = session.restore({**CLASSIFIER, "evaluate": {}}, run)
+    trained = session.restore(CLASSIFIER, run)
     with pytest.raises(ConfigError, match="the training data differ from those of the run in"):
         trained.feed.loader("train")
 
@@ -160,7 +160,7 @@ def test_a_judge_needs_no_data(run, monkeypatch, tmp_path):
 @pytest.mark.full
 def test_a_network_is_compressed_without_its_training_split(run, served, monkeypatch, tmp_path):
     def compressed(folder):
-        trained = session.restore({**CLASSIFIER, "evaluate": {}}, folder)
+        trained = session.restore(CLASSIFIER, folder)
         return compressing.sweep(trained, compressing.Asked(sparsity=(0.5,), energy=(0.5,)))
 
     beside = compressed(beside_data(run, tmp_path / "older"))
