@@ -153,7 +153,7 @@ def test_a_training_split_that_is_opened_later_is_compared(run, monkeypatch):
 def test_a_judge_needs_no_data(run, monkeypatch, tmp_path):
     judging = shutil.copytree(run, tmp_path / "judge")
     without(monkeypatch)
-    image = np.zeros((2, 9, 9, 1), np.float32)
+    image = jax.numpy.zeros((2, 9, 9, 1))
     assert restoring.judge(make_plan, str(judging), "logits")(image).shape == (2, 4)
 
 
