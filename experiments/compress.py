@@ -108,8 +108,7 @@ def _restored(folder: Path):
     from library.apps import classifier
     from library.run import session
 
-    # The run's own evaluators do not run, so the runs and files that they need may be missing.
-    values = command_line.recorded(folder) | {"evaluate": {}, "checkpoint": {}, "reported": None}
+    values = command_line.recorded(folder)
     return session.restore(values, folder, which=_WHICH.value, check=classifier.check)
 
 

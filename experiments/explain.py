@@ -71,8 +71,7 @@ def main() -> int:
     from library.apps import classifier
     from library.run import session
 
-    # The run's own evaluators do not run, so the runs and files that they need may be missing.
-    values = command_line.recorded(folder) | {"evaluate": {}, "checkpoint": {}, "reported": None}
+    values = command_line.recorded(folder)
     trained = session.restore(values, folder, which=_WHICH.value, check=classifier.check)
     network = classifier.network(trained, ema=_EMA.value)
     examples = load(trained, **command_line.values_for(load))

@@ -51,8 +51,7 @@ def main() -> int:
 
     from library.run import session
 
-    # The run's own evaluators do not run, so the runs and files that they need may be missing.
-    values = command_line.recorded(folder) | {"evaluate": {}, "checkpoint": {}, "reported": None}
+    values = command_line.recorded(folder)
     trained = session.restore(values, folder, which=_WHICH.value, check=_check)
     output, make = _chosen(trained.plan)
     given = command_line.values_for(make)

@@ -11,9 +11,11 @@ from flax.traverse_util import unflatten_dict
 
 from library import config
 from library.config import ConfigError
+from library.data.builders import imagenet2012
 from library.run import checkpoints, data_record, fine_tuning, ownership
 from library.run.checkpoints import Checkpoints
 from library.run.data_record import DataRecord
+from library.run.plan import Plan
 from library.run.recipe import make_plan
 from library.run.workdir import open_workdir, read_config, read_identity
 from library.weights import catalogue, files, loading
@@ -110,8 +112,7 @@ def import_weights(
     with ownership.owning(workdir, say):
         _check_unused(workdir)
         workdir = open_workdir(workdir, values, {**identity, "network": name.partition(".")[0]})
-        # Only the features of the examples are known of the data that the weights were trained on.
-        data_record.write(workdir, DataRecord(data_record.features(plan.loader.blank)))
+        data_record.write(workdir, _record(plan))
         saved = Checkpoints(workdir)
         saved.save(0, {"state": state}, {"weights": str(weights)}, best=False)
         saved.close()
@@ -161,6 +162,18 @@ def export_weights(
     if others:
         say(f"the names are those of {network}; for others add --as={' or --as='.join(others)}")
     return files.write(path, arrays)
+
+
+def _record(plan: Plan) -> DataRecord:
+    """Returns what is known of ImageNet without its images: the features and the classes."""
+    features = data_record.features(plan.loader.blank)
+    return DataRecord(
+        features,
+        imagenet2012.wnids(),
+        imagenet2012.Builder.SPLITS["train"],
+        kinds=dict(plan.loader.source.kinds),
+        evaluated=features,
+    )
 
 
 def _resized(published: Published, size: int) -> Published:

@@ -67,13 +67,9 @@ def from_files(
     records = folder.ImageFiles(tuple(paths))
     source = Source(records, trained.plan.label_names, records.describe)
     # Images of evaluation may have another size than those of training.
-    usual = pipeline.make_loader(
-        trained.plan.loader.source,
-        preprocessing.turning(trained.plan.preprocess["test"], True),
-        seed=trained.plan.recipe.seed,
-        on_corrupt=trained.plan.dataset.on_corrupt,
-    )
-    loader = usual._replace(source=source, blank={})
+    usual = trained.plan.splits.evaluated()
+    turned = preprocessing.turning(trained.plan.preprocess["test"], True)
+    loader = usual._replace(source=source, preprocess=turned, blank={})
     blanks = {k: v for k, v in usual.blank.items() if k != "image"}
     try:
         loaded = [

@@ -1,4 +1,4 @@
-"""Examples with access by row: those of a TFDS data source, of arrays in memory, or of no data.
+"""Examples with access by row: of a TFDS data source, of arrays in memory, of no or unopened data.
 
 They have `len(records)` and `records[row] -> {feature: value}`, as `Source.records` wants. Those of
 folders, text files and noise are in the files of these.
@@ -8,10 +8,11 @@ import dataclasses
 import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
+from library.config import ConfigError
 from library.data import splits, tfds_features
 from library.data.preprocessing import CorruptExample
 
@@ -103,6 +104,25 @@ class NoRecords:
     def __getitem__(self, row: int) -> dict:
         _checked(row, self.count)
         return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class UnopenedRecords:
+    """The examples of a split that a program does not open; `split` names it in messages."""
+
+    split: str
+
+    def __len__(self) -> int:
+        self._refuse()
+
+    def __getitem__(self, row: int) -> dict:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise ConfigError(
+            f"the split {self.split!r} is not open: this plan was made with trains=False, for a "
+            "program that does not train"
+        )
 
 
 def describe_tfds(name: str, parts: tuple[splits.Part, ...], source: Any, row: int) -> str:

@@ -170,6 +170,7 @@ def make_loader(
     seed: int,
     on_corrupt: str = "stop",
     budget: graphs.Budget | None = None,
+    blank: Example | None = None,
 ) -> Loader:
     """Makes the loader of a split; its first readable example gives the shapes of all examples.
 
@@ -179,6 +180,7 @@ def make_loader(
       seed: seed of random preprocessing.
       on_corrupt: see `Loader`.
       budget: the budget of batches of graphs, see `library.data.graphs`; None stacks examples.
+      blank: a preprocessed example of zeros, if known; no example is read then.
 
     Raises:
       ConfigError: the source has no examples, or there is a budget and they are not graphs.
@@ -188,7 +190,23 @@ def make_loader(
     preprocess = preprocessing.turning(preprocess, source.exif_orientation)
     kinds = features.after(preprocess, source.kinds)
     loader = Loader(source, preprocess, seed, "stop", {}, kinds)
-    tried = min(100, len(source.records))
+    if blank is None:
+        blank = _first_blank(loader, on_corrupt)
+    kinds, collate, ragged = features.of(blank, kinds), None, ()
+    if budget is not None:
+        graphs.check(budget, list(blank))
+        ragged = tuple(graphs.parts(budget, list(blank)))
+        # Padding is a graph without nodes and edges.
+        blank = {k: x[:0] if k in ragged else x for k, x in blank.items()}
+        collate = functools.partial(graphs.collate, budget)
+    return loader._replace(
+        on_corrupt=on_corrupt, blank=blank, kinds=kinds, collate=collate, ragged=ragged
+    )
+
+
+def _first_blank(loader: Loader, on_corrupt: str) -> Example:
+    """Returns the first readable example, as zeros."""
+    tried = min(100, len(loader.source.records))
     if not tried:
         raise ConfigError("the source has no examples: choose a split that has 1 or more")
     for row in range(tried):
@@ -199,17 +217,7 @@ def make_loader(
             if on_corrupt == "stop":
                 raise
             continue
-        blank = {k: np.zeros_like(v) for k, v in example.items() if k not in PLACE}
-        kinds, collate, ragged = features.of(blank, kinds), None, ()
-        if budget is not None:
-            graphs.check(budget, list(blank))
-            ragged = tuple(graphs.parts(budget, list(blank)))
-            # Padding is a graph without nodes and edges.
-            blank = {k: x[:0] if k in ragged else x for k, x in blank.items()}
-            collate = functools.partial(graphs.collate, budget)
-        return loader._replace(
-            on_corrupt=on_corrupt, blank=blank, kinds=kinds, collate=collate, ragged=ragged
-        )
+        return {k: np.zeros_like(v) for k, v in example.items() if k not in PLACE}
     raise CorruptExample(
         f"none of the first {tried} examples can be read; the last error: {problem}"
     )

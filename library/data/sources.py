@@ -27,7 +27,13 @@ from library.data import (
     tfds_features,
 )
 from library.data.builders import making, packed
-from library.data.examples import ArrayRecords, NoRecords, TfdsRecords, describe_tfds
+from library.data.examples import (
+    ArrayRecords,
+    NoRecords,
+    TfdsRecords,
+    UnopenedRecords,
+    describe_tfds,
+)
 from library.data.fingerprints import Fingerprint
 from library.data.preprocessing import CorruptExample
 
@@ -40,7 +46,8 @@ class Source(NamedTuple):
       label_names: the names of the classes in the order of their labels, or None.
       describe: row -> the name of that example, for messages.
       tokenizer: for text, the tokenizer, see library/data/tokenizers.py.
-      epoch: examples per epoch if not all of them, because windows of text overlap; or None.
+      epoch: examples per epoch if not all of them, because windows of text overlap, or if the split
+        is not open; or None.
       exif_orientation: whether `decode` applies the EXIF orientation if the recipe does not say.
       notes: lines for the user on how the data are read and what is left out.
       fingerprint: returns the fingerprint of the split, see library/data/fingerprints.py.
@@ -61,9 +68,14 @@ class Source(NamedTuple):
     @property
     def examples_per_epoch(self) -> int | None:
         """The number of examples per epoch, for durations and logged epochs; None without data."""
-        if isinstance(self.records, NoRecords):
-            return None
+        if isinstance(self.records, NoRecords) or not self.is_open:
+            return self.epoch
         return len(self.records) if self.epoch is None else self.epoch
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its examples can be read; otherwise only what a run keeps of them is known."""
+        return not isinstance(self.records, UnopenedRecords)
 
 
 class Info(NamedTuple):

@@ -137,7 +137,7 @@ def predictions(plan: Plan, feed: Feed, state: TrainState, split: str) -> dict[s
 
 def augmented(plan: Plan, feed: Feed, num_images: int = 6, num_views: int = 7) -> dict[str, Any]:
     """Returns images with their augmented views, `(n, 1 + views, h, w, c)` uint8."""
-    batch = {k: np.asarray(v)[:num_images] for k, v in jax.device_get(feed.first).items()}
+    batch = feed.beginning(num_images)
     key = rng.root(plan.recipe.seed)
     augment = jax.jit(
         lambda batch, key: plan.augment(on_device.to_float(batch, plan.loader.kinds), key)["image"]

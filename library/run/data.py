@@ -11,10 +11,21 @@ import numpy as np
 
 from library import config, rng
 from library.config import ConfigError
-from library.data import features, fingerprints, joining, pipeline, preprocessing, sources, text
+from library.data import (
+    features,
+    fingerprints,
+    joining,
+    orders,
+    pipeline,
+    preprocessing,
+    sources,
+    text,
+)
+from library.data.examples import UnopenedRecords
 from library.data.features import Kinds
+from library.data.preprocessing import CorruptExample, UnfitExample
 from library.run import data_record
-from library.run.data_record import DataRecord
+from library.run.data_record import DataRecord, Feature
 from library.run.sections import Dataset, Recipe, SourceOf, Split
 
 STAGES = ("train", "test")
@@ -87,11 +98,13 @@ def named_splits(recipe: Recipe) -> dict[str, Split]:
 
 
 def order(dataset: Dataset, source: sources.Source, seed: int) -> pipeline.Order:
-    """Builds the order of the training examples.
+    """Builds the order of the training examples; if they are not open, an order without checks.
 
     Raises:
       ConfigError: the order is unknown, or the data or the batch size do not fit it.
     """
+    if not source.is_open:
+        return orders.sequence()
     spec = dataset.order if isinstance(dataset.order, dict) else {"name": dataset.order}
     if not dataset.has_data:
         spec = {"name": "sequence"}
@@ -108,19 +121,25 @@ def order(dataset: Dataset, source: sources.Source, seed: int) -> pipeline.Order
 
 
 def training_source(
-    dataset: Dataset, recorded: DataRecord | None = None, seed: int = 0
+    dataset: Dataset, recorded: DataRecord | None = None, seed: int = 0, *, trains: bool = True
 ) -> sources.Source:
     """Opens the training split; text becomes windows of tokens.
+
+    A program that does not train needs no examples. The source is then made from the data record
+    and has none, unless the data record is older and does not suffice.
 
     Args:
       dataset: the run's `dataset` section.
       recorded: the data record of the run's first start; None for a new run. It gives the class
         names and the tokenizer.
       seed: seed of the run.
+      trains: whether the program trains.
 
     Raises:
       ConfigError: the split does not exist, or differs from the recorded one.
     """
+    if not trains and dataset.has_data and recorded is not None and recorded.suffices:
+        return _unopened(dataset, recorded)
     source = _open_stage(dataset, "train", seed)
     data_record.check_source(recorded, "train", source)
     if recorded is not None and recorded.label_names is not None and source.label_names:
@@ -134,6 +153,50 @@ def training_source(
         tokenizer=text.make_tokenizer(dataset.tokenizer, source, fitted),
         context=dataset.context,
         windows=_windows(dataset.order_name),
+    )
+
+
+def _unopened(dataset: Dataset, recorded: DataRecord) -> sources.Source:
+    """Makes the training split from the data record, without its examples."""
+    source = sources.Source(
+        UnopenedRecords(dataset.train),
+        recorded.label_names,
+        f"{dataset.train}[{{}}]".format,
+        epoch=recorded.num_examples,
+        kinds=recorded.kinds,
+    )
+    if dataset.tokenizer is None:
+        return source
+    fitted = data_record.fitted(recorded, dataset.tokenizer)
+    return source._replace(tokenizer=text.make_tokenizer(dataset.tokenizer, source, fitted))
+
+
+def loader(
+    recipe: Recipe,
+    dataset: Dataset,
+    source: sources.Source,
+    preprocess: Callable,
+    known: Mapping[str, Feature] | None = None,
+) -> pipeline.Loader:
+    """Makes the loader of a split.
+
+    Args:
+      recipe: the run's config.
+      dataset: the config's `dataset` section.
+      source: the split.
+      preprocess: host preprocessing.
+      known: the preprocessed features; by default those of the first readable example.
+
+    Raises:
+      ConfigError, CorruptExample, UnfitExample: see `pipeline.make_loader`.
+    """
+    return pipeline.make_loader(
+        source,
+        preprocess,
+        seed=recipe.seed,
+        on_corrupt=dataset.on_corrupt,
+        budget=dataset.budget,
+        blank=None if known is None else data_record.blank(known),
     )
 
 
@@ -171,11 +234,20 @@ class Splits:
 
         Raises:
           ConfigError: the split does not exist or is empty, its classes differ from those of
-            training, or "test" differs from the recorded split.
+            training, or "train" or "test" differs from the recorded split.
         """
         if name not in self._loaders:
             self._loaders[name] = self._opened(name)
         return self._loaders[name]
+
+    def evaluated(self) -> pipeline.Loader:
+        """Returns the loader of the training split with the preprocessing of evaluations.
+
+        It reads no example if the data record knows the features of evaluations.
+        """
+        known = None if self._recorded is None else self._recorded.evaluated
+        training, preprocess = self._training.source, self._made.stages["test"]
+        return loader(self._recipe, self._dataset, training, preprocess, known)
 
     def found(self) -> DataRecord:
         """Returns the data record of a new run."""
@@ -184,7 +256,10 @@ class Splits:
         # A run without evaluations needs no test split.
         with contextlib.suppress(ConfigError):
             prints["test"] = self._source("test").fingerprint()
-        tokenizer = None
+        tokenizer, evaluated = None, None
+        # Nor do its training examples have to fit the preprocessing of evaluations.
+        with contextlib.suppress(ConfigError, CorruptExample, UnfitExample):
+            evaluated = data_record.features(self.evaluated().blank)
         if source.tokenizer is not None:
             spec = config.plain(dataset.tokenizer)
             tokenizer = {"spec": spec, "fitted": source.tokenizer.fitted}
@@ -195,6 +270,8 @@ class Splits:
             prints,
             tokenizer,
             self._made.fitted,
+            kinds=dict(source.kinds),
+            evaluated=evaluated,
         )
 
     def _source(self, name: str) -> sources.Source:
@@ -210,7 +287,7 @@ class Splits:
 
     def _opened(self, name: str) -> pipeline.Loader:
         source, dataset, training = self._source(name), self._dataset, self._training.source
-        if name == "test":
+        if name == "test" or (name == "train" and not training.is_open):
             data_record.check_source(self._recorded, name, source)
         _check_classes(training.label_names, source.label_names, name)
         if dataset.tokenizer:
@@ -227,13 +304,7 @@ class Splits:
         elif source.kinds != training.kinds:
             first = _chain(_stages(self._recipe)["test"], source.kinds, fitted)
         then = _chain(split.then, features.after(first, source.kinds), fitted)
-        return pipeline.make_loader(
-            source,
-            preprocessing.chain([first, then]),
-            seed=self._recipe.seed,
-            on_corrupt=dataset.on_corrupt,
-            budget=dataset.budget,
-        )
+        return loader(self._recipe, dataset, source, preprocessing.chain([first, then]))
 
 
 def _open_stage(dataset: Dataset, stage: str, seed: int | None = None) -> sources.Source:
@@ -321,7 +392,7 @@ class _Fitting(NamedTuple):
             generator = rng.host_generator(self.recipe.seed, "preprocess", row)
             try:
                 yield operation(dict(self.source.records[row]), generator)
-            except preprocessing.CorruptExample:
+            except CorruptExample:
                 if not skips:
                     raise
 

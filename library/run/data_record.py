@@ -51,6 +51,8 @@ class DataRecord(NamedTuple):
       tokenizer: "spec", from the config, and "fitted", see `Tokenizer.fitted`.
       preprocess: the fitted values of preprocessing, by the operation's spec as JSON.
       workdir: the run's directory, for messages.
+      kinds: the kinds of the training split's features, before preprocessing.
+      evaluated: as `features`, but after the preprocessing of evaluations.
     """
 
     features: Mapping[str, Feature]
@@ -60,11 +62,23 @@ class DataRecord(NamedTuple):
     tokenizer: Mapping[str, Any] | None = None
     preprocess: Mapping[str, Any] = {}
     workdir: str = ""
+    kinds: Mapping[str, str] | None = None
+    evaluated: Mapping[str, Feature] | None = None
+
+    @property
+    def suffices(self) -> bool:
+        """Whether a program that does not train needs nothing else of the training split."""
+        return self.kinds is not None and self.evaluated is not None
 
 
 def features(blank: Mapping[str, np.ndarray]) -> dict[str, Feature]:
     """Returns the shapes and dtypes of the features of an example."""
     return {name: Feature(tuple(x.shape), str(x.dtype)) for name, x in blank.items()}
+
+
+def blank(known: Mapping[str, Feature]) -> dict[str, np.ndarray]:
+    """Returns an example of zeros with these features."""
+    return {name: np.zeros(each.shape, each.dtype) for name, each in known.items()}
 
 
 def write(folder: Path, record: DataRecord) -> None:
@@ -84,14 +98,17 @@ def read(folder: Path) -> DataRecord | None:
     values = files.read_json(path)
     try:
         names = values["label_names"]
+        kinds, evaluated = values.get("kinds"), values.get("evaluated")
         return DataRecord(
-            {k: Feature(tuple(x["shape"]), x["dtype"]) for k, x in values["features"].items()},
+            _features(values["features"]),
             None if names is None else tuple(names),
             values["num_examples"],
             {stage: _fingerprint(kept) for stage, kept in values["fingerprints"].items()},
             values["tokenizer"],
             values.get("preprocess", {}),
             str(folder),
+            None if kinds is None else {name: str(kind) for name, kind in kinds.items()},
+            None if evaluated is None else _features(evaluated),
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is damaged: {type(error).__name__} {error}") from error
@@ -119,10 +136,8 @@ def of_run(folder: Path, values: Mapping[str, Any]) -> DataRecord | None:
 
     stages = [stage for stage in record.fingerprints if same(*_CHOOSING, stage)]
     made = same(*_CHOOSING, *_MAKING) and plain(values.get("preprocess")) == kept.get("preprocess")
-    return record._replace(
-        features=record.features if made else {},
-        fingerprints={stage: record.fingerprints[stage] for stage in stages},
-    )
+    record = record._replace(fingerprints={s: record.fingerprints[s] for s in stages})
+    return record if made else record._replace(features={}, kinds=None, evaluated=None)
 
 
 def check_source(record: DataRecord | None, stage: str, source: Source) -> None:
@@ -134,8 +149,8 @@ def check_source(record: DataRecord | None, stage: str, source: Source) -> None:
     if record is None or stage not in record.fingerprints:
         return
     lines = []
-    if stage == "train":
-        lines += _renamed(record.label_names or (), source.label_names or ())
+    if record.label_names is not None:
+        lines += _renamed(record.label_names, source.label_names or ())
     lines += fingerprints.differences(record.fingerprints[stage], source.fingerprint())
     if lines:
         others = "start another run" if stage == "train" else "name these in config.splits"
@@ -218,7 +233,7 @@ def _renamed(before: Sequence[str], now: Sequence[str]) -> list[str]:
 
 def _plain(record: DataRecord) -> dict[str, Any]:
     return {
-        "features": {name: each._asdict() for name, each in record.features.items()},
+        "features": _described(record.features),
         "label_names": record.label_names,
         "num_examples": record.num_examples,
         "fingerprints": {
@@ -227,7 +242,17 @@ def _plain(record: DataRecord) -> dict[str, Any]:
         },
         "tokenizer": record.tokenizer,
         **({"preprocess": record.preprocess} if record.preprocess else {}),
+        **({} if record.kinds is None else {"kinds": dict(record.kinds)}),
+        **({} if record.evaluated is None else {"evaluated": _described(record.evaluated)}),
     }
+
+
+def _described(known: Mapping[str, Feature]) -> dict[str, Any]:
+    return {name: each._asdict() for name, each in known.items()}
+
+
+def _features(values: Mapping[str, Any]) -> dict[str, Feature]:
+    return {name: Feature(tuple(x["shape"]), x["dtype"]) for name, x in values.items()}
 
 
 def _fingerprint(values: Mapping[str, Any]) -> Fingerprint:

@@ -24,12 +24,11 @@ class Feed:
     Attributes:
       constants: the arguments of every step beside state and batch: the root key, and the
         training split if `dataset.cache` is "device".
-      first: the whole first batch of the run, on every device.
       skipped: the examples that the batches leave out.
     """
 
     def __init__(self, plan: Plan, skipped: Path | None = None):
-        """Loads the first batch and, if `dataset.cache` is "device", the training split.
+        """Loads the training split if `dataset.cache` is "device".
 
         Args:
           plan: the run.
@@ -44,8 +43,24 @@ class Feed:
             resident = whole_splits.load_all(plan.loader, plan.dataset.threads, self._notes.append)
             self.skipped.note("train", plan.loader, resident["mask"])
         key = rng.root(plan.recipe.seed)
-        self.first = plan.strategy.replicate(_first(plan, resident))
         self.constants = plan.strategy.replicate({"key": key, "resident": resident})
+        self._resident = resident
+
+    @functools.cached_property
+    def first(self) -> Mapping[str, jax.Array]:
+        """The whole first batch of the run, on every device; `del feed.first` frees it.
+
+        Only training loads it, to initialise the state.
+        """
+        # The host's copy of the split is not needed after that.
+        resident, self._resident = self._resident, {}
+        return self._plan.strategy.replicate(_first(self._plan, resident))
+
+    def beginning(self, count: int) -> dict[str, np.ndarray]:
+        """Loads the first examples of the run, at most a batch, into host arrays `(n, ...)`."""
+        plan, size = self._plan, self._plan.dataset.batch_size
+        rows = plan.order(np.arange(size), size, len(plan.loader.source.records))[:count]
+        return whole_splits.batch(plan.loader, np.arange(len(rows)), rows, plan.dataset.threads)
 
     def train(
         self, start: int, calls: Iterable[int] | None = None

@@ -79,12 +79,15 @@ def train(
 def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
     with clock.phase("data"):
         feed = Feed(plan, workdir / skipped.FILE)
+        # Else the compilation, which reads it first, would seem to take this time.
+        jax.block_until_ready(feed.first)
     keep = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint").keep
     checkpoints = Checkpoints(workdir, keep=keep)
     profiler = Profiler(traced, workdir)
     run = _Run(plan, workdir, feed, checkpoints, clock, console, profiler, stop_asked)
     with clock.phase("compile"):
         carry = stepping.initial_carry(plan, feed)
+    del feed.first
     with clock.phase("checkpoint"):
         restored = checkpoints.restore(stepping.saved(carry))
     start = 0

@@ -25,7 +25,8 @@ class Plan(NamedTuple):
       strategy: how steps run over the devices.
       task: the task.
       learning_rates: "learning_rate", or one rate for each player, as functions of the step.
-      loader: the loader of the training examples.
+      loader: the loader of the training examples. In a plan of a program that does not train, its
+        source may have no examples, see `recipe.make_plan`.
       order: the order of the training examples.
       label_names: names of the classes, or None.
       augment: `(batch, key) -> batch`, on the device, training only.

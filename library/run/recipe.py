@@ -33,7 +33,11 @@ def read(values: Mapping[str, Any]) -> tuple[Recipe, Dataset]:
 
 
 def make_plan(
-    values: Mapping[str, Any], devices: Any = None, recorded: DataRecord | None = None
+    values: Mapping[str, Any],
+    devices: Any = None,
+    recorded: DataRecord | None = None,
+    *,
+    trains: bool = True,
 ) -> Plan:
     """Reads a config strictly and builds the objects that it names.
 
@@ -41,15 +45,18 @@ def make_plan(
       values: the config.
       devices: the devices to run on, by default all.
       recorded: the data record of the run's first start; None for a new run.
+      trains: whether the program trains. Otherwise the training split is not opened if the data
+        record suffices, and other splits are opened where they are used.
 
     Raises:
       ConfigError: the config is invalid or does not fit together, or the data differ from the data
         record.
     """
     recipe, dataset = read(values)
-    source = data.training_source(dataset, recorded, recipe.seed)
+    source = data.training_source(dataset, recorded, recipe.seed, trains=trains)
     made = data.preprocess(recipe, source, recorded)
-    loader = _loader(dataset, source, made, recipe.seed)
+    known = None if source.is_open else recorded.features
+    loader = data.loader(recipe, dataset, source, made.stages["train"], known)
     data_record.check_features(recorded, loader.blank)
     num_examples = _num_examples(source, recorded)
     total_steps, steps = learning.durations(recipe, dataset, num_examples)
@@ -93,18 +100,6 @@ def make_plan(
         recorded=recorded,
     )
     return rehearsal.rehearsed(plan)
-
-
-def _loader(
-    dataset: Dataset, source: sources.Source, made: data.Preprocessing, seed: int
-) -> pipeline.Loader:
-    return pipeline.make_loader(
-        source,
-        made.stages["train"],
-        seed=seed,
-        on_corrupt=dataset.on_corrupt,
-        budget=dataset.budget,
-    )
 
 
 def _num_examples(source: sources.Source, recorded: DataRecord | None) -> int | None:

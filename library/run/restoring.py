@@ -112,6 +112,14 @@ def without_training(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, "dataset": dataset, "steps_per_call": 1}
 
 
+def without_evaluations(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a config without evaluators, and without what names their metrics.
+
+    The files, splits and other runs that they need may be missing.
+    """
+    return {**values, "evaluate": {}, "checkpoint": {}, "reported": None}
+
+
 @functools.lru_cache(maxsize=2)
 def _learnt(make_plan, folder: Path) -> tuple[Any, TrainState]:
     if not (folder / "config.json").is_file():
@@ -119,10 +127,9 @@ def _learnt(make_plan, folder: Path) -> tuple[Any, TrainState]:
             f"no run in {str(folder)!r}: train one there first, see the config's docstring"
         )
     values = workdir.read_config(folder)
-    # Without evaluators, `checkpoint.best` and `reported` would name unknown metrics.
-    unread = {"evaluate": {}, "checkpoint": {}, "reported": None}
     recorded = data_record.of_run(folder, values)
-    plan = make_plan(without_training({**values, **unread}), recorded=recorded)
+    values = without_training(without_evaluations(values))
+    plan = make_plan(values, recorded=recorded, trains=False)
     _, state = state_like(plan.state, folder, which="latest")
     if recorded is None:
         print(data_record.unknown(folder), file=sys.stderr)

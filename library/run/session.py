@@ -189,8 +189,12 @@ def restore(
     which: str = "latest",
     check: Callable[[Plan], None] = lambda plan: None,
     listed: Path | None = None,
+    evaluates: bool = False,
 ) -> Trained:
     """Restores a run from its workdir.
+
+    The run's data record stands for its training split, which is not opened. Other splits are
+    opened where they are used.
 
     Args:
       values: the run's config; devices, batch sizes and the like may differ.
@@ -199,14 +203,17 @@ def restore(
       check: raises ConfigError if the plan does not suit the caller, before the checkpoint is
         read or anything is compiled.
       listed: the file that lists examples skipped from now on; None for no file.
+      evaluates: whether the plan has the evaluators of `values`; what they need is opened then.
 
     Raises:
       ConfigError: there is no such checkpoint, it holds another model than the config builds, or
-        the data differ from the run's data record.
+        a split that is opened differs from the run's data record.
     """
     environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
     recorded = data_record.of_run(workdir, values)
-    plan = make_plan(restoring.without_training(values), recorded=recorded)
+    values = restoring.without_training(values)
+    values = values if evaluates else restoring.without_evaluations(values)
+    plan = make_plan(values, recorded=recorded, trains=False)
     check(plan)
     step, state = restoring.state_like(plan.state, workdir, which=which)
     if recorded is None:
@@ -234,7 +241,7 @@ def evaluate(
         listed = workdir / f"evaluation-{skipped.FILE}"
         # An example that an earlier evaluation could not read may be readable now.
         listed.unlink(missing_ok=True)
-    trained = restore(values, workdir, which=which, listed=listed)
+    trained = restore(values, workdir, which=which, listed=listed, evaluates=True)
     evaluations = evaluating.evaluations(trained.plan, trained.feed)
     if not evaluations:
         raise ConfigError(f"the config of {workdir} names no evaluators")

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments import command_line
-from library.apps import importing
+from library.apps import importing, predictions
 from library.config import ConfigError
 from library.data import sources
 from library.run import checkpoints, fine_tuning, session
@@ -94,6 +95,19 @@ def test_an_imported_run_computes_the_network(imported, arrays):
     variables = assign(arrays, TINY.rules, TINY.shapes(model), where="")
     expected = model.apply(variables, jnp.asarray(image))
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_an_imported_run_names_a_photograph_without_imagenet(imported, tmp_path, monkeypatch):
+    def open_source(name, split, **options):
+        raise ConfigError(f"{name} is not prepared")
+
+    monkeypatch.setattr(sources, "open_source", open_source)
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 40, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    trained = session.restore(read_config(imported), imported)
+    found = predictions.predict(trained, predictions.from_files(trained, [tmp_path / "a.png"]))
+    assert found.probabilities.shape == (1, 1000)
+    assert (found.label_names[0], found.label_names[-1]) == ("n01440764", "n15075141")
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ RECORD = DataRecord(
     num_examples=20,
     fingerprints={"train": Fingerprint("images", {"cat": Part(20, "ab", "cd")})},
     tokenizer={"spec": {"name": "character"}, "fitted": {"characters": ["\n", "\ud800", "\udc00"]}},
+    kinds={"image": "image", "label": "label"},
+    evaluated={"image": Feature((9, 9, 1), "uint8")},
 )
 
 
@@ -35,6 +37,8 @@ def test_what_is_written_is_what_is_read(tmp_path):
     bare = DataRecord({"image": IMAGE})
     data_record.write(tmp_path, bare)
     assert data_record.read(tmp_path) == bare._replace(workdir=str(tmp_path))
+    assert RECORD.suffices
+    assert not bare.suffices
 
 
 def test_an_older_run_has_none(tmp_path):
@@ -45,7 +49,14 @@ def test_an_older_run_has_none(tmp_path):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [(None, ""), ("features", None), ("features", {"x": [1]}), ("fingerprints", {"train": {}})],
+    [
+        (None, ""),
+        ("features", None),
+        ("features", {"x": [1]}),
+        ("fingerprints", {"train": {}}),
+        ("kinds", ["image"]),
+        ("evaluated", {"x": 1}),
+    ],
 )
 def test_a_damaged_record_is_refused(tmp_path, key, value):
     path = kept(tmp_path) / "data.json"
@@ -80,6 +91,7 @@ def test_of_several_processes_the_first_writes(tmp_path, monkeypatch):
 def test_data_that_a_config_does_not_name_are_compared_with_nothing(tmp_path, changes, compared):
     found = data_record.of_run(kept(tmp_path), tiny.config(**changes))
     assert {*found.fingerprints} | ({"features"} if found.features else set()) == compared
+    assert found.suffices == ("features" in compared)
     assert found.label_names == RECORD.label_names
     assert found.tokenizer == RECORD.tokenizer
 

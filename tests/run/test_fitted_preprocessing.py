@@ -89,6 +89,11 @@ def test_a_run_fits_once_and_keeps_what_it_fitted(served, tmp_path):
     deviation = json.loads(json.dumps(recorded.preprocess))
     (values,) = deviation.values()
     np.testing.assert_allclose(moved, 100 / np.array(values["std"]), rtol=1e-4)
+    # A program that does not train knows them without the training split.
+    apart = make_plan(tiny.config(**CONFIG), recorded=recorded, trains=False)
+    assert not apart.loader.source.is_open
+    ours, theirs = (each.splits("moved").load(0, 0)["code"] for each in (apart, plan))
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_what_comes_before_is_done_before_it_is_fitted(served):

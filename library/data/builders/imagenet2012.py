@@ -76,10 +76,9 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     )
 
     def _info(self) -> tfds.core.DatasetInfo:
-        names_file = tfds.core.tfds_path("datasets/imagenet2012/labels.txt")
         features = {
             "image": tfds.features.Image(encoding_format="jpeg"),
-            "label": tfds.features.ClassLabel(names_file=names_file),
+            "label": tfds.features.ClassLabel(names=wnids()),
             "file_name": tfds.features.Text(),
         }
         return making.info(self, features)
@@ -142,6 +141,11 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         raise NotImplementedError("download_and_prepare writes the splits")
 
     _generate_examples = making.examples
+
+
+def wnids() -> tuple[str, ...]:
+    """Returns the wnids of the classes, in the order of their labels."""
+    return tuple(Path(tfds.core.tfds_path("datasets/imagenet2012/labels.txt")).read_text().split())
 
 
 def shuffled(split: str, names: np.ndarray) -> Int[np.ndarray, " n"]:
