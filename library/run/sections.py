@@ -108,6 +108,12 @@ class Dataset:
             raise ConfigError(f"dataset.cache='device' does not support {what}; leave it out")
         if self.cache == "device" and self.budget is not None:
             raise ConfigError("dataset.cache='device' does not support graphs; leave it out")
+        for key in ("train", "test", "classes") if self.sources else ():
+            if getattr(self, key) != getattr(type(self), key):
+                raise ConfigError(
+                    f"dataset.{key} is not read with dataset.sources: write "
+                    f"dataset.sources.{next(iter(self.sources))}.{key}"
+                )
         if self.sources and self.tokenizer is not None:
             raise ConfigError("dataset.tokenizer needs one source of text, not several sources")
 
