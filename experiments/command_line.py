@@ -31,7 +31,7 @@ from typing import Any, NamedTuple, NoReturn
 from absl import app, flags, logging
 
 from experiments.config_files import changed, found_in, load_config, override
-from library.config import ConfigError, MisfitError, nearest
+from library.config import ConfigError, nearest
 from library.parallel import processes
 
 FAILED = 1
@@ -373,8 +373,6 @@ def _explain(error: Exception) -> NoReturn:
 
     own = own_files.own_error(error)
     if own is None and isinstance(error, ConfigError):
-        if isinstance(error, MisfitError):
-            _show_at_hand(error.__cause__)
         _end(error, UNDERSTOOD_NOT)
     if own is None and isinstance(error, OSError):
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
@@ -384,17 +382,11 @@ def _explain(error: Exception) -> NoReturn:
         _end(_no_backend(error), UNDERSTOOD_NOT)
     if own is None and own_files.is_written_for_users(error):
         _end(error, FAILED)
-    _show_at_hand(own or error)
-    own_files.raise_own(error)
-    raise error
-
-
-def _show_at_hand(error: Exception) -> None:
-    from library.run import own_files
-
     # Nothing that goes wrong in the description may hide the error.
     with contextlib.suppress(Exception):
-        print(own_files.at_hand(error), file=sys.stderr, flush=True)
+        print(own_files.at_hand(own or error), file=sys.stderr, flush=True)
+    own_files.raise_own(error)
+    raise error
 
 
 def _leave() -> None:
