@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from library.config import ConfigError
+from library.config import ConfigError, locate
 from library.weights import catalogue
 from library.weights.drawn import drawn
 from library.weights.mapping import assign, published_as, published_names
@@ -81,9 +81,7 @@ def relative(ours, theirs) -> float:
 
 def _without_drops(published: Published) -> dict[str, float]:
     """Returns the arguments of the factory that turn off dropout and stochastic depth."""
-    module, _, name = published.model["name"].rpartition(".")
-    module = importlib.import_module(f"library.models.{module or name}")
-    known = inspect.signature(getattr(module, name)).parameters
+    known = inspect.signature(locate(published.model["name"], "library.models", "model")).parameters
     return {k: 0.0 for k in ("dropout", "drop_path") if k in known}
 
 
