@@ -127,7 +127,7 @@ def compare(name: str, size: int | None = None) -> dict[str, float]:
     errors = _forward(model, variables, image, theirs.single)
     # In float32 rounding may switch a relu, which changes the gradient.
     with jax.enable_x64(True):
-        precise = model.clone(dtype=jnp.float64, param_dtype=jnp.float64)
+        precise = model.clone(dtype="float64", param_dtype="float64")
         variables = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), variables)
         exact = _forward(precise, variables, np.float64(image), theirs.double)
         errors |= {f"{what} in float64": error for what, error in exact.items()}
