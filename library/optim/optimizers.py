@@ -386,7 +386,7 @@ def check_patterns(spec: Mapping[str, Any], params: PyTree) -> None:
             if not any(re.search(pattern, name) for name in names):
                 raise ConfigError(
                     f"optimizer, {key}: {pattern!r} matches no parameter: "
-                    f"{config.nearest(pattern, names)}"
+                    f"{trees.nearest(pattern, names)}"
                 )
     if settings.layer_decay:
         _layer_rates(settings.layer_decay, names)

@@ -97,9 +97,7 @@ def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
         run.before = restored.progress.get("timed_steps", start)
         console.print(f"resuming at step {start}")
     elif plan.recipe.init_from:
-        grids = functools.partial(fine_tuning.patch_grids, plan)
-        state = fine_tuning.initialise(plan.recipe.init_from, carry.state, console, grids)
-        carry = carry._replace(state=state)
+        carry = carry._replace(state=fine_tuning.started(plan, carry.state, console))
     run.reached = start
     # If the work due at this step is not done, it is done now, and its row is written again.
     told = tracking.setting(plan.recipe)

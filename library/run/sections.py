@@ -220,13 +220,15 @@ class InitFrom:
     """The params of another run to start from, for fine-tuning.
 
     Attributes:
-      workdir: the other run's directory.
+      workdir: the other run's directory, or the folder of an exported run.
       which: the "latest" or the "best" checkpoint of the other run.
       ema: whether to take its running averages in place of its params.
       prefix: the submodule or player of the other run that becomes this model, such as "encoder".
       fresh: patterns of params that keep their new initial values although the shapes match.
       grid: rows and columns of the other run's grid of patches, a square by default. Learned
         positions are resampled from it.
+      classes: whether params of the classes, such as the head, are taken by the "names" of the
+        classes, where both runs know them, or by their "numbers" alone.
     """
 
     workdir: str
@@ -235,6 +237,7 @@ class InitFrom:
     prefix: str = ""
     fresh: tuple[str, ...] = ()
     grid: tuple[int, int] | None = None
+    classes: Literal["names", "numbers"] = "names"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ from library.run import (
     data_record,
     environment,
     evaluating,
+    exported,
     fine_tuning,
     loop,
     own_files,
@@ -67,6 +68,7 @@ def train(
     """
     console.file = Lasting(console.file)
     environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
+    _check_not_imported(workdir)
     with clock.phase("build"):
         recorded = _recorded(workdir, values)
         try:
@@ -143,6 +145,15 @@ def _train(plan, identity, workdir, clock, console, shown, traced) -> int:
     _report(workdir, shown)
     show_result(summary, workdir, shown)
     return 0
+
+
+def _check_not_imported(workdir: Path) -> None:
+    held = [(workdir / name).exists() for name in ("config.json", "checkpoints")]
+    if all(held) and exported.facts(workdir) is not None:
+        raise ConfigError(
+            f"workdir {workdir} holds an imported run, which has no optimizer state: name another "
+            f"workdir, and start from its weights by --config.init_from.workdir={workdir}"
+        )
 
 
 def _epoch(plan: Plan) -> str:
