@@ -165,7 +165,7 @@ def _known(plan: Plan, output: str) -> dict[str, jax.ShapeDtypeStruct]:
 def _read(
     plan: Plan, output: str, known: Mapping[str, jax.ShapeDtypeStruct]
 ) -> dict[str, jax.ShapeDtypeStruct]:
-    """Returns the inputs among `known` on which an output depends."""
+    """Returns the inputs among `known` on which an output depends, without the mask."""
 
     def predict(state, *given):
         return _function(plan, state, output, known, tuple(known))(*given)
@@ -173,7 +173,8 @@ def _read(
     given = [_batched(name, x, 1) for name, x in known.items()]
     traced = jax.make_jaxpr(predict)(plan.state, *given).jaxpr
     _, used = partial_eval.dce_jaxpr(traced, [True] * len(traced.outvars))
-    return {name: x for (name, x), read in zip(known.items(), used[-len(known) :]) if read}
+    read = [name for name, each in zip(known, used[-len(known) :]) if each and name != "mask"]
+    return {name: known[name] for name in read}
 
 
 def _raw(plan: Plan, output: str) -> dict[str, np.ndarray]:
@@ -205,14 +206,14 @@ def _function(
     known: Mapping[str, jax.ShapeDtypeStruct],
     names: Sequence[str],
 ) -> Callable:
-    """Returns a function of the inputs `names`; the others that are known become zeros."""
+    """Returns a function of the inputs `names`; the mask becomes ones, and the others zeros."""
 
     def predict(*given):
         found = dict(zip(names, given))
         size = next((x.shape[0] for name, x in found.items() if name != SEED), 1)
         shapes = {name: _batched(name, x, size) for name, x in known.items() if name not in found}
-        zeros = {name: jnp.zeros(x.shape, x.dtype) for name, x in shapes.items()}
-        batch = {**zeros, **found}
+        others = {k: jnp.full(x.shape, k == "mask", x.dtype) for k, x in shapes.items()}
+        batch = {**others, **found}
         seed = batch.pop(SEED)
         return _called(plan, state, output, batch, seed)
 
