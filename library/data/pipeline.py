@@ -450,11 +450,11 @@ def _iterate(examples, local: int, workers: int, threads: int) -> Iterator[Examp
             # Grain's workers read its flags, which only our programs parse.
             flags.FLAGS.mark_as_parsed()
         options = grain.MultiprocessingOptions(num_workers=workers)
-        batches = batches.mp_prefetch(options, worker_init_fn=_live_with_parent)
+        batches = batches.mp_prefetch(options, worker_init_fn=live_with_parent)
     return iter(batches)
 
 
-def _live_with_parent(worker: int, count: int) -> None:
+def live_with_parent(worker: int = 0, count: int = 1) -> None:
     """Makes a worker process ignore signals to stop and end when its parent process ends."""
     # Keyboards, terminals and many schedulers signal every process; the training loop handles the
     # signal and needs its batches until then.

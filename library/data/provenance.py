@@ -70,12 +70,11 @@ def states(paths: Iterable[str]) -> list[tuple[str, int, int, int]]:
     return found
 
 
-def wait(paths: Iterable[str]) -> None:
+def wait(paths: Iterable[str | Path]) -> None:
     """Waits until files that were just written are old enough for `states`; at most two seconds."""
-    newest = max((os.stat(path).st_ctime_ns for path in paths), default=0)
-    age = time.time_ns() - newest
-    if 0 <= age < _MIN_AGE:
-        time.sleep((_MIN_AGE - age) / 1e9)
+    ages = [time.time_ns() - os.stat(path).st_ctime_ns for path in paths if os.path.isfile(path)]
+    if ages and 0 <= min(ages) < _MIN_AGE:
+        time.sleep((_MIN_AGE - min(ages)) / 1e9)
 
 
 def of_operation(value: Any) -> Any:
