@@ -13,7 +13,8 @@ Source:    Radford et al. 2019, "Language models are unsupervised multitask lear
 The folder holds text files, see "text" in library/data/sources.py. Losses of different texts can be
 compared, because the vocabulary is not learned from them: put GPT-2's `vocab.json` and `merges.txt`
 at ~/gpt2. Each file is a document. A file that has several separates them by "<|endoftext|>", a
-token of this vocabulary. The tokens are encoded once, at the first start or by --dry_run.
+token of this vocabulary. The tokens are encoded once, at the first start or by --dry_run; those of
+OpenWebText need COMPENDIUM_CACHE_GB=25.
 
 Two things differ from nanoGPT: windows are shuffled instead of drawn with replacement, and the test
 loss counts each token of the test split once, instead of 200 random batches.

@@ -160,6 +160,6 @@ def test_later_starts_do_not_fit_again(served, tmp_path, monkeypatch, capsys):
     (tmp_path / "data").write_bytes(b"other data")
     make_plan(tiny.config(**CONFIG))
     assert len(served) == 3
-    before = [dict(name="to_target", key="code", mean=1.0), STANDARD]
+    before = [dict(name="select", keys=["code", "label"]), STANDARD]
     make_plan(tiny.config(**{**CONFIG, "preprocess": before}))
     assert len(served) == 4
