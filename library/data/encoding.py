@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
 import numpy as np
@@ -102,7 +103,7 @@ def encode(
         yield from map(task, parts[:1])
         left = (time.monotonic() - started) * (len(parts) - 1)
         parts = parts[1:]
-        processes = len(os.sched_getaffinity(0)) if left > _WORTH_PROCESSES else 1
+        processes = _cpus() if left > _WORTH_PROCESSES else 1
     if processes == 1:
         yield from map(task, parts)
     else:
@@ -141,6 +142,12 @@ class _Task(NamedTuple):
             yield held[row].read(*ends)
 
 
+def _cpus() -> int:
+    # Not all systems tell which CPUs this process may use.
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def _parts(row: int, length: int) -> list[Job]:
     bounds = [*range(0, length, large_texts.PIECE), length]
     return [Job(row, row + 1, a, b, b - a) for a, b in itertools.pairwise(bounds)]
@@ -171,5 +178,10 @@ def _spread(task: _Task, parts: Sequence[Job], processes: int) -> Iterator[Encod
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise ConfigError(
+            "a process that encodes the text has died, maybe for lack of memory; the next start "
+            "continues where this one ends"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -25,7 +25,11 @@ def character(
     Raises:
       ConfigError: there is no text, or `unknown` is not exactly one character that the text lacks.
     """
-    characters = sorted(set().union(*texts)) if fitted is None else list(fitted["characters"])
+    if fitted is None:
+        # One text after the other: together they may be too large for memory.
+        characters = sorted({each for text in texts for each in set(text)})
+    else:
+        characters = list(fitted["characters"])
     # A list, because in a string JSON would join two lone surrogates into one character.
     kept = {"characters": list(characters)}
     if not characters:
