@@ -40,17 +40,19 @@ class MappedTokens:
       path: the file.
       dtype: the dtype of the tokens in the file.
       count: the number of tokens.
+      inode: the file that has this path; another file with it is mapped anew.
     """
 
     path: Path
     dtype: str
     count: int
+    inode: int
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, places: slice) -> np.ndarray:
-        return _mapped(self.path, self.dtype, self.count)[places].astype(np.int32)
+        return _mapped(self.path, self.dtype, self.count, self.inode)[places].astype(np.int32)
 
 
 class Work(NamedTuple):
@@ -106,7 +108,8 @@ def read(path: Path) -> Kept:
         lengths = np.fromfile(file, "<i8", known["documents"])
     if lengths.sum() != known["tokens"]:
         raise ValueError("the lengths of its documents are wrong")
-    return Kept(MappedTokens(path, known["dtype"], known["tokens"]), lengths)
+    inode = os.stat(path).st_ino
+    return Kept(MappedTokens(path, known["dtype"], known["tokens"], inode), lengths)
 
 
 def write(path: Path, work: Work) -> bool:
@@ -304,5 +307,5 @@ def _aligned(size: int) -> int:
 
 
 @functools.lru_cache(maxsize=16)
-def _mapped(path: Path, kind: str, count: int) -> np.ndarray:
+def _mapped(path: Path, kind: str, count: int, inode: int) -> np.ndarray:
     return np.memmap(path, kind, "r", shape=(count,))
