@@ -54,7 +54,7 @@ def test_the_files_of_gpt2_give_the_tokens_that_were_written(tmp_path):
     ids = published.encode(TEXTS[-1])
     assert ids.tolist() == [*learned.encode("one"), 330, *learned.encode(" two"), 330]
     assert published.decode(ids) == TEXTS[-1]
-    plain = tokenizers.gpt2(**gpt2_files(tmp_path, end=False))
+    plain = tokenizers.gpt2(**gpt2_files(tmp_path, more=()))
     np.testing.assert_array_equal(plain.encode(TEXTS[-1]), learned.encode(TEXTS[-1]))
 
 

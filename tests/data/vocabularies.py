@@ -19,10 +19,17 @@ def rules(vocab_size=330):
     return json.loads(bpe([TEXT * 3, STRANGE], vocab_size).fitted["rules"])["model"]
 
 
-def gpt2_files(folder, end=True):
-    """Writes `vocab.json` and `merges.txt`; returns their paths as arguments of `gpt2`."""
-    model = rules()
-    vocab = {**model["vocab"], **({END: len(model["vocab"])} if end else {})}
+def gpt2_files(folder, model=None, more=(END,)):
+    """Writes `vocab.json` and `merges.txt`; returns their paths as arguments of `gpt2`.
+
+    Args:
+      folder: where to write them.
+      model: vocabulary and merges, by default those of `rules`.
+      more: further tokens.
+    """
+    model = model or rules()
+    tokens = [*sorted(model["vocab"], key=model["vocab"].get), *more]
+    vocab = {token: i for i, token in enumerate(tokens)}
     (folder / "vocab.json").write_text(json.dumps(vocab))
     lines = [" ".join(pair) for pair in model["merges"]]
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *lines, ""]))

@@ -9,19 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from library.data.tokenizers.gpt2 import END
-from tests.data.vocabularies import gpt2_files
+from library.data.tokenizers import bpe
+from tests.data.vocabularies import END, gpt2_files
 
 ROOT = Path(__file__).parents[2]
 GIGABYTE = 10**9
 
 
-def write_text(path):
-    """Writes a gigabyte of random words, of which there are five thousand, in documents."""
+def words():
+    """Returns words as long as those of English, roughly."""
     random = np.random.default_rng(0)
-    letters = random.choice(list("etaoinshrdlu"), (5000, 12))
-    words = ["".join(word[:length]) for word, length in zip(letters, random.integers(1, 12, 5000))]
-    blocks = [" ".join(random.choice(words, 140_000)) + END for _ in range(20)]
+    letters = random.choice(list("etaoinshrdlu"), (400, 9))
+    return ["".join(word[:length]) for word, length in zip(letters, random.integers(1, 10, 400))]
+
+
+def write_text(path):
+    """Writes a gigabyte of random words in documents."""
+    random, known = np.random.default_rng(1), words()
+    blocks = [" ".join(random.choice(known, 160_000)) + END for _ in range(20)]
     size = 0
     with path.open("w") as file:
         while size < GIGABYTE:
@@ -29,13 +34,10 @@ def write_text(path):
 
 
 def gpt2_vocabulary(folder):
-    """Writes a vocabulary of GPT-2's size, most of which no text uses."""
-    files = gpt2_files(folder, end=False)
-    path = Path(files["vocab"])
-    vocab = json.loads(path.read_text())
-    more = {f"unused{i}": i for i in range(len(vocab), 50_256)}
-    path.write_text(json.dumps({**vocab, **more, END: 50_256}))
-    return files
+    """Writes a vocabulary of GPT-2's size: most words are a token, and most tokens unused."""
+    model = json.loads(bpe([" ".join(words()) * 2], 1100).fitted["rules"])["model"]
+    more = [f"unused{i}" for i in range(50_256 - len(model["vocab"]))]
+    return gpt2_files(folder, model, [*more, END])
 
 
 def train(folder, name):

@@ -79,8 +79,10 @@ def _encode(rules: str, text: str) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def _encoded(rules: str, text: str) -> np.ndarray:
-    # A post-processor would add a token at the begin or end of each part of a document.
-    encoding = _loaded(rules).encode(without_surrogates(text), add_special_tokens=False)
+    # A post-processor would add a token at the begin or end of each part of a document. A batch
+    # leaves out where tokens come from, which takes half of the time.
+    texts = [without_surrogates(text)]
+    (encoding,) = _loaded(rules).encode_batch_fast(texts, add_special_tokens=False)
     ids = np.array(encoding.ids, np.int32)
     ids.setflags(write=False)  # the cache returns this array to every caller
     return ids
