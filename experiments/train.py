@@ -4,7 +4,7 @@ Without flags it trains the default recipe, a small CNN on scikit-learn's handwr
 `--config.KEY=VALUE` overrides any value of the config, such as
 `--config.optimizer.learning_rate=0.2`. Run the same command again to continue a stopped run.
 
-Three flags try a recipe. They train nothing and write nothing:
+Three flags try a recipe. They train nothing and write no workdir:
 
     python -m experiments.train --config=... --print_config   # the config as it will run
     python -m experiments.train --config=... --dry_run        # the cost of a step

@@ -34,10 +34,10 @@ class Dataset:
       on_corrupt: what to do with an example that cannot be read or decoded: "stop" the run, or
         "skip" the example. Metrics leave a skipped example out; a warning counts it, and
         skipped.json of the workdir names it.
-      tokenizer: for text, the name and arguments of a function of library/data/tokenizers.py.
+      tokenizer: for text, the name and arguments of a file in library/data/tokenizers/.
       context: for text, the tokens of an example, without the token to predict after the last one.
       eval_context: for text, the tokens of an example in evaluation; by default `context`.
-      order: the name, or name and arguments, of a function of library/data/orders.py: "shuffle", or
+      order: the name, or name and arguments, of a file in library/data/orders/: "shuffle", or
         "streams", in which example i of a batch continues example i of the previous batch, for
         models that carry a state from batch to batch.
       graphs: for graphs, num_graphs, num_nodes and num_edges: the size of a group of graphs, see
