@@ -1,8 +1,8 @@
 """Prolonging: a run goes on beyond its total, from its last step, with its state and data order.
 
 Data order and randomness follow the step. So the run has the bits of one that had the longer total
-from the start, unless one of its steps would have been another one then. `following` finds what
-follows the total; `library.optim.continuation` decides how learning rates continue. config.json
+from the start, unless one of its steps would have been another one then. `_following` finds what
+follows the total, and `library.optim.continuation` decides how learning rates continue. config.json
 keeps the earlier totals as `prolonged`, see `Longer`.
 """
 
@@ -96,6 +96,8 @@ def prolong(folder: Path, values: Mapping[str, Any]) -> Longer:
     shorter, longer = described(kept), described(values)
     _check_longer(folder, kept, values, (shorter.length.total, longer.length.total, at))
     settled, entry = _settled((kept, shorter), (values, longer), at)
+    # What was not exact once stays so.
+    entry["exact"] = entry["exact"] and all(each["exact"] for each in history)
     entry["said"] = _said(described(settled), entry)
     return Longer(settled, [*history, entry], at)
 
