@@ -48,7 +48,7 @@ def test_a_linear_cooldown_is_a_constant_rate_with_one():
         (dict(over="5 epochs"), "over='5 epochs' is 50 steps: valid are 1 to 36, the steps of the"),
         (dict(over="0 steps"), "over='0 steps' is 0 steps: at least one"),
         (dict(over="5 steps", cooldown="5 steps"), "falls by itself: leave out cooldown, set over"),
-        (dict(over="5 steps", shape="root"), "shape='root': valid are"),
+        (dict(over="5 steps", shape="root"), "shape='root': did you mean 'sqrt'"),
         ({}, "needs 'over'"),
     ],
 )
