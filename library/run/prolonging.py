@@ -95,9 +95,7 @@ def prolong(folder: Path, values: Mapping[str, Any]) -> Longer:
     described = functools.partial(_described, num_examples=record.num_examples)
     shorter, longer = described(kept), described(values)
     _check_longer(folder, kept, values, (shorter.length.total, longer.length.total, at))
-    settled, entry = _settled((kept, shorter), (values, longer), at)
-    # What was not exact once stays so.
-    entry["exact"] = entry["exact"] and all(each["exact"] for each in history)
+    settled, entry = _settled((kept, shorter), (values, longer), at, history)
     entry["said"] = _said(described(settled), entry)
     return Longer(settled, [*history, entry], at)
 
@@ -123,7 +121,9 @@ def _asked_before(
         return None
     asked, settled = history[-1]["asked"], _schedules(kept)
     ours = _schedules(values)
-    same = {k: settled[k] for k, spec in ours.items() if k in settled and spec == asked.get(k)}
+    # A schedule that the config leaves out stays left out.
+    other = {k: spec for k, spec in settled.items() if k in ours and spec != ours[k]}
+    same = {k: spec for k, spec in other.items() if ours[k] == asked.get(k)}
     again = _with_schedules(values, same)
     return None if workdir.differences(again, kept) else again
 
@@ -151,21 +151,26 @@ def _check_longer(folder, kept, values, steps: tuple[int, int, int]) -> None:
         )
 
 
-def _settled(before, after, at: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def _settled(before, after, at: int, history) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns the config of the longer run, and the entry of its history, without `said`.
 
     Args:
       before: the config of the shorter run, and what it describes.
       after: those of the longer run.
       at: steps done.
+      history: the history of the shorter run.
     """
     (kept, shorter), (values, longer) = before, after
     changed, told = {}, [*_following(shorter, longer, at)]
-    exact = not told
+    # What was not exact once stays so.
+    exact = not told and all(entry["exact"] for entry in history)
     asked, were = _schedules(values), _schedules(kept)
+    earlier = history[-1]["asked"] if history else {}
     for key, count in _updates(values).items():
         lengths = shorter.length, longer.length
-        found = continued(were[key], asked[key], *lengths, at, count)
+        # What was asked for before is what the run has now.
+        wanted = were[key] if asked[key] == earlier.get(key) else asked[key]
+        found = continued(were[key], wanted, *lengths, at, count)
         exact = exact and found.exact
         told += [f"{key}: {found.said}"] if found.said else []
         if found.schedule != asked[key]:

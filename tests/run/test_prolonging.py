@@ -135,6 +135,11 @@ def test_a_warmup_in_percent_stays_as_long_as_it_was(tmp_path):
     assert kept["optimizer"]["schedule"] == dict(name="constant", warmup="3 steps")
     overrides = workdir.read_identity(tmp_path / "longer")["overrides"]
     assert list(overrides) == ["optimizer.schedule"]
+    # The same config again still means these steps.
+    assert (
+        "with the same bits" in train(tmp_path / "longer", "15 steps", True, optimizer=optimizer)[1]
+    )
+    assert workdir.read_config(tmp_path / "longer")["optimizer"] == kept["optimizer"]
 
 
 def test_a_schedule_of_the_total_starts_again(tmp_path):
