@@ -282,7 +282,7 @@ def test_a_run_without_a_checkpoint_gets_another_config(tmp_path, monkeypatch):
         patch.setattr(session.loop._Run, "_train_row", fail)
         patch.setattr(session.loop._Run, "_keep", lambda run: None)
         with pytest.raises(RuntimeError):
-            train(folder, "12 steps")
+            train(folder, "12 steps", checkpoint=dict(every="100%"))
     assert not workdir.has_checkpoint(folder)
     (folder / "samples").mkdir()
     shown = train(folder, "6 steps", dataset=dict(train="test"))[1]
