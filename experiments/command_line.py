@@ -235,7 +235,7 @@ def request(config: str) -> Request:
         "found": found_in(config),
         "variant": variant,
         "overrides": changed(config, values, _overrides),
-        "command": "python -m " + _module() + "".join(f" {shlex.quote(a)}" for a in sys.argv[1:]),
+        "command": _command(),
     }
     parts = [Path(path).parent.name, Path(path).stem, variant]
     parts += [f"{key}={text}" for key, text in sorted(_overrides.items())]
@@ -244,6 +244,24 @@ def request(config: str) -> Request:
         # The hash keeps directories with equal beginnings distinct.
         name = f"{name[:110]}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:8]}"
     return Request(values, identity, name)
+
+
+def request_of(folder: Path) -> Request:
+    """Reads the config of the run in a workdir, with the overrides of the run and of this command.
+
+    Raises:
+      ConfigError: an error of `recorded`.
+    """
+    from library.reporting import runs
+    from library.run import workdir
+
+    values, origin = recorded(folder), workdir.read_identity(folder)
+    path, variant = origin.get("path", ""), origin.get("variant", "")
+    given = {**runs.overrides({"_config": origin}), **_overrides}
+    overrides = changed(f"{path}:{variant}" if variant else path, values, given)
+    kept = {"path": path, "found": origin.get("found", ""), "variant": variant}
+    identity = {**kept, "overrides": overrides, "command": _command()}
+    return Request(values, identity, folder.name)
 
 
 def recorded(folder: Path) -> dict[str, Any]:
@@ -442,6 +460,10 @@ def _place_of(error: OSError) -> str:
         f"; {home} is the home directory: JAX_COMPILATION_CACHE_DIR or --config.compile_cache "
         f"(compiled programs), {' and '.join(places)} set other folders"
     )
+
+
+def _command() -> str:
+    return "python -m " + _module() + "".join(f" {shlex.quote(a)}" for a in sys.argv[1:])
 
 
 def _module() -> str:
