@@ -138,11 +138,15 @@ def write_texts(made: list[str], folder: Path) -> Path:
     return files.write(folder / "text.txt", f"\n{'-' * 79}\n".join(made) + "\n")
 
 
+def batch_size(trained: Trained, request: Request) -> int:
+    """Returns the examples per batch of a generation."""
+    shards = trained.plan.strategy.batch_shards
+    usual = request.batch_size or trained.plan.dataset.eval_size
+    return min(usual, -(-request.num // shards) * shards)
+
+
 def _context(trained: Trained, request: Request) -> tuple[Context, int]:
-    plan, shards = trained.plan, trained.plan.strategy.batch_shards
-    usual = request.batch_size or plan.dataset.eval_size
-    size = min(usual, -(-request.num // shards) * shards)
-    return trained.feed.context(seed=request.seed), size
+    return trained.feed.context(seed=request.seed), batch_size(trained, request)
 
 
 def _state(trained: Trained, request: Request) -> TrainState:
