@@ -72,7 +72,7 @@ def test_steps_in_python_are_those_of_the_loop(trained):
 
 
 def test_a_step_that_is_not_finite_is_an_error():
-    explodes = {**CLASSIFIER, "optimizer": dict(name="sgd", learning_rate=1e38)}
+    explodes = {**CLASSIFIER, "optimizer": dict(name="sgd", learning_rate=1e30)}
     init, step, batches, _ = compendium.training(compendium.plan(explodes))
     several = batches()
     state, _ = step(init(), next(several))
