@@ -99,11 +99,18 @@ def record(
         "wall_time": _mean([runs.elapsed(run) for run in several]),
         "steps": runs.steps(several[0]),
         **_metrics(several),
-        # The path of the workdir has a meaning only on the machine of the run.
-        "command": re.sub(r" --workdir(=| )\S+", "", runs.command(several[0])),
+        "command": _command(workdirs, several[0]),
         "note": note,
         "record_version": RECORD_VERSION,
     }
+
+
+def _command(workdirs: Any, first: Run) -> str:
+    """Returns the command of a sweep, or else of its first run."""
+    named = workdirs if isinstance(workdirs, (str, os.PathLike)) else workdirs[0]
+    typed = sweeps.command(Path(named)) or runs.command(first)
+    # Paths of workdirs have a meaning only on the machine of the run.
+    return re.sub(r" --(workdir|root)(=| )\S+", "", typed)
 
 
 def _read(workdirs) -> list[Run]:
@@ -178,9 +185,7 @@ def _ours(several: Sequence[Run], stated: Sequence[Claim]) -> Spread:
         return seeds.spread([claim.ours for claim in stated])
     best = sweeps.best_mean(several, metric)
     if best is None:
-        raise ConfigError(
-            f"reported.of='best_mean': the runs have no evaluations of {metric} alike"
-        )
+        raise ConfigError(f"reported.of='best_mean': the runs evaluate {metric} differently often")
     return Spread(best["mean"], best["std"])
 
 

@@ -1,4 +1,4 @@
-"""Runs that differ only in their seed or fold, as one: means, deviations, and curves with a band."""
+"""Runs that differ only in seed or fold, as one: means, deviations, and curves with a band."""
 
 import itertools
 import math

@@ -121,6 +121,13 @@ def workdirs(folder: Path) -> list[Path]:
     return [folder / name for name in known]
 
 
+def command(folder: Path) -> str | None:
+    """Returns the command of the sweep in a folder, or None if there is none."""
+    if not (folder / FILE).is_file():
+        return None
+    return (files.read_json(folder / FILE).get("_config") or {}).get("command")
+
+
 def _metric(run: Run) -> str:
     claim = runs.claim(run)
     if claim is None:
