@@ -35,7 +35,7 @@ CONFIG = "configs/cnn/digits.py"
 # A block that cannot run everywhere says so in its first line.
 NEEDS = re.compile(r"# needs \w.*\n")
 TRAINS = re.compile(
-    r"experiments\.(train|plan|benchmark)|-m launch|session\.(evaluate|restore)|\.update\b"
+    r"experiments\.(train|sweep|plan|benchmark)|-m launch|session\.(evaluate|restore)|\.update\b"
 )
 
 
