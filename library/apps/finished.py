@@ -12,7 +12,7 @@ from PIL import Image
 
 from library import task
 from library.apps import generation, predictions
-from library.config import ConfigError, class_number, nearest
+from library.config import ConfigError, nearest
 from library.data import folder, on_device
 from library.evaluation import samples
 from library.run.session import Trained
@@ -140,19 +140,19 @@ class Finished:
     def _of(self, name: str, given: "_Given", seed: int) -> Any:
         """Returns an output of examples."""
         if self.plan.dataset.budget is not None:
-            raise ConfigError(f"{name}: graphs are given as splits; evaluate has them")
+            raise ConfigError(f"{name}: a run on graphs takes whole splits; use evaluate")
         examples = predictions.from_records(
             self._trained, given.records, given.names, given.features
         )
-        raw = {f for f in self.plan.loader.source.kinds if f not in given.features}
+        # What is blank must not look like data.
+        blank = {f for f in self.plan.loader.source.kinds if f not in given.features}
 
         def output(state, batch, key):
-            read = _Noting(batch)
-            made = self._output(name, state, read, key)
-            if lacking := sorted(read.names & raw):
-                listed = ", ".join(f"{each!r}: ..." for each in (*given.features, *lacking))
-                raise ConfigError(f"{name} reads {lacking[0]!r}, too: give it {{{listed}}}")
-            return made
+            batch = {k: x for k, x in batch.items() if k not in blank}
+            try:
+                return self.plan.task.outputs[name](state, batch, key)
+            except KeyError as missing:
+                raise self._lacking(name, missing, given.features) from missing
 
         def function(batch):
             return self._collect((name, given.features), output, seed, self.state, batch)
@@ -163,18 +163,21 @@ class Finished:
         """Returns what an output makes without examples."""
         if num < 1:
             raise ConfigError(f"{name}, num={num}: valid are 1 or more")
-        features = {} if label is None else {"label": self._label(name, num, label)}
+        features = {}
+        if label is not None:
+            where = f"{name}, label={label!r}"
+            number = generation.class_of(self._trained, str(label), name, where)
+            features["label"] = np.full(num, number, np.int32)
 
         def output(state, batch, key):
-            read = _Noting(batch)
-            made = self._output(name, state, read, key)
-            if label is not None and "label" not in read.names:
-                raise ConfigError(f"{name}, label={label!r}: this system's {name!r} reads no class")
-            return made
+            try:
+                return self.plan.task.outputs[name](state, batch, key)
+            except KeyError as missing:
+                raise self._lacking(name, missing) from missing
 
         size = generation.batch_size(self._trained, generation.Request(num, seed))
         parts = [
-            self._collect((name, label is None), output, seed, self.state, batch)
+            self._collect((name, None), output, seed, self.state, batch)
             for batch in self._trained.feed.draws(num, size, features)
         ]
         made = jax.tree.map(lambda *x: np.concatenate(x)[:num], *parts)
@@ -182,37 +185,20 @@ class Finished:
         images = "image" in self.plan.loader.blank and floats and made.ndim in (4, 5)
         return self.pixels(made) if images else made
 
+    def _lacking(self, name: str, missing: KeyError, given: Sequence[str] = ()) -> Exception:
+        """Returns the error of an output that reads a feature which its batch does not have."""
+        feature = missing.args[0]
+        if feature not in {*self.plan.loader.blank, *self.plan.loader.source.kinds}:
+            return missing
+        listed = ", ".join(f"{each!r}: ..." for each in (*given, feature))
+        form = "images" if [*given, feature] == ["image"] else f"{{{listed}}}"
+        return ConfigError(f"{name} reads {feature!r}: write {name}({form})")
+
     def _collect(self, key: Any, function: Callable, seed: int, state: Any, batch: Any) -> Any:
         """Runs a function that is compiled once for each key."""
         if key not in self._compiled:
             self._compiled[key] = self._trained.feed.collecting(function)
         return self._compiled[key](state, batch, seed)
-
-    def _output(self, name: str, state: Any, batch: Mapping[str, Any], key: Any) -> Any:
-        try:
-            return self.plan.task.outputs[name](state, batch, key)
-        except KeyError as missing:
-            feature = missing.args[0]
-            form = "images" if feature == "image" else f"{{{feature!r}: ...}}"
-            raise ConfigError(f"{name} reads {feature!r}: write {name}({form})") from missing
-
-    def _label(self, name: str, num: int, label: int | str) -> np.ndarray:
-        if self.label_names is None:
-            raise ConfigError(f"{name}, label={label!r}: {self.plan.dataset.name} has no classes")
-        number = class_number(str(label), self.label_names, f"{name}, label={label!r}")
-        return np.full(num, number, np.int32)
-
-
-class _Noting(dict):
-    """A batch that notes which features are read."""
-
-    def __init__(self, batch: Mapping[str, Any]):
-        super().__init__(batch)
-        self.names: set[str] = set()
-
-    def __getitem__(self, name: str) -> Any:
-        self.names.add(name)
-        return super().__getitem__(name)
 
 
 class _Given(NamedTuple):
