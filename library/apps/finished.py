@@ -152,7 +152,8 @@ class Finished:
             try:
                 return self.plan.task.outputs[name](state, batch, key)
             except KeyError as missing:
-                raise self._lacking(name, missing, given.features) from missing
+                self._explain(name, missing, given.features)
+                raise
 
         def function(batch):
             return self._collect((name, given.features), output, seed, self.state, batch)
@@ -173,7 +174,8 @@ class Finished:
             try:
                 return self.plan.task.outputs[name](state, batch, key)
             except KeyError as missing:
-                raise self._lacking(name, missing) from missing
+                self._explain(name, missing)
+                raise
 
         size = generation.batch_size(self._trained, generation.Request(num, seed))
         parts = [
@@ -185,14 +187,14 @@ class Finished:
         images = "image" in self.plan.loader.blank and floats and made.ndim in (4, 5)
         return self.pixels(made) if images else made
 
-    def _lacking(self, name: str, missing: KeyError, given: Sequence[str] = ()) -> Exception:
-        """Returns the error of an output that reads a feature which its batch does not have."""
+    def _explain(self, name: str, missing: KeyError, given: Sequence[str] = ()) -> None:
+        """Raises a ConfigError if a feature of the dataset is missing in an output's batch."""
         feature = missing.args[0]
         if feature not in {*self.plan.loader.blank, *self.plan.loader.source.kinds}:
-            return missing
+            return
         listed = ", ".join(f"{each!r}: ..." for each in (*given, feature))
         form = "images" if [*given, feature] == ["image"] else f"{{{listed}}}"
-        return ConfigError(f"{name} reads {feature!r}: write {name}({form})")
+        raise ConfigError(f"{name} reads {feature!r}: write {name}({form})") from missing
 
     def _collect(self, key: Any, function: Callable, seed: int, state: Any, batch: Any) -> Any:
         """Runs a function that is compiled once for each key."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ def training(plan: Plan) -> Training:
 
     @functools.cache
     def evaluations() -> dict[str, evaluating.Evaluation]:
-        return evaluating.evaluations(plan, feed)
+        return evaluating.evaluations(plan, feed, lambda text: warnings.warn(text, stacklevel=2))
 
     def evaluate(state: TrainState) -> dict[str, Any]:
         found = {}
