@@ -29,7 +29,7 @@ class Folds(NamedTuple):
     seed: int = 0
 
 
-def check(folds: Folds) -> Folds:
+def checked(folds: Folds) -> Folds:
     """Returns the config of folds.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from library import config
 from library.config import ConfigError, Duration
-from library.data import folds
+from library.data.folds import Folds, checked
 from library.data.graphs import Budget
 from library.parallel.sharding import REPLICATE_OR_FSDP
 from library.reporting import notation
@@ -101,11 +101,11 @@ class Dataset:
         return self.eval_batch_size or self.batch_size
 
     @property
-    def cross_validation(self) -> folds.Folds | None:
+    def cross_validation(self) -> Folds | None:
         """The folds of the training split, or None."""
         if self.folds is None:
             return None
-        return folds.check(config.read(folds.Folds, self.folds, "dataset.folds"))
+        return checked(config.read(Folds, self.folds, "dataset.folds"))
 
     @property
     def has_data(self) -> bool:
