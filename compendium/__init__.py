@@ -13,12 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from library import logs
 from library.config import ConfigError
 
 if TYPE_CHECKING:
     from library.apps.finished import Finished
     from library.apps.stepwise import Training
     from library.run.plan import Plan
+
+logs.hide_orbax()
 
 __all__ = ["ConfigError", "load", "plan", "training"]
 

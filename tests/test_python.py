@@ -133,8 +133,7 @@ def test_a_picture_is_turned_as_its_file_is(trained, tmp_path):
     with Image.open(tmp_path / "a.png") as picture:
         found = run.logits(picture)
     np.testing.assert_array_equal(found, run.logits(tmp_path / "a.png"))
-    flat = Image.open(tmp_path / "a.png").convert("L").getdata()
-    plain = np.uint8(list(flat)).reshape(1, 2, 4, 1)
+    plain = np.asarray(Image.open(tmp_path / "a.png"))[None, ..., None]
     assert (found != run.logits(plain)).any()
     # PNG has no CMYK.
     np.testing.assert_array_equal(
@@ -175,50 +174,63 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
         compendium.load(tmp_path, which="last")
 
 
+CONDITIONAL = tiny.config(
+    model=dict(name="vae.dense", hidden=(4,), latent_dim=2, conditional=True),
+    task=dict(name="variational"),
+    total="1 steps",
+)
+
+
 def test_samples_are_those_of_generate(trained):
-    values = families.config("gan", total="1 steps", evaluate={})
-    folder = trained("gan", values)
-    run, restored = compendium.load(folder), session.restore(values, folder)
-    for label, given in ((None, {}), ("b", {"label": "b"}), ("1", {"label": 1})):
-        wanted = generation.images(restored, generation.Request(8, seed=3), label=label)
-        found = run.sample(num=8, seed=3, **given)
-        assert found.dtype == np.uint8
-        np.testing.assert_array_equal(found, wanted)
+    folder = trained("conditional", CONDITIONAL)
+    run, restored = compendium.load(folder), session.restore(CONDITIONAL, folder)
+    wanted = generation.images(restored, generation.Request(8, seed=3), label="b")
+    assert wanted.dtype == np.uint8
+    for label in ("b", 1):
+        np.testing.assert_array_equal(run.sample(num=8, seed=3, label=label), wanted)
+    in_turn, other = run.sample(num=8, seed=3), run.sample(num=8, seed=4)
+    # Without a label, the classes come in turn.
+    np.testing.assert_array_equal(in_turn[[1, 5]], wanted[[1, 5]])
+    assert (in_turn != other).any()
     assert len(run._compiled) == 1
     with pytest.raises(compendium.ConfigError, match="sample, label='e': valid are 0 to 3"):
         run.sample(label="e")
+
+
+def test_an_output_says_which_features_it_reads(trained):
+    run = compendium.load(trained("conditional", CONDITIONAL))
+    images, labels = tiny.arrays(2).values()
+    with pytest.raises(
+        compendium.ConfigError, match=r"reads 'label': write reconstruct\(\{'image'"
+    ):
+        run.reconstruct(images)
+    made = run.pixels(run.reconstruct({"image": images, "label": labels}))
+    assert (made.shape, made.dtype) == (images.shape, np.uint8)
 
 
 def test_texts_are_those_of_generate(trained):
     values = families.config("gpt", total="1 steps", evaluate={})
     folder = trained("gpt", values)
     run, restored = compendium.load(folder), session.restore(values, folder)
-    for prompt in ("ab", ("a", "b")):
-        several = (prompt,) if isinstance(prompt, str) else prompt
-        request = generation.Request(len(several), seed=1)
-        wanted = generation.texts(restored, request, prompt=several, length=8)
-        assert run.generate(prompt, length=8, seed=1) == wanted
-    tokens = np.zeros((2, 8), np.int32)
-    assert run.logits({"tokens": tokens}).shape[:2] == (2, 8)
+    request = generation.Request(2, seed=1)
+    wanted = generation.texts(restored, request, prompt=("ab", "a"), length=8)
+    assert run.generate(["ab", "a"], length=8, seed=1) == wanted
+    assert run.generate("ab", num=2, length=8, seed=1)[0] == wanted[0]
+    assert len(run._compiled) == 1
     with pytest.raises(compendium.ConfigError, match="have no 'image': "):
         run.logits(PHOTOGRAPH)
+    with pytest.raises(compendium.ConfigError, match="leaves nothing of length=2 to generate"):
+        run.generate("ab", length=2)
 
 
-def test_an_output_says_which_features_it_reads(trained):
-    values = tiny.config(
-        model=dict(name="vae.dense", hidden=(4,), latent_dim=2, conditional=True),
-        task=dict(name="variational"),
-        total="1 steps",
-    )
-    run = compendium.load(trained("conditional", values))
-    images, labels = tiny.arrays(2).values()
-    with pytest.raises(
-        compendium.ConfigError,
-        match=r"reads 'label': write reconstruct\(\{'image': \.\.\., 'label'",
-    ):
-        run.reconstruct(images)
-    made = run.pixels(run.reconstruct({"image": images, "label": labels}))
-    assert (made.shape, made.dtype) == (images.shape, np.uint8)
+@pytest.mark.full
+def test_tokens_are_given_as_the_dataset_has_them(trained):
+    values = families.config("gpt", total="1 steps", evaluate={})
+    run = compendium.load(trained("gpt", values))
+    # An example has the next token of each, too.
+    assert run.logits({"tokens": np.zeros((2, 9), np.int32)}).shape[0] == 2
+    with pytest.raises(compendium.ConfigError, match="input 0: tokens is 8 after preprocessing"):
+        run.logits({"tokens": np.zeros((2, 8), np.int32)})
 
 
 @pytest.mark.full
