@@ -14,6 +14,7 @@ import compendium
 from experiments.config_files import load_config
 from library import trees
 from library.apps import generation, predictions
+from library.reporting import report
 from library.run import session
 from library.run.clock import Clock
 from library.run.loop import NonFiniteError
@@ -48,7 +49,7 @@ def trained(tmp_path_factory):
             held[name] = tmp_path_factory.mktemp(name) / "run"
             with pytest.MonkeyPatch.context() as patch:
                 families.serve(patch)
-                patch.setattr(session.report, "write_report", lambda folder: None)
+                patch.setattr(report, "write_report", lambda folder: None)
                 quiet = Console(quiet=True)
                 assert session.train(values, {}, held[name], Clock(), quiet) == 0
         return held[name]

@@ -12,6 +12,7 @@ from rich.console import Console
 import compendium
 from library.config import ConfigError
 from library.data import sources
+from library.reporting import report
 from library.run import session
 from library.run.clock import Clock
 from tests import families, often, tiny
@@ -99,7 +100,7 @@ def test_a_copy_without_data_does_the_same(program, tmp_path, monkeypatch, case)
     families.serve(monkeypatch)
     beside, bare = tmp_path / "beside" / "run", tmp_path / "bare" / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(session.report, "write_report", lambda folder: None)
+        patch.setattr(report, "write_report", lambda folder: None)
         assert session.train(recipe(case), {}, beside, Clock(), Console(quiet=True)) == 0
     shutil.copytree(beside, bare)
     # Without this, the training split is opened.

@@ -13,6 +13,7 @@ from library.apps import attacking, classifier, compressing, generation, predict
 from library.apps.explain import explaining
 from library.config import ConfigError
 from library.data import sources
+from library.reporting import report
 from library.run import data_record, restoring, session
 from library.run.clock import Clock
 from library.run.recipe import make_plan
@@ -52,7 +53,7 @@ def finished(values, folder):
     """Trains a run to its end."""
     with pytest.MonkeyPatch.context() as patch:
         families.serve(patch)
-        patch.setattr(session.report, "write_report", lambda folder: None)
+        patch.setattr(report, "write_report", lambda folder: None)
         assert session.train(values, {}, folder, Clock(), Console(quiet=True)) == 0
     return folder
 
