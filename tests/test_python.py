@@ -209,6 +209,7 @@ def test_an_output_says_which_features_it_reads(trained):
     assert (made.shape, made.dtype) == (images.shape, np.uint8)
 
 
+@pytest.mark.full
 def test_texts_are_those_of_generate(trained):
     values = families.config("gpt", total="1 steps", evaluate={})
     folder = trained("gpt", values)

@@ -15,7 +15,7 @@ from library.data import sources
 from library.reporting import report
 from library.run import session
 from library.run.clock import Clock
-from tests import families, often, tiny
+from tests import families, tiny
 
 DECODE = dict(name="decode", channels=1)
 CLASSIFIER = dict(
@@ -95,7 +95,8 @@ def refuse(name, split, **options):
     raise ConfigError(f"{name} is not prepared")
 
 
-@pytest.mark.parametrize("case", often.only(["autoencoder"], CASES))
+@pytest.mark.full
+@pytest.mark.parametrize("case", CASES)
 def test_a_copy_without_data_does_the_same(program, tmp_path, monkeypatch, case):
     families.serve(monkeypatch)
     beside, bare = tmp_path / "beside" / "run", tmp_path / "bare" / "run"

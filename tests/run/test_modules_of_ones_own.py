@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -92,7 +93,7 @@ def test_they_are_used_by_their_names(own, tmp_path):
     summary = tiny.run(plan, tmp_path / "run")
     pixels = np.float32(250 - tiny.arrays(20, seed=1)["image"]) / 255
     assert summary["metrics"]["own/mean"] == pytest.approx(2 * pixels.mean(), rel=1e-6)
-    batch = {"image": np.ones((2, 8, 8, 1), np.float32), "index": np.arange(2, dtype=np.uint32)}
+    batch = {"image": jnp.ones((2, 8, 8, 1)), "index": jnp.arange(2, dtype=jnp.uint32)}
     np.testing.assert_array_equal(plan.augment(batch, jax.random.key(0))["image"], 0.5)
     path = own / "library.evaluation" / "own_brightness.py"
     assert not own_files.came_with_the_project(path)

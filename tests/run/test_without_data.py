@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+import compendium
 from library.apps import attacking, classifier, compressing, generation, predictions
 from library.apps.explain import explaining
 from library.config import ConfigError
@@ -97,7 +98,7 @@ def photograph(tmp_path_factory):
 
 
 def used(folder, photograph):
-    """Returns what `generate`, `explain` and an attack make of an image file."""
+    """Returns what `generate`, `explain`, an attack and Python make of an image file."""
     trained = session.restore(CLASSIFIER, folder, check=classifier.check)
     network = classifier.network(trained)
     examples = predictions.from_files(trained, [photograph])
@@ -109,6 +110,7 @@ def used(folder, photograph):
     assert found.label_names == list(tiny.CLASSES) == list(network.label_names)
     return {
         "probabilities": found.probabilities,
+        "in Python": compendium.load(folder).probabilities(photograph),
         "changed": misled.changed,
         **{picture.name: np.frombuffer(picture.png, np.uint8) for picture in pictures},
     }
