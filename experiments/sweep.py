@@ -90,7 +90,7 @@ def _folds(values: dict[str, Any]) -> int | None:
     stated = (values.get("dataset", {}).get("folds") or {}).get("num")
     if None not in (stated, _FOLDS.value) and stated != _FOLDS.value:
         raise ConfigError(f"--folds={_FOLDS.value}: the recipe has {stated} folds; leave it out")
-    found = _FOLDS.value or stated
+    found = stated if _FOLDS.value is None else _FOLDS.value
     if found is not None and (isinstance(found, bool) or not isinstance(found, int) or found < 2):
         raise ConfigError(f"--folds={found}: valid are 2 or more")
     return found

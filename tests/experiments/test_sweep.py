@@ -154,7 +154,7 @@ def test_all_folds_run(sweep, world):
         ((), "a sweep has two runs or more: add --seeds=0,1,2 or --folds=10"),
         (("--seeds=0,a",), "--seeds: 'a' is no seed: valid are 0 to 4294967295"),
         (("--seeds=1,1",), "--seeds=1,1: write different seeds"),
-        (("--folds=1",), "--folds=1: valid are 2 or more"),
+        (("--folds=0", "--seeds=0,1"), "--folds=0: valid are 2 or more"),
         (("--seeds=0,1", "--config.seed=3"), "--config.seed names one run of a sweep"),
         (("--folds=2", "--config.dataset.folds={'num': 3}"), "the recipe has 3 folds"),
         (("--seeds=0,1", "--config.totl=1 steps"), "did you mean 'total'"),
