@@ -31,6 +31,7 @@ from typing import Any, NamedTuple, NoReturn
 from absl import app, flags, logging
 
 from experiments.config_files import changed, found_in, load_config, override
+from library import logs
 from library.config import ConfigError, nearest
 from library.parallel import processes
 
@@ -93,8 +94,7 @@ def run(
         atexit.register(_leave)
     _keep_freed_memory()
     logging.set_verbosity(logging.WARNING)
-    # Orbax warns of its own actions, such as reading a checkpoint without its outer metadata.
-    logging.get_absl_logger().addFilter(lambda record: "orbax" not in record.pathname)
+    logs.hide_orbax()
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     try:
         parser = functools.partial(_parse, expected=words, configurable=configurable)

@@ -54,12 +54,33 @@ def load_config(
         _blame(path, name, error)
     if not isinstance(made, Mapping) and not hasattr(made, "to_dict"):
         raise ConfigError(f"get_config of {name} returns {made!r}, expected a ConfigDict")
+    resolved = path.resolve()
+    shown = resolved.relative_to(ROOT) if resolved.is_relative_to(ROOT) else resolved
+    return plain_values(made, overrides), str(shown), variant
+
+
+def plain_values(made: Any, overrides: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Returns a ConfigDict or a dict as plain values, with overrides.
+
+    Args:
+      made: the config; it stays as it is.
+      overrides: dotted keys and their texts, see `override`.
+
+    Raises:
+      ConfigError: a value is required and not set, or as `override`.
+    """
     values = _live(made, {})
     for key, text in (overrides or {}).items():
         override(values, key, text)
-    resolved = path.resolve()
-    shown = resolved.relative_to(ROOT) if resolved.is_relative_to(ROOT) else resolved
-    return _settled(values), str(shown), variant
+    return _settled(values)
+
+
+def texts(overrides: Mapping[str, Any] | None) -> dict[str, str]:
+    """Returns overrides of any values by dotted key as the texts that `override` reads."""
+    return {
+        key: value if isinstance(value, str) else repr(plain(value))
+        for key, value in (overrides or {}).items()
+    }
 
 
 def described(config: str) -> tuple[str, tuple[str, ...]]:

@@ -15,7 +15,9 @@ from experiments import command_line
 from library.config import ConfigError
 
 _ROOT = Path(__file__).resolve().parents[1]
-_WORKDIR = flags.DEFINE_list("workdir", [], "A run; with --record, one run for each seed.")
+_WORKDIR = flags.DEFINE_list(
+    "workdir", [], "A run; with --record, one run for each seed, or the root of a sweep."
+)
 _RUNS = flags.DEFINE_string("root", None, "Folder of runs to compare.")
 _RECORD = flags.DEFINE_string("record", None, "Name of the record of finished runs.")
 _SYSTEM = flags.DEFINE_string("system", None, "With --record: the system, as the table shows it.")
@@ -37,13 +39,13 @@ def main() -> int:
 
 
 def _record(*, record, system, workdir, metric, note) -> None:
-    from library.reporting import gallery, results
+    from library.reporting import gallery, results, sweeps
 
     if not system or not workdir:
         raise ConfigError("--record=NAME needs --system=... and --workdir=...")
     made = results.record(workdir, name=record, system=system, metric=metric, note=note)
     print(results.save_record(made, _ROOT / "results"))
-    for path in gallery.keep(Path(workdir[0]), record, _ROOT / "results"):
+    for path in gallery.keep(sweeps.workdirs(Path(workdir[0]))[0], record, _ROOT / "results"):
         print(path)
 
 

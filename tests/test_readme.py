@@ -34,7 +34,9 @@ EXAMPLES = {
 CONFIG = "configs/cnn/digits.py"
 # A block that cannot run everywhere says so in its first line.
 NEEDS = re.compile(r"# needs \w.*\n")
-TRAINS = re.compile(r"experiments\.(train|plan|benchmark)|-m launch|session\.train|\.update\b")
+TRAINS = re.compile(
+    r"experiments\.(train|sweep|plan|benchmark)|-m launch|session\.(evaluate|restore)|\.update\b"
+)
 
 
 class Block(NamedTuple):
@@ -72,7 +74,7 @@ def named(block):
 def copy(tmp_path_factory):
     """Copies the project, puts the worked examples in place, and returns how to run a command."""
     folder = tmp_path_factory.mktemp("copy")
-    for part in ("library", "experiments", "configs", "launch", "results"):
+    for part in ("compendium", "library", "experiments", "configs", "launch", "results"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     assert set(FILES) == EXAMPLES
     for path, code in FILES.items():

@@ -65,7 +65,7 @@ def images(
             raise ConfigError(
                 f"--class={label}: the examples of --split={split} have their own classes"
             )
-        number = _class(trained, label, output)
+        number = class_of(trained, label, output, f"--class={label}")
         features = {"label": np.full(request.num, number, np.int32)}
         context = context._replace(draws=lambda n, size: trained.feed.draws(n, size, features))
     shown = samples.samples(context, output=output, num=request.num, split=split, batch_size=size)
@@ -138,28 +138,37 @@ def write_texts(made: list[str], folder: Path) -> Path:
     return files.write(folder / "text.txt", f"\n{'-' * 79}\n".join(made) + "\n")
 
 
+def batch_size(trained: Trained, request: Request) -> int:
+    """Returns the examples per batch of a generation."""
+    shards = trained.plan.strategy.batch_shards
+    usual = request.batch_size or trained.plan.dataset.eval_size
+    return min(usual, -(-request.num // shards) * shards)
+
+
 def _context(trained: Trained, request: Request) -> tuple[Context, int]:
-    plan, shards = trained.plan, trained.plan.strategy.batch_shards
-    usual = request.batch_size or plan.dataset.eval_size
-    size = min(usual, -(-request.num // shards) * shards)
-    return trained.feed.context(seed=request.seed), size
+    return trained.feed.context(seed=request.seed), batch_size(trained, request)
 
 
 def _state(trained: Trained, request: Request) -> TrainState:
     return task.learnt(trained.state, averages=request.ema)
 
 
-def _class(trained: Trained, label: str, output: str) -> int:
-    """Returns the number of a class that is given by number or name."""
+def class_of(trained: Trained, label: str, output: str, where: str) -> int:
+    """Returns the number of a class that is given by number or name, for an output without inputs.
+
+    Raises:
+      ConfigError: there is no such class, or the output reads none. The message starts with
+        `where`.
+    """
     plan, names = trained.plan, trained.plan.label_names
     if names is None:
-        raise ConfigError(f"--class={label}: {plan.dataset.name} has no classes")
-    number = class_number(label, names, f"--class={label}")
+        raise ConfigError(f"{where}: {plan.dataset.name} has no classes")
+    number = class_number(label, names, where)
     make = plan.task.outputs.get(output)
     # A missing output is refused by `samples`, whose message names the outputs.
     if make is None or _lacking(trained, make) == "label":
         return number
-    raise ConfigError(f"--class={label}: this system's {output!r} reads no class")
+    raise ConfigError(f"{where}: this system's {output!r} reads no class")
 
 
 def _lacking(trained: Trained, make: Callable[..., Any]) -> str | None:

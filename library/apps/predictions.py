@@ -1,17 +1,19 @@
 """Predictions of a classifier, which `generate` shows: the most probable classes of images."""
 
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from library import task, trees
-from library.config import ConfigError
+from library.config import ConfigError, nearest
 from library.data import folder, pipeline, preprocessing
 from library.data.preprocessing import CorruptExample, UnfitExample
 from library.data.sources import Source
+from library.data.unlabelled import Completed
 from library.parallel.strategies import Strategy
 from library.reporting import figures
 from library.run.session import Trained
@@ -65,27 +67,62 @@ def from_files(
     for note in notes:
         warn(note)
     records = folder.ImageFiles(tuple(paths))
-    source = Source(records, trained.plan.label_names, records.describe)
+    return from_records(trained, records, [str(path) for path in paths], ["image"])
+
+
+def from_records(
+    trained: Trained,
+    records: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    given: Sequence[str],
+) -> Examples:
+    """Preprocesses examples as the run's evaluation does.
+
+    Labels, targets, maps, fields and objects that the examples lack are blank.
+
+    Args:
+      trained: the run.
+      records: the examples, as the run's dataset has them: images are encoded, or uint8 (h, w, c).
+      names: names of the examples, for messages.
+      given: the features that the examples have.
+
+    Raises:
+      ConfigError: the run's dataset has no such feature, or one cannot be read, or has another
+        shape than the model takes.
+    """
+    kinds = trained.plan.loader.source.kinds
+    for name in given:
+        if name not in kinds:
+            raise ConfigError(f"the examples of this run have no {name!r}: {nearest(name, kinds)}")
+    source = Source(Completed(records, kinds), trained.plan.label_names, names.__getitem__)
     # Images of evaluation may have another size than those of training.
     usual = trained.plan.splits.evaluated()
     turned = preprocessing.turning(trained.plan.preprocess["test"], True)
     loader = usual._replace(source=source, preprocess=turned, blank={})
-    blanks = {k: v for k, v in usual.blank.items() if k != "image"}
     try:
-        loaded = [
-            {**blanks, **loader.read(i, i), **pipeline.place(i, i, 1)} for i in range(len(paths))
-        ]
+        read = [loader.read(row, row) for row in range(len(names))]
     except (CorruptExample, UnfitExample) as error:
         raise ConfigError(str(error)) from error
-    wanted = usual.blank["image"].shape
-    for path, example in zip(paths, loaded):
-        if example["image"].shape != wanted:
-            shown = "x".join(map(str, example["image"].shape))
-            raise ConfigError(
-                f"{path} is {shown} after preprocessing, but the model takes "
-                f"{'x'.join(map(str, wanted))} (height, width, channels)"
-            )
-    return Examples(loaded, [str(path) for path in paths])
+    loaded = []
+    for row, (name, example) in enumerate(zip(names, read)):
+        fitting = {}
+        for key, blank in usual.blank.items():
+            if np.shape(example.get(key)) == blank.shape and key in example:
+                fitting[key] = example[key]
+            elif key in given:
+                raise _of_another_shape(name, key, example, blank)
+        loaded.append({**usual.blank, **fitting, **pipeline.place(row, row, 1)})
+    return Examples(loaded, list(names))
+
+
+def _of_another_shape(name: str, key: str, example: Mapping[str, Any], usual: Any) -> ConfigError:
+    if key not in example:
+        return ConfigError(f"{name}: the preprocessing makes no {key} of it")
+    found, wanted = ("x".join(map(str, np.shape(x))) for x in (example[key], usual))
+    what, order = (name, " (height, width, channels)") if key == "image" else (f"{name}: {key}", "")
+    return ConfigError(
+        f"{what} is {found} after preprocessing, but the model takes {wanted}{order}"
+    )
 
 
 def from_split(
@@ -143,19 +180,34 @@ def predict(trained: Trained, examples: Examples, *, ema: bool = True) -> Predic
         return {"probabilities": output(state, batch, key)}
 
     state = task.learnt(trained.state, averages=ema)
-    collect, strategy = trained.feed.context().collect(run), trained.plan.strategy
-    count, shards = len(examples.loaded), strategy.batch_shards
-    # All batches have one size, a multiple of the devices, so that one compilation is enough.
-    size = shards * max(1, min(64, -(-count // shards)))
-    stacked = jax.tree.map(lambda *x: np.stack(x), *examples.loaded)
-    found = [
-        collect(state, strategy.put(_of_this_process(batch, strategy)))["probabilities"]
-        for batch in trees.parts(stacked, size)
-    ]
-    probabilities = np.concatenate(found)[:count]
+    collect = trained.feed.context().collect(run)
+    found = over(trained, functools.partial(collect, state), examples.loaded)
+    probabilities = found["probabilities"]
     names = trained.plan.label_names or [str(i) for i in range(probabilities.shape[-1])]
     images = np.stack([example["image"] for example in examples.loaded])
     return Predictions(images, examples.names, examples.labels, probabilities, list(names))
+
+
+def over(
+    trained: Trained, function: Callable[[Mapping[str, jax.Array]], Any], examples: Sequence[Any]
+) -> Any:
+    """Returns a function of batches on the devices, over preprocessed examples.
+
+    All batches have one size, a multiple of the devices, so that one compilation is enough.
+
+    Args:
+      trained: the run.
+      function: batch -> host arrays with a leading example axis.
+      examples: the examples, see `Examples.loaded`.
+    """
+    strategy, count = trained.plan.strategy, len(examples)
+    size = strategy.batch_shards * max(1, min(64, -(-count // strategy.batch_shards)))
+    stacked = jax.tree.map(lambda *x: np.stack(x), *examples)
+    parts = [
+        function(strategy.put(_of_this_process(batch, strategy)))
+        for batch in trees.parts(stacked, size)
+    ]
+    return jax.tree.map(lambda *x: np.concatenate(x)[:count], *parts)
 
 
 def lines(predictions: Predictions) -> Iterator[str]:

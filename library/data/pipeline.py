@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-import grain
 import jax
 import numpy as np
 from absl import flags
@@ -442,6 +441,9 @@ def eval_batches(
 
 
 def _iterate(examples, local: int, workers: int, threads: int) -> Iterator[Example]:
+    # This import takes a while, and a split in device memory does without it.
+    import grain
+
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
     batches = grain.MapDataset.source(examples).batch(local, batch_fn=examples.loader.batch)
     batches = batches.to_iter_dataset(options)

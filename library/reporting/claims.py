@@ -8,7 +8,7 @@ from library.reporting import notation
 # Keys that a command may set without a change of the recipe: the seed, the distribution of the
 # work, logging and saving.
 _OPERATIONAL = (
-    *("seed", "log_every", "histograms_every", "compile_cache", "wandb"),
+    *("seed", "dataset.folds.fold", "log_every", "histograms_every", "compile_cache", "wandb"),
     *("steps_per_call", "on_nonfinite"),
     *("checkpoint", "parallel.mesh", "parallel.rules", "parallel.activations"),
     *("dataset.workers", "dataset.threads", "dataset.cache", "dataset.eval_batch_size"),

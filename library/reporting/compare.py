@@ -164,14 +164,15 @@ def _lines(entries: Sequence[Entry]) -> list[Line]:
         name = members[0].name
         if len(members) > 1:
             members = sorted(members, key=_seed)
-            name = f"{seeds.name([entry.name for entry in members])} ({len(members)} seeds)"
+            name = seeds.name([entry.name for entry in members])
+            name += f" ({seeds.counted([entry.leaves for entry in members])})"
         best, final = (seeds.spread([getattr(e, k) for e in members]) for k in ("best", "final"))
         lines.append(Line(name, tuple(members), best, final))
     return lines
 
 
 def _seed(entry: Entry) -> tuple[int, str]:
-    written = str(entry.leaves.get("seed"))
+    written = seeds.which(entry.leaves)
     return len(written), written
 
 
@@ -201,7 +202,7 @@ def _table(metric: str, lines: Sequence[Line]) -> Html:
     keys = differing_keys([line.leaves for line in lines])
     if any(len(line.members) > 1 for line in lines):
         # The first column names the seeds.
-        keys = [key for key in keys if key != "seed"]
+        keys = [key for key in keys if key not in seeds.REPEATED]
     shown, folded = keys[:MAX_KEYS], keys[MAX_KEYS:]
     show_origin = len({runs.origin(line.members[0].run.config) for line in lines}) > 1
     behind = [*(["config"] if show_origin else []), *map(_breakable, shown)]
@@ -238,7 +239,7 @@ def _named(line: Line) -> Html:
     """Returns the name of a run as a link to its report; of several seeds, a link for each."""
     if len(line.members) == 1:
         return page.tag("div", _link(line.members[0], line.name), class_="run")
-    links = [_link(each, str(each.leaves.get("seed"))) for each in line.members]
+    links = [_link(each, seeds.which(each.leaves)) for each in line.members]
     return page.tag("div", line.name, ": ", page.join(links, ", "), class_="run")
 
 

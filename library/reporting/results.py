@@ -13,8 +13,9 @@ from typing import Any
 
 from library import files, former_names
 from library.config import ConfigError, check_choice, differing
-from library.reporting import claims, gallery, notation, runs, trust
+from library.reporting import claims, gallery, notation, runs, seeds, sweeps, trust
 from library.reporting.runs import Claim, Run
+from library.reporting.seeds import Spread
 
 RECORD_VERSION = 1
 COMMAND = "python -m experiments.report --results"
@@ -58,28 +59,29 @@ def record(
     metric: str | None = None,
     note: str = "",
 ) -> dict[str, Any]:
-    """Makes the record of a finished run, or of several runs that differ only in their seed.
+    """Makes the record of a finished run, or of several that differ only in seed and fold.
 
     Args:
-      workdirs: one workdir, or one for each seed.
+      workdirs: one workdir, or one for each seed and fold; the folder of a sweep stands for its
+        runs.
       name: the name of the record and of its file, such as "resnet20_cifar10".
       system: the system's name in the table, such as "ResNet-20".
       metric: the metric that the table shows, for a run without a claim.
       note: a note for readers of the number.
 
     Returns:
-      Plain values. For several seeds, "ours", "metrics", "wall_time" and the gap are means,
+      Plain values. For several runs, "ours", "metrics", "wall_time" and the gap are means,
       "ours_std" and "metrics_std" are sample standard deviations, and "seeds" replaces "seed".
 
     Raises:
       ConfigError: a run is not finished, has no finite result or claims another metric; or the
-        configs differ in more than the seed.
+        configs differ in more than seed and fold.
     """
     several = _read(workdirs)
     stated = [_finished_claim(run, metric) for run in several]
     config, summary = several[0].config, several[0].summary
-    ours = [claim.ours for claim in stated]
-    reported, mean = stated[0].reported, statistics.fmean(ours)
+    reported, ours = stated[0].reported, _ours(several, stated)
+    mean = ours.mean
     return {
         "name": _check_name(name),
         "system": system,
@@ -89,7 +91,7 @@ def record(
         "reported": {"metric": stated[0].metric, "value": reported, "source": stated[0].source},
         "ours": mean,
         "gap": None if reported is None or stated[0].changed else mean - reported,
-        **_seeds(several, ours),
+        **_seeds(several, ours.std),
         "commit": ", ".join(_distinct(run.summary.get("commit") for run in several)) or None,
         "dirty": any(run.summary.get("dirty") for run in several),
         "versions": summary.get("versions", {}),
@@ -97,16 +99,24 @@ def record(
         "wall_time": _mean([runs.elapsed(run) for run in several]),
         "steps": runs.steps(several[0]),
         **_metrics(several),
-        # The path of the workdir has a meaning only on the machine of the run.
-        "command": re.sub(r" --workdir(=| )\S+", "", runs.command(several[0])),
+        "command": _command(workdirs, several[0]),
         "note": note,
         "record_version": RECORD_VERSION,
     }
 
 
+def _command(workdirs: Any, first: Run) -> str:
+    """Returns the command of a sweep, or else of its first run."""
+    named = workdirs if isinstance(workdirs, (str, os.PathLike)) else workdirs[0]
+    typed = sweeps.command(Path(named)) or runs.command(first)
+    # Paths of workdirs have a meaning only on the machine of the run.
+    return re.sub(r" --(workdir|root)(=| )\S+", "", typed)
+
+
 def _read(workdirs) -> list[Run]:
     single = isinstance(workdirs, (str, os.PathLike))
-    several = [runs.read_run(path) for path in ([workdirs] if single else workdirs)]
+    named = [Path(path) for path in ([workdirs] if single else workdirs)]
+    several = [runs.read_run(path) for each in named for path in sweeps.workdirs(each)]
     if not several:
         raise ConfigError("a record needs at least one workdir, got none")
     _check_same_but_seed(several)
@@ -153,9 +163,9 @@ def _check_same_but_seed(several: Sequence[Run]) -> None:
             raise ConfigError(
                 f"{run.path} and {several[0].path} are not one recipe: {'; '.join(lines[:3])}"
             )
-    seeds = [_seed(run) for run in several]
-    if len(set(seeds)) < len(seeds):
-        raise ConfigError(f"the runs of a record need different seeds, not {seeds}")
+    own = [_seed(run) if _fold(run) is None else (_fold(run), _seed(run)) for run in several]
+    if len(set(own)) < len(own):
+        raise ConfigError(f"the runs of a record need different seeds or folds, not {own}")
 
 
 def _check_name(name: str) -> str:
@@ -168,14 +178,40 @@ def _seed(run: Run) -> Any:
     return run.summary.get("seed", run.config.get("seed"))
 
 
-def _seeds(several: Sequence[Run], ours: Sequence[float]) -> dict[str, Any]:
+def _ours(several: Sequence[Run], stated: Sequence[Claim]) -> Spread:
+    """Returns the result of one run or several, as the claim says: see `sections.Reported`."""
+    config, metric = several[0].config, stated[0].metric
+    if len(several) == 1 or runs.find(config, "reported.of") != "best_mean":
+        return seeds.spread([claim.ours for claim in stated])
+    best = sweeps.best_mean(several, metric)
+    if best is None:
+        raise ConfigError(f"reported.of='best_mean': the runs evaluate {metric} differently often")
+    return Spread(best["mean"], best["std"])
+
+
+def _seeds(several: Sequence[Run], std: float | None) -> dict[str, Any]:
     if len(several) == 1:
         return {"seed": _seed(several[0])}
-    return {"ours_std": statistics.stdev(ours), "seeds": [_seed(run) for run in several]}
+    found = {"ours_std": std, "seeds": [_seed(run) for run in several]}
+    folds = [_fold(run) for run in several]
+    return found if folds[0] is None else {**found, "folds": folds}
 
 
-def _without_seed(overrides: dict[str, Any], seeds: int) -> dict[str, Any]:
-    return {key: value for key, value in overrides.items() if seeds == 1 or key != "seed"}
+def _fold(run: Run) -> int | None:
+    return runs.find(run.config, seeds.FOLD)
+
+
+def _several(made: Mapping[str, Any]) -> str:
+    """Renders how many seeds and folds a record has; "" for a single run."""
+    if not made.get("seeds"):
+        return ""
+    folds = made.get("folds") or [None] * len(made["seeds"])
+    each = [{seeds.SEED: seed, seeds.FOLD: fold} for seed, fold in zip(made["seeds"], folds)]
+    return f" ({seeds.counted(each)})"
+
+
+def _without_seed(overrides: dict[str, Any], count: int) -> dict[str, Any]:
+    return {k: value for k, value in overrides.items() if count == 1 or k not in seeds.REPEATED}
 
 
 def _metrics(several: Sequence[Run]) -> dict[str, Any]:
@@ -278,14 +314,13 @@ def headlines(
 def _full_row(made: Mapping[str, Any], note: int | None) -> tuple[str, ...]:
     metric, source = made["reported"]["metric"], made["reported"].get("source")
     reported = notation.shown(metric, made["reported"]["value"])
-    seeds = f" ({len(made['seeds'])} seeds)" if made.get("seeds") else ""
     commits = str(made.get("commit") or "").split(", ")
     return (
         _inline(made["system"]) + (f" [{note}]" if note else ""),
         _inline(made["dataset"]),
         _inline(metric),
         reported + _unchanged(made) + (f" ({_inline(source)})" if source else ""),
-        notation.shown(metric, made["ours"], made.get("ours_std")) + seeds,
+        notation.shown(metric, made["ours"], made.get("ours_std")) + _several(made),
         _gap(made),
         _inline(notation.device(made.get("device"))),
         notation.duration(made.get("wall_time")),

@@ -1,4 +1,4 @@
-"""Runs that differ only in their seed, as one: means, deviations, and curves with a band."""
+"""Runs that differ only in seed or fold, as one: means, deviations, and curves with a band."""
 
 import itertools
 import math
@@ -14,6 +14,11 @@ from library.reporting.runs import Curve
 
 Points = Float[np.ndarray, " n"]
 Each = TypeVar("Each")
+
+
+# The keys of a config in which repetitions of a recipe differ.
+SEED, FOLD = "seed", "dataset.folds.fold"
+REPEATED = (SEED, FOLD)
 
 
 class Band(NamedTuple):
@@ -36,22 +41,42 @@ class Spread(NamedTuple):
 
 
 def together(runs: Sequence[tuple[Mapping[str, Any], Each]]) -> list[list[Each]]:
-    """Groups runs whose configs differ only in the seed, in the order of their first run.
+    """Groups runs whose configs differ only in seed and fold, in the order of their first run.
 
-    Runs that share a seed, too, are no repetitions: each of them stays alone.
+    Runs that share both are no repetitions: each of them stays alone.
 
     Args:
       runs: the flat config of each run, and the run.
     """
     groups: dict[Hashable, list[tuple[Any, Each]]] = {}
     for leaves, run in runs:
-        rest = tuple(sorted((k, repr(v)) for k, v in leaves.items() if k != "seed"))
-        groups.setdefault(rest, []).append((leaves.get("seed"), run))
+        rest = tuple(sorted((k, repr(v)) for k, v in leaves.items() if k not in REPEATED))
+        groups.setdefault(rest, []).append((tuple(leaves.get(k) for k in REPEATED), run))
     found = []
     for members in groups.values():
-        alike = len({seed for seed, _ in members}) < len(members)
+        alike = len({own for own, _ in members}) < len(members)
         found += [[run] for _, run in members] if alike else [[run for _, run in members]]
     return found
+
+
+def counted(several: Sequence[Mapping[str, Any]]) -> str:
+    """Renders how many runs there are: "3 seeds", "10 folds", "10 folds x 3 seeds".
+
+    Args:
+      several: the flat config of each run.
+    """
+    seeds, folds = ({leaves.get(key) for leaves in several} - {None} for key in REPEATED)
+    named = [(folds, "fold")] * bool(folds) + [(seeds, "seed")] * (len(seeds) > 1 or not folds)
+    # Some runs may be missing.
+    if math.prod(len(x) for x, _ in named) != len(several):
+        return f"{len(several)} runs"
+    return " x ".join(f"{len(x)} {name}{'' if len(x) == 1 else 's'}" for x, name in named)
+
+
+def which(leaves: Mapping[str, Any]) -> str:
+    """Renders which of several repetitions a run is: its seed, or "fold 3, seed 1"."""
+    seed, fold = (leaves.get(key) for key in REPEATED)
+    return str(seed) if fold is None else f"fold {fold}, seed {seed}"
 
 
 def spread(values: Sequence[float]) -> Spread:

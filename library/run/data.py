@@ -14,6 +14,7 @@ from library.config import ConfigError
 from library.data import (
     features,
     fingerprints,
+    folds,
     joining,
     kept_files,
     orders,
@@ -311,6 +312,8 @@ class Splits:
 
 def _open_stage(dataset: Dataset, stage: str, seed: int | None = None) -> sources.Source:
     """Opens a split and joins several sources, for training in an order that `seed` shuffles."""
+    if dataset.folds is not None and stage in STAGES:
+        return _fold(dataset, stage)
     if not dataset.sources:
         return _open(dataset, Split({s: getattr(dataset, s) for s in STAGES}.get(stage, stage)))
     parts = {}
@@ -330,6 +333,30 @@ def _open_stage(dataset: Dataset, stage: str, seed: int | None = None) -> source
         parts[name] = joining.Part(source, first)
     paired, shuffled = dataset.pairing == "row", seed is not None
     return joining.join(parts, paired=paired, shuffled=shuffled, seed=seed or 0)
+
+
+def _fold(dataset: Dataset, stage: str) -> sources.Source:
+    """Opens the part of the training split that a fold trains on, or is tested on."""
+    asked, source = dataset.cross_validation, _open(dataset, Split(dataset.train))
+    first = np.asarray(source.records[0].get("label", 0.0))
+    stratified = first.ndim == 0 and np.issubdtype(first.dtype, np.integer)
+    labels = _labels(source) if stratified else None
+    found = folds.assigned(len(source.records), asked.num, asked.seed, labels)
+    tested = found == asked.fold
+    rows = np.flatnonzero(tested if stage == "test" else ~tested)
+    note = (
+        f"fold {asked.fold} of 0 to {asked.num - 1}: {np.sum(~tested):,} examples of "
+        f"{dataset.train!r} are for training and {np.sum(tested):,} for 'test'"
+    )
+    return source._replace(
+        records=folds.Chosen(source.records, rows),
+        describe=functools.partial(_described, source.describe, rows),
+        notes=(*source.notes, note),
+    )
+
+
+def _described(describe: Callable[[int], str], rows: np.ndarray, row: int) -> str:
+    return describe(int(rows[row]))
 
 
 def _labels(source: sources.Source) -> np.ndarray:

@@ -27,7 +27,7 @@ from library.run.workdir import read_config, write_json
 FILE = "data.json"
 _SHOWN = 6
 # Keys of a config's `dataset` that select the examples, and those that determine the features.
-_CHOOSING = ("name", "classes", "sources", "pairing")
+_CHOOSING = ("name", "classes", "sources", "pairing", "folds")
 _MAKING = ("train", "tokenizer", "context")
 
 

@@ -140,6 +140,23 @@ class Feed:
             **context_parts(plan),
         )
 
+    def collecting(self, f: Callable) -> Callable:
+        """Compiles a function as `Context.collect` does, once for all seeds.
+
+        Args:
+          f: `(state, batch, key) -> arrays` with a leading example axis.
+
+        Returns:
+          `(state, batch, seed) -> numpy arrays` of the whole batch.
+        """
+        compiled = self._plan.strategy.collect(self._on_inputs(f))
+
+        def collect(state, batch, seed: int):
+            key = self._plan.strategy.replicate(rng.root(seed))
+            return compiled(state, batch, {"key": key, "resident": {}})
+
+        return collect
+
     def loader(self, split: str) -> pipeline.Loader:
         """Returns the loader of a split as evaluators see it."""
         found = self._plan.splits(split)

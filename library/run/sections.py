@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from library import config
 from library.config import ConfigError, Duration
+from library.data.folds import Folds, checked
 from library.data.graphs import Budget
 from library.parallel.sharding import REPLICATE_OR_FSDP
 from library.reporting import notation
@@ -25,6 +26,9 @@ class Dataset:
       batch_size: examples per step, over all devices.
       train: the split to train on, such as "train[:90%]".
       test: the split that evaluators call "test".
+      folds: for cross-validation, num, fold and seed, see `library.data.folds.Folds`: `train` is
+        divided into num folds, with all classes in each. The run is tested on one and trains on the
+        others. `test` is not read then. `python -m experiments.sweep` runs all folds.
       eval_batch_size: examples per batch of an evaluation; by default `batch_size`.
       cache: "device" keeps whole splits in device memory and gathers batches inside the step.
       workers: number of processes that decode; 0 decodes in threads.
@@ -53,6 +57,7 @@ class Dataset:
     pairing: Literal["row", "own"] = "row"
     train: str = "train"
     test: str = "test"
+    folds: dict | None = None
     eval_batch_size: int | None = None
     cache: Literal["none", "device"] = "none"
     workers: int = 0
@@ -74,6 +79,7 @@ class Dataset:
                 f"dataset, repeats={self.repeats}: valid are 1 to batch_size={self.batch_size}"
             )
         self._check_sources()
+        self._check_folds()
         if self.repeats > 1 and self.order_name != "shuffle":
             raise ConfigError(
                 f"dataset, repeats={self.repeats} with order={self.order!r}: repeats need the "
@@ -96,9 +102,25 @@ class Dataset:
         return self.eval_batch_size or self.batch_size
 
     @property
+    def cross_validation(self) -> Folds | None:
+        """The folds of the training split, or None."""
+        if self.folds is None:
+            return None
+        return checked(config.read(Folds, self.folds, "dataset.folds"))
+
+    @property
     def has_data(self) -> bool:
         """Whether there is a dataset; otherwise the system generates its own data."""
         return self.name != "none"
+
+    def _check_folds(self) -> None:
+        if self.cross_validation is None:
+            return
+        for other, set_ in (("sources", self.sources), ("tokenizer", self.tokenizer)):
+            if set_:
+                raise ConfigError(f"dataset.folds does not support dataset.{other}; leave one out")
+        if not self.has_data:
+            raise ConfigError("dataset.folds needs data, and dataset.name is 'none'")
 
     def _check_sources(self) -> None:
         if (self.name is None) == (not self.sources):
@@ -322,11 +344,14 @@ class Reported:
       metric: the metric to compare with the value, "test/accuracy".
       value: the reported value; an accuracy of 93% is 0.93.
       source: who reports the value, and where.
+      of: what is compared of several seeds or folds: the mean of their "last" values, or the
+        "best_mean" over all evaluations.
     """
 
     metric: str
     value: float
     source: str
+    of: Literal["last", "best_mean"] = "last"
 
 
 @dataclasses.dataclass(frozen=True)

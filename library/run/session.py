@@ -17,7 +17,7 @@ from library.data.preprocessing import CorruptExample, UnfitExample
 from library.files import read_json
 from library.parallel.agreement import as_first
 from library.parallel.processes import STOPPED
-from library.reporting import claims, notation, report
+from library.reporting import claims, notation
 from library.run import (
     data_record,
     environment,
@@ -195,6 +195,9 @@ def _epoch(plan: Plan) -> str:
 def _report(workdir: Path, console: Console) -> None:
     # The run is complete without its report, which can be drawn at any time.
     try:
+        # This import takes a while, and nothing waits for it any more.
+        from library.reporting import report
+
         if jax.process_index() == 0:
             report.write_report(workdir)
     except Exception as error:

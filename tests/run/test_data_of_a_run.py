@@ -11,6 +11,7 @@ from rich.console import Console
 
 from library.config import ConfigError
 from library.data import text as documents
+from library.reporting import report
 from library.run import data_record, session
 from library.run.clock import Clock
 from tests import families, tiny
@@ -21,7 +22,7 @@ ENDED = dict(total="2 steps", evaluate={}, log_every="2 steps")
 
 @pytest.fixture(autouse=True)
 def no_reports(monkeypatch):
-    monkeypatch.setattr(session.report, "write_report", lambda folder: None)
+    monkeypatch.setattr(report, "write_report", lambda folder: None)
 
 
 def train(values, folder):
@@ -65,7 +66,7 @@ def image_run(tmp_path_factory):
 
 def _trained(values, root: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session.report, "write_report", lambda folder: None)
+        patch.setattr(report, "write_report", lambda folder: None)
         assert train(values, root / "run") == 0
     return root
 

@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+import compendium
 from library.apps import attacking, classifier, compressing, generation, predictions
 from library.apps.explain import explaining
 from library.config import ConfigError
 from library.data import sources
+from library.reporting import report
 from library.run import data_record, restoring, session
 from library.run.clock import Clock
 from library.run.recipe import make_plan
@@ -52,7 +54,7 @@ def finished(values, folder):
     """Trains a run to its end."""
     with pytest.MonkeyPatch.context() as patch:
         families.serve(patch)
-        patch.setattr(session.report, "write_report", lambda folder: None)
+        patch.setattr(report, "write_report", lambda folder: None)
         assert session.train(values, {}, folder, Clock(), Console(quiet=True)) == 0
     return folder
 
@@ -96,7 +98,7 @@ def photograph(tmp_path_factory):
 
 
 def used(folder, photograph):
-    """Returns what `generate`, `explain` and an attack make of an image file."""
+    """Returns what `generate`, `explain`, an attack and Python make of an image file."""
     trained = session.restore(CLASSIFIER, folder, check=classifier.check)
     network = classifier.network(trained)
     examples = predictions.from_files(trained, [photograph])
@@ -108,6 +110,7 @@ def used(folder, photograph):
     assert found.label_names == list(tiny.CLASSES) == list(network.label_names)
     return {
         "probabilities": found.probabilities,
+        "in Python": compendium.load(folder).probabilities(photograph),
         "changed": misled.changed,
         **{picture.name: np.frombuffer(picture.png, np.uint8) for picture in pictures},
     }

@@ -1,6 +1,5 @@
 """Colour augmentations, which change the values of images and nothing else."""
 
-import dm_pix as pix
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,6 +84,9 @@ def _blend_in_order(
 
 
 def _turn_hue(image: Float[Array, "h w c"], turn: Float[Array, ""]) -> Float[Array, "h w c"]:
+    # This import takes a while, and few recipes turn hues.
+    import dm_pix as pix
+
     _check_color(image)
     return jnp.clip(pix.adjust_hue(image, turn), 0, 1)
 
