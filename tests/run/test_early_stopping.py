@@ -124,6 +124,7 @@ def test_a_run_with_several_stops_ends_at_the_same_step(tmp_path, measured, monk
     assert (again["steps"], again["stopped_early"]) == (8, whole["stopped_early"])
 
 
+@pytest.mark.full
 def test_a_run_killed_in_the_last_evaluations_ends_at_the_same_step(tmp_path, monkeypatch):
     fails = []
 
