@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import pytest
 from rich.console import Console
@@ -212,10 +213,16 @@ def test_what_follows_the_total_is_named(tmp_path):
 # What is refused.
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    return tmp_path_factory.mktemp("kept") / "run"
+
+
 @pytest.fixture
-def finished(tmp_path):
-    train(tmp_path / "run", "6 steps")
-    return tmp_path / "run"
+def finished(tmp_path, kept):
+    if not kept.exists():
+        train(kept, "6 steps")
+    return shutil.copytree(kept, tmp_path / "run")
 
 
 @pytest.mark.parametrize(

@@ -264,6 +264,7 @@ def test_displays_that_fail_do_not_end_a_run(tmp_path, monkeypatch):
     assert len(rows(tmp_path)) == 3
 
 
+@pytest.mark.full
 def test_pictures_that_fail_do_not_end_a_run(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise ValueError("no such style")

@@ -281,6 +281,7 @@ def moved_layers(before, after):
     return {"/".join(path[:-1]) for (path, x), y in pairs if not np.array_equal(x, y)}
 
 
+@pytest.mark.full
 def test_the_loss_of_a_step_is_that_of_its_layer():
     model, task, batch, state = layer_by_layer(optax.sgd(0.1), 6)
     pairs = model.apply({"params": state.params}, batch["image"], method="layerwise")

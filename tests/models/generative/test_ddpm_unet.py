@@ -127,6 +127,7 @@ def test_patches_become_channels_and_back():
     np.testing.assert_array_equal(depth_to_space(x, 2), image)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("changes", "shape"),
     often.only(

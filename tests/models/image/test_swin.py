@@ -25,6 +25,7 @@ def shapes_of(model, *image):
     return variables, recorded["intermediates"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "width", "count"),
     often.first(
