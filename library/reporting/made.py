@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from library.reporting import figures, mosaic, runs
+from library.reporting import image_figures, mosaic, runs
 
 STAGES, ACROSS, SHOWN, COLUMNS = 8, 8, 64, 32
 LINES, LETTERS = 6, 400
@@ -48,9 +48,9 @@ def newest(made: Made) -> tuple[Figure, str] | list[str]:
     said = f"{made.name}, step {made.steps[-1]:,}"
     if values.ndim != 5:
         said += _left_out("images", len(values), SHOWN)
-        return figures.mosaic(mosaic.in_rows(values[:SHOWN], columns=ACROSS)), said
+        return image_figures.mosaic(mosaic.in_rows(values[:SHOWN], columns=ACROSS)), said
     said += _left_out("rows", len(values), SHOWN) + _left_out("columns", values.shape[1], COLUMNS)
-    return figures.mosaic(values[:SHOWN, :COLUMNS]), said
+    return image_figures.mosaic(values[:SHOWN, :COLUMNS]), said
 
 
 def over_training(made: Made) -> Figure | list[tuple[int, str]] | None:
@@ -69,7 +69,7 @@ def over_training(made: Made) -> Figure | list[tuple[int, str]] | None:
     firsts = [_of_each_row(made.name, x) if x.ndim == 5 else x[:ACROSS] for x in stages]
     if len({x.shape for x in firsts}) > 1:
         return None
-    return figures.mosaic(np.stack(firsts), [f"step {step:,}" for step in steps])
+    return image_figures.mosaic(np.stack(firsts), [f"step {step:,}" for step in steps])
 
 
 def _of_each_row(name: str, rows: np.ndarray) -> np.ndarray:

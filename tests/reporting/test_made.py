@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from library.reporting import figures, made, mosaic, runs
+from library.reporting import curve_figures, figures, made, mosaic, runs
 from library.reporting.report import write_report
 
 STEPS = (10, 20, 30, 40)
@@ -148,12 +148,14 @@ def test_the_report_of_a_generative_run_has_its_strip_and_both_losses(
     assert titles[:3] == ["discriminator loss", "generator loss", "classes covered"]
     measured = ("class entropy", "confidence", "accuracy real", "accuracy fake")
     assert sorted(titles[3:9]) == sorted((*measured, "pairwise distance", "reach"))
-    assert len(titles) == figures.MAX_PANELS
+    assert len(titles) == curve_figures.MAX_PANELS
     for loss, axes in zip(("discriminator_loss", "generator_loss"), panels):
         (line,) = axes.get_lines()
         np.testing.assert_array_equal(line.get_xdata(), STEPS)
         assert f"train/{loss}" in page
-    order = [metric for metric, _ in figures.metric_panels(runs.curves(log), "coverage/reach")]
+    order = [
+        metric for metric, _ in curve_figures.metric_panels(runs.curves(log), "coverage/reach")
+    ]
     assert order[-3:] == ["collapsed", "discriminator_won", "generator_stuck"]
 
 
@@ -161,5 +163,5 @@ def test_a_share_that_is_always_one_is_no_flag():
     steps = np.arange(3.0)
     curves = {"test/accuracy": (steps, np.ones(3)), "test/collapsed": (steps, np.ones(3))}
     curves |= {"train/speed": (steps, steps), "train/loss": (steps, np.zeros(3))}
-    order = [metric for metric, _ in figures.metric_panels(curves)]
+    order = [metric for metric, _ in curve_figures.metric_panels(curves)]
     assert order == ["loss", "accuracy", "speed", "collapsed"]
