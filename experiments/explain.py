@@ -146,16 +146,16 @@ def _print(
     patch_size,
     seed,
 ) -> int:
-    from library.apps import patching
+    from library.apps import adversarial_patch
     from library.apps.explain import drawing
 
-    settings = patching.settings(patch_size, steps or 500)
-    found = patching.make(trained, network, examples, target, settings, seed)
-    lines = patching.lines(network, found)
+    settings = adversarial_patch.settings(patch_size, steps or 500)
+    found = adversarial_patch.make(trained, network, examples, target, settings, seed)
+    lines = adversarial_patch.lines(network, found)
     print("\n".join(lines))
     pictures = [
-        patching.picture(network, examples, found, settings),
-        patching.printable(network, found),
+        adversarial_patch.picture(network, examples, found, settings),
+        adversarial_patch.printable(network, found),
     ]
     print(drawing.write(output, "adversarial", f"What misleads {title}", pictures, lines))
     return 0

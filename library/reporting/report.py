@@ -20,10 +20,10 @@ from library.reporting import (
     curve_figures,
     figures,
     image_figures,
-    made,
     notation,
     page,
     runs,
+    saved_samples,
 )
 from library.reporting.page import Html
 from library.reporting.runs import Run
@@ -211,8 +211,8 @@ def _draw_training(run: Run) -> list[Drawn]:
 
 def _draw_made(run: Run) -> list[Drawn]:
     drawn = []
-    for found in made.find(run.path):
-        last, strip = _try(made.newest, found), _try(made.over_training, found)
+    for found in saved_samples.find(run.path):
+        last, strip = _try(saved_samples.newest, found), _try(saved_samples.over_training, found)
         if not isinstance(last, list):
             figure, caption = last if isinstance(last, tuple) else (last, found.name)
             drawn.append(_save(run, f"made_{found.name}", figure, "made", caption, "photos"))
@@ -224,8 +224,8 @@ def _draw_made(run: Run) -> list[Drawn]:
 
 def _texts(run: Run) -> list[Html]:
     shown = []
-    for found in made.find(run.path):
-        last, strip = _try(made.newest, found), _try(made.over_training, found)
+    for found in saved_samples.find(run.path):
+        last, strip = _try(saved_samples.newest, found), _try(saved_samples.over_training, found)
         if isinstance(last, list):
             shown.append(page.tag("h3", f"{found.name}, step {found.steps[-1]:,}"))
             shown += [page.code(text) for text in last[:TEXTS]]
