@@ -43,7 +43,7 @@ _IMAGES = flags.DEFINE_multi_string("images", [], "Image file to explain; may be
 _SPLIT = flags.DEFINE_string("split", "test", "Split to draw examples from.")
 _NUM = flags.DEFINE_integer("num", 8, "Examples of the split.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of all random numbers.", 0, command_line.MOST_SEED)
-_METHODS = flags.DEFINE_list("methods", None, "Explanations; by default all that apply.")
+_METHODS = flags.DEFINE_list("methods", None, "Explanations; by default the quick ones.")
 _LAYER = flags.DEFINE_string("layer", None, "Layer; by default the last with positions.")
 _CLASS = flags.DEFINE_string("class", None, "Class to explain; by default the predicted one.")
 _AMONG = flags.DEFINE_integer("among", 2000, "Examples to find neighbours among, or to embed.", 2)
