@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO, NamedTuple
 
 from launch.job import Job, Run, shown
+from library.output_streams import FaultTolerantStream
 from library.parallel import processes
-from library.streams import Lasting
 
 # Seconds for the other processes to end by themselves after one has failed.
 GRACE = 20
@@ -49,7 +49,7 @@ def run(job: Job, *, at_once: int, out: IO[str] = sys.stdout) -> int:
     lock = threading.Lock()
     stopping = threading.Event()
     # If the terminal goes away, the processes must not block on their output.
-    out = Lasting(out)
+    out = FaultTolerantStream(out)
 
     def say(line: str) -> None:
         with lock:
