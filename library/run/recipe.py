@@ -53,6 +53,8 @@ def make_plan(
         record.
     """
     recipe, dataset = read(values)
+    if trains:
+        checks.check_float16(recipe)
     source = data.training_source(dataset, recorded, recipe.seed, trains=trains)
     made = data.preprocess(recipe, source, recorded)
     known = None if source.is_open else recorded.features
