@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from library import tiling
 from library.config import ConfigError
 from library.models.dense import unet
 from tests import often
@@ -34,6 +35,46 @@ def test_the_network_of_the_paper_has_its_sizes():
     assert count == sum(down) + sum(up) + 2 * 64 + 2 == 31_030_658
     # Figure 1: 388 pixels are seen through 572.
     assert unet._margins(388, 5) == (92, 92)
+
+
+def test_without_padding_572_pixels_give_388_as_in_figure_1():
+    model = unet.unet(2, padding="valid")
+    variables, logits, _ = shapes(model, 1, 572, 572, 1)
+    assert logits.shape == (1, 388, 388, 2)
+    assert unet._margin(5) == (572 - 388) // 2
+    other = shapes(unet.unet(2, padding="mirror"), 1, 388, 388, 1)[0]
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, other)
+    with pytest.raises(ValueError, match="cannot halve 570x580; nearest: 572x572"):
+        shapes(model, 1, 570, 580, 1)
+
+
+def test_tiles_of_a_unet_are_the_whole_image():
+    """The overlap-tile strategy (figure 2), with params of whole numbers, to the bit."""
+    image = np.random.default_rng(0).integers(-1, 2, (44, 30, 1)).astype(np.float32)
+    settings = dict(widths=(2, 2, 2), dropout=0.0)
+    mirror, valid = (unet.unet(2, padding=p, **settings) for p in ("mirror", "valid"))
+    variables = mirror.init(jax.random.key(0), image[None])
+    random = np.random.default_rng(1)
+    variables = jax.tree.map(
+        lambda x: random.choice([-1.0, 0.0, 0.0, 0.0, 1.0], x.shape), variables
+    )
+    whole = mirror.apply(variables, image[None])[0]
+    assert np.abs(whole).max() < 2**24
+    # Two pairs of convolutions and a pooling of 2 leave 12 of 4 * 8 + 20 pixels.
+    halo = unet._margin(3)
+    tiles = tiling.tiled(
+        jax.jit(lambda x: valid.apply(variables, x)),
+        image,
+        tile=12,
+        halo=halo,
+        multiple=4,
+        valid=True,
+    )
+    np.testing.assert_array_equal(tiles, whole)
+    applied = jax.jit(lambda x: mirror.apply(variables, x))
+    reach = tiling.reach(applied, 1, multiple=4)
+    tiles = tiling.tiled(applied, image, tile=8, halo=reach, multiple=4)
+    np.testing.assert_array_equal(tiles, whole)
 
 
 @pytest.mark.parametrize("size", often.first(1, [[5, 9], [8, 8]]))
