@@ -37,6 +37,7 @@ DATASETS = {
     "isbi2012_membrane": ((512, 512, 1), 2, 24, "test", 6),
     "camvid": ((360, 480, 3), 11, 367, "test", 233),
     "camvid240": ((180, 240, 3), 11, 367, "test", 233),
+    "segmentation_folder": ((300, 400, 3), 4, 200, "val", 20),
     "bccd": ((480, 640, 3), 3, 205, "test", 72),
     "tinyimagenet20": ((64, 64, 3), 20, 10_000, "val", 1_000),
     "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
@@ -47,6 +48,7 @@ OTHERS = {"camvid": {"val": 101}, "camvid240": {"val": 101}}
 FEATURES = {
     "camvid": {"map": np.zeros((360, 480), np.uint8)},
     "camvid240": {"map": np.zeros((180, 240), np.uint8)},
+    "segmentation_folder": {"map": np.zeros((300, 400), np.uint8)},
     "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
     "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
 }

@@ -230,9 +230,10 @@ class Up(nn.Module):
         inside = self.features // 4
         y = _conv(x, inside, (1, 1), "reduce", self.types)
         y = nn.relu(_normalized(y, "reduce_norm", self.train, self.types))
-        y = nn.ConvTranspose(
-            inside, (3, 3), (2, 2), kernel_init=_he_normal, name="conv", **self.types
-        )(y)
+        # As PyTorch pads with padding=1 and output_padding=1.
+        padding = ((1, 2), (1, 2))
+        own = dict(kernel_init=_he_normal, padding=padding, name="conv", **self.types)
+        y = nn.ConvTranspose(inside, (3, 3), (2, 2), **own)(y)
         y = nn.relu(_normalized(y, "conv_norm", self.train, self.types))
         y = _expanded(y, self)
         main = _conv(x, self.features, (1, 1), "main", self.types)
