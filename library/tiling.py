@@ -29,8 +29,8 @@ from jaxtyping import Bool, Int
 
 from library.config import ConfigError
 
-# A tile of this side, with halos, is the largest that `reach` tries.
-MOST_SIDE = 2048
+# The largest image that `reach` tries. ENet feels a pixel about 600 pixels away.
+MOST_SIDE = 4096
 
 
 class Span(NamedTuple):

@@ -29,6 +29,8 @@ class ClassWeighting:
     rule: str
     ignore: int
     weights: tuple[float, ...] | None = None
+    # Images may stay pictures of PIL: it reads the map alone.
+    takes_pictures = True
 
     @property
     def makes(self) -> dict[str, str]:
@@ -122,6 +124,9 @@ def _border_weights(example, rng, *, w0, sigma, cell, balance, key) -> Example:
     between = np.exp(-np.square(nearest + second) / (2 * sigma**2))
     weights += np.where(classes == cell, 0, w0 * between).astype(np.float32)
     return {**example, f"{key}_weights": weights}
+
+
+_border_weights.takes_pictures = True
 
 
 def _two_distances(
