@@ -1,5 +1,7 @@
 """Enlargement by bilinear interpolation: as a fixed layer, and as the start of a learned one."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -18,7 +20,7 @@ def bilinear(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b _ _ c"]
     return _along(_along(x, factor, 1), factor, 2)
 
 
-def bilinear_kernel(key: Array, shape: tuple[int, ...], dtype: type) -> Float[Array, "h w i o"]:
+def bilinear_kernel(key: Any, shape: tuple[int, ...], dtype: Any) -> Float[Array, "h w i o"]:
     """Initializes an up-convolution so that it enlarges each channel bilinearly.
 
     Long et al. 2015 (arXiv 1411.4038), section 3.3. A side of the kernel is twice the stride.
