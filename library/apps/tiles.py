@@ -35,7 +35,8 @@ def applied(
       image: uint8 (h, w, c), an array or a `numpy.memmap`.
       output: the task's output, `(b, h, w, c) -> (b, scale * h, scale * w, ...)`.
       tile: side of a tile, in pixels, without its halo.
-      halo: margin of a tile, in pixels; by default the reach of the network, which is measured.
+      halo: margin of a tile, in pixels; by default the reach of the network, which is measured. If
+        the task has a `margin`, because the network does not pad, that is the halo.
       stride: a multiple of the network's stride.
       scale: pixels of the output for each pixel of the image, along each axis.
       probe: the output, floats, whose reach is measured; by default `output`.
@@ -46,12 +47,18 @@ def applied(
         `tiling.tiled` and `tiling.reach`.
     """
     compute = computed(trained, output, ema=ema)
+    margin = trained.plan.recipe.task.get("margin", 0)
+    if margin and halo not in (None, margin):
+        raise ConfigError(
+            f"halo={halo}: a network that does not pad has that of its task, {margin}"
+        )
+    halo = margin or halo
     if halo is None:
         measured = compute if probe is None else computed(trained, probe, ema=ema)
         halo = tiling.reach(measured, image.shape[-1], stride, scale)
     size = trained.plan.strategy.batch_shards
     shape = dict(tile=tile, halo=halo, scale=scale, multiple=stride, batch_size=size)
-    return tiling.tiled(compute, image, **shape)
+    return tiling.tiled(compute, image, **shape, valid=margin > 0)
 
 
 def computed(trained: Trained, output: str, *, ema: bool = True) -> Callable[..., np.ndarray]:

@@ -74,6 +74,27 @@ def test_a_map_keeps_its_numbers_and_its_colours(tmp_path):
         np.testing.assert_array_equal(np.asarray(found)[0, 0], [100, 100, 100])
 
 
+def test_a_network_that_does_not_pad_has_the_margin_of_its_task_as_halo(monkeypatch):
+    families.serve(monkeypatch)
+    values = families.config(
+        "unet",
+        preprocess=[dict(name="select", keys=["image", "map"]), dict(name="pad", size=20)],
+        model=dict(name="unet", widths=(4, 8), dropout=0.0, padding="valid"),
+        task=dict(name="segmentation", margin=8),
+        augment=[],
+    )
+    plan = make_plan(values, devices=jax.devices()[:1])
+    feed = Feed(plan)
+    state = families.stirred(jax.device_get(stepping.initial_carry(plan, feed).state))
+    given = Trained(plan, feed, 0, plan.strategy.init(lambda x: x, state))
+    image = picture(50, 38)
+    made, whole = (tiles.applied(given, image, "logits", tile=t, stride=2) for t in (6, 52))
+    assert made.shape == (50, 38, 4)
+    np.testing.assert_allclose(made, whole, rtol=1e-5, atol=1e-5)
+    with pytest.raises(ConfigError, match="halo=4: a network that does not pad has that of its t"):
+        tiles.applied(given, image, "logits", tile=6, halo=4, stride=2)
+
+
 def test_what_has_no_image_has_no_tiles(trained):
     with pytest.raises(ConfigError, match="unknown output 'logit'"):
         tiles.applied(trained, picture(8, 8), "logit", tile=8)
