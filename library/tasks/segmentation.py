@@ -221,6 +221,11 @@ def _pixels(
     _check_shape("map", target, classes, logits)
     known = (classes != ignore) & (batch["mask"] > 0)[:, None, None]
     weights = known.astype(jnp.float32)
+    if weight is not None and weight not in batch:
+        raise ConfigError(
+            f"weight={weight!r}: the examples have no such field; the preprocessing "
+            "border_weights adds one"
+        )
     if weight is not None:
         field = _inner(batch[weight], margin)
         _check_shape("weights", weight, field, logits)

@@ -106,8 +106,8 @@ def test_weights_reach_the_loss_of_a_run(monkeypatch):
     example = plan.loader.load(0, 0)
     np.testing.assert_array_equal(example["map_class_weights"], np.float32(kept["weights"]))
     assert np.isfinite(tiny.take_steps(plan, 2).losses).all()
-    with pytest.raises(ConfigError, match="the preprocessing class_weights adds it"):
-        make_plan(values | dict(preprocess=values["preprocess"][:1]))
+    with pytest.raises(ConfigError, match="no such field; the preprocessing border_weights adds"):
+        make_plan(values | dict(preprocess=values["preprocess"][:2]))
 
 
 def test_operations_can_be_sent_to_workers():

@@ -15,6 +15,7 @@ from library.evaluation.context import Context
 from library.task import Task, TrainState
 
 STATE = TrainState(jnp.zeros((), jnp.int32), {}, {}, (), None)
+KEY = jax.random.key(0)
 ALL = np.ones((3, 3))
 
 
@@ -60,7 +61,7 @@ def by_pairs(regions, cells):
     inside = [place for place in np.ndindex(*cells.shape) if cells[place]]
 
     def same(values, a, b):
-        return a == b or (values[a] == values[b] and values[a] > 0)
+        return int(a == b or (values[a] == values[b] and values[a] > 0))
 
     pairs = list(itertools.product(inside, inside))
     together = sum(same(regions, a, b) and same(cells, a, b) for a, b in pairs)
@@ -84,7 +85,7 @@ def context(share, true, mask):
         return jnp.log(jnp.stack([batch["share"], 1 - batch["share"]], axis=-1))
 
     def collect(function):
-        return lambda state, batch: jax.device_get(function(state, batch, None))
+        return lambda state, batch: jax.device_get(function(state, batch, KEY))
 
     batch = {"share": jnp.float32(share), "map": jnp.int32(true), "mask": jnp.float32(mask)}
     task = Task(None, None, None, {"logits": logits})

@@ -7,6 +7,7 @@ row. The decoder is small: it unpools with the places of the maxima. As in the a
 encoder has a slope of PReLU for each channel, and the decoder has ReLU.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -102,7 +103,7 @@ class ENet(nn.Module):
         )
         return head(x).astype(jnp.float32)
 
-    def _initial(self, image: Array, train: bool, types: dict) -> Array:
+    def _initial(self, image: Array, train: bool, types: Mapping[str, Any]) -> Array:
         """Halves the image: a convolution, and beside it the maxima of the image itself."""
         convolved = nn.Conv(
             self.width - image.shape[-1],
@@ -257,7 +258,7 @@ def _conv(
     features: int,
     size: tuple[int, int],
     name: str,
-    types: dict,
+    types: Mapping[str, Any],
     *,
     bias: bool = False,
     stride: int = 1,
@@ -275,11 +276,11 @@ def _conv(
     )(x)
 
 
-def _normalized(x: Array, name: str, train: bool, types: dict) -> Array:
+def _normalized(x: Array, name: str, train: bool, types: Mapping[str, Any]) -> Array:
     return norm(x, "batch", name=name, train=train, epsilon=1e-3, **types)
 
 
-def _params(types: dict) -> dict:
+def _params(types: Mapping[str, Any]) -> dict[str, Any]:
     return {"param_dtype": types["param_dtype"]}
 
 
