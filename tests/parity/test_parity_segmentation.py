@@ -14,7 +14,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def image(*shape):
-    return RANDOM.normal(size=shape).astype(np.float32)
+    return jnp.asarray(RANDOM.normal(size=shape), jnp.float32)
 
 
 def first(torch, x):

@@ -51,14 +51,15 @@ def test_without_padding_572_pixels_give_388_as_in_figure_1():
 def test_tiles_of_a_unet_are_the_whole_image():
     """The overlap-tile strategy (figure 2), with params of whole numbers, to the bit."""
     image = np.random.default_rng(0).integers(-1, 2, (44, 30, 1)).astype(np.float32)
+    given = jnp.asarray(image[None])
     settings = dict(widths=(2, 2, 2), dropout=0.0)
     mirror, valid = (unet.unet(2, padding=p, **settings) for p in ("mirror", "valid"))
-    variables = mirror.init(jax.random.key(0), image[None])
+    variables = mirror.init(jax.random.key(0), given)
     random = np.random.default_rng(1)
     variables = jax.tree.map(
         lambda x: random.choice([-1.0, 0.0, 0.0, 0.0, 1.0], x.shape), variables
     )
-    whole = mirror.apply(variables, image[None])[0]
+    whole = mirror.apply(variables, given)[0]
     assert np.abs(whole).max() < 2**24
     # Two pairs of convolutions and a pooling of 2 leave 12 of 4 * 8 + 20 pixels.
     halo = unet._margin(3)
