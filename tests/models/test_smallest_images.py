@@ -80,6 +80,7 @@ SLOW = (
     *("inception_v3 aux", "inception_v4", "mlp_mixer", "mobilenet_v1", "mobilenet_v2"),
     *("mobilenet_v3", "resnet v2", "resnext", "senet", "shake_shake", "shufflenet_v1"),
     *("shufflenet_v2", "simclr", "squeezenet 1.1", "wide_resnet"),
+    *("deconvnet", "enet", "fcn", "segnet"),
 )
 
 

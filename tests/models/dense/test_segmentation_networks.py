@@ -1,5 +1,7 @@
 """FCN, DeconvNet, SegNet and ENet: their params, sizes, and what makes each what it is."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,6 +33,7 @@ PUBLISHED = {
 }
 
 
+@functools.cache
 def shapes(model, *shape):
     image = jax.ShapeDtypeStruct(shape, jnp.float32)
     variables = jax.eval_shape(model.init, KEY, image)
@@ -66,13 +69,13 @@ def test_fcn_adds_the_scores_of_finer_features():
     """A score that is the same in all cells is that of all pixels, from each of the three heads."""
     model = SMALL["fcn_8s"]
     image = jnp.asarray(np.random.default_rng(0).normal(size=(1, 128, 128, 3)), jnp.float32)
-    variables = model.init(KEY, image)
+    variables, applied = jax.jit(model.init)(KEY, image), jax.jit(model.apply)
     # Heads start at zero.
-    assert not np.any(model.apply(variables, image))
+    assert not np.any(applied(variables, image))
     bias = jnp.array([1.0, 0.0, -2.0])
     for name, cells in (("head_pool3", 1), ("head_pool4", 2), ("head", 4)):
         params = {**variables["params"], name: {**variables["params"][name], "bias": bias}}
-        logits = model.apply({**variables, "params": params}, image)
+        logits = applied({**variables, "params": params}, image)
         inside = logits[0, 8 * cells : -8 * cells, 8 * cells : -8 * cells]
         # At the border of the image the learned enlargements fade.
         np.testing.assert_allclose(inside, np.broadcast_to(bias, inside.shape), atol=1e-6)
@@ -121,7 +124,7 @@ def test_a_segnet_without_weights_keeps_the_greatest_of_each_window_where_it_was
 
 
 def test_enet_drops_whole_channels_and_has_slopes_for_each():
-    variables = shapes(enet.enet(), 1, 8, 8, 3)[0]["params"]
+    variables = shapes(enet.enet(), 2, 224, 256, 3)[0]["params"]
     assert variables["block2_3"]["column"]["kernel"].shape == (5, 1, 32, 32)
     assert variables["block2_3"]["row"]["kernel"].shape == (1, 5, 32, 32)
     assert variables["block1_1"]["prelu"]["slope"].shape == (64,)
