@@ -72,7 +72,6 @@ PARAMETERS = {
     "configs/vit/cifar10.py:vit_cifar": 6_268_810,
     "configs/unet/isbi2012_membrane.py:paper": 31_030_658,
     "configs/enet/camvid240.py": 363_791,
-    "configs/segnet/camvid.py:basic": 1_416_075,
     "configs/autoencoder/mnist.py:deep": 2_837_314,
     "configs/vae/mnist.py:cpu": 425_284,
     "configs/compression/mnist.py:dense": 266_610,
