@@ -80,6 +80,47 @@ def text(
     return config
 
 
+def camvid(
+    name: str, batch_size: int, size: list[int] | None = None, weights: str | None = None
+) -> ConfigDict:
+    """Returns the data, evaluation and checkpoint settings of a recipe on CamVid's eleven classes.
+
+    Pixels of class 11 are unlabelled: `config.task` needs `ignore=11`. The checkpoint is chosen on
+    the validation split, and the test split is measured once.
+
+    Args:
+      name: "camvid", 360x480 pixels, or "camvid240", 180x240.
+      batch_size: images per step.
+      size: height and width to pad images to, for networks that do not take every size.
+      weights: the rule of the preprocessing `class_weights`, which adds map_class_weights; or None.
+    """
+    config = ConfigDict()
+    config.dataset = dict(
+        name=name,
+        train="train",
+        test="test",
+        batch_size=batch_size,
+        eval_batch_size=8,
+        cache="device",
+    )
+    config.preprocess = [dict(name="decode")]
+    if size is not None:
+        config.preprocess.append(dict(name="pad", size=size, map_fill=11))
+    if weights is not None:
+        balance = dict(name="class_weights", num_classes=11, rule=weights, ignore=11)
+        config.preprocess.append(balance)
+    config.normalize = dict(mean=[0.417, 0.429, 0.437], std=[0.310, 0.312, 0.306])
+    config.evaluate = dict(
+        val=dict(kind="metrics", split="val", every="10%"),
+        test=dict(kind="metrics", every="100%"),
+        cases=dict(kind="cases", split="val", score="mean_iou", mode="max", every="50%"),
+    )
+    config.checkpoint = dict(every="10%", best="val/mean_iou")
+    config.log_every = "20 steps"
+    config.seed = 0
+    return config
+
+
 def _measured(dataset: dict[str, Any]) -> ConfigDict:
     config = ConfigDict()
     config.dataset = dataset

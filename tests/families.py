@@ -83,7 +83,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         model=dict(name="unet", widths=(4, 8), dropout=0.0),
         task=dict(name="segmentation"),
         augment=[dict(name="flip_lr"), dict(name="random_crop", padding=2)],
-        evaluate=dict(test=dict(kind="metrics"), shown=OVERLAY),
+        evaluate=dict(test=dict(kind="metrics"), shown=OVERLAY, cases=dict(kind="cases", num=1)),
     ),
     "detector": dict(
         dataset=SCENES,

@@ -1,9 +1,10 @@
 """Sources: datasets with random access to examples by row, images still encoded.
 
 The name of a dataset is one of this project's builders (a file in library/data/builders), "folder"
-for a directory of your images, "text" for your text files, "synthetic/224x1000" for noise, "none"
-for no data, or any TFDS dataset that was prepared as ArrayRecord. Reading needs no TensorFlow,
-loads only the requested examples, and works from any thread or process.
+for a directory of your images, "segmentation_folder" for one of your images and maps, "text" for
+your text files, "synthetic/224x1000" for noise, "none" for no data, or any TFDS dataset that was
+prepared as ArrayRecord. Reading needs no TensorFlow, loads only the requested examples, and works
+from any thread or process.
 """
 
 import functools
@@ -21,6 +22,7 @@ from library.data import (
     fingerprints,
     folder,
     prepared,
+    segmentation_folder,
     splits,
     synthetic,
     text_files,
@@ -114,9 +116,9 @@ def open_source(
     """Opens a split of a dataset.
 
     Args:
-      name: a builder of this project, "folder", "text", "synthetic/224x1000" for noise of 1000
-        classes (library/data/synthetic.py), "none", or a TFDS dataset such as "cifar10",
-        "imagenet_resized/64x64" or "mnist:3.0.1".
+      name: a builder of this project, "folder", "segmentation_folder" (see the file of that name),
+        "text", "synthetic/224x1000" for noise of 1000 classes (library/data/synthetic.py), "none",
+        or a TFDS dataset such as "cifar10", "imagenet_resized/64x64" or "mnist:3.0.1".
       split: "train", "train[:90%]", "train[45000:]", "train[-5000:]", "train+test".
       data_dir: the directory of prepared datasets, by default $TFDS_DATA_DIR or
         ~/tensorflow_datasets. For "folder", the folder. For "text", a file or a directory, see
@@ -133,6 +135,8 @@ def open_source(
     """
     if name == "folder":
         return _open_folder(split, data_dir, classes, seed)
+    if name == "segmentation_folder":
+        return _open_segmentation_folder(split, data_dir, classes, seed)
     _check_no_classes(name, classes, seed)
     if name == "text":
         return _open_text_files(split, data_dir)
@@ -198,6 +202,10 @@ def info(
         listed = folder.scan(_folder_root(data_dir), classes, seed)
         sizes = {split: len(files.paths) for split, files in listed.splits.items()}
         return Info(name, str(listed.root), sizes, listed.class_names, None, listed.notes)
+    if name == "segmentation_folder":
+        listed = segmentation_folder.scan(_folder_root(data_dir, name), classes, seed)
+        sizes = {split: len(pairs) for split, pairs in listed.splits.items()}
+        return Info(name, str(listed.root), sizes, listed.classes.names, None, listed.notes)
     _check_no_classes(name, classes, seed)
     if name == "text":
         path = _text_path(data_dir)
@@ -271,6 +279,7 @@ def prepare(
 def _check_needs_preparation(name: str) -> None:
     reasons = {
         "folder": "a folder of images needs no preparation",
+        "segmentation_folder": "a folder of images and maps needs no preparation",
         "text": "text files need no preparation",
         "none": "'none' has no data",
     }
@@ -319,6 +328,27 @@ def _open_folder(
     )
 
 
+def _open_segmentation_folder(
+    split: str, data_dir: str | None, classes: Sequence[str] | None, seed: int
+) -> Source:
+    name = "segmentation_folder"
+    listed = segmentation_folder.scan(_folder_root(data_dir, name), classes, seed)
+    sizes = {key: len(pairs) for key, pairs in listed.splits.items()}
+    parts = splits.resolve(split, sizes, f"the folder {listed.root}")
+    pairs = [pair for key, start, stop in parts for pair in listed.splits[key][start:stop]]
+    records = segmentation_folder.MapRecords(listed.root, tuple(pairs), listed.classes)
+    records.check()
+    return Source(
+        records,
+        listed.classes.names,
+        records.describe,
+        exif_orientation=True,
+        notes=listed.notes,
+        fingerprint=functools.partial(fingerprints.of_records, f"{name} {split}", records),
+        kinds={"image": "image", "map": "map"},
+    )
+
+
 def _open_text_files(split: str, data_dir: str | None) -> Source:
     path = _text_path(data_dir)
     documents = text_files.scan(path)
@@ -362,9 +392,9 @@ def _open_synthetic(name: str, split: str) -> Source:
     return Source(records, label_names, describe, fingerprint=fingerprint, kinds=kinds)
 
 
-def _folder_root(data_dir: str | None) -> Path:
+def _folder_root(data_dir: str | None, name: str = "folder") -> Path:
     if not data_dir:
-        raise ConfigError("dataset 'folder' needs data_dir=<the folder of images>")
+        raise ConfigError(f"dataset {name!r} needs data_dir=<the folder of images>")
     return Path(data_dir).expanduser().absolute()
 
 

@@ -62,7 +62,11 @@ SIDES = {
     "wide_resnet": (dict(name="wide_resnet", depth=10, widen_factor=1), 1),
     "xception": (dict(name="xception"), 7),
     # Not classifiers.
+    "deconvnet": (dict(name="deconvnet", width=2, hidden_size=4, window=2), 33),
+    "enet": (dict(name="enet", width=4), 8),
+    "fcn": (dict(name="fcn.fcn_8s", width=2, hidden_size=4), 1),
     "grid_detector": (dict(name="grid_detector"), 1),
+    "segnet": (dict(name="segnet", width=2), 1),
     "sngan": (dict(name="sngan.discriminator", width=4), 4),
     "unet": (dict(name="unet", widths=[2, 2, 2]), 4),
     "unet mirror": (dict(name="unet", widths=[2, 2, 2], padding="mirror"), 1),
@@ -76,6 +80,7 @@ SLOW = (
     *("inception_v3 aux", "inception_v4", "mlp_mixer", "mobilenet_v1", "mobilenet_v2"),
     *("mobilenet_v3", "resnet v2", "resnext", "senet", "shake_shake", "shufflenet_v1"),
     *("shufflenet_v2", "simclr", "squeezenet 1.1", "wide_resnet"),
+    *("deconvnet", "enet", "fcn", "segnet"),
 )
 
 

@@ -25,6 +25,7 @@ from library.data.preprocessing.geometry import (
 )
 from library.data.preprocessing.labels import select, to_label, to_labels, to_target
 from library.data.preprocessing.padding import pad_objects, pad_series
+from library.data.preprocessing.weighting import border_weights, class_weights
 
 __all__ = [
     "MAX_PIXELS",
@@ -32,9 +33,11 @@ __all__ = [
     "Example",
     "Operation",
     "UnfitExample",
+    "border_weights",
     "center_crop",
     "central_crop",
     "chain",
+    "class_weights",
     "decode",
     "inception_crop",
     "pad",

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from library import tiling
 from library.config import ConfigError
 from library.models.dense import unet
 from tests import often
@@ -34,6 +35,40 @@ def test_the_network_of_the_paper_has_its_sizes():
     assert count == sum(down) + sum(up) + 2 * 64 + 2 == 31_030_658
     # Figure 1: 388 pixels are seen through 572.
     assert unet._margins(388, 5) == (92, 92)
+
+
+def test_without_padding_572_pixels_give_388_as_in_figure_1():
+    model = unet.unet(2, padding="valid")
+    variables, logits, _ = shapes(model, 1, 572, 572, 1)
+    assert logits.shape == (1, 388, 388, 2)
+    assert unet._margin(5) == (572 - 388) // 2
+    other = shapes(unet.unet(2, padding="mirror"), 1, 388, 388, 1)[0]
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, other)
+    with pytest.raises(ValueError, match="cannot halve 570x580; nearest: 572x572"):
+        shapes(model, 1, 570, 580, 1)
+
+
+def test_tiles_of_a_unet_are_the_whole_image():
+    """The overlap-tile strategy (figure 2), with params of whole numbers, to the bit."""
+    image = np.random.default_rng(0).integers(-1, 2, (44, 30, 1)).astype(np.float32)
+    settings = dict(widths=(2, 2, 2), dropout=0.0)
+    mirror, valid = (unet.unet(2, padding=p, **settings) for p in ("mirror", "valid"))
+    random = np.random.default_rng(1)
+    variables = jax.tree.map(
+        lambda x: random.choice([-1.0, 0.0, 0.0, 0.0, 1.0], x.shape),
+        shapes(mirror, 1, 44, 30, 1)[0],
+    )
+    mirrored, cut = (jax.jit(lambda x, m=m: m.apply(variables, x)) for m in (mirror, valid))
+    whole = mirrored(image[None])[0]
+    assert np.abs(whole).max() < 2**24
+    settings = dict(multiple=4, halo=unet._margin(3), valid=True)
+    np.testing.assert_array_equal(tiling.tiled(cut, image, tile=12, **settings), whole)
+    # A network that extends the image by itself gets tiles within the image. It takes any size,
+    # but 4 has to divide that of the image for the mirror to stand at the same place.
+    wide = np.pad(image, ((0, 0), (0, 2), (0, 0)), mode="reflect")
+    settings = dict(multiple=4, halo=tiling.reach(mirrored, 1, multiple=4))
+    tiles = tiling.tiled(mirrored, image, tile=8, **settings)
+    np.testing.assert_array_equal(tiles, mirrored(wide[None])[0, :, :30])
 
 
 @pytest.mark.parametrize("size", often.first(1, [[5, 9], [8, 8]]))
