@@ -13,6 +13,7 @@ from library.data.preprocessing._examples import CorruptExample, Example, Operat
 from library.data.preprocessing._pictures import MAX_PIXELS
 from library.data.preprocessing.decoding import decode
 from library.data.preprocessing.fitting import standardize, whiten
+from library.data.preprocessing.framing import crop_multiple, landscape, mirror
 from library.data.preprocessing.geometry import (
     center_crop,
     central_crop,
@@ -35,8 +36,11 @@ __all__ = [
     "center_crop",
     "central_crop",
     "chain",
+    "crop_multiple",
     "decode",
     "inception_crop",
+    "landscape",
+    "mirror",
     "pad",
     "pad_objects",
     "pad_series",
