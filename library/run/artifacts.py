@@ -18,6 +18,7 @@ from library.task import TrainState
 
 _LOOKED_AT = 4096
 _SHOWN = 24
+CAPTIONS = "_captions"
 
 
 def write(
@@ -64,6 +65,7 @@ def keep_samples(
 ) -> dict[str, np.ndarray]:
     """Writes images and texts to samples/NAME/STEP.npz, and to .png or .txt.
 
+    Strings named NAME_captions are the captions of the images NAME, one each, and go to their file.
     If an image cannot be drawn, its .png is left out with a warning.
 
     Returns:
@@ -75,12 +77,16 @@ def keep_samples(
     others = {}
     for name, values in arrays.items():
         pictures = values.dtype == np.uint8 and values.ndim in (4, 5)
+        if name.endswith(CAPTIONS) and name.removesuffix(CAPTIONS) in arrays:
+            continue
         if not pictures and values.dtype.kind != "U":
             others[name] = values
         elif jax.process_index() == 0:
             folder = workdir / "samples" / name.replace("/", "_")
             folder.mkdir(parents=True, exist_ok=True)
-            _save(folder / f"{step:08d}.npz", {"values": values})
+            captions = arrays.get(name + CAPTIONS)
+            beside = {} if captions is None else {"captions": captions}
+            _save(folder / f"{step:08d}.npz", {"values": values, **beside})
             if pictures:
                 with _warn_on_error(f"samples of {name} at step {step} are not drawn", warn):
                     mosaic.save(values, folder / f"{step:08d}.png")
