@@ -37,10 +37,14 @@ DATASETS = {
     "isbi2012_membrane": ((512, 512, 1), 2, 24, "test", 6),
     "bccd": ((480, 640, 3), 3, 205, "test", 72),
     "tinyimagenet20": ((64, 64, 3), 20, 10_000, "val", 1_000),
+    "sr_photos/set5": ((288, 288, 3), 1, 1, "test", 5),
+    "sr_photos/set14": ((480, 500, 3), 1, 1, "test", 14),
+    "sr_photos/cbsd68": ((481, 321, 3), 1, 1, "test", 68),
     "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
 }
 # What their examples have in place of a label.
 FEATURES = {
+    **{f"sr_photos/{name}": {} for name in ("set5", "set14", "cbsd68")},
     "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
     "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
 }
@@ -223,7 +227,7 @@ def test_docstrings_say_what_a_recipe_is_and_their_commands_name_it(file):
         command_line.load_config(command)
     named = {command.partition(":")[0] for command in commands}
     assert file in (*named, command_line.DEFAULT_CONFIG)
-    for name in re.findall(r"--dataset=(\w+)", docstring):
+    for name in re.findall(r"--dataset=([\w/]+)", docstring):
         assert name in (*DATASETS, *TEXTS)
 
 
