@@ -1,0 +1,79 @@
+"""The map of a large image in tiles is the map of the whole image."""
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from library.apps import maps, outputs, tiles
+from library.config import ConfigError
+from library.run import stepping
+from library.run.feed import Feed
+from library.run.recipe import make_plan
+from library.run.session import Trained
+from tests import families
+
+
+@pytest.fixture(scope="module")
+def trained():
+    with pytest.MonkeyPatch.context() as patch:
+        families.serve(patch)
+        plan = make_plan(families.config("unet"), devices=jax.devices()[:2])
+        feed = Feed(plan)
+        state = families.stirred(jax.device_get(stepping.initial_carry(plan, feed).state))
+        yield Trained(plan, feed, 0, plan.strategy.init(lambda x: x, state))
+
+
+def picture(height, width):
+    random = np.random.default_rng(0)
+    return random.integers(0, 256, (height, width, 1)).astype(np.uint8)
+
+
+def test_logits_in_tiles_are_those_of_the_whole(trained):
+    image = picture(50, 38)
+    whole = tiles.computed(trained, "logits")(image[None])[0]
+    made = tiles.applied(trained, image, "logits", tile=10, stride=2)
+    np.testing.assert_allclose(made, whole, rtol=1e-5, atol=1e-5)
+    narrow = tiles.applied(trained, image, "logits", tile=10, halo=0, stride=2)
+    assert np.abs(narrow - whole).max() > 1e-2
+
+
+def test_generate_writes_maps_of_files_of_any_size(trained, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(picture(45, 70)[..., 0]).save(tmp_path / folder / "scene.png")
+    made = outputs.maker("prediction", files=True)
+    paths = [tmp_path / "a/scene.png", tmp_path / "b"]
+    plain = dict(images=paths, seed=0, ema=True, save_arrays=False)
+    made(trained, "prediction", tmp_path / "made", **plain, tile=32, halo=None)
+    names = [f"scene{n}_{what}.png" for n in ("", "_2") for what in ("prediction", "overlay")]
+    assert sorted(p.name for p in (tmp_path / "made").iterdir()) == sorted(names)
+    # Sides that the stride does not divide go on as in a mirror.
+    whole = np.pad(picture(45, 70), ((0, 19), (0, 26), (0, 0)), mode="reflect")
+    expected = tiles.computed(trained, "logits")(whole[None])[0, :45, :70]
+    with Image.open(tmp_path / "made/scene_prediction.png") as numbered:
+        assert numbered.mode == "P"
+        found = np.asarray(numbered)
+    two = np.sort(expected, axis=-1)
+    clear = two[..., -1] - two[..., -2] > 1e-4
+    assert clear.mean() > 0.99
+    np.testing.assert_array_equal(found[clear], expected.argmax(-1)[clear])
+    with pytest.raises(ConfigError, match="--halo=8 is the margin of a tile: set --tile"):
+        made(trained, "prediction", tmp_path / "made", **plain, tile=None, halo=8)
+
+
+def test_a_map_keeps_its_numbers_and_its_colours(tmp_path):
+    classes = np.arange(6).reshape(2, 3) % 4
+    image = np.full((2, 3, 3), 100, np.uint8)
+    numbered, overlay = maps.write(image, classes, list("abcd"), tmp_path, "x")
+    with Image.open(numbered) as found:
+        np.testing.assert_array_equal(np.asarray(found), classes)
+        colours = np.asarray(found.convert("RGB"))
+    np.testing.assert_array_equal(colours, maps.painting.colours(4)[classes])
+    with Image.open(overlay) as found:
+        np.testing.assert_array_equal(np.asarray(found)[0, 0], [100, 100, 100])
+
+
+def test_what_has_no_image_has_no_tiles(trained):
+    with pytest.raises(ConfigError, match="unknown output 'logit'"):
+        tiles.applied(trained, picture(8, 8), "logit", tile=8)
