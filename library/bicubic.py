@@ -9,26 +9,32 @@ leaves out what lies beyond the border.
 import functools
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 
 @functools.lru_cache(maxsize=64)
-def weights(old: int, new: int) -> Float[np.ndarray, "{new} {old}"]:
-    """Returns the matrix that resizes an axis of `old` pixels to `new` pixels."""
+def taps(old: int, new: int) -> tuple[Int[np.ndarray, "{new} k"], Float[np.ndarray, "{new} k"]]:
+    """Returns the pixels that make each pixel of an axis of `new` pixels, and their shares."""
     scale = new / old
     shrinking = min(scale, 1.0)
     centre = (np.arange(new) + 0.5) / scale - 0.5
     reach = math.ceil(4 / shrinking) + 2
     pixel = np.floor(centre - 2 / shrinking)[:, None] + np.arange(reach)
     share = _kernel((centre[:, None] - pixel) * shrinking)
-    share /= share.sum(axis=1, keepdims=True)
+    used = np.any(share, axis=0)
+    pixel, share = pixel[:, used], share[:, used]
     folded = np.mod(pixel.astype(np.int64), 2 * old)
     folded = np.where(folded < old, folded, 2 * old - 1 - folded)
+    return folded, share / share.sum(axis=1, keepdims=True)
+
+
+def weights(old: int, new: int) -> Float[np.ndarray, "{new} {old}"]:
+    """Returns the matrix that resizes an axis of `old` pixels to `new` pixels."""
     matrix = np.zeros((new, old))
-    np.add.at(matrix, (np.arange(new)[:, None], folded), share)
+    pixel, share = taps(old, new)
+    np.add.at(matrix, (np.arange(new)[:, None], pixel), share)
     return matrix
 
 
@@ -36,11 +42,14 @@ def resized(image: Float[Array, "*s h w c"], size: tuple[int, int]) -> Float[Arr
     """Resizes images to (height, width), without clipping overshoots."""
     for axis, side in zip((-3, -2), size):
         if image.shape[axis] != side:
-            matrix = jnp.asarray(weights(image.shape[axis], side), image.dtype)
-            moved = jnp.tensordot(
-                jnp.moveaxis(image, axis, -1), matrix, (-1, 1), precision=jax.lax.Precision.HIGHEST
+            pixel, share = taps(image.shape[axis], side)
+            # A sum of a few shifted images is faster than a matrix product, and a pixel is felt
+            # in its neighbourhood alone, even if it is not finite.
+            share = share.astype(np.float32).reshape(*share.shape, *[1] * (-axis - 1))
+            parts = (
+                share[:, i] * jnp.take(image, pixel[:, i], axis=axis) for i in range(pixel.shape[1])
             )
-            image = jnp.moveaxis(moved, -1, axis)
+            image = functools.reduce(jnp.add, parts)
     return image
 
 

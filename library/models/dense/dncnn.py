@@ -46,11 +46,6 @@ class DnCNN(nn.Module):
             raise ConfigError(f"depth={self.depth}: a DnCNN has two convolutions or more")
         super().__post_init__()
 
-    @property
-    def halo(self) -> int:
-        """How far away a pixel of the image is felt in the result, in pixels."""
-        return self.depth
-
     @nn.compact
     def __call__(
         self, image: Float[Array, "b h w c"], train: bool = False

@@ -61,11 +61,6 @@ class EDSR(nn.Module):
         check_choice("skip", self.skip, ("none", "bicubic"))
         super().__post_init__()
 
-    @property
-    def halo(self) -> int:
-        """How far away a pixel of the image is felt in the result, in pixels of the image."""
-        return 2 * self.depth + 4 + len(factors(self.scale))
-
     @nn.compact
     def __call__(
         self, image: Float[Array, "b h w c"], train: bool = False

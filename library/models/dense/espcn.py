@@ -48,11 +48,6 @@ class ESPCN(nn.Module):
         check_choice("activation", self.activation, _ACTIVATIONS)
         super().__post_init__()
 
-    @property
-    def halo(self) -> int:
-        """How far away a pixel of the image is felt in the result, in pixels of the image."""
-        return 4
-
     @nn.compact
     def __call__(
         self, image: Float[Array, "b h w c"], train: bool = False

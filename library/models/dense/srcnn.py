@@ -52,11 +52,6 @@ class SRCNN(nn.Module):
             raise ConfigError(f"kernels={self.kernels}: valid are odd sides, such as (9, 5, 5)")
         super().__post_init__()
 
-    @property
-    def halo(self) -> int:
-        """How far away a pixel of the image is felt in the result, in pixels of the image."""
-        return 2 - (-sum(side // 2 for side in self.kernels) // self.scale)
-
     @nn.compact
     def __call__(
         self, image: Float[Array, "b h w c"], train: bool = False

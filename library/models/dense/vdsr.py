@@ -47,11 +47,6 @@ class VDSR(nn.Module):
         check_sizes(scale=self.scale, channels=self.channels, depth=self.depth, width=self.width)
         super().__post_init__()
 
-    @property
-    def halo(self) -> int:
-        """How far away a pixel of the image is felt in the result, in pixels of the image."""
-        return 2 - (-self.depth // self.scale)
-
     @nn.compact
     def __call__(
         self, image: Float[Array, "b h w c"], train: bool = False
