@@ -11,6 +11,7 @@ see `library.data.features`. An operation that changes the kind of a feature dec
 from library.data.preprocessing._chaining import chain, turning
 from library.data.preprocessing._examples import CorruptExample, Example, Operation, UnfitExample
 from library.data.preprocessing._pictures import MAX_PIXELS
+from library.data.preprocessing.colours import colour_weights
 from library.data.preprocessing.decoding import decode
 from library.data.preprocessing.fitting import standardize, whiten
 from library.data.preprocessing.framing import crop_multiple, landscape, mirror
@@ -36,6 +37,7 @@ __all__ = [
     "center_crop",
     "central_crop",
     "chain",
+    "colour_weights",
     "crop_multiple",
     "decode",
     "inception_crop",
