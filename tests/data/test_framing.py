@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from library.config import build
+from library.config import ConfigError, build
 from library.data import preprocessing
 from library.data.augmentation.geometry import flip_lr, flip_ud, quarter_turns
 
@@ -93,3 +93,29 @@ def test_objects_do_not_follow():
     made = build(dict(name="landscape"), "library.data.preprocessing", "preprocessing", kinds=kinds)
     with pytest.raises(ValueError, match="boxes, of kind 'boxes', does not follow"):
         made({**pair(), "boxes": np.zeros((1, 4), np.float32)}, None)
+
+
+def test_images_glide_by_the_same_pixels_from_frame_to_frame():
+    kinds = {"first_image": "image", "second_image": "image"}
+    spec = dict(name="glide", size=20, reach=4)
+    made = build(spec, "library.data.preprocessing", "preprocessing", kinds=kinds)
+    assert made.makes == dict.fromkeys(("before", "image", "after"), "image")
+    first = np.full((8, 8, 1), 100, np.uint8)
+    second = np.full((6, 5, 1), 200, np.uint8)
+    motions = set()
+    for seed in range(30):
+        example = {"first_image": first, "second_image": second, "label": 3}
+        found = made(example, np.random.default_rng(seed))
+        assert set(found) == {"before", "image", "after", "label"}
+        frames = [found[name][..., 0] for name in ("before", "image", "after")]
+        corners = [np.argwhere(frame == 200).min(axis=0) for frame in frames]
+        assert all((frame == 200).sum() == 30 for frame in frames)
+        motion = corners[1] - corners[0]
+        np.testing.assert_array_equal(corners[2] - corners[1], motion)
+        motions.add(tuple(motion.tolist()))
+    assert len(motions) > 10
+    assert np.abs(list(motions)).max() == 4
+    with pytest.raises(ValueError, match="valid are sizes from 28"):
+        made({"first_image": np.zeros((20, 20, 1), np.uint8), "second_image": second}, None)
+    with pytest.raises(ConfigError, match="glide needs images"):
+        build(spec, "library.data.preprocessing", "preprocessing", kinds={"tokens": "tokens"})

@@ -25,6 +25,7 @@ from library.data.preprocessing.geometry import (
     resize,
     resize_short,
 )
+from library.data.preprocessing.gliding import glide
 from library.data.preprocessing.labels import select, to_label, to_labels, to_target
 from library.data.preprocessing.padding import pad_objects, pad_series
 
@@ -40,6 +41,7 @@ __all__ = [
     "colour_weights",
     "crop_multiple",
     "decode",
+    "glide",
     "inception_crop",
     "landscape",
     "mirror",
