@@ -1,5 +1,6 @@
 """Photographs of any size that a system of restoration enlarges or cleans."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -36,12 +37,23 @@ def restored(
       ConfigError: the task takes other inputs than one image, the network sees the whole image, or
         a size is out of range.
     """
-    side = 16
-    probe = np.zeros((1, side, side, image.shape[-1]), np.float32)
-    scale = tiles.computed(trained, OUTPUT, ema=ema)(probe).shape[1] // side
-    sizes = dict(tile=tile, halo=halo, stride=1, scale=scale, ema=ema)
+    compute, side = tiles.computed(trained, OUTPUT, ema=ema), tiles.STRIDE
+    shape = (1, side, side, image.shape[-1])
+    scale = compute(np.zeros(shape, np.float32)).shape[1] // side
+    stride = 1 if _takes_any_size(compute, image.shape[-1]) else tiles.STRIDE
+    sizes = dict(tile=tile, halo=halo, stride=stride, scale=scale, ema=ema)
     made = tiles.applied(trained, image, OUTPUT, **sizes)
     return np.uint8(np.clip(made, 0, 1) * 255 + 0.5)
+
+
+def _takes_any_size(compute: Callable[[np.ndarray], np.ndarray], channels: int) -> bool:
+    """Returns whether a network takes images whose sides no power of 2 divides."""
+    side = tiles.STRIDE + 1
+    try:
+        compute(np.zeros((1, side, side, channels), np.float32))
+    except ValueError:
+        return False
+    return True
 
 
 def write(image: UInt8[np.ndarray, "h w c"], folder: Path, name: str) -> Path:
