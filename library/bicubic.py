@@ -47,7 +47,8 @@ def resized(image: Float[Array, "*s h w c"], size: tuple[int, int]) -> Float[Arr
             # in its neighbourhood alone, even if it is not finite.
             share = share.astype(np.float32).reshape(*share.shape, *[1] * (-axis - 1))
             parts = (
-                share[:, i] * jnp.take(image, pixel[:, i], axis=axis) for i in range(pixel.shape[1])
+                share[:, i] * jnp.take(image, pixel[:, i], axis=axis, mode="clip")
+                for i in range(pixel.shape[1])
             )
             image = functools.reduce(jnp.add, parts)
     return image

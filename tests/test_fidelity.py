@@ -45,7 +45,7 @@ def test_the_bicubic_enlargement_of_set5_reads_the_published_decibels(scale):
 def test_bicubic_weights_are_the_kernel_and_a_line_stays_a_line():
     # Doubling puts pixels at quarters: Keys's kernel at 1/4, 3/4, 5/4 and 7/4.
     row = bicubic.weights(9, 18)[9]
-    np.testing.assert_allclose(row[2:6], np.array([-3, 29, 111, -9]) / 128, rtol=1e-12)
+    np.testing.assert_allclose(row[3:7], np.array([-9, 111, 29, -3]) / 128, rtol=1e-12)
     # Halving widens the kernel to eight pixels.
     assert np.count_nonzero(np.abs(bicubic.weights(16, 8)[4]) > 1e-12) == 8
     for old, new in ((12, 36), (36, 12), (10, 25)):
@@ -74,7 +74,7 @@ def test_colours_go_to_other_spaces_and_back():
     np.testing.assert_allclose(colour_spaces.from_ycbcr(jnp.asarray(ycbcr)), colours, atol=2e-6)
     lab = np.asarray(colour_spaces.to_lab(jnp.asarray(colours)))
     np.testing.assert_allclose(lab[:2], [[0, 0, 0], [100, 0, 0]], atol=2e-3)
-    np.testing.assert_allclose(colour_spaces.from_lab(jnp.asarray(lab)), colours, atol=2e-5)
+    np.testing.assert_allclose(colour_spaces.from_lab(jnp.asarray(lab)), colours, atol=5e-5)
     # sRGB's red and blue, from the standard's primaries under D65.
     primaries = np.asarray(colour_spaces.to_lab(jnp.eye(3)[jnp.array([0, 2])]))
     expected = [[53.24, 80.09, 67.20], [32.30, 79.19, -107.86]]
