@@ -71,7 +71,7 @@ def photographs(scale: int, patch: int, batch_size: int, **options: Any) -> Conf
     config.augment += [dict(name="flip_lr"), dict(name="quarter_turns")]
     config.splits, config.evaluate = {}, dict(test=dict(kind="metrics", every="10%"))
     for name, (height, width) in {"set5": (512, 512), "set14": (656, 768)}.items():
-        canvas = [-(-side // scale) * scale for side in (height, width)]
+        canvas = [side // scale * scale for side in (height, width)]
         extended = [*whole, dict(name="mirror", size=canvas)]
         config.splits[name] = dict(dataset=f"sr_photos/{name}", preprocess=extended)
         every = "10%" if name == "set5" else "100%"
@@ -233,11 +233,13 @@ def shrink_photographs(config: ConfigDict, data: str = "synthetic/36x10") -> Non
       config: the recipe, changed in place.
       data: name of the synthetic dataset.
     """
-    for name in config.pop("splits", {}):
+    for name in config.get("splits", {}):
         del config.evaluate[name]
+    config.splits = {}
     for section in config.evaluate.values():
-        section.pop("batch_size", None)
         section.split = "test"
+        if "batch_size" in section:
+            del section["batch_size"]
     for operation in config.augment:
         if operation["name"] == "random_crop":
             operation["size"] = min(operation["size"], 18)

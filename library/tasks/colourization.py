@@ -76,13 +76,20 @@ def colourization(
         lab = colour_spaces.to_lab(batch["image"])
         return lab[..., :1] / _LIGHT - 1, lab
 
+    def check(made: Array) -> None:
+        wanted = 2 if objective == "regression" else len(colour_bins.bins())
+        if made.shape[-1] != wanted:
+            raise ConfigError(
+                f"the model has num_classes={made.shape[-1]}, but this objective needs {wanted}"
+            )
+
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         light, _ = posed({**batch, "image": batch["image"][:2]})
         return learner.init(model.init(rng.purpose(key, "params"), light, train=False))
 
     def losses(made: Array, lab: Array, batch: Batch) -> Float[Array, " b"]:
         small = averaged(lab[..., 1:], made.shape)
-        _check_channels(made, 2 if objective == "regression" else len(colour_bins.bins()))
+        check(made)
         if objective == "regression":
             each = jnp.sum(jnp.square(made - small / _COLOUR), axis=-1)
         else:
@@ -109,6 +116,7 @@ def colourization(
     def predicted(state: TrainState, batch: Batch) -> tuple[Array, Array, Array]:
         light, lab = posed(batch)
         made = model.apply(variables_of(state), light, train=False)
+        check(made)
         return made, coloured(made, lab), lab
 
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
@@ -163,13 +171,6 @@ def averaged(ab: Float[Array, "b h w 2"], shape: tuple[int, ...]) -> Float[Array
         )
     cells = ab.reshape(batch, shape[1], factor, shape[2], factor, 2)
     return jnp.mean(cells, axis=(2, 4))
-
-
-def _check_channels(made: Array, wanted: int) -> None:
-    if made.shape[-1] != wanted:
-        raise ConfigError(
-            f"the model has num_classes={made.shape[-1]}, but this objective needs {wanted}"
-        )
 
 
 def _weights(batch: Batch, nearest: Array) -> Float[Array, "b h w"]:

@@ -53,8 +53,8 @@ def restoration(
     gives loss, psnr and ssim of the restored image, and input_psnr, that of the damaged image: of
     its bicubic enlargement if it is smaller, of the mean of several. If the damage loses pixels,
     loss, psnr and input_psnr are over these alone, and the other pixels of the restored image are
-    those of the damaged one. Images smaller than 11x11 have no ssim. The feature `image_size`, see
-    the preprocessing `mirror`, says which pixels of a canvas are the image.
+    those of the damaged one. Images smaller than 11x11 without the margin have no ssim. The feature
+    `image_size`, see the preprocessing `mirror`, says which pixels of a canvas are the image.
 
     Outputs: "restored" (b, h, w, c); "triplet" (b, 3, h, w, c), the damaged image enlarged, the
     restored and the true image; "psnr" and "error" (b,), the decibels and the mean squared error of
@@ -169,7 +169,7 @@ class Problem(NamedTuple):
         inside = fidelity.region(shape, size, 0)
         return Posed(inputs, clean, inside, lost, enlarged(inputs, shape))
 
-    def of_channels(self, image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    def of_channels(self, image: Float[Array, "b h w c"]) -> Float[Array, "b h w _"]:
         """Returns the channels that the network restores."""
         if self.channels == "all" or image.shape[-1] == 1:
             return image
@@ -221,7 +221,7 @@ class Problem(NamedTuple):
         inside = self._counted(posed)
         of_error = inside if posed.lost is None else inside & posed.lost
         found = {"psnr": fidelity.psnr(a, b, of_error)}
-        if min(made.shape[1:3]) >= fidelity.SIDE:
+        if min(made.shape[1:3]) - 2 * self._margin(posed) >= fidelity.SIDE:
             found["ssim"] = fidelity.ssim(a, b, inside)
         return found
 
@@ -231,9 +231,12 @@ class Problem(NamedTuple):
         inside = inside if posed.lost is None else inside & posed.lost
         return fidelity.mean_inside(jnp.square(made - posed.clean), inside)
 
-    def _counted(self, posed: Posed) -> Bool[Array, "b h w"]:
+    def _margin(self, posed: Posed) -> int:
         factor = posed.clean.shape[1] // posed.inputs[0].shape[1]
-        margin = self.margin if self.margin is not None else (factor if factor > 1 else 0)
+        return self.margin if self.margin is not None else (factor if factor > 1 else 0)
+
+    def _counted(self, posed: Posed) -> Bool[Array, "b h w"]:
+        margin = self._margin(posed)
         if not margin:
             return posed.inside
         rows, columns = jnp.any(posed.inside, axis=2), jnp.any(posed.inside, axis=1)

@@ -47,8 +47,8 @@ def batch_of(num=3, side=12, channels=3, mask=(1, 1, 0), **more):
 
 
 def measured(task, batch, state=None):
-    state = task.init(KEY, batch) if state is None else state
-    return summarize(jax.device_get(task.evaluate(state, batch, KEY)), task.summaries)
+    state = jax.jit(task.init)(KEY, batch) if state is None else state
+    return summarize(jax.device_get(jax.jit(task.evaluate)(state, batch, KEY)), task.summaries)
 
 
 def decibels(error):
@@ -60,12 +60,12 @@ def rounded(image):
 
 
 def test_evaluation_reads_decibels_of_rounded_luma_without_a_margin():
-    task, batch = build(Plain(2), degradation=HALF), batch_of()
+    task, batch = build(Plain(2), degradation=HALF), batch_of(side=16)
     found = measured(task, batch)
     each = []
     for image in np.asarray(batch["image"])[:2]:
-        small = bicubic.weights(12, 6) @ np.moveaxis(image, 2, 0) @ bicubic.weights(12, 6).T
-        large = bicubic.weights(6, 12) @ small @ bicubic.weights(6, 12).T
+        small = bicubic.weights(16, 8) @ np.moveaxis(image, 2, 0) @ bicubic.weights(16, 8).T
+        large = bicubic.weights(8, 16) @ small @ bicubic.weights(8, 16).T
         weights = np.array([65.481, 128.553, 24.966]) / 255
         error = (rounded(np.moveaxis(large, 0, 2)) - rounded(image)) @ weights
         each.append(decibels(error[2:-2, 2:-2]))
@@ -82,9 +82,9 @@ def test_the_loss_is_a_mean_and_a_step_follows_it(loss, expected):
     task = build(inputs=("damaged",), loss=loss)
     batch = batch_of()
     batch["damaged"] = batch["image"] + 0.25
-    state = task.init(KEY, batch)
+    state = jax.jit(task.init)(KEY, batch)
     assert measured(task, batch, state)["loss"] == pytest.approx(expected, rel=1e-5)
-    moved, metrics = task.update(state, batch, KEY)
+    moved, metrics = jax.jit(task.update)(state, batch, KEY)
     slope = {"l1": 1, "l2": 0.5, "charbonnier": 0.25 / np.hypot(0.25, 1e-3)}[loss]
     assert float(moved.params["bias"]) == pytest.approx(-slope, rel=1e-4)
     assert float(metrics["loss"][1]) == 2
@@ -106,8 +106,8 @@ def test_pixels_of_the_canvas_do_not_count():
 
 def test_lost_pixels_are_made_and_the_others_kept():
     task, batch = build(degradation=CENTRE, measure="all"), batch_of()
-    state = task.init(KEY, batch)
-    made = np.asarray(task.outputs["restored"](state, batch, KEY))
+    state = jax.jit(task.init)(KEY, batch)
+    made = np.asarray(jax.jit(task.outputs["restored"])(state, batch, KEY))
     image = np.asarray(batch["image"])
     hole = np.zeros((12, 12), bool)
     hole[3:9, 3:9] = True
@@ -132,9 +132,9 @@ def test_several_inputs_are_measured_by_their_mean():
 def test_luma_is_restored_and_colour_is_enlarged():
     model = espcn.espcn(scale=2, widths=(2, 2))
     task, batch = build(model, degradation=HALF, channels="luma"), batch_of()
-    state = task.init(KEY, batch)
-    assert task.outputs["triplet"](state, batch, KEY).shape == (3, 3, 12, 12, 1)
-    made = np.asarray(task.outputs["restore"](state, batch, KEY))
+    state = jax.jit(task.init)(KEY, batch)
+    assert jax.jit(task.outputs["triplet"])(state, batch, KEY).shape == (3, 3, 12, 12, 1)
+    made = np.asarray(jax.jit(task.outputs["restore"])(state, batch, KEY))
     assert made.shape == (3, 24, 24, 3)
     luma = model.apply({"params": state.params}, colour_spaces.to_ycbcr(batch["image"])[..., :1])
     inside = (made > 0).all(-1) & (made < 1).all(-1)
@@ -172,10 +172,10 @@ def test_examples_rank_by_their_error():
     clear = batch["image"] * 0.5 + 0.2
     batch["image"] = clear
     batch["damaged"] = clear + jnp.array([0.1, 0.2, 0.05])[:, None, None, None]
-    state = task.init(KEY, batch)
-    error = np.asarray(task.outputs["error"](state, batch, KEY))
+    state = jax.jit(task.init)(KEY, batch)
+    error = np.asarray(jax.jit(task.outputs["error"])(state, batch, KEY))
     np.testing.assert_allclose(error, [0.01, 0.04, 0.0025], rtol=1e-4)
-    psnr = np.asarray(task.outputs["psnr"](state, batch, KEY))
+    psnr = np.asarray(jax.jit(task.outputs["psnr"])(state, batch, KEY))
     np.testing.assert_allclose(psnr, -10 * np.log10(error), atol=0.15)
 
 
@@ -193,7 +193,6 @@ def test_examples_rank_by_their_error():
         (dict(degradation=dict(name="erase", area=1.0)), "shares above 0"),
         (dict(degradation=dict(name="erase", fill=2.0)), "valid are 0"),
         (dict(degradation=HALF, unnormalize=lambda x: x * 0.5), "leave config.normalize out"),
-        (dict(degradation=HALF, loss="l3"), "did you mean"),
     ],
 )
 def test_what_does_not_fit_is_refused(arguments, message):
@@ -204,10 +203,10 @@ def test_what_does_not_fit_is_refused(arguments, message):
 def test_images_of_other_sizes_than_the_networks_are_refused():
     batch = batch_of(side=9)
     task = build(Plain(2), degradation=HALF)
-    state = task.init(KEY, batch)
+    state = jax.jit(task.init)(KEY, batch)
     with pytest.raises(ConfigError, match="divide images of 9x9; nearest: 8x8"):
         task.evaluate(state, batch, KEY)
     task, batch = build(Plain(3), degradation=HALF), batch_of()
-    state = task.init(KEY, batch)
+    state = jax.jit(task.init)(KEY, batch)
     with pytest.raises(ConfigError, match="its scale must be the enlargement"):
         task.evaluate(state, batch, KEY)

@@ -30,9 +30,10 @@ def crop_multiple(unit: int, kinds: Kinds = features.USUAL) -> Operation:
 def mirror(size: Size, kinds: Kinds = features.USUAL) -> Operation:
     """Extends images at the bottom and the right to `size` by their mirror image.
 
-    The outermost pixel comes twice, as at the border of `library.bicubic`: a bicubic enlargement
-    or reduction of the image is the same with and without the extension. The feature `image_size`
-    (2,) holds the height and width of the image itself, which measures of images use.
+    The outermost pixel comes twice, as at the border of `library.bicubic`. So a bicubic reduction
+    by a factor, and its enlargement, are the same with and without the extension if it is four
+    factors wide, or if there is none. The feature `image_size` (2,) holds the height and width of
+    the image itself, which measures of images use.
 
     Raises (the operation):
       ValueError: an image is larger than `size`.

@@ -80,6 +80,7 @@ def test_a_pixel_is_felt_as_far_as_the_layers_reach(name):
     image = jnp.zeros((1, 5, 5, channels))
     variables = model.init(jax.random.key(1), image)
 
+    @jax.jit
     def function(image):
         return model.apply(variables, image)
 
@@ -130,15 +131,15 @@ def test_the_discriminator_halves_four_times():
 def test_a_context_encoder_sees_everything_and_keeps_the_size():
     model = context_encoder.context_encoder(channels=1, width=2)
     image = jnp.asarray(np.random.default_rng(0).random((1, 16, 16, 1)), jnp.float32)
-    variables = model.init(jax.random.key(0), image)
+    variables = jax.jit(model.init)(jax.random.key(0), image)
     assert variables["params"]["channelwise"]["kernel"].shape == (16, 16, 4)
 
     def corner(image):
         return model.apply(variables, image)[0, 0, 0, 0]
 
-    slope = np.asarray(jax.grad(corner)(image))
+    slope = np.asarray(jax.jit(jax.grad(corner))(image))
     assert np.abs(slope[0, 12:, 12:]).max() > 0
-    made = np.asarray(model.apply(variables, image))
+    made = np.asarray(jax.jit(model.apply)(variables, image))
     assert made.shape == image.shape
     assert 0 < made.min() <= made.max() < 1
     for shape in ((1, 12, 12, 1), (1, 16, 8, 1), (1, 4, 4, 1)):
@@ -149,9 +150,9 @@ def test_a_context_encoder_sees_everything_and_keeps_the_size():
 def test_the_channelwise_layer_joins_places_and_not_channels():
     layer = context_encoder.ChannelWise()
     x = np.random.default_rng(0).normal(size=(2, 2, 3, 4)).astype(np.float32)
-    variables = layer.init(jax.random.key(0), x)
+    variables = layer.init(jax.random.key(0), jnp.asarray(x))
     kernel = np.asarray(variables["params"]["kernel"])
-    made = np.asarray(layer.apply(variables, x)).reshape(2, 6, 4)
+    made = np.asarray(layer.apply(variables, jnp.asarray(x))).reshape(2, 6, 4)
     for channel in range(4):
         expected = x.reshape(2, 6, 4)[..., channel] @ kernel[..., channel]
         np.testing.assert_allclose(made[..., channel], expected, rtol=1e-4, atol=1e-5)
@@ -171,8 +172,9 @@ def test_pixels_are_read_where_they_come_from():
 
 def test_a_frame_between_starts_as_the_mean_and_follows_its_motion():
     model = voxel_flow.voxel_flow(width=2, reach=4)
-    before, after = np.random.default_rng(0).random((2, 1, 8, 16, 1)).astype(np.float32)
-    variables = model.init(jax.random.key(0), before, after)
+    frames = np.random.default_rng(0).random((2, 1, 8, 16, 1))
+    before, after = jnp.asarray(frames, jnp.float32)
+    variables = jax.jit(model.init)(jax.random.key(0), before, after)
     params = variables["params"]
     still = jax.tree.map(jnp.zeros_like, params["head"])
     held = {**variables, "params": {**params, "head": still}}
