@@ -25,13 +25,19 @@ TEMPERATURE = 0.38
 @functools.cache
 def bins() -> Float[np.ndarray, "313 2"]:
     """Returns the values of a and b of each bin, by a and then by b."""
-    hull = ConvexHull(_surface())
-    fine = np.arange(-120, 121, 0.25)
-    plane = np.stack(np.meshgrid(fine, fine, indexing="ij"), axis=-1).reshape(-1, 2)
-    sides, offset = hull.equations[:, :2], hull.equations[:, 2]
-    touched = plane[np.all(plane @ sides.T + offset <= 0, axis=1)]
-    squares = np.unique(np.floor(touched / STEP).astype(int), axis=0)
-    corners = [squares + corner for corner in ((0, 0), (0, 1), (1, 0), (1, 1))]
+    surface = _surface()
+    first = surface[ConvexHull(surface).vertices]
+    second, squares = np.roll(first, -1, axis=0), []
+    for row in range(-12, 12):
+        # The part of a convex polygon between two lines reaches from a lowest to a highest point.
+        ends = (STEP * row, STEP * (row + 1))
+        inside = first[(first[:, 0] >= ends[0]) & (first[:, 0] <= ends[1]), 1]
+        reached = [inside, *(_crossings(first, second, end) for end in ends)]
+        b = np.concatenate(reached)
+        if len(b):
+            low, high = (int(np.floor(x / STEP)) for x in (b.min(), b.max()))
+            squares += [(row, column) for column in range(low, high + 1)]
+    corners = [np.array(squares) + corner for corner in ((0, 0), (0, 1), (1, 0), (1, 1))]
     found = np.unique(np.concatenate(corners), axis=0) * STEP
     return found.astype(np.float32)
 
@@ -91,9 +97,19 @@ def _table() -> Int[np.ndarray, "41 41"]:
     return table
 
 
+def _crossings(
+    first: Float[np.ndarray, "n 2"], second: Float[np.ndarray, "n 2"], a: float
+) -> Float[np.ndarray, " m"]:
+    """Returns b where the lines from `first` to `second` cross a value of a."""
+    crosses = (first[:, 0] - a) * (second[:, 0] - a) < 0
+    p, q = first[crosses], second[crosses]
+    share = (a - p[:, 0]) / (q[:, 0] - p[:, 0])
+    return p[:, 1] + share * (q[:, 1] - p[:, 1])
+
+
 def _surface() -> Float[np.ndarray, "n 2"]:
     """Returns a and b of colours on the six sides of the cube of sRGB."""
-    line = np.linspace(0, 1, 64, dtype=np.float32)
+    line = np.linspace(0, 1, 33, dtype=np.float32)
     first, second = (x.ravel() for x in np.meshgrid(line, line))
     sides = []
     for axis in range(3):
