@@ -5,8 +5,8 @@ Command:   python -m experiments.prepare --dataset=sr_photos/cbsd68
            python -m experiments.prepare --dataset=sr_photos/set5
            python -m experiments.prepare --dataset=sr_photos/set14
            python -m experiments.train --config=configs/edsr/sr_photos.py:small_x3
-Hardware:  an accelerator for the baselines (not run here); two CPU cores for :small_x3, about three
-           hours; `:smoke` is a narrow network on noise
+Hardware:  an accelerator for the baselines (not run here); two CPU cores for :small_x3, about an
+           hour; `:smoke` is a narrow network on noise
 Expected:  set5/psnr 37.99, 34.37 and 32.09 at scales 2, 3 and 4 for the baselines; bicubic
            interpolation has 33.66, 30.39 and 28.42. No result is claimed for :small_x3.
 Source:    Lim et al. 2017, table 1, and their program's list of models, EDSR-baseline: trained on

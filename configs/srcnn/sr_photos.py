@@ -5,7 +5,7 @@ Command:   python -m experiments.prepare --dataset=sr_photos/cbsd68
            python -m experiments.prepare --dataset=sr_photos/set5
            python -m experiments.prepare --dataset=sr_photos/set14
            python -m experiments.train --config=configs/srcnn/sr_photos.py:cpu_x3
-Hardware:  an accelerator for the full length; two CPU cores for :cpu_x3, about two hours; `:smoke`
+Hardware:  an accelerator for the full length; two CPU cores for :cpu_x3, about an hour; `:smoke`
            is a narrow network on noise
 Expected:  set5/psnr 32.75 at scale 3, 36.66 at 2 and 30.49 at 4; bicubic interpolation has 30.39,
            33.66 and 28.42
