@@ -169,6 +169,7 @@ def _named() -> list:
             "library.adversarial_examples.adversaries",
         ),
         ("Samplers", "task.sampler", "of diffusion models", "library.diffusion.samplers"),
+        ("Degradations", "task.degradation", "of restoration", "library.degradations"),
     )
     return [
         Chapter(title, f"Specs of `config.{key}`: {said}.", tuple(_functions(package)))

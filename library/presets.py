@@ -48,6 +48,42 @@ def in_memory(
     )
 
 
+def photographs(scale: int, patch: int, batch_size: int, **options: Any) -> ConfigDict:
+    """Returns the data and measurement of a recipe that enlarges photographs.
+
+    It trains on random squares of 60 photographs of CBSD68, in all eight orientations, keeps the
+    best state by the other eight, and measures Set5 and Set14 whole.
+
+    Args:
+      scale: how many times the sides are enlarged.
+      patch: side of a square before it is enlarged, in pixels.
+      batch_size: squares per step.
+      **options: further settings of `dataset`.
+    """
+    config = ConfigDict()
+    sizes = dict(batch_size=batch_size, eval_batch_size=1)
+    config.dataset = dict(name="sr_photos/cbsd68", train="test[:60]", test="test[60:]", **sizes)
+    config.dataset.update(cache="device", **options)
+    whole = [dict(name="decode"), dict(name="crop_multiple", unit=scale)]
+    upright = [dict(name="decode"), dict(name="landscape")]
+    config.preprocess = dict(train=upright, test=[*upright, whole[1]])
+    config.augment = [dict(name="random_crop", size=scale * patch)]
+    config.augment += [dict(name="flip_lr"), dict(name="quarter_turns")]
+    config.splits, config.evaluate = {}, dict(test=dict(kind="metrics", every="10%"))
+    for name, (height, width) in {"set5": (512, 512), "set14": (656, 768)}.items():
+        canvas = [side // scale * scale for side in (height, width)]
+        extended = [*whole, dict(name="mirror", size=canvas)]
+        config.splits[name] = dict(dataset=f"sr_photos/{name}", preprocess=extended)
+        every = "10%" if name == "set5" else "100%"
+        config.evaluate[name] = dict(kind="metrics", split=name, every=every)
+    shown = dict(kind="cases", output="triplet", score="psnr", mode="max", num=1, every="100%")
+    config.evaluate.shown = dict(split="test", **shown)
+    config.checkpoint = dict(every="10%", best="test/psnr")
+    config.log_every = "1%"
+    config.seed = 0
+    return config
+
+
 def text(
     name: str,
     every: str,
@@ -229,6 +265,26 @@ def torchvision_average(batch_size: int, epochs: int) -> dict:
       epochs: length of the run.
     """
     return dict(decay=1 - 2e-5 * batch_size * 32 / epochs, every=32)
+
+
+def shrink_photographs(config: ConfigDict, data: str = "synthetic/36x10") -> None:
+    """Shortens a recipe on photographs like `shrink`, without the splits of other datasets.
+
+    Args:
+      config: the recipe, changed in place.
+      data: name of the synthetic dataset.
+    """
+    for name in config.get("splits", {}):
+        del config.evaluate[name]
+    config.splits = {}
+    for section in config.evaluate.values():
+        section.split = "test"
+        if "batch_size" in section:
+            del section["batch_size"]
+    for operation in config.augment:
+        if operation["name"] == "random_crop":
+            operation["size"] = min(operation["size"], 18)
+    shrink(config, data)
 
 
 def shrink(config: ConfigDict, data: str = "synthetic/80x10") -> None:

@@ -96,6 +96,37 @@ FAMILIES: dict[str, dict[str, Any]] = {
         augment=[dict(name="flip_lr"), dict(name="random_crop", padding=1)],
         evaluate=dict(test=dict(kind="metrics"), shown=OVERLAY),
     ),
+    "restoration": dict(
+        model=dict(name="espcn", scale=2, widths=(4, 4)),
+        task=dict(name="restoration", degradation=dict(name="downscale", factor=2)),
+        augment=[dict(name="flip_lr"), dict(name="quarter_turns")],
+        evaluate=dict(
+            test=dict(kind="metrics"),
+            shown=dict(kind="cases", output="triplet", score="psnr", mode="max", num=1),
+        ),
+    ),
+    "colourization": dict(
+        preprocess=[dict(name="decode", channels=3)],
+        model=dict(name="unet", num_classes=2, widths=(4, 8), dropout=0.0),
+        task=dict(name="colourization", objective="regression"),
+        evaluate=dict(shown=dict(kind="samples", output="triplet", split="test", num=4)),
+    ),
+    "adversarial_restoration": dict(
+        model=dict(
+            generator=dict(name="context_encoder", channels=1, width=4),
+            discriminator=dict(name="dcgan.discriminator", width=4, norm="none"),
+        ),
+        task=dict(
+            name="adversarial_restoration",
+            degradation=dict(name="erase", place="random"),
+            adversarial_weight=0.1,
+        ),
+        optimizer=dict(discriminator=dict(SGD), generator=dict(SGD)),
+        evaluate=dict(
+            test=dict(kind="metrics"),
+            shown=dict(kind="samples", output="triplet", split="test", num=4),
+        ),
+    ),
     # Two sources, each in its own order.
     "domains": dict(
         dataset=dict(

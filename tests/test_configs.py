@@ -40,7 +40,11 @@ DATASETS = {
     "segmentation_folder": ((300, 400, 3), 4, 200, "val", 20),
     "bccd": ((480, 640, 3), 3, 205, "test", 72),
     "tinyimagenet20": ((64, 64, 3), 20, 10_000, "val", 1_000),
+    "sr_photos/set5": ((288, 288, 3), 1, 1, "test", 5),
+    "sr_photos/set14": ((480, 500, 3), 1, 1, "test", 14),
+    "sr_photos/cbsd68": ((481, 321, 3), 1, 1, "test", 68),
     "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
+    "utkface64": ((64, 64, 3), 1, 3_200, "test", 400),
 }
 # Further splits.
 OTHERS = {"camvid": {"val": 101}, "camvid240": {"val": 101}}
@@ -49,6 +53,7 @@ FEATURES = {
     "camvid": {"map": np.zeros((360, 480), np.uint8)},
     "camvid240": {"map": np.zeros((180, 240), np.uint8)},
     "segmentation_folder": {"map": np.zeros((300, 400), np.uint8)},
+    **{f"sr_photos/{name}": {} for name in ("set5", "set14", "cbsd68")},
     "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
     "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
 }
@@ -168,7 +173,8 @@ def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None):
     image = np.zeros(shape, np.uint8) if name in OTHERS else encoded(shape)
     record = {"image": image, **rest}
     size = sum(stop - start for _, start, stop in parts)
-    return Source(Repeated(record, size), tuple(map(str, range(num_classes))), str)
+    names = None if name.startswith("sr_photos") else tuple(map(str, range(num_classes)))
+    return Source(Repeated(record, size), names, str)
 
 
 def judge(make_plan, folder, output):
@@ -239,7 +245,7 @@ def test_docstrings_say_what_a_recipe_is_and_their_commands_name_it(file):
         command_line.load_config(command)
     named = {command.partition(":")[0] for command in commands}
     assert file in (*named, command_line.DEFAULT_CONFIG)
-    for name in re.findall(r"--dataset=(\w+)", docstring):
+    for name in re.findall(r"--dataset=([\w/]*\w)", docstring):
         assert name in (*DATASETS, *TEXTS)
 
 

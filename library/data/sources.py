@@ -1,10 +1,10 @@
 """Sources: datasets with random access to examples by row, images still encoded.
 
 The name of a dataset is one of this project's builders (a file in library/data/builders), "folder"
-for a directory of your images, "segmentation_folder" for one of your images and maps, "text" for
-your text files, "synthetic/224x1000" for noise, "none" for no data, or any TFDS dataset that was
-prepared as ArrayRecord. Reading needs no TensorFlow, loads only the requested examples, and works
-from any thread or process.
+for a directory of your images, "segmentation_folder" for one of your images and maps,
+"pairs_folder" for your clean and damaged images, "text" for your text files, "synthetic/224x1000"
+for noise, "none" for no data, or any TFDS dataset that was prepared as ArrayRecord. Reading needs
+no TensorFlow, loads only the requested examples, and works from any thread or process.
 """
 
 import functools
@@ -21,6 +21,7 @@ from library.data import (
     features,
     fingerprints,
     folder,
+    pairs_folder,
     prepared,
     segmentation_folder,
     splits,
@@ -138,6 +139,8 @@ def open_source(
     if name == "segmentation_folder":
         return _open_segmentation_folder(split, data_dir, classes, seed)
     _check_no_classes(name, classes, seed)
+    if name == "pairs_folder":
+        return _open_pairs_folder(split, data_dir)
     if name == "text":
         return _open_text_files(split, data_dir)
     if _is_synthetic(name):
@@ -207,6 +210,10 @@ def info(
         sizes = {split: len(pairs) for split, pairs in listed.splits.items()}
         return Info(name, str(listed.root), sizes, listed.classes.names, None, listed.notes)
     _check_no_classes(name, classes, seed)
+    if name == "pairs_folder":
+        root = _pairs_root(data_dir)
+        sizes = {split: len(pairs) for split, pairs in pairs_folder.scan(root).items()}
+        return Info(name, str(root), sizes, None, None, (folder.TURNED,))
     if name == "text":
         path = _text_path(data_dir)
         sizes = text_files.sizes(text_files.scan(path))
@@ -281,6 +288,7 @@ def _check_needs_preparation(name: str) -> None:
         "folder": "a folder of images needs no preparation",
         "segmentation_folder": "a folder of images and maps needs no preparation",
         "text": "text files need no preparation",
+        "pairs_folder": "folders of clean and damaged images need no preparation",
         "none": "'none' has no data",
     }
     reason = f"{name!r} is generated when read" if _is_synthetic(name) else reasons.get(str(name))
@@ -364,6 +372,33 @@ def _open_text_files(split: str, data_dir: str | None) -> Source:
         fingerprint=fingerprint,
         kinds={"text": "text"},
     )
+
+
+def _open_pairs_folder(split: str, data_dir: str | None) -> Source:
+    root = _pairs_root(data_dir)
+    listed = pairs_folder.scan(root)
+    sizes = {key: len(pairs) for key, pairs in listed.items()}
+    parts = splits.resolve(split, sizes, f"the folder {root}")
+    pairs = tuple(pair for key, start, stop in parts for pair in listed[key][start:stop])
+    records = pairs_folder.PairRecords(root, pairs)
+    names = tuple(pairs_folder.FOLDERS.values())
+    return Source(
+        records,
+        None,
+        records.describe,
+        exif_orientation=True,
+        notes=(folder.TURNED,),
+        fingerprint=functools.partial(fingerprints.of_folder, records.listed(), names),
+        kinds=dict.fromkeys(pairs_folder.FOLDERS, "image"),
+    )
+
+
+def _pairs_root(data_dir: str | None) -> Path:
+    if not data_dir:
+        raise ConfigError(
+            "dataset 'pairs_folder' needs data_dir=<a folder with clean/ and damaged/>"
+        )
+    return Path(data_dir).expanduser().absolute()
 
 
 def _text_path(data_dir: str | None) -> Path:

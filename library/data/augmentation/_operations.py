@@ -25,12 +25,15 @@ class Motion(NamedTuple):
       places: moves points, `(points (n, 2), key, (h, w)) -> (n, 2)`; points are y and x as
         fractions of the image before and after.
       field: moves a field, whose values may be outside [0, 1]; None uses `image`.
+      any_size: whether images of different sizes, such as the small and the large one of a pair,
+        move together.
     """
 
     image: Callable[[Array, Any], Array]
     nearest: Callable[[Array, Any], Array]
     places: Callable[[Array, Any, tuple[int, int]], Array]
     field: Callable[[Array, Any], Array] | None = None
+    any_size: bool = False
 
 
 def images(batch: Batch, kinds: Kinds) -> list[str]:
@@ -79,7 +82,7 @@ def spatial(motion: Motion, kinds: Kinds) -> Callable[[Batch, Array], Batch]:
         found, sides = {}, batch[names[0]].shape[1:3]
         for name in names:
             x = batch[name]
-            if x.shape[1:3] != sides:
+            if x.shape[1:3] != sides and not motion.any_size:
                 raise ValueError(
                     f"{name} has size {x.shape[1:3]}, but {names[0]} has {sides}: features that "
                     "are moved together need the same size"

@@ -207,8 +207,10 @@ def _random_resize_short(example, rng, *, kinds, sizes, method):
 
 def _random_crop(example, rng, *, kinds, size):
     height, width = _size_to_crop(example, kinds, "random_crop", size)
-    top = int(rng.integers(height - size[0] + 1))
-    left = int(rng.integers(width - size[1] + 1))
+    # A crop of a pair begins at a whole pixel of the smaller image.
+    unit = max(shares(example, kinds).values())
+    top = unit * int(rng.integers((height - size[0]) // unit + 1))
+    left = unit * int(rng.integers((width - size[1]) // unit + 1))
     return _moved(example, kinds, (top, left, *size))
 
 
@@ -270,9 +272,10 @@ def _moved(
 ) -> Example:
     """Crops all spatial features to a window and resizes the images, maps and fields to `size`."""
     found, sides = dict(example), _size(example, kinds)
+    spans = shares(example, kinds) if window else {}
     for name in _rasters(example, kinds):
-        value = _checked(name, kinds[name], example[name], sides if window else None)
-        value = value if window is None else cut(value, *window)
+        value = _checked(name, kinds[name], example[name])
+        value = value if window is None else cut(value, *_within(window, spans[name], name))
         if size is not None and kinds[name] == "map":
             value = resized_map(value, size)
         elif size is not None and kinds[name] == "field":
@@ -324,6 +327,39 @@ def _rasters(example: Example, kinds: Kinds) -> list[str]:
     if not names:
         feature(example, next(iter(features.named(kinds, "image")), "image"))
     return names
+
+
+def shares(example: Example, kinds: Kinds) -> dict[str, int]:
+    """Returns how many times smaller each image, map or field is than the first, by name.
+
+    Images of a pair, one small and one large, are cropped together: a pixel of the small one is a
+    square of pixels of the large one.
+
+    Raises:
+      ValueError: the first is no whole multiple of another.
+    """
+    sides, spans = _size(example, kinds), {}
+    for name in _rasters(example, kinds):
+        own = height_width(_checked(name, kinds[name], example[name]))
+        spans[name] = max(sides[0] // max(own[0], 1), 1)
+        if tuple(spans[name] * side for side in own) != tuple(sides):
+            raise ValueError(
+                f"{name} is {shown(example[name])}, but the image is {sides[0]}x{sides[1]}: "
+                "features that are cropped together need the same size, or a whole fraction of "
+                "it, so resize before"
+            )
+    return spans
+
+
+def _within(window: Window, span: int, name: str) -> Window:
+    """Returns a window in pixels of an image that is `span` times smaller."""
+    if any(edge % span for edge in window):
+        raise ValueError(
+            f"{name} is {span} times smaller than the image, and the crop of {window[2]}x"
+            f"{window[3]} at {window[0]}, {window[1]} does not fall on its pixels: valid are "
+            f"multiples of {span}"
+        )
+    return tuple(edge // span for edge in window)
 
 
 def _size(example: Example, kinds: Kinds) -> tuple[int, int]:
