@@ -1,8 +1,8 @@
 """Predictions of a classifier, which `generate` shows: the most probable classes of images."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -64,7 +64,20 @@ def from_files(
     paths, notes = folder.image_files(paths)
     for note in notes:
         warn(note)
-    records = folder.ImageFiles(tuple(paths))
+    return from_records(trained, folder.ImageFiles(tuple(paths)), [str(path) for path in paths])
+
+
+def from_records(trained: Trained, records: Any, names: Sequence[str]) -> Examples:
+    """Loads encoded images with the preprocessing of the run's evaluation, as `from_files`.
+
+    Args:
+      trained: the run.
+      records: `len(records)`, `records[row] -> {"image": bytes}` and `records.describe(row)`.
+      names: names of the images.
+
+    Raises:
+      ConfigError: an image cannot be decoded, or has another size than the model takes.
+    """
     source = Source(records, trained.plan.label_names, records.describe)
     # Images of evaluation may have another size than those of training.
     usual = trained.plan.splits.evaluated()
@@ -73,19 +86,19 @@ def from_files(
     blanks = {k: v for k, v in usual.blank.items() if k != "image"}
     try:
         loaded = [
-            {**blanks, **loader.read(i, i), **pipeline.place(i, i, 1)} for i in range(len(paths))
+            {**blanks, **loader.read(i, i), **pipeline.place(i, i, 1)} for i in range(len(names))
         ]
     except (CorruptExample, UnfitExample) as error:
         raise ConfigError(str(error)) from error
     wanted = usual.blank["image"].shape
-    for path, example in zip(paths, loaded):
+    for name, example in zip(names, loaded):
         if example["image"].shape != wanted:
             shown = "x".join(map(str, example["image"].shape))
             raise ConfigError(
-                f"{path} is {shown} after preprocessing, but the model takes "
+                f"{name} is {shown} after preprocessing, but the model takes "
                 f"{'x'.join(map(str, wanted))} (height, width, channels)"
             )
-    return Examples(loaded, [str(path) for path in paths])
+    return Examples(loaded, list(names))
 
 
 def from_split(
@@ -137,25 +150,44 @@ def predict(trained: Trained, examples: Examples, *, ema: bool = True) -> Predic
       examples: the examples to classify.
       ema: whether to use the running averages if the run has them.
     """
-    output = trained.plan.task.outputs["probabilities"]
-
-    def run(state, batch, key):
-        return {"probabilities": output(state, batch, key)}
-
-    state = task.learnt(trained.state, averages=ema)
-    collect, strategy = trained.feed.context().collect(run), trained.plan.strategy
-    count, shards = len(examples.loaded), strategy.batch_shards
-    # All batches have one size, a multiple of the devices, so that one compilation is enough.
-    size = shards * max(1, min(64, -(-count // shards)))
-    stacked = jax.tree.map(lambda *x: np.stack(x), *examples.loaded)
-    found = [
-        collect(state, strategy.put(_of_this_process(batch, strategy)))["probabilities"]
-        for batch in trees.parts(stacked, size)
-    ]
-    probabilities = np.concatenate(found)[:count]
+    probabilities = computing(trained, "probabilities", ema=ema)(examples.loaded)
     names = trained.plan.label_names or [str(i) for i in range(probabilities.shape[-1])]
     images = np.stack([example["image"] for example in examples.loaded])
     return Predictions(images, examples.names, examples.labels, probabilities, list(names))
+
+
+def computing(
+    trained: Trained, output: str, *, ema: bool = True, size: int = 64
+) -> Callable[[Sequence[Mapping[str, np.ndarray]]], np.ndarray]:
+    """Returns a function that computes an output of the run's task for preprocessed examples.
+
+    Args:
+      trained: the run.
+      output: the name of the output, an array with an axis of examples.
+      ema: whether to use the running averages if the run has them.
+      size: the most examples of a batch.
+    """
+    make = trained.plan.task.outputs[output]
+
+    def run(state, batch, key):
+        return {output: make(state, batch, key)}
+
+    state = task.learnt(trained.state, averages=ema)
+    collect, strategy = trained.feed.context().collect(run), trained.plan.strategy
+    shards = strategy.batch_shards
+
+    def compute(loaded: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+        count = len(loaded)
+        # All batches have one size, a multiple of the devices, so that one compilation is enough.
+        each = shards * max(1, min(size, -(-count // shards)))
+        stacked = jax.tree.map(lambda *x: np.stack(x), *loaded)
+        found = [
+            collect(state, strategy.put(_of_this_process(batch, strategy)))[output]
+            for batch in trees.parts(stacked, each)
+        ]
+        return np.concatenate(found)[:count]
+
+    return compute
 
 
 def lines(predictions: Predictions) -> Iterator[str]:

@@ -145,7 +145,7 @@ def _image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
             found.append(path)
             continue
         tree = files.below(path)
-        images = sorted(held for held in tree.files.values() if _is_image(held))
+        images = sorted(held for held in tree.files.values() if is_image(held))
         if not images:
             raise ConfigError(f"no images in {path} (valid: {', '.join(SUFFIXES)})")
         found += map(Path, images)
@@ -175,7 +175,7 @@ def _scan(root: Path, classes: Sequence[str] | None, seed: int) -> Folder:
 
 def _notes(root: Path, trees: Sequence[files.Tree]) -> list[str]:
     """Renders what is skipped in the folder `root`, one line per reason."""
-    others = [path for tree in trees for path in tree.files.values() if not _is_image(path)]
+    others = [path for tree in trees for path in tree.files.values() if not is_image(path)]
     hidden = [path for tree in trees for path in tree.hidden]
     repeated = [path for tree in trees for path in tree.repeated]
     kinds = (
@@ -243,7 +243,7 @@ def _class_trees(
     top: Path, class_names: Sequence[str], known: set[files.Identity]
 ) -> list[files.Tree]:
     """Lists the contents of each class directory of a split."""
-    stray = [entry.name for entry in os.scandir(top) if entry.is_file() and _is_image(entry.name)]
+    stray = [entry.name for entry in os.scandir(top) if entry.is_file() and is_image(entry.name)]
     if stray:
         raise ConfigError(
             f"folder: {len(stray)} images in {top} are outside every class directory, such as "
@@ -256,7 +256,7 @@ def _class_trees(
                 f"{nearest(name, _directories(top))}"
             )
     trees = [files.below(top / name, known) for name in class_names]
-    empty = [i for i, tree in enumerate(trees) if not any(map(_is_image, tree.files.values()))]
+    empty = [i for i, tree in enumerate(trees) if not any(map(is_image, tree.files.values()))]
     if empty:
         seen = collections.Counter(
             os.path.splitext(path)[1] or os.path.basename(path)
@@ -277,7 +277,7 @@ def _files(root: Path, trees: Sequence[files.Tree], seed: int) -> tuple[Files, s
     within, listed, owner = os.path.join(root, ""), [], {}
     for label, tree in enumerate(trees):
         for own, path in tree.files.items():
-            if not _is_image(path):
+            if not is_image(path):
                 continue
             if own in owner:
                 raise ConfigError(
@@ -286,17 +286,19 @@ def _files(root: Path, trees: Sequence[files.Tree], seed: int) -> tuple[Files, s
                 )
             owner[own] = path
             listed.append((path.removeprefix(within), label))
-    listed.sort(key=lambda item: _place(item[0], seed))
+    listed.sort(key=lambda item: place(item[0], seed))
     paths, labels = zip(*listed)
     return Files(paths, np.array(labels, np.int32)), set(owner)
 
 
-def _place(path: str, seed: int) -> bytes:
+def place(path: str, seed: int) -> bytes:
+    """Returns the hash of a path and a seed by which the images of a split are ordered."""
     text = f"{seed} {path.replace(os.sep, '/')}"
     return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).digest()
 
 
-def _is_image(path: str) -> bool:
+def is_image(path: str) -> bool:
+    """Returns whether a file is an image by its name, and not hidden."""
     return path.lower().endswith(SUFFIXES) and not files.is_hidden(os.path.basename(path))
 
 

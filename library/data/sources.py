@@ -17,6 +17,7 @@ import numpy as np
 
 from library.config import ConfigError
 from library.data import (
+    detection_folder,
     features,
     fingerprints,
     folder,
@@ -114,9 +115,9 @@ def open_source(
     """Opens a split of a dataset.
 
     Args:
-      name: a builder of this project, "folder", "text", "synthetic/224x1000" for noise of 1000
-        classes (library/data/synthetic.py), "none", or a TFDS dataset such as "cifar10",
-        "imagenet_resized/64x64" or "mnist:3.0.1".
+      name: a builder of this project, "folder", "detection_folder", "text", "synthetic/224x1000" for
+        noise of 1000 classes (library/data/synthetic.py), "none", or a TFDS dataset such as
+        "cifar10", "imagenet_resized/64x64" or "mnist:3.0.1".
       split: "train", "train[:90%]", "train[45000:]", "train[-5000:]", "train+test".
       data_dir: the directory of prepared datasets, by default $TFDS_DATA_DIR or
         ~/tensorflow_datasets. For "folder", the folder. For "text", a file or a directory, see
@@ -134,6 +135,8 @@ def open_source(
     if name == "folder":
         return _open_folder(split, data_dir, classes, seed)
     _check_no_classes(name, classes, seed)
+    if name == "detection_folder":
+        return _open_detection_folder(split, data_dir)
     if name == "text":
         return _open_text_files(split, data_dir)
     if _is_synthetic(name):
@@ -199,6 +202,10 @@ def info(
         sizes = {split: len(files.paths) for split, files in listed.splits.items()}
         return Info(name, str(listed.root), sizes, listed.class_names, None, listed.notes)
     _check_no_classes(name, classes, seed)
+    if name == "detection_folder":
+        held = detection_folder.scan(_folder_root(data_dir, name))
+        sizes = {split: len(found.paths) for split, found in held.splits.items()}
+        return Info(name, str(held.root), sizes, held.class_names, None, held.notes)
     if name == "text":
         path = _text_path(data_dir)
         sizes = text_files.sizes(text_files.scan(path))
@@ -271,6 +278,7 @@ def prepare(
 def _check_needs_preparation(name: str) -> None:
     reasons = {
         "folder": "a folder of images needs no preparation",
+        "detection_folder": "a folder of images with boxes needs no preparation",
         "text": "text files need no preparation",
         "none": "'none' has no data",
     }
@@ -319,6 +327,28 @@ def _open_folder(
     )
 
 
+def _open_detection_folder(split: str, data_dir: str | None) -> Source:
+    held = detection_folder.scan(_folder_root(data_dir, "detection_folder"))
+    sizes = {key: len(found.paths) for key, found in held.splits.items()}
+    parts = splits.resolve(split, sizes, f"the folder {held.root}")
+    chosen = [(held.splits[key], slice(start, stop)) for key, start, stop in parts]
+    records = detection_folder.ObjectRecords(
+        root=held.root,
+        paths=tuple(path for found, rows in chosen for path in found.paths[rows]),
+        labels=tuple(labels for found, rows in chosen for labels in found.labels[rows]),
+    )
+    marked = any(labels.difficult is not None for labels in records.labels)
+    return Source(
+        records,
+        held.class_names,
+        records.describe,
+        notes=held.notes,
+        fingerprint=functools.partial(fingerprints.of_records, split, records),
+        kinds={"image": "image", "boxes": "boxes", "boxes_label": "label"}
+        | ({"boxes_difficult": "array"} if marked else {}),
+    )
+
+
 def _open_text_files(split: str, data_dir: str | None) -> Source:
     path = _text_path(data_dir)
     documents = text_files.scan(path)
@@ -362,9 +392,9 @@ def _open_synthetic(name: str, split: str) -> Source:
     return Source(records, label_names, describe, fingerprint=fingerprint, kinds=kinds)
 
 
-def _folder_root(data_dir: str | None) -> Path:
+def _folder_root(data_dir: str | None, name: str = "folder") -> Path:
     if not data_dir:
-        raise ConfigError("dataset 'folder' needs data_dir=<the folder of images>")
+        raise ConfigError(f"dataset {name!r} needs data_dir=<the folder of images>")
     return Path(data_dir).expanduser().absolute()
 
 

@@ -262,12 +262,10 @@ def hsv(
     def change(image: Float[Array, "h w c"], key: PRNGKeyArray) -> Float[Array, "h w c"]:
         _check_color(image)
         factors = 1 + strengths * jax.random.uniform(key, (3,), minval=-1)
-        planes = (image[..., i] for i in range(3))
-        turn, strong, bright = pix.rgb_to_hsv(*planes)
+        turn, strong, bright = jnp.moveaxis(pix.rgb_to_hsv(image), -1, 0)
         turn = (turn * factors[0]) % 1
-        strong, bright = (
-            jnp.clip(x * f, 0, 1) for x, f in zip((strong, bright), (factors[1], factors[2]))
-        )
-        return jnp.clip(jnp.stack(pix.hsv_to_rgb(turn, strong, bright), axis=-1), 0, 1)
+        strong, bright = jnp.clip(strong * factors[1], 0, 1), jnp.clip(bright * factors[2], 0, 1)
+        changed = pix.hsv_to_rgb(jnp.stack([turn, strong, bright], axis=-1))
+        return jnp.clip(changed, 0, 1)
 
     return per_image(change, kinds)

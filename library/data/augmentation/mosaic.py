@@ -74,13 +74,14 @@ def mosaic(
     check_within("mosaic, until", until, 0, 1)
     if num_objects is not None and num_objects < 1:
         raise ConfigError(f"mosaic, num_objects={num_objects}: valid are 1 or more")
-    last = until * batch_size * total_steps
+    last = np.uint32(min(until * batch_size * total_steps, 2**32 - 1))
 
     def op(batch: Batch, keys: Key[Array, " b"]) -> Batch:
         names = _checked(batch, kinds)
         sides = batch[names[0]].shape[1:3]
         drawn = jax.vmap(lambda key: _drawn(key, sides, scale, translate))(keys)
-        joined = jax.vmap(lambda key: _joins(key, probability))(keys) & (batch["index"] < last)
+        joined = jax.vmap(lambda key: _joins(key, probability))(keys)
+        joined &= (batch["index"] < last) | (until == 1)
         four = _neighbours(batch.get("mask", jnp.ones(len(joined), jnp.float32)))
         found = {}
         for name in names:
@@ -89,7 +90,7 @@ def mosaic(
             rest = dict(near=kinds[name] == "map", fill=blank)
             new = jax.vmap(
                 lambda images, each, there, rest=rest: _image(images, each, there, **rest)
-            )(_stacked(x), drawn, four > 0)
+            )(_neighbours(x), drawn, four > 0)
             new = jnp.where(joined[:, None, None, None], new.astype(x.dtype), x)
             found[name] = new.reshape(batch[name].shape)
         for name in features.named(kinds, *features.OBJECTS, among=batch):
@@ -123,11 +124,9 @@ def _checked(batch: Batch, kinds: Kinds) -> list[str]:
     return names
 
 
-def _neighbours(x: Float[Array, "b *s"]) -> Float[Array, "b 4 *s"]:
+def _neighbours(x: Float[Array, "b ..."]) -> Float[Array, "b 4 ..."]:
+    """Returns each example and the three before it in the batch."""
     return jnp.stack([jnp.roll(x, i, axis=0) for i in range(4)], axis=1)
-
-
-_stacked = _neighbours
 
 
 def _joins(key: PRNGKeyArray, probability: float) -> Bool[Array, ""]:
@@ -137,7 +136,7 @@ def _joins(key: PRNGKeyArray, probability: float) -> Bool[Array, ""]:
 def _drawn(
     key: PRNGKeyArray, sides: tuple[int, int], scale: tuple[float, float], translate: float
 ) -> tuple[Array, Array, Array]:
-    """Draws the point where images meet (2,), in pixels, the scale, and the shift (2,) in pixels."""
+    """Draws the point where images meet (2,), in pixels, the scale, and the shift (2,)."""
     k_point, k_scale, k_shift = jax.random.split(jax.random.fold_in(key, 0), 3)
     low = np.array(sides) // 2
     point = jax.random.randint(k_point, (2,), low, 2 * np.array(sides) - low + 1)
@@ -207,10 +206,10 @@ def _objects(
     x = batch[name]
     mask = batch.get(f"{name}_mask", jnp.ones(x.shape[:2], jnp.float32))
     places = x.reshape(*x.shape[:2], -1, 2) * np.float32(sides)
-    moved, left = jax.vmap(lambda p, each: _moved(p, each, sides))(_stacked(places), drawn)
-    kept = _stacked(mask) * four[..., None] * (left > max(visible, 0))
+    moved, left = jax.vmap(lambda p, each: _moved(p, each, sides))(_neighbours(places), drawn)
+    kept = _neighbours(mask) * four[..., None] * (left > max(visible, 0))
     own = jnp.concatenate([mask[:, None], jnp.zeros_like(kept[:, 1:])], axis=1)
-    still = _stacked(x).reshape(moved.shape)
+    still = _neighbours(x).reshape(moved.shape)
     where = joined[:, None, None]
     new = jnp.where(where[..., None, None], moved, still)
     found = {
@@ -219,7 +218,7 @@ def _objects(
     }
     for other in features.companions(name, batch, kinds):
         if other != f"{name}_mask":
-            each = _stacked(batch[other])
+            each = _neighbours(batch[other])
             found[other] = each.reshape(len(x), -1, *each.shape[3:])
     return found
 
