@@ -115,8 +115,8 @@ def open_source(
     """Opens a split of a dataset.
 
     Args:
-      name: a builder of this project, "folder", "detection_folder", "text", "synthetic/224x1000" for
-        noise of 1000 classes (library/data/synthetic.py), "none", or a TFDS dataset such as
+      name: a builder of this project, "folder", "detection_folder", "text", "synthetic/224x1000"
+        for noise of 1000 classes (library/data/synthetic.py), "none", or a TFDS dataset such as
         "cifar10", "imagenet_resized/64x64" or "mnist:3.0.1".
       split: "train", "train[:90%]", "train[45000:]", "train[-5000:]", "train+test".
       data_dir: the directory of prepared datasets, by default $TFDS_DATA_DIR or

@@ -2,8 +2,8 @@
 
 `library/apps/outputs/NAME.py` has a function `NAME(trained, output, folder, *, ...)`. It computes
 the output NAME of a restored run, and writes the result into a folder. Its function `of_files`, if
-there is one, does the same for image files. Outputs without a file are images, see sample.py. A file
-that makes more of another output of the task names it as `READS`.
+there is one, does the same for image files. Outputs without a file are images, see sample.py. A
+file that makes more of another output of the task names it as `READS`.
 
 The arguments after the star are the flags that a function reads. `generate` defines each flag that
 it does not have yet, with the type and the default of the signature, and refuses a flag that is not
