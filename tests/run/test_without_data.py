@@ -42,6 +42,7 @@ MADE = {
     "mae": "masked_reconstruct",
     "unet": "overlay",
     "detector": "overlay",
+    "yolo": "overlay",
     "domains": "logits",
     "gpt": "generate",
     "lstm": "generate",
