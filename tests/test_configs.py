@@ -36,13 +36,18 @@ DATASETS = {
     "cifar100": ((32, 32, 3), 100, 50_000, "test", 10_000),
     "isbi2012_membrane": ((512, 512, 1), 2, 24, "test", 6),
     "bccd": ((480, 640, 3), 3, 205, "test", 72),
+    "voc/0712": ((375, 500, 3), 20, 16_551, "test", 4_952),
+    "detection_folder": ((480, 640, 3), 80, 118_287, "val", 5_000),
     "tinyimagenet20": ((64, 64, 3), 20, 10_000, "val", 1_000),
     "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
 }
 # What their examples have in place of a label.
 FEATURES = {
     "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
-    "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
+    **{
+        name: {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)}
+        for name in ("bccd", "voc/0712", "detection_folder")
+    },
 }
 TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {
@@ -223,7 +228,7 @@ def test_docstrings_say_what_a_recipe_is_and_their_commands_name_it(file):
         command_line.load_config(command)
     named = {command.partition(":")[0] for command in commands}
     assert file in (*named, command_line.DEFAULT_CONFIG)
-    for name in re.findall(r"--dataset=(\w+)", docstring):
+    for name in re.findall(r"--dataset=([\w/]+)", docstring):
         assert name in (*DATASETS, *TEXTS)
 
 

@@ -135,7 +135,9 @@ def _tops(root: Path, held: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in held:
         parts = [part.lower() for part in PurePath(name).parts[:-1]]
-        split = next((part for part in parts[:2] if part in folder.SPLITS), None)
+        # COCO's folders have a year behind the name: train2017.
+        stems = [part.rstrip("0123456789") for part in parts[:2]]
+        split = next((stem for stem in stems if stem in folder.SPLITS), None)
         if split is not None:
             found.setdefault(split, []).append(name)
     known = {s: n for s, n in found.items() if any(map(folder.is_image, n))}
@@ -240,7 +242,10 @@ def _without_labels(split: str, bare: Sequence[str]) -> list[str]:
 def _coco_files(root: Path, split: str) -> list[str]:
     top = root / "annotations"
     names = sorted(os.listdir(top)) if top.is_dir() else []
-    return [str(top / name) for name in names if name.endswith(".json") and split in name]
+    found = [name for name in names if name.endswith(".json") and split in name]
+    # COCO has files of captions and of keypoints, too.
+    own = [name for name in found if name.startswith("instances")]
+    return [str(top / name) for name in own or found]
 
 
 def _coco_tables(

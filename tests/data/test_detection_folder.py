@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from library.config import ConfigError
+from library.config import ConfigError, build
 from library.data import sources
 
 HEIGHT, WIDTH = 20, 40
@@ -159,8 +159,9 @@ def test_other_layouts(tmp_path):
     # Annotations of COCO beside the folders of its images.
     three = tmp_path / "three"
     for name in OBJECTS:
-        put(three, f"train/{name}.png", picture())
-    put(three, "annotations/instances_train.json", json.dumps(coco_json()))
+        put(three, f"train2017/{name}.png", picture())
+    put(three, "annotations/instances_train2017.json", json.dumps(coco_json()))
+    put(three, "annotations/captions_train2017.json", "{}")
     assert len(examples(opened(three))["a"]["boxes"]) == 2
 
 
@@ -256,3 +257,22 @@ def test_what_is_wrong_with_a_folder(tmp_path):
         opened(tmp_path)
     with pytest.raises(ConfigError, match="takes no classes or seed"):
         sources.open_source("detection_folder", "train", data_dir=str(tmp_path), classes=["a"])
+
+
+def test_objects_of_some_classes_are_kept_and_numbered_anew():
+    kinds = dict(image="image", boxes="boxes", boxes_label="label", boxes_mask="array")
+    spec = dict(name="keep_classes", classes=[2, 0])
+    keep = build(spec, "library.data.preprocessing", "operation", kinds=kinds)
+    boxes = np.arange(16, dtype=np.float32).reshape(4, 4)
+    example = dict(boxes=boxes, boxes_label=np.int32([0, 1, 2, 0]), other=np.int32([7]))
+    found = keep(example, None)
+    np.testing.assert_array_equal(found["boxes"], boxes[[0, 2, 3]])
+    assert found["boxes_label"].tolist() == [1, 0, 1]
+    assert found["other"].tolist() == [7]
+    assert keep(dict(image=1), None) == dict(image=1)
+    for arguments, message in (
+        (dict(classes=[]), r"classes=\[\]: name one class or more"),
+        (dict(classes=[1], key="box"), "unknown feature of keep_classes 'box': did you mean"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            build({**spec, **arguments}, "library.data.preprocessing", "operation", kinds=kinds)

@@ -23,7 +23,7 @@ from library.data.preprocessing.geometry import (
     resize,
     resize_short,
 )
-from library.data.preprocessing.labels import select, to_label, to_labels, to_target
+from library.data.preprocessing.labels import keep_classes, select, to_label, to_labels, to_target
 from library.data.preprocessing.padding import pad_objects, pad_series
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "chain",
     "decode",
     "inception_crop",
+    "keep_classes",
     "pad",
     "pad_objects",
     "pad_series",
