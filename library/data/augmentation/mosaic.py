@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Shaped
 
 from library import maps
 from library.config import ConfigError
@@ -124,7 +124,7 @@ def _checked(batch: Batch, kinds: Kinds) -> list[str]:
     return names
 
 
-def _neighbours(x: Float[Array, "b ..."]) -> Float[Array, "b 4 ..."]:
+def _neighbours(x: Shaped[Array, "b ..."]) -> Shaped[Array, "b 4 ..."]:
     """Returns each example and the three before it in the batch."""
     return jnp.stack([jnp.roll(x, i, axis=0) for i in range(4)], axis=1)
 
@@ -146,8 +146,8 @@ def _drawn(
 
 
 def _image(
-    images: Array, drawn: tuple[Array, Array, Array], there: Array, *, near: bool, fill: float
-) -> Float[Array, "h w c"]:
+    images: Array, drawn: tuple[Array, Array, Array], there: Array, *, near: bool, fill: float | int
+) -> Shaped[Array, "h w c"]:
     """Returns the new image of four images (4, h, w, c), those not `there` left blank."""
     point, factor, shift = drawn
     sides = images.shape[1:3]
@@ -183,8 +183,8 @@ def _sources(side: int, factor: Float[Array, ""], shift: Float[Array, ""]) -> In
 
 
 def _read(
-    images: Array, number: Array, there: Array, y: Array, x: Array, fill: float
-) -> Float[Array, "h w c"]:
+    images: Array, number: Array, there: Array, y: Array, x: Array, fill: float | int
+) -> Shaped[Array, "h w c"]:
     height, width = images.shape[1:3]
     y, x = y[:, None], x[None, :]
     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width) & there[number]
@@ -207,7 +207,7 @@ def _objects(
     mask = batch.get(f"{name}_mask", jnp.ones(x.shape[:2], jnp.float32))
     places = x.reshape(*x.shape[:2], -1, 2) * np.float32(sides)
     moved, left = jax.vmap(lambda p, each: _moved(p, each, sides))(_neighbours(places), drawn)
-    kept = _neighbours(mask) * four[..., None] * (left > max(visible, 0))
+    kept = _neighbours(mask) * four[..., None] * (left > 0) * (left >= visible - 1e-4)
     own = jnp.concatenate([mask[:, None], jnp.zeros_like(kept[:, 1:])], axis=1)
     still = _neighbours(x).reshape(moved.shape)
     where = joined[:, None, None]
