@@ -20,9 +20,9 @@ from ml_collections import ConfigDict
 from library import presets
 
 ANCHORS = (
-    ((20, 19), (40, 56), (51, 35)),
-    ((45, 45), (56, 47), (51, 54)),
-    ((62, 57), (91, 78), (113, 105)),
+    ((20, 19), (42, 41), (55, 37)),
+    ((40, 56), (50, 48), (60, 49)),
+    ((53, 56), (66, 62), (108, 98)),
 )
 # Model, length.
 VARIANTS = {

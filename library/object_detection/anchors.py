@@ -12,7 +12,7 @@ classes. Anchors are (width, height) in pixels of the image.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -114,7 +114,7 @@ def candidates(
 
 
 def clusters(
-    sizes: Float[np.ndarray, "n 2"], num: int, seed: int = 0, steps: int = 100
+    sizes: Float[np.ndarray, "n 2"], num: int, starts: int = 10
 ) -> Float[np.ndarray, "{num} 2"]:
     """Returns anchors for the boxes of a dataset, by k-means (YOLO9000, section 2, figure 2).
 
@@ -123,21 +123,28 @@ def clusters(
     Args:
       sizes: widths and heights of boxes, in pixels.
       num: number of anchors.
-      seed: seed of the boxes from which the search starts.
-      steps: the most steps of the search.
+      starts: number of searches, each from other boxes; the best result counts.
 
     Returns:
       Widths and heights in the order of their areas.
     """
-    found = np.random.default_rng(seed).permutation(np.unique(sizes, axis=0))[:num]
-    for _ in range(steps):
-        nearest = np.argmax(np.asarray(_shape_overlaps(sizes, found)), axis=1)
-        moved = [np.mean(sizes[nearest == i], axis=0) for i in range(len(found))]
-        moved = np.where(np.isnan(moved), found, moved)
+    shapes = np.unique(sizes, axis=0)
+    drawn = (np.random.default_rng(seed).permutation(shapes)[:num] for seed in range(starts))
+    found = [_settled(sizes, first) for first in drawn]
+    best = max(found, key=lambda each: np.max(_shape_overlaps(sizes, each), axis=1).mean())
+    return best[np.argsort(best.prod(axis=1), kind="stable")]
+
+
+def _settled(sizes: Float[np.ndarray, "n 2"], found: np.ndarray) -> Float[np.ndarray, "k 2"]:
+    """Moves each of `found` to the mean of the shapes nearest to it, until none moves."""
+    for _ in range(100):
+        nearest = np.argmax(_shape_overlaps(sizes, found), axis=1)
+        own = [sizes[nearest == i] for i in range(len(found))]
+        moved = np.array([x.mean(axis=0) if len(x) else old for x, old in zip(own, found)])
         if np.array_equal(moved, found):
             break
         found = moved
-    return found[np.argsort(found.prod(axis=1), kind="stable")]
+    return found
 
 
 def _class_losses(
@@ -177,11 +184,12 @@ def _wanted(
     return _Wanted(owner < count, number, offsets[number])
 
 
-def _shape_overlaps(ours: Float[Array, "n 2"], theirs: Float[Array, "m 2"]) -> Float[Array, "n m"]:
-    """Returns the intersection over union of boxes of these shapes with one centre."""
-    shared = jnp.prod(jnp.minimum(ours[:, None], theirs[None]), axis=-1)
-    union = jnp.prod(ours, axis=-1)[:, None] + jnp.prod(theirs, axis=-1)[None] - shared
-    return shared / jnp.maximum(union, 1e-9)
+def _shape_overlaps(ours: Any, theirs: Any) -> Any:
+    """Returns the intersection over union (n, m) of boxes (n, 2) and (m, 2) with one centre."""
+    xp = ours.__array_namespace__()
+    shared = xp.prod(xp.minimum(ours[:, None], theirs[None]), axis=-1)
+    union = xp.prod(ours, axis=-1)[:, None] + xp.prod(theirs, axis=-1)[None] - shared
+    return shared / xp.maximum(union, 1e-9)
 
 
 def _boxes(

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from library import maps
 from library.config import ConfigError, build
 from library.data import augmentation
 
@@ -152,7 +151,6 @@ def test_skipped_examples_are_blank():
     assert set(seen) == {0, 4, 5}
     shown = found["classes"][found["classes"] >= 0] // SIZE**2
     assert set(shown) == {0, 4, 5}
-    assert maps.UNKNOWN not in found["classes"]
 
 
 def test_what_cannot_be_joined_is_refused():

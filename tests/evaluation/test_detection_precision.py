@@ -35,7 +35,7 @@ def arrays(num=9, seed=0):
 def make_context(values, names=("a", "b"), outputs=OUTPUTS):
     def batches(split, batch_size):
         for start in range(0, len(values["mask"]), 4):
-            yield {name: x[start : start + 4] for name, x in values.items()}
+            yield {name: jnp.asarray(x[start : start + 4]) for name, x in values.items()}
 
     def collect(function):
         return lambda state, batch: jax.device_get(function(state, batch, jax.random.key(0)))

@@ -93,11 +93,16 @@ def test_what_is_found_where_it_is_counts_as_right():
 def test_of_two_boxes_of_one_object_the_surer_is_kept():
     # Beside each other in neighbouring cells, and almost the same.
     twice = ((0.25, 0.32, 0.4, 0.4, 0.9, 0), (0.25, 0.35, 0.4, 0.4, 0.8, 0))
-    candidates = grid.candidates(jnp.asarray(cells_of(*twice)))
-    rows = suppressed(*candidates, num=5, least=0.5, overlap=0.5)
+    cells = cells_of(*twice)
+
+    @jax.jit
+    def detected(cells, overlap):
+        return suppressed(*grid.candidates(cells), num=5, least=0.5, overlap=overlap)
+
+    rows = detected(cells, 0.5)
     assert np.flatnonzero(rows[:, 4]).tolist() == [0]
     np.testing.assert_allclose(rows[0], [*box(*twice[0][:4]), 0.9, 0], atol=1e-6)
-    rows = suppressed(*candidates, num=5, least=0.5, overlap=0.95)
+    rows = detected(cells, 0.95)
     np.testing.assert_allclose(rows[:3, 4], [0.9, 0.8, 0], rtol=1e-6)
     apart = jax.tree.map(lambda x: x[0], module._sure(rows[None], 0.5))
     # An object is found once: of two boxes about it one is wrong.
@@ -142,7 +147,7 @@ def test_rows_hold_unsure_detections_that_are_not_counted():
     unsure = (0.7, 0.8, 0.2, 0.3, 0.1, 0)
     batch = batch_of(cells_of(SEEN[0], unsure), [box(*SEEN[0][:4])], [1])
     task = build(num_detections=4, least=0.01)
-    rows = task.outputs["detections"](task.init(KEY, batch), batch, KEY)
+    rows = jax.jit(task.outputs["detections"])(task.init(KEY, batch), batch, KEY)
     assert rows.shape == (2, 4, 6)
     np.testing.assert_allclose(rows[0, :, 4], [0.9, 0.1, 0, 0], atol=1e-6)
     np.testing.assert_allclose(rows[0, 1, :4], box(*unsure[:4]), atol=1e-6)
@@ -153,7 +158,7 @@ def test_rows_hold_unsure_detections_that_are_not_counted():
 def test_error_is_the_loss_of_each_image():
     batch = batch_of(cells_of(*SEEN), [box(*each[:4]) for each in SEEN], [1, 0])
     task = build()
-    error = task.outputs["error"](task.init(KEY, batch), batch, KEY)
+    error = jax.jit(task.outputs["error"])(task.init(KEY, batch), batch, KEY)
     assert error.shape == (2,)
     assert float(error[0]) == pytest.approx(evaluated(batch)["loss"], rel=1e-6)
 

@@ -1,5 +1,6 @@
 """Files of Darknet are read as its program writes them."""
 
+import functools
 import struct
 
 import jax
@@ -18,6 +19,7 @@ from library.weights import catalogue, darknet, loading
 SMALL = dict(width=2, normalization="batch")
 
 
+@functools.cache
 def shapes_of(model):
     return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
 
@@ -33,9 +35,9 @@ def write(path, model, version=(0, 2, 0), cut=0):
         if f"params/{own}/scale" in leaves:
             parts = [f"params/{own}/bias", f"params/{own}/scale"]
             parts += [f"batch_stats/{own}/mean", f"batch_stats/{own}/var"]
-        for path in [*parts, f"params/{name}/kernel"]:
-            values[path] = random.normal(size=leaves[path].shape).astype(np.float32)
-            x = values[path]
+        for leaf in [*parts, f"params/{name}/kernel"]:
+            values[leaf] = random.normal(size=leaves[leaf].shape).astype(np.float32)
+            x = values[leaf]
             content += (np.moveaxis(x, (-1, -2), (0, 1)) if x.ndim > 1 else x).tobytes()
     path.write_bytes(content[: len(content) - cut])
     return values
