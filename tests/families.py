@@ -102,7 +102,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         dataset=SCENES,
         preprocess=[
             dict(name="select", keys=["image", "boxes", "boxes_label"]),
-            dict(name="resize", size=32),
+            dict(name="resize", size=64),
             dict(name="pad_objects", num=3),
         ],
         model=dict(name="yolo_v8", depth=0.1, width=0.03, num_bins=4, normalization="group"),
