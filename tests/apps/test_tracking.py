@@ -54,7 +54,7 @@ def trained(monkeypatch):
         return jax.numpy.pad(found[:, None], ((0, 0), (0, 2), (0, 0)))
 
     task = plan.task._replace(outputs={**plan.task.outputs, "detections": bright})
-    plan = plan._replace(task=task, normalize=lambda batch: batch)
+    plan = plan._replace(task=task)
     feed = Feed(plan)
     state = stepping.initial_carry(plan, feed).state
     return Trained(plan, feed, 0, state)
