@@ -56,6 +56,7 @@ def get_config(variant: str = "voc0712") -> ConfigDict:
     )
     config.total = "160 epochs"
     if small:
+        config.evaluate = dict(precision=config.evaluate.precision)
         config.model.width = 2
         config.dataset.batch_size = 8
         config.total, config.log_every = "3 steps", "1 steps"

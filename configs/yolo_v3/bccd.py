@@ -57,6 +57,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     config.ema = dict(decay=0.998, warmup=True)
     config.total = total
     if variant == "smoke":
+        config.evaluate = dict(precision=config.evaluate.precision)
         config.optimizer.schedule.warmup = "1 steps"
         config.log_every = "1 steps"
     return config

@@ -67,6 +67,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     if workdir is not None:
         config.init_from = dict(workdir=workdir, ema=True)
     if variant == "smoke":
+        config.evaluate = dict(precision=config.evaluate.precision)
         config.optimizer.schedule.warmup = "1 steps"
         config.log_every = "1 steps"
     return config

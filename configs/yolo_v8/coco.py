@@ -57,6 +57,7 @@ def get_config(variant: str = "n") -> ConfigDict:
     config.ema = dict(decay=0.9999, warmup=True)
     config.total = "500 epochs"
     if small:
+        config.evaluate = dict(precision=config.evaluate.precision)
         config.model.update(depth=0.1, width=0.03)
         config.dataset.update(batch_size=8, workers=0)
         config.total = "3 steps"
