@@ -27,9 +27,15 @@ def frame(step):
     return Image.fromarray(image)
 
 
-@pytest.fixture
-def trained(monkeypatch):
-    families.serve(monkeypatch)
+@pytest.fixture(scope="module")
+def trained():
+    with pytest.MonkeyPatch.context() as patch:
+        families.serve(patch)
+        return detector()
+
+
+def detector():
+    """Returns a run whose detections are the bright pixels of an image."""
     values = families.config("detector")
     decode = [dict(name="decode", channels=1), dict(name="resize", size=SIZE)]
     values["preprocess"] = dict(

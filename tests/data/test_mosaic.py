@@ -125,6 +125,7 @@ def test_nothing_changes_without_probability_or_after_the_end():
     assert changed.tolist() == [True] * 3 + [False] * 3
 
 
+@pytest.mark.full
 def test_room_for_fewer_objects_takes_those_that_are_left():
     whole = applied(scale=[1.0, 1.0], translate=0.0)
     found = applied(scale=[1.0, 1.0], translate=0.0, num_objects=300)
@@ -136,6 +137,7 @@ def test_room_for_fewer_objects_takes_those_that_are_left():
     assert many["points_mask"].shape == (EXAMPLES, 5 * SIZE * SIZE)
 
 
+@pytest.mark.full
 def test_an_example_is_a_function_of_its_key_and_its_three_neighbours():
     batch = scenes()
     whole = applied()

@@ -124,7 +124,10 @@ def darknet_loss(maps, objects, settings):
 
 @pytest.mark.parametrize(
     "settings",
-    [anchors.Settings(0.3, 1.0, 1.0, False, False), anchors.Settings(0.1, 5.0, 0.5, True, True)],
+    [
+        anchors.Settings(0.3, 1.0, 1.0, False, False),
+        pytest.param(anchors.Settings(0.1, 5.0, 0.5, True, True), marks=pytest.mark.full),
+    ],
     ids=["v3", "v2"],
 )
 def test_anchors_by_loops(settings):
