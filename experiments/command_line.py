@@ -31,7 +31,7 @@ from typing import Any, NamedTuple, NoReturn
 from absl import app, flags, logging
 
 from experiments.config_files import changed, found_in, load_config, override
-from library.config import ConfigError, MisfitError, nearest
+from library.config import ConfigError, nearest
 from library.parallel import processes
 
 FAILED = 1
@@ -235,7 +235,7 @@ def request(config: str) -> Request:
         "found": found_in(config),
         "variant": variant,
         "overrides": changed(config, values, _overrides),
-        "command": "python -m " + _module() + "".join(f" {shlex.quote(a)}" for a in sys.argv[1:]),
+        "command": _command(),
     }
     parts = [Path(path).parent.name, Path(path).stem, variant]
     parts += [f"{key}={text}" for key, text in sorted(_overrides.items())]
@@ -244,6 +244,24 @@ def request(config: str) -> Request:
         # The hash keeps directories with equal beginnings distinct.
         name = f"{name[:110]}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:8]}"
     return Request(values, identity, name)
+
+
+def request_of(folder: Path) -> Request:
+    """Reads the config of the run in a workdir, with the overrides of the run and of this command.
+
+    Raises:
+      ConfigError: an error of `recorded`.
+    """
+    from library.reporting import runs
+    from library.run import workdir
+
+    values, origin = recorded(folder), workdir.read_identity(folder)
+    path, variant = origin.get("path", ""), origin.get("variant", "")
+    given = {**runs.overrides({"_config": origin}), **_overrides}
+    overrides = changed(f"{path}:{variant}" if variant else path, values, given)
+    kept = {"path": path, "found": origin.get("found", ""), "variant": variant}
+    identity = {**kept, "overrides": overrides, "command": _command()}
+    return Request(values, identity, folder.name)
 
 
 def recorded(folder: Path) -> dict[str, Any]:
@@ -373,8 +391,6 @@ def _explain(error: Exception) -> NoReturn:
 
     own = own_files.own_error(error)
     if own is None and isinstance(error, ConfigError):
-        if isinstance(error, MisfitError):
-            _show_at_hand(error.__cause__)
         _end(error, UNDERSTOOD_NOT)
     if own is None and isinstance(error, OSError):
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
@@ -384,17 +400,11 @@ def _explain(error: Exception) -> NoReturn:
         _end(_no_backend(error), UNDERSTOOD_NOT)
     if own is None and own_files.is_written_for_users(error):
         _end(error, FAILED)
-    _show_at_hand(own or error)
-    own_files.raise_own(error)
-    raise error
-
-
-def _show_at_hand(error: Exception) -> None:
-    from library.run import own_files
-
     # Nothing that goes wrong in the description may hide the error.
     with contextlib.suppress(Exception):
-        print(own_files.at_hand(error), file=sys.stderr, flush=True)
+        print(own_files.at_hand(own or error), file=sys.stderr, flush=True)
+    own_files.raise_own(error)
+    raise error
 
 
 def _leave() -> None:
@@ -450,6 +460,10 @@ def _place_of(error: OSError) -> str:
         f"; {home} is the home directory: JAX_COMPILATION_CACHE_DIR or --config.compile_cache "
         f"(compiled programs), {' and '.join(places)} set other folders"
     )
+
+
+def _command() -> str:
+    return "python -m " + _module() + "".join(f" {shlex.quote(a)}" for a in sys.argv[1:])
 
 
 def _module() -> str:

@@ -35,6 +35,7 @@ _KEYS = {
     "Checkpointing": "checkpoint",
     "Parallel": "parallel",
     "InitFrom": "init_from",
+    "EarlyStopping": "stop",
     "Reported": "reported",
     "Clip": "optimizer.clip",
     "LayerDecay": "optimizer.layer_decay",
@@ -49,7 +50,7 @@ _GIVEN = {
         *("feature_shapes", "kinds"),
     ),
     "library.evaluation": ("context",),
-    "library.optim.schedules": ("warmup", "total", "steps"),
+    "library.optim.schedules": ("warmup", "cooldown", "total", "steps", "part"),
     "library.data.preprocessing": ("kinds",),
     "library.data.augmentation": ("num_examples", "batch_size", "total_steps", "kinds"),
     "library.data.orders": ("seed", "labels", "repeats"),
@@ -90,6 +91,7 @@ def _sections() -> list:
         "parallel": sections.Parallel,
         "ema": Average,
         "init_from": sections.InitFrom,
+        "stop": sections.EarlyStopping,
         "reported": sections.Reported,
     }
     described = [of_settings(f"config.{name}", cls) for name, cls in parts.items()]

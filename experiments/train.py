@@ -4,7 +4,11 @@ Without flags it trains the default recipe, a small CNN on scikit-learn's handwr
 `--config.KEY=VALUE` overrides any value of the config, such as
 `--config.optimizer.learning_rate=0.2`. Run the same command again to continue a stopped run.
 
-Three flags try a recipe. They train nothing and write nothing:
+`--prolong` goes on with the run of a workdir to a longer total:
+
+    python -m experiments.train --workdir=DIR --prolong --config.total="20 epochs"
+
+Three flags try a recipe. They train nothing and write no workdir:
 
     python -m experiments.train --config=... --print_config   # the config as it will run
     python -m experiments.train --config=... --dry_run        # the cost of a step
@@ -20,6 +24,7 @@ from pathlib import Path  # noqa: E402
 from absl import flags  # noqa: E402
 
 from experiments import command_line, config_files  # noqa: E402
+from library.config import ConfigError  # noqa: E402
 
 _CONFIG = flags.DEFINE_string("config", command_line.DEFAULT_CONFIG, command_line.CONFIG_HELP)
 _WORKDIR = flags.DEFINE_string(
@@ -27,6 +32,11 @@ _WORKDIR = flags.DEFINE_string(
 )
 _PROFILE = flags.DEFINE_string(
     "profile", None, "START:STOP, steps to trace into profile/ of the workdir, for XProf, Perfetto."
+)
+_PROLONG = flags.DEFINE_bool(
+    "prolong",
+    False,
+    "Go on with the run in --workdir to a longer --config.total; without --config, its own config.",
 )
 _PRINT_CONFIG = flags.DEFINE_bool(
     "print_config", False, "Print the config as it will run, as the text of a config file."
@@ -45,7 +55,7 @@ def main() -> int:
         if flag.value:
             command_line.refuse_unread(f"--{flag.name}", ("config", flag.name), also=())
             return _try(flag.name, command_line.request(_CONFIG.value))
-    request = command_line.request(_CONFIG.value)
+    request = _longer() if _PROLONG.value else command_line.request(_CONFIG.value)
     workdir = Path(_WORKDIR.value or Path("runs") / request.name).expanduser()
 
     from library.run import progress, session
@@ -55,7 +65,17 @@ def main() -> int:
     traced = read_span(_PROFILE.value) if _PROFILE.value else None
     console = progress.make_console()
     clock = Clock(_STARTED)
-    return session.train(request.values, request.identity, workdir, clock, console, traced)
+    given = request.values, request.identity, workdir, clock, console, traced
+    return session.train(*given, _PROLONG.value)
+
+
+def _longer() -> command_line.Request:
+    """Returns the request to make the run of a workdir longer."""
+    if not _WORKDIR.value:
+        raise ConfigError("--prolong goes on with a run: name its workdir by --workdir=DIR")
+    if flags.FLAGS["config"].present:
+        return command_line.request(_CONFIG.value)
+    return command_line.request_of(Path(_WORKDIR.value).expanduser())
 
 
 def _try(how: str, request: command_line.Request) -> int:

@@ -1,4 +1,4 @@
-"""Networks with published weights: `python -m experiments.zoo COMMAND [NAME]`.
+"""Networks with published weights, and runs to keep: `python -m experiments.zoo COMMAND [NAME]`.
 
     zoo list                            all networks: year, size, cost, reported accuracy, parity
     zoo summary NAME                    a table of the layers: shapes, params, FLOPs
@@ -8,6 +8,9 @@
     zoo import NAME[.WEIGHTS] --weights=FILE --workdir=DIR [--size=384] [--noema]
     zoo import NAME[.WEIGHTS] --download --workdir=DIR      fetches the published file first
     zoo export --workdir=DIR --output=FILE.safetensors [--as=NAME]
+    zoo export --workdir=DIR --to=FOLDER [--which=best]     any run of one's own, as a folder
+    zoo import FOLDER --workdir=DIR                         makes a workdir of such a folder
+    zoo export --workdir=DIR --to=FOLDER --format=stablehlo [--returns=OUTPUT] [--noema]
 
 `import` makes a workdir that `evaluate`, `generate` and `init_from` take. Its config prepares
 images as the weights need. A file does not name its weights, so the program prints which weights it
@@ -30,9 +33,15 @@ of batches are left out. Arrays of other precision become float32. Learned posit
 windows of another size are resampled: bicubic, with antialiasing except for Swin's biases. The
 program prints both.
 
-`export` writes a run's weights under published names: those under which it was imported, those of
-the most similar network, or those of --as=NAME. It writes the averages if there are any; --noema
-writes the params. Counts of batches are 0. `check` needs PyTorch with torchvision and timm
+`export --to` writes a run as a folder: model.safetensors (params, variables, running averages),
+config.json, data.json (classes, tokenizer, fitted preprocessing) and README.md, which says what the
+run is and what it reached. `import FOLDER` makes a workdir that gives the same outputs to the bit.
+`--config.init_from.workdir=FOLDER` starts a run from it. `--format=stablehlo` writes a program in
+place of the run: it takes raw images, or the features that the task takes, and needs only JAX.
+
+`export --output` writes a run's weights under published names: those under which it was imported,
+those of the most similar network, or those of --as=NAME. It writes the averages if there are any;
+--noema writes the params. Counts of batches are 0. `check` needs PyTorch with torchvision and timm
 (requirements-parity.txt). For the default size it writes the errors and the counted FLOPs to
 results/zoo/parity.json; `count` writes only FLOPs. `list` shows the errors of the logits.
 """
@@ -51,6 +60,9 @@ _DOWNLOAD = flags.DEFINE_bool("download", False, "With import: fetch the publish
 _MIRROR = flags.DEFINE_string("mirror", None, "With --download: an address to ask, MIRROR/FILE.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "With import and export: directory of the run.")
 _OUTPUT = flags.DEFINE_string("output", None, "With export: the file to write.")
+_TO = flags.DEFINE_string("to", None, "With export: the folder to write the run into.")
+_FORMAT = flags.DEFINE_enum("format", "run", ["run", "stablehlo"], "With --to: what is written.")
+_RETURNS = flags.DEFINE_string("returns", None, "With stablehlo: the output of the task.")
 _WHICH = flags.DEFINE_enum("which", "latest", ["latest", "best"], "With export: the checkpoint.")
 _EMA = flags.DEFINE_bool("ema", True, "With import and export: use averages, if they exist.")
 _AS = flags.DEFINE_string("as", None, "With export: the network whose names the weights get.")
@@ -183,6 +195,8 @@ def _import(name: str = "", *, weights, download, mirror, workdir, ema, size) ->
     from library.weights import addresses
 
     folder = command_line.directory("workdir", workdir)
+    if weights is None and not download and _is_folder(name):
+        return _import_run(Path(name).expanduser(), folder)
     if weights is None and not download:
         raise ConfigError(addresses.advice(name))
     if mirror is not None and not download:
@@ -194,6 +208,22 @@ def _import(name: str = "", *, weights, download, mirror, workdir, ema, size) ->
 
     identity = {"path": f"weights of {name}", "variant": "", "overrides": {}}
     print(importing.import_weights(name, weights, folder, identity, ema=ema, size=size))
+    return 0
+
+
+def _is_folder(name: str) -> bool:
+    """Returns whether a name is a folder, or can only be one, and not a network."""
+    return "/" in name or (bool(name) and Path(name).expanduser().is_dir())
+
+
+def _import_run(exported: Path, folder: Path) -> int:
+    command_line.refuse_unread("zoo import FOLDER", ["workdir"], also=())
+    if not exported.is_dir():
+        raise ConfigError(f"there is no folder {exported}: name one that zoo export --to wrote")
+
+    from library.apps import exporting
+
+    print(exporting.import_run(exported, folder))
     return 0
 
 
@@ -210,15 +240,41 @@ def _download(name: str, weights: str | None, mirror: str | None) -> Path:
     return origins.fetch([origin], [by_hand], target, mirror=mirror)[origin.file]
 
 
-def _export(*, workdir, output, which, ema, as_) -> int:
+def _export(*, workdir, output, to, format_, returns, which, ema, as_) -> int:
     folder = command_line.directory("workdir", workdir)
-    if output is None:
-        raise ConfigError("--output is missing: name the file by --output=FILE.safetensors")
+    if (output is None) == (to is None):
+        raise ConfigError(
+            "name what to write: --to=FOLDER for the run, or --output=FILE.safetensors for its "
+            "weights under published names"
+        )
+    if to is not None:
+        return _export_to(folder, Path(to).expanduser(), format_, returns, which, ema)
+    read = ["workdir", "output", "which", "ema", "as"]
+    command_line.refuse_unread("zoo export --output", read, also=())
 
     from library.apps import importing
 
     path = Path(output).expanduser()
     print(importing.export_weights(folder, path, network=as_, which=which, ema=ema))
+    return 0
+
+
+def _export_to(folder: Path, to: Path, format_: str, returns, which: str, ema: bool) -> int:
+    read = ["workdir", "to", "format", "which"]
+    if format_ == "run":
+        command_line.refuse_unread("zoo export --to", read, also=())
+
+        from library.apps import exporting
+
+        print(exporting.export_run(folder, to, which=which))
+        return 0
+    command_line.refuse_unread("--format=stablehlo", [*read, "returns", "ema"], also=())
+
+    from library.apps import stablehlo
+    from library.run import session
+
+    trained = session.restore(command_line.recorded(folder), folder, which=which)
+    print(stablehlo.export_program(trained, to, output=returns, ema=ema))
     return 0
 
 

@@ -190,17 +190,24 @@ def _checked(arguments: list[str], points: list[sweep.Point]) -> str:
     from library.run import recipe
 
     config, overrides = command_line.DEFAULT_CONFIG, []
+    folder = next((a.partition("=")[2] for a in arguments if a.startswith("--workdir=")), None)
+    of_its_own = "--prolong" in arguments and not any(a.startswith("--config=") for a in arguments)
     for argument in arguments:
         flag, equals, value = argument.partition("=")
+        if argument == "--prolong":
+            continue
         if not equals or not re.fullmatch(r"--(config(\..+)?|workdir|profile)", flag):
             raise ConfigError(
                 f"{argument!r} is not a flag of train: valid are --config=PATH, "
-                "--config.KEY=VALUE, --workdir=DIR and --profile=START:STOP"
+                "--config.KEY=VALUE, --workdir=DIR, --prolong and --profile=START:STOP"
             )
         if flag == "--config":
             config = value
         elif flag not in ("--workdir", "--profile"):
             overrides.append((flag, value))
+    if of_its_own and folder and not _SWEEP.value:
+        # The config is in the workdir, which may be on another machine.
+        return re.sub(r"[^\w.-]+", "_", Path(folder).name)
     for point in points:
         given = (*overrides, *(f.split("=", 1) for f in point.overrides))
         changes = {flag.removeprefix("--config."): value for flag, value in given}

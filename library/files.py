@@ -9,6 +9,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -137,6 +138,33 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yields a hidden folder to fill, which becomes the folder `path` if nothing fails.
+
+    A process that is killed meanwhile leaves the hidden folder behind; the next call replaces it.
+
+    Raises:
+      ConfigError: there is a file at the path or a folder that is not empty, or the folder cannot
+        be written.
+    """
+    path = Path(os.path.abspath(path))
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        what = "is a file" if path.is_file() else "is not empty"
+        raise ConfigError(f"{path} {what}; name a folder that does not exist")
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        # An empty folder at the path is replaced.
+        os.replace(partial, path)
+    except OSError as error:
+        raise ConfigError(f"folder {path} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write(path: Path, content: str | bytes) -> Path:

@@ -226,8 +226,9 @@ def torchvision_average(batch_size: int, epochs: int) -> dict:
 def shrink(config: ConfigDict, data: str = "synthetic/80x10") -> None:
     """Shortens a recipe to three steps on random data; the recipe itself has to shrink its model.
 
-    A schedule's warmup, peak and period become one step, and its boundaries come one step apart.
-    Every evaluation and checkpoint happens at the end. Durations in percent of the run stay.
+    A schedule's warmup, peak, period and fall become one step, and its boundaries come one step
+    apart. Every evaluation and checkpoint happens at the end, so the run does not stop early.
+    Durations in percent of the run stay.
 
     Args:
       config: the recipe, changed in place.
@@ -236,7 +237,7 @@ def shrink(config: ConfigDict, data: str = "synthetic/80x10") -> None:
     kept = {key: config.dataset[key] for key in ("cache", "repeats") if key in config.dataset}
     config.dataset = dict(name=data, train="train[:64]", test="test[:16]", batch_size=8, **kept)
     schedule = config.optimizer.get("schedule", {})
-    for key in ("warmup", "peak", "every"):
+    for key in ("warmup", "peak", "every", "over"):
         if not schedule.get(key, "0%").endswith("%"):
             schedule[key] = "1 step"
     if not all(each.endswith("%") for each in schedule.get("boundaries", [])):
@@ -245,5 +246,6 @@ def shrink(config: ConfigDict, data: str = "synthetic/80x10") -> None:
     config.log_every = "1 step"
     for section in (*config.evaluate.values(), config.checkpoint):
         section.every = "100%"
-    if "reported" in config:
-        del config.reported
+    for key in ("reported", "stop"):
+        if key in config:
+            del config[key]

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
 
-def root(seed: int) -> PRNGKeyArray:
+def root(seed: int | UInt32[Array, ""]) -> PRNGKeyArray:
     """Returns the root key of a run, from which all other keys derive."""
     return jax.random.key(seed)
 

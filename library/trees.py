@@ -4,6 +4,7 @@ A path joins the keys from the root to a leaf with "/", as in "params/block1/con
 a dict key, an attribute of a dataclass or named tuple, or a position in a sequence.
 """
 
+import difflib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -37,6 +38,23 @@ def add(a: PyTree, b: PyTree) -> PyTree:
 def flatten(tree: PyTree) -> dict[str, Any]:
     """Returns the leaves of a tree by path."""
     return {join(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def nearest(pattern: str, among: Sequence[str], most: int = 3) -> str:
+    """Renders the paths that are most like a pattern that matches none, nearest first.
+
+    A path is as near as its most similar part: 'heads' is near to "encoder/head/kernel".
+    """
+
+    def near(path: str) -> float:
+        parts = (path, *path.split("/"))
+        return max(difflib.SequenceMatcher(None, pattern, part).ratio() for part in parts)
+
+    # The sort is stable, so that equally near paths keep their order.
+    found = sorted(among, key=near, reverse=True)[:most]
+    if not found:
+        return "there are none"
+    return f"nearest of {len(among):,} are {', '.join(map(repr, found))}"
 
 
 def parts(tree: PyTree, size: int) -> Iterator[PyTree]:

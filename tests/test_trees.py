@@ -27,6 +27,15 @@ def test_map_with_path_keeps_the_structure_and_passes_the_other_trees():
     assert mapped == {"a": Point(x="a/x=11", y="a/y=22")}
 
 
+def test_the_paths_nearest_to_a_pattern():
+    paths = [f"encoder/block{i}/conv/kernel" for i in range(30)] + ["encoder/head/kernel"]
+    said = "nearest of 31 are 'encoder/head/kernel', "
+    assert trees.nearest("heads", paths).startswith(said)
+    assert trees.nearest("blok29", paths).startswith("nearest of 31 are 'encoder/block29/conv/")
+    assert trees.nearest("a", ["b"]) == "nearest of 1 are 'b'"
+    assert trees.nearest("a", []) == "there are none"
+
+
 TREE = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "step": np.int32(3)}
 
 

@@ -102,7 +102,7 @@ def import_weights(
         | dict(preprocess=[], evaluate={}, reported=None),
         devices=jax.devices()[:1],
     )
-    _check_unused(workdir)
+    check_unused(workdir)
     fresh = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), plan.state)
     learnt = {key: tree for key, tree in variables.items() if key != "params"}
     state = fresh.replace(
@@ -110,7 +110,7 @@ def import_weights(
         variables={**fresh.variables, **jax.tree.map(jnp.asarray, learnt)},
     )
     with ownership.owning(workdir, say):
-        _check_unused(workdir)
+        check_unused(workdir)
         workdir = open_workdir(workdir, values, {**identity, "network": name.partition(".")[0]})
         data_record.write(workdir, _record(plan))
         saved = Checkpoints(workdir)
@@ -164,6 +164,12 @@ def export_weights(
     return files.write(path, arrays)
 
 
+def check_unused(workdir: Path) -> None:
+    """Raises ConfigError if a directory contains a run."""
+    if (Path(workdir) / "checkpoints").exists():
+        raise ConfigError(f"workdir {workdir} already contains a run; name another directory")
+
+
 def _record(plan: Plan) -> DataRecord:
     """Returns what is known of ImageNet without its images: the features and the classes."""
     features = data_record.features(plan.loader.blank)
@@ -215,8 +221,3 @@ def _arguments(spec: Mapping[str, Any]) -> dict[str, str]:
     factory = config.locate(_full(spec), "library.models", "model")
     defaults = {key: p.default for key, p in inspect.signature(factory).parameters.items()}
     return {key: repr(value) for key, value in {**defaults, **spec}.items() if key != "name"}
-
-
-def _check_unused(workdir: Path) -> None:
-    if (Path(workdir) / "checkpoints").exists():
-        raise ConfigError(f"workdir {workdir} already contains a run; name another directory")

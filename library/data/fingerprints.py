@@ -23,7 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from library.data import large_texts
 from library.data.content_hashes import content_hashes
+from library.data.large_texts import LargeDocument
 from library.data.preprocessing import CorruptExample
 
 # The most files of a folder, and the most examples of a prepared dataset, that are read.
@@ -86,14 +88,16 @@ def of_documents(documents: Sequence[Any], root: Path) -> Fingerprint:
     """Returns the fingerprint of texts, with one part per document.
 
     Args:
-      documents: tuples of `path`, `text`, and `start`, the text's first character in the file.
+      documents: objects with `path`, `text`, `length`, and `start`, the text's first character in
+        the file; or large documents, whose hashes are kept.
       root: the directory of the paths, or the single path itself.
     """
     parts = {}
-    for path, text, start in documents:
+    for document, digest in zip(documents, _digests(documents)):
+        path, start = document.path, document.start
         inner = path.relative_to(root).as_posix() if path != root else path.name
         name = f"{inner}[{start}:]" if start else inner
-        parts[name] = Part(len(text), "", _of_lines([text]))
+        parts[name] = Part(document.length, "", digest)
     if len(parts) > DOCUMENTS:
         lines = (f"{name} {part.contents}" for name, part in parts.items())
         total = sum(part.count for part in parts.values())
@@ -148,6 +152,12 @@ def differences(before: Fingerprint, now: Fingerprint) -> list[str]:
             verb = "" if what == "changed" else "are " if len(names) > 1 else "is "
             lines.append(f"{', '.join(names[:_SHOWN])}{more} {verb}{what}")
     return lines or ["their order changed"]
+
+
+def _digests(documents: Sequence[Any]) -> list[str]:
+    if documents and isinstance(documents[0], LargeDocument):
+        return large_texts.digests(documents)
+    return [_of_lines([document.text]) for document in documents]
 
 
 def _size(path: str) -> int | None:

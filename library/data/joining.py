@@ -16,6 +16,7 @@ from library import rng
 from library.config import ConfigError
 from library.data import features, pipeline
 from library.data.fingerprints import Fingerprint
+from library.data.preprocessing import CorruptExample
 from library.data.sources import Source
 
 # Distance between the seeds of sources: large, so that a source of one run does not get the order
@@ -58,7 +59,10 @@ class JoinedRecords:
         for place, (name, part) in enumerate(self.parts.items()):
             own = row if self.paired or place == 0 else self._row(place, position, part)
             generator = rng.host_generator(self.seed, "source", position, place)
-            example = part.preprocess(dict(part.source.records[own]), generator)
+            try:
+                example = part.preprocess(dict(part.source.records[own]), generator)
+            except (CorruptExample, OSError) as error:
+                raise CorruptExample(f"{name}, {part.source.describe(own)}: {error}") from error
             found |= {f"{name}_{key}": value for key, value in example.items()}
         return found
 

@@ -22,7 +22,7 @@ from absl import flags
 
 from library import rng
 from library.config import ConfigError
-from library.data import features, graphs, preprocessing
+from library.data import features, graphs, permutations, preprocessing
 from library.data.features import PLACE
 from library.data.preprocessing import CorruptExample, UnfitExample
 from library.data.sources import Source
@@ -38,6 +38,8 @@ _STRINGS = {
     "text": "text, and a batch holds only numbers: tokenize it, or remove it with 'select'",
     **dict.fromkeys(features.RASTERS, "still encoded: 'decode' is missing in the preprocessing"),
 }
+# The most examples whose order is a list; it takes 8 bytes each, twice at the end of an epoch.
+LISTED = 2**25
 # Seconds between checks that a worker's parent still exists.
 _PARENT_SEEN_EVERY = 1.0
 # (positions, batch size, number of examples) -> the row of the source at each position.
@@ -224,8 +226,15 @@ def _first_blank(loader: Loader, on_corrupt: str) -> Example:
 
 
 def place(position: int, row: int, mask: float) -> Example:
-    """Returns `index` (the position), `row` and `mask` of an example, as scalars."""
-    return {"index": np.uint32(position), "row": np.uint32(row), "mask": np.float32(mask)}
+    """Returns `index` (the position), `row` and `mask` of an example, as scalars.
+
+    A row beyond 2^32, of a text, is folded to 32 bits: on the device it only gives keys.
+    """
+    return {
+        "index": np.uint32(position),
+        "row": np.uint32(row % 2**32),
+        "mask": np.float32(mask),
+    }
 
 
 def permutation(seed: int, epoch: int, num_examples: int) -> np.ndarray:
@@ -246,12 +255,18 @@ def _permutations(seed: int, num_examples: int) -> Callable[[int], np.ndarray]:
 
 
 def rows(positions: np.ndarray, seed: int, num_examples: int) -> np.ndarray:
-    """Returns the row of the source at each of `positions` in the run's shuffled order."""
+    """Returns the row of the source at each of `positions` in the run's shuffled order.
+
+    Up to `LISTED` examples, the order of an epoch is a list. Beyond, it is arithmetic.
+    """
     epochs, offsets = np.divmod(positions, num_examples)
     found = np.empty(len(positions), np.int64)
     for epoch in np.unique(epochs):
         chosen = epochs == epoch
-        found[chosen] = permutation(seed, int(epoch), num_examples)[offsets[chosen]]
+        if num_examples <= LISTED:
+            found[chosen] = permutation(seed, int(epoch), num_examples)[offsets[chosen]]
+        else:
+            found[chosen] = permutations.permuted(seed, int(epoch), offsets[chosen], num_examples)
     return found
 
 
@@ -435,11 +450,11 @@ def _iterate(examples, local: int, workers: int, threads: int) -> Iterator[Examp
             # Grain's workers read its flags, which only our programs parse.
             flags.FLAGS.mark_as_parsed()
         options = grain.MultiprocessingOptions(num_workers=workers)
-        batches = batches.mp_prefetch(options, worker_init_fn=_live_with_parent)
+        batches = batches.mp_prefetch(options, worker_init_fn=live_with_parent)
     return iter(batches)
 
 
-def _live_with_parent(worker: int, count: int) -> None:
+def live_with_parent(worker: int = 0, count: int = 1) -> None:
     """Makes a worker process ignore signals to stop and end when its parent process ends."""
     # Keyboards, terminals and many schedulers signal every process; the training loop handles the
     # signal and needs its batches until then.

@@ -46,7 +46,7 @@ class Source(NamedTuple):
       records: the examples: `len(records)` and `records[row] -> dict`; encoded images are bytes.
       label_names: the names of the classes in the order of their labels, or None.
       describe: row -> the name of that example, for messages.
-      tokenizer: for text, the tokenizer, see library/data/tokenizers.py.
+      tokenizer: for text, the tokenizer, see library/data/tokenizers/.
       epoch: examples per epoch if not all of them, because windows of text overlap, or if the split
         is not open; or None.
       exif_orientation: whether `decode` applies the EXIF orientation if the recipe does not say.

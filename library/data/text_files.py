@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from library import files
 from library.config import ConfigError
-from library.data import splits
+from library.data import large_texts, splits
+from library.data.large_texts import LargeDocument
 
 SUFFIXES = (".txt", ".txt.gz")
 SPLITS = ("train", "val", "valid", "validation", "test")
@@ -23,12 +24,27 @@ class Document(NamedTuple):
     text: str
     start: int = 0
 
+    @property
+    def length(self) -> int:
+        """The number of characters."""
+        return len(self.text)
+
+    def part(self, first: int, last: int) -> "Document":
+        """Returns the document of some of its characters."""
+        return Document(self.path, self.text[first:last], self.start + first)
+
+
+AnyDocument = Document | LargeDocument
+
 
 @dataclasses.dataclass(frozen=True)
 class Documents:
-    """The examples `{"text": str}` of documents, one per document."""
+    """The examples `{"text": str}` of documents, one per document.
 
-    documents: tuple[Document, ...]
+    Large documents are read when they are asked for, see `library.data.large_texts`.
+    """
+
+    documents: tuple[AnyDocument, ...]
 
     def __len__(self) -> int:
         return len(self.documents)
@@ -40,7 +56,7 @@ class Documents:
 
     def describe(self, row: int) -> str:
         """Returns the path of a row's document, and the character at which the row begins."""
-        path, _, start = self.documents[row]
+        path, start = self.documents[row].path, self.documents[row].start
         return f"{path}, from character {start} on" if start else str(path)
 
 
@@ -70,7 +86,7 @@ def cut(length: int) -> int:
     return int(length * TRAIN_SHARE)
 
 
-def scan(path: Path) -> Mapping[str, tuple[Document, ...]]:
+def scan(path: Path) -> Mapping[str, tuple[AnyDocument, ...]]:
     """Reads a text file, or a directory of text files, and returns its documents by split.
 
     In a directory, splits are the files or directories train, val, valid, validation and test:
@@ -80,6 +96,7 @@ def scan(path: Path) -> Mapping[str, tuple[Document, ...]]:
     case. A split has its file first and then the files of its directory, in the order of their
     paths, each once, even if several links lead to it. A file that links make a part of two splits
     is read for both. Hidden files and all other files are skipped; `notes` lists all this.
+    Texts that are too large for memory are only counted.
 
     Raises:
       ConfigError: the path does not exist, cannot be read, has no text, or has a file that is not
@@ -87,13 +104,15 @@ def scan(path: Path) -> Mapping[str, tuple[Document, ...]]:
     """
     with files.listing("text"):
         if path.is_file():
-            return _halved([Document(path, read(path))], path)
+            return _halved(_documents([path]), path)
         if not path.is_dir():
             raise ConfigError(f"text: no such file or directory: {path}")
         listed = _listed(path)
     if "all" in listed:
         return _halved(_documents(listed["all"]), path)
-    return {split: _documents(files) for split, files in listed.items()}
+    every = [path for paths in listed.values() for path in paths]
+    opened = dict(zip(every, _documents(every)))
+    return {split: tuple(opened[path] for path in paths) for split, paths in listed.items()}
 
 
 def notes(path: Path) -> tuple[str, ...]:
@@ -123,29 +142,27 @@ def notes(path: Path) -> tuple[str, ...]:
 
 
 def take(
-    documents: Mapping[str, Sequence[Document]], parts: Sequence[splits.Part]
-) -> tuple[Document, ...]:
+    documents: Mapping[str, Sequence[AnyDocument]], parts: Sequence[splits.Part]
+) -> tuple[AnyDocument, ...]:
     """Returns the documents of parts of splits, cut where a part, in characters, cuts them."""
     chosen = []
     for split, start, stop in parts:
         place = 0
-        for path, text, offset in documents[split]:
-            first, last = max(start - place, 0), min(stop - place, len(text))
+        for document in documents[split]:
+            first, last = max(start - place, 0), min(stop - place, document.length)
             if first < last:
-                chosen.append(Document(path, text[first:last], offset + first))
-            place += len(text)
+                chosen.append(document.part(first, last))
+            place += document.length
     return tuple(chosen)
 
 
-def sizes(documents: Mapping[str, Sequence[Document]]) -> dict[str, int]:
+def sizes(documents: Mapping[str, Sequence[AnyDocument]]) -> dict[str, int]:
     """Returns the number of characters of each split."""
-    return {
-        split: sum(len(document.text) for document in held) for split, held in documents.items()
-    }
+    return {split: sum(document.length for document in held) for split, held in documents.items()}
 
 
-def _halved(documents: Sequence[Document], path: Path) -> Mapping[str, tuple[Document, ...]]:
-    total = sum(len(document.text) for document in documents)
+def _halved(documents: Sequence[AnyDocument], path: Path) -> Mapping[str, tuple[AnyDocument, ...]]:
+    total = sum(document.length for document in documents)
     if total < 2:
         raise ConfigError(
             f"text: {path} has fewer than 2 characters of text (names of text files end in "
@@ -158,8 +175,10 @@ def _halved(documents: Sequence[Document], path: Path) -> Mapping[str, tuple[Doc
     }
 
 
-def _documents(files: Sequence[Path]) -> tuple[Document, ...]:
-    return tuple(Document(path, read(path)) for path in files)
+def _documents(paths: Sequence[Path]) -> tuple[AnyDocument, ...]:
+    if large_texts.is_large(paths):
+        return large_texts.open_documents(paths)
+    return tuple(Document(path, read(path)) for path in paths)
 
 
 def _listed(root: Path) -> dict[str, list[Path]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import jax
 from jaxtyping import Array, Float
 
 from library.config import ConfigError, check_choice
@@ -10,9 +11,15 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 def check_dtypes(dtype: str, param_dtype: str) -> None:
-    """Raises ConfigError unless the types of the computation and of the params are in DTYPES."""
-    check_choice("dtype", dtype, DTYPES)
-    check_choice("param_dtype", param_dtype, DTYPES)
+    """Checks the types of the computation and of the params.
+
+    Raises:
+      ConfigError: one of them is not in DTYPES. Where JAX has 64 bits, float64 is valid, too.
+    """
+    has_doubles = jax.dtypes.canonicalize_dtype("float64") == "float64"
+    valid = (*DTYPES, "float64") if has_doubles else DTYPES
+    check_choice("dtype", dtype, valid)
+    check_choice("param_dtype", param_dtype, valid)
 
 
 def check_rates(**rates: float) -> None:

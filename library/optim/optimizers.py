@@ -351,12 +351,14 @@ def make_schedule(
     spec = _named(spec, "schedule", config.available("library.optim.schedules"))
     where = f"schedule {spec['name']!r}"
     function = config.locate(spec["name"], "library.optim.schedules", "schedule")
-    own = set(inspect.signature(function).parameters) - {"warmup", "total", "steps"}
+    supplied = {"warmup", "cooldown", "total", "steps", "part"}
+    own = set(inspect.signature(function).parameters) - supplied
     spec, shared = _split(spec, where, sorted(own), Ramps)
     ramps = config.read(Ramps, shared, where)
     warmup = steps(ramps.warmup) if ramps.warmup else 0
     cooldown = steps(ramps.cooldown) if ramps.cooldown else 0
-    injected = dict(warmup=warmup, total=total_steps, steps=steps)
+    injected = dict(warmup=warmup, cooldown=cooldown, total=total_steps, steps=steps)
+    injected["part"] = functools.partial(_part, steps)
     fraction = config.build(spec, "library.optim.schedules", "schedule", **injected)
 
     def schedule(step):
@@ -370,6 +372,17 @@ def make_schedule(
         return rate
 
     return schedule
+
+
+def _part(steps: Callable[[str], int], spec: Mapping[str, Any], total_steps: int) -> optax.Schedule:
+    """Builds a schedule of a part of the run; its percentages are of the part's total."""
+
+    def of_part(text: str) -> int:
+        if not str(text).rstrip().endswith("%"):
+            return steps(text)
+        return config.duration(text, batch_size=1, num_examples=None, total=total_steps)
+
+    return make_schedule(spec, peak=1.0, total_steps=total_steps, steps=of_part)
 
 
 def check_patterns(spec: Mapping[str, Any], params: PyTree) -> None:
@@ -386,7 +399,7 @@ def check_patterns(spec: Mapping[str, Any], params: PyTree) -> None:
             if not any(re.search(pattern, name) for name in names):
                 raise ConfigError(
                     f"optimizer, {key}: {pattern!r} matches no parameter: "
-                    f"{config.nearest(pattern, names)}"
+                    f"{trees.nearest(pattern, names)}"
                 )
     if settings.layer_decay:
         _layer_rates(settings.layer_decay, names)

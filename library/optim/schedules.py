@@ -5,12 +5,13 @@
 schedule that decays over the run decays from the end of warmup to the end of the run, and then
 keeps its last value. The end of the run cuts a longer schedule short.
 
-The builder supplies `warmup` and `total`, both in steps, and `steps`, which converts a duration
-such as "5 epochs" or "30%" into steps. The config supplies the other arguments.
+The builder supplies `warmup`, `cooldown` and `total`, all in steps, `steps`, which converts a
+duration such as "5 epochs" or "30%" into steps, and `part`, which builds another schedule. The
+config supplies the other arguments.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +21,8 @@ from library.config import ConfigError
 
 Fraction = Callable[[Float[Array, ""]], Float[Array, ""]]
 Steps = Callable[[str], int]
+# A schedule from its spec and its length in steps; percentages in the spec are of this length.
+Part = Callable[[dict[str, Any], int], Fraction]
 
 
 def constant() -> Fraction:
@@ -125,6 +128,76 @@ def rsqrt(*, warmup: int, steps: Steps, timescale: str) -> Fraction:
     """
     scale = _at_least_one(steps(timescale), f"timescale={timescale!r}")
     return lambda step: jnp.sqrt(scale / (scale + jnp.maximum(step - warmup, 0)))
+
+
+def cooldown(
+    *,
+    warmup: int,
+    total: int,
+    cooldown: int,
+    steps: Steps,
+    over: str,
+    shape: Literal["linear", "sqrt"] = "linear",
+    final: float = 0.0,
+) -> Fraction:
+    """Keeps the peak, and falls to `final` over the duration `over` at the end of the run.
+
+    With warmup this is warmup-stable-decay. After the share t of the fall, the rate is 1 - t
+    ("linear"), or 1 - sqrt(t) ("sqrt"), the form of Hägele et al. 2024 (arXiv 2405.18392). Before
+    the fall the rate does not depend on the total. So `--prolong` makes a run of a constant rate
+    longer by such a fall, with the same bits as a run that had it from the start.
+
+    Raises:
+      ConfigError: the fall is longer than the run after its warmup, or the spec has a cooldown,
+        too.
+    """
+    if cooldown:
+        raise ConfigError("schedule 'cooldown' falls by itself: leave out cooldown, set over")
+    length = _at_least_one(steps(over), f"over={over!r}")
+    if length > total - warmup:
+        raise ConfigError(
+            f"schedule 'cooldown', over={over!r} is {length} steps: valid are 1 to "
+            f"{total - warmup}, the steps of the run after its warmup"
+        )
+
+    def fraction(step):
+        share = jnp.clip((step - (total - length)) / length, 0.0, 1.0)
+        return _toward(final, 1 - (jnp.sqrt(share) if shape == "sqrt" else share))
+
+    return fraction
+
+
+def sequence(*, total: int, steps: Steps, part: Part, parts: tuple[dict, ...]) -> Fraction:
+    """Follows several schedules, one after the other.
+
+    A part is the spec of a schedule, with up to two more keys. `until` is the duration from the
+    start of the run to the end of the part; the last part ends with the run and has none. `total`
+    is the length of the run that the schedule is made for, by default the length of the part. A
+    part counts steps from its own start, and its percentages are of its `total`.
+
+    `--prolong` writes this schedule where the schedule of a run depends on the total.
+
+    Raises:
+      ConfigError: there is no part, or the ends of the parts do not rise below the total.
+    """
+    ends = [steps(each["until"]) if "until" in each else total for each in parts]
+    if not ends or sorted({0, *ends}) != [0, *ends] or ends[-1] != total or "until" in parts[-1]:
+        raise ConfigError(
+            f"schedule 'sequence' has parts that end at the steps {ends}: every part but the last "
+            f"needs until=..., and they rise from 1 to at most {total - 1}"
+        )
+    starts = [0, *ends[:-1]]
+    made = []
+    for spec, start, end in zip(parts, starts, ends):
+        length = steps(spec["total"]) if "total" in spec else end - start
+        made.append(part({k: v for k, v in spec.items() if k not in ("until", "total")}, length))
+
+    def fraction(step):
+        place = jnp.sum(step >= jnp.asarray(ends[:-1], jnp.float32), dtype=int)
+        each = [f(jnp.maximum(step - start, 0)) for f, start in zip(made, starts)]
+        return jnp.stack(each)[place]
+
+    return fraction
 
 
 def _increasing(name, boundaries, steps):

@@ -1,9 +1,7 @@
 """The peak rates of accelerators, as their makers state them."""
 
 import re
-from typing import NamedTuple
-
-import jax
+from typing import Any, NamedTuple
 
 
 class Chip(NamedTuple):
@@ -37,8 +35,8 @@ CHIPS = {
 _TPUS = {"v5 lite": "v5e", "v5e": "v5e", "v5": "v5p", "v5p": "v5p", "v6 lite": "v6e", "v6e": "v6e"}
 
 
-def of(device: jax.Device) -> Chip | None:
-    """Returns the rates of a device, or None if they are unknown, as those of a CPU are."""
+def of(device: Any) -> Chip | None:
+    """Returns the rates of a `jax.Device`, or None if they are unknown, as those of a CPU are."""
     kind = device.device_kind.lower()
     if device.platform == "tpu":
         return CHIPS.get(_TPUS.get(kind.removeprefix("tpu").strip(), ""))

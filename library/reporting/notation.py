@@ -145,6 +145,18 @@ def number(value: Any) -> str:
     return f"{value:.5g}"
 
 
+def stopped_early(summary: Mapping[str, Any]) -> str:
+    """Returns the sentence about a run that stopped early, from its summary's `stopped_early`."""
+    best, delta = summary["best"], summary["min_delta"]
+    value = "" if best is None else f" ({shown(summary['metric'], best)})"
+    more = f" by more than {delta:g}" if delta else ""
+    return (
+        f"stopped early after step {summary['step']:,} of {summary['total']:,}: "
+        f"{summary['metric']} has not improved{more} since step {summary['best_step']:,}{value}, "
+        f"and the patience is {summary['patience']}"
+    )
+
+
 def duration(seconds: float | None) -> str:
     """Renders seconds as "850 ms", "42.1 s", "7 min 05 s", "3 h 12 min" or "2 d 04 h"."""
     if seconds is None or not math.isfinite(seconds):

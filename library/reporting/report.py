@@ -99,7 +99,10 @@ def _header(run: Run) -> Html:
     title = describe(run.config) or run.path.resolve().name
     done = f"{runs.steps(run):,} steps in {notation.duration(runs.elapsed(run))}"
     under = " · ".join(x for x in (runs.origin(run.config), runs.status(run), done) if x)
-    notes = [page.tag("p", "Note: ", note, class_="note") for note in run.notes]
+    notes = [
+        page.tag("p", "Note: ", note, class_="note")
+        for note in (*run.notes, *runs.length_notes(run))
+    ]
     return page.tag(
         "header", page.tag("h1", title), page.tag("p", under, class_="under"), _result(run), *notes
     )

@@ -193,6 +193,13 @@ def steps(run: Run) -> int:
     return run.summary.get("steps") or max((row["step"] for row in run.rows), default=0)
 
 
+def length_notes(run: Run) -> list[str]:
+    """Returns a sentence about an early stop, and one about each time the run was prolonged."""
+    early = run.summary.get("stopped_early")
+    lines = [notation.stopped_early(early)] if early else []
+    return [*lines, *(entry["said"] for entry in find(run.config, "_config.prolonged") or ())]
+
+
 def steps_per_epoch(run: Run) -> float | None:
     """Returns the steps of an epoch from logged epochs or the run's length, or None."""
     for row in reversed(run.rows):
@@ -200,7 +207,8 @@ def steps_per_epoch(run: Run) -> float | None:
         if type(epoch) in (int, float) and epoch > 0 and row["step"] > 0:
             return row["step"] / epoch
     total = re.fullmatch(r"\s*([\d_.]+)\s*epochs?\s*", str(run.config.get("total", "")))
-    done = run.summary.get("steps") if run.summary.get("status") == "finished" else None
+    whole = run.summary.get("status") == "finished" and not run.summary.get("stopped_early")
+    done = run.summary.get("steps") if whole else None
     return done / float(total[1].replace("_", "")) if total and done else None
 
 

@@ -3,7 +3,14 @@
 from library import config, task
 from library.config import ConfigError
 from library.run import data, inputs, tracking
-from library.run.sections import Checkpointing, Dataset, InitFrom, Recipe, Reported
+from library.run.sections import (
+    Checkpointing,
+    Dataset,
+    EarlyStopping,
+    InitFrom,
+    Recipe,
+    Reported,
+)
 
 # A limit, because the run reacts to a signal only after the current calls.
 MOST_STEPS_PER_CALL = 1000
@@ -32,6 +39,7 @@ def check_sections(recipe: Recipe) -> None:
     for cls, values, where in (
         (Reported, recipe.reported, "reported"),
         (InitFrom, recipe.init_from, "init_from"),
+        (EarlyStopping, recipe.stop, "stop"),
         (task.Average, recipe.ema, "ema"),
     ):
         if values is not None:

@@ -15,9 +15,11 @@ from library.data import (
     features,
     fingerprints,
     joining,
+    kept_files,
     orders,
     pipeline,
     preprocessing,
+    provenance,
     sources,
     text,
 )
@@ -385,7 +387,23 @@ class _Fitting(NamedTuple):
     source: sources.Source
     recipe: Recipe
 
-    def examples(self, before: Sequence[Callable]) -> Iterator[Mapping[str, Any]]:
+    def values(self, made: Any, before: Sequence[Callable]) -> Mapping[str, Any]:
+        """Returns what an operation is fitted to; it is kept, see `library.data.kept_files`."""
+        return kept_files.values(
+            "fitted", self._known(made, before), lambda: made.fit(self._examples(before)), "fit"
+        )
+
+    def _known(self, made: Any, before: Sequence[Callable]) -> list | None:
+        """Returns what the fitted values follow from; None if that is unknown."""
+        try:
+            operations = provenance.of_operation([*before, made])
+            data = [provenance.of_records(self.source.records), self.source.exif_orientation]
+        except (provenance.UnknownError, OSError):
+            return None
+        skips = self.recipe.dataset.get("on_corrupt")
+        return ["preprocessing", operations, data, self.recipe.seed, skips, provenance.versions()]
+
+    def _examples(self, before: Sequence[Callable]) -> Iterator[Mapping[str, Any]]:
         operation = preprocessing.turning(preprocessing.chain(before), self.source.exif_orientation)
         skips = self.recipe.dataset.get("on_corrupt") == "skip"
         for row in range(len(self.source.records)):
@@ -415,7 +433,7 @@ def _chain(
                     f"the preprocessing of training, too; fitted there: {sorted(fitted) or 'none'}"
                 )
             if key not in fitted:
-                fitted[key] = made.fit(fitting.examples(operations))
+                fitted[key] = fitting.values(made, operations)
             made = made.fitted(fitted[key])
         operations.append(made)
         kinds = features.after(made, kinds)

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from library import config, trees
 from library.config import ConfigError, nearest
-from library.run import checkpoints
+from library.run import checkpoints, class_axes, data_record, exported
+from library.run.class_axes import Classes, Reordering
 from library.run.plan import Plan, initial_state
 from library.run.sections import InitFrom
 from library.task import TrainState
@@ -26,14 +27,14 @@ class _Fit(NamedTuple):
     """The match between the leaves of a checkpoint and those of a model.
 
     Attributes:
-      taken: the paths of the leaves that are taken, each with its resampling or None.
+      taken: the paths of the leaves that are taken, each with its resampling, reordering or None.
       fresh: the leaves of the model that keep their initial values: path, shape, and the shape in
-        the checkpoint if it differs.
+        the checkpoint if it differs, or the reason.
       left: the paths of the checkpoint's leaves that the model does not have.
       changed: the number of taken leaves for each change of dtype, "float32 made bfloat16".
     """
 
-    taken: dict[str, Resampling | None]
+    taken: dict[str, Resampling | Reordering | None]
     fresh: list[str]
     left: list[str]
     changed: Mapping[str, int]
@@ -46,11 +47,23 @@ def check(spec: Mapping[str, Any], plan: Plan | None = None) -> None:
       ConfigError: there is no checkpoint, or an error of `initialise`.
     """
     settings = config.read(InitFrom, spec, "init_from")
-    there = checkpoints.shapes(Path(settings.workdir), which=settings.which)
+    folder = Path(settings.workdir)
+    if exported.is_exported(folder):
+        there = exported.read(folder, which=settings.which)[1]
+    else:
+        there = checkpoints.shapes(folder, which=settings.which)
     if plan is not None and there:
         here = trees.flatten({"params": plan.state.params, **plan.state.variables})
         given = _below(settings.prefix, model_leaves(there, ema=settings.ema))
-        _fitted(settings, given, here, functools.partial(patch_grids, plan))
+        grids = functools.partial(patch_grids, plan)
+        _fitted(settings, given, here, grids, _classes(settings, plan))
+
+
+def started(plan: Plan, state: TrainState, console: Console) -> TrainState:
+    """Replaces the params and batch statistics of a plan's new state, see `initialise`."""
+    spec, grids = plan.recipe.init_from, functools.partial(patch_grids, plan)
+    settings = config.read(InitFrom, spec, "init_from")
+    return initialise(spec, state, console, grids, _classes(settings, plan))
 
 
 def initialise(
@@ -58,30 +71,35 @@ def initialise(
     state: TrainState,
     console: Console,
     grids: Callable[[], Mapping[str, tuple[int, int]]] = dict,
+    classes: Classes = Classes(),  # noqa: B008 - a tuple
 ) -> TrainState:
     """Replaces the params and batch statistics of a new state by those of another run.
 
     A leaf keeps its initial value if the checkpoint does not have it, has it with another shape
-    (the head of other labels), or `fresh` names it. Learned positions for another number of patches
-    are resampled, see `weights.resampling`. The console lists all these leaves, and the leaves of
-    the checkpoint that are not used.
+    (the head of other labels), or `fresh` names it. So does a leaf of the classes if these have
+    other names in the other run. If they have another order, the leaf is reordered. Learned
+    positions for another number of patches are resampled, see `weights.resampling`. The console
+    lists all these leaves, and the leaves of the checkpoint that are not used.
 
     Args:
       spec: see `sections.InitFrom`.
       state: the new state, on its devices.
       console: shows the list.
       grids: see `patch_grids`; a grid that it does not return counts as a square.
+      classes: the classes of both runs; where names are unknown, only their number counts.
 
     Raises:
       ConfigError: the workdir has no checkpoint, no leaf of it fits this model, a pattern of
         `fresh` matches no leaf, there is no submodule `prefix`, or positions cannot be resampled.
     """
     settings = config.read(InitFrom, spec, "init_from")
-    _, leaves = checkpoints.load(Path(settings.workdir), which=settings.which)
+    folder = Path(settings.workdir)
+    load = exported.read if exported.is_exported(folder) else checkpoints.load
+    _, leaves = load(folder, which=settings.which)
     everything = model_leaves(leaves, ema=settings.ema)
     given = _below(settings.prefix, everything)
     model = {"params": state.params, **state.variables}
-    fit = _fitted(settings, given, trees.flatten(model), grids)
+    fit = _fitted(settings, given, trees.flatten(model), grids, classes)
 
     def choose(path: str, fresh: jax.Array) -> jax.Array:
         if path not in fit.taken:
@@ -91,6 +109,8 @@ def initialise(
         return jax.device_put(found.astype(fresh.dtype), fresh.sharding)
 
     chosen = trees.map_with_path(choose, model)
+    if classes.differ and not classes.axes():
+        console.print("note: the classes have other names there; no param of them is known")
     _show(settings, fit, len(everything) - len(given), _has_averages(leaves), console)
     params = chosen.pop("params")
     ema = state.ema
@@ -131,12 +151,10 @@ def _fitted(
     given: Mapping[str, Any],
     model: Mapping[str, Any],
     grids: Callable[[], Mapping[str, tuple[int, int]]],
+    classes: Classes,
 ) -> _Fit:
-    """Matches every leaf by path, shape and dtype."""
-    for pattern in settings.fresh:
-        if not any(re.search(pattern, path) for path in model):
-            options = nearest(pattern, list(model))
-            raise ConfigError(f"init_from.fresh: {pattern!r} matches no parameter: {options}")
+    """Matches every leaf by path, shape, dtype and classes."""
+    _check_fresh(settings.fresh, model)
     taken, fresh, refused, grids = {}, [], [], functools.cache(grids)
     for path, here in model.items():
         there = given.get(path)
@@ -152,8 +170,12 @@ def _fitted(
         if how is None and not same:
             types = "" if _kind(there) == _kind(here) else f" {there.dtype}"
             fresh.append(f"{path} {here.shape}, {tuple(there.shape)}{types} there")
+            continue
+        change = classes.change(path, here.shape)
+        if isinstance(change, str):
+            fresh.append(f"{path} {here.shape}: {change}; init_from.classes='numbers' takes it")
         else:
-            taken[path] = how
+            taken[path] = how or change
     if refused:
         hint = "set init_from.grid to that run's rows and columns, or list it in init_from.fresh"
         raise ConfigError(f"init_from {settings.workdir}: {'; '.join(refused)}; {hint}")
@@ -166,6 +188,22 @@ def _fitted(
     types = [(given[path].dtype, model[path].dtype) for path in taken]
     changed = collections.Counter(f"{there} made {here}" for there, here in types if there != here)
     return _Fit(taken, fresh, [path for path in given if path not in model], changed)
+
+
+def _check_fresh(patterns: tuple[str, ...], model: Mapping[str, Any]) -> None:
+    for pattern in patterns:
+        if not any(re.search(pattern, path) for path in model):
+            options = trees.nearest(pattern, list(model))
+            raise ConfigError(f"init_from.fresh: {pattern!r} matches no parameter: {options}")
+
+
+def _classes(settings: InitFrom, plan: Plan) -> Classes:
+    """Returns the classes of the other run and of a plan."""
+    record = data_record.read(Path(settings.workdir).expanduser())
+    if settings.classes == "numbers" or record is None:
+        return Classes()
+    axes = functools.cache(functools.partial(class_axes.axes, plan))
+    return Classes(record.label_names, plan.label_names, axes)
 
 
 def _resampling(path, grid, given, model, grids) -> Resampling | None:
@@ -199,7 +237,8 @@ def _show(settings: InitFrom, fit: _Fit, outside: int, averages: bool, console: 
         if how is not None:
             console.print(f"  taken    {path} {how}", highlight=False)
     for line in fit.fresh:
-        console.print(f"  fresh    {line}", highlight=False)
+        # Names of classes may have brackets.
+        console.print(f"  fresh    {line}", highlight=False, markup=False)
     for path in fit.left:
         console.print(f"  skipped  {path}", highlight=False)
     if outside:

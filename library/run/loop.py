@@ -3,9 +3,8 @@
 import contextlib
 import dataclasses
 import functools
-import json
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from library.reporting import notation, runs
 from library.run import (
     artifacts,
     calls,
+    early_stopping,
     evaluating,
     fine_tuning,
     moves,
@@ -28,6 +28,7 @@ from library.run import (
     stepping,
     tracking,
 )
+from library.run.best import Best
 from library.run.checkpoints import CheckpointError, Checkpoints
 from library.run.clock import Clock
 from library.run.evaluating import Evaluation
@@ -93,13 +94,11 @@ def _train(plan, workdir, clock, console, traced, stop_asked) -> dict[str, Any]:
     start = 0
     if restored:
         carry, start = carry._replace(**restored.carry), restored.step
-        run.recall(restored.progress)
+        run.recall(restored.progress, start)
         run.before = restored.progress.get("timed_steps", start)
         console.print(f"resuming at step {start}")
     elif plan.recipe.init_from:
-        grids = functools.partial(fine_tuning.patch_grids, plan)
-        state = fine_tuning.initialise(plan.recipe.init_from, carry.state, console, grids)
-        carry = carry._replace(state=state)
+        carry = carry._replace(state=fine_tuning.started(plan, carry.state, console))
     run.reached = start
     # If the work due at this step is not done, it is done now, and its row is written again.
     told = tracking.setting(plan.recipe)
@@ -132,12 +131,13 @@ class _Run:
         self.checkpoints, self.clock, self.console = checkpoints, clock, console
         self.profiler, self.tracker = profiler, None
         self.stop_asked, self.stopping = stop_asked, False
-        self.best: float | None = None
         # Whether the logging, evaluation or save due at step `reached` is not done yet.
         self.due = False
         self.checkpointing = config.read(Checkpointing, plan.recipe.checkpoint, "checkpoint")
-        self.direction = self.checkpointing.direction()
-        self.judged = _judged(plan.recipe, self.checkpointing)
+        self.best = Best(plan.recipe, self.checkpointing.best, self.checkpointing.direction())
+        self.early = early_stopping.EarlyStop(plan) if plan.recipe.stop else None
+        # The last step: that of the plan, or an earlier one if the run stops early.
+        self.end = plan.total_steps
         self.log_every = plan.steps(plan.recipe.log_every)
         self.save_every = plan.steps(self.checkpointing.every)
         asked = plan.recipe.histograms_every
@@ -154,18 +154,22 @@ class _Run:
         self.startup: float | None = None
         self.evaluations = evaluating.evaluations(plan, feed, warn=self._warn, pause=self._pause)
 
-    def recall(self, progress: Mapping[str, Any]) -> None:
-        """Restores the warnings and the best value from a checkpoint's `progress`."""
+    def recall(self, progress: Mapping[str, Any], step: int) -> None:
+        """Restores warnings, best values and an early end from the `progress` of a checkpoint."""
         warnings = progress.get("warnings", [])
         told = {each["text"] for each in warnings}
         self.warnings = [*warnings, *(each for each in self.warnings if each["text"] not in told)]
-        self.best, self.due = progress["best"], progress.get("due", False)
-        if self.best is not None and progress.get("judged", self.judged) != self.judged:
+        self.best.value, self.due = progress["best"], progress.get("due", False)
+        judged = progress.get("judged", self.best.judged)
+        if self.best.value is not None and judged != self.best.judged:
             self._warn(
-                f"the best value so far, {self.best:.6g}, no longer counts: the settings of the "
-                "best checkpoint have changed"
+                f"the best value so far, {self.best.value:.6g}, no longer counts: the settings of "
+                "the best checkpoint have changed"
             )
-            self.best = None
+            self.best.value = None
+        if self.early:
+            self.early.recall(progress.get("stop"), step, self._warn)
+            self.end = self.early.ended or self.end
 
     def to_the_end(self, carry, start, log) -> dict[str, Any]:
         self.start = self.first = self.reached = start
@@ -221,16 +225,18 @@ class _Run:
                     self._note_startup()
                 self.profiler.after(done, carry)
                 carry = self._at(done, carry, display)
+                if done == self.end:
+                    break
         if jax.config.jax_disable_jit:
             return None
-        return update._cache_size() if start < plan.total_steps else 0
+        return update._cache_size() if start < self.end else 0
 
     def _calls(self, start: int) -> Iterator[int]:
         """Yields the number of steps done after each call; a call ends wherever work is due."""
         every = {self.log_every, self.save_every, *(e.every for e in self.evaluations.values())}
         return calls.ends(
             start,
-            self.plan.total_steps,
+            self.end,
             self.plan.recipe.steps_per_call,
             every=every,
             alone=self.moves.alone,
@@ -239,14 +245,7 @@ class _Run:
 
     def _at(self, done: int, carry: Carry, display: Display) -> Carry:
         """Logs, evaluates and saves if due after a step; stops if a signal asked for it."""
-        row, last = {}, done == self.plan.total_steps
-        if done % self.log_every == 0 or last:
-            carry, row = self._train_row(done, carry)
-        row |= self._moves(done, carry)
-        for name, evaluation in self.evaluations.items():
-            if done % evaluation.every == 0 or last:
-                self._check(carry)
-                row |= self._evaluate(done, name, evaluation, carry.state)
+        carry, row = self._row(done, carry)
         if row:
             self.log.write(done, self.clock.total(), row)
             self.tracker.write(done, row)
@@ -255,12 +254,31 @@ class _Run:
             display.advance(done)
         self.carry, self.due = carry, False
         self._note_loss()
-        stopping, best = self._stop_asked(), self._is_best(row)
+        stopping, best = self._stop_asked(), self.best.improves(done, row)
+        last = done == self.end
         if done % self.save_every == 0 or last or stopping or best:
             self._save(done, carry, best)
         if stopping and not last:
             raise Preempted
         return carry
+
+    def _row(self, done: int, carry: Carry) -> tuple[Carry, dict[str, float]]:
+        """Returns the row of a step, empty if nothing is due; the row may end the run early."""
+        row, last = {}, done == self.end
+        logs = last or done % self.log_every == 0
+        if logs:
+            carry, row = self._train_row(done, carry)
+        row |= self._moves(done, carry)
+        due = [k for k, e in self.evaluations.items() if last or done % e.every == 0]
+        row |= self._evaluated(done, carry, due)
+        if last or self.early is None or not self.early.ends(done, row):
+            return carry, row
+        self.end = done
+        if not logs:
+            carry, trained = self._train_row(done, carry)
+            row = {**trained, **row}
+        rest = [name for name in self.evaluations if name not in due]
+        return carry, row | self._evaluated(done, carry, rest)
 
     def _note_loss(self) -> None:
         lost = getattr(self.console.file, "lost", None)
@@ -300,7 +318,7 @@ class _Run:
         self.feed.tell(self._warn)
         trained = self._timing()
         since, self.logged = trained.since(self.logged), trained
-        left = self.plan.total_steps - done, self._evaluating_left(done)
+        left = self.end - done, self._evaluating_left(done)
         self.pace = Pace.of(since, trained.since(self.began), *left)
         found = summarize(totals, self.plan.task.summaries)
         row = {f"train/{k}": float(v) for k, v in found.items() if np.ndim(v) == 0}
@@ -332,9 +350,16 @@ class _Run:
 
     def _evaluating_left(self, done: int) -> float:
         """Estimates the seconds of all later evaluations, each as long as its last run."""
-        last = self.plan.total_steps
+        last = self.end
         left = {k: -(-last // e.every) - done // e.every for k, e in self.evaluations.items()}
         return sum(left[name] * took for name, took in self.took.items()) if done < last else 0.0
+
+    def _evaluated(self, done: int, carry: Carry, names: Iterable[str]) -> dict[str, float]:
+        row = {}
+        for name in names:
+            self._check(carry)
+            row |= self._evaluate(done, name, self.evaluations[name], carry.state)
+        return row
 
     def _evaluate(
         self, done: int, name: str, evaluation: Evaluation, state: TrainState
@@ -358,14 +383,6 @@ class _Run:
         if all(each["text"] != message for each in self.warnings):
             self.warnings.append({"step": self.reached, "text": message})
 
-    def _is_best(self, row: Mapping[str, float]) -> bool:
-        """Returns whether a row has the best value so far of the metric `checkpoint.best`."""
-        value = row.get(self.checkpointing.best)
-        if value is None or not notation.is_better(value, self.best, self.direction):
-            return False
-        self.best = value
-        return True
-
     def _save(self, done: int, carry: Carry, best: bool) -> None:
         self._check(carry)
         self.feed.tell(self._warn)
@@ -377,8 +394,9 @@ class _Run:
         # A copy: the save is asynchronous, and the run may add warnings meanwhile.
         warnings = [*self.warnings]
         return {
-            "best": self.best,
-            "judged": self.judged,
+            "best": self.best.value,
+            "judged": self.best.judged,
+            "stop": self.early and self.early.progress(),
             "phases": self.clock.read(),
             "timed_steps": self._timing().steps,
             "warnings": warnings,
@@ -404,11 +422,11 @@ class _Run:
         )
 
     def _finish(self, carry: Carry, compiled: int | None) -> dict[str, Any]:
-        self.reached = self.plan.total_steps
+        self.reached = self.end
         for name, evaluation in self.evaluations.items():
             # If only the summary was missing, this start has not evaluated yet.
             if name not in self.evaluated:
-                self._evaluate(self.plan.total_steps, name, evaluation, carry.state)
+                self._evaluate(self.end, name, evaluation, carry.state)
         with self.clock.phase("evaluate"):
             artifacts.write(
                 self.plan, self.feed, carry.state, self.arrays, self.workdir, self._warn
@@ -425,7 +443,8 @@ class _Run:
         trained = self._timing()
         return {
             "status": "finished",
-            "steps": self.plan.total_steps,
+            "steps": self.end,
+            "stopped_early": self.early and self.early.summary(),
             "metrics": final,
             "best": _best(rows, self.plan.recipe),
             "result": _result(final, self.plan.recipe.reported),
@@ -446,15 +465,6 @@ class _Run:
         with self.clock.phase("checkpoint"):
             self.checkpoints.close()
         self.log.close()
-
-
-def _judged(recipe: Recipe, checkpointing: Checkpointing) -> list[Any]:
-    """Returns the settings that determine the best checkpoint, as JSON values."""
-    name = (checkpointing.best or "").rpartition("/")[0].removesuffix("_ema")
-    spec = {k: v for k, v in recipe.evaluate.get(name, {}).items() if k != "every"}
-    split = recipe.splits.get(spec.get("split"))
-    judged = config.plain([checkpointing.best, checkpointing.direction(), spec, split])
-    return json.loads(json.dumps(judged))
 
 
 def _best(rows: list[dict[str, Any]], recipe: Recipe) -> dict[str, float]:

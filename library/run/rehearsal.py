@@ -15,7 +15,7 @@ from library.data import preprocessing
 from library.evaluation.context import Context
 from library.optim import optimizers
 from library.parallel import chips, sharding
-from library.run import learning, own_files
+from library.run import early_stopping, learning, own_files
 from library.run.checks import check_batch_size
 from library.run.inputs import eval_input, train_input
 from library.run.plan import (
@@ -41,6 +41,7 @@ def rehearsed(plan: Plan) -> Plan:
     _check_intervals(plan)
     measured = _measured_in_training(plan) | _measured_in_evaluations(plan)
     _check_metrics(plan.recipe, measured)
+    early_stopping.check(plan, measured)
     return plan._replace(measured=measured)
 
 

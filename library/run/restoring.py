@@ -106,10 +106,11 @@ def teacher(
 def without_training(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the config by which a program opens a run that it does not train.
 
-    The training split is not loaded to the devices, so steps are not joined into calls either.
+    The training split is not loaded to the devices, so steps are not joined into calls either. No
+    metric has to be measured for early stopping.
     """
     dataset = {**values["dataset"], "cache": "none"}
-    return {**values, "dataset": dataset, "steps_per_call": 1}
+    return {**values, "dataset": dataset, "steps_per_call": 1, "stop": None}
 
 
 def without_evaluations(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The sections of a config, as dataclasses of plain values."""
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from library import config
@@ -34,10 +35,10 @@ class Dataset:
       on_corrupt: what to do with an example that cannot be read or decoded: "stop" the run, or
         "skip" the example. Metrics leave a skipped example out; a warning counts it, and
         skipped.json of the workdir names it.
-      tokenizer: for text, the name and arguments of a function of library/data/tokenizers.py.
+      tokenizer: for text, the name and arguments of a file in library/data/tokenizers/.
       context: for text, the tokens of an example, without the token to predict after the last one.
       eval_context: for text, the tokens of an example in evaluation; by default `context`.
-      order: the name, or name and arguments, of a function of library/data/orders.py: "shuffle", or
+      order: the name, or name and arguments, of a file in library/data/orders/: "shuffle", or
         "streams", in which example i of a batch continues example i of the previous batch, for
         models that carry a state from batch to batch.
       graphs: for graphs, num_graphs, num_nodes and num_edges: the size of a group of graphs, see
@@ -108,6 +109,12 @@ class Dataset:
             raise ConfigError(f"dataset.cache='device' does not support {what}; leave it out")
         if self.cache == "device" and self.budget is not None:
             raise ConfigError("dataset.cache='device' does not support graphs; leave it out")
+        for key in ("train", "test", "classes") if self.sources else ():
+            if getattr(self, key) != getattr(type(self), key):
+                raise ConfigError(
+                    f"dataset.{key} is not read with dataset.sources: write "
+                    f"dataset.sources.{next(iter(self.sources))}.{key}"
+                )
         if self.sources and self.tokenizer is not None:
             raise ConfigError("dataset.tokenizer needs one source of text, not several sources")
 
@@ -175,20 +182,93 @@ class Checkpointing:
         Raises:
           ConfigError: `mode` contradicts the metric, or is missing for an unknown metric.
         """
-        if self.best is None:
-            return None
-        known = notation.direction(self.best)
-        if known is None and self.mode is None:
+        return None if self.best is None else _direction("checkpoint", "best", self.best, self.mode)
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlyStopping:
+    """When a run ends before its total: when a metric no longer improves.
+
+    The run looks at the metric at each evaluation that its evaluator's `every` makes due. It ends
+    after the first of these that is `patience` or more behind the last improvement. Before the
+    first value that is finite, patience counts from the start of the run. The params are those of
+    the last step: `checkpoint.best` keeps the best ones. The schedule and percentages follow
+    `total`, also if the run ends earlier.
+
+    Attributes:
+      metric: a number of an evaluator, such as "test/accuracy".
+      patience: a duration such as "5 epochs", or a number of evaluations: "3 evaluations".
+      min_delta: a value is an improvement if it is better than the best one by more than this.
+      mode: whether the "max" or the "min" of the metric is best. The default is known for the
+        usual metrics; other metrics need it.
+    """
+
+    metric: str
+    patience: str
+    min_delta: float = 0.0
+    mode: Literal["max", "min"] | None = None
+
+    def __post_init__(self):
+        if not 0 <= self.min_delta < float("inf"):
             raise ConfigError(
-                f"checkpoint.best={self.best!r}: it is unknown whether higher values are better; "
-                "set checkpoint.mode to 'max' or 'min'"
+                f"stop, min_delta={self.min_delta!r}: a finite number from 0 is needed"
             )
-        if None not in (known, self.mode) and known != self.mode:
-            raise ConfigError(
-                f"checkpoint.mode={self.mode!r} would keep the worst {self.best!r}: write "
-                f"{known!r}, or leave it out"
-            )
-        return self.mode or known
+        if self._evaluations() is None:
+            # Only the run knows the task's own units.
+            config.check_value(self.patience, Duration, "stop, patience")
+        elif self._evaluations() < 1:
+            raise ConfigError(f"stop, patience={self.patience!r}: valid are '1 evaluation' or more")
+
+    def direction(self) -> notation.Direction:
+        """Returns whether the "max" or the "min" is best.
+
+        Raises:
+          ConfigError: `mode` contradicts the metric, or is missing for an unknown metric.
+        """
+        return _direction("stop", "metric", self.metric, self.mode)
+
+    def steps(self, steps: Callable[[str], int], every: int) -> int:
+        """Returns the patience in steps.
+
+        Args:
+          steps: converts a duration into a number of steps.
+          every: steps from one evaluation of the metric to the next.
+
+        Raises:
+          ConfigError: the patience has an unknown unit, or is less than one step.
+        """
+        evaluations = self._evaluations()
+        if evaluations is not None:
+            return evaluations * every
+        try:
+            found = steps(self.patience)
+        except ConfigError as error:
+            raise ConfigError(f"stop, patience: {error}, or '3 evaluations'") from None
+        if found < 1:
+            raise ConfigError(f"stop, patience={self.patience!r} is less than one step")
+        return found
+
+    def _evaluations(self) -> int | None:
+        match = re.fullmatch(r"\s*(\d+)\s*evaluations?\s*", self.patience)
+        return int(match[1]) if match else None
+
+
+def _direction(
+    section: str, key: str, metric: str, mode: notation.Direction | None
+) -> notation.Direction:
+    """Returns the direction of a metric that a section names, see `Checkpointing.direction`."""
+    known = notation.direction(metric)
+    if known is None and mode is None:
+        raise ConfigError(
+            f"{section}.{key}={metric!r}: it is unknown whether higher values are better; "
+            f"set {section}.mode to 'max' or 'min'"
+        )
+    if None not in (known, mode) and known != mode:
+        raise ConfigError(
+            f"{section}.mode={mode!r} would keep the worst {metric!r}: write {known!r}, or leave "
+            "it out"
+        )
+    return mode or known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,13 +294,15 @@ class InitFrom:
     """The params of another run to start from, for fine-tuning.
 
     Attributes:
-      workdir: the other run's directory.
+      workdir: the other run's directory, or the folder of an exported run.
       which: the "latest" or the "best" checkpoint of the other run.
       ema: whether to take its running averages in place of its params.
       prefix: the submodule or player of the other run that becomes this model, such as "encoder".
       fresh: patterns of params that keep their new initial values although the shapes match.
       grid: rows and columns of the other run's grid of patches, a square by default. Learned
         positions are resampled from it.
+      classes: whether params of the classes, such as the head, are taken by the "names" of the
+        classes, where both runs know them, or by their "numbers" alone.
     """
 
     workdir: str
@@ -229,6 +311,7 @@ class InitFrom:
     prefix: str = ""
     fresh: tuple[str, ...] = ()
     grid: tuple[int, int] | None = None
+    classes: Literal["names", "numbers"] = "names"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,6 +362,7 @@ class Recipe:
       on_nonfinite: whether to "stop" at a step that is not finite, or to "skip" and count it;
         schedules count it, too.
       init_from: see `InitFrom`.
+      stop: see `EarlyStopping`; None trains to the total in any case.
       reported: see `Reported`.
       log_every: the interval of logged rows, a duration.
       histograms_every: the interval, a duration, at which TensorBoard gets histograms of params and
@@ -309,6 +393,7 @@ class Recipe:
     steps_per_call: int = 1
     on_nonfinite: Literal["stop", "skip"] = "stop"
     init_from: dict | None = None
+    stop: dict | None = None
     reported: dict | None = None
     log_every: Duration = "50 steps"
     histograms_every: Duration | None = None

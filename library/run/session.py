@@ -17,15 +17,17 @@ from library.data.preprocessing import CorruptExample, UnfitExample
 from library.files import read_json
 from library.parallel.agreement import as_first
 from library.parallel.processes import STOPPED
-from library.reporting import claims, report
+from library.reporting import claims, notation, report
 from library.run import (
     data_record,
     environment,
     evaluating,
+    exported,
     fine_tuning,
     loop,
     own_files,
     ownership,
+    prolonging,
     restoring,
     skipped,
 )
@@ -36,10 +38,19 @@ from library.run.feed import Feed
 from library.run.plan import Plan
 from library.run.profiling import Span
 from library.run.recipe import make_plan
-from library.run.workdir import check_same_run, open_workdir, write_json
+from library.run.workdir import (
+    check_same_run,
+    has_checkpoint,
+    open_workdir,
+    replaced,
+    set_aside,
+    write_json,
+)
 from library.streams import Lasting
 from library.task import TrainState
 
+# Files that a start writes beside its config; without a checkpoint no later start continues them.
+_OF_A_RUN = (data_record.FILE, "metrics.jsonl", "samples", skipped.FILE)
 _FAILURES = (loop.NonFiniteError, CheckpointError, CorruptExample, UnfitExample, OSError)
 
 
@@ -50,6 +61,7 @@ def train(
     clock: Clock,
     console: Console,
     traced: Span | None = None,
+    prolongs: bool = False,
 ) -> int:
     """Trains a config in a workdir and writes the report; returns the program's exit code.
 
@@ -60,15 +72,19 @@ def train(
       clock: the clock, started with the program.
       console: the output.
       traced: the steps to profile, if any.
+      prolongs: whether to make the run of the workdir longer, see `prolonging`.
 
     Raises:
-      ConfigError: the config or the workdir is invalid, another run owns the workdir, or the data
-        differ from the run's data record.
+      ConfigError: the config or the workdir is invalid, another run owns the workdir, the data
+        differ from the run's data record, or the run cannot be made longer.
     """
     console.file = Lasting(console.file)
     environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
+    _check_not_imported(workdir)
     with clock.phase("build"):
-        recorded = _recorded(workdir, values)
+        start = (prolonging.prolong if prolongs else prolonging.unchanged)(workdir, values)
+        values, identity = start.values, start.identity(identity)
+        recorded = _recorded(workdir, values, start)
         try:
             plan = make_plan(values, recorded=recorded)
         except (CorruptExample, UnfitExample) as error:
@@ -77,24 +93,40 @@ def train(
             raise ConfigError(
                 f"--profile={traced.start}:{traced.stop}: the run has {plan.total_steps} steps"
             )
-        if plan.recipe.init_from and not (workdir / "checkpoints").is_dir():
+        if plan.recipe.init_from and not has_checkpoint(workdir):
             fine_tuning.check(plan.recipe.init_from, plan)
         record = recorded or plan.splits.found()
         data_record.check_processes(record)
     # All processes show errors; only the first one shows everything else.
     shown = console if jax.process_index() == 0 else Console(quiet=True)
     with ownership.owning(workdir, shown.print):
-        workdir = open_workdir(workdir, values, identity)
-        kept = data_record.read(workdir)
-        if kept is not None and recorded is None and jax.process_count() == 1:
-            raise ConfigError(
-                f"another run was started in {workdir} meanwhile; run the same command again"
-            )
-        if kept is None:
-            if (workdir / "checkpoints").is_dir():
-                shown.print(data_record.unknown(workdir), highlight=False)
-            data_record.write(workdir, record)
+        workdir = _opened(workdir, start, identity, recorded, record, shown)
         return _train(plan, identity, workdir, clock, console, shown, traced)
+
+
+def _opened(workdir, start: prolonging.Longer, identity, recorded, record, shown) -> Path:
+    """Opens a workdir that this process owns: writes its config and, if it has none, its record."""
+    lines = replaced(workdir, start.values)
+    if lines:
+        text = (
+            f"note: {workdir} has no checkpoint yet, so its config changes: {'; '.join(lines[:8])}"
+        )
+        shown.print(text, highlight=False, markup=False)
+        set_aside(workdir, "replaced", _OF_A_RUN)
+    prolonging.prepare(workdir, start)
+    if start.at is not None:
+        shown.print(start.history[-1]["said"], highlight=False, markup=False)
+    workdir = open_workdir(workdir, start.values, identity, prolonged=start.at is not None)
+    kept = data_record.read(workdir)
+    if kept is not None and recorded is None and jax.process_count() == 1:
+        raise ConfigError(
+            f"another run was started in {workdir} meanwhile; run the same command again"
+        )
+    if kept is None:
+        if has_checkpoint(workdir):
+            shown.print(data_record.unknown(workdir), highlight=False)
+        data_record.write(workdir, record)
+    return workdir
 
 
 def _train(plan, identity, workdir, clock, console, shown, traced) -> int:
@@ -133,6 +165,7 @@ def _train(plan, identity, workdir, clock, console, shown, traced) -> int:
     summary = {
         **outcome,
         **environment.describe(),
+        "prolonged": [_shown(entry) for entry in identity.get("prolonged", ())],
         "result": claims.judged(outcome["result"], identity.get("overrides", ())),
         "phases": phases,
         "wall_time": wall_time,
@@ -143,6 +176,15 @@ def _train(plan, identity, workdir, clock, console, shown, traced) -> int:
     _report(workdir, shown)
     show_result(summary, workdir, shown)
     return 0
+
+
+def _check_not_imported(workdir: Path) -> None:
+    held = [(workdir / name).exists() for name in ("config.json", "checkpoints")]
+    if all(held) and exported.facts(workdir) is not None:
+        raise ConfigError(
+            f"workdir {workdir} holds an imported run, which has no optimizer state: name another "
+            f"workdir, and start from its weights by --config.init_from.workdir={workdir}"
+        )
 
 
 def _epoch(plan: Plan) -> str:
@@ -163,10 +205,19 @@ def _report(workdir: Path, console: Console) -> None:
         )
 
 
-def _recorded(workdir: Path, values: Mapping[str, Any]) -> DataRecord | None:
+def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a summary has of an earlier total of its run."""
+    return {key: entry[key] for key in ("total", "steps", "at", "exact", "said")}
+
+
+def _recorded(
+    workdir: Path, values: Mapping[str, Any], start: prolonging.Longer
+) -> DataRecord | None:
     """Reads the data record of the run in a workdir if the run has this config."""
     try:
-        check_same_run(workdir, values)
+        check_same_run(workdir, values, prolonged=start.at is not None)
+        if replaced(workdir, values):
+            return None
     except ConfigError:
         # `open_workdir` reports this error later, after the errors of the config itself.
         return None
@@ -260,6 +311,8 @@ def show_result(summary: Mapping[str, Any], workdir: Path, console: Console) -> 
     console.print(table)
     for line in skipped.lines(summary.get("skipped_by_split", {})):
         console.print(f"[yellow]{line}[/]; {skipped.FILE} names them", highlight=False)
+    if summary.get("stopped_early"):
+        console.print(notation.stopped_early(summary["stopped_early"]), highlight=False)
     result = summary.get("result")
     if result and result["metric"] in summary["metrics"]:
         said = f"[bold]{result['metric']} {_written(result['value'])}[/], reported "

@@ -1,7 +1,9 @@
 """The directory of a run: it belongs to one config, and its files are written atomically."""
 
+import itertools
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +36,20 @@ _OBSERVING = {
 }
 
 
-def open_workdir(path: Path, values: Mapping[str, Any], identity: Mapping[str, Any]) -> Path:
+def open_workdir(
+    path: Path,
+    values: Mapping[str, Any],
+    identity: Mapping[str, Any],
+    *,
+    prolonged: bool = False,
+) -> Path:
     """Creates the directory of a run unless it exists, and writes its config.json.
 
     Args:
       path: the directory.
       values: the config, plain values.
       identity: the origin of the config: path, variant, overrides, command.
+      prolonged: whether the config makes the run of the directory longer.
 
     Raises:
       ConfigError: the path is a file, cannot be written, or holds a run of another config; or a
@@ -50,7 +59,7 @@ def open_workdir(path: Path, values: Mapping[str, Any], identity: Mapping[str, A
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise ConfigError(f"workdir {path} is a file; name a directory")
-    check_same_run(path, values)
+    check_same_run(path, values, prolonged=prolonged)
     try:
         path.mkdir(parents=True, exist_ok=True)
         origin = {**plain(identity), "format": FORMAT}
@@ -60,32 +69,83 @@ def open_workdir(path: Path, values: Mapping[str, Any], identity: Mapping[str, A
     return path
 
 
-def check_same_run(path: Path, values: Mapping[str, Any]) -> None:
+def check_same_run(path: Path, values: Mapping[str, Any], *, prolonged: bool = False) -> None:
     """Compares a config with that of the run in a directory, if there is one.
+
+    An unfinished run without a checkpoint has nothing to lose, and gets any config.
+
+    Args:
+      path: the directory.
+      values: the config, plain values.
+      prolonged: whether the config makes the run longer: it may then differ in the total, in
+        schedules and in early stopping, also if the run is finished.
 
     Raises:
       ConfigError: they differ in keys that must not differ between two starts of one run.
     """
     if not (Path(path) / "config.json").is_file():
         return
-    recorded = read_config(path)
-    training = differing(*(_defining(v, _OPERATIONAL, _OBSERVING) for v in (values, recorded)))
-    finished = (Path(path) / "summary.json").is_file()
-    lines = differing(*(_defining(v, _OPERATIONAL) for v in (values, recorded)))
-    lines = lines if finished else training
-    if not lines:
+    recorded, finished = read_config(path), _is_finished(path)
+    training = differences(values, recorded, prolonged=prolonged)
+    if not finished and not has_checkpoint(path):
         return
-    shown = "; ".join(lines[:8]) + ("; ..." if len(lines) > 8 else "")
     if training:
         raise ConfigError(
-            f"workdir {path} belongs to another config, which differs in {shown}. "
-            "Name another workdir"
+            f"workdir {path} belongs to another config, which differs in {_first(training)}. "
+            + _advice(path, values, recorded)
         )
-    raise ConfigError(
-        f"workdir {path} holds a finished run whose config differs in {shown}. To evaluate it, run "
-        f"python -m experiments.evaluate --workdir={path} with the same --config.KEY=VALUE; "
-        "otherwise name another workdir"
-    )
+    lines = differing(*(_defining(v, _OPERATIONAL) for v in (values, recorded)))
+    if finished and not prolonged and lines:
+        raise ConfigError(
+            f"workdir {path} holds a finished run whose config differs in {_first(lines)}. To "
+            f"evaluate it, run python -m experiments.evaluate --workdir={path} with the same "
+            "--config.KEY=VALUE; otherwise name another workdir"
+        )
+
+
+def differences(
+    values: Mapping[str, Any], recorded: Mapping[str, Any], *, prolonged: bool = False
+) -> list[str]:
+    """Lists the keys that determine the training and differ, see `check_same_run`."""
+    pair = [_defining(v, _OPERATIONAL, _OBSERVING) for v in (values, recorded)]
+    return differing(*(map(_without_length, pair) if prolonged else pair))
+
+
+def replaced(path: Path, values: Mapping[str, Any]) -> list[str]:
+    """Lists how a config differs from that of a run without a checkpoint, which it replaces."""
+    path = Path(path)
+    if not (path / "config.json").is_file() or _is_finished(path) or has_checkpoint(path):
+        return []
+    return differences(values, read_config(path))
+
+
+def has_checkpoint(path: Path) -> bool:
+    """Returns whether the run in a directory has a checkpoint, be it damaged."""
+    folder = Path(path) / "checkpoints" / "latest"
+    return folder.is_dir() and any(each.name.isdigit() for each in folder.iterdir())
+
+
+def set_aside(path: Path, name: str, kept: Iterable[str]) -> Path | None:
+    """Moves files of a run into a folder of its directory; only the first process does.
+
+    Args:
+      path: the run's directory.
+      name: the folder; if it exists, its name gets a number.
+      kept: names of files and folders, of which some may not exist.
+
+    Returns:
+      The folder, or None if nothing was moved.
+    """
+    path = Path(path)
+    found = [path / each for each in kept if (path / each).exists()]
+    if jax.process_index() or not found:
+        return None
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    folder = next(path / each for each in names if not (path / each).exists())
+    folder.mkdir()
+    for each in found:
+        os.replace(each, folder / each.name)
+    return folder
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -114,6 +174,36 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     if jax.process_index():
         return
     files.write(path, files.to_json(values, indent=2) + "\n")
+
+
+def _is_finished(path: Path) -> bool:
+    return (Path(path) / "summary.json").is_file()
+
+
+def _first(lines: Sequence[str]) -> str:
+    return "; ".join(lines[:8]) + ("; ..." if len(lines) > 8 else "")
+
+
+def _advice(path: Path, values: Mapping[str, Any], recorded: Mapping[str, Any]) -> str:
+    # The schedule of a run that was made longer may be another one than that of its file.
+    longer = values.get("total") != recorded.get("total") or read_identity(path).get("prolonged")
+    if not longer or differences(values, recorded, prolonged=True):
+        return "Name another workdir"
+    return "To go on to a longer total, add --prolong; otherwise name another workdir"
+
+
+def _without_length(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leaves out the keys that may differ if a run is prolonged."""
+    kept = {key: value for key, value in values.items() if key not in ("total", "stop")}
+    optimizer = kept.get("optimizer")
+    if isinstance(optimizer, dict):
+        parts = {k: _unscheduled(v) for k, v in optimizer.items()}
+        kept["optimizer"] = _unscheduled(parts)
+    return kept
+
+
+def _unscheduled(spec: Any) -> Any:
+    return {k: v for k, v in spec.items() if k != "schedule"} if isinstance(spec, dict) else spec
 
 
 def _defining(values: Mapping[str, Any], *left_out: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,9 @@ SAFETENSORS = {
     "I32": np.dtype("<i4"),
     "I16": np.dtype("<i2"),
     "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
 }
@@ -84,7 +87,7 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path:
     """Writes arrays to a .safetensors file, which is complete or absent at every moment.
 
     Raises:
-      ConfigError: the path has another suffix.
+      ConfigError: the path has another suffix, or the format has no name for the type of an array.
     """
     path = Path(path).expanduser()
     if path.suffix != ".safetensors":
@@ -92,6 +95,9 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path:
     names = {dtype: name for name, dtype in SAFETENSORS.items()}
     header, end = {}, 0
     for name, array in arrays.items():
+        if array.dtype not in names:
+            valid = ", ".join(map(str, names))
+            raise ConfigError(f"weights {str(path)!r}: {name} is {array.dtype}; valid are {valid}")
         start, end = end, end + array.nbytes
         entry = {"dtype": names[array.dtype], "shape": array.shape, "data_offsets": (start, end)}
         header[name] = entry

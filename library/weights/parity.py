@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from library.config import ConfigError
+from library.config import ConfigError, locate
 from library.weights import catalogue
 from library.weights.drawn import drawn
 from library.weights.mapping import assign, published_as, published_names
@@ -81,9 +81,7 @@ def relative(ours, theirs) -> float:
 
 def _without_drops(published: Published) -> dict[str, float]:
     """Returns the arguments of the factory that turn off dropout and stochastic depth."""
-    module, _, name = published.model["name"].rpartition(".")
-    module = importlib.import_module(f"library.models.{module or name}")
-    known = inspect.signature(getattr(module, name)).parameters
+    known = inspect.signature(locate(published.model["name"], "library.models", "model")).parameters
     return {k: 0.0 for k in ("dropout", "drop_path") if k in known}
 
 
@@ -129,7 +127,7 @@ def compare(name: str, size: int | None = None) -> dict[str, float]:
     errors = _forward(model, variables, image, theirs.single)
     # In float32 rounding may switch a relu, which changes the gradient.
     with jax.enable_x64(True):
-        precise = model.clone(dtype=jnp.float64, param_dtype=jnp.float64)
+        precise = model.clone(dtype="float64", param_dtype="float64")
         variables = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), variables)
         exact = _forward(precise, variables, np.float64(image), theirs.double)
         errors |= {f"{what} in float64": error for what, error in exact.items()}

@@ -148,6 +148,7 @@ def test_each_example_has_its_own_start():
     assert np.abs(both - others).max() > 1e-3
 
 
+@pytest.mark.full
 def test_no_room_no_change():
     for norm in attacks.NORMS:
         attack = functools.partial(

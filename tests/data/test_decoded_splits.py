@@ -9,7 +9,15 @@ import pytest
 from PIL import Image
 
 from library.config import ConfigError
-from library.data import decoded_splits, pipeline, preprocessing, sources, whole_splits
+from library.data import (
+    decoded_splits,
+    kept_files,
+    pipeline,
+    preprocessing,
+    provenance,
+    sources,
+    whole_splits,
+)
 from library.data.preprocessing import decoding
 from library.run.feed import Feed
 from tests import tiny
@@ -20,10 +28,10 @@ DECODE = preprocessing.decode(channels=1)
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv(decoded_splits.LIMIT, "1")
+    monkeypatch.setenv(kept_files.LIMIT, "1")
     # As if an hour had passed since the files were written.
-    now = decoded_splits.time.time_ns() + 3600 * 10**9
-    monkeypatch.setattr(decoded_splits.time, "time_ns", lambda: now)
+    now = provenance.time.time_ns() + 3600 * 10**9
+    monkeypatch.setattr(provenance.time, "time_ns", lambda: now)
     return tmp_path / "cache" / "compendium" / "decoded_splits"
 
 
@@ -115,7 +123,7 @@ def test_other_data_or_preprocessing_is_decoded_anew(pets, decoded, monkeypatch)
     assert path.stat().st_size == stat.st_size
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert decodes(decoded, make_loader(pets)) == 6
-    monkeypatch.setattr(decoded_splits, "_versions", lambda: ["another"])
+    monkeypatch.setattr(provenance, "versions", lambda: ["another"])
     assert decodes(decoded, make_loader(pets)) == 6
 
 
@@ -139,13 +147,13 @@ def test_what_may_differ_at_the_next_load_is_not_kept(pets, decoded, cache, monk
     (pets / "train" / "dog" / "2.bmp").write_bytes(b"no image")
     load(make_loader(pets, on_corrupt="skip"))
     load(make_loader(pets, DECODE, own, split="test"))
-    monkeypatch.setenv(decoded_splits.LIMIT, "0")
+    monkeypatch.setenv(kept_files.LIMIT, "0")
     load(make_loader(pets, split="test"))
     assert not cache.exists() or list(cache.iterdir()) == []
     # A file that was written within the last tick of the clock may change without a trace.
-    monkeypatch.setenv(decoded_splits.LIMIT, "1")
+    monkeypatch.setenv(kept_files.LIMIT, "1")
     now = os.stat(pets / "test" / "cat" / "0.bmp").st_ctime_ns + 10**6
-    monkeypatch.setattr(decoded_splits.time, "time_ns", lambda: now)
+    monkeypatch.setattr(provenance.time, "time_ns", lambda: now)
     assert decoded_splits.place(make_loader(pets, split="test")) is None
 
 
@@ -210,10 +218,10 @@ def test_the_oldest_splits_make_room(pets, cache, monkeypatch):
     # Reading the first makes it the newest.
     load(loaders[0])
     size = places[0].stat().st_size + 6 * (10 * 10 + 8)
-    monkeypatch.setenv(decoded_splits.LIMIT, str(size / 1e9))
+    monkeypatch.setenv(kept_files.LIMIT, str(size / 1e9))
     load(loaders[2])
     assert sorted(cache.iterdir()) == sorted([places[0], places[2]])
-    monkeypatch.setenv(decoded_splits.LIMIT, str(1e-9))
+    monkeypatch.setenv(kept_files.LIMIT, str(1e-9))
     load(make_loader(pets, split="test"))
     assert sorted(cache.iterdir()) == sorted([places[0], places[2]])
 
@@ -227,6 +235,6 @@ def test_without_a_place_to_keep_it_a_split_is_decoded_each_time(pets, decoded, 
 
 @pytest.mark.parametrize("value", ["ten", "-1", "nan"])
 def test_a_limit_that_is_no_number_is_refused(pets, monkeypatch, value):
-    monkeypatch.setenv(decoded_splits.LIMIT, value)
+    monkeypatch.setenv(kept_files.LIMIT, value)
     with pytest.raises(ConfigError, match=f"COMPENDIUM_CACHE_GB='{value}': valid are numbers"):
         load(make_loader(pets))

@@ -10,6 +10,7 @@ from library import rng
 from library.config import ConfigError
 from library.data import fingerprints, joining, preprocessing, sources, text, tokenizers
 from library.data.fingerprints import Fingerprint, Part
+from library.data.preprocessing import CorruptExample
 
 
 def numbers(count, name="numbers"):
@@ -80,3 +81,14 @@ def test_joined_sources_travel_to_worker_processes():
 def test_a_source_without_examples_is_refused():
     with pytest.raises(ConfigError, match=r"1 or more examples each, got \{'a': 3, 'b': 0\}"):
         join(a=numbers(3), b=sources.Source([], None, str))
+
+
+def test_a_damaged_example_is_named_by_its_own_source():
+    class Damaged(list):
+        def __getitem__(self, row):
+            raise CorruptExample("it is cut off")
+
+    damaged = sources.Source(Damaged([0] * 3), None, "photo {}".format)
+    records = join(paired=True, a=numbers(3), b=damaged).records
+    with pytest.raises(CorruptExample, match=r"^b, photo 2: it is cut off$"):
+        records[2]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from library.config import ConfigError, build
+from library.config import ConfigError, available, build
 from library.data import orders
 
 LABELS = np.repeat(np.arange(5), [6, 7, 8, 9, 1])
@@ -16,6 +16,11 @@ def make(seed=3, **spec):
 
 BALANCED = dict(name="balanced", classes=3, examples=4)
 EPISODES = dict(name="episodes", ways=3, shots=2, queries=3)
+
+
+def test_each_order_is_a_file_of_its_name():
+    files = ["balanced", "episodes", "sequence", "shuffle", "streams"]
+    assert available("library.data.orders") == files == orders.__all__
 
 
 @pytest.mark.parametrize("spec", [BALANCED, EPISODES], ids=lambda spec: spec["name"])

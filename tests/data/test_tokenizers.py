@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from library.config import ConfigError, build
+from library.config import ConfigError, available, build
 from library.data import tokenizers
 
 VERSE = (
@@ -19,6 +19,11 @@ VERSE = (
     "una pena estrordinaria,\ncomo la ave solitaria\ncon el cantar se consuela.\n\n"
 )
 STRANGE = "  \n\n\ttabs, spaces,  ¿ñandú? 日本語 🧉 \u0301 \x00 don't I'm\r\n "
+
+
+def test_each_tokenizer_is_a_file_of_its_name():
+    files = ["bpe", "byte", "character", "gpt2", "huggingface", "tiktoken"]
+    assert available("library.data.tokenizers") == files == tokenizers.__all__[1:]
 
 
 def test_characters_are_ordered_by_code_point():

@@ -215,13 +215,14 @@ def test_a_workdir_that_cannot_be_written(program):
 def test_a_workdir_of_another_config(program, asked, tmp_path):
     other = asked("--config.seed=1", "--config.ema.decay=0.9", "--config.optimizer.b1=0.8")
     path = open_workdir(tmp_path / "a", other.values, other.identity)
+    (path / "checkpoints" / "latest" / "3").mkdir(parents=True)
     before = (path / "config.json").read_text()
     ended = program("train", f"--workdir={path}", "--config.optimizer.b1=0.7")
     check_refused(ended, f"workdir {path} belongs to another config")
     for line in ("seed: 0 here, 1 there", "optimizer.b1: 0.7 here, 0.8 there", "ema: "):
         assert line in ended.err
     assert (path / "config.json").read_text() == before
-    assert [each.name for each in path.iterdir()] == ["config.json"]
+    assert {each.name for each in path.iterdir()} == {"config.json", "checkpoints"}
 
 
 def test_a_config_that_is_damaged(program, tmp_path):

@@ -95,6 +95,7 @@ def test_a_split_is_explained_and_misread(program, classifier, tmp_path):
     assert "adversarial accuracy" in (output / "adversarial.html").read_text()
 
 
+@pytest.mark.full
 def test_a_patch_is_printed(program, classifier):
     ended = program(
         *("explain", f"--workdir={classifier}", "--num=3", "--attack=patch", "--target=c"),

@@ -125,6 +125,7 @@ def test_a_run_that_is_asked_to_stop(start, tmp_path, undisturbed):
     check_same(workdir, undisturbed)
 
 
+@pytest.mark.full
 def test_a_second_interrupt_ends_the_run_at_once(start, tmp_path):
     strike = ("library.run.loop:_Run._at", 20, 0, "SIGINT,SIGINT")
     ended = start("train", f"--workdir={tmp_path}/run", *TINY, strike=strike).ended()
@@ -370,6 +371,7 @@ def test_fine_tuning_for_other_classes(program, undisturbed, tmp_path):
     assert leaves["state/params/head/kernel"].shape == (8, 3)
 
 
+@pytest.mark.full
 def test_a_checkpoint_that_cannot_be_written(program, tmp_path, monkeypatch):
     from orbax.checkpoint import CheckpointManager
 

@@ -9,6 +9,8 @@ from library.weights import catalogue, files, parity, records
 from library.weights.drawn import drawn, zeros
 from library.weights.mapping import published_as
 from library.weights.published import Reported, Transform, Weights
+from tests import saved
+from tests.experiments import small_recipes
 
 FOUND = {"logits": 2e-6, "stage1": 2e-5, "d image": 9e-6, "train logits": 1e-6, "noise": 1e-5}
 
@@ -111,6 +113,37 @@ def test_weights_become_a_run_and_the_same_weights_again(program, tmp_path, monk
     assert "is not a squeezenet1_1: no row of the table names" in ended.err
 
 
+def test_a_run_of_ones_own_becomes_a_folder_and_a_run_again(program, tmp_path):
+    values = small_recipes.get_config().to_dict()
+    saved.run({**values, "compile_cache": None}, tmp_path / "run")
+    run, again, folder = (tmp_path / name for name in ("run", "again", "folder"))
+    ended = program("zoo", "export", f"--workdir={run}", f"--to={folder}")
+    assert (ended.code, ended.out) == (0, f"{folder}\n"), ended.err
+    ended = program("zoo", "import", folder, f"--workdir={again}")
+    assert (ended.code, ended.out) == (0, f"{again}\n"), ended.err
+    found = []
+    for workdir in (run, again):
+        ended = program("evaluate", f"--workdir={workdir}")
+        assert ended.code == 0, ended.err
+        found.append(json.loads((workdir / "evaluation-latest.json").read_text()))
+    assert found[0] == found[1]
+    assert found[0]["step"] == 7
+    assert {"test/accuracy", "test_ema/accuracy"} <= found[0].keys()
+
+
+def test_a_run_of_ones_own_becomes_a_program(program, tmp_path):
+    pytest.importorskip("flatbuffers")
+    values = small_recipes.get_config().to_dict()
+    saved.run({**values, "compile_cache": None}, tmp_path / "run")
+    to = f"--to={tmp_path / 'program'}"
+    options = ["--format=stablehlo", "--returns=features", "--noema"]
+    ended = program("zoo", "export", f"--workdir={tmp_path / 'run'}", to, *options)
+    assert ended.code == 0, ended.err
+    text = (tmp_path / "program" / "README.md").read_text()
+    assert "It holds the params" in text
+    assert "It returns (b, 8) float32." in text
+
+
 def test_all_leaves_that_do_not_fit_are_listed_on_lines_of_their_own(program, tmp_path):
     path = files.write(tmp_path / "x.safetensors", {f"x{i}": np.zeros(1) for i in range(30)})
     ended = program(
@@ -160,6 +193,26 @@ def test_what_is_not_understood_ends_with_two(program):
             "--mirror=http://a needs --download",
         ),
         (("export",), "--workdir"),
+        (("export", "--workdir=somewhere"), "name what to write: --to=FOLDER for the run, or"),
+        (("export", "--workdir=a", "--to=b", "--output=c"), "name what to write: --to=FOLDER"),
+        (("export", "--workdir=a", "--to=b", "--noema"), "--ema is not read with zoo export --to"),
+        (
+            ("export", "--workdir=a", "--to=b", "--format=stablehlo", "--as=c"),
+            "--as is not read with --format=stablehlo",
+        ),
+        (
+            ("export", "--workdir=a", "--output=b.safetensors", "--format=stablehlo"),
+            "--format is not read with zoo export --output",
+        ),
+        (("export", "--workdir=a", "--to=b"), "a does not exist; name the workdir of a run"),
+        (
+            ("import", "nowhere/folder", "--workdir=somewhere"),
+            "there is no folder nowhere/folder: name one that zoo export --to wrote",
+        ),
+        (
+            ("import", "nowhere/folder", "--workdir=somewhere", "--size=64"),
+            "--size is not read with zoo import FOLDER, which reads --workdir",
+        ),
         (("check", "resnet5"), "did you mean 'resnet50'"),
         (("check", "alexnet_2012"), "no library has 'alexnet_2012'"),
     ):

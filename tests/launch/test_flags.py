@@ -22,3 +22,11 @@ def test_what_is_not_understood_is_refused(given, said):
     assert ended.returncode == 2
     assert said in " ".join(ended.stderr.split())
     assert ended.stdout == ""
+
+
+def test_a_run_that_is_prolonged_has_its_config_in_its_workdir():
+    given = "--workdir=runs/a --prolong --config.optimizer.generator.learning_rate=0.1"
+    command = [sys.executable, "-m", "launch", "--dry_run", "--on=local", "--", *given.split()]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert given in ended.stdout

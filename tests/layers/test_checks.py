@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -24,6 +25,13 @@ def test_what_is_right_passes():
     check_dtypes("bfloat16", "float32")
     check_rates(dropout=0.0, drop_path=0.99)
     check_sizes(num_classes=1, hidden=())
+
+
+def test_64_bits_are_valid_where_jax_has_them():
+    with jax.enable_x64(True):
+        check_dtypes("float64", "float64")
+    with pytest.raises(ConfigError, match="unknown dtype 'float64'"):
+        check_dtypes("float64", "float64")
 
 
 def test_the_nearest_size_of_an_image():

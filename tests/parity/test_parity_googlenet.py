@@ -63,7 +63,7 @@ def test_logits_in_a_step_of_training(torch, network, variables):
     # In float32 the variances of few numbers would multiply what rounding does.
     with jax.enable_x64(True):
         model = googlenet(aux=True, dropout=0.0, aux_dropout=0.0)
-        model = model.clone(dtype=jnp.float64, param_dtype=jnp.float64)
+        model = model.clone(dtype="float64", param_dtype="float64")
         mutable = ["intermediates", "batch_stats"]
         apply = jax.jit(lambda v, x: model.apply(v, x, True, mutable=mutable))
         logits, moved = apply(jax.tree.map(np.float64, variables), image)

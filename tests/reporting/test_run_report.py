@@ -156,6 +156,20 @@ def test_what_was_left_out_is_counted(make_run, tmp_path, values):
     assert "Left out" not in found.text
 
 
+def test_the_length_of_a_run_is_explained(make_run, tmp_path, values):
+    config, summary = values
+    config["_config"]["prolonged"] = [{"said": "prolonged after step 20 to 60 steps"}]
+    early = dict(metric="test/accuracy", patience="1 epoch", min_delta=0.01, best=0.9)
+    summary["stopped_early"] = {**early, "best_step": 20, "step": 40, "total": 60}
+    found = Checker(write_report(make_run(tmp_path / "a", config=config, summary=summary)))
+    assert "Note: prolonged after step 20 to 60 steps" in found.text
+    said = (
+        "Note: stopped early after step 40 of 60: test/accuracy has not improved by more than 0.01 "
+        "since step 20 (90.00%), and the patience is 1 epoch"
+    )
+    assert said in found.text
+
+
 def test_a_rate_says_how_much_of_it_was_waiting(make_run, tmp_path, values):
     config, summary = values
     summary["waiting_for_data"] = 0.97

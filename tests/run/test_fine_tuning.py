@@ -10,13 +10,17 @@ from jax.sharding import NamedSharding, PartitionSpec
 from rich.console import Console
 
 from library import trees
+from library.apps import exporting
 from library.config import ConfigError
+from library.data import sources
 from library.parallel.mesh import make_mesh
-from library.run import fine_tuning
+from library.run import checkpoints, class_axes, fine_tuning
 from library.run.checkpoints import CheckpointError, Checkpoints
+from library.run.class_axes import Classes
+from library.run.recipe import make_plan
 from library.task import TrainState
 from library.weights.resampling import Resampling
-from tests import tiny
+from tests import families, often, saved, tiny
 
 
 def make_state(seed, classes=3, dtype=jnp.float32, ema=True, step=0):
@@ -39,7 +43,7 @@ def make_state(seed, classes=3, dtype=jnp.float32, ema=True, step=0):
     return TrainState(jnp.int32(step), params, variables, moments, averages if ema else None)
 
 
-def saved(workdir, state, step=40, best=False):
+def saved_in(workdir, state, step=40, best=False):
     opened = Checkpoints(workdir)
     opened.save(step, {"state": state, "totals": {}}, {}, best=best)
     opened.close()
@@ -64,7 +68,7 @@ def assert_equal(got, expected):
 
 def test_params_and_statistics_are_taken_but_no_step_and_no_moments(tmp_path):
     theirs, fresh = make_state(1, step=40), make_state(2)
-    started, shown = initialise(fresh, workdir=saved(tmp_path, theirs))
+    started, shown = initialise(fresh, workdir=saved_in(tmp_path, theirs))
     assert_equal(started.params, theirs.params)
     assert_equal(started.variables, theirs.variables)
     assert_equal(started.step, fresh.step)
@@ -77,7 +81,7 @@ def test_params_and_statistics_are_taken_but_no_step_and_no_moments(tmp_path):
 
 
 def test_averages_do_not_share_memory_with_params(tmp_path):
-    started, _ = initialise(make_state(2), workdir=saved(tmp_path, make_state(1)))
+    started, _ = initialise(make_state(2), workdir=saved_in(tmp_path, make_state(1)))
     # Both are donated to the first step.
     kernel = jax.jit(lambda state: state, donate_argnums=0)(started).ema["params"]["conv"]["kernel"]
     np.testing.assert_array_equal(kernel, make_state(1).params["conv"]["kernel"])
@@ -85,7 +89,7 @@ def test_averages_do_not_share_memory_with_params(tmp_path):
 
 def test_a_head_for_other_labels_stays_fresh_and_is_listed(tmp_path):
     theirs, fresh = make_state(1, classes=10), make_state(2, classes=3)
-    started, shown = initialise(fresh, workdir=saved(tmp_path, theirs))
+    started, shown = initialise(fresh, workdir=saved_in(tmp_path, theirs))
     assert_equal(started.params["head"], fresh.params["head"])
     assert_equal(started.params["conv"], theirs.params["conv"])
     assert "3 of 5 leaves" in shown
@@ -93,11 +97,118 @@ def test_a_head_for_other_labels_stays_fresh_and_is_listed(tmp_path):
     assert "fresh    params/head/bias (3,), (10,) there" in shown
 
 
+AXES = {"params/head/kernel": 1, "params/head/bias": 0}
+
+
+def started_with(tmp_path, there, here, axes=AXES, **spec):
+    """Returns the other run's state, the new one and what it starts from, and the lines."""
+    theirs, fresh, file = make_state(1, classes=len(there)), make_state(2), io.StringIO()
+    spec = {"workdir": str(saved_in(tmp_path, theirs)), **spec}
+    classes, console = Classes(there, here, lambda: axes), Console(file=file, soft_wrap=True)
+    made = fine_tuning.initialise(spec, fresh, console, classes=classes)
+    return theirs, fresh, made, file.getvalue()
+
+
+def test_a_head_of_the_same_classes_is_kept(tmp_path):
+    for number, names in enumerate((("a", "b", "c"), None)):
+        given = (tmp_path / str(number), ("a", "b", "c"), names)
+        theirs, _, made, shown = started_with(*given)
+        assert_equal(made.params, theirs.params)
+        assert "5 of 5 leaves" in shown
+
+
+def test_a_head_of_as_many_other_classes_stays_fresh_and_is_listed(tmp_path):
+    theirs, fresh, made, shown = started_with(tmp_path, ("a", "b", "c"), ("a", "d", "c"))
+    assert_equal(made.params["head"], fresh.params["head"])
+    assert_equal(made.params["conv"], theirs.params["conv"])
+    assert_equal(made.ema["params"]["head"], fresh.params["head"])
+    assert "3 of 5 leaves" in shown
+    line = "params/head/kernel (8, 3): its classes have other names there, 'b' and not 'd'"
+    assert f"  fresh    {line}; init_from.classes='numbers' takes it" in shown
+
+
+def test_a_head_of_the_same_classes_in_another_order_is_reordered(tmp_path):
+    theirs, _, made, shown = started_with(tmp_path, ("a", "b", "c"), ("c", "a", "b"))
+    there, head = theirs.params["head"], made.params["head"]
+    np.testing.assert_array_equal(head["kernel"], there["kernel"][:, [2, 0, 1]])
+    np.testing.assert_array_equal(head["bias"], there["bias"][jnp.array([2, 0, 1])])
+    np.testing.assert_array_equal(made.ema["params"]["head"]["bias"], head["bias"])
+    assert "5 of 5 leaves" in shown
+    assert "  taken    params/head/bias reordered by the names of its classes" in shown
+
+
+def test_a_head_that_cannot_be_reordered_stays_fresh(tmp_path):
+    axes = {"params/head/kernel": None, "params/head/bias": None}
+    _, fresh, made, shown = started_with(tmp_path, ("a", "b", "c"), ("c", "a", "b"), axes)
+    assert_equal(made.params["head"], fresh.params["head"])
+    assert "params/head/bias (3,): its classes have another order there" in shown
+
+
+def test_a_model_whose_params_of_the_classes_are_unknown_is_noted(tmp_path):
+    theirs, _, made, shown = started_with(tmp_path, ("a", "b", "c"), ("a", "d", "c"), {})
+    assert_equal(made.params, theirs.params)
+    assert "note: the classes have other names there; no param of them is known" in shown
+
+
+# As many hidden units as classes are no classes.
+HIDDEN = tiny.config(model=dict(name="mlp.mlp", hidden=(4,)))
+# A cell of the detector has five other numbers.
+FOUND = {
+    "classifier": (HIDDEN, AXES),
+    "detector": (families.config("detector"), dict.fromkeys(AXES)),
+    "gpt": (families.config("gpt"), {}),
+}
+
+
+@pytest.mark.parametrize("kind", often.first(2, FOUND))
+def test_params_of_the_classes_are_found(kind, monkeypatch):
+    families.serve(monkeypatch)
+    plan = make_plan(FOUND[kind][0], devices=jax.devices()[:1])
+    assert class_axes.axes(plan) == FOUND[kind][1]
+
+
+@pytest.mark.full
+def test_params_of_the_classes_are_found_in_every_player(monkeypatch):
+    families.serve(monkeypatch)
+    players = class_axes.axes(make_plan(families.config("gan"), devices=jax.devices()[:1]))
+    assert players["params/discriminator/classes/embedding"] == 0
+    assert {path.split("/")[1] for path in players} == {"generator", "discriminator"}
+    assert set(players.values()) == {0}
+
+
+def test_a_run_starts_from_a_run_and_from_its_export_by_the_names_of_classes(tmp_path, monkeypatch):
+    tiny.serve(monkeypatch, train=tiny.arrays(20), test=tiny.arrays(20))
+    saved.run(tiny.config(ema=dict(decay=0.9)), tmp_path / "run")
+    exporting.export_run(tmp_path / "run", tmp_path / "exported")
+    other = sources.from_arrays(tiny.arrays(20), label_names=("d", "b", "a", "c"), name="tiny")
+    tiny.serve(monkeypatch, train=other, test=other)
+    made = []
+    for folder in ("run", "exported"):
+        spec = dict(workdir=str(tmp_path / folder), ema=True)
+        plan = make_plan(tiny.config(init_from=spec), devices=jax.devices()[:1])
+        fine_tuning.check(spec, plan)
+        fresh, file = saved.noise(plan.state, seed=1), io.StringIO()
+        fresh = jax.tree.map(jnp.asarray, fresh)
+        made.append(fine_tuning.started(plan, fresh, Console(file=file, soft_wrap=True)))
+        assert "params/head/bias reordered by the names of its classes" in file.getvalue()
+        assert "fresh" not in file.getvalue()
+    assert_equal(made[0].params, made[1].params)
+    _, leaves = checkpoints.load(tmp_path / "run")
+    kernel = leaves["state/ema/params/head/kernel"]
+    np.testing.assert_array_equal(made[0].params["head"]["kernel"], kernel[:, [3, 1, 0, 2]])
+    numbers = {**spec, "classes": "numbers"}
+    plan = make_plan(tiny.config(init_from=numbers), devices=jax.devices()[:1])
+    kept = fine_tuning.started(plan, fresh, Console(quiet=True))
+    np.testing.assert_array_equal(kept.params["head"]["kernel"], kernel)
+    with pytest.raises(ConfigError, match="holds the latest checkpoint of its run, not the best"):
+        fine_tuning.check({**spec, "which": "best"}, plan)
+
+
 def test_leaves_that_only_one_of_them_has(tmp_path):
     theirs, fresh = make_state(1), make_state(2)
     theirs.params["neck"] = {"kernel": jnp.ones(3)}
     fresh.params["extra"] = {"bias": jnp.ones(4)}
-    started, shown = initialise(fresh.replace(ema=None), workdir=saved(tmp_path, theirs))
+    started, shown = initialise(fresh.replace(ema=None), workdir=saved_in(tmp_path, theirs))
     assert_equal(started.params["extra"], fresh.params["extra"])
     assert started.ema is None
     assert "fresh    params/extra/bias (4,)" in shown
@@ -106,7 +217,7 @@ def test_leaves_that_only_one_of_them_has(tmp_path):
 
 def test_patterns_name_what_to_make_anew(tmp_path):
     theirs, fresh = make_state(1), make_state(2)
-    workdir = saved(tmp_path, theirs)
+    workdir = saved_in(tmp_path, theirs)
     started, shown = initialise(fresh, workdir=workdir, fresh=["^params/head/", "bias$"])
     assert_equal(started.params["head"], fresh.params["head"])
     assert_equal(started.params["conv"], theirs.params["conv"])
@@ -117,17 +228,17 @@ def test_patterns_name_what_to_make_anew(tmp_path):
 
 def test_the_running_averages_of_the_other_run(tmp_path):
     theirs, fresh = make_state(1), make_state(2)
-    started, _ = initialise(fresh, workdir=saved(tmp_path / "a", theirs), ema=True)
+    started, _ = initialise(fresh, workdir=saved_in(tmp_path / "a", theirs), ema=True)
     assert_equal(started.params, theirs.ema["params"])
     assert_equal(started.variables["batch_stats"], theirs.ema["batch_stats"])
-    workdir = saved(tmp_path / "b", make_state(1, ema=False))
+    workdir = saved_in(tmp_path / "b", make_state(1, ema=False))
     with pytest.raises(ConfigError, match="that run has no running averages"):
         initialise(fresh, workdir=workdir, ema=True)
 
 
 def test_params_take_the_precision_of_the_run_and_averages_stay_wide(tmp_path):
     theirs, fresh = make_state(1), make_state(2, dtype=jnp.bfloat16)
-    started, _ = initialise(fresh, workdir=saved(tmp_path, theirs))
+    started, _ = initialise(fresh, workdir=saved_in(tmp_path, theirs))
     rounded = jax.tree.map(lambda x: x.astype(jnp.bfloat16), theirs.params)
     assert_equal(started.params, rounded)
     wide = jax.tree.map(lambda x: x.astype(jnp.float32), rounded)
@@ -135,8 +246,8 @@ def test_params_take_the_precision_of_the_run_and_averages_stay_wide(tmp_path):
 
 
 def test_the_best_checkpoint_may_be_the_one(tmp_path):
-    saved(tmp_path, make_state(1), step=10, best=True)
-    saved(tmp_path, make_state(3), step=20)
+    saved_in(tmp_path, make_state(1), step=10, best=True)
+    saved_in(tmp_path, make_state(3), step=20)
     started, _ = initialise(make_state(2), workdir=tmp_path, which="best")
     assert_equal(started.params, make_state(1).params)
     started, _ = initialise(make_state(2), workdir=tmp_path)
@@ -150,7 +261,7 @@ def test_leaves_lie_where_the_fresh_ones_lay(tmp_path):
     fresh.ema["params"]["conv"]["kernel"] = jax.device_put(
         fresh.ema["params"]["conv"]["kernel"], place
     )
-    started, _ = initialise(fresh, workdir=saved(tmp_path, make_state(1)))
+    started, _ = initialise(fresh, workdir=saved_in(tmp_path, make_state(1)))
     assert started.params["conv"]["kernel"].sharding == place
     assert started.ema["params"]["conv"]["kernel"].sharding == place
     np.testing.assert_array_equal(
@@ -169,7 +280,7 @@ def with_positions(state, count, tokens=("cls",), width=8, scope=None):
 
 def test_positions_of_another_number_of_patches_are_resampled_and_shown(tmp_path):
     theirs = with_positions(make_state(1), 10)
-    workdir = saved(tmp_path, theirs)
+    workdir = saved_in(tmp_path, theirs)
     started, shown = initialise(with_positions(make_state(2), 17), workdir=workdir)
     embedding = theirs.params["positions"]["embedding"]
     expected = Resampling(1, (3, 3), (4, 4), True).apply(np.asarray(embedding))
@@ -182,7 +293,7 @@ def test_positions_of_another_number_of_patches_are_resampled_and_shown(tmp_path
 
 def test_grids_that_are_no_squares(tmp_path):
     theirs = with_positions(make_state(1), 8, tokens=(), scope="encoder")
-    workdir = saved(tmp_path, theirs)
+    workdir = saved_in(tmp_path, theirs)
     fresh = with_positions(make_state(2), 24, tokens=())
     console = Console(file=io.StringIO())
     spec = dict(workdir=str(workdir), prefix="encoder", grid=[2, 4])
@@ -199,7 +310,7 @@ def test_grids_that_are_no_squares(tmp_path):
 
 
 def test_positions_that_cannot_be_resampled_are_refused_by_name(tmp_path):
-    workdir = saved(tmp_path, with_positions(make_state(1), 13))
+    workdir = saved_in(tmp_path, with_positions(make_state(1), 13))
     fresh = with_positions(make_state(2), 17)
     match = r"params/positions/embedding \(1, 13, 8\) for \(1, 17, 8\): 12 patches are not a square"
     with pytest.raises(ConfigError, match=match):
@@ -214,7 +325,7 @@ def test_positions_that_cannot_be_resampled_are_refused_by_name(tmp_path):
 
 def test_a_run_is_refused_before_it_writes(tmp_path, monkeypatch):
     tiny.serve(monkeypatch, train=tiny.arrays(20))
-    workdir = saved(tmp_path / "before", with_positions(make_state(1), 13))
+    workdir = saved_in(tmp_path / "before", with_positions(make_state(1), 13))
     spec = dict(workdir=str(workdir))
     plan = tiny.plan_on(1, model=tiny.VIT, init_from=spec)
     message = r"params/positions/embedding \(1, 13, 8\) .* not a square"
@@ -233,7 +344,7 @@ def test_a_models_own_grid_is_traced(monkeypatch):
 
 def test_what_else_is_taken_or_left_is_shown(tmp_path):
     theirs, fresh = make_state(1), make_state(2)
-    workdir = saved(tmp_path / "a", theirs)
+    workdir = saved_in(tmp_path / "a", theirs)
     assert "the params; init_from.ema=True takes" in initialise(fresh, workdir=workdir)[1]
     assert "taken    the running averages" in initialise(fresh, workdir=workdir, ema=True)[1]
     _, shown = initialise(make_state(2, dtype=jnp.bfloat16), workdir=workdir)
@@ -241,11 +352,11 @@ def test_what_else_is_taken_or_left_is_shown(tmp_path):
     counts = {"steps": {"seen": jnp.arange(3)}}
     counted = theirs.replace(variables={**theirs.variables, **counts})
     real = {"steps": {"seen": jnp.zeros(3)}}
-    workdir = saved(tmp_path / "b", counted)
+    workdir = saved_in(tmp_path / "b", counted)
     _, shown = initialise(fresh.replace(variables={**fresh.variables, **real}), workdir=workdir)
     assert "fresh    steps/seen (3,), (3,) int32 there" in shown
     inner = with_positions(make_state(1), 10, scope="encoder")
-    workdir = saved(tmp_path / "c", inner)
+    workdir = saved_in(tmp_path / "c", inner)
     fresh = with_positions(make_state(2), 10)
     _, shown = initialise(fresh.replace(variables={}), workdir=workdir, prefix="encoder")
     assert "skipped  5 leaves outside of encoder" in shown
@@ -256,7 +367,7 @@ def test_errors(tmp_path):
         fine_tuning.check({"workdir": str(tmp_path / "nowhere")})
     other = make_state(1)
     other = other.replace(params={"w": jnp.ones(2)}, variables={}, ema=None)
-    workdir = saved(tmp_path / "other", other)
+    workdir = saved_in(tmp_path / "other", other)
     fine_tuning.check({"workdir": str(workdir)})
     with pytest.raises(ConfigError, match="none of the model's 5 leaves"):
         initialise(make_state(2), workdir=workdir)

@@ -1,5 +1,6 @@
 """Preprocessing that is fitted to the training split, once, and read from the run from then on."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 from library import config
 from library.config import ConfigError
+from library.data import kept_files, provenance, sources
+from library.data.examples import ArrayRecords
 from library.data.preprocessing import fitting
 from library.run import data_record
 from library.run.recipe import make_plan
@@ -117,3 +120,46 @@ def test_what_is_fitted_nowhere_or_does_not_fit_is_refused():
         ValueError, match="code has 2 components, but its preprocessing was fitted to 3"
     ):
         fitted({"code": np.zeros(2)}, None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored(ArrayRecords):
+    """Arrays that follow from a file."""
+
+    path: str
+
+    def stored(self):
+        return [self.path], "train"
+
+
+def test_later_starts_do_not_fit_again(served, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv(kept_files.LIMIT, "1")
+    # As if an hour had passed since the file was written.
+    now = provenance.time.time_ns() + 3600 * 10**9
+    monkeypatch.setattr(provenance.time, "time_ns", lambda: now)
+    (tmp_path / "data").write_bytes(b"the data")
+    found = sources.from_arrays(arrays(60), label_names=tiny.CLASSES)
+    found = found._replace(records=Stored(arrays(60), str(tmp_path / "data")))
+    tiny.serve(monkeypatch, train=found, test=arrays(20))
+    plans = [make_plan(tiny.config(**CONFIG)) for _ in range(2)]
+    assert served == ["code"]
+    kept = [plan.splits.found().preprocess for plan in plans]
+    assert kept[0] == kept[1]
+    (path,) = (tmp_path / "cache" / "compendium" / "fitted").iterdir()
+    path.write_text(path.read_text().replace("1", "2"))
+    assert make_plan(tiny.config(**CONFIG)).splits.found().preprocess == kept[0]
+    assert len(served) == 2
+    assert f"{path} is damaged (its checksum is wrong)" in capsys.readouterr().err
+    # What a run has kept comes before the cache.
+    ((key, values),) = kept[0].items()
+    own = plans[0].splits.found()._replace(preprocess={key: {**values, "mean": [1.0, 2.0, 3.0]}})
+    again = make_plan(tiny.config(**CONFIG), recorded=own)
+    assert again.splits.found().preprocess == own.preprocess
+    assert len(served) == 2
+    (tmp_path / "data").write_bytes(b"other data")
+    make_plan(tiny.config(**CONFIG))
+    assert len(served) == 3
+    before = [dict(name="select", keys=["code", "label"]), STANDARD]
+    make_plan(tiny.config(**{**CONFIG, "preprocess": before}))
+    assert len(served) == 4

@@ -123,6 +123,11 @@ def test_each_source_has_its_own_preprocessing(monkeypatch):
     [
         (dict(name="tiny"), "needs either 'name' or 'sources', and not both"),
         (dict(cache="device"), "does not support sources in their own order"),
+        (
+            dict(train="train[:5]"),
+            "train is not read with dataset.sources: write .*sources.a.train",
+        ),
+        (dict(classes=["x"]), "classes is not read with dataset.sources"),
         (dict(sources=dict(a=dict(name="long", trian="x"))), "takes no 'trian'"),
         (dict(sources={"a b": dict(name="long")}), "letters, digits and _"),
     ],

@@ -36,3 +36,14 @@ def test_what_is_not_finite_is_shown_however_it_was_kept(tmp_path):
         text = shown(tmp_path, result, **{"test/accuracy": value, "test/loss": value})
         assert "test/accuracy nan, reported 0.9000" in text
         assert "test/loss      nan" in text
+
+
+def test_a_run_that_stopped_early_says_so(tmp_path):
+    early = dict(metric="test/loss", patience="3 evaluations", min_delta=0.0, best=None)
+    summary = {"metrics": {}, "stopped_early": {**early, "best_step": 0, "step": 6, "total": 9}}
+    text = io.StringIO()
+    session.show_result(summary, tmp_path, Console(file=text, width=300))
+    said = (
+        "stopped early after step 6 of 9: test/loss has not improved since step 0, and the patience"
+    )
+    assert said in text.getvalue()

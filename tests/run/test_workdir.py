@@ -21,6 +21,12 @@ VALUES = {
 }
 
 
+def begun(path, values, identity):
+    """Opens a workdir for a run that has saved a step."""
+    open_workdir(path, values, identity)
+    (path / "checkpoints" / "latest" / "3").mkdir(parents=True, exist_ok=True)
+
+
 def changed(**sections):
     values = json.loads(json.dumps(VALUES))
     for key, value in sections.items():
@@ -92,7 +98,7 @@ OBSERVING = dict(
 
 
 def test_what_does_not_change_the_training_may_differ_until_the_run_is_finished(tmp_path):
-    open_workdir(tmp_path, VALUES, {})
+    begun(tmp_path, VALUES, {})
     values = changed(**OBSERVING)
     open_workdir(tmp_path, values, {})
     assert read_config(tmp_path) == values
@@ -120,7 +126,7 @@ def test_what_does_not_change_the_training_may_differ_until_the_run_is_finished(
     ],
 )
 def test_another_config_is_refused_with_what_differs(tmp_path, values, said):
-    open_workdir(tmp_path, VALUES, {"command": "first"})
+    begun(tmp_path, VALUES, {"command": "first"})
     before = (tmp_path / "config.json").read_text()
     with pytest.raises(ConfigError) as caught:
         open_workdir(tmp_path, values, {"command": "second"})
@@ -130,8 +136,69 @@ def test_another_config_is_refused_with_what_differs(tmp_path, values, said):
     assert (tmp_path / "config.json").read_text() == before
 
 
-def test_many_differences_are_cut_short(tmp_path):
+def test_a_run_without_a_checkpoint_gets_any_config(tmp_path):
     open_workdir(tmp_path, VALUES, {})
+    (tmp_path / "checkpoints" / "latest" / "3.orbax-checkpoint-tmp").mkdir(parents=True)
+    other = changed(seed=1, dataset=dict(name="other"))
+    assert workdir.replaced(tmp_path, other) == [
+        "dataset.name: 'other' here, 'tiny' there",
+        "seed: 1 here, 0 there",
+    ]
+    open_workdir(tmp_path, other, {})
+    assert read_config(tmp_path) == other
+    assert workdir.replaced(tmp_path, changed(**{**OBSERVING, **other})) == []
+    # A finished run keeps its config, also without its checkpoints.
+    write_json(tmp_path / "summary.json", {})
+    assert workdir.replaced(tmp_path, VALUES) == []
+    with pytest.raises(ConfigError, match="belongs to another config"):
+        open_workdir(tmp_path, VALUES, {})
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (changed(total="9 steps"), "add --prolong; otherwise name another workdir"),
+        (changed(total="9 steps", optimizer=dict(schedule=dict(name="cosine"))), "add --prolong"),
+        (changed(total="9 steps", seed=1), "Name another workdir"),
+        (changed(optimizer=dict(schedule=dict(name="cosine"))), "Name another workdir"),
+    ],
+)
+def test_a_total_that_differs_names_the_flag(tmp_path, values, said):
+    begun(tmp_path, VALUES, {})
+    with pytest.raises(ConfigError, match="belongs to another config") as caught:
+        open_workdir(tmp_path, values, {})
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("players", [False, True])
+def test_a_longer_run_may_differ_in_its_length_also_if_it_is_finished(tmp_path, players):
+    def values(rate=0.1, schedule="constant", **sections):
+        spec = dict(name="sgd", learning_rate=rate, schedule=dict(name=schedule))
+        return {**changed(**sections), "optimizer": dict(a=spec, b=spec) if players else spec}
+
+    begun(tmp_path, values(total="5 steps"), {})
+    write_json(tmp_path / "summary.json", {})
+    longer = dict(total="9 steps", schedule="cosine", stop=dict(metric="a/b"), **OBSERVING)
+    workdir.check_same_run(tmp_path, values(**longer), prolonged=True)
+    with pytest.raises(
+        ConfigError, match=r"learning_rate: 0\.2 here, 0\.1 there.* another workdir"
+    ):
+        open_workdir(tmp_path, values(rate=0.2, **longer), {}, prolonged=True)
+    open_workdir(tmp_path, values(**longer), {}, prolonged=True)
+    assert read_config(tmp_path) == values(**longer)
+
+
+def test_files_set_aside_replace_none(tmp_path):
+    for number in range(3):
+        (tmp_path / "a.json").write_text(str(number))
+        workdir.set_aside(tmp_path, "before", ("a.json", "b.json"))
+    assert workdir.set_aside(tmp_path, "before", ("a.json", "b.json")) is None
+    kept = {path.parent.name: path.read_text() for path in tmp_path.rglob("a.json")}
+    assert kept == {"before": "0", "before-2": "1", "before-3": "2"}
+
+
+def test_many_differences_are_cut_short(tmp_path):
+    begun(tmp_path, VALUES, {})
     with pytest.raises(ConfigError, match=r"; \.\.\.\. Name another workdir") as caught:
         open_workdir(tmp_path, changed(**{f"key{i}": i for i in range(20)}), {})
     assert str(caught.value).count(" here") == 8

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from library.config import ConfigError
-from library.weights import catalogue
+from library.weights import catalogue, parity
 from library.weights.drawn import drawn, zeros
 from library.weights.mapping import assign, published_as
 from tests import goldens, often
@@ -79,3 +79,11 @@ def test_deits_figures_are_of_images_resized_as_its_authors_do():
 def test_an_unknown_network():
     with pytest.raises(ConfigError, match="unknown network 'resnet5': did you mean 'resnet50'"):
         catalogue.find("resnet5")
+
+
+def test_every_network_is_built_without_random_draws_in_64_bits():
+    for name in catalogue.CATALOGUE:
+        published = catalogue.find(name)
+        with jax.enable_x64(True):
+            model = published.build(**parity._without_drops(published))
+            model.clone(dtype="float64", param_dtype="float64")

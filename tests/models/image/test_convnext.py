@@ -66,6 +66,7 @@ def test_a_block_starts_close_to_the_identity():
     np.testing.assert_allclose(y, x, atol=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", DEPTHS)
 def test_rates_of_stochastic_depth_grow_from_the_first_to_the_last_block(name):
     model = getattr(convnext, f"convnext_{name}")()
