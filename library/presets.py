@@ -84,6 +84,39 @@ def photographs(scale: int, patch: int, batch_size: int, **options: Any) -> Conf
     return config
 
 
+def objects(
+    name: str, batch_size: int, sizing: list[dict], num_objects: int, **options: Any
+) -> ConfigDict:
+    """Returns the part of a detector's recipe that is data and measurement.
+
+    Average precision is measured on the test split, and some of its images are shown with boxes.
+
+    Args:
+      name: name of the dataset, whose features are `boxes` and `boxes_label`.
+      batch_size: images per step.
+      sizing: host preprocessing that gives images one size.
+      num_objects: objects an image has room for.
+      **options: further settings of `dataset`, in place of those here.
+    """
+    config = ConfigDict()
+    known = dict(name=name, train="train", test="test", batch_size=batch_size, eval_batch_size=8)
+    config.dataset = dict(known, **options)
+    config.preprocess = [dict(name="decode"), *sizing, dict(name="pad_objects", num=num_objects)]
+    config.evaluate = dict(
+        test=dict(kind="metrics", every="10%"),
+        precision=dict(kind="detection_precision", every="10%"),
+        shown=dict(kind="samples", output="overlay", split="test", num=4, every="25%"),
+    )
+    config.checkpoint = dict(every="10%", best="precision/map50", mode="max")
+    config.log_every = "20 steps"
+    config.seed = 0
+    return config
+
+
+# BCCD's photographs, 480x640, at half of their size with blank rows up to a multiple of 32.
+HALF_OF_BCCD = [dict(name="resize", size=[240, 320]), dict(name="pad", size=[256, 320], fill=128)]
+
+
 def text(
     name: str,
     every: str,

@@ -127,6 +127,22 @@ FAMILIES: dict[str, dict[str, Any]] = {
             shown=dict(kind="samples", output="triplet", split="test", num=4),
         ),
     ),
+    # Points at three scales learn from the objects that they fit best, and the loss of a batch is
+    # divided by what they learn.
+    "yolo": dict(
+        dataset=SCENES,
+        preprocess=[
+            dict(name="select", keys=["image", "boxes", "boxes_label"]),
+            dict(name="resize", size=64),
+            dict(name="pad_objects", num=3),
+        ],
+        model=dict(name="yolo_v8", depth=0.1, width=0.03, num_bins=4, normalization="group"),
+        task=dict(name="detection", method=dict(name="aligned", num_bins=4), num_detections=8),
+        augment=[dict(name="flip_lr"), dict(name="affine", translate=0.1)],
+        evaluate=dict(
+            test=dict(kind="metrics"), precision=dict(kind="detection_precision"), shown=OVERLAY
+        ),
+    ),
     # Two sources, each in its own order.
     "domains": dict(
         dataset=dict(

@@ -39,6 +39,8 @@ DATASETS = {
     "camvid240": ((180, 240, 3), 11, 367, "test", 233),
     "segmentation_folder": ((300, 400, 3), 4, 200, "val", 20),
     "bccd": ((480, 640, 3), 3, 205, "test", 72),
+    "voc/0712": ((375, 500, 3), 20, 16_551, "test", 4_952),
+    "detection_folder": ((480, 640, 3), 80, 118_287, "val", 5_000),
     "tinyimagenet20": ((64, 64, 3), 20, 10_000, "val", 1_000),
     "sr_photos/set5": ((288, 288, 3), 1, 1, "test", 5),
     "sr_photos/set14": ((480, 500, 3), 1, 1, "test", 14),
@@ -55,7 +57,10 @@ FEATURES = {
     "segmentation_folder": {"map": np.zeros((300, 400), np.uint8)},
     **{f"sr_photos/{name}": {} for name in ("set5", "set14", "cbsd68")},
     "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
-    "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
+    **{
+        name: {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)}
+        for name in ("bccd", "voc/0712", "detection_folder")
+    },
 }
 TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {
@@ -245,7 +250,7 @@ def test_docstrings_say_what_a_recipe_is_and_their_commands_name_it(file):
         command_line.load_config(command)
     named = {command.partition(":")[0] for command in commands}
     assert file in (*named, command_line.DEFAULT_CONFIG)
-    for name in re.findall(r"--dataset=([\w/]*\w)", docstring):
+    for name in re.findall(r"--dataset=([\w/]+)", docstring):
         assert name in (*DATASETS, *TEXTS)
 
 

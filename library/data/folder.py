@@ -292,7 +292,7 @@ def _files(root: Path, trees: Sequence[files.Tree], seed: int) -> tuple[Files, s
 
 
 def place(path: str, seed: int) -> bytes:
-    """Returns the hash of a path and a seed by which a split is ordered."""
+    """Returns the hash of a path and a seed by which the images of a split are ordered."""
     text = f"{seed} {path.replace(os.sep, '/')}"
     return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).digest()
 

@@ -164,6 +164,7 @@ def check_known(name: str) -> None:
         options = [
             *own,
             "folder",
+            "detection_folder",
             "pairs_folder",
             "segmentation_folder",
             "text",

@@ -18,6 +18,7 @@ import numpy as np
 
 from library.config import ConfigError
 from library.data import (
+    detection_folder,
     features,
     fingerprints,
     folder,
@@ -117,9 +118,10 @@ def open_source(
     """Opens a split of a dataset.
 
     Args:
-      name: a builder of this project, "folder", "segmentation_folder" (see the file of that name),
-        "text", "synthetic/224x1000" for noise of 1000 classes (library/data/synthetic.py), "none",
-        or a TFDS dataset such as "cifar10", "imagenet_resized/64x64" or "mnist:3.0.1".
+      name: a builder of this project, "folder", "detection_folder", "segmentation_folder" or
+        "pairs_folder" (see the files of these names), "text", "synthetic/224x1000" for noise of
+        1000 classes (library/data/synthetic.py), "none", or a TFDS dataset such as "cifar10",
+        "imagenet_resized/64x64" or "mnist:3.0.1".
       split: "train", "train[:90%]", "train[45000:]", "train[-5000:]", "train+test".
       data_dir: the directory of prepared datasets, by default $TFDS_DATA_DIR or
         ~/tensorflow_datasets. For "folder", the folder. For "text", a file or a directory, see
@@ -139,6 +141,8 @@ def open_source(
     if name == "segmentation_folder":
         return _open_segmentation_folder(split, data_dir, classes, seed)
     _check_no_classes(name, classes, seed)
+    if name == "detection_folder":
+        return _open_detection_folder(split, data_dir)
     if name == "pairs_folder":
         return _open_pairs_folder(split, data_dir)
     if name == "text":
@@ -210,6 +214,10 @@ def info(
         sizes = {split: len(pairs) for split, pairs in listed.splits.items()}
         return Info(name, str(listed.root), sizes, listed.classes.names, None, listed.notes)
     _check_no_classes(name, classes, seed)
+    if name == "detection_folder":
+        held = detection_folder.scan(_folder_root(data_dir, name))
+        sizes = {split: len(found.paths) for split, found in held.splits.items()}
+        return Info(name, str(held.root), sizes, held.class_names, None, held.notes)
     if name == "pairs_folder":
         root = _pairs_root(data_dir)
         sizes = {split: len(pairs) for split, pairs in pairs_folder.scan(root).items()}
@@ -287,6 +295,7 @@ def _check_needs_preparation(name: str) -> None:
     reasons = {
         "folder": "a folder of images needs no preparation",
         "segmentation_folder": "a folder of images and maps needs no preparation",
+        "detection_folder": "a folder of images with boxes needs no preparation",
         "text": "text files need no preparation",
         "pairs_folder": "folders of clean and damaged images need no preparation",
         "none": "'none' has no data",
@@ -354,6 +363,28 @@ def _open_segmentation_folder(
         notes=listed.notes,
         fingerprint=functools.partial(fingerprints.of_records, f"{name} {split}", records),
         kinds={"image": "image", "map": "map"},
+    )
+
+
+def _open_detection_folder(split: str, data_dir: str | None) -> Source:
+    held = detection_folder.scan(_folder_root(data_dir, "detection_folder"))
+    sizes = {key: len(found.paths) for key, found in held.splits.items()}
+    parts = splits.resolve(split, sizes, f"the folder {held.root}")
+    chosen = [(held.splits[key], slice(start, stop)) for key, start, stop in parts]
+    records = detection_folder.ObjectRecords(
+        root=held.root,
+        paths=tuple(path for found, rows in chosen for path in found.paths[rows]),
+        labels=tuple(labels for found, rows in chosen for labels in found.labels[rows]),
+    )
+    marked = any(labels.difficult is not None for labels in records.labels)
+    return Source(
+        records,
+        held.class_names,
+        records.describe,
+        notes=held.notes,
+        fingerprint=functools.partial(fingerprints.of_records, split, records),
+        kinds={"image": "image", "boxes": "boxes", "boxes_label": "label"}
+        | ({"boxes_difficult": "array"} if marked else {}),
     )
 
 

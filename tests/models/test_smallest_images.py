@@ -25,6 +25,8 @@ SIDES = {
     "convnext": (dict(name="convnext", stage_sizes=[1] * 4, widths=[4] * 4), 32),
     "convnext, two stages": (dict(name="convnext", stage_sizes=[1, 1], widths=[4, 4]), 8),
     "convnext, five stages": (dict(name="convnext", stage_sizes=[1] * 5, widths=[4] * 5), 64),
+    "darknet19": (dict(name="darknet.darknet19", width=2), 32),
+    "darknet53": (dict(name="darknet.darknet53", width=2, blocks=[1] * 5), 1),
     "deit": (dict(name="deit.deit_ti16"), 16),
     "densenet": (dict(name="densenet", block_sizes=[1, 1, 1]), 4),
     "densenet imagenet": (dict(name="densenet", block_sizes=[1] * 4, stem="imagenet"), 29),
@@ -70,6 +72,10 @@ SIDES = {
     "sngan": (dict(name="sngan.discriminator", width=4), 4),
     "unet": (dict(name="unet", widths=[2, 2, 2]), 4),
     "unet mirror": (dict(name="unet", widths=[2, 2, 2], padding="mirror"), 1),
+    "yolo_v1": (dict(name="yolo_v1.fast_yolo", cells=2), 64),
+    "yolo_v2": (dict(name="yolo_v2", width=2), 32),
+    "yolo_v3": (dict(name="yolo_v3", width=2, blocks=[1] * 5), 32),
+    "yolo_v8": (dict(name="yolo_v8.yolo_v8n"), 32),
 }
 # "mae" encodes with a `vit`.
 ELSEWHERE = {"mae"}
@@ -79,7 +85,7 @@ SLOW = (
     *("efficientnet", "googlenet", "googlenet 2014", "googlenet strided", "inception_resnet_v2"),
     *("inception_v3 aux", "inception_v4", "mlp_mixer", "mobilenet_v1", "mobilenet_v2"),
     *("mobilenet_v3", "resnet v2", "resnext", "senet", "shake_shake", "shufflenet_v1"),
-    *("shufflenet_v2", "simclr", "squeezenet 1.1", "wide_resnet"),
+    *("shufflenet_v2", "simclr", "squeezenet 1.1", "wide_resnet", "darknet53", "yolo_v3"),
     *("deconvnet", "enet", "fcn", "segnet"),
 )
 

@@ -47,6 +47,7 @@ MADE = {
     "restoration": "restored",
     "colourization": "restored",
     "adversarial_restoration": "restored",
+    "yolo": "overlay",
     "domains": "logits",
     "gpt": "generate",
     "lstm": "generate",

@@ -26,7 +26,7 @@ from library.data.preprocessing.geometry import (
     resize_short,
 )
 from library.data.preprocessing.gliding import glide
-from library.data.preprocessing.labels import select, to_label, to_labels, to_target
+from library.data.preprocessing.labels import keep_classes, select, to_label, to_labels, to_target
 from library.data.preprocessing.padding import pad_objects, pad_series
 from library.data.preprocessing.weighting import border_weights, class_weights
 
@@ -46,6 +46,7 @@ __all__ = [
     "decode",
     "glide",
     "inception_crop",
+    "keep_classes",
     "landscape",
     "mirror",
     "pad",
