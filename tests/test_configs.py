@@ -38,11 +38,13 @@ DATASETS = {
     "bccd": ((480, 640, 3), 3, 205, "test", 72),
     "tinyimagenet20": ((64, 64, 3), 20, 10_000, "val", 1_000),
     "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
+    "utkface64": ((64, 64, 3), 1, 3_200, "test", 400),
 }
 # What their examples have in place of a label.
 FEATURES = {
     "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
     "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
+    "utkface64": {"target": np.float32(30), "gender": np.int32(0), "race": np.int32(0)},
 }
 TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {

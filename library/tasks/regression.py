@@ -57,8 +57,9 @@ def regression(
     The metrics are loss and regression (4, d): the sums of the squared error, the absolute error,
     target - y and (target - y)^2, from which `library.summaries` makes mse, rmse, mae and r2.
 
-    Outputs: "prediction" (b, d); "features" (b, d'), the input of the model's head;
-    "intermediates", all values that the model records.
+    Outputs: "prediction" (b, d); "error" (b,), the mean absolute error of an example's d values;
+    "features" (b, d'), the input of the model's head; "intermediates", all values that the model
+    records.
 
     Args:
       model: `(image (b, h, w, c), train) -> (b, num_outputs)`.
@@ -109,11 +110,16 @@ def regression(
     def prediction(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b d"]:
         return predicted(evaluated(model, state, batch, inputs))
 
+    def error(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, " b"]:
+        found = prediction(state, batch, key)
+        _check_target(batch["target"], found)
+        return jnp.mean(jnp.abs(found - batch["target"]), axis=-1)
+
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
         return metrics(prediction(state, batch, key), batch)
 
     learner = minimize(objective)
-    outputs = {"prediction": prediction, **recorded_outputs(model, inputs)}
+    outputs = {"prediction": prediction, "error": error, **recorded_outputs(model, inputs)}
     return Task(init, learner.update, evaluate, outputs, {"regression": summaries.regression})
 
 

@@ -124,7 +124,9 @@ def test_the_mean_keeps_r2_exact_far_from_zero():
 def test_outputs_are_the_records_of_the_model():
     batch = make_batch(OUTPUTS, TARGET, MASK)
     task, state, _, _ = run(batch)
-    assert set(task.outputs) == {"prediction", "features", "intermediates"}
+    assert set(task.outputs) == {"prediction", "error", "features", "intermediates"}
+    error = np.abs(OUTPUTS - TARGET).mean(-1)
+    np.testing.assert_allclose(task.outputs["error"](state, batch, KEY), error, rtol=1e-5)
     np.testing.assert_allclose(task.outputs["features"](state, batch, KEY), OUTPUTS, rtol=1e-6)
 
 
