@@ -35,7 +35,7 @@ def error_by_value(
       `state -> {"mean_error", "median_error", "percentile_90_error", "error_by_value" (4, bins)}`:
       the rows are the lower edge, the upper edge, the number of examples and their mean error,
       which is 0 in a bin without examples. The function raises ValueError if the split is empty or
-      has no such component.
+      has no such component; without a real example the errors are nan.
 
     Raises:
       ConfigError: the task has no output "error", the edges do not increase, or `bins` or
@@ -61,17 +61,21 @@ def error_by_value(
     def evaluate(state: TrainState) -> Summary:
         found = collected(function, state, context.batches(split, batch_size), split)
         error, values = (np.asarray(found[name], np.float64) for name in ("error", "value"))
-        values = values.reshape(len(values), -1)
+        values = values.reshape(len(values), int(np.prod(values.shape[1:])))
         if component >= values.shape[1]:
             raise ValueError(f"component={component}: {value!r} has {values.shape[1]} values")
         return {
-            "mean_error": float(error.mean()),
-            "median_error": float(np.median(error)),
-            "percentile_90_error": float(np.percentile(error, 90)),
+            "mean_error": float(np.mean(error)) if len(error) else float("nan"),
+            "median_error": _percentile(error, 50),
+            "percentile_90_error": _percentile(error, 90),
             "error_by_value": binned(error, values[:, component], edges, bins),
         }
 
     return evaluate
+
+
+def _percentile(error: Float[np.ndarray, " n"], percent: float) -> float:
+    return float(np.percentile(error, percent)) if len(error) else float("nan")
 
 
 def binned(
