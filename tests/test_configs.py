@@ -39,12 +39,26 @@ DATASETS = {
     "tinyimagenet20": ((64, 64, 3), 20, 10_000, "val", 1_000),
     "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
     "utkface64": ((64, 64, 3), 1, 3_200, "test", 400),
+    # Without images.
+    "gestures/gun_point": (None, 2, 50, "test", 150),
+    "gestures/basic_motions": (None, 4, 40, "test", 40),
+    "gestures/pickup_gesture_wiimote": (None, 10, 50, "test", 50),
+    "gestures/japanese_vowels": (None, 9, 270, "test", 370),
+    "gestures/arrow_head": (None, 3, 36, "test", 175),
 }
 # What their examples have in place of a label.
 FEATURES = {
     "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
     "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
     "utkface64": {"target": np.float32(30), "gender": np.int32(0), "race": np.int32(0)},
+    "gestures/gun_point": {"series": np.zeros((150, 1), np.float32), "label": np.int32(1)},
+    "gestures/basic_motions": {"series": np.zeros((100, 6), np.float32), "label": np.int32(3)},
+    "gestures/pickup_gesture_wiimote": {
+        "series": np.zeros((361, 1), np.float32),
+        "label": np.int32(9),
+    },
+    "gestures/japanese_vowels": {"series": np.zeros((25, 12), np.float32), "label": np.int32(8)},
+    "gestures/arrow_head": {"series": np.zeros((251, 1), np.float32), "label": np.int32(2)},
 }
 TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {
@@ -153,7 +167,7 @@ def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None):
     shape, num_classes, train, other, others = DATASETS[name]
     parts = splits.resolve(split, {"train": train, other: others}, name)
     rest = FEATURES.get(name, {"label": np.int32(num_classes - 1)})
-    record = {"image": encoded(shape), **rest}
+    record = {**({} if shape is None else {"image": encoded(shape)}), **rest}
     size = sum(stop - start for _, start, stop in parts)
     return Source(Repeated(record, size), tuple(map(str, range(num_classes))), str)
 
@@ -225,7 +239,7 @@ def test_docstrings_say_what_a_recipe_is_and_their_commands_name_it(file):
         command_line.load_config(command)
     named = {command.partition(":")[0] for command in commands}
     assert file in (*named, command_line.DEFAULT_CONFIG)
-    for name in re.findall(r"--dataset=(\w+)", docstring):
+    for name in re.findall(r"--dataset=([\w/]*\w)", docstring):
         assert name in (*DATASETS, *TEXTS)
 
 
