@@ -40,6 +40,7 @@ DATASETS = {
     "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
     "utkface64": ((64, 64, 3), 1, 3_200, "test", 400),
     # Without images.
+    "lidar_rooms": (None, 2, 20_000, "test", 1_000),
     "gestures/gun_point": (None, 2, 50, "test", 150),
     "gestures/basic_motions": (None, 4, 40, "test", 40),
     "gestures/pickup_gesture_wiimote": (None, 10, 50, "test", 50),
@@ -51,6 +52,10 @@ FEATURES = {
     "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
     "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
     "utkface64": {"target": np.float32(30), "gender": np.int32(0), "race": np.int32(0)},
+    "lidar_rooms": {
+        "scans": np.zeros((360, 2), np.float32),
+        "target": np.zeros(2, np.float32),
+    },
     "gestures/gun_point": {"series": np.zeros((150, 1), np.float32), "label": np.int32(1)},
     "gestures/basic_motions": {"series": np.zeros((100, 6), np.float32), "label": np.int32(3)},
     "gestures/pickup_gesture_wiimote": {

@@ -15,17 +15,19 @@ def error_by_value(
     split: str = "test",
     value: str = "target",
     component: int = 0,
+    output: str = "error",
     edges: tuple[float, ...] | None = None,
     bins: int = 10,
     batch_size: int | None = None,
 ) -> Evaluator:
-    """Measures the task's output "error" (b,) over a split, and its mean by the true value.
+    """Measures the error of examples over a split, and its mean by the true value.
 
     Args:
       context: the task, the data and functions to run over it.
       split: the split to evaluate.
       value: the feature with the true values, (b,) or (b, d).
       component: which of the d values.
+      output: the task's output with the errors, (b,).
       edges: edges of the bins of the value, in increasing order; a bin holds its lower edge, the
         last one both. By default `bins` of equal width from the least to the greatest value.
       bins: number of bins if there are no edges.
@@ -38,12 +40,12 @@ def error_by_value(
       has no such component; without a real example the errors are nan.
 
     Raises:
-      ConfigError: the task has no output "error", the edges do not increase, or `bins` or
+      ConfigError: the task has no such output, the edges do not increase, or `bins` or
         `component` is out of range.
     """
-    if "error" not in context.task.outputs:
-        found = nearest("error", context.task.outputs)
-        raise ConfigError(f"error_by_value: the task has no output 'error': {found}")
+    if output not in context.task.outputs:
+        found = nearest(output, context.task.outputs)
+        raise ConfigError(f"error_by_value: the task has no output {output!r}: {found}")
     if edges is not None and (len(edges) < 2 or min(np.diff(edges)) <= 0):
         raise ConfigError(f"edges={edges}: valid are two or more increasing numbers")
     for name, number, least in (("bins", bins, 1), ("component", component, 0)):
@@ -53,7 +55,7 @@ def error_by_value(
     def errors(state: TrainState, batch: Batch, key: PRNGKeyArray) -> dict[str, Array]:
         if value not in batch:
             raise ConfigError(f"error_by_value, value={value!r}: {nearest(value, sorted(batch))}")
-        error = context.task.outputs["error"](state, batch, key)
+        error = context.task.outputs[output](state, batch, key)
         return {"error": error, "value": batch[value], "mask": batch["mask"]}
 
     function = context.collect(errors)
