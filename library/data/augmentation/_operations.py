@@ -45,12 +45,31 @@ def images(batch: Batch, kinds: Kinds) -> list[str]:
     return names
 
 
+def pictures(batch: Batch, kinds: Kinds) -> list[str]:
+    """Lists the features of a batch that are images or clips.
+
+    Raises:
+      ValueError: the batch has neither.
+    """
+    return features.named(kinds, *features.PICTURES, among=batch) or images(batch, kinds)
+
+
+def over_frames(move: Callable[[Array, Any], Array]) -> Callable[[Array, Any], Array]:
+    """Returns the function that changes all frames of a clip (t, h, w, c) by the same key."""
+    return lambda clip, key: jax.vmap(lambda frame: move(frame, key))(clip)
+
+
 def per_image(change: Callable[[Array, Any], Array], kinds: Kinds) -> Operation:
-    """Makes an operation that applies `change`, `(image (h, w, c), key) -> image`, to images."""
+    """Makes an operation that applies `change`, `(image (h, w, c), key) -> image`, to images.
+
+    The frames of a clip all change by the key of their example.
+    """
+    changes = {"image": change, "clip": over_frames(change)}
 
     def op(batch: Batch, keys: Key[Array, " b"]) -> Batch:
-        names = images(batch, kinds)
-        return {**batch, **{name: jax.vmap(change)(batch[name], keys) for name in names}}
+        names = pictures(batch, kinds)
+        found = {name: jax.vmap(changes[kinds[name]])(batch[name], keys) for name in names}
+        return {**batch, **found}
 
     return op
 
@@ -70,21 +89,22 @@ def spatial(motion: Motion, kinds: Kinds) -> Callable[[Batch, Array], Batch]:
     A box becomes the smallest box around its moved corners, clipped to the image. Objects outside
     the image get mask 0, see `library.data.features`.
     """
-    field = motion.field or motion.image
+    field, frames = motion.field or motion.image, over_frames(motion.image)
+    moves = {"image": motion.image, "field": field, "map": motion.nearest, "clip": frames}
 
     def op(batch: Batch, keys: Array) -> Batch:
         names = features.named(kinds, *features.RASTERS, among=batch)
         if not names:
             raise ValueError(f"the batch has no image, only {', '.join(sorted(batch))}")
-        found, sides = {}, batch[names[0]].shape[1:3]
+        found, sides = {}, _sides(batch[names[0]], kinds[names[0]])
         for name in names:
             x = batch[name]
-            if x.shape[1:3] != sides:
+            if (own := _sides(x, kinds[name])) != sides:
                 raise ValueError(
-                    f"{name} has size {x.shape[1:3]}, but {names[0]} has {sides}: features that "
+                    f"{name} has size {own}, but {names[0]} has {sides}: features that "
                     "are moved together need the same size"
                 )
-            move = {"image": motion.image, "field": field, "map": motion.nearest}[kinds[name]]
+            move = moves[kinds[name]]
             flat = x.ndim == 3
             x = jax.vmap(move)(x[..., None] if flat else x, keys)
             found[name] = x[..., 0] if flat else x
@@ -93,6 +113,11 @@ def spatial(motion: Motion, kinds: Kinds) -> Callable[[Batch, Array], Batch]:
         return {**batch, **found}
 
     return op
+
+
+def _sides(x: Array, kind: str) -> tuple[int, int]:
+    """Returns the height and width of a batch of images, maps, fields or clips."""
+    return x.shape[2:4] if kind == "clip" else x.shape[1:3]
 
 
 def _moved_objects(

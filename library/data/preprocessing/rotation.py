@@ -24,9 +24,9 @@ def rotated(
     """Turns each example by a random angle, and keeps the angle as `target`, float32 (1,).
 
     The angle is uniform in [-degrees, degrees], in degrees, and positive for a counterclockwise
-    turn. Images and fields are turned about their centre by bilinear interpolation, maps by nearest
-    neighbour, boxes and points by their coordinates; their size stays. Training turns an example
-    by another angle each time. An evaluation turns it by the same.
+    turn. Images, clips and fields are turned about their centre by bilinear interpolation, maps by
+    nearest neighbour, boxes and points by their coordinates; their size stays. Training turns an
+    example by another angle each time. An evaluation turns it by the same.
 
     Args:
       degrees: the largest angle, above 0 and up to 180.
@@ -52,13 +52,20 @@ def _rotated(example: Example, rng: np.random.Generator, *, degrees, fill, map_f
         value = _checked(name, kinds[name], example[name], sides)
         if kinds[name] == "image":
             picture = value if isinstance(value, Image.Image) else picture_of(value)
-            colour = fill if picture.mode == "L" else (fill,) * len(picture.getbands())
-            found[name] = pixels(picture.rotate(angle, Image.Resampling.BILINEAR, fillcolor=colour))
+            found[name] = _turned_picture(picture, angle, fill)
+        elif kinds[name] == "clip":
+            alike = [_turned_picture(picture_of(frame), angle, fill) for frame in value]
+            found[name] = np.stack(alike)
         elif kinds[name] == "map":
             found[name] = _turned(value, angle, Image.Resampling.NEAREST, map_fill)
         else:
             found[name] = _turned(value, angle, Image.Resampling.BILINEAR, 0)
     return _turned_objects(found, kinds, sides, angle)
+
+
+def _turned_picture(picture: Image.Image, angle: float, fill: int) -> np.ndarray:
+    colour = fill if picture.mode == "L" else (fill,) * len(picture.getbands())
+    return pixels(picture.rotate(angle, Image.Resampling.BILINEAR, fillcolor=colour))
 
 
 def _turned(values: np.ndarray, angle: float, method: Image.Resampling, fill: int) -> np.ndarray:
