@@ -18,7 +18,7 @@ from PIL import Image
 
 from experiments import command_line
 from library.config import duration, plain, read
-from library.data import sources, splits, text
+from library.data import features, sources, splits, text
 from library.data.sources import Source
 from library.optim import optimizers
 from library.run import recipe, restoring, sections
@@ -40,6 +40,7 @@ DATASETS = {
     "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
     "utkface64": ((64, 64, 3), 1, 3_200, "test", 400),
     # Without images.
+    "moving_digits": (None, 40, 10_000, "test", 2_000),
     "lidar_rooms": (None, 2, 20_000, "test", 1_000),
     "gestures/gun_point": (None, 2, 50, "test", 150),
     "gestures/basic_motions": (None, 4, 40, "test", 40),
@@ -52,6 +53,7 @@ FEATURES = {
     "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
     "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
     "utkface64": {"target": np.float32(30), "gender": np.int32(0), "race": np.int32(0)},
+    "moving_digits": {"image": np.zeros((16, 64, 64, 1), np.uint8), "label": np.int32(39)},
     "lidar_rooms": {
         "scans": np.zeros((360, 2), np.float32),
         "target": np.zeros(2, np.float32),
@@ -65,6 +67,7 @@ FEATURES = {
     "gestures/japanese_vowels": {"series": np.zeros((25, 12), np.float32), "label": np.int32(8)},
     "gestures/arrow_head": {"series": np.zeros((251, 1), np.float32), "label": np.int32(2)},
 }
+KINDS = {"moving_digits": {"image": "clip", "label": "label"}}
 TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {
     "configs/lenet5/mnist.py:rbf": 60_000,
@@ -174,7 +177,8 @@ def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None):
     rest = FEATURES.get(name, {"label": np.int32(num_classes - 1)})
     record = {**({} if shape is None else {"image": encoded(shape)}), **rest}
     size = sum(stop - start for _, start, stop in parts)
-    return Source(Repeated(record, size), tuple(map(str, range(num_classes))), str)
+    names = tuple(map(str, range(num_classes)))
+    return Source(Repeated(record, size), names, str, kinds=KINDS.get(name, features.USUAL))
 
 
 def judge(make_plan, folder, output):
