@@ -29,10 +29,10 @@ def decode(
     """Decodes images, maps and fields from JPEG, PNG, WebP, BMP or other files that PIL reads.
 
     It decodes all features of the kinds image, clip, map and field. Images become uint8 (h, w,
-    channels): grey is repeated over three channels; colour becomes grey by ITU-R 601 luma; CMYK and palettes
-    are converted; 16-bit grey keeps its upper 8 bits; transparent pixels are blended with white.
-    Of an animation or a file with several pages the first image is taken. An image that is already
-    an array is converted to `channels`, too.
+    channels): grey is repeated over three channels; colour becomes grey by ITU-R 601 luma; CMYK and
+    palettes are converted; 16-bit grey keeps its upper 8 bits; transparent pixels are blended with
+    white. Of an animation or a file with several pages the first image is taken. An image that is
+    already an array is converted to `channels`, too.
 
     A clip is an animated file (GIF, PNG or WebP) and becomes uint8 (t, h, w, channels), all its
     frames, each converted like an image.
