@@ -20,6 +20,7 @@ SIDES = {
     "alexnet": (dict(name="alexnet"), 63),
     "alexnet cifar": (dict(name="alexnet", stem="cifar"), 29),
     "alexnet 2012": (dict(name="alexnet.alexnet_2012"), 64),
+    "art_cnn": (dict(name="art_cnn", widths=[2, 2], hidden=[2]), 4),
     "big_transfer": (dict(name="big_transfer.bit_r50x1"), 1),
     "cnn": (dict(name="cnn.small"), 4),
     "convnext": (dict(name="convnext", stage_sizes=[1] * 4, widths=[4] * 4), 32),
