@@ -39,6 +39,7 @@ DATASETS = {
     "tinyimagenet20": ((64, 64, 3), 20, 10_000, "val", 1_000),
     "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
     "utkface64": ((64, 64, 3), 1, 3_200, "test", 400),
+    "orl_faces": ((112, 92, 1), 40, 320, "test", 80),
     "tinyimagenet2": ((64, 64, 3), 2, 1_000, "val", 100),
     "folder": ((300, 400, 3), 2, 800, "test", 200),
     # Without images.
