@@ -40,6 +40,7 @@ DATASETS = {
     "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
     "utkface64": ((64, 64, 3), 1, 3_200, "test", 400),
     "orl_faces": ((112, 92, 1), 40, 320, "test", 80),
+    "stick_figures": ((64, 64, 1), 13, 5_000, "test", 500),
     "tinyimagenet2": ((64, 64, 3), 2, 1_000, "val", 100),
     "folder": ((300, 400, 3), 2, 800, "test", 200),
     # Without images.
@@ -56,6 +57,7 @@ FEATURES = {
     "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
     "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
     "utkface64": {"target": np.float32(30), "gender": np.int32(0), "race": np.int32(0)},
+    "stick_figures": {"points": np.zeros((13, 2), np.float32)},
     "moving_digits": {"image": np.zeros((16, 64, 64, 1), np.uint8), "label": np.int32(39)},
     "lidar_rooms": {
         "scans": np.zeros((360, 2), np.float32),
