@@ -41,6 +41,7 @@ DATASETS = {
     "utkface64": ((64, 64, 3), 1, 3_200, "test", 400),
     "orl_faces": ((112, 92, 1), 40, 320, "test", 80),
     "stick_figures": ((64, 64, 1), 13, 5_000, "test", 500),
+    "overlapping_digits": ((64, 64, 1), 10, 10_000, "test", 1_000),
     "tinyimagenet2": ((64, 64, 3), 2, 1_000, "val", 100),
     "folder": ((300, 400, 3), 2, 800, "test", 200),
     # Without images.
@@ -58,6 +59,10 @@ FEATURES = {
     "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
     "utkface64": {"target": np.float32(30), "gender": np.int32(0), "race": np.int32(0)},
     "stick_figures": {"points": np.zeros((13, 2), np.float32)},
+    "overlapping_digits": {
+        "map": np.zeros((64, 64), np.uint8),
+        "digits": np.zeros(3, np.int32),
+    },
     "moving_digits": {"image": np.zeros((16, 64, 64, 1), np.uint8), "label": np.int32(39)},
     "lidar_rooms": {
         "scans": np.zeros((360, 2), np.float32),
