@@ -96,6 +96,14 @@ FAMILIES: dict[str, dict[str, Any]] = {
         augment=[dict(name="flip_lr"), dict(name="random_crop", padding=1)],
         evaluate=dict(test=dict(kind="metrics"), shown=OVERLAY),
     ),
+    "regression": dict(
+        preprocess=[dict(name="to_target", key="label")],
+        model=dict(name="mlp", hidden=(5,)),
+        task=dict(name="regression", bounds=(0.0, 3.0), output_names=("number",)),
+        evaluate=dict(
+            test=dict(kind="metrics"), value=dict(kind="error_by_value", output="number_error")
+        ),
+    ),
     "angle": dict(
         preprocess=[dict(name="rotated"), dict(name="select", keys=["image", "target"])],
         model=dict(name="cnn.small", num_classes=2, widths=(4,), norm="group"),
@@ -113,6 +121,19 @@ FAMILIES: dict[str, dict[str, Any]] = {
         task=dict(name="keypoints", num_points=2),
         augment=[dict(name="affine", degrees=20.0)],
         evaluate=dict(test=dict(kind="metrics"), shown=OVERLAY),
+    ),
+    # The numbers of the map are bits: a pixel of 3 is in both masks.
+    "instances": dict(
+        dataset=SCENES,
+        preprocess=[dict(name="select", keys=["image", "map", "boxes_label"])],
+        model=dict(name="solo", grid=2, widths=(4, 4), width=4, normalization="group"),
+        task=dict(name="instances", classes="boxes_label", most=2),
+        augment=[dict(name="random_crop", padding=1, map_fill=0)],
+        evaluate=dict(
+            test=dict(kind="metrics"),
+            precision=dict(kind="mask_precision", classes="boxes_label"),
+            shown=OVERLAY,
+        ),
     ),
     # Two sources, each in its own order.
     "domains": dict(
