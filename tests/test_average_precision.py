@@ -26,7 +26,7 @@ def test_images_without_finds_or_objects():
     # One of three objects is found: 34 of the 101 recalls are reached.
     found = coco_average_precision([missed, right], np.array([0.5]))
     assert found[0] == pytest.approx(34 / 101)
-    empty = Found(np.zeros((1, 0)), np.ones(1))
+    empty = Found(np.zeros((1, 0)), np.array([0.5]))
     assert np.isnan(coco_average_precision([empty])).all()
     assert coco_average_precision([empty, right], np.array([0.5]))[0] == pytest.approx(1)
 

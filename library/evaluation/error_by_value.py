@@ -68,8 +68,8 @@ def error_by_value(
             raise ValueError(f"component={component}: {value!r} has {values.shape[1]} values")
         return {
             "mean_error": float(np.mean(error)) if len(error) else float("nan"),
-            "median_error": _percentile(error, 50),
-            "percentile_90_error": _percentile(error, 90),
+            "median_error": _percentile(error, 50.0),
+            "percentile_90_error": _percentile(error, 90.0),
             "error_by_value": binned(error, values[:, component], edges, bins),
         }
 

@@ -54,7 +54,7 @@ def angle(
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         return learner.init(initialized(model, key, batch, inputs))
 
-    def metrics(made: Float[Array, "b 2d"], batch: Batch) -> Metrics:
+    def metrics(made: Float[Array, "b p"], batch: Batch) -> Metrics:
         true = _checked(batch[target], num_angles, target)
         squares = jnp.square(made - on_circle(true)).reshape(len(made), 2, num_angles)
         error = jnp.mean(circular_error(angle_of(made), true), axis=-1)
@@ -87,13 +87,13 @@ def angle(
     return Task(init, learner.update, evaluate, outputs)
 
 
-def on_circle(degrees: Float[Array, "*b d"]) -> Float[Array, "*b 2d"]:
+def on_circle(degrees: Float[Array, "*b d"]) -> Float[Array, "*b p"]:
     """Returns the sines and then the cosines of angles."""
     radians = jnp.deg2rad(degrees)
     return jnp.concatenate([jnp.sin(radians), jnp.cos(radians)], axis=-1)
 
 
-def angle_of(points: Float[Array, "*b 2d"]) -> Float[Array, "*b d"]:
+def angle_of(points: Float[Array, "*b p"]) -> Float[Array, "*b d"]:
     """Returns the angles, in degrees from -180 to 180, of points (sines, then cosines)."""
     sine, cosine = jnp.split(points, 2, axis=-1)
     return jnp.rad2deg(jnp.arctan2(sine, cosine))

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, Shaped, UInt8
 
 from library import painting
 from library.config import ConfigError
@@ -180,7 +180,7 @@ def dice_loss(a: Float[Array, "*b h w"], b: Float[Array, "*b h w"]) -> Float[Arr
     return 1 - 2 * both / (jnp.sum(a * a + b * b, axis=(-2, -1)) + 1e-6)
 
 
-def overlaps(a: Float[Array, "n h w"], b: Float[Array, "m h w"]) -> Float[Array, "n m"]:
+def overlaps(a: Shaped[Array, "n h w"], b: Shaped[Array, "m h w"]) -> Float[Array, "n m"]:
     """Returns the intersection over union of each mask of `a` with each of `b`."""
     a, b = (x.reshape(len(x), -1).astype(jnp.float32) for x in (a, b))
     both = jnp.matmul(a, b.T, precision="highest")
@@ -224,7 +224,7 @@ def found_in(
     return masks[first] & real[:, None, None], kinds[first], jnp.where(real, scores[first], 0)
 
 
-def _numbered(masks: Float[Array, "b n h w"], there: Bool[Array, "b n"]) -> Int[Array, "b h w"]:
+def _numbered(masks: Shaped[Array, "b n h w"], there: Bool[Array, "b n"]) -> Int[Array, "b h w"]:
     """Returns a map of the number of a mask at each pixel, from 1; the later covers the earlier."""
     numbers = jnp.arange(1, masks.shape[1] + 1)[:, None, None]
     shown = (masks > 0) & there[..., None, None]

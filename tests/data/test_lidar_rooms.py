@@ -16,7 +16,7 @@ SQUARE = lidar_rooms._rectangle(np.zeros(2), np.array([10.0, 6.0]), 0.0)
 def test_a_scan_of_a_rectangle_by_hand():
     seen = lidar_rooms.scan(SQUARE, np.array([1.0, 0.0, 0.0]))
     np.testing.assert_allclose(seen[[0, 90, 180, 270]], [4, 3, 6, 3])
-    np.testing.assert_allclose(seen[30], 3 / np.sin(np.deg2rad(30)))
+    np.testing.assert_allclose(seen[30], 4 / np.cos(np.deg2rad(30)))
     turned = lidar_rooms.scan(SQUARE, np.array([1.0, 0.0, np.pi / 2]))
     np.testing.assert_allclose(turned, np.roll(seen, -90))
     assert (lidar_rooms.scan(SQUARE + 1000, np.zeros(3)) == lidar_rooms.MAX_RANGE).any()

@@ -91,7 +91,7 @@ def test_similarity_against_the_definition():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(output="rebuild"), "output of anomaly_maps 'rebuild': did you mean 'reconstruct'"),
+        (dict(output="rebuild"), "unknown output of anomaly_maps 'rebuild'"),
         (dict(size=0.0), "size=0.0"),
         (dict(size=1.0), "size=1.0"),
         (dict(num=0), "num=0"),

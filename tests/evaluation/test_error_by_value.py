@@ -33,7 +33,7 @@ def make_context(outputs=("error",)):
 
 
 def test_errors_by_hand_without_padding():
-    found = error_by_value(make_context(), edges=(0, 2, 10, 20, 25, 30))(STATE)
+    found = error_by_value(make_context(), edges=(0.0, 2.0, 10.0, 20.0, 25.0, 30.0))(STATE)
     assert found["mean_error"] == 4
     assert found["median_error"] == 3.5
     assert found["percentile_90_error"] == 7

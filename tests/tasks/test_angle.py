@@ -37,11 +37,12 @@ def make_batch(points, degrees, mask):
 
 
 def test_points_and_angles_are_inverse_and_errors_take_the_shorter_arc():
-    degrees = np.float32([[-179, 0], [90, 45], [180, -90]])
+    degrees = jnp.array([[-179, 0], [90, 45], [180, -90]], jnp.float32)
     np.testing.assert_allclose(angle_of(on_circle(degrees)), degrees, atol=1e-4)
     # The length of a point does not matter.
     np.testing.assert_allclose(angle_of(7 * on_circle(degrees)), degrees, atol=1e-4)
-    a, b = np.float32([179, -179, 10, 0, 90]), np.float32([-179, 179, 350, 180, -450])
+    a = jnp.array([179.0, -179, 10, 0, 90])
+    b = jnp.array([-179.0, 179, 350, 180, -450])
     np.testing.assert_allclose(circular_error(a, b), [2, 2, 20, 180, 180], atol=1e-4)
 
 
@@ -78,7 +79,9 @@ def test_righted_images_undo_the_predicted_turn():
     image = np.zeros((1, 5, 5, 2), np.float32)
     image[0, 0, 0] = [1, 0]  # the prediction is 90 degrees
     image[0, 0, 2] = [1, 1]
-    batch = make_batch(np.zeros((1, 2)), np.zeros((1, 1)), np.ones(1)) | {"image": image}
+    batch = make_batch(np.zeros((1, 2)), np.zeros((1, 1)), np.ones(1)) | {
+        "image": jnp.asarray(image)
+    }
     task = angle(Echo(2), SGD)
     shown = task.outputs["righted"](task.init(KEY, batch), batch, KEY)
     assert shown.shape == (1, 2, 5, 5, 2)

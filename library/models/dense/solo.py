@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from library.layers.checks import check_dtypes, check_image, check_sizes
 from library.layers.intermediates import store
 from library.layers.normalization import norm
-from library.models.dense.unet import unet
+from library.models.dense.unet import UNet
 from library.variants import variant
 
 _he_normal = nn.initializers.he_normal()
@@ -29,7 +29,7 @@ PRIOR = 0.01
 class SOLO(nn.Module):
     """SOLO: images (b, h, w, c) -> classes (b, s, s, k) and masks (b, h, w, s^2), both logits.
 
-    Submodules are "trunk" (a `unet`), "class1", "class2", "class_head", "mask1", "mask2",
+    Submodules are "trunk" (a U-Net), "class1", "class2", "class_head", "mask1", "mask2",
     "mask_head" and the normalizations "class1_norm", ... Stores "features" (b, width), the mean of
     the trunk's features. Map i s + j of the masks belongs to cell (i, j).
 
@@ -43,7 +43,7 @@ class SOLO(nn.Module):
       param_dtype: type of the params.
 
     Raises:
-      ConfigError: a dtype is unknown or a size is below 1, or an error of `unet`.
+      ConfigError: a dtype is unknown or a size is below 1, or an error of the U-Net.
     """
 
     num_classes: int = 10
@@ -71,7 +71,7 @@ class SOLO(nn.Module):
         check_image("SOLO", image, self.grid)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         options = dict(widths=self.widths, dropout=0.0, normalization=self.normalization, **types)
-        x = unet(num_classes=self.width, name="trunk", **options)(image, train)
+        x = UNet(num_classes=self.width, name="trunk", **options)(image, train)
         x = nn.relu(x.astype(self.dtype))
         store(self, "features", x.mean(axis=(1, 2)))
         head = partial(nn.Conv, kernel_size=(1, 1), dtype=jnp.float32, param_dtype=self.param_dtype)

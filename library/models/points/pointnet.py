@@ -105,7 +105,7 @@ class PointNet(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, points: Float[Array, "b n d"], train: bool = False) -> Float[Array, "b k"]:
+    def __call__(self, points: Float[Array, "*set"], train: bool = False) -> Float[Array, "b k"]:
         """Returns logits, float32.
 
         Raises:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from library.config import ConfigError
 from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.convolution_3d import Conv3D, clip_max_pool
 from library.layers.head import linear_head
 from library.layers.intermediates import store
 from library.models.video.clips import check_clip
@@ -58,7 +59,7 @@ class C3D(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, clip: Float[Array, "b t h w c"], train: bool = False) -> Float[Array, "b k"]:
+    def __call__(self, clip: Float[Array, "*clip"], train: bool = False) -> Float[Array, "b k"]:
         """Returns logits, float32.
 
         Raises:
@@ -67,16 +68,13 @@ class C3D(nn.Module):
         check_clip("C3D", clip, SMALLEST_FRAMES, SMALLEST_SIDE)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         init = nn.initializers.he_normal()
-        conv = partial(nn.Conv, kernel_size=(3, 3, 3), kernel_init=init, **types)
+        conv = partial(Conv3D, kernel_size=(3, 3, 3), kernel_init=init, **types)
         x = clip.astype(self.dtype)
         for stage, widths in enumerate(STAGES, 1):
             for letter, width in zip("ab", widths):
                 x = nn.relu(conv(self._scaled(width), name=f"conv{stage}{letter}")(x))
             store(self, f"stage{stage}", x)
-            frames = 1 if stage == 1 else 2
-            edge = 1 if stage == 5 else 0
-            padding = ((0, 0), (edge, edge), (edge, edge))
-            x = nn.max_pool(x, (frames, 2, 2), (frames, 2, 2), padding=padding)
+            x = clip_max_pool(x, 1 if stage == 1 else 2, 2, edge=1 if stage == 5 else 0)
         x = x.reshape(len(x), -1)
         for name in ("fc6", "fc7"):
             x = nn.Dense(self._scaled(HIDDEN), kernel_init=init, name=name, **types)(x)

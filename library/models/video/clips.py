@@ -3,7 +3,7 @@
 from jaxtyping import Array, Float
 
 
-def check_clip(network: str, clip: Float[Array, "b t h w c"], frames: int, side: int) -> None:
+def check_clip(network: str, clip: Float[Array, "*clip"], frames: int, side: int) -> None:
     """Checks that clips are so long and so large that no feature map of a network is empty.
 
     Args:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.layers.checks import check_dtypes, check_rates, check_sizes
+from library.layers.convolution_3d import Conv3D
 from library.layers.head import linear_head
 from library.layers.intermediates import store
 from library.layers.normalization import norm
@@ -50,11 +51,11 @@ class SplitConv(nn.Module):
         common = dict(use_bias=False, kernel_init=_he_normal, **types)
         strides, padding = (1, *2 * self.strides[1:]), ((0, 0), (edge, edge), (edge, edge))
         shape = (1, self.size, self.size)
-        x = nn.Conv(self.middle, shape, strides, padding=padding, name="space", **common)(x)
+        x = Conv3D(self.middle, shape, strides, padding, name="space", **common)(x)
         x = nn.relu(norm(x, "batch", name="norm", train=train, **types))
         padding = ((1, 1), (0, 0), (0, 0))
         strides = (over_time, 1, 1)
-        return nn.Conv(self.width, (3, 1, 1), strides, padding=padding, name="time", **common)(x)
+        return Conv3D(self.width, (3, 1, 1), strides, padding, name="time", **common)(x)
 
 
 class Block(nn.Module):
@@ -77,7 +78,7 @@ class Block(nn.Module):
         y = norm(y, "batch", name="norm2", train=train, **types)
         if self.stride > 1 or x.shape[-1] != self.width:
             options = dict(use_bias=False, kernel_init=_he_normal, name="shortcut_conv", **types)
-            x = nn.Conv(self.width, (1, 1, 1), 3 * (self.stride,), padding="VALID", **options)(x)
+            x = Conv3D(self.width, (1, 1, 1), 3 * (self.stride,), **options)(x)
             x = norm(x, "batch", name="shortcut_norm", train=train, **types)
         return nn.relu(x + y)
 
@@ -114,7 +115,7 @@ class R2Plus1D(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, clip: Float[Array, "b t h w c"], train: bool = False) -> Float[Array, "b k"]:
+    def __call__(self, clip: Float[Array, "*clip"], train: bool = False) -> Float[Array, "b k"]:
         """Returns logits, float32.
 
         Raises:

@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 
 from library.config import ConfigError, build
+from library.models.points import pointnet as module
 from library.models.points.pointnet import pointnet, vanilla
 
 KEY = jax.random.key(0)
 SMALL = dict(num_classes=4, widths=(6, 5), later_widths=(8,), joined_widths=(7,))
+
+
+@pytest.fixture
+def small_transforms(monkeypatch):
+    monkeypatch.setattr(module, "TRANSFORM_WIDTHS", ((4, 6), (7,)))
 
 
 def whole_numbers(variables):
@@ -29,16 +35,16 @@ def whole_numbers(variables):
 
 
 @pytest.mark.parametrize("make", [pointnet, vanilla])
-def test_the_order_of_the_points_changes_no_bit(make):
+def test_the_order_of_the_points_changes_no_bit(make, small_transforms):
     random = np.random.default_rng(1)
     points = jnp.asarray(random.integers(-2, 3, (2, 11, 3)).astype(np.float32))
     model = make(**SMALL)
     variables = whole_numbers(model.init(KEY, points))
     if make is pointnet:
         # The T-nets' own sums would leave the whole numbers that float32 holds.
-        zero = {"kernel": jnp.zeros((256, 9)), "bias": jnp.arange(9.0)}
+        zero = {"kernel": jnp.zeros((7, 9)), "bias": jnp.arange(9.0)}
         variables["params"]["transform_points"]["matrix"] = zero
-        zero = {"kernel": jnp.zeros((256, 25)), "bias": jnp.arange(25.0) % 3}
+        zero = {"kernel": jnp.zeros((7, 25)), "bias": jnp.arange(25.0) % 3}
         variables["params"]["transform_features"]["matrix"] = zero
     logits = model.apply(variables, points)
     assert np.abs(logits).max() > 0
@@ -56,7 +62,7 @@ def test_params_are_as_many_as_published(make, count):
     assert sum(math.prod(x.shape) for x in jax.tree.leaves(shapes["params"])) == count
 
 
-def test_transforms_start_as_the_identity_and_their_penalty_is_the_papers():
+def test_transforms_start_as_the_identity_and_their_penalty_is_the_papers(small_transforms):
     model = pointnet(**SMALL)
     points = jax.random.normal(KEY, (2, 9, 3))
     variables = model.init(KEY, points)
@@ -76,7 +82,7 @@ def test_transforms_start_as_the_identity_and_their_penalty_is_the_papers():
     # A A^T of A = 2 I is 4 I, and each of the five entries of I - 4 I has the square 9.
     plain["transform_features"] = {
         **plain["transform_features"],
-        "matrix": {"kernel": jnp.zeros((256, 25)), "bias": jnp.eye(5).ravel()},
+        "matrix": {"kernel": jnp.zeros((7, 25)), "bias": jnp.eye(5).ravel()},
     }
     _, recorded = model.apply({**variables, "params": plain}, points, rngs=rngs, **options)
     np.testing.assert_allclose(recorded["intermediates"]["penalty"], [45, 45], rtol=1e-6)
