@@ -256,13 +256,10 @@ def _pad(example, rng, *, kinds, size, fill, map_fill):
     for name in _rasters(example, kinds):
         old = _checked(name, kinds[name], example[name], sides)
         old = pixels(old) if isinstance(old, Image.Image) else old
-        if kinds[name] == "clip":
-            shape = (len(old), *size, old.shape[3])
-            found[name] = np.full(shape, fill, np.uint8)
-            found[name][:, top : top + sides[0], left : left + sides[1]] = old
-            continue
-        found[name] = np.full((*size, *old.shape[2:]), fills[kinds[name]], old.dtype)
-        found[name][top : top + sides[0], left : left + sides[1]] = old
+        frames = int(old.ndim == 4)
+        shape = (*old.shape[:frames], *size, *old.shape[frames + 2 :])
+        found[name] = np.full(shape, fills[kinds[name]], old.dtype)
+        cut(found[name], top, left, *sides)[...] = old
     return _moved_objects(found, kinds, sides, (-top, -left, *size))
 
 
@@ -277,11 +274,6 @@ def _moved(
     found, sides = dict(example), _size(example, kinds)
     for name in _rasters(example, kinds):
         value = _checked(name, kinds[name], example[name], sides if window else None)
-        if kinds[name] == "clip":
-            frames = value if window is None else [cut(frame, *window) for frame in value]
-            sized = frames if size is None else [resized(f, size, method) for f in frames]
-            found[name] = np.stack(sized)
-            continue
         value = value if window is None else cut(value, *window)
         if size is not None and kinds[name] == "map":
             value = resized_map(value, size)
@@ -339,11 +331,7 @@ def _rasters(example: Example, kinds: Kinds) -> list[str]:
 def _size(example: Example, kinds: Kinds) -> tuple[int, int]:
     """Returns the height and width of an example's first image, map or field."""
     name = _rasters(example, kinds)[0]
-    return _sides_of(_checked(name, kinds[name], example[name]), kinds[name])
-
-
-def _sides_of(value: Any, kind: str) -> tuple[int, int]:
-    return value.shape[1:3] if kind == "clip" else height_width(value)
+    return height_width(_checked(name, kinds[name], example[name]))
 
 
 def _checked(name: str, kind: str, value: Any, sides: tuple[int, int] | None = None) -> Any:
@@ -355,7 +343,7 @@ def _checked(name: str, kind: str, value: Any, sides: tuple[int, int] | None = N
     if kind != "image" and not (array and value.ndim in dimensions):
         shape = "(t, h, w, c)" if kind == "clip" else "(h, w)"
         raise ValueError(f"{name} is {shown(value)}, expected a {kind} {shape}: decode it first")
-    if sides is not None and _sides_of(value, kind) != sides:
+    if sides is not None and height_width(value) != sides:
         raise ValueError(
             f"{name} is {shown(value)}, but the image is {sides[0]}x{sides[1]}: features that are "
             "cropped together need the same size, so resize before"
