@@ -54,17 +54,16 @@ def pictures(batch: Batch, kinds: Kinds) -> list[str]:
     return features.named(kinds, *features.PICTURES, among=batch) or images(batch, kinds)
 
 
-def over_frames(move: Callable[[Array, Any], Array]) -> Callable[[Array, Any], Array]:
-    """Returns the function that changes all frames of a clip (t, h, w, c) by the same key."""
-    return lambda clip, key: jax.vmap(lambda frame: move(frame, key))(clip)
-
-
 def per_image(change: Callable[[Array, Any], Array], kinds: Kinds) -> Operation:
     """Makes an operation that applies `change`, `(image (h, w, c), key) -> image`, to images.
 
     The frames of a clip all change by the key of their example.
     """
-    changes = {"image": change, "clip": over_frames(change)}
+
+    def of_frames(clip: Array, key: Any) -> Array:
+        return jax.vmap(lambda frame: change(frame, key))(clip)
+
+    changes = {"image": change, "clip": of_frames}
 
     def op(batch: Batch, keys: Key[Array, " b"]) -> Batch:
         names = pictures(batch, kinds)
@@ -89,22 +88,22 @@ def spatial(motion: Motion, kinds: Kinds) -> Callable[[Batch, Array], Batch]:
     A box becomes the smallest box around its moved corners, clipped to the image. Objects outside
     the image get mask 0, see `library.data.features`.
     """
-    field, frames = motion.field or motion.image, over_frames(motion.image)
-    moves = {"image": motion.image, "field": field, "map": motion.nearest, "clip": frames}
+    field, clips = motion.field or motion.image, features.named(kinds, "clip")
+    kinds = {**kinds, **dict.fromkeys(clips, "image")}
 
     def op(batch: Batch, keys: Array) -> Batch:
         names = features.named(kinds, *features.RASTERS, among=batch)
         if not names:
             raise ValueError(f"the batch has no image, only {', '.join(sorted(batch))}")
-        found, sides = {}, _sides(batch[names[0]], kinds[names[0]])
+        found, sides = {}, batch[names[0]].shape[1:3]
         for name in names:
             x = batch[name]
-            if (own := _sides(x, kinds[name])) != sides:
+            if x.shape[1:3] != sides:
                 raise ValueError(
-                    f"{name} has size {own}, but {names[0]} has {sides}: features that "
+                    f"{name} has size {x.shape[1:3]}, but {names[0]} has {sides}: features that "
                     "are moved together need the same size"
                 )
-            move = moves[kinds[name]]
+            move = {"image": motion.image, "field": field, "map": motion.nearest}[kinds[name]]
             flat = x.ndim == 3
             x = jax.vmap(move)(x[..., None] if flat else x, keys)
             found[name] = x[..., 0] if flat else x
@@ -112,12 +111,28 @@ def spatial(motion: Motion, kinds: Kinds) -> Callable[[Batch, Array], Batch]:
             found |= _moved_objects(batch, name, kinds[name], motion, keys, sides)
         return {**batch, **found}
 
-    return op
+    return _with_frames_as_channels(op, clips) if clips else op
 
 
-def _sides(x: Array, kind: str) -> tuple[int, int]:
-    """Returns the height and width of a batch of images, maps, fields or clips."""
-    return x.shape[2:4] if kind == "clip" else x.shape[1:3]
+def _with_frames_as_channels(
+    op: Callable[[Batch, Array], Batch], clips: list[str]
+) -> Callable[[Batch, Array], Batch]:
+    """Returns an operation that gets the frames of clips as channels, which move alike."""
+
+    def moved(batch: Batch, keys: Array) -> Batch:
+        held = {name: batch[name].shape for name in clips if name in batch}
+        flat = {
+            name: jnp.moveaxis(batch[name], 1, 3).reshape(b, h, w, t * c)
+            for name, (b, t, h, w, c) in held.items()
+        }
+        found = op({**batch, **flat}, keys)
+        frames = {}
+        for name, (b, t, _, _, c) in held.items():
+            x = found[name]
+            frames[name] = jnp.moveaxis(x.reshape(b, *x.shape[1:3], t, c), 3, 1)
+        return {**found, **frames}
+
+    return moved
 
 
 def _moved_objects(
