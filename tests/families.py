@@ -96,14 +96,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
         augment=[dict(name="flip_lr"), dict(name="random_crop", padding=1)],
         evaluate=dict(test=dict(kind="metrics"), shown=OVERLAY),
     ),
-    "regression": dict(
-        preprocess=[dict(name="to_target", key="label")],
-        model=dict(name="mlp", hidden=(5,)),
-        task=dict(name="regression", bounds=(0.0, 3.0), output_names=("number",)),
-        evaluate=dict(
-            test=dict(kind="metrics"), value=dict(kind="error_by_value", output="number_error")
-        ),
-    ),
     "angle": dict(
         preprocess=[dict(name="rotated"), dict(name="select", keys=["image", "target"])],
         model=dict(name="cnn.small", num_classes=2, widths=(4,), norm="group"),

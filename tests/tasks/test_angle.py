@@ -37,7 +37,7 @@ def make_batch(points, degrees, mask):
 
 
 def test_points_and_angles_are_inverse_and_errors_take_the_shorter_arc():
-    degrees = jnp.array([[-179, 0], [90, 45], [180, -90]], jnp.float32)
+    degrees = jnp.array([[-179, 0], [90, 45], [179, -90]], jnp.float32)
     np.testing.assert_allclose(angle_of(on_circle(degrees)), degrees, atol=1e-4)
     # The length of a point does not matter.
     np.testing.assert_allclose(angle_of(7 * on_circle(degrees)), degrees, atol=1e-4)

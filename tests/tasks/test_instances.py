@@ -30,10 +30,13 @@ BITS = np.zeros((1, 8, 8), np.int32)
 BITS[0, 0:4, 0:4] |= 1
 BITS[0, 2:8, 2:8] |= 2
 CLASSES = np.int32([[1, 0, -1]])
+# Compiled as a whole: one by one their operations take seconds to compile.
+OBJECTS, LOSSES = jax.jit(objects_of), jax.jit(losses)
+FOUND = jax.jit(found_in, static_argnums=(2, 3))
 
 
 def test_bits_are_masks_and_a_mask_belongs_to_the_cell_of_its_centre():
-    wanted = objects_of(jnp.asarray(BITS), jnp.asarray(CLASSES))
+    wanted = OBJECTS(jnp.asarray(BITS), jnp.asarray(CLASSES))
     np.testing.assert_array_equal(wanted.masks[0].sum((1, 2)), [16, 36, 0])
     np.testing.assert_array_equal(wanted.there, [[True, True, False]])
     # The centres are (2, 2) and (5, 5) of 8.
@@ -47,8 +50,8 @@ def test_losses_by_hand():
     random = np.random.default_rng(0)
     classes = random.normal(size=(1, 4, 4, 2)).astype(np.float32)
     masks = random.normal(size=(1, 8, 8, 16)).astype(np.float32)
-    wanted = objects_of(jnp.asarray(BITS), jnp.asarray(CLASSES))
-    class_loss, mask_loss = losses(jnp.asarray(classes), jnp.asarray(masks), wanted)
+    wanted = OBJECTS(jnp.asarray(BITS), jnp.asarray(CLASSES))
+    class_loss, mask_loss = LOSSES(jnp.asarray(classes), jnp.asarray(masks), wanted)
     truth = np.zeros((4, 4, 2))
     truth[1, 1, 1] = truth[2, 2, 0] = 1
     p = 1 / (1 + np.exp(-classes[0]))
@@ -64,9 +67,9 @@ def test_losses_by_hand():
 
 def test_of_two_objects_in_a_cell_the_later_is_trained():
     bits = jnp.asarray(np.where(np.indices((1, 8, 8))[1] % 2 == 0, 3, 2).astype(np.int32))
-    wanted = objects_of(bits, jnp.int32([[0, 1]]))
+    wanted = OBJECTS(bits, jnp.array([[0, 1]], jnp.int32))
     classes, masks = jnp.full((1, 1, 1, 2), -9.0), jnp.full((1, 8, 8, 1), 9.0)
-    class_loss, mask_loss = losses(classes.at[..., 1].set(9.0), masks, wanted)
+    class_loss, mask_loss = LOSSES(classes.at[..., 1].set(9.0), masks, wanted)
     assert class_loss[0] < 1e-3
     assert mask_loss[0] < 1e-3
 
@@ -85,7 +88,7 @@ def found(most=4, overlap=0.5):
     for cell, kind, sure, rows in ((0, 1, 3.0, (0, 4)), (1, 1, 2.0, (0, 5)), (3, 0, 1.0, (0, 4))):
         classes.reshape(4, 2)[cell, kind] = sure
         masks[rows[0] : rows[1], :, cell] = 9.0
-    return found_in(jnp.asarray(classes), jnp.asarray(masks), most, overlap)
+    return FOUND(jnp.asarray(classes), jnp.asarray(masks), most, overlap)
 
 
 def test_a_less_sure_mask_of_the_same_class_leaves():
@@ -134,10 +137,11 @@ def make_batch():
 def test_what_knows_the_truth_has_no_error_and_full_precision():
     task, batch = instances(Known(), SGD, num_classes=2), make_batch()
     state = task.init(KEY, batch)
-    measured = task.evaluate(state, batch, KEY)
+    measured = jax.jit(task.evaluate)(state, batch, KEY)
     assert measured["loss"][0] < 0.01
-    np.testing.assert_allclose(task.outputs["error"](state, batch, KEY), [0], atol=1e-6)
-    shown = task.outputs["overlay"](state, batch, KEY)
+    error = jax.jit(task.outputs["error"])(state, batch, KEY)
+    np.testing.assert_allclose(error, [0], atol=1e-6)
+    shown = jax.jit(task.outputs["overlay"])(state, batch, KEY)
     assert shown.shape == (1, 3, 8, 8, 3)
     assert shown[0, 0].max() == 0
     np.testing.assert_array_equal(shown[0, 1].any(-1), BITS[0] > 0)
@@ -145,7 +149,8 @@ def test_what_knows_the_truth_has_no_error_and_full_precision():
     assert np.isfinite(moved.params["sure"])
 
     def collect(function):
-        return lambda state, batch: jax.device_get(function(state, batch, KEY))
+        compiled = jax.jit(function)
+        return lambda state, batch: jax.device_get(compiled(state, batch, KEY))
 
     context = Context(task, lambda split, size: [batch], collect, collect, label_names=("a", "b"))
     precision = mask_precision(context)(state)
