@@ -25,7 +25,7 @@ STEM_MIDDLE = 45
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
-def middle_width(width_in: int, width: int) -> int:
+def _middle_width(width_in: int, width: int) -> int:
     """Returns the channels between the two convolutions (section 3.5).
 
     With them the two have as many weights as one 3x3x3 convolution, rounded down.
@@ -71,7 +71,7 @@ class Block(nn.Module):
         """Returns features; the stride divides frames, height and width."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         # torchvision computes the middle channels once, from the input of the block.
-        middle, strides = middle_width(x.shape[-1], self.width), (self.stride, self.stride)
+        middle, strides = _middle_width(x.shape[-1], self.width), (self.stride, self.stride)
         y = SplitConv(self.width, middle, strides=strides, name="conv1", **types)(x, train)
         y = nn.relu(norm(y, "batch", name="norm1", train=train, **types))
         y = SplitConv(self.width, middle, name="conv2", **types)(y, train)

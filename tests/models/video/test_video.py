@@ -9,7 +9,7 @@ import pytest
 
 from library.config import ConfigError, build
 from library.models.video.c3d import c3d
-from library.models.video.r2plus1d import SplitConv, middle_width, r2plus1d, r2plus1d_18
+from library.models.video.r2plus1d import SplitConv, _middle_width, r2plus1d, r2plus1d_18
 
 KEY = jax.random.key(0)
 
@@ -61,7 +61,7 @@ def test_stages_of_r2plus1d_halve_time_and_space():
 
 def test_the_two_convolutions_have_the_weights_of_one():
     for width_in, width in ((64, 64), (64, 128), (256, 512)):
-        middle = middle_width(width_in, width)
+        middle = _middle_width(width_in, width)
         weights = middle * (9 * width_in + 3 * width)
         assert 0 <= 27 * width_in * width - weights < 9 * width_in + 3 * width
 
