@@ -1,7 +1,6 @@
 """Inception-v2 and Inception-ResNet-v1 beside definitions in PyTorch, with the published names."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,24 +10,28 @@ from library.weights.drawn import drawn
 from library.weights.mapping import assign
 
 
+def relative(found, expected):
+    return np.abs(np.asarray(found, np.float64) - expected).max() / np.abs(expected).max()
+
+
 def compared(torch, name, network, side, classes):
-    """Returns the relative error of the logits here against those of a PyTorch network."""
-    network = network.double().eval()
+    """Compares the logits here with those of a PyTorch network, on the same weights.
+
+    Returns the relative error here, and that of PyTorch's own float32, both against float64.
+    """
     arrays = drawn({k: tuple(x.shape) for k, x in network.state_dict().items()})
     network.load_state_dict({k: torch.from_numpy(np.asarray(x)) for k, x in arrays.items()})
     published = catalogue.find(name)
-    image = np.random.default_rng(0).normal(size=(2, side, side, 3))
+    image = np.random.default_rng(0).normal(size=(2, side, side, 3)).astype(np.float32)
     theirs = image[..., ::-1] if name == "inception_v2" else image
+    theirs = torch.from_numpy(theirs.transpose(0, 3, 1, 2).copy())
     with torch.no_grad():
-        expected = network(torch.from_numpy(theirs.transpose(0, 3, 1, 2).copy())).numpy()
-    with jax.enable_x64(True):
-        model = published.build(num_classes=classes)
-        model = model.clone(dtype=jnp.float64, param_dtype=jnp.float64)
-        shapes = published.shapes(model, side)
-        variables = assign(arrays, published.rules, shapes, where="drawn")
-        variables = jax.tree.map(np.float64, variables)
-        found = jax.jit(model.apply)(variables, image)
-    return np.abs(found - expected).max() / np.abs(expected).max()
+        single = network.eval()(theirs).numpy()
+        double = network.double()(theirs.double()).numpy()
+    model = published.build(num_classes=classes)
+    variables = assign(arrays, published.rules, published.shapes(model, side), where="drawn")
+    found = jax.jit(model.apply)(variables, image)
+    return relative(found, double), relative(single, double)
 
 
 def bn_inception(torch, classes):
@@ -172,5 +175,6 @@ def facenet(torch, classes):
     ("name", "make", "side"),
     [("inception_v2", bn_inception, 96), ("facenet_vggface2", facenet, 96)],
 )
-def test_logits_in_float64(torch, name, make, side):
-    assert compared(torch, name, make(torch, 7), side, 7) < 1e-6
+def test_logits_within_the_noise_of_float32(torch, name, make, side):
+    error, noise = compared(torch, name, make(torch, 7), side, 7)
+    assert error < 10 * max(noise, 1e-6)
