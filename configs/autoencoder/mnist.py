@@ -28,7 +28,7 @@ pretraining uses autoencoders instead of restricted Boltzmann machines
 how well it denoises. `:sparse` bounds the mean activation of each unit. `:sparse_l1` penalizes the
 sum of activations, which rectified units can set to 0; weight decay prevents the decoder from
 amplifying small codes. `:anomaly` trains without the digit 8 and detects the eights of the test set
-by their error. `:anomaly_maps` denoises with a code of 32, and draws where planted squares are, see
+by their error. `:anomaly_maps` denoises with a code of 16, and draws where planted squares are, see
 `anomaly_maps` of library/evaluation. probe/accuracy is that of a linear classifier on the codes
 (:cpu, :denoising).
 
@@ -42,7 +42,7 @@ from library import presets
 
 DEEP = dict(name="autoencoder.deep")
 PLAIN = dict(name="autoencoder.dense", hidden=[256], latent_dim=64, code_activation="linear")
-NARROW = dict(name="autoencoder.dense", hidden=[256], latent_dim=32, code_activation="linear")
+NARROW = dict(name="autoencoder.dense", hidden=[256], latent_dim=16, code_activation="linear")
 UNITS_500 = dict(name="autoencoder.dense", latent_dim=500, code_activation="sigmoid")
 UNITS_196 = dict(name="autoencoder.dense", latent_dim=196, code_activation="sigmoid")
 RECTIFIED_196 = dict(name="autoencoder.dense", latent_dim=196, code_activation="relu")
@@ -63,7 +63,7 @@ VARIANTS = {
     ),
     "sparse_l1": (RECTIFIED_196, dict(sparsity="l1", sparsity_weight=0.1), 15),
     "anomaly": (PLAIN, dict(held_out=8), 15),
-    "anomaly_maps": (NARROW, dict(corruption="masking", corruption_level=0.25), 15),
+    "anomaly_maps": (NARROW, dict(corruption="salt_and_pepper", corruption_level=0.25), 15),
 }
 # Additional settings of Adam. Each of the four layers of the deep encoder has its own phase.
 OPTIMIZER = {"pretrain": dict(phases=4), "sparse_l1": dict(l2=1e-3)}

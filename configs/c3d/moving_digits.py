@@ -4,7 +4,8 @@ System:    C3D (Tran et al. 2015, arXiv 1412.0767): classify clips
 Command:   python -m experiments.prepare --dataset=moving_digits
            python -m experiments.train --config=configs/c3d/moving_digits.py:cpu
 Hardware:  two CPU cores for :cpu, an accelerator of 16 GB for :paper
-Expected:  test/accuracy 0.97 or more, for the digit and the direction together (40 classes)
+Expected:  no result is recorded yet; the aim is test/accuracy 0.97 or more, for the digit and the
+           direction together (40 classes)
 Source:    Tran et al. 2015, "Learning spatiotemporal features with 3D convolutional networks",
            whose data are other clips: 82.3 % on UCF-101 with a linear classifier
 

@@ -4,7 +4,7 @@ System:    PointNet (Qi et al. 2017, arXiv 1612.00593): classify point clouds
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/pointnet/mnist.py:cpu
 Hardware:  two CPU cores
-Expected:  test/accuracy 0.95 or more
+Expected:  no result is recorded yet; the aim is test/accuracy 0.95 or more
 Source:    Qi et al. 2017, "PointNet: Deep learning on point sets for 3D classification and
            segmentation", reports 89.2 % on ModelNet40, which has other objects
 

@@ -4,7 +4,8 @@ System:    R(2+1)D (Tran et al. 2018, arXiv 1711.11248): classify clips
 Command:   python -m experiments.prepare --dataset=moving_digits
            python -m experiments.train --config=configs/r2plus1d/moving_digits.py:cpu
 Hardware:  two CPU cores for :cpu, an accelerator of 16 GB for :r18
-Expected:  test/accuracy 0.97 or more, for the digit and the direction together (40 classes)
+Expected:  no result is recorded yet; the aim is test/accuracy 0.97 or more, for the digit and the
+           direction together (40 classes)
 Source:    Tran et al. 2018, "A closer look at spatiotemporal convolutions for action recognition",
            whose data are other clips: 66.6 % on Kinetics with 34 layers
 
