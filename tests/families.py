@@ -143,6 +143,37 @@ FAMILIES: dict[str, dict[str, Any]] = {
             test=dict(kind="metrics"), precision=dict(kind="detection_precision"), shown=OVERLAY
         ),
     ),
+    "angle": dict(
+        preprocess=[dict(name="rotated"), dict(name="select", keys=["image", "target"])],
+        model=dict(name="cnn.small", num_classes=2, widths=(4,), norm="group"),
+        task=dict(name="angle"),
+        evaluate=dict(
+            test=dict(kind="metrics"),
+            angle=dict(kind="error_by_value", bins=3),
+            shown=dict(kind="samples", output="righted", split="test", num=4),
+        ),
+    ),
+    "keypoints": dict(
+        dataset=SCENES,
+        preprocess=[dict(name="select", keys=["image", "points"])],
+        model=dict(name="unet", num_classes=2, widths=(4, 8), dropout=0.0),
+        task=dict(name="keypoints", num_points=2),
+        augment=[dict(name="affine", degrees=20.0)],
+        evaluate=dict(test=dict(kind="metrics"), shown=OVERLAY),
+    ),
+    # The numbers of the map are bits: a pixel of 3 is in both masks.
+    "instances": dict(
+        dataset=SCENES,
+        preprocess=[dict(name="select", keys=["image", "map", "boxes_label"])],
+        model=dict(name="solo", grid=2, widths=(4, 4), width=4, normalization="group"),
+        task=dict(name="instances", classes="boxes_label", most=2),
+        augment=[dict(name="random_crop", padding=1, map_fill=0)],
+        evaluate=dict(
+            test=dict(kind="metrics"),
+            precision=dict(kind="mask_precision", classes="boxes_label"),
+            shown=OVERLAY,
+        ),
+    ),
     # Two sources, each in its own order.
     "domains": dict(
         dataset=dict(
@@ -208,6 +239,7 @@ def scenes(num: int, seed: int) -> sources.Source:
     image = random.integers(0, 50, (num, SIZE, SIZE, 1)) + 60 * classes[..., None]
     found = {"image": image.astype(np.uint8), "map": classes, "boxes": np.float32(boxes / SIZE)}
     found["boxes_label"] = number.astype(np.int32)
+    found["points"] = np.float32(boxes.reshape(num, 2, 2, 2).mean(2) / SIZE)
     return sources.from_arrays(found, label_names=tiny.CLASSES, name="tiny_scenes")
 
 

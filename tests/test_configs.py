@@ -18,7 +18,7 @@ from PIL import Image
 
 from experiments import command_line
 from library.config import duration, plain, read
-from library.data import sources, splits, text
+from library.data import features, sources, splits, text
 from library.data.sources import Source
 from library.optim import optimizers
 from library.run import recipe, restoring, sections
@@ -47,6 +47,19 @@ DATASETS = {
     "sr_photos/cbsd68": ((481, 321, 3), 1, 1, "test", 68),
     "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
     "utkface64": ((64, 64, 3), 1, 3_200, "test", 400),
+    "orl_faces": ((112, 92, 1), 40, 320, "test", 80),
+    "stick_figures": ((64, 64, 1), 13, 5_000, "test", 500),
+    "overlapping_digits": ((64, 64, 1), 10, 10_000, "test", 1_000),
+    "tinyimagenet2": ((64, 64, 3), 2, 1_000, "val", 100),
+    "folder": ((300, 400, 3), 2, 800, "test", 200),
+    # Without images.
+    "moving_digits": (None, 40, 10_000, "test", 2_000),
+    "lidar_rooms": (None, 2, 20_000, "test", 1_000),
+    "gestures/gun_point": (None, 2, 50, "test", 150),
+    "gestures/basic_motions": (None, 4, 40, "test", 40),
+    "gestures/pickup_gesture_wiimote": (None, 10, 50, "test", 50),
+    "gestures/japanese_vowels": (None, 9, 270, "test", 370),
+    "gestures/arrow_head": (None, 3, 36, "test", 175),
 }
 # Further splits.
 OTHERS = {"camvid": {"val": 101}, "camvid240": {"val": 101}}
@@ -61,7 +74,27 @@ FEATURES = {
         name: {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)}
         for name in ("bccd", "voc/0712", "detection_folder")
     },
+    "utkface64": {"target": np.float32(30), "gender": np.int32(0), "race": np.int32(0)},
+    "stick_figures": {"points": np.zeros((13, 2), np.float32)},
+    "overlapping_digits": {
+        "map": np.zeros((64, 64), np.uint8),
+        "digits": np.zeros(3, np.int32),
+    },
+    "moving_digits": {"image": np.zeros((16, 64, 64, 1), np.uint8), "label": np.int32(39)},
+    "lidar_rooms": {
+        "scans": np.zeros((360, 2), np.float32),
+        "target": np.zeros(2, np.float32),
+    },
+    "gestures/gun_point": {"series": np.zeros((150, 1), np.float32), "label": np.int32(1)},
+    "gestures/basic_motions": {"series": np.zeros((100, 6), np.float32), "label": np.int32(3)},
+    "gestures/pickup_gesture_wiimote": {
+        "series": np.zeros((361, 1), np.float32),
+        "label": np.int32(9),
+    },
+    "gestures/japanese_vowels": {"series": np.zeros((25, 12), np.float32), "label": np.int32(8)},
+    "gestures/arrow_head": {"series": np.zeros((251, 1), np.float32), "label": np.int32(2)},
 }
+KINDS = {"moving_digits": {"image": "clip", "label": "label"}}
 TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {
     "configs/lenet5/mnist.py:rbf": 60_000,
@@ -175,11 +208,11 @@ def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None):
     parts = splits.resolve(split, sizes, name)
     rest = FEATURES.get(name, {"label": np.int32(num_classes - 1)})
     # Weights of classes are fitted to all examples, so that those are pixels already.
-    image = np.zeros(shape, np.uint8) if name in OTHERS else encoded(shape)
-    record = {"image": image, **rest}
+    image = np.zeros(shape, np.uint8) if name in OTHERS else shape and encoded(shape)
+    record = {**({} if shape is None else {"image": image}), **rest}
     size = sum(stop - start for _, start, stop in parts)
     names = None if name.startswith("sr_photos") else tuple(map(str, range(num_classes)))
-    return Source(Repeated(record, size), names, str)
+    return Source(Repeated(record, size), names, str, kinds=KINDS.get(name, features.USUAL))
 
 
 def judge(make_plan, folder, output):
@@ -250,7 +283,7 @@ def test_docstrings_say_what_a_recipe_is_and_their_commands_name_it(file):
         command_line.load_config(command)
     named = {command.partition(":")[0] for command in commands}
     assert file in (*named, command_line.DEFAULT_CONFIG)
-    for name in re.findall(r"--dataset=([\w/]+)", docstring):
+    for name in re.findall(r"--dataset=([\w/]*\w)", docstring):
         assert name in (*DATASETS, *TEXTS)
 
 

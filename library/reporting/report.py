@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from library import files
 from library.config import ConfigError
-from library.reporting import figures, made, notation, page, runs
+from library.reporting import error_figure, figures, made, notation, page, runs
 from library.reporting.page import Html
 from library.reporting.runs import Run
 
@@ -245,6 +245,10 @@ def _draw_evaluation(run: Run, arrays: Mapping[str, np.ndarray], names) -> list[
             )
             figure = _try(figures.reliability, values)
             drawn.append(_save(run, slug, figure, "calibration", caption))
+        elif error_figure.is_error_by_value(key, values):
+            caption = f"Error by true value, {int(values[2].sum()):,} examples."
+            figure = _try(error_figure.error_by_value, values)
+            drawn.append(_save(run, slug, figure, "other", caption))
         elif _is_drawn_already(key, arrays):
             continue
         elif (figure := _try(figures.array, values, key)) is not None:

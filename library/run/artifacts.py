@@ -132,13 +132,18 @@ def predictions(plan: Plan, feed: Feed, state: TrainState, split: str) -> dict[s
     right = table["probabilities"].argmax(-1) == table["label"]
     chosen = np.concatenate([np.flatnonzero(real & r)[:_SHOWN] for r in (right, ~right)])
     loader = feed.loader(split)
-    images = [loader.load(0, int(row))["image"] for row in table["row"][chosen]]
+    images = [_still(loader.load(0, int(row))["image"]) for row in table["row"][chosen]]
     names = plan.label_names or [str(i) for i in range(table["probabilities"].shape[-1])]
     return {
         "image": np.stack(images),
         **{k: table[k][chosen] for k in ("label", "probabilities", "row")},
         "label_names": np.array(names),
     }
+
+
+def _still(image: np.ndarray) -> np.ndarray:
+    """Returns an image (h, w, c) as it is, and of a clip (t, h, w, c) the frame in the middle."""
+    return image[len(image) // 2] if image.ndim == 4 else image
 
 
 def augmented(plan: Plan, feed: Feed, num_images: int = 6, num_views: int = 7) -> dict[str, Any]:

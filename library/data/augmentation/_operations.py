@@ -48,12 +48,30 @@ def images(batch: Batch, kinds: Kinds) -> list[str]:
     return names
 
 
+def pictures(batch: Batch, kinds: Kinds) -> list[str]:
+    """Lists the features of a batch that are images or clips.
+
+    Raises:
+      ValueError: the batch has neither.
+    """
+    return features.named(kinds, *features.PICTURES, among=batch) or images(batch, kinds)
+
+
 def per_image(change: Callable[[Array, Any], Array], kinds: Kinds) -> Operation:
-    """Makes an operation that applies `change`, `(image (h, w, c), key) -> image`, to images."""
+    """Makes an operation that applies `change`, `(image (h, w, c), key) -> image`, to images.
+
+    The frames of a clip all change by the key of their example.
+    """
+
+    def of_frames(clip: Array, key: Any) -> Array:
+        return jax.vmap(lambda frame: change(frame, key))(clip)
+
+    changes = {"image": change, "clip": of_frames}
 
     def op(batch: Batch, keys: Key[Array, " b"]) -> Batch:
-        names = images(batch, kinds)
-        return {**batch, **{name: jax.vmap(change)(batch[name], keys) for name in names}}
+        names = pictures(batch, kinds)
+        found = {name: jax.vmap(changes[kinds[name]])(batch[name], keys) for name in names}
+        return {**batch, **found}
 
     return op
 
@@ -73,7 +91,8 @@ def spatial(motion: Motion, kinds: Kinds) -> Callable[[Batch, Array], Batch]:
     A box becomes the smallest box around its moved corners, clipped to the image. Objects outside
     the image get mask 0, see `library.data.features`.
     """
-    field = motion.field or motion.image
+    field, clips = motion.field or motion.image, features.named(kinds, "clip")
+    kinds = {**kinds, **dict.fromkeys(clips, "image")}
 
     def op(batch: Batch, keys: Array) -> Batch:
         names = features.named(kinds, *features.RASTERS, among=batch)
@@ -95,7 +114,28 @@ def spatial(motion: Motion, kinds: Kinds) -> Callable[[Batch, Array], Batch]:
             found |= _moved_objects(batch, name, kinds[name], motion, keys, sides)
         return {**batch, **found}
 
-    return op
+    return _with_frames_as_channels(op, clips) if clips else op
+
+
+def _with_frames_as_channels(
+    op: Callable[[Batch, Array], Batch], clips: list[str]
+) -> Callable[[Batch, Array], Batch]:
+    """Returns an operation that gets the frames of clips as channels, which move alike."""
+
+    def moved(batch: Batch, keys: Array) -> Batch:
+        held = {name: batch[name].shape for name in clips if name in batch}
+        flat = {
+            name: jnp.moveaxis(batch[name], 1, 3).reshape(b, h, w, t * c)
+            for name, (b, t, h, w, c) in held.items()
+        }
+        found = op({**batch, **flat}, keys)
+        frames = {}
+        for name, (b, t, _, _, c) in held.items():
+            x = found[name]
+            frames[name] = jnp.moveaxis(x.reshape(b, *x.shape[1:3], t, c), 3, 1)
+        return {**found, **frames}
+
+    return moved
 
 
 def _moved_objects(

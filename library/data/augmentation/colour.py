@@ -13,8 +13,8 @@ from library.data.augmentation._operations import (
     check_interval,
     check_positive,
     check_within,
-    images,
     per_image,
+    pictures,
 )
 from library.data.features import Kinds
 
@@ -230,7 +230,7 @@ def normalize(
         check_positive("normalize, std", value)
 
     def op(batch: Batch, keys: Key[Array, " b"] | None = None) -> Batch:
-        found = {name: batch[name] for name in images(batch, kinds)}
+        found = {name: batch[name] for name in pictures(batch, kinds)}
         for image in found.values():
             if len(mean) not in (1, image.shape[-1]):
                 raise ValueError(

@@ -1,10 +1,10 @@
 """Geometry on the host: resizing, cropping and padding of images and their spatial features.
 
 Each function is a factory. Its operation draws once per example and moves all spatial features
-according to `kinds`: images and fields are interpolated, maps take the nearest pixel, and boxes and
-points change their coordinates. What a docstring says about an image holds for all of them. A box
-that a crop cuts is clipped. A box or a point outside the crop is removed from the example, or, if
-objects are already padded, gets mask 0.
+according to `kinds`: images, all frames of clips and fields are interpolated, maps take the nearest
+pixel, and boxes and points change their coordinates. What a docstring says about an image holds for
+all of them. A box that a crop cuts is clipped. A box or a point outside the crop is removed from
+the example, or, if objects are already padded, gets mask 0.
 
 Resizing is that of PIL: kernels widen when an image shrinks, so the result is antialiased.
 
@@ -49,7 +49,7 @@ from library.data.preprocessing._pictures import (
 
 # Top, left, height and width of a region of an image, in pixels.
 Window = tuple[int, int, int, int]
-_DIMENSIONS = {"image": (3,), "map": (2,), "field": (2, 3)}
+_DIMENSIONS = {"image": (3,), "map": (2,), "field": (2, 3), "clip": (4,)}
 
 
 def resize(size: Size, method: Method = "bilinear", kinds: Kinds = features.USUAL) -> Operation:
@@ -254,12 +254,14 @@ def _pad(example, rng, *, kinds, size, fill, map_fill):
             "before"
         )
     top, left = ((new - old) // 2 for new, old in zip(size, sides))
-    fills = {"image": fill, "map": map_fill, "field": 0}
+    fills = {"image": fill, "clip": fill, "map": map_fill, "field": 0}
     for name in _rasters(example, kinds):
         old = _checked(name, kinds[name], example[name], sides)
         old = pixels(old) if isinstance(old, Image.Image) else old
-        found[name] = np.full((*size, *old.shape[2:]), fills[kinds[name]], old.dtype)
-        found[name][top : top + sides[0], left : left + sides[1]] = old
+        frames = int(old.ndim == 4)
+        shape = (*old.shape[:frames], *size, *old.shape[frames + 2 :])
+        found[name] = np.full(shape, fills[kinds[name]], old.dtype)
+        cut(found[name], top, left, *sides)[...] = old
     return _moved_objects(found, kinds, sides, (-top, -left, *size))
 
 
@@ -375,7 +377,8 @@ def _checked(name: str, kind: str, value: Any, sides: tuple[int, int] | None = N
     if pixels_wanted and not (array and value.ndim == 3 and value.dtype == np.uint8):
         raise ValueError(f"{name} is {shown(value)}, expected uint8 (h, w, c): decode it first")
     if kind != "image" and not (array and value.ndim in dimensions):
-        raise ValueError(f"{name} is {shown(value)}, expected a {kind} (h, w): decode it first")
+        shape = "(t, h, w, c)" if kind == "clip" else "(h, w)"
+        raise ValueError(f"{name} is {shown(value)}, expected a {kind} {shape}: decode it first")
     if sides is not None and height_width(value) != sides:
         raise ValueError(
             f"{name} is {shown(value)}, but the image is {sides[0]}x{sides[1]}: features that are "
