@@ -72,25 +72,27 @@ def ssim(
             f"SSIM needs images of {SIDE}x{SIDE} or larger, not {height}x{width}; nearest: "
             f"{max(height, SIDE)}x{max(width, SIDE)}"
         )
+    return mean_inside(similarity_map(image, true), _whole_windows(inside))
+
+
+def similarity_map(
+    image: Float[Array, "b h w c"], true: Float[Array, "b h w c"]
+) -> Float[Array, "b h-10 w-10 c"]:
+    """Returns the structural similarity of each window of 11x11, see `ssim`."""
     # Differences of large means of squares would lose digits; the windows' means do not matter.
     centre = jnp.mean(true, axis=(1, 2), keepdims=True)
     a, b = image - centre, true - centre
-    mean_a, mean_b = _blurred(a), _blurred(b)
-    variance = _blurred(a * a) - mean_a**2, _blurred(b * b) - mean_b**2
-    covariance = _blurred(a * b) - mean_a * mean_b
+    mean_a, mean_b = gaussian_means(a), gaussian_means(b)
+    variance = gaussian_means(a * a) - mean_a**2, gaussian_means(b * b) - mean_b**2
+    covariance = gaussian_means(a * b) - mean_a * mean_b
     mean_a, mean_b = mean_a + centre, mean_b + centre
     light = (2 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
     structure = (2 * covariance + _C2) / (variance[0] + variance[1] + _C2)
-    return mean_inside(light * structure, _whole_windows(inside))
+    return light * structure
 
 
-def _whole_windows(inside: Bool[Array, "b h w"]) -> Bool[Array, "b h2 w2"]:
-    sides, steps = (1, SIDE, SIDE), (1, 1, 1)
-    return jax.lax.reduce_window(inside, True, jax.lax.bitwise_and, sides, steps, "VALID")
-
-
-def _blurred(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
-    """Returns the Gaussian mean of each window of 11x11."""
+def gaussian_means(x: Float[Array, "b h w c"]) -> Float[Array, "b h-10 w-10 c"]:
+    """Returns the mean of each window of 11x11 by the Gaussian of `ssim`."""
     place = np.arange(SIDE) - SIDE // 2
     window = np.exp(-(place**2) / (2 * _DEVIATION**2))
     window /= window.sum()
@@ -99,3 +101,8 @@ def _blurred(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
         parts = (jax.lax.slice_in_dim(x, i, i + length, axis=axis) for i in range(SIDE))
         x = sum(float(share) * part for share, part in zip(window, parts))
     return x
+
+
+def _whole_windows(inside: Bool[Array, "b h w"]) -> Bool[Array, "b h2 w2"]:
+    sides, steps = (1, SIDE, SIDE), (1, 1, 1)
+    return jax.lax.reduce_window(inside, True, jax.lax.bitwise_and, sides, steps, "VALID")

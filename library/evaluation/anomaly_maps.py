@@ -12,15 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray, UInt8
 
-from library import rng
+from library import fidelity, rng
 from library.config import ConfigError, check_choice
 from library.evaluation.context import Context, Evaluator, collected
 from library.summaries import Summary
 from library.task import Batch, TrainState
 
-# Wang et al. 2004, section III.B: a Gaussian window of 11x11, and two small constants.
-_RADIUS, _SIGMA = 5, 1.5
-_C1, _C2 = 0.01**2, 0.03**2
 # A pixel is a part of an anomaly if its value in [0, 1] has changed by more.
 CHANGED = 0.1
 KINDS = ("occlusion", "patch")
@@ -108,29 +105,16 @@ def differences(
 
     The error is a mean over the channels, the similarity that of the mean of the channels.
     """
-    error = _smoothed(jnp.mean(jnp.square(image - rebuilt), axis=-1))
-    x, y = jnp.mean(image, axis=-1), jnp.mean(rebuilt, axis=-1)
-    mean_x, mean_y = _smoothed(x), _smoothed(y)
-    variance_x = _smoothed(jnp.square(x)) - jnp.square(mean_x)
-    variance_y = _smoothed(jnp.square(y)) - jnp.square(mean_y)
-    covariance = _smoothed(x * y) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + _C1) / (jnp.square(mean_x) + jnp.square(mean_y) + _C1)
-    structure = (2 * covariance + _C2) / (variance_x + variance_y + _C2)
-    return error, 1 - luminance * structure
+    error = jnp.mean(jnp.square(image - rebuilt), axis=-1, keepdims=True)
+    grey = (_framed(jnp.mean(x, axis=-1, keepdims=True)) for x in (image, rebuilt))
+    smoothed = fidelity.gaussian_means(_framed(error))
+    return smoothed[..., 0], 1 - fidelity.similarity_map(*grey)[..., 0]
 
 
-def _smoothed(x: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
-    """Returns means by a Gaussian window; the image is mirrored at its border."""
-    for axis in (1, 2):
-        side = x.shape[axis]
-        radius = min(_RADIUS, side - 1)
-        weights = np.exp(-np.square(np.arange(-radius, radius + 1) / _SIGMA) / 2)
-        weights /= weights.sum()
-        widths = [(radius, radius) if i == axis else (0, 0) for i in range(3)]
-        padded = jnp.pad(x, widths, mode="reflect")
-        parts = (jax.lax.slice_in_dim(padded, i, i + side, axis=axis) for i in range(len(weights)))
-        x = sum(float(weight) * part for weight, part in zip(weights, parts))
-    return x
+def _framed(x: Float[Array, "b h w c"]) -> Float[Array, "b h+10 w+10 c"]:
+    """Mirrors images at their border, so that each pixel is the centre of a window."""
+    margin = fidelity.SIDE // 2
+    return jnp.pad(x, [(0, 0), (margin, margin), (margin, margin), (0, 0)], mode="reflect")
 
 
 def _square(
