@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32
+from PIL import Image
 
 from library import files
 from library.config import ConfigError, nearest
@@ -23,6 +24,8 @@ SPLITS = ("train", "val", "valid", "validation", "test")
 TURNED = (
     "photographs are rotated by their EXIF orientation, unless decode has exif_orientation=False"
 )
+# The EXIF tag of the orientation. From 5 on, height and width change places.
+_ORIENTATION, _ON_THE_SIDE = 0x0112, 5
 
 
 class Files(NamedTuple):
@@ -289,6 +292,41 @@ def _files(root: Path, trees: Sequence[files.Tree], seed: int) -> tuple[Files, s
     listed.sort(key=lambda item: place(item[0], seed))
     paths, labels = zip(*listed)
     return Files(paths, np.array(labels, np.int32)), set(owner)
+
+
+def by_stem(dataset: str, top: Path) -> tuple[dict[str, str], list[str]]:
+    """Lists the images below a directory by the names that partners in another directory share.
+
+    Args:
+      dataset: the name of the dataset, for the message.
+      top: the directory.
+
+    Returns:
+      The images by their paths below `top` without the suffix, and the files that are no images.
+
+    Raises:
+      ConfigError: two images have the same path but for the suffix.
+    """
+    found: dict[str, str] = {}
+    others = []
+    for path in sorted(files.below(top).files.values()):
+        name = os.path.splitext(os.path.relpath(path, top))[0]
+        if not is_image(path):
+            others.append(path)
+        elif name in found:
+            raise ConfigError(
+                f"{dataset}: {found[name]} and {path} have the same name but for the suffix: "
+                "rename one of them"
+            )
+        else:
+            found[name] = path
+    return found, others
+
+
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """Returns the width and height of a picture as they are after its EXIF orientation."""
+    turned = picture.getexif().get(_ORIENTATION, 1) >= _ON_THE_SIDE
+    return picture.size[::-1] if turned else picture.size
 
 
 def place(path: str, seed: int) -> bytes:

@@ -24,6 +24,13 @@ class Pair(NamedTuple):
     damaged: str
 
 
+class Listed(NamedTuple):
+    """The pairs of each split of a folder; `notes` are lines for the user on how it is read."""
+
+    splits: Mapping[str, tuple[Pair, ...]]
+    notes: tuple[str, ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class PairRecords:
     """The examples `{"image": bytes, "damaged": bytes}` of a folder of pairs.
@@ -60,7 +67,7 @@ class PairRecords:
         return self.listed().stored()
 
 
-def scan(root: Path, seed: int = 0) -> Mapping[str, tuple[Pair, ...]]:
+def scan(root: Path, seed: int = 0) -> Listed:
     """Lists the pairs of each split of a folder.
 
     The layout is `root/train/clean/...` and `root/train/damaged/...`, with other splits next to
@@ -78,13 +85,21 @@ def scan(root: Path, seed: int = 0) -> Mapping[str, tuple[Pair, ...]]:
             raise ConfigError(f"pairs_folder: no such directory: {root}")
         tops = [root / name for name in folder.SPLITS if (root / name / FOLDERS["image"]).is_dir()]
         found = {top.name: top for top in tops} or {"train": root}
-        held = {name: _pairs(root, top, seed) for name, top in found.items()}
+        notes, held = [folder.TURNED], {}
+        for name, top in found.items():
+            held[name], others = _pairs(root, top, seed)
+            if others:
+                notes.append(f"not images, and skipped: {files.shown(others, root)}")
     _check_sizes(root, [pair for pairs in held.values() for pair in pairs])
-    return held
+    return Listed(held, tuple(notes))
 
 
-def _pairs(root: Path, top: Path, seed: int) -> tuple[Pair, ...]:
-    named = {feature: _named(top / name) for feature, name in FOLDERS.items()}
+def _pairs(root: Path, top: Path, seed: int) -> tuple[tuple[Pair, ...], list[str]]:
+    """Returns the pairs of a split, and the files that are no images."""
+    named, others = {}, []
+    for feature, name in FOLDERS.items():
+        named[feature], more = _named(top / name)
+        others += more
     for feature, other in (("image", "damaged"), ("damaged", "image")):
         alone = sorted(named[feature].keys() - named[other].keys())
         if alone:
@@ -98,25 +113,20 @@ def _pairs(root: Path, top: Path, seed: int) -> tuple[Pair, ...]:
         Pair(*(named[feature][name].removeprefix(within) for feature in FOLDERS))
         for name in named["image"]
     ]
-    return tuple(sorted(pairs, key=lambda pair: folder.place(pair.image, seed)))
+    return tuple(sorted(pairs, key=lambda pair: folder.place(pair.image, seed))), others
 
 
-def _named(top: Path) -> dict[str, str]:
-    """Returns the images below a directory, by their relative path without the suffix."""
+def _named(top: Path) -> tuple[dict[str, str], list[str]]:
+    """Returns the images below a directory by the names of `folder.by_stem`, and other files."""
     if not top.is_dir():
         raise ConfigError(
             f"pairs_folder: no such directory: {top}; clean images are in "
             f"{top.parent / FOLDERS['image']}, damaged ones in {top.parent / FOLDERS['damaged']}"
         )
-    found: dict[str, str] = {}
-    for path in sorted(path for path in files.below(top).files.values() if folder.is_image(path)):
-        name = os.path.splitext(os.path.relpath(path, top))[0]
-        if name in found:
-            raise ConfigError(f"pairs_folder: {found[name]} and {path} have the same name")
-        found[name] = path
+    found, others = folder.by_stem("pairs_folder", top)
     if not found:
         raise ConfigError(f"pairs_folder: no images in {top} (valid: {', '.join(folder.SUFFIXES)})")
-    return found
+    return found, others
 
 
 def _check_sizes(root: Path, pairs: Sequence[Pair]) -> None:
@@ -138,7 +148,7 @@ def _check_sizes(root: Path, pairs: Sequence[Pair]) -> None:
 def _size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as picture:
-            return picture.size
+            return folder.upright_size(picture)
     except (UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ConfigError(f"pairs_folder: {path} is not an image that PIL reads") from error
     except OSError as error:

@@ -12,7 +12,6 @@ colours of a class called `unknown` are no class.
 """
 
 import dataclasses
-import hashlib
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -26,13 +25,11 @@ from PIL import Image
 
 from library import files, maps
 from library.config import ConfigError, nearest
-from library.data.folder import SPLITS, SUFFIXES, TURNED
+from library.data import folder
 from library.data.preprocessing import CorruptExample
 
 CLASSES, UNKNOWN = "classes.txt", "unknown"
 _THREADS = 4
-# EXIF orientations by which height and width change places.
-_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 
 
 class _NoClass(CorruptExample):
@@ -140,13 +137,13 @@ def scan(root: Path, classes: Sequence[str] | None = None, seed: int = 0) -> Lis
         if not root.is_dir():
             raise ConfigError(f"segmentation_folder: no such directory: {root}")
         known = _classes(root, classes)
-        tops = {s: root / s for s in SPLITS if (root / s / "images").is_dir()}
+        tops = {s: root / s for s in folder.SPLITS if (root / s / "images").is_dir()}
         tops = tops or {"train": root}
-        notes, held = [TURNED], {}
+        notes, held = [folder.TURNED], {}
         for split, top in tops.items():
             pairs, skipped = _pairs(top)
             paths = [tuple(os.path.relpath(p, root) for p in pair) for pair in pairs]
-            held[split] = tuple(sorted(paths, key=lambda pair: _place(pair[0], seed)))
+            held[split] = tuple(sorted(paths, key=lambda pair: folder.place(pair[0], seed)))
             if skipped:
                 notes.append(f"not images, and skipped: {files.shown(skipped, root)}")
     return Listed(root, known, held, tuple(notes))
@@ -161,19 +158,8 @@ def _pairs(top: Path) -> tuple[list[tuple[str, str]], list[str]]:
             raise ConfigError(
                 f"segmentation_folder: {top} has no directory {what!r}: {nearest(what, found)}"
             )
-        by_stem: dict[str, str] = {}
-        for path in sorted(files.below(top / what).files.values()):
-            stem, suffix = os.path.splitext(os.path.relpath(path, top / what))
-            if suffix.lower() not in SUFFIXES:
-                skipped.append(path)
-            elif stem in by_stem:
-                raise ConfigError(
-                    f"segmentation_folder: {by_stem[stem]} and {path} have the same name but for "
-                    "the suffix: rename one of them"
-                )
-            else:
-                by_stem[stem] = path
-        listed[what] = by_stem
+        listed[what], others = folder.by_stem("segmentation_folder", top / what)
+        skipped += others
     images, found = listed["images"], listed["maps"]
     if not images:
         raise ConfigError(f"segmentation_folder: no images in {top / 'images'}")
@@ -227,11 +213,10 @@ def _is_level(word: str) -> bool:
 def _other_size(image: Path, own: Path) -> str | None:
     """Returns what is wrong if a map has another size than its image; reads the headers alone."""
     with Image.open(image) as picture:
-        width, height = picture.size
-        turned = picture.getexif().get(_ORIENTATION) in _SIDEWAYS
+        wanted = folder.upright_size(picture)
+        turned = wanted != picture.size
     with Image.open(own) as picture:
         found = picture.size
-    wanted = (height, width) if turned else (width, height)
     if found == wanted:
         return None
     how = " when it is turned by its EXIF orientation" if turned else ""
@@ -290,8 +275,3 @@ def _numbered(
             f"which is not in {CLASSES}; the nearest is {' '.join(map(str, close))}"
         )
     return np.array(list(classes.colours.values()), np.uint8)[order][place]
-
-
-def _place(path: str, seed: int) -> bytes:
-    text = f"{seed} {path.replace(os.sep, '/')}"
-    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).digest()

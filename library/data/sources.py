@@ -128,11 +128,11 @@ def open_source(
         `text_files.scan`; slices of its splits count characters.
       manual_dir: the directory of the files that the dataset is prepared from; it appears in the
         message that says how to prepare the dataset.
-      classes: for "folder" only, see `folder.scan`.
-      seed: for "folder" only, see `folder.scan`.
+      classes: for "folder" and "segmentation_folder" only, see `folder.scan`.
+      seed: for these only, see `folder.scan`.
 
     Raises:
-      ConfigError: the name or the split is unknown, another dataset than "folder" gets classes or a
+      ConfigError: the name or the split is unknown, a dataset that takes none gets classes or a
         seed, the dataset is not prepared or has no access by row, the split is empty, a label is
         out of range, or the folder or text is malformed.
     """
@@ -219,9 +219,10 @@ def info(
         sizes = {split: len(found.paths) for split, found in held.splits.items()}
         return Info(name, str(held.root), sizes, held.class_names, None, held.notes)
     if name == "pairs_folder":
-        root = _pairs_root(data_dir)
-        sizes = {split: len(pairs) for split, pairs in pairs_folder.scan(root).items()}
-        return Info(name, str(root), sizes, None, None, (folder.TURNED,))
+        root = _folder_root(data_dir, name, "a folder with clean/ and damaged/")
+        listed = pairs_folder.scan(root)
+        sizes = {split: len(pairs) for split, pairs in listed.splits.items()}
+        return Info(name, str(root), sizes, None, None, listed.notes)
     if name == "text":
         path = _text_path(data_dir)
         sizes = text_files.sizes(text_files.scan(path))
@@ -406,11 +407,11 @@ def _open_text_files(split: str, data_dir: str | None) -> Source:
 
 
 def _open_pairs_folder(split: str, data_dir: str | None) -> Source:
-    root = _pairs_root(data_dir)
+    root = _folder_root(data_dir, "pairs_folder", "a folder with clean/ and damaged/")
     listed = pairs_folder.scan(root)
-    sizes = {key: len(pairs) for key, pairs in listed.items()}
+    sizes = {key: len(pairs) for key, pairs in listed.splits.items()}
     parts = splits.resolve(split, sizes, f"the folder {root}")
-    pairs = tuple(pair for key, start, stop in parts for pair in listed[key][start:stop])
+    pairs = tuple(pair for key, start, stop in parts for pair in listed.splits[key][start:stop])
     records = pairs_folder.PairRecords(root, pairs)
     names = tuple(pairs_folder.FOLDERS.values())
     return Source(
@@ -418,18 +419,10 @@ def _open_pairs_folder(split: str, data_dir: str | None) -> Source:
         None,
         records.describe,
         exif_orientation=True,
-        notes=(folder.TURNED,),
+        notes=listed.notes,
         fingerprint=functools.partial(fingerprints.of_folder, records.listed(), names),
         kinds=dict.fromkeys(pairs_folder.FOLDERS, "image"),
     )
-
-
-def _pairs_root(data_dir: str | None) -> Path:
-    if not data_dir:
-        raise ConfigError(
-            "dataset 'pairs_folder' needs data_dir=<a folder with clean/ and damaged/>"
-        )
-    return Path(data_dir).expanduser().absolute()
 
 
 def _text_path(data_dir: str | None) -> Path:
@@ -442,7 +435,10 @@ def _text_path(data_dir: str | None) -> Path:
 
 def _check_no_classes(name: str, classes: Sequence[str] | None, seed: int) -> None:
     if classes is not None or seed != 0:
-        raise ConfigError(f"dataset {name!r} takes no classes or seed, only 'folder' does")
+        raise ConfigError(
+            f"dataset {name!r} takes no classes or seed, only 'folder' does, and "
+            "'segmentation_folder'"
+        )
 
 
 def _is_synthetic(name: Any) -> bool:
@@ -458,9 +454,11 @@ def _open_synthetic(name: str, split: str) -> Source:
     return Source(records, label_names, describe, fingerprint=fingerprint, kinds=kinds)
 
 
-def _folder_root(data_dir: str | None, name: str = "folder") -> Path:
+def _folder_root(
+    data_dir: str | None, name: str = "folder", what: str = "the folder of images"
+) -> Path:
     if not data_dir:
-        raise ConfigError(f"dataset {name!r} needs data_dir=<the folder of images>")
+        raise ConfigError(f"dataset {name!r} needs data_dir=<{what}>")
     return Path(data_dir).expanduser().absolute()
 
 
