@@ -119,7 +119,8 @@ def scan(root: Path, seed: int = 0) -> Folder:
     if kind == "COCO":
         names, tables = _coco_tables(root, held, tops)
         for split, table in tables.items():
-            found[split] = _coco_split(root, tops[split], table, seed)
+            found[split], more = _coco_split(root, tops[split], table, seed)
+            notes += more
     else:
         for split, members in tops.items():
             found[split], bare = _paired(root, members, kind, names, seed)
@@ -273,7 +274,10 @@ def _coco_tables(
     return first, tables
 
 
-def _coco_split(root: Path, members: Sequence[str], table: object_labels.Table, seed: int) -> Split:
+def _coco_split(
+    root: Path, members: Sequence[str], table: object_labels.Table, seed: int
+) -> tuple[Split, list[str]]:
+    """Returns a split of the images that a file of COCO names, and notes on what is left out."""
     images = _images(root, members)
     # Names in the file are relative to the folder of the images, whichever that is.
     ends: dict[str, list[str]] = {}
@@ -291,4 +295,9 @@ def _coco_split(root: Path, members: Sequence[str], table: object_labels.Table, 
             )
         found[matches[0]] = labels
     paths = sorted(found, key=lambda path: folder.place(path, seed))
-    return Split(tuple(paths), tuple(found[path] for path in paths))
+    notes = []
+    if unnamed := sorted(set(images.values()) - set(found)):
+        notes.append(f"{len(unnamed)} images are not in {table.path}: {unnamed[0]}, ...")
+    if table.crowds:
+        notes.append(f"{table.crowds} objects of {table.path} are crowds, which are left out")
+    return Split(tuple(paths), tuple(found[path] for path in paths)), notes

@@ -36,11 +36,19 @@ class Labels(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The contents of a file of COCO: its path, its classes, and the objects by image name."""
+    """The contents of a file of COCO.
+
+    Attributes:
+      path: its path.
+      class_names: its classes.
+      labels: the objects by image name.
+      crowds: how many objects are marked as crowds, and left out.
+    """
 
     path: Path
     class_names: tuple[str, ...]
     labels: Mapping[str, Labels]
+    crowds: int = 0
 
 
 def none(kind: str) -> Labels:
@@ -123,7 +131,7 @@ def coco(path: Path) -> Table:
         held = json.loads(_text(path))
         images = {each["id"]: each for each in held["images"]}
         ids = {each["id"]: each["name"] for each in held["categories"]}
-        numbers = {key: i for i, key in enumerate(sorted(ids))}
+        numbers, crowds = {key: i for i, key in enumerate(sorted(ids))}, 0
         found: dict[Any, tuple[list, list]] = {key: ([], []) for key in images}
         for each in held["annotations"]:
             where = f"{path}, annotation {each['id']}"
@@ -133,6 +141,7 @@ def coco(path: Path) -> Table:
                 known = nearest(each["category_id"], sorted(ids))
                 raise ConfigError(f"{where}: there is no category {each['category_id']}: {known}")
             if each.get("iscrowd"):
+                crowds += 1
                 continue
             image, (x, y, width, height) = images[each["image_id"]], each["bbox"]
             sides = (float(image["height"]), float(image["width"]))
@@ -147,7 +156,7 @@ def coco(path: Path) -> Table:
             f"{path} is not a file of COCO, with images, categories and annotations: "
             f"{type(error).__name__}: {error}"
         ) from error
-    return Table(path, tuple(ids[key] for key in sorted(ids)), labels)
+    return Table(path, tuple(ids[key] for key in sorted(ids)), labels, crowds)
 
 
 def class_names(root: Path, held: Sequence[str], kind: str) -> tuple[str, ...]:

@@ -173,6 +173,21 @@ def test_an_image_without_a_label_file_has_no_objects_and_a_note(tmp_path):
     assert source.notes[1].startswith("1 images of train have no label file")
 
 
+def test_notes_tell_what_a_file_of_coco_leaves_out(tmp_path):
+    coco(tmp_path)
+    put(tmp_path, "d.png", picture())
+    table = coco_json()
+    table["annotations"][0]["iscrowd"] = 1
+    put(tmp_path, "_annotations.coco.json", json.dumps(table))
+    source = opened(tmp_path)
+    assert len(examples(source)["a"]["boxes"]) == 1
+    path = tmp_path / "_annotations.coco.json"
+    assert source.notes[1:] == (
+        f"1 images are not in {path}: d.png, ...",
+        f"1 objects of {path} are crowds, which are left out",
+    )
+
+
 def test_slices_are_disjoint_and_complete(tmp_path):
     yolo(tmp_path)
     first, rest = (examples(opened(tmp_path, f"train[{s}]")) for s in (":2", "2:"))

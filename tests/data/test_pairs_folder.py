@@ -40,6 +40,9 @@ def test_images_are_paired_by_name_whatever_their_suffix(tmp_path):
     }
     with pytest.raises(IndexError):
         source.records[2]
+    assert len(source.notes) == 1
+    (tmp_path / "clean/list.txt").write_text("b")
+    assert opened(tmp_path).notes[1] == "not images, and skipped: clean/list.txt"
     assert source.fingerprint() == opened(tmp_path).fingerprint()
     assert sources.info("pairs_folder", data_dir=str(tmp_path)).splits == {"train": 2}
 
