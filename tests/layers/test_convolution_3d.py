@@ -5,18 +5,22 @@ import numpy as np
 import pytest
 
 from library.layers.convolution_3d import Conv3D, clip_max_pool
+from tests import often
 
 KEY = jax.random.key(0)
 
 
 @pytest.mark.parametrize(
     ("kernel", "strides", "padding"),
-    [
-        ((3, 3, 3), (1, 1, 1), None),
-        ((1, 5, 5), (1, 2, 2), ((0, 0), (2, 2), (2, 2))),
-        ((3, 1, 1), (2, 1, 1), ((1, 1), (0, 0), (0, 0))),
-        ((2, 3, 1), (2, 1, 3), ((0, 1), (0, 2), (0, 0))),
-    ],
+    often.first(
+        2,
+        [
+            ((3, 3, 3), (1, 1, 1), None),
+            ((2, 3, 1), (2, 1, 3), ((0, 1), (0, 2), (0, 0))),
+            ((1, 5, 5), (1, 2, 2), ((0, 0), (2, 2), (2, 2))),
+            ((3, 1, 1), (2, 1, 1), ((1, 1), (0, 0), (0, 0))),
+        ],
+    ),
 )
 def test_values_and_gradients_are_those_of_flaxs_layer(kernel, strides, padding):
     clip = jax.random.normal(KEY, (2, 5, 6, 7, 3))

@@ -88,18 +88,11 @@ ELSEWHERE = {"mae"}
 SLOW = (
     *("airbench, two widths", "big_transfer", "convnext", "deit", "densenet strided"),
     *("efficientnet", "googlenet", "googlenet 2014", "googlenet strided", "inception_resnet_v2"),
-    *(
-        "inception_resnet_v1",
-        "inception_v2",
-        "inception_v3 aux",
-        "inception_v4",
-        "mlp_mixer",
-        "mobilenet_v1",
-        "mobilenet_v2",
-    ),
+    *("inception_resnet_v1", "inception_v2", "inception_v3 aux", "inception_v4", "mlp_mixer"),
+    *("mobilenet_v1", "mobilenet_v2"),
     *("mobilenet_v3", "resnet v2", "resnext", "senet", "shake_shake", "shufflenet_v1"),
     *("shufflenet_v2", "simclr", "squeezenet 1.1", "wide_resnet", "darknet53", "yolo_v3"),
-    *("deconvnet", "enet", "fcn", "segnet"),
+    *("deconvnet", "enet", "fcn", "segnet", "yolo_v8"),
 )
 
 

@@ -48,6 +48,7 @@ def test_without_padding_572_pixels_give_388_as_in_figure_1():
         shapes(model, 1, 570, 580, 1)
 
 
+@pytest.mark.full
 def test_tiles_of_a_unet_are_the_whole_image():
     """The overlap-tile strategy (figure 2), with params of whole numbers, to the bit."""
     image = np.random.default_rng(0).integers(-1, 2, (44, 30, 1)).astype(np.float32)
