@@ -29,7 +29,8 @@ def error_by_value(
       component: which of the d values.
       output: the task's output with the errors, (b,).
       edges: edges of the bins of the value, in increasing order; a bin holds its lower edge, the
-        last one both. By default `bins` of equal width from the least to the greatest value.
+        last one both, and values beyond the edges are in no bin. By default `bins` of equal width
+        from the least to the greatest value.
       bins: number of bins if there are no edges.
       batch_size: examples per batch; `dataset.eval_batch_size` by default.
 

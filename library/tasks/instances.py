@@ -54,8 +54,8 @@ def instances(
 
     Outputs: "masks" (b, most, h, w), bool; "mask_classes" (b, most); "mask_scores" (b, most), 0 for
     a mask that is none; "error" (b,), 1 minus the mean overlap (IoU) of the true masks with the
-    best one found; "overlay", uint8 (b, 3, h, w, 3), the image, the true masks and those found;
-    "features" and "intermediates", which the model records.
+    best one found, 0 without true masks; "overlay", uint8 (b, 3, h, w, 3), the image, the true
+    masks and those found; "features" and "intermediates", which the model records.
 
     Args:
       model: `(image (b, h, w, c), train) -> (class logits (b, s, s, num_classes), mask logits
@@ -104,7 +104,8 @@ def instances(
         wanted = objects_of(batch[target], batch[classes])
         each = jax.vmap(overlaps)(wanted.masks, masks * (scores > 0)[..., None, None])
         best = jnp.where(wanted.there, jnp.max(each, axis=-1), 0)
-        return 1 - jnp.sum(best, -1) / jnp.maximum(jnp.sum(wanted.there, -1), 1)
+        count = jnp.sum(wanted.there, -1)
+        return jnp.where(count > 0, 1 - jnp.sum(best, -1) / jnp.maximum(count, 1), 0)
 
     def overlay(state: TrainState, batch: Batch, key: PRNGKeyArray) -> UInt8[Array, "b 3 h w 3"]:
         image, wanted = (

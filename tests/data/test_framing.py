@@ -88,11 +88,18 @@ def test_upright_images_are_laid_down():
     np.testing.assert_array_equal(same["image"], pair()["image"])
 
 
-def test_objects_do_not_follow():
+def test_objects_and_clips_do_not_follow():
     kinds = {**KINDS, "boxes": "boxes"}
     made = build(dict(name="landscape"), "library.data.preprocessing", "preprocessing", kinds=kinds)
     with pytest.raises(ValueError, match="boxes, of kind 'boxes', does not follow"):
         made({**pair(), "boxes": np.zeros((1, 4), np.float32)}, None)
+    with pytest.raises(ValueError, match="damaged, of kind 'clip', does not follow"):
+        build(
+            dict(name="crop_multiple", unit=2),
+            "library.data.preprocessing",
+            "preprocessing",
+            kinds={"image": "image", "damaged": "clip"},
+        )({"image": pair()["image"], "damaged": np.zeros((3, 4, 4, 1), np.uint8)}, None)
 
 
 def test_images_glide_by_the_same_pixels_from_frame_to_frame():

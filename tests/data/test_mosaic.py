@@ -161,6 +161,10 @@ def test_what_cannot_be_joined_is_refused():
     batch = {**scenes(), "label": jnp.zeros(EXAMPLES, jnp.int32)}
     with pytest.raises(ValueError, match="mosaic changes only images and cannot change 'label'"):
         op(batch, jax.random.split(jax.random.key(0), EXAMPLES))
+    op = build(spec, "library.data.augmentation", "augmentation", kinds={"image": "clip"})
+    clips = {"image": jnp.zeros((EXAMPLES, 2, 8, 8, 1))}
+    with pytest.raises(ValueError, match="cannot change 'image', of kind 'clip'"):
+        op(clips, jax.random.split(jax.random.key(0), EXAMPLES))
     for arguments, message in (
         (dict(scale=[0.0, 1.0]), "mosaic, scale"),
         (dict(until=2.0), r"mosaic, until=2.0 is not in \[0, 1\]"),

@@ -104,7 +104,8 @@ def mosaic(
 
 def _checked(batch: Batch, kinds: Kinds) -> list[str]:
     """Returns the images, maps and fields; raises ValueError for what cannot be joined."""
-    names = features.named(kinds, *features.RASTERS, among=batch)
+    refuse(batch, kinds, "mosaic", "clip")
+    names = features.named(kinds, "image", "map", "field", among=batch)
     if not names:
         raise ValueError(f"the batch has no image, only {', '.join(sorted(batch))}")
     sides = batch[names[0]].shape[1:3]

@@ -1,7 +1,7 @@
 """Frames of images whose sizes differ: multiples of a unit, one canvas for all, one orientation.
 
-Each operation changes all images, maps and fields of an example alike, and takes no boxes or
-points.
+Each operation changes all images, maps and fields of an example alike, and takes no boxes, points
+or clips.
 """
 
 import dataclasses
@@ -108,7 +108,7 @@ class _Landscape:
 
 
 def _spans(example: Example, kinds: Kinds) -> dict[str, int]:
-    for name in features.named(kinds, *features.OBJECTS, among=example):
+    for name in features.named(kinds, *features.OBJECTS, "clip", among=example):
         raise ValueError(f"{name}, of kind {kinds[name]!r}, does not follow this operation")
     return shares(example, kinds)
 
