@@ -23,7 +23,7 @@ def keypoint_precision(
     The similarity of found and true points is the mean over the true ones of
     exp(-d^2 / (2 area k^2)), where d is the distance and k is twice the `spread` of the kind of
     point. The area is that of the smallest box around the true points. Examples are ranked by the
-    mean height of their maps.
+    mean height of their maps; those without a true point are left out.
 
     Args:
       context: the task, the data and functions to run over it.
@@ -62,6 +62,8 @@ def keypoint_precision(
 
     def evaluate(state: TrainState) -> Summary:
         got = collected(function, state, context.batches(split, batch_size), split)
+        seen = (got["there"] > 0).any(-1)
+        got = {name: values[seen] for name, values in got.items()}
         found, true = (got[k][..., :2] * got["sides"] for k in ("found", "true"))
         similar = similarity(found, true, got["there"], np.asarray(spread))
         score = got["found"][..., 2].mean(-1)
