@@ -1,13 +1,11 @@
 """Average precision by hand, and beside the program of MS-COCO on random finds."""
 
-import contextlib
-import io
-
 import numpy as np
 import pytest
 
 from library.average_precision import THRESHOLDS, Found, coco_average_precision
 from library.evaluation.keypoint_precision import similarity
+from tests import coco
 
 
 def test_one_right_and_one_wrong_find_by_hand():
@@ -31,8 +29,6 @@ def test_images_without_finds_or_objects():
 
 
 def test_keypoints_are_measured_as_by_pycocotools():
-    coco = pytest.importorskip("pycocotools.coco")
-    cocoeval = pytest.importorskip("pycocotools.cocoeval")
     random, images, joints = np.random.default_rng(0), 40, 5
     true = random.uniform(10, 90, (images, joints, 2))
     there = (random.uniform(size=(images, joints)) > 0.2).astype(float)
@@ -46,22 +42,14 @@ def test_keypoints_are_measured_as_by_pycocotools():
         points = np.stack([true[i, :, 1], true[i, :, 0], 2 * there[i]], -1)
         box = [low[i, 1], low[i, 0], high[i, 1] - low[i, 1], high[i, 0] - low[i, 0]]
         common = dict(image_id=i + 1, category_id=1)
-        details = dict(id=i + 1, iscrowd=0, num_keypoints=int(there[i].sum()))
-        area = float(np.prod(high[i] - low[i]))
-        marks.append({**common, **details, "area": area, "bbox": box, "keypoints": points.ravel()})
+        details = dict(num_keypoints=int(there[i].sum()), bbox=box, keypoints=points.ravel())
+        marks.append({**common, **details, "area": float(np.prod(high[i] - low[i]))})
         points = np.stack([found[i, :, 1], found[i, :, 0], np.ones(joints)], -1)
         results.append({**common, "keypoints": [*points.ravel()], "score": float(score[i])})
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = coco.COCO()
-        names = [dict(id=1, name="figure", keypoints=[*map(str, range(joints))])]
-        sizes = [dict(id=i + 1, height=100, width=100) for i in range(images)]
-        truth.dataset = dict(images=sizes, annotations=marks, categories=names)
-        truth.createIndex()
-        judge = cocoeval.COCOeval(truth, truth.loadRes(results), "keypoints")
-        judge.params.kpt_oks_sigmas = spread
-        judge.evaluate()
-        judge.accumulate()
-    theirs = judge.eval["precision"][:, :, 0, 0, 0].mean(1)
+    names = [dict(id=1, name="figure", keypoints=[*map(str, range(joints))])]
+    sizes = [dict(id=i + 1, height=100, width=100) for i in range(images)]
+    described = dict(images=sizes, categories=names, sigmas=spread)
+    theirs = coco.average_precision("keypoints", marks, results, **described)[:, 0]
     similar = similarity(found, true, there, spread)
     ours = coco_average_precision(
         [Found(np.array([[s]]), np.array([c])) for s, c in zip(similar, score)], THRESHOLDS
@@ -71,8 +59,6 @@ def test_keypoints_are_measured_as_by_pycocotools():
 
 
 def test_several_masks_an_image_are_measured_as_by_pycocotools():
-    coco = pytest.importorskip("pycocotools.coco")
-    cocoeval = pytest.importorskip("pycocotools.cocoeval")
     encode = pytest.importorskip("pycocotools.mask").encode
     random, marks, results, images = np.random.default_rng(1), [], [], []
     for image in range(1, 16):
@@ -86,7 +72,7 @@ def test_several_masks_an_image_are_measured_as_by_pycocotools():
         moved = np.repeat(places, 2, axis=0) + random.normal(size=(2 * len(places), 2)) * 2
         found, score = [disc(*place, 4) for place in moved], random.uniform(size=len(moved))
         for mask in true:
-            mark = dict(image_id=image, category_id=1, id=len(marks) + 1, iscrowd=0)
+            mark = dict(image_id=image, category_id=1)
             area = int(mask.sum())
             marks.append(
                 {**mark, "area": area, "segmentation": encode(np.asfortranarray(mask, np.uint8))}
@@ -97,16 +83,9 @@ def test_several_masks_an_image_are_measured_as_by_pycocotools():
         union = np.array([[(a | b).sum() for b in true] for a in found])
         both = np.array([[(a & b).sum() for b in true] for a in found])
         images.append(Found(both / union, score))
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = coco.COCO()
-        sizes = [dict(id=image, height=24, width=24) for image in range(1, 16)]
-        names = [dict(id=1, name="disc")]
-        truth.dataset = dict(images=sizes, annotations=marks, categories=names)
-        truth.createIndex()
-        judge = cocoeval.COCOeval(truth, truth.loadRes(results), "segm")
-        judge.evaluate()
-        judge.accumulate()
-    theirs = judge.eval["precision"][:, :, 0, 0, -1].mean(1)
+    sizes = [dict(id=image, height=24, width=24) for image in range(1, 16)]
+    described = dict(images=sizes, categories=[dict(id=1, name="disc")])
+    theirs = coco.average_precision("segm", marks, results, **described)[:, 0]
     ours = coco_average_precision(images)
     assert 0.05 < ours.mean() < 0.95
     np.testing.assert_allclose(ours, theirs, atol=1e-9)
