@@ -71,7 +71,7 @@ def computed(trained: Trained, output: str, *, ema: bool = True) -> Callable[...
     """
     plan = trained.plan
     check_choice("output", output, plan.task.outputs)
-    inputs = plan.recipe.task.get("inputs", ["image"])
+    inputs = plan.recipe.task.get("inputs") or ["image"]
     if len(inputs) != 1 or plan.loader.kinds.get(inputs[0], "image") != "image":
         raise ConfigError(f"tiles are parts of one image, but the task takes {', '.join(inputs)}")
 
@@ -94,16 +94,25 @@ def computed(trained: Trained, output: str, *, ema: bool = True) -> Callable[...
     return compute
 
 
-def decoded(trained: Trained, paths: Sequence[Path]) -> dict[str, np.ndarray]:
+def decoded(
+    trained: Trained, paths: Sequence[Path], warn: Callable[[str], None] = print
+) -> dict[str, np.ndarray]:
     """Returns image files at their own size, uint8 (h, w, c), by the names for their results.
 
     A name is that of the file without its suffix; of files with the same name it has a number.
 
+    Args:
+      trained: the run.
+      paths: image files, and directories of them.
+      warn: shows a line on what was skipped in the directories.
+
     Raises:
       ConfigError: a file does not exist or is not an image.
     """
-    paths, _ = folder.image_files(paths)
-    name = trained.plan.recipe.task.get("inputs", ["image"])[0]
+    paths, notes = folder.image_files(paths)
+    for note in notes:
+        warn(note)
+    name = (trained.plan.recipe.task.get("inputs") or ["image"])[0]
     channels = trained.plan.loader.blank[name].shape[-1]
     decode = preprocessing.decode(channels=channels, exif_orientation=True)
     found = {}
