@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from library.config import ConfigError
-from library.layers.checks import check_dtypes, check_rates, check_sizes, nearest_multiples
+from library.layers.checks import check_dtypes, check_multiples, check_rates, check_sizes
 from library.layers.intermediates import store
 from library.layers.normalization import norm
 from library.layers.unpooling import max_pool_with_switches, max_unpool
@@ -72,12 +72,7 @@ class ENet(nn.Module):
         Raises:
           ValueError: 8 does not divide a side of the image.
         """
-        height, width = image.shape[1:3]
-        if height % 8 or width % 8:
-            raise ValueError(
-                f"ENet takes images whose sides are multiples of 8, not {height}x{width}; nearest: "
-                f"{nearest_multiples(height, width, 8)}"
-            )
+        check_multiples("ENet", image, 8)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         common = dict(train=train, types=types)
         early, late = self.dropout
