@@ -74,9 +74,9 @@ def check_image(network: str, image: Float[Array, "b h w c"], smallest: int) -> 
 
 
 def check_multiples(network: str, image: Float[Array, "b h w c"], unit: int) -> None:
-    """Raises ValueError unless the sides of images are multiples of `unit`."""
+    """Raises ValueError unless the sides of images are multiples of `unit`, one or more."""
     height, width = image.shape[1:3]
-    if height % unit or width % unit:
+    if height % unit or width % unit or not min(height, width):
         raise ValueError(
             f"{network} takes images whose sides are multiples of {unit}, not {height}x{width}; "
             f"nearest: {nearest_multiples(height, width, unit)}"

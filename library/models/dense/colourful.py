@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from library.layers.checks import check_dtypes, check_sizes, nearest_multiples
+from library.layers.checks import check_dtypes, check_multiples, check_sizes
 from library.layers.normalization import norm
 from library.variants import variant
 
@@ -59,12 +59,7 @@ class Colourful(nn.Module):
         Raises:
           ValueError: a side of the image is no multiple of 8.
         """
-        height, width = image.shape[1:3]
-        if height % 8 or width % 8 or not min(height, width):
-            raise ValueError(
-                f"this network takes images whose sides are multiples of 8, not {height}x{width}; "
-                f"nearest: {nearest_multiples(height, width, 8)}"
-            )
+        check_multiples("the network of colours", image, 8)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         conv = functools.partial(nn.Conv, kernel_init=_he_normal, **types)
         x = image.astype(self.dtype)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from library.layers.checks import check_dtypes, check_sizes, nearest_multiples
+from library.layers.checks import check_dtypes, check_multiples, check_sizes
 from library.layers.intermediates import store
 from library.layers.normalization import norm
 from library.variants import variant
@@ -61,12 +61,7 @@ class VoxelFlow(nn.Module):
         Raises:
           ValueError: a side of the frames is no multiple of 8.
         """
-        height, width = before.shape[1:3]
-        if height % 8 or width % 8 or not min(height, width):
-            raise ValueError(
-                f"voxel flow takes frames whose sides are multiples of 8, not {height}x{width}; "
-                f"nearest: {nearest_multiples(height, width, 8)}"
-            )
+        check_multiples("voxel flow", before, 8)
         layer = functools.partial(self._layer, train=train)
         x, kept = jnp.concatenate([before, after], axis=-1).astype(self.dtype), []
         for level, (times, side) in enumerate(((1, 5), (2, 5), (4, 3)), 1):
