@@ -38,6 +38,7 @@ def test_an_enlargement_in_tiles_is_that_of_the_whole():
     assert np.abs(seams / 255 - whole).max() > 0.01
 
 
+@pytest.mark.full
 def test_generate_enlarges_files_and_gives_them_colour(tmp_path):
     Image.fromarray(photograph(9, 14)[..., 0]).save(tmp_path / "small.png")
     make = outputs.maker("restored", files=True)

@@ -74,6 +74,7 @@ def test_a_map_keeps_its_numbers_and_its_colours(tmp_path):
         np.testing.assert_array_equal(np.asarray(found)[0, 0], [100, 100, 100])
 
 
+@pytest.mark.full
 def test_a_network_that_does_not_pad_has_the_margin_of_its_task_as_halo(monkeypatch):
     families.serve(monkeypatch)
     values = families.config(

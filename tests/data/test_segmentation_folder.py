@@ -152,6 +152,7 @@ def test_the_classes_may_be_in_the_recipe_and_damaged_files_are_left_to_the_load
         sources.prepare("segmentation_folder")
 
 
+@pytest.mark.full
 def test_a_network_learns_from_ones_own_folder(tmp_path):
     write(tmp_path, [f"{i:02d}" for i in range(16)], "train", (8, 8))
     write(tmp_path, ["x", "y", "z"], "test", (8, 8))
