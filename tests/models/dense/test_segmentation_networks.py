@@ -67,6 +67,7 @@ def test_images_keep_their_size_and_types_are_as_stated(name):
     assert all(path == path.lower() for path in paths)
 
 
+@pytest.mark.full
 def test_fcn_adds_the_scores_of_finer_features():
     """A score that is the same in all cells is that of all pixels, from each of the three heads."""
     model = SMALL["fcn_8s"]
