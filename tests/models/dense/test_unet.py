@@ -1,5 +1,6 @@
 """U-Net against the sizes of its paper."""
 
+import functools
 import itertools
 
 import jax
@@ -78,14 +79,16 @@ def test_the_logits_are_of_the_pixels_of_the_image(size):
     model = unet.unet(3, widths=(4, 4), padding="mirror", dropout=0.0)
     image = np.random.default_rng(0).normal(size=(1, *size, 1))
     image = jnp.asarray(image, jnp.float32)
-    variables = model.init(jax.random.key(0), image)
-    assert model.apply(variables, image).shape == (1, *size, 3)
+    variables = jax.jit(model.init)(jax.random.key(0), image)
+    assert jax.eval_shape(model.apply, variables, image).shape == (1, *size, 3)
 
-    def of_one(image, row, column):
+    @jax.jit
+    @jax.grad
+    def slope_of_one(image, row, column):
         return model.apply(variables, image)[0, row, column].sum()
 
     for row, column in ((0, 0), (size[0] - 1, size[1] - 1), (2, 3)):
-        slope = np.abs(jax.grad(of_one)(image, row, column)[0, ..., 0])
+        slope = np.abs(slope_of_one(image, row, column)[0, ..., 0])
         seen = np.stack(np.nonzero(slope), axis=1)
         # Two pairs of 3x3 convolutions at full size and one at half see 4 + 2 * 2 + 1 pixels away.
         assert np.abs(seen - [row, column]).max() <= 9
@@ -105,8 +108,9 @@ def test_sides_that_do_not_halve_are_refused_and_so_are_bad_arguments():
 def test_batch_normalization_moves_its_statistics_in_training_alone():
     model = unet.unet(2, widths=(2, 4), normalization="batch", dropout=0.0)
     image = jnp.asarray(np.random.default_rng(0).normal(size=(2, 4, 4, 1)), jnp.float32)
-    variables = model.init(jax.random.key(0), image)
-    _, moved = model.apply(variables, image, train=True, mutable=["batch_stats"])
+    variables = jax.jit(model.init)(jax.random.key(0), image)
+    learn = functools.partial(model.apply, train=True, mutable=["batch_stats"])
+    _, moved = jax.jit(learn)(variables, image)
     before, after = (jax.tree.leaves(x["batch_stats"]) for x in (variables, moved))
     assert all((a != b).any() for a, b in zip(before, after))
     assert not any("bias" in p for p in variables["params"]["down1_conv1"])
