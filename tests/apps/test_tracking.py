@@ -48,8 +48,8 @@ def detector(sizing, kind, state=None):
         rows, columns = lit.any(axis=2), lit.any(axis=1)
 
         def edges(line):
-            first = np.float32(1 / SIZE) * jax.numpy.argmax(line, axis=1)
-            return first, first + line.sum(axis=1) / SIZE
+            first, side = jax.numpy.argmax(line, axis=1), np.float32(line.shape[1])
+            return first / side, (first + line.sum(axis=1)) / side
 
         (top, bottom), (left, right) = edges(rows), edges(columns)
         sure = jax.numpy.full(len(lit), 0.9)

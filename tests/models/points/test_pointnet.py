@@ -93,7 +93,8 @@ def test_transforms_start_as_the_identity_and_their_penalty_is_the_papers(small_
 
 def test_logits_and_stages():
     model = vanilla(**SMALL)
-    init = functools.partial(model.init_with_output, mutable=["params", "intermediates"])
+    kept = ["params", "batch_stats", "intermediates"]
+    init = functools.partial(model.init_with_output, mutable=kept)
     logits, recorded = jax.eval_shape(init, KEY, jnp.zeros((2, 9, 3)))
     assert logits.shape == (2, 4)
     shapes = {name: x.shape for name, x in recorded["intermediates"].items()}
