@@ -1,26 +1,25 @@
 """Tracks of objects through the frames of a video, by any detector and a tracker."""
 
 import csv
-import functools
 import io
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
-from PIL import Image, ImageDraw, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageSequence, UnidentifiedImageError
 
-from library import files, painting, task
-from library.apps import predictions
+from library import files, painting
+from library.apps import detections, predictions
 from library.config import ConfigError, check_choice
 from library.data import folder
 from library.object_tracking import trackers
 from library.run.session import Trained
 
 _COLUMNS = ("frame", "track", "class", "confidence", "ymin", "xmin", "ymax", "xmax")
-_COLOURS, _BATCH = 24, 8
+_COLOURS = 24
 
 
 class Frames(NamedTuple):
@@ -109,9 +108,9 @@ def tracked(
     if fill < 0:
         raise ConfigError(f"fill={fill}: valid are 0, for no filled gaps, and more frames")
     examples = predictions.from_records(trained, video, video.names, ["image"])
-    compute = _detecting(trained, ema)
+    compute = detections.computed(trained, ema)
     # The first batch compiles, which the rate leaves out.
-    compute(examples.loaded[: _BATCH * trained.plan.strategy.batch_shards])
+    compute(examples.loaded[: detections.BATCH * trained.plan.strategy.batch_shards])
     started = time.perf_counter()
     rows = compute(examples.loaded)
     images = np.stack([example["image"] for example in examples.loaded])
@@ -119,18 +118,6 @@ def tracked(
     made = trackers.interpolated(made, fill)
     rate = len(video) / max(time.perf_counter() - started, 1e-9)
     return Tracked(images, video.names, made, rate)
-
-
-def _detecting(trained: Trained, ema: bool) -> Callable[[Sequence[Any]], np.ndarray]:
-    """Returns a function from preprocessed examples to their detections, (n, k, 6)."""
-    output = trained.plan.task.outputs["detections"]
-
-    def run(state, batch, key):
-        return {"detections": output(state, batch, key)}
-
-    state = task.learnt(trained.state, averages=ema)
-    function = functools.partial(trained.feed.context().collect(run), state)
-    return lambda loaded: predictions.over(trained, function, loaded, _BATCH)["detections"]
 
 
 def write(found: Tracked, target: Path, label_names: Sequence[str], rate: int) -> Path:
@@ -172,13 +159,7 @@ def write(found: Tracked, target: Path, label_names: Sequence[str], rate: int) -
 
 def _drawn(image: np.ndarray, rows: np.ndarray, label_names: Sequence[str]) -> Image.Image:
     """Returns a frame with a box and a number for each track."""
-    rgb = np.broadcast_to(image, (*image.shape[:2], 3))
-    picture = Image.fromarray(np.ascontiguousarray(rgb))
-    draw, colours = ImageDraw.Draw(picture), painting.colours(_COLOURS + 1)[1:]
-    height, width = image.shape[:2]
-    for top, left, bottom, right, _, kind, number in rows:
-        colour = tuple(map(int, colours[int(number) % _COLOURS]))
-        corners = (left * width, top * height, right * width - 1, bottom * height - 1)
-        draw.rectangle([*corners[:2], *np.maximum(corners[:2], corners[2:])], outline=colour)
-        draw.text(corners[:2], f"{int(number)} {label_names[int(kind)]}", fill=colour)
-    return picture
+    colours = painting.colours(_COLOURS + 1)[1:]
+    own = [colours[int(number) % _COLOURS] for number in rows[:, 6]]
+    texts = [f"{int(number)} {label_names[int(kind)]}" for kind, number in rows[:, 5:]]
+    return detections.drawn(image, rows[:, :4] * np.tile(image.shape[:2], 2), texts, own)

@@ -1,4 +1,4 @@
-"""Frames of a folder or an animated file go through a detector and a tracker to files."""
+"""A detector finds the objects of image files, and a tracker follows those of frames."""
 
 import csv
 import io
@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from library.apps import outputs, tracking
+from library.apps.outputs.detections import detections
 from library.apps.outputs.track import track
 from library.config import ConfigError
 from library.run import stepping
@@ -29,21 +30,17 @@ def frame(step):
 
 @pytest.fixture(scope="module")
 def trained():
-    with pytest.MonkeyPatch.context() as patch:
-        families.serve(patch)
-        return detector()
+    return detector([dict(name="resize", size=SIZE)], kind=2)
 
 
-def detector():
-    """Returns a run whose detections are the bright pixels of an image."""
+def detector(sizing, kind, state=None):
+    """Returns a run whose detections are the bright pixels of an image, of the class `kind`."""
     values = families.config("detector")
-    decode = [dict(name="decode", channels=1), dict(name="resize", size=SIZE)]
     values["preprocess"] = dict(
         train=[*values["preprocess"], dict(name="resize", size=SIZE)],
-        test=[*decode, dict(name="pad_objects", num=3)],
+        test=[dict(name="decode", channels=1), *sizing, dict(name="pad_objects", num=3)],
     )
     values["evaluate"] = {}
-    plan = make_plan(values, devices=jax.devices()[:1])
 
     def bright(state, batch, key):
         """Detects the bright pixels, each image's own."""
@@ -51,19 +48,21 @@ def detector():
         rows, columns = lit.any(axis=2), lit.any(axis=1)
 
         def edges(line):
-            first = np.float32(1 / SIZE) * jax.numpy.argmax(line, axis=1)
-            return first, first + line.sum(axis=1) / SIZE
+            first, side = jax.numpy.argmax(line, axis=1), np.float32(line.shape[1])
+            return first / side, (first + line.sum(axis=1)) / side
 
         (top, bottom), (left, right) = edges(rows), edges(columns)
         sure = jax.numpy.full(len(lit), 0.9)
-        found = jax.numpy.stack([top, left, bottom, right, sure, sure * 0 + 2], axis=-1)
+        found = jax.numpy.stack([top, left, bottom, right, sure, sure * 0 + kind], axis=-1)
         return jax.numpy.pad(found[:, None], ((0, 0), (0, 2), (0, 0)))
 
-    task = plan.task._replace(outputs={**plan.task.outputs, "detections": bright})
-    plan = plan._replace(task=task)
-    feed = Feed(plan)
-    state = stepping.initial_carry(plan, feed).state
-    return Trained(plan, feed, 0, state)
+    with pytest.MonkeyPatch.context() as patch:
+        families.serve(patch)
+        plan = make_plan(values, devices=jax.devices()[:1])
+        task = plan.task._replace(outputs={**plan.task.outputs, "detections": bright})
+        plan = plan._replace(task=task)
+        feed = Feed(plan)
+        return Trained(plan, feed, 0, state or stepping.initial_carry(plan, feed).state)
 
 
 def folder_of_frames(path):
@@ -73,8 +72,8 @@ def folder_of_frames(path):
     return path
 
 
-def rows_of(folder):
-    return list(csv.DictReader(io.StringIO((folder / "tracks.csv").read_text())))
+def rows_of(folder, name="tracks.csv"):
+    return list(csv.DictReader(io.StringIO((folder / name).read_text())))
 
 
 def test_a_square_is_one_track(trained, tmp_path, capsys):
@@ -91,7 +90,8 @@ def test_a_square_is_one_track(trained, tmp_path, capsys):
     expected = [[4 / 16, i / 16, 8 / 16, (i + 4) / 16] for i in range(COUNT)]
     np.testing.assert_allclose(edges, expected, atol=1e-5)
     with Image.open(target / "tracks.gif") as drawn:
-        assert (drawn.n_frames, drawn.size) == (COUNT, (SIZE, SIZE))
+        # Frames are enlarged so far that the names can be read.
+        assert (drawn.n_frames, drawn.size) == (COUNT, (10 * SIZE, 10 * SIZE))
 
 
 def test_an_animated_file_is_its_frames(trained, tmp_path):
@@ -104,6 +104,41 @@ def test_an_animated_file_is_its_frames(trained, tmp_path):
     np.testing.assert_array_equal(a.images, b.images)
     for x, y in zip(a.tracks, b.tracks):
         np.testing.assert_array_equal(x, y)
+
+
+def test_boxes_are_in_pixels_of_the_file_whatever_the_preprocessing(trained, tmp_path, capsys):
+    image = np.zeros((32, 32), np.uint8)
+    image[8:16, 6:14] = 250
+    Image.fromarray(image).save(tmp_path / "square.png")
+    sizing = [dict(name="keep_classes", classes=[2, 0])]
+    sizing += [dict(name="resize", size=SIZE), dict(name="pad", size=(20, 24))]
+    padded = detector(sizing, kind=1, state=trained.state)
+    files = [tmp_path / "square.png"]
+    for each, kind in ((trained, 2), (padded, 0)):
+        capsys.readouterr()
+        outputs.maker("detections", files=True)(
+            each, "detections", tmp_path / "generated", images=files, ema=True
+        )
+        assert capsys.readouterr().out.startswith(f"square: 1 {families.tiny.CLASSES[kind]}\n")
+        (row,) = rows_of(tmp_path / "generated", "detections.csv")
+        assert (row["image"], row["class"]) == ("square", families.tiny.CLASSES[kind])
+        assert [row[k] for k in ("ymin", "xmin", "ymax", "xmax")] == ["8.0", "6.0", "16.0", "14.0"]
+    with Image.open(tmp_path / "generated/square_detections.png") as drawn:
+        shown = np.asarray(drawn).astype(int)
+    assert shown.shape == (160, 160, 3)
+    # A grey image has colour only in frames and names.
+    frame = np.ptp(shown[40:80, 30:70], axis=-1) > 0
+    assert frame[-1].all()
+    assert frame[:, -1].all()
+    assert not frame[20:-1, 1:-1].any()
+
+
+def test_what_cannot_be_detected_is_refused(trained, tmp_path):
+    assert outputs.needed("detections") == "detections"
+    with pytest.raises(ConfigError, match="needs --images; --output=overlay"):
+        detections(trained, "detections", tmp_path, images=[], ema=True)
+    with pytest.raises(ConfigError, match=r"confidence=1.5: valid are numbers between 0 and 1"):
+        detections(trained, "detections", tmp_path, images=[tmp_path], ema=True, confidence=1.5)
 
 
 def test_what_cannot_be_tracked_is_refused(trained, tmp_path):

@@ -85,7 +85,7 @@ def test_maps_move_with_clips_and_other_sizes_are_named():
     np.testing.assert_array_equal(found["map"], places[:, :, ::-1])
     np.testing.assert_allclose(80 * found["image"][0, 0, :, :, 0], places[0, :, ::-1], atol=1e-4)
     with pytest.raises(ValueError, match=r"map has size \(8, 9\)"):
-        flip_lr(kinds=KINDS)(batch | {"map": places[:, :, 1:]}, keys)
+        random_crop(padding=1, kinds=KINDS)(batch | {"map": places[:, :, 1:]}, keys)
 
 
 def test_clips_are_scaled_and_normalized_as_images():

@@ -96,6 +96,7 @@ def test_scaled_and_moved_all_stay_together():
     assert max(far) <= 1
 
 
+@pytest.mark.full
 def test_a_box_of_which_little_is_left_is_masked():
     batch = scenes()
     whole = jnp.broadcast_to(jnp.float32([0, 0, 1, 1]), (EXAMPLES, 1, 4))

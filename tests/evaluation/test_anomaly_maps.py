@@ -23,7 +23,8 @@ def make_context(reconstruct, outputs=("reconstruct",)):
             }
 
     def collect(function):
-        return lambda state, batch: jax.device_get(function(state, batch, jax.random.key(0)))
+        compiled = jax.jit(function)
+        return lambda state, batch: jax.device_get(compiled(state, batch, jax.random.key(0)))
 
     task = Task(None, None, None, dict.fromkeys(outputs, reconstruct))
     return Context(
@@ -60,6 +61,7 @@ def test_a_perfect_memory_finds_what_was_planted():
         assert (np.abs(planted - image[..., 0])[~inside] <= module.CHANGED + 0.005).all()
 
 
+@pytest.mark.full
 def test_the_same_places_each_time_and_others_for_another_seed():
     context = make_context(clean)
     first, again = (anomaly_maps(context)(STATE) for _ in range(2))
@@ -74,7 +76,8 @@ def test_a_copy_finds_nothing():
 
 def test_similarity_against_the_definition():
     x, y = np.random.default_rng(1).uniform(size=(2, 1, 16, 16, 1))
-    error, dissimilarity = differences(jnp.float32(x), jnp.float32(y))
+    compared = jax.jit(differences)
+    error, dissimilarity = compared(jnp.float32(x), jnp.float32(y))
     window = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
     window = np.outer(window, window) / window.sum() ** 2
     here, there = x[0, 3:14, 2:13, 0], y[0, 3:14, 2:13, 0]
@@ -85,7 +88,7 @@ def test_similarity_against_the_definition():
     ssim /= (mx**2 + my**2 + 1e-4) * (vx + vy + 9e-4)
     assert dissimilarity[0, 8, 7] == pytest.approx(1 - ssim, abs=1e-4)
     assert error[0, 8, 7] == pytest.approx((window * (here - there) ** 2).sum(), rel=1e-4)
-    np.testing.assert_allclose(differences(jnp.float32(x), jnp.float32(x))[1], 0, atol=1e-5)
+    np.testing.assert_allclose(compared(jnp.float32(x), jnp.float32(x))[1], 0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

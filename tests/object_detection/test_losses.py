@@ -208,10 +208,14 @@ def close_scene():
     return Objects(jnp.float32(boxes), jnp.int32([0, 1, 2, 0]), jnp.asarray(real))
 
 
+@jax.jit
+def joined(maps):
+    return task_aligned.points(maps, BINS, SIDES)
+
+
 def points(seed=4):
     random = np.random.default_rng(seed)
-    maps = [jnp.float32(random.normal(0, 1, (*m, 4 * BINS + KINDS))) for m in MAPS]
-    return task_aligned.points(maps, BINS, SIDES)
+    return joined([np.float32(random.normal(0, 1, (*m, 4 * BINS + KINDS))) for m in MAPS])
 
 
 def test_the_best_aligned_points_learn():

@@ -59,9 +59,9 @@ def test_loss_gradient_and_errors_by_hand():
     np.testing.assert_allclose(trained["loss"][0], expected, rtol=1e-6)
     gradient = 2 * (mask[:, None] * difference).sum(0) / 3
     np.testing.assert_allclose(moved.params["bias"], -gradient, rtol=1e-5)
-    errors = task.outputs["error"](state, batch, KEY)
+    errors = jax.jit(task.outputs["error"])(state, batch, KEY)
     np.testing.assert_allclose(errors, [90, 0, 10, 45], atol=1e-4)
-    found = task.evaluate(state, batch, KEY)["circular_error"]
+    found = jax.jit(task.evaluate)(state, batch, KEY)["circular_error"]
     np.testing.assert_allclose(found, [100, 3], rtol=1e-6)
 
 
@@ -83,7 +83,7 @@ def test_righted_images_undo_the_predicted_turn():
         "image": jnp.asarray(image)
     }
     task = angle(Echo(2), SGD)
-    shown = task.outputs["righted"](task.init(KEY, batch), batch, KEY)
+    shown = jax.jit(task.outputs["righted"])(task.init(KEY, batch), batch, KEY)
     assert shown.shape == (1, 2, 5, 5, 2)
     np.testing.assert_allclose(shown[0, 1], np.rot90(image[0], -1), atol=1e-5)
 

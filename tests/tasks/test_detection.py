@@ -70,23 +70,28 @@ def build(**arguments):
 
 
 def evaluated(batch, **arguments):
+    return evaluator(**arguments)(batch)
+
+
+def evaluator(**arguments):
+    """Returns a function from a batch to the task's metrics, compiled once."""
     task = build(**arguments)
-    found = jax.device_get(jax.jit(task.evaluate)(task.init(KEY, batch), batch, KEY))
-    return summarize(found, task.summaries)
+    compiled = jax.jit(lambda batch: task.evaluate(task.init(KEY, batch), batch, KEY))
+    return lambda batch: summarize(jax.device_get(compiled(batch)), task.summaries)
 
 
 SEEN = ((0.25, 0.2, 0.3, 0.2, 0.9, 1), (0.7, 0.8, 0.2, 0.3, 0.8, 0))
 
 
 def test_what_is_found_where_it_is_counts_as_right():
-    boxes = [box(*each[:4]) for each in SEEN]
+    boxes, evaluated = [box(*each[:4]) for each in SEEN], evaluator()
     got = evaluated(batch_of(cells_of(*SEEN), boxes, [1, 0]))
     assert (got["precision"], got["recall"], got["f1"]) == (1, 1, 1)
     wrong = evaluated(batch_of(cells_of(*SEEN), boxes, [1, 1]))
     assert (wrong["precision"], wrong["recall"]) == (0.5, 0.5)
     missed = evaluated(batch_of(cells_of(SEEN[0]), boxes, [1, 0]))
     assert (missed["precision"], missed["recall"]) == (1, 0.5)
-    unsure = evaluated(batch_of(cells_of(*SEEN), boxes, [1, 0]), confidence=0.85)
+    unsure = evaluator(confidence=0.85)(batch_of(cells_of(*SEEN), boxes, [1, 0]))
     assert (unsure["precision"], unsure["recall"]) == (1, 0.5)
 
 
@@ -107,7 +112,8 @@ def test_of_two_boxes_of_one_object_the_surer_is_kept():
     apart = jax.tree.map(lambda x: x[0], module._sure(rows[None], 0.5))
     # An object is found once: of two boxes about it one is wrong.
     wanted = Objects(jnp.float32([box(*twice[0][:4])]), jnp.int32([0]), jnp.array([True]))
-    np.testing.assert_array_equal(module._counts(apart, wanted, 0.5), [1, 2, 1])
+    counts = jax.jit(lambda found: module._counts(found, wanted, 0.5))(apart)
+    np.testing.assert_array_equal(counts, [1, 2, 1])
 
 
 def test_the_loss_of_a_cell_by_hand():
@@ -133,9 +139,8 @@ def test_no_object_and_padding_cost_only_confidence():
 def test_frames_are_drawn_where_the_boxes_are():
     image = jnp.zeros((1, 8, 10, 1))
     boxes = jnp.float32([[[0.25, 0.2, 0.75, 0.6], [0, 0, 1, 1]]])
-    drawn = np.asarray(
-        painting.framed(image, boxes, jnp.int32([[1, 0]]), jnp.array([[True, False]]), NUM)
-    )
+    framed = jax.jit(painting.framed, static_argnums=4)
+    drawn = np.asarray(framed(image, boxes, jnp.int32([[1, 0]]), jnp.array([[True, False]]), NUM))
     expected = np.zeros((8, 10), bool)
     expected[2:7, 2:7] = True
     expected[3:6, 3:6] = False
@@ -174,6 +179,7 @@ class Maps(nn.Module):
         return (jnp.broadcast_to(made, (len(image), *made.shape)),)
 
 
+@pytest.mark.full
 def test_the_loss_of_a_batch_is_divided_by_what_its_points_learn():
     # Accumulated in parts it is the same, though parts have other sums.
     boxes = jnp.float32(

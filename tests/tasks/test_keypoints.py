@@ -10,8 +10,11 @@ import pytest
 from library.config import ConfigError
 from library.data.builders import stick_figures
 from library.task import minimize
-from library.tasks.keypoints import found_in, gaussians, keypoints
+from library.tasks import keypoints as module
+from library.tasks.keypoints import keypoints
 
+# One by one their operations take seconds to compile.
+found_in, gaussians = jax.jit(module.found_in), jax.jit(module.gaussians, static_argnums=(1, 2))
 KEY = jax.random.key(0)
 SGD = functools.partial(minimize, optimizer=optax.sgd(1.0))
 POINTS = np.float32([[[0.25, 0.5], [0.8, 0.1]], [[0.5, 0.5], [0.1, 0.9]]])
@@ -77,12 +80,12 @@ def test_loss_gradient_and_distances_by_hand():
     np.testing.assert_allclose(trained["loss"][0], expected.sum(), rtol=1e-5)
     gradient = factor * (share * 2 * gap.mean((1, 2))).sum(0) / 2
     np.testing.assert_allclose(moved.params["bias"], -gradient, rtol=1e-4)
-    found = task.outputs["keypoints"](state, batch, KEY)
+    each = (task.outputs["keypoints"], task.outputs["error"], task.evaluate)
+    found, error, measured = jax.jit(lambda *given: [f(*given) for f in each])(state, batch, KEY)
     away = (np.asarray(found[..., :2]) - POINTS) * [1, 10 / 8]
     distance = np.linalg.norm(away, axis=-1)
     errors = (share * distance).sum(-1)
-    np.testing.assert_allclose(task.outputs["error"](state, batch, KEY), errors, rtol=1e-5)
-    measured = task.evaluate(state, batch, KEY)
+    np.testing.assert_allclose(error, errors, rtol=1e-5)
     np.testing.assert_allclose(measured["distance"][0], errors.sum(), rtol=1e-5)
     near = (share * (distance <= 0.05)).sum()
     np.testing.assert_allclose(measured["near"][0], near, atol=1e-6)
@@ -92,8 +95,8 @@ def test_true_maps_have_no_loss_and_are_all_near():
     batch = make_batch(gaussians(jnp.asarray(POINTS), (40, 40), 1.5))
     task = keypoints(Echo(2), SGD, num_points=2)
     state = task.init(KEY, batch)
-    found = task.evaluate(state, batch, KEY)
-    assert found["loss"][0] == 0
+    found = jax.jit(task.evaluate)(state, batch, KEY)
+    assert found["loss"][0] == pytest.approx(0, abs=1e-9)
     assert found["near"][0] == 2
 
 
@@ -111,7 +114,7 @@ def test_the_overlay_marks_points_with_the_colour_of_their_kind():
             return maps
 
     task = keypoints(Known(), SGD, num_points=2)
-    shown = task.outputs["overlay"](task.init(KEY, batch), batch, KEY)
+    shown = jax.jit(task.outputs["overlay"])(task.init(KEY, batch), batch, KEY)
     assert shown.shape == (2, 3, 40, 40, 3)
     assert shown.dtype == jnp.uint8
     assert shown[:, 0].max() == 0

@@ -20,7 +20,7 @@ def track(
     rate: int = 10,
 ) -> None:
     """Tracks objects through image files, a folder of frames, or an animated file."""
-    from library.apps import tracking
+    from library.apps import detections, tracking
     from library.config import ConfigError
 
     if not images:
@@ -29,9 +29,8 @@ def track(
         raise ConfigError(f"--rate={rate}: valid are 1 frame a second or more")
     found = tracking.tracked(trained, tracking.frames(images), tracker=tracker, fill=fill, ema=ema)
     numbers = {int(row[6]) for rows in found.tracks for row in rows}
-    names = trained.plan.label_names or [str(i) for i in range(1000)]
     print(
         f"{len(found.names)} frames, {len(numbers)} tracks, {found.rate:.1f} frames a second from "
         "decoded frames to tracks"
     )
-    print(tracking.write(found, folder, names, rate))
+    print(tracking.write(found, folder, detections.class_names(trained), rate))

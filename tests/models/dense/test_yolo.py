@@ -57,6 +57,7 @@ def test_sizes_of_yolo_v8(size):
     assert shapes == [(2, side, side, 4 * 16 + 80) for side in (8, 4, 2)]
 
 
+@pytest.mark.full
 def test_the_classifiers_of_darknet():
     assert traced("darknet.darknet19")[1]["params"] == 20_842_376
     assert traced("darknet.darknet53")[1]["params"] == 41_609_928

@@ -1,3 +1,4 @@
+import functools
 import math
 
 import jax
@@ -39,21 +40,23 @@ def test_the_order_of_the_points_changes_no_bit(make, small_transforms):
     random = np.random.default_rng(1)
     points = jnp.asarray(random.integers(-2, 3, (2, 11, 3)).astype(np.float32))
     model = make(**SMALL)
-    variables = whole_numbers(model.init(KEY, points))
+    variables = whole_numbers(jax.jit(model.init)(KEY, points))
+    # Compiled as a whole: one by one the operations take seconds to compile.
+    apply = jax.jit(model.apply)
     if make is pointnet:
         # The T-nets' own sums would leave the whole numbers that float32 holds.
         zero = {"kernel": jnp.zeros((7, 9)), "bias": jnp.arange(9.0)}
         variables["params"]["transform_points"]["matrix"] = zero
         zero = {"kernel": jnp.zeros((7, 25)), "bias": jnp.arange(25.0) % 3}
         variables["params"]["transform_features"]["matrix"] = zero
-    logits = model.apply(variables, points)
+    logits = apply(variables, points)
     assert np.abs(logits).max() > 0
     for _ in range(3):
         order = random.permutation(11)
-        np.testing.assert_array_equal(model.apply(variables, points[:, order]), logits)
+        np.testing.assert_array_equal(apply(variables, points[:, order]), logits)
     # A point that is there twice changes nothing.
     twice = jnp.concatenate([points, points[:, :4]], axis=1)
-    np.testing.assert_array_equal(model.apply(variables, twice), logits)
+    np.testing.assert_array_equal(apply(variables, twice), logits)
 
 
 @pytest.mark.parametrize(("make", "count"), [(vanilla, 819_624), (pointnet, 3_480_049)])
@@ -65,10 +68,10 @@ def test_params_are_as_many_as_published(make, count):
 def test_transforms_start_as_the_identity_and_their_penalty_is_the_papers(small_transforms):
     model = pointnet(**SMALL)
     points = jax.random.normal(KEY, (2, 9, 3))
-    variables = model.init(KEY, points)
-    options = dict(train=True, mutable=["intermediates", "batch_stats"])
-    rngs = {"dropout": KEY}
-    _, recorded = model.apply(variables, points, rngs=rngs, **options)
+    variables = jax.jit(model.init)(KEY, points)
+    options = dict(train=True, mutable=["intermediates", "batch_stats"], rngs={"dropout": KEY})
+    trained = jax.jit(lambda variables: model.apply(variables, points, **options)[1])
+    recorded = trained(variables)
     np.testing.assert_allclose(recorded["intermediates"]["penalty"], [0, 0], atol=1e-6)
     plain = {**variables["params"]}
     without = vanilla(**SMALL)
@@ -77,21 +80,22 @@ def test_transforms_start_as_the_identity_and_their_penalty_is_the_papers(small_
         kind: {k: v for k, v in tree.items() if not k.startswith("transform")}
         for kind, tree in own.items()
     }
-    same = without.apply(kept, points)
-    np.testing.assert_allclose(model.apply(variables, points), same, rtol=1e-6)
+    same = jax.jit(without.apply)(kept, points)
+    np.testing.assert_allclose(jax.jit(model.apply)(variables, points), same, rtol=1e-5)
     # A A^T of A = 2 I is 4 I, and each of the five entries of I - 4 I has the square 9.
     plain["transform_features"] = {
         **plain["transform_features"],
         "matrix": {"kernel": jnp.zeros((7, 25)), "bias": jnp.eye(5).ravel()},
     }
-    _, recorded = model.apply({**variables, "params": plain}, points, rngs=rngs, **options)
+    recorded = trained({**variables, "params": plain})
     np.testing.assert_allclose(recorded["intermediates"]["penalty"], [45, 45], rtol=1e-6)
 
 
 def test_logits_and_stages():
     model = vanilla(**SMALL)
-    variables = model.init(KEY, jnp.zeros((2, 9, 3)))
-    logits, recorded = model.apply(variables, jnp.zeros((2, 9, 3)), mutable=["intermediates"])
+    kept = ["params", "batch_stats", "intermediates"]
+    init = functools.partial(model.init_with_output, mutable=kept)
+    logits, recorded = jax.eval_shape(init, KEY, jnp.zeros((2, 9, 3)))
     assert logits.shape == (2, 4)
     shapes = {name: x.shape for name, x in recorded["intermediates"].items()}
     assert shapes == {"stage1": (2, 9, 5), "stage2": (2, 8), "features": (2, 7)}
