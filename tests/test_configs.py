@@ -163,12 +163,19 @@ def quickest(file):
     return (small + names)[0]
 
 
+# Recipes of classifiers of images are put together alike; their networks have tests of their own.
+CLASSIFIERS = re.compile(r"/(imagenet|cifar10|cifar100)\w*\.py$")
+TRACED_CLASSIFIERS = {
+    *("configs/resnet/imagenet.py", "configs/resnet/cifar10.py", "configs/vit/imagenet.py"),
+    *("configs/mae/cifar10.py", "configs/simclr/cifar10.py"),
+}
 # Another file has the same network, for smaller images.
 ALIKE = [f"configs/{system}/camvid.py" for system in ("deconvnet", "enet", "fcn", "segnet")]
 ALIKE += ["configs/yolo_v1/voc.py", "configs/yolo_v8/coco.py"]
 # Another file differs in its network alone, which has tests of its own.
 ALIKE += ["configs/srcnn/sr_photos.py", "configs/vdsr/sr_photos.py"]
 ALIKE += ["configs/deconvnet/camvid240.py", "configs/fcn/camvid240.py"]
+ALIKE += [file for file in FILES if CLASSIFIERS.search(file) and file not in TRACED_CLASSIFIERS]
 QUICK = {quickest(file) for file in FILES if file not in ALIKE}
 TRACED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in RECIPES]
 COUNTED = [

@@ -8,7 +8,7 @@ import pytest
 from library.config import ConfigError
 from library.evaluation.cases import cases
 from library.evaluation.context import Context
-from library.reporting import made
+from library.reporting import saved_samples
 from library.run import artifacts
 from library.task import Task, TrainState
 
@@ -98,16 +98,16 @@ def test_the_captions_reach_the_report(tmp_path):
     arrays = {f"cases/{k}": v for k, v in found.items() if np.ndim(v)}
     for step in (4, 8):
         assert not artifacts.keep_samples(arrays, step, tmp_path, print)
-    (kept,) = made.find(tmp_path)
+    (kept,) = saved_samples.find(tmp_path)
     assert kept.name == "cases_overlay"
-    figure, said = made.newest(kept)
+    figure, said = saved_samples.newest(kept)
     assert said == "cases_overlay, step 8"
     assert [text.get_text() for text in figure.axes[0].texts] == kept.captions()
     assert kept.captions()[0] == "worst: error 0.9, test[2]"
     assert len(figure.axes[0].images) == 3
-    assert made.over_training(kept) is None
+    assert saved_samples.over_training(kept) is None
     # Images that are no rows stand side by side.
     single = {"a/b": found["overlay"][:, 0], "a/b_captions": found["overlay_captions"]}
     artifacts.keep_samples(single, 1, tmp_path / "single", print)
-    figure, _ = made.newest(*made.find(tmp_path / "single"))
+    figure, _ = saved_samples.newest(*saved_samples.find(tmp_path / "single"))
     assert len({image.get_extent()[0] for image in figure.axes[0].images}) == 3
