@@ -113,7 +113,7 @@ def adversarial_restoration(
         held = {"params": state.params["generator"], **_own(state.variables, "generator")}
         return players["generator"].apply(held, *images, train=False)
 
-    tested = problem._replace(degradation=test)
+    tested = problem._replace(degradation=test, context=0.0)
 
     def restored(state: TrainState, posed: Posed) -> Float[Array, "b h w c"]:
         return problem.completed(apply(state, posed.inputs), posed)
@@ -121,8 +121,8 @@ def adversarial_restoration(
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
         posed = tested.posed(batch, key)
         made = restored(state, posed)
-        each = {"loss": problem.losses(made, posed), **problem.measured(made, posed)}
-        each["input_psnr"] = problem.measured(posed.baseline, posed)["psnr"]
+        each = {"loss": tested.losses(made, posed), **tested.measured(made, posed)}
+        each["input_psnr"] = tested.measured(posed.baseline, posed)["psnr"]
         return {name: pair(values, batch["mask"]) for name, values in each.items()}
 
     return Task(init, learner.update, evaluate, outputs(tested, restored, apply))
@@ -174,8 +174,10 @@ class _Game(NamedTuple):
     def generator_loss(self, params, variables, batch, key) -> tuple[Metrics, PyTree]:
         """Returns the generator's metrics, and the variables after its move."""
         posed, mask = self.problem.posed(batch, key), batch["mask"]
-        made, moved = self._restored(params, variables, posed, batch, key)
-        each = {"content": self.problem.losses(made, posed)}
+        raw, moved = self._apply("generator", params, variables, posed.inputs, batch, key)
+        # What is put in place of known pixels would have no error.
+        each = {"content": self.problem.losses(raw, posed)}
+        made = self.problem.completed(raw, posed)
         score, _ = self._score(params, variables, made, batch, key)
         each["adversarial"] = jax.nn.softplus(-score)
         loss = each["content"] + self.adversarial_weight * each["adversarial"]

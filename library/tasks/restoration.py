@@ -89,7 +89,7 @@ def restoration(
     check_unnormalized(unnormalize)
     damage, test = damages(degradation, test_degradation, inputs)
     problem = Problem(damage, inputs, target, channels, LOSSES[loss], measure, context, margin)
-    problem_of_test = problem._replace(degradation=test)
+    tested = problem._replace(degradation=test, context=0.0)
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         damaged = problem.posed(problem.whole(batch), key).inputs
@@ -109,17 +109,17 @@ def restoration(
         return problem.completed(made, posed)
 
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
-        posed = problem_of_test.posed(batch, key)
+        posed = tested.posed(batch, key)
         made = restored(state, posed)
-        each = {"loss": problem.losses(made, posed), **problem.measured(made, posed)}
-        each["input_psnr"] = problem.measured(posed.baseline, posed)["psnr"]
+        each = {"loss": tested.losses(made, posed), **tested.measured(made, posed)}
+        each["input_psnr"] = tested.measured(posed.baseline, posed)["psnr"]
         return {name: pair(values, batch["mask"]) for name, values in each.items()}
 
     def apply(state: TrainState, images: list[Array]) -> Float[Array, "b h w c"]:
         return model.apply(variables_of(state), *images, train=False)
 
     learner = minimize(objective)
-    return Task(init, learner.update, evaluate, outputs(problem_of_test, restored, apply))
+    return Task(init, learner.update, evaluate, outputs(tested, restored, apply))
 
 
 class Posed(NamedTuple):

@@ -112,6 +112,18 @@ def test_the_discriminator_sees_known_pixels_around_a_hole():
     assert float(found[0] / found[1]) == pytest.approx(expected.mean(), rel=1e-5)
 
 
+def test_the_pixels_around_a_hole_count_by_their_weight():
+    made, batch = built(1, degradation=HOLE, context=0.5, adversarial_weight=0.0), batch_of()
+    state = jax.jit(made.init)(KEY, batch)
+    _, metrics = jax.jit(made.update)(state, batch, KEY)
+    image = np.asarray(batch["image"], np.float64)[:2]
+    in_hole = np.square(0.6 - image[:, 2:6, 2:6]).mean()
+    found = metrics["generator_content"]
+    # Around the hole the generator adds 0.1.
+    expected = (16 * in_hole + 0.5 * 48 * 0.01) / (16 + 0.5 * 48)
+    assert float(found[0] / found[1]) == pytest.approx(expected, rel=1e-5)
+
+
 def test_features_of_a_finished_network_are_compared():
     asked = []
 

@@ -117,9 +117,22 @@ def test_lost_pixels_are_made_and_the_others_kept():
     found = measured(task, batch, state)
     assert found["psnr"] == pytest.approx(np.mean(each), abs=1e-3)
     assert found["loss"] == pytest.approx(np.abs(0.5 - image[:2, hole]).mean(), rel=1e-5)
-    # With a weight, the pixels around count; what is known exactly has no loss.
-    around = measured(build(degradation=CENTRE, context=1.0), batch)["loss"]
-    assert around == pytest.approx(found["loss"] * 36 / 144, rel=1e-5)
+    # A weight of the pixels around is for the training alone.
+    around = build(degradation=CENTRE, measure="all", context=1.0)
+    assert measured(around, batch, state)["loss"] == found["loss"]
+
+
+@pytest.mark.parametrize("context", [0.0, 0.5])
+def test_the_pixels_around_a_hole_count_in_training_by_their_weight(context):
+    task, batch = build(degradation=CENTRE, context=context, loss="l2"), batch_of()
+    state = jax.jit(task.init)(KEY, batch)
+    shifted = state.replace(params={"bias": jnp.float32(0.1)})
+    _, metrics = jax.jit(task.update)(shifted, batch, KEY)
+    image = np.asarray(batch["image"], np.float64)[:2]
+    in_hole = np.square(0.6 - image[:, 3:9, 3:9]).mean()
+    # Around the hole the network's image is wrong by the bias.
+    expected = (36 * in_hole + context * 108 * 0.01) / (36 + context * 108)
+    assert float(metrics["loss"][0] / metrics["loss"][1]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_several_inputs_are_measured_by_their_mean():
