@@ -7,14 +7,14 @@ Command:   python -m experiments.prepare --dataset=tinyimagenet20
            python -m experiments.train --config=configs/colourful/tinyimagenet20.py:regression
            python -m experiments.train --config=configs/fine_tuning/tinyimagenet20.py:scratch
            python -m experiments.train --config=configs/colourful/tinyimagenet20.py:judged
-Hardware:  an accelerator for :paper (not run here); two CPU cores for the others, about an hour
+Hardware:  one accelerator for :paper (not run here); two CPU cores for the others, about an hour
            each; `:smoke` is a narrow network on noise
 Expected:  no result is claimed: the paper measures ImageNet. The grey copies of CBSD68 have 22.8
            dB, and :regression is expected to be above them. Classes of colour give more colour and
            a lower PSNR.
 Source:    Zhang et al. 2016, section 2 and the authors' program: 1.3 million images, 313 bins,
-           lambda 0.5, Adam with momenta 0.9 and 0.99, a rate of 3.16e-5 that falls to 3.16e-6 and
-           3.16e-7, weight decay 0.001, batches of 40, 450,000 steps
+           lambda 0.5, Adam with momenta 0.9 and 0.99, a rate of 3.16e-5 that falls to 1e-5 and
+           3.16e-6 after 215,000 and 430,000 steps, weight decay 0.001, batches of 40, 450,000 steps
 
 This recipe trains on the 10,000 small photographs of tinyimagenet20, and also measures CBSD68.
 `:cpu` is the network at a quarter of its width. `:regression` is a U-Net that predicts a and b of
@@ -51,7 +51,7 @@ def get_config(variant: str = "paper") -> ConfigDict:
     config.task = dict(task)
     config.optimizer = dict(name="adam", learning_rate=rate, schedule=dict(name="cosine"))
     if variant == "paper":
-        steps = dict(name="step", boundaries=["44%", "83%"], factor=0.1)
+        steps = dict(name="step", boundaries=["47.8%", "95.6%"], factor=0.316)
         config.optimizer.update(b2=0.99, weight_decay=1e-3, schedule=steps)
     config.total = total
     upright = [dict(name="decode"), dict(name="landscape"), dict(name="crop_multiple", unit=8)]

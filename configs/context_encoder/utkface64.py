@@ -3,11 +3,11 @@
 System:    Context encoder (Pathak et al. 2016, arXiv 1604.07379): fill holes in photographs
 Command:   python -m experiments.prepare --dataset=utkface64
            python -m experiments.train --config=configs/context_encoder/utkface64.py:cpu
-Hardware:  an accelerator for :paper (not run here); two CPU cores for :l2 and :cpu, less than an
+Hardware:  one accelerator for :paper (not run here); two CPU cores for :l2 and :cpu, less than an
            hour; `:smoke` is a narrow network on noise
 Expected:  no result is claimed: the paper measures photographs of Paris and of ImageNet
 Source:    Pathak et al. 2016, section 3 and the authors' program: a hole of a quarter of the image
-           in the centre, filled with the mean; squared error with weight 0.999 and the adversarial
+           in the centre, filled with grey; squared error with weight 0.999 and the adversarial
            loss with weight 0.001, Adam with a momentum of 0.5 and a rate of 0.0002, ten times that
            of the discriminator
 
@@ -42,7 +42,8 @@ def get_config(variant: str = "paper") -> ConfigDict:
     if opposed is not None:
         discriminator = dict(name="dcgan.discriminator", width=opposed)
         config.model = dict(generator=config.model.to_dict(), discriminator=discriminator)
-        config.task.update(name="adversarial_restoration", adversarial_weight=0.001)
+        # 0.001 for images in [-1, 1], whose squared error is four times that in [0, 1].
+        config.task.update(name="adversarial_restoration", adversarial_weight=2.5e-4)
         config.optimizer = dict(
             generator=dict(name="adam", learning_rate=2e-3, b1=0.5),
             discriminator=dict(name="adam", learning_rate=2e-4, b1=0.5),

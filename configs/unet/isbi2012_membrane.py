@@ -3,7 +3,7 @@
 System:    U-Net (Ronneberger et al. 2015, arXiv 1505.04597): segment images
 Command:   python -m experiments.prepare --dataset=isbi2012_membrane
            python -m experiments.train --config=configs/unet/isbi2012_membrane.py:cpu
-Hardware:  an accelerator of 16 GB for :paper; two CPU cores for :cpu
+Hardware:  one accelerator of 16 GB for :paper; two CPU cores for :cpu
 Expected:  no result is claimed: the challenge uses slices that are not public, and other metrics
 Source:    Ronneberger et al. 2015, "U-Net: Convolutional Networks for Biomedical Image
            Segmentation" (arXiv 1505.04597)

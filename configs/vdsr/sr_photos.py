@@ -5,7 +5,7 @@ Command:   python -m experiments.prepare --dataset=sr_photos/cbsd68
            python -m experiments.prepare --dataset=sr_photos/set5
            python -m experiments.prepare --dataset=sr_photos/set14
            python -m experiments.train --config=configs/vdsr/sr_photos.py:x3
-Hardware:  an accelerator (not run here); two CPU cores for :cpu_x3, eight layers of 32 channels,
+Hardware:  one accelerator (not run here); two CPU cores for :cpu_x3, eight layers of 32 channels,
            about an hour; `:smoke` is a narrow network on noise
 Expected:  set5/psnr 33.67 at scale 3; bicubic interpolation has 30.39
 Source:    Kim et al. 2016: Set5 at scale 3. Squares of 41 pixels of the enlarged image,
