@@ -40,6 +40,10 @@ def test_both_images_of_a_pair_are_cropped_alike():
         np.testing.assert_array_equal(made["image"], large_of(made))
         seen.add(made["damaged"].tobytes())
     assert len(seen) > 4
+    # Margins of 2 and 3 pixels of the small image: 1.5 is rounded to 2.
+    made = applied([operation("center_crop", size=(6, 9))], pair())
+    np.testing.assert_array_equal(made["damaged"], pair()["damaged"][1:3, 2:5])
+    np.testing.assert_array_equal(made["image"], large_of(made))
     made = applied([operation("crop_multiple", unit=9)], pair())
     assert made["image"].shape == (9, 18, 1)
     np.testing.assert_array_equal(made["image"], large_of(made))

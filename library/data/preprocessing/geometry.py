@@ -111,7 +111,8 @@ def random_crop(size: Size, kinds: Kinds = features.USUAL) -> Operation:
 def center_crop(size: Size, kinds: Kinds = features.USUAL) -> Operation:
     """Crops the centre of `image` to `size`, an int for a square or `(height, width)`.
 
-    Half of an odd margin is rounded to the even integer, as in torchvision's `CenterCrop`.
+    Half of an odd margin is rounded to the even integer, as in torchvision's `CenterCrop`. A crop
+    of a small and a large image begins at a whole pixel of the small one.
 
     Raises:
       ConfigError: (`chain`) the operations before it make smaller images.
@@ -216,7 +217,10 @@ def _random_crop(example, rng, *, kinds, size):
 
 def _center_crop(example, rng, *, kinds, size):
     height, width = _size_to_crop(example, kinds, "center_crop", size)
-    top, left = round((height - size[0]) / 2), round((width - size[1]) / 2)
+    # As above.
+    unit = max(shares(example, kinds).values())
+    sides = zip((height, width), size)
+    top, left = (unit * round((side - new) / unit / 2) for side, new in sides)
     return _moved(example, kinds, (top, left, *size))
 
 
