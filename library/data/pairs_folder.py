@@ -3,11 +3,12 @@
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from library import files
 from library.config import ConfigError, nearest
@@ -15,6 +16,7 @@ from library.data import folder
 
 # The folder of the images of each feature.
 FOLDERS = {"image": "clean", "damaged": "damaged"}
+_THREADS = 4
 
 
 class Pair(NamedTuple):
@@ -76,9 +78,9 @@ def scan(root: Path, seed: int = 0) -> Listed:
     hash of the paths, see `library.data.folder`.
 
     Raises:
-      ConfigError: a folder does not exist or cannot be read, an image has no partner or two, a file
-        is no image, or the sides of the images of a pair are not in the ratio of the first pair, a
-        whole number.
+      ConfigError: a folder does not exist or cannot be read, an image has no partner or two, or the
+        sides of the images of a pair are not in the ratio of the first pair, a whole number. Files
+        that cannot be read are left to the loading, which may skip them.
     """
     with files.listing("pairs_folder"):
         if not root.is_dir():
@@ -130,27 +132,28 @@ def _named(top: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _check_sizes(root: Path, pairs: Sequence[Pair]) -> None:
-    """Checks that all pairs have the same ratio of sides, a whole number."""
-    ratio = None
-    for pair in pairs:
-        clean, damaged = (_size(root / path) for path in pair)
-        own = clean[0] // damaged[0]
-        ratio = own if ratio is None else ratio
-        if own < 1 or own != ratio or clean != (own * damaged[0], own * damaged[1]):
-            wanted = f"{ratio} times as large" if ratio else "as large, or a multiple"
-            raise ConfigError(
-                f"pairs_folder: {root / pair.image} is {clean[0]}x{clean[1]} (width x height), and "
-                f"{root / pair.damaged} is {damaged[0]}x{damaged[1]}: the clean image must be "
-                f"{wanted}, as in the first pair {root / pairs[0].image}"
-            )
+    """Checks that all pairs that can be read have the same ratio of sides, a whole number."""
+    ratio, first = None, None
+    with ThreadPoolExecutor(_THREADS) as pool:
+        sizes = pool.map(lambda pair: [_size(root / path) for path in pair], pairs)
+        for pair, (clean, damaged) in zip(pairs, sizes):
+            if clean is None or damaged is None:
+                continue
+            own = clean[0] // damaged[0]
+            ratio, first = (own, pair) if first is None else (ratio, first)
+            if own < 1 or own != ratio or clean != (own * damaged[0], own * damaged[1]):
+                wanted = f"{ratio} times as large" if ratio else "as large, or a multiple"
+                raise ConfigError(
+                    f"pairs_folder: {root / pair.image} is {clean[0]}x{clean[1]} (width x height), "
+                    f"and {root / pair.damaged} is {damaged[0]}x{damaged[1]}: the clean image must "
+                    f"be {wanted}, as in the first pair {root / first.image}"
+                )
 
 
-def _size(path: Path) -> tuple[int, int]:
+def _size(path: Path) -> tuple[int, int] | None:
+    """Returns the width and height of an image, or None if it cannot be read."""
     try:
         with Image.open(path) as picture:
             return folder.upright_size(picture)
-    except (UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ConfigError(f"pairs_folder: {path} is not an image that PIL reads") from error
-    except OSError as error:
-        reason = error.strerror or error
-        raise ConfigError(f"pairs_folder: {path} cannot be read: {reason}") from error
+    except Exception:  # PIL's decoders raise any exception for malformed files
+        return None

@@ -8,6 +8,7 @@ from PIL import Image
 
 from library.config import ConfigError
 from library.data import pairs_folder, sources
+from library.data.preprocessing import CorruptExample, decode
 
 
 def write(root, **files):
@@ -87,15 +88,31 @@ def test_pairs_that_do_not_fit_are_named(tmp_path, files, message):
         opened(write(tmp_path, **files))
 
 
-def test_all_pairs_have_one_ratio_and_files_are_images(tmp_path):
+def test_all_pairs_have_one_ratio(tmp_path):
     write(tmp_path, clean__a_png=(4, 4), damaged__a_png=(2, 2))
     write(tmp_path, clean__b_png=(6, 6), damaged__b_png=(2, 2))
     with pytest.raises(ConfigError, match="times as large, as in the first pair"):
-        opened(tmp_path)
-    (tmp_path / "damaged/b.png").write_bytes(b"no image")
-    with pytest.raises(ConfigError, match=r"damaged/b\.png is not an image that PIL reads"):
         opened(tmp_path)
     with pytest.raises(ConfigError, match="needs data_dir=<a folder with clean/ and damaged/>"):
         sources.open_source("pairs_folder", "train")
     with pytest.raises(ConfigError, match="no such directory"):
         pairs_folder.scan(tmp_path / "missing")
+
+
+def test_files_that_cannot_be_read_are_left_to_the_loading(tmp_path):
+    write(tmp_path, clean__a_png=(4, 4), damaged__a_png=(2, 2))
+    write(tmp_path, clean__b_png=(6, 6), damaged__b_png=(3, 3))
+    for name in "ab":
+        whole = (tmp_path / f"damaged/{name}.png").read_bytes()
+        (tmp_path / f"damaged/{name}.png").write_bytes(b"no image")
+        source = opened(tmp_path)
+        assert len(source.records) == 2
+        held = {source.describe(row): source.records[row] for row in range(2)}
+        with pytest.raises(CorruptExample):
+            decode(kinds=source.kinds)(held[str(tmp_path / f"clean/{name}.png")], None)
+        (tmp_path / f"damaged/{name}.png").write_bytes(whole)
+    # The pairs that are left are compared.
+    write(tmp_path, clean__c_png=(4, 4), damaged__c_png=(4, 4))
+    (tmp_path / "clean/a.png").write_bytes(b"no image")
+    with pytest.raises(ConfigError, match=r"clean/c\.png is 4x4|clean/b\.png is 6x6"):
+        opened(tmp_path)
