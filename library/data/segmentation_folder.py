@@ -176,10 +176,14 @@ def _classes(root: Path, given: Sequence[str] | None) -> Classes:
     """Reads the list of classes.
 
     Raises:
-      ConfigError: there is none, a line is malformed, or a class or a colour comes twice.
+      ConfigError: there is none, a line is malformed, a class or a colour comes twice, or there are
+        more classes than a map has numbers for.
     """
     path = root / CLASSES
     if given is not None:
+        if twice := [name for place, name in enumerate(given) if name in given[:place]]:
+            raise ConfigError(f"segmentation_folder: dataset.classes: {twice[0]!r} comes twice")
+        _check_number(given, "dataset.classes")
         return Classes(tuple(given), {})
     if not path.is_file():
         raise ConfigError(
@@ -203,7 +207,16 @@ def _classes(root: Path, given: Sequence[str] | None) -> Classes:
             colours[colour] = maps.UNKNOWN if name == UNKNOWN else len(names)
         if colour is None or name != UNKNOWN:
             names.append(name)
+    _check_number(names, path)
     return Classes(tuple(names), colours)
+
+
+def _check_number(names: Sequence[str], where: str | Path) -> None:
+    if len(names) > maps.UNKNOWN:
+        raise ConfigError(
+            f"segmentation_folder: {where} has {len(names)} classes: valid are up to "
+            f"{maps.UNKNOWN}, as a pixel of {maps.UNKNOWN} is of no class"
+        )
 
 
 def _is_level(word: str) -> bool:

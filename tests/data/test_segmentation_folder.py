@@ -109,6 +109,8 @@ def broken(root, how):
         (root / "classes.txt").write_text("1 2 3 sky\nroad\n")
     elif how == "repeated":
         (root / "classes.txt").write_text("sky\nsky\n")
+    elif how == "many":
+        (root / "classes.txt").write_text("\n".join(f"c{i}" for i in range(256)))
     elif how == "no maps":
         (root / "maps").rename(root / "map")
     elif how == "turned":
@@ -131,6 +133,7 @@ def broken(root, how):
         ("no list", r"classes.txt is missing: list the classes there"),
         ("mixed list", r"write one class a line, either names alone, or a colour"),
         ("repeated", r"classes.txt: 'sky' comes twice"),
+        ("many", r"classes.txt has 256 classes: valid are up to 255"),
         ("no maps", r"has no directory 'maps': did you mean 'map'"),
     ],
 )
@@ -146,6 +149,10 @@ def test_the_classes_may_be_in_the_recipe_and_damaged_files_are_left_to_the_load
     (tmp_path / "images/b.jpg").write_bytes(b"\xff\xd8 cut")
     source = opened(tmp_path, classes=("x", "y", "z"))
     assert source.label_names == ("x", "y", "z")
+    with pytest.raises(ConfigError, match=r"dataset.classes: 'x' comes twice"):
+        opened(tmp_path, classes=("x", "y", "x"))
+    with pytest.raises(ConfigError, match=r"dataset.classes has 256 classes: valid are up to 255"):
+        opened(tmp_path, classes=[f"c{i}" for i in range(256)])
     with pytest.raises(ConfigError, match="needs data_dir=<the folder of images>"):
         sources.open_source("segmentation_folder", "train")
     with pytest.raises(ConfigError, match="a folder of images and maps needs no preparation"):
