@@ -23,6 +23,7 @@ def membranes(
     split: str = "test",
     target: str = "map",
     membrane: int = 0,
+    margin: int = 0,
     thresholds: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     batch_size: int | None = None,
 ) -> Evaluator:
@@ -30,7 +31,7 @@ def membranes(
 
     A pixel is membrane where its probability is above a threshold. Membranes are thinned to lines
     of a pixel. Cells are the regions between them, connected through sides. v_rand compares their
-    pixels with the true cells, see `rand_score`; it is a mean over images, at the best threshold.
+    pixels with the true cells, see `_rand_score`; it is a mean over images, at the best threshold.
     pixel_error is the share of wrong pixels at 0.5, without thinning.
 
     Args:
@@ -38,6 +39,7 @@ def membranes(
       split: the split to evaluate.
       target: the feature with the true classes.
       membrane: the class of membranes.
+      margin: pixels on each side of an image that have no logits, that of the task `segmentation`.
       thresholds: probabilities to try.
       batch_size: examples per batch; `dataset.eval_batch_size` by default.
 
@@ -47,7 +49,7 @@ def membranes(
 
     Raises:
       ConfigError: a threshold is outside (0, 1), or there are none. When it is traced: there is no
-        such class.
+        such class, or the map has another shape than the logits.
     """
     if not thresholds or not all(0 < t < 1 for t in thresholds):
         raise ConfigError(f"membranes, thresholds={thresholds}: valid are numbers between 0 and 1")
@@ -58,8 +60,15 @@ def membranes(
             raise ConfigError(
                 f"membranes, membrane={membrane}: valid are 0 to {logits.shape[-1] - 1}"
             )
+        true = batch[target]
+        true = true[:, margin : true.shape[1] - margin, margin : true.shape[2] - margin]
+        if true.shape != logits.shape[:-1]:
+            raise ConfigError(
+                f"membranes, margin={margin}: the map {target!r} has shape {true.shape}, but the "
+                f"logits have {logits.shape}: it needs the margin of the task"
+            )
         share = jax.nn.softmax(logits)[..., membrane]
-        return {"share": share, "true": batch[target], "mask": batch["mask"]}
+        return {"share": share, "true": true, "mask": batch["mask"]}
 
     collect = context.collect(found)
 

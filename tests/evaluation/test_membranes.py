@@ -112,6 +112,20 @@ def test_the_best_threshold_separates_the_cells():
     expected = np.square(sizes).sum() / ((153.0**2 + np.square(sizes).sum()) / 2)
     assert single["v_rand"] == pytest.approx(expected)
     assert np.isnan(membranes.membranes(context(share, true, [0]))(STATE)["v_rand"])
+    # An example that fills a batch does not count.
+    filled = context(np.tile(share, (2, 1, 1)), np.concatenate([true, 1 - true]), [1, 0])
+    assert membranes.membranes(filled, thresholds=(0.3, 0.6))(STATE) == found
+
+
+def test_the_margin_of_a_network_that_does_not_pad_is_left_out():
+    true = np.pad(np.ones((1, 4, 6), int), [(0, 0), (2, 2), (2, 2)])
+    true[:, 2:6, 5] = 0
+    share = np.float32(true[:, 2:6, 2:8] == 0) * 0.8 + 0.1
+    given = context(share, true, [1])
+    found = membranes.membranes(given, margin=2)(STATE)
+    assert (found["v_rand"], found["pixel_error"]) == (1, 0)
+    with pytest.raises(ConfigError, match=r"margin=1: the map 'map' has shape \(1, 6, 8\)"):
+        membranes.membranes(given, margin=1)(STATE)
 
 
 def test_refused():
