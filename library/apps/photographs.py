@@ -10,40 +10,40 @@ from PIL import Image
 
 from library import files
 from library.apps import tiles
+from library.config import ConfigError
 from library.run.session import Trained
 
 # The task's output that takes images that are damaged already.
 OUTPUT = "restore"
 
 
-def restored(
-    trained: Trained,
-    image: UInt8[np.ndarray, "h w c"],
-    *,
-    tile: int = 256,
-    halo: int | None = None,
-    ema: bool = True,
-) -> UInt8[np.ndarray, "h2 w2 c"]:
-    """Returns what the run makes of a damaged image, in tiles without seams.
+def restorer(
+    trained: Trained, *, tile: int = 256, halo: int | None = None, ema: bool = True
+) -> Callable[[UInt8[np.ndarray, "h w c"]], UInt8[np.ndarray, "h2 w2 c"]]:
+    """Returns a function of one damaged image: what the run makes of it, in tiles without seams.
 
     Args:
       trained: a run of the task `restoration`.
-      image: the damaged image.
       tile: side of a tile, in pixels, without its halo.
       halo: margin of a tile, in pixels; by default the reach of the network, which is measured.
       ema: whether to use the running averages if the run has them.
 
     Raises:
-      ConfigError: the task takes other inputs than one image, the network sees the whole image, or
-        a size is out of range.
+      ConfigError: the task fills holes or takes other inputs than one image, the network sees the
+        whole image, or a size is out of range.
     """
+    if (trained.plan.recipe.task.get("degradation") or {}).get("name") == "erase":
+        raise ConfigError(
+            "degradation 'erase': this run fills holes, and an image file does not say where: use "
+            "--split=test"
+        )
     compute, side = tiles.computed(trained, OUTPUT, ema=ema), tiles.STRIDE
-    shape = (1, side, side, image.shape[-1])
-    scale = compute(np.zeros(shape, np.float32)).shape[1] // side
-    stride = 1 if _takes_any_size(compute, image.shape[-1]) else tiles.STRIDE
+    channels = tiles.channels(trained)
+    scale = compute(np.zeros((1, side, side, channels), np.float32)).shape[1] // side
+    stride = 1 if _takes_any_size(compute, channels) else tiles.STRIDE
     sizes = dict(tile=tile, halo=halo, stride=stride, scale=scale, ema=ema)
-    made = tiles.applied(trained, image, OUTPUT, **sizes)
-    return np.uint8(np.clip(made, 0, 1) * 255 + 0.5)
+    made = tiles.tiler(trained, OUTPUT, **sizes)
+    return lambda image: np.uint8(np.clip(made(image), 0, 1) * 255 + 0.5)
 
 
 def _takes_any_size(compute: Callable[[np.ndarray], np.ndarray], channels: int) -> bool:

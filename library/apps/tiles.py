@@ -1,7 +1,7 @@
 """Outputs of a trained system for images of any size, computed in tiles (library/tiling.py)."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,8 @@ from library.run.session import Trained
 STRIDE = 32
 
 
-def applied(
+def tiler(
     trained: Trained,
-    image: np.ndarray,
     output: str,
     *,
     tile: int,
@@ -27,12 +26,14 @@ def applied(
     scale: int = 1,
     probe: str | None = None,
     ema: bool = True,
-) -> np.ndarray:
-    """Returns an output of the run's task for one image, in tiles without seams.
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns an output of the run's task as a function of one image, in tiles without seams.
+
+    The image is uint8 (h, w, c), an array or a `numpy.memmap`. The function serves images of any
+    size: the reach is measured once, and tiles of one shape share a program.
 
     Args:
       trained: the run.
-      image: uint8 (h, w, c), an array or a `numpy.memmap`.
       output: the task's output, `(b, h, w, c) -> (b, scale * h, scale * w, ...)`.
       tile: side of a tile, in pixels, without its halo.
       halo: margin of a tile, in pixels; by default the reach of the network, which is measured. If
@@ -44,7 +45,7 @@ def applied(
 
     Raises:
       ConfigError: there is no such output, the task takes other inputs than one image, or as
-        `tiling.tiled` and `tiling.reach`.
+        `tiling.reach`; when the function is called, as `tiling.tiled`.
     """
     compute = computed(trained, output, ema=ema)
     margin = trained.plan.recipe.task.get("margin", 0)
@@ -55,10 +56,10 @@ def applied(
     halo = margin or halo
     if halo is None:
         measured = compute if probe is None else computed(trained, probe, ema=ema)
-        halo = tiling.reach(measured, image.shape[-1], stride, scale)
+        halo = tiling.reach(measured, channels(trained), stride, scale)
     size = trained.plan.strategy.batch_shards
     shape = dict(tile=tile, halo=halo, scale=scale, multiple=stride, batch_size=size)
-    return tiling.tiled(compute, image, **shape, valid=margin > 0)
+    return lambda image: tiling.tiled(compute, image, **shape, valid=margin > 0)
 
 
 def computed(trained: Trained, output: str, *, ema: bool = True) -> Callable[..., np.ndarray]:
@@ -94,12 +95,25 @@ def computed(trained: Trained, output: str, *, ema: bool = True) -> Callable[...
     return compute
 
 
+def channels(trained: Trained) -> int:
+    """Returns the channels of the images that the run takes."""
+    return trained.plan.loader.blank[_input(trained)].shape[-1]
+
+
 def decoded(
     trained: Trained, paths: Sequence[Path], warn: Callable[[str], None] = print
 ) -> dict[str, np.ndarray]:
-    """Returns image files at their own size, uint8 (h, w, c), by the names for their results.
+    """Returns all images of `each_decoded` by the names for their results."""
+    return dict(each_decoded(trained, paths, warn))
 
-    A name is that of the file without its suffix; of files with the same name it has a number.
+
+def each_decoded(
+    trained: Trained, paths: Sequence[Path], warn: Callable[[str], None] = print
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields image files at their own size, uint8 (h, w, c), with the names for their results.
+
+    Memory holds one image at a time; it has at most `preprocessing.MAX_PIXELS` pixels. A name is
+    that of the file without its suffix; of files with the same name it has a number.
 
     Args:
       trained: the run.
@@ -107,21 +121,30 @@ def decoded(
       warn: shows a line on what was skipped in the directories.
 
     Raises:
-      ConfigError: a file does not exist or is not an image.
+      ConfigError: a file does not exist. When its turn comes: a file cannot be read, is not an
+        image, or is too large.
     """
-    paths, notes = folder.image_files(paths)
+    found, notes = folder.image_files(paths)
     for note in notes:
         warn(note)
-    name = (trained.plan.recipe.task.get("inputs") or ["image"])[0]
-    channels = trained.plan.loader.blank[name].shape[-1]
+    return _each_decoded(found, channels(trained))
+
+
+def _each_decoded(paths: Sequence[Path], channels: int) -> Iterator[tuple[str, np.ndarray]]:
     decode = preprocessing.decode(channels=channels, exif_orientation=True)
-    found = {}
+    used = set()
     for path in paths:
         try:
             image = decode({"image": Path(path).read_bytes()}, np.random.default_rng(0))["image"]
         except CorruptExample as error:
             raise ConfigError(f"{path}: {error}") from error
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
         stem = Path(path).stem
         names = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
-        found[next(name for name in names if name not in found)] = image
-    return found
+        used.add(name := next(name for name in names if name not in used))
+        yield name, image
+
+
+def _input(trained: Trained) -> str:
+    return (trained.plan.recipe.task.get("inputs") or ["image"])[0]

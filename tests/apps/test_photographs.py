@@ -1,11 +1,14 @@
 """Photographs of any size are restored in tiles as they are whole."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from library.apps import outputs, photographs, tiles
+from library.config import ConfigError
 from library.run import stepping
 from library.run.feed import Feed
 from library.run.recipe import make_plan
@@ -32,10 +35,17 @@ def test_an_enlargement_in_tiles_is_that_of_the_whole():
     image = photograph(30, 22)
     whole = tiles.computed(run, "restore")(image[None])[0]
     assert whole.shape == (60, 44, 1)
-    made = photographs.restored(run, image, tile=10)
+    made = photographs.restorer(run, tile=10)(image)
     np.testing.assert_allclose(made / 255, whole, atol=0.6 / 255)
-    seams = photographs.restored(run, image, tile=10, halo=0)
+    seams = photographs.restorer(run, tile=10, halo=0)(image)
     assert np.abs(seams / 255 - whole).max() > 0.01
+
+
+def test_holes_are_not_in_image_files():
+    recipe = SimpleNamespace(task=dict(name="restoration", degradation=dict(name="erase")))
+    run = SimpleNamespace(plan=SimpleNamespace(recipe=recipe))
+    with pytest.raises(ConfigError, match=r"this run fills holes, .* use --split=test"):
+        photographs.restorer(run)
 
 
 @pytest.mark.full

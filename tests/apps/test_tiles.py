@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from library import tiling
 from library.apps import maps, outputs, tiles
 from library.config import ConfigError
 from library.run import stepping
@@ -32,22 +33,25 @@ def picture(height, width):
 def test_logits_in_tiles_are_those_of_the_whole(trained):
     image = picture(50, 38)
     whole = tiles.computed(trained, "logits")(image[None])[0]
-    made = tiles.applied(trained, image, "logits", tile=10, stride=2)
+    made = tiles.tiler(trained, "logits", tile=10, stride=2)(image)
     np.testing.assert_allclose(made, whole, rtol=1e-5, atol=1e-5)
-    narrow = tiles.applied(trained, image, "logits", tile=10, halo=0, stride=2)
+    narrow = tiles.tiler(trained, "logits", tile=10, halo=0, stride=2)(image)
     assert np.abs(narrow - whole).max() > 1e-2
 
 
-def test_generate_writes_maps_of_files_of_any_size(trained, tmp_path):
+def test_generate_writes_maps_of_files_of_any_size(trained, tmp_path, monkeypatch):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         Image.fromarray(picture(45, 70)[..., 0]).save(tmp_path / folder / "scene.png")
     made = outputs.maker("prediction", files=True)
     paths = [tmp_path / "a/scene.png", tmp_path / "b"]
+    measured, reach = [], tiling.reach
+    monkeypatch.setattr(tiling, "reach", lambda *a: measured.append(a) or reach(*a))
     plain = dict(images=paths, seed=0, ema=True, save_arrays=False)
     made(trained, "prediction", tmp_path / "made", **plain, tile=32, halo=None)
     names = [f"scene{n}_{what}.png" for n in ("", "_2") for what in ("prediction", "overlay")]
     assert sorted(p.name for p in (tmp_path / "made").iterdir()) == sorted(names)
+    assert len(measured) == 1
     # Sides that the stride does not divide go on as in a mirror.
     whole = np.pad(picture(45, 70), ((0, 19), (0, 26), (0, 0)), mode="reflect")
     expected = tiles.computed(trained, "logits")(whole[None])[0, :45, :70]
@@ -89,13 +93,29 @@ def test_a_network_that_does_not_pad_has_the_margin_of_its_task_as_halo(monkeypa
     state = families.stirred(jax.device_get(stepping.initial_carry(plan, feed).state))
     given = Trained(plan, feed, 0, plan.strategy.init(lambda x: x, state))
     image = picture(50, 38)
-    made, whole = (tiles.applied(given, image, "logits", tile=t, stride=2) for t in (6, 52))
+    made, whole = (tiles.tiler(given, "logits", tile=t, stride=2)(image) for t in (6, 52))
     assert made.shape == (50, 38, 4)
     np.testing.assert_allclose(made, whole, rtol=1e-5, atol=1e-5)
     with pytest.raises(ConfigError, match="halo=4: a network that does not pad has that of its t"):
-        tiles.applied(given, image, "logits", tile=6, halo=4, stride=2)
+        tiles.tiler(given, "logits", tile=6, halo=4, stride=2)
 
 
 def test_what_has_no_image_has_no_tiles(trained):
     with pytest.raises(ConfigError, match="unknown output 'logit'"):
-        tiles.applied(trained, picture(8, 8), "logit", tile=8)
+        tiles.tiler(trained, "logit", tile=8)
+
+
+def test_a_file_that_cannot_be_used_is_named_when_its_turn_comes(trained, tmp_path):
+    Image.fromarray(picture(5, 4)[..., 0]).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no image")
+    (tmp_path / "c.png").mkdir()
+    found = tiles.each_decoded(trained, [tmp_path / "a.png", tmp_path / "b.png"])
+    name, image = next(found)
+    assert name == "a"
+    np.testing.assert_array_equal(image, picture(5, 4))
+    with pytest.raises(ConfigError, match=r"b\.png"):
+        next(found)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiles.folder, "image_files", lambda paths: (paths, []))
+        with pytest.raises(ConfigError, match=r"c\.png cannot be read: Is a directory"):
+            tiles.decoded(trained, [tmp_path / "c.png"])

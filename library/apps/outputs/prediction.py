@@ -51,8 +51,8 @@ def of_files(
         return
     from library.apps import maps, tiles
 
-    for name, image in tiles.decoded(trained, images).items():
-        sizes = dict(tile=tile, halo=halo, probe="logits", ema=ema)
-        classes = tiles.applied(trained, image, output, **sizes)
-        for path in maps.write(image, classes, trained.plan.label_names, folder, name):
+    found = tiles.each_decoded(trained, images)
+    predicted = tiles.tiler(trained, output, tile=tile, halo=halo, probe="logits", ema=ema)
+    for name, image in found:
+        for path in maps.write(image, predicted(image), trained.plan.label_names, folder, name):
             print(path)

@@ -40,6 +40,7 @@ def of_files(
     """
     from library.apps import photographs, tiles
 
-    for name, image in tiles.decoded(trained, images).items():
-        made = photographs.restored(trained, image, tile=tile or 256, halo=halo, ema=ema)
-        print(photographs.write(made, folder, f"{name}_restored"))
+    found = tiles.each_decoded(trained, images)
+    restore = photographs.restorer(trained, tile=tile or 256, halo=halo, ema=ema)
+    for name, image in found:
+        print(photographs.write(restore(image), folder, f"{name}_restored"))
