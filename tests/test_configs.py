@@ -38,6 +38,7 @@ DATASETS = {
     "camvid": ((360, 480, 3), 11, 367, "test", 233),
     "camvid240": ((180, 240, 3), 11, 367, "test", 233),
     "segmentation_folder": ((300, 400, 3), 4, 200, "val", 20),
+    "pairs_folder": ((300, 402, 3), 1, 200, "test", 20),
     "bccd": ((480, 640, 3), 3, 205, "test", 72),
     "voc/0712": ((375, 500, 3), 20, 16_551, "test", 4_952),
     "detection_folder": ((480, 640, 3), 80, 118_287, "val", 5_000),
@@ -68,6 +69,7 @@ FEATURES = {
     "camvid": {"map": np.zeros((360, 480), np.uint8)},
     "camvid240": {"map": np.zeros((180, 240), np.uint8)},
     "segmentation_folder": {"map": np.zeros((300, 400), np.uint8)},
+    "pairs_folder": {"damaged": np.zeros((150, 201, 3), np.uint8)},
     **{f"sr_photos/{name}": {} for name in ("set5", "set14", "cbsd68")},
     "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
     **{
@@ -94,7 +96,10 @@ FEATURES = {
     "gestures/japanese_vowels": {"series": np.zeros((25, 12), np.float32), "label": np.int32(8)},
     "gestures/arrow_head": {"series": np.zeros((251, 1), np.float32), "label": np.int32(2)},
 }
-KINDS = {"moving_digits": {"image": "clip", "label": "label"}}
+KINDS = {
+    "moving_digits": {"image": "clip", "label": "label"},
+    "pairs_folder": {"image": "image", "damaged": "image"},
+}
 TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {
     "configs/lenet5/mnist.py:rbf": 60_000,

@@ -177,7 +177,7 @@ def test_a_command_has_the_flags_that_it_is_given(program, arguments):
 
 @pytest.fixture
 def own_data(tmp_path, monkeypatch):
-    """Makes photographs of five classes, scenes with maps and a text; goes to where they lie."""
+    """Makes photographs of five classes, scenes with maps, pairs and a text; goes to them."""
     for label in "abcde":
         (tmp_path / "photos" / label).mkdir(parents=True)
         for number in range(10):
@@ -191,6 +191,11 @@ def own_data(tmp_path, monkeypatch):
             tmp_path / "scenes" / "images" / f"{number}.png"
         )
         Image.new("L", (40, 30), number % 2).save(tmp_path / "scenes" / "maps" / f"{number}.png")
+    for folder, size in (("clean", (320, 300)), ("damaged", (160, 150))):
+        (tmp_path / "pairs" / folder).mkdir(parents=True)
+        for number in range(20):
+            image = Image.new("RGB", size, (number, 99, 0))
+            image.save(tmp_path / "pairs" / folder / f"{number}.png")
     (tmp_path / "texts").mkdir()
     words = (f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in "bdfgklmnprst")
     (tmp_path / "texts" / "a.txt").write_text(" ".join(words) * 8)
