@@ -123,7 +123,8 @@ def adversarial_restoration(
         made = restored(state, posed)
         each = {"loss": tested.losses(made, posed), **tested.measured(made, posed)}
         each["input_psnr"] = tested.measured(posed.baseline, posed)["psnr"]
-        return {name: pair(values, batch["mask"]) for name, values in each.items()}
+        mask = posed.harmed(batch["mask"])
+        return {name: pair(values, mask) for name, values in each.items()}
 
     return Task(init, learner.update, evaluate, outputs(tested, restored, apply))
 
@@ -185,8 +186,9 @@ class _Game(NamedTuple):
             teacher = variables[TEACHER]
             each["perceptual"] = self.compared.differences(teacher, made, posed.clean)
             loss = loss + self.compared.weight * each["perceptual"]
-        each = {"loss": loss, **each, "psnr": self.problem.measured(made, posed)["psnr"]}
-        return {name: pair(values, mask) for name, values in each.items()}, moved
+        measures = {name: pair(values, mask) for name, values in {"loss": loss, **each}.items()}
+        psnr = self.problem.measured(made, posed)["psnr"]
+        return {**measures, "psnr": pair(psnr, posed.harmed(mask))}, moved
 
     def initial(self, batch: Batch, key: PRNGKeyArray) -> dict[str, PyTree]:
         """Returns the initial variables of both players, by collection and player."""

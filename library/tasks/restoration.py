@@ -53,8 +53,9 @@ def restoration(
     gives loss, psnr and ssim of the restored image, and input_psnr, that of the damaged image: of
     its bicubic enlargement if it is smaller, of the mean of several. If the damage loses pixels,
     loss, psnr and input_psnr are over these alone, and the other pixels of the restored image are
-    those of the damaged one. Images smaller than 11x11 without the margin have no ssim. The feature
-    `image_size`, see the preprocessing `mirror`, says which pixels of a canvas are the image.
+    those of the damaged one; an image that lost none does not count. Images smaller than 11x11
+    without the margin have no ssim. The feature `image_size`, see the preprocessing `mirror`, says
+    which pixels of a canvas are the image.
 
     Outputs: "restored" (b, h, w, c); "triplet" (b, 3, h, w, c), the damaged image enlarged, the
     restored and the true image; "psnr" and "error" (b,), the decibels and the mean squared error of
@@ -102,7 +103,11 @@ def restoration(
         made, variables = applied(model, params, variables, posed.inputs, key, batch["index"])
         each = problem.losses(made, posed)
         psnr = problem.measured(made, posed)["psnr"]
-        return {"loss": pair(each, batch["mask"]), "psnr": pair(psnr, batch["mask"])}, variables
+        measures = {
+            "loss": pair(each, batch["mask"]),
+            "psnr": pair(psnr, posed.harmed(batch["mask"])),
+        }
+        return measures, variables
 
     def restored(state: TrainState, posed: "Posed") -> Float[Array, "b h w c"]:
         made = model.apply(variables_of(state), *posed.inputs, train=False)
@@ -113,7 +118,8 @@ def restoration(
         made = restored(state, posed)
         each = {"loss": tested.losses(made, posed), **tested.measured(made, posed)}
         each["input_psnr"] = tested.measured(posed.baseline, posed)["psnr"]
-        return {name: pair(values, batch["mask"]) for name, values in each.items()}
+        mask = posed.harmed(batch["mask"])
+        return {name: pair(values, mask) for name, values in each.items()}
 
     def apply(state: TrainState, images: list[Array]) -> Float[Array, "b h w c"]:
         return model.apply(variables_of(state), *images, train=False)
@@ -138,6 +144,12 @@ class Posed(NamedTuple):
     inside: Bool[Array, "b h w"]
     lost: Bool[Array, "b h w"] | None
     baseline: Float[Array, "b h w c"]
+
+    def harmed(self, mask: Float[Array, " b"]) -> Float[Array, " b"]:
+        """Returns the mask of the examples without those that lost no pixel, if any lose some."""
+        if self.lost is None:
+            return mask
+        return mask * jnp.any(self.inside & self.lost, axis=(1, 2))
 
 
 class Problem(NamedTuple):

@@ -135,6 +135,16 @@ def test_the_pixels_around_a_hole_count_in_training_by_their_weight(context):
     assert float(metrics["loss"][0] / metrics["loss"][1]) == pytest.approx(expected, rel=1e-5)
 
 
+def test_an_image_on_a_canvas_that_lost_no_pixel_does_not_count():
+    size = jnp.array([[12, 12], [3, 12], [12, 12]])
+    task = build(degradation=CENTRE)
+    whole, canvas = (batch_of(mask=mask, image_size=size) for mask in ((1, 0, 0), (1, 1, 0)))
+    state = jax.jit(task.init)(KEY, whole)
+    expected = measured(task, whole, state)
+    assert np.isfinite(expected["psnr"])
+    assert measured(task, canvas, state) == expected
+
+
 def test_several_inputs_are_measured_by_their_mean():
     task, batch = build(inputs=("before", "after")), batch_of()
     batch["before"], batch["after"] = batch["image"] - 0.1, batch["image"] + 0.1
