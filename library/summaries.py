@@ -52,8 +52,10 @@ def intersection_over_union(
 
     Returns the matrix itself, pixel_accuracy, per_class_accuracy (c,), which is recall, and its
     mean class_accuracy; per_class_iou (c,) and its mean mean_iou; and iou_NAME for each class with
-    a name. Means are over the classes that occur. The IoU of a class is the number of pixels that
-    are of the class and predicted as it, divided by the number of pixels that are either.
+    a name. The IoU of a class is the number of pixels that are of the class and predicted as it,
+    divided by the number of pixels that are either. class_accuracy is over the classes that occur.
+    mean_iou is also over those that are predicted alone, whose IoU is 0. Names that are alike but
+    for other characters than letters and digits get the number of their class, as in iou_car_2.
 
     Args:
       matrix: counts of pixels.
@@ -71,8 +73,14 @@ def intersection_over_union(
         "class_accuracy": _mean_of_occurring(recall),
         "per_class_iou": each,
         "mean_iou": _mean_of_occurring(each),
-        **{f"iou_{re.sub(r'[^0-9A-Za-z]+', '_', n)}": float(x) for n, x in zip(names, each)},
+        **{f"iou_{name}": float(x) for name, x in zip(_plain_names(names), each)},
     }
+
+
+def _plain_names(names: Sequence[str]) -> list[str]:
+    """Returns names of letters, digits and "_", all different."""
+    plain = [re.sub(r"[^0-9A-Za-z]+", "_", name) for name in names]
+    return [f"{n}_{i}" if plain.count(n) > 1 else n for i, n in enumerate(plain)]
 
 
 def precision_and_recall(counts: np.ndarray, count: np.ndarray) -> Summary:

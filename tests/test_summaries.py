@@ -97,6 +97,12 @@ def test_intersection_over_union_by_hand():
     assert np.isnan(got["iou_sea"])
     np.testing.assert_array_equal(got["per_class_iou"], [6 / 9, 3 / 6, np.nan])
     assert got["mean_iou"] == (6 / 9 + 3 / 6) / 2
+    # A class that is predicted alone has an IoU of 0. Names stay apart.
+    alone = np.array([[6, 1, 1], [1, 3, 0], [0, 0, 0]])
+    got = summaries.intersection_over_union(alone, 12, ("red car", "red-car", "sea"))
+    assert (got["iou_red_car_0"], got["iou_red_car_1"], got["iou_sea"]) == (6 / 9, 3 / 5, 0)
+    assert got["mean_iou"] == pytest.approx((6 / 9 + 3 / 5) / 3)
+    assert got["class_accuracy"] == (6 / 8 + 3 / 4) / 2
 
 
 def test_precision_and_recall_by_hand():

@@ -84,6 +84,8 @@ def test_pixels_between_near_cells_weigh_more():
     # A single cell has no borders to others.
     alone = made({"map": np.uint8(classes == 1) * (np.arange(30) < 5)}, RNG)["map_weights"]
     assert set(np.unique(alone)) == {0.5, 2.0}
+    with pytest.raises(ConfigError, match=r"balance=\[0\.5\]: a map has a pixel of class 1; write"):
+        operation("border_weights", balance=[0.5])({"map": classes}, RNG)
 
 
 def test_weights_reach_the_loss_of_a_run(monkeypatch):

@@ -101,11 +101,12 @@ def border_weights(
       w0: weight between cells that touch.
       sigma: distance at which it falls, in pixels.
       cell: the class of cells.
-      balance: w_c by class; 1 by default. Pixels of no class have weight 1.
+      balance: w_c, one for each class; 1 by default. Pixels of no class have weight 1.
       key: the map.
 
     Raises:
-      ConfigError: w0 is negative, or sigma is not above 0.
+      ConfigError: w0 is negative, or sigma is not above 0. (The operation) a pixel is of a class
+        for which `balance` has no weight.
     """
     if w0 < 0 or sigma <= 0:
         raise ConfigError(f"border_weights, w0={w0}, sigma={sigma}: valid are w0 >= 0, sigma > 0")
@@ -117,6 +118,12 @@ def border_weights(
 def _border_weights(example, rng, *, w0, sigma, cell, balance, key) -> Example:
     classes = np.asarray(feature(example, key))
     weights = np.ones(classes.shape, np.float32)
+    highest = int(np.max(classes, where=classes != maps.UNKNOWN, initial=0))
+    if balance is not None and highest >= len(balance):
+        raise ConfigError(
+            f"border_weights, balance={list(balance)}: a {key} has a pixel of class {highest}; "
+            f"write a weight for each class, {highest + 1} or more"
+        )
     for number, weight in enumerate(balance or ()):
         weights[classes == number] = weight
     nearest, second = _two_distances(classes == cell, math.ceil(_FAR * sigma))
