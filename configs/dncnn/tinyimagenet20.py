@@ -4,8 +4,8 @@ System:    DnCNN (Zhang et al. 2017, arXiv 1608.03981): remove noise from photog
 Command:   python -m experiments.prepare --dataset=tinyimagenet20
            python -m experiments.prepare --dataset=sr_photos/cbsd68
            python -m experiments.train --config=configs/dncnn/tinyimagenet20.py:cpu
-Hardware:  one accelerator for :s25 and :blind (not run here); two CPU cores for :cpu, about an hour;
-           `:smoke` is a narrow network on noise
+Hardware:  one accelerator for :s25 and :blind (not run here); two CPU cores for :cpu, about an
+           hour; `:smoke` is a narrow network on noise
 Expected:  no result is claimed: the paper's figure, 29.23 dB on BSD68 with noise of 25, is for the
            lossless photographs, and these are JPEGs of quality 90. Noisy images have 20.2 dB; 28.3
            dB are expected of :cpu.

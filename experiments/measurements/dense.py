@@ -43,11 +43,11 @@ class Network(NamedTuple):
 # The U-Net and the images are those of configs/unet/camvid240.py.
 NETWORKS = {
     "unet": Network(
-        dict(num_classes=12, widths=(16, 32, 64, 128, 256), dropout=0.2),
+        dict(num_classes=11, widths=(16, 32, 64, 128, 256), dropout=0.2),
         (192, 240),
         dict(normalization="batch"),
     ),
-    "enet": Network(dict(num_classes=12), (192, 240)),
+    "enet": Network(dict(num_classes=11), (192, 240)),
     "yolo_v8": Network(dict(num_classes=80, depth=0.33, width=0.25), (320, 320)),
 }
 _OBJECTS, _BINS = 8, 16

@@ -2,9 +2,10 @@
 
 The name of a dataset is one of this project's builders (a file in library/data/builders), "folder"
 for a directory of your images, "segmentation_folder" for one of your images and maps,
-"pairs_folder" for your clean and damaged images, "text" for your text files, "synthetic/224x1000"
-for noise, "none" for no data, or any TFDS dataset that was prepared as ArrayRecord. Reading needs
-no TensorFlow, loads only the requested examples, and works from any thread or process.
+"detection_folder" for your images and boxes, "pairs_folder" for your clean and damaged images,
+"text" for your text files, "synthetic/224x1000" for noise, "none" for no data, or any TFDS dataset
+that was prepared as ArrayRecord. Reading needs no TensorFlow, loads only the requested examples,
+and works from any thread or process.
 """
 
 import functools
@@ -436,8 +437,7 @@ def _text_path(data_dir: str | None) -> Path:
 def _check_no_classes(name: str, classes: Sequence[str] | None, seed: int) -> None:
     if classes is not None or seed != 0:
         raise ConfigError(
-            f"dataset {name!r} takes no classes or seed, only 'folder' does, and "
-            "'segmentation_folder'"
+            f"dataset {name!r} takes no classes or seed: only 'folder' and 'segmentation_folder' do"
         )
 
 

@@ -4,7 +4,8 @@
 table 1. Bottlenecks reduce their channels to a quarter, convolve, and expand again. The images are
 halved early, twice; at an eighth of the size the windows are dilated or split into a column and a
 row. The decoder is small: it unpools with the places of the maxima. As in the authors' program, the
-encoder has a slope of PReLU for each channel, and the decoder has ReLU.
+encoder has a slope of PReLU for each channel, and the decoder has ReLU. Their decoder has no
+dropout; here its bottlenecks have that of the paper's text.
 """
 
 from collections.abc import Mapping

@@ -31,7 +31,7 @@ class VoxelFlow(nn.Module):
 
     Attributes:
       width: channels of the first layer; the next have twice and four times as many.
-      reach: the largest motion between two frames, in pixels.
+      reach: the largest motion from the frame between to either frame, in pixels.
       dtype: type of the computation; the frame is float32.
       param_dtype: type of the params.
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from library import tiling
+from library import bicubic, tiling
 from library.config import ConfigError
 from library.layers.pixel_shuffle import pixel_shuffle
 from library.models.dense import (
@@ -88,17 +88,26 @@ def test_a_pixel_is_felt_as_far_as_the_layers_reach(name):
     assert tiling.reach(function, channels, scale=scale, most=64) == expected
 
 
-def test_what_a_network_adds_starts_from_its_input():
-    """VDSR and DnCNN compute a difference, which is zero if their last layer is."""
+@pytest.mark.parametrize(
+    ("model", "last"),
+    [
+        (dncnn.dncnn(depth=3, width=2), "conv3"),
+        (vdsr.vdsr(scale=2, depth=3, width=2), "conv3"),
+        (edsr.edsr_small(scale=2, channels=1, depth=1, width=2), "tail"),
+    ],
+    ids=["dncnn", "vdsr", "edsr_small"],
+)
+def test_what_a_network_adds_starts_from_its_input(model, last):
+    """These compute a difference to the input, or its enlargement: zero if their last layer is."""
     image = jnp.asarray(np.random.default_rng(0).random((1, 6, 6, 1)), jnp.float32)
-    model = dncnn.dncnn(depth=3, width=2)
-    variables = model.init(jax.random.key(0), image)
+    variables = jax.jit(model.init)(jax.random.key(0), image)
     silent = {
         **variables["params"],
-        "conv3": jax.tree.map(jnp.zeros_like, variables["params"]["conv3"]),
+        last: jax.tree.map(jnp.zeros_like, variables["params"][last]),
     }
-    made = model.apply({**variables, "params": silent}, image)
-    np.testing.assert_array_equal(made, image)
+    made = jax.jit(model.apply)({**variables, "params": silent}, image)
+    scale = getattr(model, "scale", 1)
+    np.testing.assert_allclose(made, bicubic.resized(image, (6 * scale, 6 * scale)), atol=1e-6)
 
 
 def test_sizes_that_there_are_not_are_refused():
