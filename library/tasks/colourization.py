@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -69,61 +69,30 @@ def colourization(
         raise ConfigError(f"temperature={temperature}: valid are numbers above 0, such as 0.38")
     if objective == "regression" and (rebalance or temperature != colour_bins.TEMPERATURE):
         raise ConfigError("rebalance and temperature are read with objective='classes' only")
-
-    def posed(batch: Batch) -> tuple[Float[Array, "b h w 1"], Float[Array, "b h w 3"]]:
-        if batch["image"].shape[-1] != 3:
-            raise ConfigError("colourization needs colour images, decoded with channels=3")
-        lab = colour_spaces.to_lab(batch["image"])
-        return lab[..., :1] / _LIGHT - 1, lab
-
-    def check(made: Array) -> None:
-        wanted = 2 if objective == "regression" else len(colour_bins.bins())
-        if made.shape[-1] != wanted:
-            raise ConfigError(
-                f"the model has num_classes={made.shape[-1]}, but this objective needs {wanted}"
-            )
+    problem = _Problem(objective, rebalance, temperature)
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
-        light, _ = posed({**batch, "image": batch["image"][:2]})
+        light, _ = problem.posed({**batch, "image": batch["image"][:2]})
         return learner.init(model.init(rng.purpose(key, "params"), light, train=False))
-
-    def losses(made: Array, lab: Array, batch: Batch) -> Float[Array, " b"]:
-        small = averaged(lab[..., 1:], made.shape)
-        check(made)
-        if objective == "regression":
-            each = jnp.sum(jnp.square(made - small / _COLOUR), axis=-1)
-        else:
-            place, share = colour_bins.encoded(small)
-            found = jnp.take_along_axis(jax.nn.log_softmax(made), place, axis=-1)
-            each = -jnp.sum(share * found, axis=-1)
-            if rebalance:
-                each = each * _weights(batch, place[..., 0])
-        return jnp.mean(each, axis=(1, 2))
 
     def loss(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
-        light, lab = posed(batch)
+        light, lab = problem.posed(batch)
         made, variables = applied(model, params, variables, [light], key, batch["index"])
-        return {"loss": pair(losses(made, lab, batch), batch["mask"])}, variables
-
-    def coloured(made: Array, lab: Array) -> Float[Array, "b h w 3"]:
-        small = made * _COLOUR
-        if objective == "classes":
-            small = colour_bins.decoded(made, temperature)
-        return jnp.concatenate([lab[..., :1], bicubic.resized(small, lab.shape[1:3])], axis=-1)
+        return {"loss": pair(problem.losses(made, lab, batch), batch["mask"])}, variables
 
     def predicted(state: TrainState, batch: Batch) -> tuple[Array, Array, Array]:
-        light, lab = posed(batch)
+        light, lab = problem.posed(batch)
         made = model.apply(variables_of(state), light, train=False)
-        check(made)
-        return made, coloured(made, lab), lab
+        problem.check(made)
+        return made, problem.coloured(made, lab), lab
 
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
         made, found, lab = predicted(state, batch)
         apart = jnp.sqrt(jnp.sum(jnp.square(found - lab)[..., 1:], axis=-1))
         each = {
-            "loss": losses(made, lab, batch),
+            "loss": problem.losses(made, lab, batch),
             "psnr": _psnr(colour_spaces.from_lab(found), batch["image"]),
             "grey_psnr": _psnr(_grey(lab), batch["image"]),
             "colour_distance": jnp.mean(apart, axis=(1, 2)),
@@ -132,6 +101,50 @@ def colourization(
 
     learner = minimize(loss)
     return Task(init, learner.update, evaluate, _outputs(predicted))
+
+
+class _Problem(NamedTuple):
+    """What is learnt of the colours; attributes are the arguments of `colourization`."""
+
+    objective: str
+    rebalance: bool
+    temperature: float
+
+    def posed(self, batch: Batch) -> tuple[Float[Array, "b h w 1"], Float[Array, "b h w 3"]]:
+        """Returns the lightness that the network gets, and CIE Lab."""
+        if batch["image"].shape[-1] != 3:
+            raise ConfigError("colourization needs colour images, decoded with channels=3")
+        lab = colour_spaces.to_lab(batch["image"])
+        return lab[..., :1] / _LIGHT - 1, lab
+
+    def check(self, made: Array) -> None:
+        """Raises ConfigError if what the model makes has another number of channels."""
+        wanted = 2 if self.objective == "regression" else len(colour_bins.bins())
+        if made.shape[-1] != wanted:
+            raise ConfigError(
+                f"the model has num_classes={made.shape[-1]}, but this objective needs {wanted}"
+            )
+
+    def losses(self, made: Array, lab: Array, batch: Batch) -> Float[Array, " b"]:
+        """Returns the loss of each example."""
+        small = averaged(lab[..., 1:], made.shape)
+        self.check(made)
+        if self.objective == "regression":
+            each = jnp.sum(jnp.square(made - small / _COLOUR), axis=-1)
+        else:
+            place, share = colour_bins.encoded(small)
+            found = jnp.take_along_axis(jax.nn.log_softmax(made), place, axis=-1)
+            each = -jnp.sum(share * found, axis=-1)
+            if self.rebalance:
+                each = each * _weights(batch, place[..., 0])
+        return jnp.mean(each, axis=(1, 2))
+
+    def coloured(self, made: Array, lab: Array) -> Float[Array, "b h w 3"]:
+        """Returns what the model makes as CIE Lab, with the true lightness."""
+        small = made * _COLOUR
+        if self.objective == "classes":
+            small = colour_bins.decoded(made, self.temperature)
+        return jnp.concatenate([lab[..., :1], bicubic.resized(small, lab.shape[1:3])], axis=-1)
 
 
 def _outputs(predicted: Callable) -> Mapping[str, Callable[..., Any]]:

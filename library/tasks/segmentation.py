@@ -7,7 +7,7 @@ Pixels may have weights: by class, or from a field such as U-Net's map of border
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -90,20 +90,13 @@ def segmentation(
     """
     check_outputs(model, num_classes, "num_classes")
     check_choice("loss", loss, ("softmax", "dice"))
-    names = class_weights if isinstance(class_weights, str) else None
-    fixed = None if names is not None else checked_weights(class_weights, num_classes)
+    named = isinstance(class_weights, str)
+    weights = class_weights if named else checked_weights(class_weights, num_classes)
+    problem = _Problem(loss, num_classes, weights)
     read = partial(_pixels, target=target, ignore=ignore, weight=weight, margin=margin)
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         return learner.init(initialized(model, key, batch, inputs))
-
-    def lost(logits: Array, pixels: Pixels, batch: Batch) -> tuple[Array, Array]:
-        by_class = jnp.ones(num_classes) if fixed is None else jnp.asarray(fixed)
-        by_class = by_class if names is None else _fitted(batch, names, num_classes)
-        by_class = jnp.broadcast_to(by_class, (len(logits), num_classes))
-        if loss == "dice":
-            return pair(_dice(logits, pixels, by_class), batch["mask"])
-        return _cross_entropy(logits, pixels, by_class)
 
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
@@ -115,19 +108,75 @@ def segmentation(
             jnp.sum(right, dtype=jnp.float32),
             jnp.sum(pixels.known, dtype=jnp.float32),
         )
-        return {"loss": lost(logits, pixels, batch), "pixel_accuracy": accuracy}, variables
+        return {"loss": problem.lost(logits, pixels, batch), "pixel_accuracy": accuracy}, variables
 
     def logits(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
         return evaluated(model, state, batch, inputs)
+
+    def paint(batch: Batch, found: Int[Array, "b h w"]) -> UInt8[Array, "b 3 h w 3"]:
+        image, true = unnormalize(batch[inputs[0]]), _inner(batch[target], margin)
+        shown = (jnp.zeros_like(found), true, found)
+        image = _inner(image, margin)
+        return jnp.stack([painting.overlaid(image, m, num_classes) for m in shown], axis=1)
+
+    def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
+        found = logits(state, batch, key)
+        pixels = read(batch, found)
+        counts = _counted(found, pixels.classes, pixels.known)
+        return {"loss": problem.lost(found, pixels, batch), "pixels": (counts, jnp.sum(counts))}
+
+    learner = minimize(objective)
+    outputs = {**_outputs(logits, read, paint), **recorded_outputs(model, inputs)}
+    known = label_names if label_names and len(label_names) == num_classes else ()
+    meaning = {"pixels": partial(summaries.intersection_over_union, names=known)}
+    return Task(init, learner.update, evaluate, outputs, meaning)
+
+
+class _Problem(NamedTuple):
+    """What is learnt.
+
+    Attributes:
+      loss: see `segmentation`.
+      num_classes: see `segmentation`.
+      class_weights: one weight per class, the name of the feature that has them, or None.
+    """
+
+    loss: str
+    num_classes: int
+    class_weights: Any
+
+    def lost(self, logits: Array, pixels: Pixels, batch: Batch) -> tuple[Array, Array]:
+        """Returns the loss as a pair (sum, weight)."""
+        if self.class_weights is None:
+            by_class = jnp.ones(self.num_classes)
+        elif isinstance(self.class_weights, str):
+            by_class = _fitted(batch, self.class_weights, self.num_classes)
+        else:
+            by_class = jnp.asarray(self.class_weights)
+        by_class = jnp.broadcast_to(by_class, (len(logits), self.num_classes))
+        if self.loss == "dice":
+            return pair(_dice(logits, pixels, by_class), batch["mask"])
+        return _cross_entropy(logits, pixels, by_class)
+
+
+def _outputs(
+    logits: Callable[..., Array],
+    read: Callable[[Batch, Array], Pixels],
+    paint: Callable[[Batch, Array], Array],
+) -> dict[str, Callable[..., Array]]:
+    """Returns the outputs of the task, see `segmentation`.
+
+    Args:
+      logits: the output "logits".
+      read: `(batch, logits) -> pixels that count`.
+      paint: `(batch, predicted classes) -> pictures`.
+    """
 
     def prediction(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Int[Array, "b h w"]:
         return jnp.argmax(logits(state, batch, key), axis=-1).astype(jnp.int32)
 
     def overlay(state: TrainState, batch: Batch, key: PRNGKeyArray) -> UInt8[Array, "b 3 h w 3"]:
-        image, found = unnormalize(batch[inputs[0]]), prediction(state, batch, key)
-        image, true = _inner(image, margin), _inner(batch[target], margin)
-        shown = (jnp.zeros_like(found), true, found)
-        return jnp.stack([painting.overlaid(image, m, num_classes) for m in shown], axis=1)
+        return paint(batch, prediction(state, batch, key))
 
     def mean_iou(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, " b"]:
         found = logits(state, batch, key)
@@ -137,18 +186,13 @@ def segmentation(
     def error(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, " b"]:
         return 1 - mean_iou(state, batch, key)
 
-    def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
-        found = logits(state, batch, key)
-        pixels = read(batch, found)
-        counts = _counted(found, pixels.classes, pixels.known)
-        return {"loss": lost(found, pixels, batch), "pixels": (counts, jnp.sum(counts))}
-
-    learner = minimize(objective)
-    outputs = {"logits": logits, "prediction": prediction, "overlay": overlay}
-    outputs |= {"mean_iou": mean_iou, "error": error, **recorded_outputs(model, inputs)}
-    known = label_names if label_names and len(label_names) == num_classes else ()
-    meaning = {"pixels": partial(summaries.intersection_over_union, names=known)}
-    return Task(init, learner.update, evaluate, outputs, meaning)
+    return {
+        "logits": logits,
+        "prediction": prediction,
+        "overlay": overlay,
+        "mean_iou": mean_iou,
+        "error": error,
+    }
 
 
 def _cross_entropy(
