@@ -7,7 +7,8 @@ Command:   python -m experiments.prepare --dataset=sr_photos/cbsd68
            python -m experiments.train --config=configs/vdsr/sr_photos.py:x3
 Hardware:  one accelerator (not run here); two CPU cores for :cpu_x3, eight layers of 32 channels,
            about an hour; `:smoke` is a narrow network on noise
-Expected:  set5/psnr 33.67 at scale 3; bicubic interpolation has 30.39
+Expected:  set5/psnr 33.67 for :x3; bicubic interpolation has 30.39. No result is claimed for
+           :cpu_x3.
 Source:    Kim et al. 2016: Set5 at scale 3. Squares of 41 pixels of the enlarged image,
            batches of 64, SGD with momentum 0.9 and weight decay 0.0001, a rate of 0.1 that is
            divided by 10 every 20 of 80 epochs, and gradients clipped by the rate.

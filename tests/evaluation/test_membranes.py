@@ -99,7 +99,9 @@ def test_the_best_threshold_separates_the_cells():
     share = np.full((1, 9, 20), 0.05)
     share[:, :, 8:13] = 0.45
     share[:, 4, 10] = 0.7
-    evaluate = membranes.membranes(context(share, true, [1]), thresholds=(0.3, 0.6))
+    # The second example fills the batch, and does not count.
+    share, true = np.tile(share, (2, 1, 1)), np.concatenate([true, 1 - true])
+    evaluate = membranes.membranes(context(share, true, [1, 0]), thresholds=(0.3, 0.6))
     found = evaluate(STATE)
     # The thinned line lies within the true membrane, and costs nothing.
     assert found["v_rand"] == 1
@@ -107,14 +109,11 @@ def test_the_best_threshold_separates_the_cells():
     # 26 of 27 pixels of the membrane are not found at 0.5.
     assert found["pixel_error"] == pytest.approx(26 / 180)
     # Above it the two cells are one: 153 pixels in one region.
-    single = membranes.membranes(context(share, true, [1]), thresholds=(0.6,))(STATE)
+    single = membranes.membranes(context(share, true, [1, 0]), thresholds=(0.6,))(STATE)
     sizes = np.array([81.0, 72.0])
     expected = np.square(sizes).sum() / ((153.0**2 + np.square(sizes).sum()) / 2)
     assert single["v_rand"] == pytest.approx(expected)
-    assert np.isnan(membranes.membranes(context(share, true, [0]))(STATE)["v_rand"])
-    # An example that fills a batch does not count.
-    filled = context(np.tile(share, (2, 1, 1)), np.concatenate([true, 1 - true]), [1, 0])
-    assert membranes.membranes(filled, thresholds=(0.3, 0.6))(STATE) == found
+    assert np.isnan(membranes.membranes(context(share, true, [0, 0]))(STATE)["v_rand"])
 
 
 def test_the_margin_of_a_network_that_does_not_pad_is_left_out():
