@@ -18,7 +18,7 @@ from PIL import Image
 
 from experiments import command_line
 from library.config import duration, plain, read
-from library.data import sources, splits, text
+from library.data import features, sources, splits, text
 from library.data.sources import Source
 from library.optim import optimizers
 from library.run import recipe, restoring, sections
@@ -35,14 +35,70 @@ DATASETS = {
     "cifar10_jpeg": ((32, 32, 3), 10, 50_000, "test", 10_000),
     "cifar100": ((32, 32, 3), 100, 50_000, "test", 10_000),
     "isbi2012_membrane": ((512, 512, 1), 2, 24, "test", 6),
+    "camvid": ((360, 480, 3), 11, 367, "test", 233),
+    "camvid240": ((180, 240, 3), 11, 367, "test", 233),
+    "segmentation_folder": ((300, 400, 3), 4, 200, "val", 20),
+    "pairs_folder": ((300, 402, 3), 1, 200, "test", 20),
     "bccd": ((480, 640, 3), 3, 205, "test", 72),
+    "voc/0712": ((375, 500, 3), 20, 16_551, "test", 4_952),
+    "detection_folder": ((480, 640, 3), 80, 118_287, "val", 5_000),
     "tinyimagenet20": ((64, 64, 3), 20, 10_000, "val", 1_000),
+    "sr_photos/set5": ((288, 288, 3), 1, 1, "test", 5),
+    "sr_photos/set14": ((480, 500, 3), 1, 1, "test", 14),
+    "sr_photos/cbsd68": ((481, 321, 3), 1, 1, "test", 68),
     "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
+    "utkface64": ((64, 64, 3), 1, 3_200, "test", 400),
+    "orl_faces": ((112, 92, 1), 40, 320, "test", 80),
+    "stick_figures": ((64, 64, 1), 13, 5_000, "test", 500),
+    "overlapping_digits": ((64, 64, 1), 10, 10_000, "test", 1_000),
+    "tinyimagenet2": ((64, 64, 3), 2, 1_000, "val", 100),
+    "folder": ((300, 400, 3), 2, 800, "test", 200),
+    # Without images.
+    "moving_digits": (None, 40, 10_000, "test", 2_000),
+    "lidar_rooms": (None, 2, 20_000, "test", 1_000),
+    "gestures/gun_point": (None, 2, 50, "test", 150),
+    "gestures/basic_motions": (None, 4, 40, "test", 40),
+    "gestures/pickup_gesture_wiimote": (None, 10, 50, "test", 50),
+    "gestures/japanese_vowels": (None, 9, 270, "test", 370),
+    "gestures/arrow_head": (None, 3, 36, "test", 175),
 }
+# Further splits.
+OTHERS = {"camvid": {"val": 101}, "camvid240": {"val": 101}}
 # What their examples have in place of a label.
 FEATURES = {
+    "camvid": {"map": np.zeros((360, 480), np.uint8)},
+    "camvid240": {"map": np.zeros((180, 240), np.uint8)},
+    "segmentation_folder": {"map": np.zeros((300, 400), np.uint8)},
+    "pairs_folder": {"damaged": np.zeros((150, 201, 3), np.uint8)},
+    **{f"sr_photos/{name}": {} for name in ("set5", "set14", "cbsd68")},
     "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
-    "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
+    **{
+        name: {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)}
+        for name in ("bccd", "voc/0712", "detection_folder")
+    },
+    "utkface64": {"target": np.float32(30), "gender": np.int32(0), "race": np.int32(0)},
+    "stick_figures": {"points": np.zeros((13, 2), np.float32)},
+    "overlapping_digits": {
+        "map": np.zeros((64, 64), np.uint8),
+        "digits": np.zeros(3, np.int32),
+    },
+    "moving_digits": {"image": np.zeros((16, 64, 64, 1), np.uint8), "label": np.int32(39)},
+    "lidar_rooms": {
+        "scans": np.zeros((360, 2), np.float32),
+        "target": np.zeros(2, np.float32),
+    },
+    "gestures/gun_point": {"series": np.zeros((150, 1), np.float32), "label": np.int32(1)},
+    "gestures/basic_motions": {"series": np.zeros((100, 6), np.float32), "label": np.int32(3)},
+    "gestures/pickup_gesture_wiimote": {
+        "series": np.zeros((361, 1), np.float32),
+        "label": np.int32(9),
+    },
+    "gestures/japanese_vowels": {"series": np.zeros((25, 12), np.float32), "label": np.int32(8)},
+    "gestures/arrow_head": {"series": np.zeros((251, 1), np.float32), "label": np.int32(2)},
+}
+KINDS = {
+    "moving_digits": {"image": "clip", "label": "label"},
+    "pairs_folder": {"image": "image", "damaged": "image"},
 }
 TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {
@@ -64,6 +120,7 @@ PARAMETERS = {
     "configs/wide_resnet/cifar100.py:wrn28_10": 36_536_884,
     "configs/vit/cifar10.py:vit_cifar": 6_268_810,
     "configs/unet/isbi2012_membrane.py:paper": 31_030_658,
+    "configs/enet/camvid240.py": 363_791,
     "configs/autoencoder/mnist.py:deep": 2_837_314,
     "configs/vae/mnist.py:cpu": 425_284,
     "configs/compression/mnist.py:dense": 266_610,
@@ -112,12 +169,19 @@ def quickest(file):
 
 
 # Recipes of classifiers of images are put together alike; their networks have tests of their own.
-ALIKE = re.compile(r"/(imagenet|cifar10|cifar100)\w*\.py$")
-OTHER = {
+CLASSIFIERS = re.compile(r"/(imagenet|cifar10|cifar100)\w*\.py$")
+TRACED_CLASSIFIERS = {
     *("configs/resnet/imagenet.py", "configs/resnet/cifar10.py", "configs/vit/imagenet.py"),
     *("configs/mae/cifar10.py", "configs/simclr/cifar10.py"),
 }
-QUICK = {quickest(file) for file in FILES if file in OTHER or not ALIKE.search(file)}
+# Another file has the same network, for smaller images.
+ALIKE = [f"configs/{system}/camvid.py" for system in ("deconvnet", "enet", "fcn", "segnet")]
+ALIKE += ["configs/yolo_v1/voc.py", "configs/yolo_v8/coco.py"]
+# Another file differs in its network alone, which has tests of its own.
+ALIKE += ["configs/srcnn/sr_photos.py", "configs/vdsr/sr_photos.py"]
+ALIKE += ["configs/deconvnet/camvid240.py", "configs/fcn/camvid240.py"]
+ALIKE += [file for file in FILES if CLASSIFIERS.search(file) and file not in TRACED_CLASSIFIERS]
+QUICK = {quickest(file) for file in FILES if file not in ALIKE}
 TRACED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in RECIPES]
 COUNTED = [
     pytest.param(name, marks=pytest.mark.full) if name.startswith(LARGE) else name
@@ -156,11 +220,15 @@ def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None):
         document = {"text": 200 * "ROMEO: Aquí me pongo a cantar. In the lugar = \n"}
         return Source([document] * (60 if name == "wikitext2" else 1), None, str)
     shape, num_classes, train, other, others = DATASETS[name]
-    parts = splits.resolve(split, {"train": train, other: others}, name)
+    sizes = {"train": train, other: others, **OTHERS.get(name, {})}
+    parts = splits.resolve(split, sizes, name)
     rest = FEATURES.get(name, {"label": np.int32(num_classes - 1)})
-    record = {"image": encoded(shape), **rest}
+    # Weights of classes are fitted to all examples, so that those are pixels already.
+    image = np.zeros(shape, np.uint8) if name in OTHERS else shape and encoded(shape)
+    record = {**({} if shape is None else {"image": image}), **rest}
     size = sum(stop - start for _, start, stop in parts)
-    return Source(Repeated(record, size), tuple(map(str, range(num_classes))), str)
+    names = None if name.startswith("sr_photos") else tuple(map(str, range(num_classes)))
+    return Source(Repeated(record, size), names, str, kinds=KINDS.get(name, features.USUAL))
 
 
 def judge(make_plan, folder, output):
@@ -231,7 +299,7 @@ def test_docstrings_say_what_a_recipe_is_and_their_commands_name_it(file):
         command_line.load_config(command)
     named = {command.partition(":")[0] for command in commands}
     assert file in (*named, command_line.DEFAULT_CONFIG)
-    for name in re.findall(r"--dataset=(\w+)", docstring):
+    for name in re.findall(r"--dataset=([\w/]*\w)", docstring):
         assert name in (*DATASETS, *TEXTS)
 
 

@@ -1,9 +1,11 @@
 """Sources: datasets with random access to examples by row, images still encoded.
 
 The name of a dataset is one of this project's builders (a file in library/data/builders), "folder"
-for a directory of your images, "text" for your text files, "synthetic/224x1000" for noise, "none"
-for no data, or any TFDS dataset that was prepared as ArrayRecord. Reading needs no TensorFlow,
-loads only the requested examples, and works from any thread or process.
+for a directory of your images, "segmentation_folder" for one of your images and maps,
+"detection_folder" for your images and boxes, "pairs_folder" for your clean and damaged images,
+"text" for your text files, "synthetic/224x1000" for noise, "none" for no data, or any TFDS dataset
+that was prepared as ArrayRecord. Reading needs no TensorFlow, loads only the requested examples,
+and works from any thread or process.
 """
 
 import functools
@@ -17,10 +19,13 @@ import numpy as np
 
 from library.config import ConfigError
 from library.data import (
+    detection_folder,
     features,
     fingerprints,
     folder,
+    pairs_folder,
     prepared,
+    segmentation_folder,
     splits,
     synthetic,
     text_files,
@@ -114,8 +119,9 @@ def open_source(
     """Opens a split of a dataset.
 
     Args:
-      name: a builder of this project, "folder", "text", "synthetic/224x1000" for noise of 1000
-        classes (library/data/synthetic.py), "none", or a TFDS dataset such as "cifar10",
+      name: a builder of this project, "folder", "detection_folder", "segmentation_folder" or
+        "pairs_folder" (see the files of these names), "text", "synthetic/224x1000" for noise of
+        1000 classes (library/data/synthetic.py), "none", or a TFDS dataset such as "cifar10",
         "imagenet_resized/64x64" or "mnist:3.0.1".
       split: "train", "train[:90%]", "train[45000:]", "train[-5000:]", "train+test".
       data_dir: the directory of prepared datasets, by default $TFDS_DATA_DIR or
@@ -123,17 +129,23 @@ def open_source(
         `text_files.scan`; slices of its splits count characters.
       manual_dir: the directory of the files that the dataset is prepared from; it appears in the
         message that says how to prepare the dataset.
-      classes: for "folder" only, see `folder.scan`.
-      seed: for "folder" only, see `folder.scan`.
+      classes: for "folder" and "segmentation_folder" only, see `folder.scan`.
+      seed: for these only, see `folder.scan`.
 
     Raises:
-      ConfigError: the name or the split is unknown, another dataset than "folder" gets classes or a
+      ConfigError: the name or the split is unknown, a dataset that takes none gets classes or a
         seed, the dataset is not prepared or has no access by row, the split is empty, a label is
         out of range, or the folder or text is malformed.
     """
     if name == "folder":
         return _open_folder(split, data_dir, classes, seed)
+    if name == "segmentation_folder":
+        return _open_segmentation_folder(split, data_dir, classes, seed)
     _check_no_classes(name, classes, seed)
+    if name == "detection_folder":
+        return _open_detection_folder(split, data_dir)
+    if name == "pairs_folder":
+        return _open_pairs_folder(split, data_dir)
     if name == "text":
         return _open_text_files(split, data_dir)
     if _is_synthetic(name):
@@ -198,7 +210,20 @@ def info(
         listed = folder.scan(_folder_root(data_dir), classes, seed)
         sizes = {split: len(files.paths) for split, files in listed.splits.items()}
         return Info(name, str(listed.root), sizes, listed.class_names, None, listed.notes)
+    if name == "segmentation_folder":
+        listed = segmentation_folder.scan(_folder_root(data_dir, name), classes, seed)
+        sizes = {split: len(pairs) for split, pairs in listed.splits.items()}
+        return Info(name, str(listed.root), sizes, listed.classes.names, None, listed.notes)
     _check_no_classes(name, classes, seed)
+    if name == "detection_folder":
+        held = detection_folder.scan(_folder_root(data_dir, name))
+        sizes = {split: len(found.paths) for split, found in held.splits.items()}
+        return Info(name, str(held.root), sizes, held.class_names, None, held.notes)
+    if name == "pairs_folder":
+        root = _folder_root(data_dir, name, "a folder with clean/ and damaged/")
+        listed = pairs_folder.scan(root)
+        sizes = {split: len(pairs) for split, pairs in listed.splits.items()}
+        return Info(name, str(root), sizes, None, None, listed.notes)
     if name == "text":
         path = _text_path(data_dir)
         sizes = text_files.sizes(text_files.scan(path))
@@ -271,7 +296,10 @@ def prepare(
 def _check_needs_preparation(name: str) -> None:
     reasons = {
         "folder": "a folder of images needs no preparation",
+        "segmentation_folder": "a folder of images and maps needs no preparation",
+        "detection_folder": "a folder of images with boxes needs no preparation",
         "text": "text files need no preparation",
+        "pairs_folder": "folders of clean and damaged images need no preparation",
         "none": "'none' has no data",
     }
     reason = f"{name!r} is generated when read" if _is_synthetic(name) else reasons.get(str(name))
@@ -319,6 +347,49 @@ def _open_folder(
     )
 
 
+def _open_segmentation_folder(
+    split: str, data_dir: str | None, classes: Sequence[str] | None, seed: int
+) -> Source:
+    name = "segmentation_folder"
+    listed = segmentation_folder.scan(_folder_root(data_dir, name), classes, seed)
+    sizes = {key: len(pairs) for key, pairs in listed.splits.items()}
+    parts = splits.resolve(split, sizes, f"the folder {listed.root}")
+    pairs = [pair for key, start, stop in parts for pair in listed.splits[key][start:stop]]
+    records = segmentation_folder.MapRecords(listed.root, tuple(pairs), listed.classes)
+    records.check()
+    return Source(
+        records,
+        listed.classes.names,
+        records.describe,
+        exif_orientation=True,
+        notes=listed.notes,
+        fingerprint=functools.partial(fingerprints.of_records, f"{name} {split}", records),
+        kinds={"image": "image", "map": "map"},
+    )
+
+
+def _open_detection_folder(split: str, data_dir: str | None) -> Source:
+    held = detection_folder.scan(_folder_root(data_dir, "detection_folder"))
+    sizes = {key: len(found.paths) for key, found in held.splits.items()}
+    parts = splits.resolve(split, sizes, f"the folder {held.root}")
+    chosen = [(held.splits[key], slice(start, stop)) for key, start, stop in parts]
+    records = detection_folder.ObjectRecords(
+        root=held.root,
+        paths=tuple(path for found, rows in chosen for path in found.paths[rows]),
+        labels=tuple(labels for found, rows in chosen for labels in found.labels[rows]),
+    )
+    marked = any(labels.difficult is not None for labels in records.labels)
+    return Source(
+        records,
+        held.class_names,
+        records.describe,
+        notes=held.notes,
+        fingerprint=functools.partial(fingerprints.of_records, split, records),
+        kinds={"image": "image", "boxes": "boxes", "boxes_label": "label"}
+        | ({"boxes_difficult": "array"} if marked else {}),
+    )
+
+
 def _open_text_files(split: str, data_dir: str | None) -> Source:
     path = _text_path(data_dir)
     documents = text_files.scan(path)
@@ -336,6 +407,25 @@ def _open_text_files(split: str, data_dir: str | None) -> Source:
     )
 
 
+def _open_pairs_folder(split: str, data_dir: str | None) -> Source:
+    root = _folder_root(data_dir, "pairs_folder", "a folder with clean/ and damaged/")
+    listed = pairs_folder.scan(root)
+    sizes = {key: len(pairs) for key, pairs in listed.splits.items()}
+    parts = splits.resolve(split, sizes, f"the folder {root}")
+    pairs = tuple(pair for key, start, stop in parts for pair in listed.splits[key][start:stop])
+    records = pairs_folder.PairRecords(root, pairs)
+    names = tuple(pairs_folder.FOLDERS.values())
+    return Source(
+        records,
+        None,
+        records.describe,
+        exif_orientation=True,
+        notes=listed.notes,
+        fingerprint=functools.partial(fingerprints.of_folder, records.listed(), names),
+        kinds=dict.fromkeys(pairs_folder.FOLDERS, "image"),
+    )
+
+
 def _text_path(data_dir: str | None) -> Path:
     if not data_dir:
         raise ConfigError(
@@ -346,7 +436,9 @@ def _text_path(data_dir: str | None) -> Path:
 
 def _check_no_classes(name: str, classes: Sequence[str] | None, seed: int) -> None:
     if classes is not None or seed != 0:
-        raise ConfigError(f"dataset {name!r} takes no classes or seed, only 'folder' does")
+        raise ConfigError(
+            f"dataset {name!r} takes no classes or seed: only 'folder' and 'segmentation_folder' do"
+        )
 
 
 def _is_synthetic(name: Any) -> bool:
@@ -362,9 +454,11 @@ def _open_synthetic(name: str, split: str) -> Source:
     return Source(records, label_names, describe, fingerprint=fingerprint, kinds=kinds)
 
 
-def _folder_root(data_dir: str | None) -> Path:
+def _folder_root(
+    data_dir: str | None, name: str = "folder", what: str = "the folder of images"
+) -> Path:
     if not data_dir:
-        raise ConfigError("dataset 'folder' needs data_dir=<the folder of images>")
+        raise ConfigError(f"dataset {name!r} needs data_dir=<{what}>")
     return Path(data_dir).expanduser().absolute()
 
 

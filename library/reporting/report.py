@@ -18,6 +18,7 @@ from library.reporting import (
     array_figures,
     class_figures,
     curve_figures,
+    error_figure,
     figures,
     image_figures,
     notation,
@@ -255,6 +256,10 @@ def _draw_evaluation(run: Run, arrays: Mapping[str, np.ndarray], names) -> list[
             )
             figure = _try(class_figures.reliability, values)
             drawn.append(_save(run, slug, figure, "calibration", caption))
+        elif error_figure.is_error_by_value(key, values):
+            caption = f"Error by true value, {int(values[2].sum()):,} examples."
+            figure = _try(error_figure.error_by_value, values)
+            drawn.append(_save(run, slug, figure, "other", caption))
         elif _is_drawn_already(key, arrays):
             continue
         elif (figure := _try(array_figures.array, values, key)) is not None:

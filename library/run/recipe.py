@@ -74,6 +74,7 @@ def make_plan(
         "num_examples": num_examples,
         "order": dataset.order_name,
         "kinds": loader.kinds,
+        "label_names": source.label_names,
         "teaching": functools.partial(restoring.teacher, make_plan),
         **image_functions(recipe),
     }

@@ -228,6 +228,17 @@ def test_boxes_of_voc_are_fractions(tmp_path):
     )
     assert list(example["boxes_label"]) == [11]
     assert example["boxes_difficult"].tolist() == [1]
+    # Both years together train, and the images of 2007 test.
+    members["VOCdevkit/VOC2012/ImageSets/Main/trainval.txt"] = b"2008_1\n2008_2\n"
+    published.write_tar(tmp_path / "manual" / "VOCtrainval_11-May-2012.tar", members, "w")
+    for file, split in (("VOCtrainval_06-Nov-2007", "trainval"), ("VOCtest_06-Nov-2007", "test")):
+        older = {
+            "VOCdevkit/VOC2007/Annotations/1.xml": annotation.encode(),
+            f"VOCdevkit/VOC2007/ImageSets/Main/{split}.txt": b"1\n",
+            "VOCdevkit/VOC2007/JPEGImages/1.jpg": image,
+        }
+        published.write_tar(tmp_path / "manual" / f"{file}.tar", older, "w")
+    assert prepare("voc/0712", tmp_path).splits == {"train": 3, "test": 1}
 
 
 def test_pets_come_with_their_outlines(tmp_path):

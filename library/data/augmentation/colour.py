@@ -13,8 +13,8 @@ from library.data.augmentation._operations import (
     check_interval,
     check_positive,
     check_within,
-    images,
     per_image,
+    pictures,
 )
 from library.data.features import Kinds
 
@@ -84,7 +84,7 @@ def _blend_in_order(
 
 
 def _turn_hue(image: Float[Array, "h w c"], turn: Float[Array, ""]) -> Float[Array, "h w c"]:
-    # This import takes a while, and few recipes turn hues.
+    # This import takes a while, and few recipes change hues.
     import dm_pix as pix
 
     _check_color(image)
@@ -230,7 +230,7 @@ def normalize(
         check_positive("normalize, std", value)
 
     def op(batch: Batch, keys: Key[Array, " b"] | None = None) -> Batch:
-        found = {name: batch[name] for name in images(batch, kinds)}
+        found = {name: batch[name] for name in pictures(batch, kinds)}
         for image in found.values():
             if len(mean) not in (1, image.shape[-1]):
                 raise ValueError(
@@ -240,3 +240,37 @@ def normalize(
         return {**batch, **{name: (image - mean_of) / std_of for name, image in found.items()}}
 
     return op
+
+
+def hsv(
+    hue: float = 0.015,
+    saturation: float = 0.7,
+    value: float = 0.4,
+    kinds: Kinds = features.USUAL,
+) -> Operation:
+    """Multiplies hue, saturation and value by factors uniform in [1 - s, 1 + s], s the argument.
+
+    The defaults are those of ultralytics' YOLOv5 and YOLOv8. Hue is a fraction of the circle and
+    wraps around; saturation and value are clipped to [0, 1].
+
+    Raises:
+      ConfigError: an argument is outside [0, 1].
+      ValueError: (when traced) images do not have three channels.
+    """
+    # This import takes a while, and few recipes change hues.
+    import dm_pix as pix
+
+    strengths = np.array([hue, saturation, value], np.float32)
+    for name, strength in zip(("hue", "saturation", "value"), (hue, saturation, value)):
+        check_within(f"hsv, {name}", strength, 0, 1)
+
+    def change(image: Float[Array, "h w c"], key: PRNGKeyArray) -> Float[Array, "h w c"]:
+        _check_color(image)
+        factors = 1 + strengths * jax.random.uniform(key, (3,), minval=-1)
+        turn, strong, bright = jnp.moveaxis(pix.rgb_to_hsv(image), -1, 0)
+        turn = (turn * factors[0]) % 1
+        strong, bright = jnp.clip(strong * factors[1], 0, 1), jnp.clip(bright * factors[2], 0, 1)
+        changed = pix.hsv_to_rgb(jnp.stack([turn, strong, bright], axis=-1))
+        return jnp.clip(changed, 0, 1)
+
+    return per_image(change, kinds)
