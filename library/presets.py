@@ -110,10 +110,9 @@ def objects(
     config = ConfigDict()
     known = dict(name=name, train="train", test="test", batch_size=batch_size, eval_batch_size=8)
     config.dataset = dict(known, **options)
-    config.preprocess = [dict(name="decode"), *sizing, dict(name="pad_objects", num=num_objects)]
-    if drop_difficult:
-        train = [dict(name="drop_difficult"), *config.preprocess]
-        config.preprocess = dict(train=train, test=config.preprocess)
+    test = [dict(name="decode"), *sizing, dict(name="pad_objects", num=num_objects)]
+    train = [dict(name="drop_difficult"), *test]
+    config.preprocess = dict(train=train, test=test) if drop_difficult else test
     config.evaluate = dict(
         test=dict(kind="metrics", every="10%"),
         precision=dict(kind="detection_precision", every="10%"),
