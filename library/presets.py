@@ -88,7 +88,12 @@ def photographs(scale: int, patch: int, batch_size: int, **options: Any) -> Conf
 
 
 def objects(
-    name: str, batch_size: int, sizing: list[dict], num_objects: int, **options: Any
+    name: str,
+    batch_size: int,
+    sizing: list[dict],
+    num_objects: int,
+    drop_difficult: bool = False,
+    **options: Any,
 ) -> ConfigDict:
     """Returns the part of a detector's recipe that is data and measurement.
 
@@ -99,12 +104,15 @@ def objects(
       batch_size: images per step.
       sizing: host preprocessing that gives images one size.
       num_objects: objects an image has room for.
+      drop_difficult: whether training leaves out the objects that are marked as difficult.
       **options: further settings of `dataset`, in place of those here.
     """
     config = ConfigDict()
     known = dict(name=name, train="train", test="test", batch_size=batch_size, eval_batch_size=8)
     config.dataset = dict(known, **options)
-    config.preprocess = [dict(name="decode"), *sizing, dict(name="pad_objects", num=num_objects)]
+    test = [dict(name="decode"), *sizing, dict(name="pad_objects", num=num_objects)]
+    train = [dict(name="drop_difficult"), *test]
+    config.preprocess = dict(train=train, test=test) if drop_difficult else test
     config.evaluate = dict(
         test=dict(kind="metrics", every="10%"),
         precision=dict(kind="detection_precision", every="10%"),

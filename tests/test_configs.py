@@ -74,7 +74,12 @@ FEATURES = {
     "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
     **{
         name: {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)}
-        for name in ("bccd", "voc/0712", "detection_folder")
+        for name in ("bccd", "detection_folder")
+    },
+    "voc/0712": {
+        "boxes": np.zeros((2, 4), np.float32),
+        "boxes_label": np.zeros(2, np.int32),
+        "boxes_difficult": np.zeros(2, np.int32),
     },
     "utkface64": {"target": np.float32(30), "gender": np.int32(0), "race": np.int32(0)},
     "stick_figures": {"points": np.zeros((13, 2), np.float32)},
@@ -99,6 +104,7 @@ FEATURES = {
 KINDS = {
     "moving_digits": {"image": "clip", "label": "label"},
     "pairs_folder": {"image": "image", "damaged": "image"},
+    "voc/0712": {**features.USUAL, "boxes_difficult": "array"},
 }
 TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {

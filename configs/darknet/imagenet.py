@@ -9,8 +9,8 @@ Source:    Redmon & Farhadi 2017, "YOLO9000: Better, Faster, Stronger" (arXiv 16
            3: 160 epochs, SGD with rate 0.1, polynomial decay with a power of 4, weight decay 5e-4,
            momentum 0.9, crops, rotations, and shifts of hue, saturation and exposure, images of
            224 pixels. Redmon & Farhadi 2018, "YOLOv3" (arXiv 1804.02767), table 2: Darknet-53 at
-           256 pixels. darknet19.cfg: batches of 128, angles up to 7 degrees, hue 0.1, saturation
-           and exposure 0.75.
+           256 pixels. darknet19.cfg: batches of 128, angles up to 7 degrees, hue 0.1, factors
+           of saturation and exposure from 0.75 to its inverse.
 
 Crops are those of Inception, which keep more of the image's shape than Darknet's own.
 """
@@ -34,7 +34,7 @@ def get_config(variant: str = "darknet19") -> ConfigDict:
     config.augment = [
         dict(name="flip_lr"),
         dict(name="affine", degrees=7.0),
-        dict(name="hsv", hue=0.1, saturation=0.75, value=0.75),
+        dict(name="darknet_colours", hue=0.1, saturation=0.75, exposure=0.75),
     ]
     config.normalize = dict(mean=[0.0], std=[1.0])
     config.model = dict(name=f"darknet.{variant}", num_classes=1000)

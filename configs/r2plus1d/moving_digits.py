@@ -7,7 +7,7 @@ Hardware:  two CPU cores for :cpu, an accelerator of 16 GB for :r18
 Expected:  no result is recorded yet; the aim is test/accuracy 0.97 or more, for the digit and the
            direction together (40 classes)
 Source:    Tran et al. 2018, "A closer look at spatiotemporal convolutions for action recognition",
-           whose data are other clips: 66.6 % on Kinetics with 34 layers
+           whose data are other clips, such as those of Kinetics
 
 The data set is made by this project from MNIST (library/data/builders/moving_digits.py). `:cpu` has
 three stages of one block and 16 channels at first, `:r18` is the network of 18 layers.

@@ -39,7 +39,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         dict(name="flip_lr"),
         dict(name="flip_ud"),
         dict(name="affine", translate=0.2, scale=[0.8, 1.25], fill=0.5),
-        dict(name="hsv", hue=0.1, saturation=0.5, value=0.5),
+        dict(name="darknet_colours", hue=0.1, saturation=1.5, exposure=1.5),
     ]
     config.normalize = dict(mean=[0.0], std=[1.0])
     config.model = dict(name="yolo_v3", **model)

@@ -13,8 +13,11 @@ Source:    github.com/ultralytics/ultralytics, README: mAP of val2017 at 640 pix
 DIR holds `train2017/`, `val2017/` and `annotations/instances_train2017.json`, ..., as COCO
 publishes them. The original multiplies the mean loss by the 64 images. Here the rate is multiplied,
 and weight decay and the limit of the gradient's norm are divided: the steps are the same. What
-differs: the momentum and the biases' rates during warmup, images are squashed to squares and not
-padded, and the running averages follow each step without the original's ramp of 2000 steps.
+differs: the momentum and the biases' rates during warmup; images are squashed to squares and not
+padded; the running averages follow each step without the original's ramp of 2000 steps; kernels
+start with a variance of 2 / fan_in in place of PyTorch's 1 / (3 fan_in); images are neither moved
+nor scaled once mosaics have ended; suppression compares the best 5,000 candidates of an image, not
+30,000; crowds are left out of the evaluation, too, so that what is found on them counts as wrong.
 """
 
 from ml_collections import ConfigDict
@@ -44,6 +47,7 @@ def get_config(variant: str = "n") -> ConfigDict:
         confidence=0.25,
         suppress=0.7,
         num_detections=300,
+        candidates=5000,
     )
     config.optimizer = dict(
         name="sgd",

@@ -61,7 +61,7 @@ def detected(
         raise ConfigError(f"confidence={confidence}: valid are numbers between 0 and 1")
     images = tiles.decoded(trained, paths)
     records = [_record(trained, image) for image in images.values()]
-    examples = predictions.from_records(trained, records, list(images), [_input(trained)])
+    examples = predictions.from_records(trained, records, list(images), [image_input(trained)])
     found = []
     for (name, image), example, rows in zip(
         images.items(), examples.loaded, computed(trained, ema)(examples.loaded)
@@ -101,7 +101,8 @@ def _kept(trained: Trained, count: int) -> list[int]:
     return kept
 
 
-def _input(trained: Trained) -> str:
+def image_input(trained: Trained) -> str:
+    """Returns the name of the feature that a detector takes for its image."""
     return (trained.plan.recipe.task.get("inputs") or ["image"])[0]
 
 
@@ -115,7 +116,7 @@ def _record(trained: Trained, image: np.ndarray) -> dict[str, np.ndarray]:
     beside = dict.fromkeys(features.companions(target, kinds, kinds), np.zeros(1, np.int32))
     first = _kept(trained, len(trained.plan.label_names or range(1000)))[0]
     label = {f"{target}_label": np.array([first], np.int32)}
-    return {_input(trained): image, target: _MIDDLE[None], **beside, **label}
+    return {image_input(trained): image, target: _MIDDLE[None], **beside, **label}
 
 
 def _middle(trained: Trained, name: str, example: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -31,9 +31,6 @@ class Frames(NamedTuple):
     def __len__(self) -> int:
         return len(self.contents)
 
-    def __getitem__(self, row: int) -> dict[str, bytes]:
-        return {"image": self.contents[row]}
-
 
 class Tracked(NamedTuple):
     """The tracks of a video of n frames.
@@ -107,13 +104,15 @@ def tracked(
     check_choice("tracker", tracker, trackers.TRACKERS)
     if fill < 0:
         raise ConfigError(f"fill={fill}: valid are 0, for no filled gaps, and more frames")
-    examples = predictions.from_records(trained, video, video.names, ["image"])
+    name = detections.image_input(trained)
+    records = [{name: content} for content in video.contents]
+    examples = predictions.from_records(trained, records, video.names, [name])
     compute = detections.computed(trained, ema)
     # The first batch compiles, which the rate leaves out.
     compute(examples.loaded[: detections.BATCH * trained.plan.strategy.batch_shards])
     started = time.perf_counter()
     rows = compute(examples.loaded)
-    images = np.stack([example["image"] for example in examples.loaded])
+    images = np.stack([example[name] for example in examples.loaded])
     made = trackers.TRACKERS[tracker](rows, images.shape[1:3])
     made = trackers.interpolated(made, fill)
     rate = len(video) / max(time.perf_counter() - started, 1e-9)

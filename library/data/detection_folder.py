@@ -30,8 +30,12 @@ from library.data.object_labels import Labels
 # Folders that say what lies in them; they are no part of an image's name.
 _ROLES = ("images", "jpegimages", "labels", "annotations")
 _KINDS = {".xml": "VOC", ".txt": "YOLO", ".json": "COCO"}
-# Text files beside the labels that are no labels.
-_LISTS = (*object_labels.CLASS_LISTS, "readme.txt", "requirements.txt", "train.txt", "val.txt")
+# Files beside the labels that are no labels; label programs add notes.json.
+_LISTS = (
+    *object_labels.CLASS_LISTS,
+    *("readme.txt", "requirements.txt", "notes.json"),
+    *(f"{split}.txt" for split in (*folder.SPLITS, "trainval")),
+)
 
 
 class Split(NamedTuple):
@@ -115,7 +119,7 @@ def scan(root: Path, seed: int = 0) -> Folder:
         )
     kind = next(iter(format_of.values()))
     names = object_labels.class_names(root, held, kind)
-    found, notes = {}, [f"{root} has labels in the format of {kind}"]
+    found, notes = {}, [f"{root} has labels in the format of {kind}", *_outside(held, tops)]
     if kind == "COCO":
         names, tables = _coco_tables(root, held, tops)
         for split, table in tables.items():
@@ -143,6 +147,13 @@ def _tops(root: Path, held: Sequence[str]) -> dict[str, list[str]]:
             found.setdefault(split, []).append(name)
     known = {s: n for s, n in found.items() if any(map(folder.is_image, n))}
     return known or {"train": list(held)}
+
+
+def _outside(held: Sequence[str], tops: Mapping[str, Sequence[str]]) -> list[str]:
+    """Returns a note on the images that are in no split, if there are any."""
+    used = {name for names in tops.values() for name in names}
+    left = [name for name in held if folder.is_image(name) and name not in used]
+    return [f"{len(left)} images are in no split, and left out: {left[0]}, ..."] if left else []
 
 
 def _is_list(name: str) -> bool:
@@ -300,4 +311,8 @@ def _coco_split(
         notes.append(f"{len(unnamed)} images are not in {table.path}: {unnamed[0]}, ...")
     if table.crowds:
         notes.append(f"{table.crowds} objects of {table.path} are crowds, which are left out")
+    if table.empty:
+        notes.append(
+            f"{table.empty} objects of {table.path} have no height or width, and are left out"
+        )
     return Split(tuple(paths), tuple(found[path] for path in paths)), notes

@@ -43,12 +43,14 @@ class Table(NamedTuple):
       class_names: its classes.
       labels: the objects by image name.
       crowds: how many objects are marked as crowds, and left out.
+      empty: how many other objects have a box without height or width, and are left out.
     """
 
     path: Path
     class_names: tuple[str, ...]
     labels: Mapping[str, Labels]
     crowds: int = 0
+    empty: int = 0
 
 
 def none(kind: str) -> Labels:
@@ -89,8 +91,8 @@ def voc(path: Path, image: Path, class_names: Sequence[str]) -> Labels:
     """Reads a label file of VOC, whose pixels count from 1 and include the last.
 
     Raises:
-      ConfigError: the file is no XML of VOC, a class is not in the list, or a box is inverted or
-        outside the image.
+      ConfigError: the file is no XML of VOC, a class is not in the list, a mark is no 0 or 1, or a
+        box is inverted or outside the image.
     """
     root = _element(path)
     sides = [root.findtext(f"size/{side}") for side in ("height", "width")]
@@ -113,7 +115,10 @@ def voc(path: Path, image: Path, class_names: Sequence[str]) -> Labels:
             raise ConfigError(f"{where}: bndbox has {edges}, not four numbers") from error
         boxes.append(_checked(where, (top - 1, left - 1, bottom, right), sides, _PIXEL))
         classes.append(class_names.index(name))
-        difficult.append(int(found.findtext("difficult") or 0))
+        mark = (found.findtext("difficult") or "0").strip()
+        if mark not in ("0", "1"):
+            raise ConfigError(f"{where}: difficult is {mark!r}: valid are 0 and 1")
+        difficult.append(int(mark))
     return _labels(boxes, classes, difficult)
 
 
@@ -121,17 +126,20 @@ READERS: Mapping[str, Callable[[Path, Path, Sequence[str]], Labels]] = {"YOLO": 
 
 
 def coco(path: Path) -> Table:
-    """Reads a file of COCO; objects that are marked as crowds are left out.
+    """Reads a file of COCO; crowds, and objects without height or width, are left out.
+
+    The training images of 2017 have two such objects.
 
     Raises:
       ConfigError: the file is no JSON of COCO, an object is of an unknown image or category, or a
         box is inverted or outside its image.
     """
+    crowds = empty = 0
     try:
         held = json.loads(_text(path))
         images = {each["id"]: each for each in held["images"]}
         ids = {each["id"]: each["name"] for each in held["categories"]}
-        numbers, crowds = {key: i for i, key in enumerate(sorted(ids))}, 0
+        numbers = {key: i for i, key in enumerate(sorted(ids))}
         found: dict[Any, tuple[list, list]] = {key: ([], []) for key in images}
         for each in held["annotations"]:
             where = f"{path}, annotation {each['id']}"
@@ -144,6 +152,9 @@ def coco(path: Path) -> Table:
                 crowds += 1
                 continue
             image, (x, y, width, height) = images[each["image_id"]], each["bbox"]
+            if min(width, height) == 0:
+                empty += 1
+                continue
             sides = (float(image["height"]), float(image["width"]))
             boxes, classes = found[each["image_id"]]
             boxes.append(_checked(where, (y, x, y + height, x + width), sides, _PIXEL))
@@ -156,7 +167,7 @@ def coco(path: Path) -> Table:
             f"{path} is not a file of COCO, with images, categories and annotations: "
             f"{type(error).__name__}: {error}"
         ) from error
-    return Table(path, tuple(ids[key] for key in sorted(ids)), labels, crowds)
+    return Table(path, tuple(ids[key] for key in sorted(ids)), labels, crowds, empty)
 
 
 def class_names(root: Path, held: Sequence[str], kind: str) -> tuple[str, ...]:
@@ -201,6 +212,8 @@ def _described(path: Path) -> list[str]:
 
     try:
         names = yaml.safe_load(_text(path))["names"]
+        if not isinstance(names, list | dict):
+            raise TypeError
         return [str(names[i]) for i in range(len(names))]
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} has no list 'names' of the classes") from error

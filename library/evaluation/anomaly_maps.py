@@ -70,11 +70,12 @@ def anomaly_maps(
 
     def maps(state: TrainState, batch: Batch, key: PRNGKeyArray) -> dict[str, Array]:
         image, found = context.unnormalize(batch["image"]), {"mask": batch["mask"]}
+        # Padding lies behind the images, which follow each other in a circle.
+        count = jnp.maximum(jnp.sum(batch["mask"] > 0), 1)
+        other = image[(jnp.arange(len(image)) + 1) % count]
         for kind in KINDS:
             keys = rng.per_example(rng.purpose(rng.root(seed), kind), batch["row"])
-            planted, changed = jax.vmap(_PLANT[kind], (0, 0, 0, None))(
-                image, jnp.roll(image, -1, axis=0), keys, size
-            )
+            planted, changed = jax.vmap(_PLANT[kind], (0, 0, 0, None))(image, other, keys, size)
             made = {**batch, "image": context.normalize(planted)}
             rebuilt = context.unnormalize(context.task.outputs[output](state, made, key))
             error, dissimilarity = differences(planted, rebuilt)

@@ -50,7 +50,10 @@ def keypoint_precision(
     def located(state: TrainState, batch: Batch, key: PRNGKeyArray) -> dict[str, Array]:
         points = batch[target]
         if len(spread) not in (1, points.shape[1]):
-            raise ConfigError(f"spread has {len(spread)} values for {points.shape[1]} points")
+            raise ConfigError(
+                f"spread has {len(spread)} values for {points.shape[1]} points: valid are 1 or "
+                f"{points.shape[1]}"
+            )
         found = context.task.outputs["keypoints"](state, batch, key)
         there = batch.get(f"{target}_mask", points[..., 0] * 0 + 1)
         # Distances are in pixels: the sides may differ.

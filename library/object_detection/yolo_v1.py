@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from library.object_detection.boxes import from_centers, overlap
+from library.object_detection.boxes import from_centers, overlap, to_centers
 from library.object_detection.objects import Objects, cells_of, corners_of_cells
 
 
@@ -23,8 +23,9 @@ def loss(
     """Returns the loss of an image (equation 3), and its parts.
 
     A cell with several objects learns the first of them. Of its boxes, the one that overlaps the
-    object most is responsible; if none does, the one with the least squared distance from it, as in
-    the authors' program. Its confidence learns the overlap, and that of all other boxes learns 0.
+    object most is responsible; if none does, the one with the least squared distance of centre,
+    height and width from it, as in the authors' program. Its confidence learns the overlap, and
+    that of all other boxes learns 0.
 
     Args:
       cells: the outputs of each cell, see the docstring of this file.
@@ -39,7 +40,7 @@ def loss(
     truth = objects.boxes[held.first]
     boxes = _boxes(found, rows, columns)
     shared = overlap(boxes, truth[:, None])
-    distance = jnp.sum(jnp.square(boxes - truth[:, None]), axis=-1)
+    distance = jnp.sum(jnp.square(to_centers(boxes) - to_centers(truth)[:, None]), axis=-1)
     none = jnp.all(shared <= 0, axis=-1, keepdims=True)
     rank = jax.lax.stop_gradient(jnp.where(none, -distance, shared))
     chosen = jax.nn.one_hot(jnp.argmax(rank, axis=-1), num_boxes) * held.full[:, None]

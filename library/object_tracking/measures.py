@@ -22,8 +22,8 @@ def measured(
 ) -> dict[str, float]:
     """Returns the measures of the tracks of a video.
 
-    In each frame a pair of object and track of the frame before stays, if it still overlaps by
-    `overlap` or more. The others are paired so that as many as possible are, with the greatest
+    In each frame an object keeps the track it was last paired with, if they overlap by `overlap` or
+    more. The others are paired so that as many as possible are, with the greatest
     overlap. A switch is an object whose track is another than the last it was paired with.
 
     Args:

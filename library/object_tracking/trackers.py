@@ -11,6 +11,7 @@ filter of SORT; the paper's has height in place of area.
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -29,14 +30,15 @@ _CONFIDENCE, _CLASS = 4, 5
 class _Track:
     """A track: its number, the belief about its box, its class, and how it was seen.
 
-    `hits` counts the frames in a row with a detection, `missed` those in a row without one.
+    `hits` counts the frames in a row with a detection after its first, `missed` those in a row
+    without one.
     """
 
     number: int
     belief: Belief
     kind: int
     row: np.ndarray
-    hits: int = 1
+    hits: int = 0
     missed: int = 0
     confirmed: bool = False
 
@@ -58,9 +60,10 @@ def sort(
       sides: height and width of the frames in pixels; the noise of the filter is in pixels.
       confidence: least confidence of a detection that counts.
       overlap: least intersection over union of a detection with the predicted box of its track.
-      max_age: frames in a row without a detection after which a track ends.
-      min_hits: detections in a row that confirm a track. Tracks of the first `min_hits` frames need
-        none. A confirmed track stays so; in the authors' program a miss puts it on probation again.
+      max_age: the most frames in a row without a detection that a track outlives.
+      min_hits: detections in a row, after the one that begins it, that confirm a track. Tracks of
+        the first `min_hits` frames need none. A confirmed track stays so; in the authors' program a
+        miss puts it on probation again.
 
     Returns:
       The tracks that are seen in each frame: a detection, and the number of its track from 1.
@@ -74,7 +77,7 @@ def sort(
     for number, rows in enumerate(frames, 1):
         rows = _rows(rows, confidence)
         _advance(tracks)
-        free = _associated(tracks, rows, range(len(rows)), sides, overlap)
+        free = _associated(tracks, range(len(rows)), overlap, rows=rows, sides=sides)
         for row in rows[free]:
             count += 1
             tracks.append(_begun(row, count, sides))
@@ -101,7 +104,8 @@ def byte_track(
 
     Their distances of at most 0.9, 0.5 and 0.7 are one minus the overlaps here. As there, the
     overlap of the first association is multiplied by the confidence of the detection. A track is
-    confirmed by its second detection, or at once in the first frame.
+    confirmed by its second detection, or at once in the first frame. The original also removes one
+    of two tracks that overlap almost wholly, if one of them is lost; that is left out.
 
     Args:
       frames: see `sort`.
@@ -112,7 +116,7 @@ def byte_track(
       overlap: least overlap, times confidence, of the first association.
       low_overlap: least overlap of the second association.
       new_overlap: least overlap, times confidence, with tracks that are not confirmed.
-      max_age: frames in a row without a detection after which a track ends.
+      max_age: see `sort`.
 
     Returns:
       See `sort`.
@@ -129,22 +133,23 @@ def byte_track(
     found, count = [], 0
     for number, rows in enumerate(frames, 1):
         rows = _rows(rows, low)
+        associate = partial(_associated, rows=rows, sides=sides, limited=True)
         _advance(tracks)
         sure = np.flatnonzero(rows[:, _CONFIDENCE] >= high)
         unsure = np.flatnonzero(rows[:, _CONFIDENCE] < high)
         known = [track for track in tracks if track.confirmed]
-        free = _associated(known, rows, sure, sides, overlap, fused=True)
+        free = associate(known, sure, overlap, fused=True)
         # A track that was lost before takes no detection of low confidence.
         left = [track for track in known if track.missed == 1]
-        _associated(left, rows, unsure, sides, low_overlap)
+        associate(left, unsure, low_overlap)
         young = [track for track in tracks if not track.confirmed]
-        free = _associated(young, rows, free, sides, new_overlap, fused=True)
+        free = associate(young, free, new_overlap, fused=True)
         for row in rows[free][rows[free][:, _CONFIDENCE] >= new]:
             count += 1
             tracks.append(_begun(row, count, sides))
         tracks = [track for track in tracks if track.confirmed or not track.missed]
         for track in tracks:
-            track.confirmed |= track.hits > 1 or number == 1
+            track.confirmed |= track.hits > 0 or number == 1
         found.append(_shown(tracks))
         tracks = [track for track in tracks if track.missed <= max_age]
     return found
@@ -182,9 +187,9 @@ def _check(max_age: int, min_hits: int = 1, **shares: float) -> None:
     for name, value in shares.items():
         if not 0 < value < 1:
             raise ConfigError(f"{name}={value}: valid are numbers between 0 and 1")
-    for name, value in (("max_age", max_age), ("min_hits", min_hits)):
-        if value < 1:
-            raise ConfigError(f"{name}={value}: valid are 1 or more frames")
+    for name, value, least in (("max_age", max_age, 1), ("min_hits", min_hits, 0)):
+        if value < least:
+            raise ConfigError(f"{name}={value}: valid are {least} or more frames")
 
 
 def _rows(rows: Float[np.ndarray, "m 6"], least: float) -> Float[np.ndarray, "n 6"]:
@@ -210,21 +215,24 @@ def _advance(tracks: Iterable[_Track]) -> None:
 
 def _associated(
     tracks: Sequence[_Track],
-    rows: Float[np.ndarray, "m 6"],
     among: Sequence[int],
-    sides: tuple[int, int],
     least: float,
+    *,
+    rows: Float[np.ndarray, "m 6"],
+    sides: tuple[int, int],
     fused: bool = False,
+    limited: bool = False,
 ) -> list[int]:
     """Gives detections to tracks of their class; returns the numbers of those that are left.
 
     Args:
       tracks: the tracks, changed in place.
-      rows: all detections of a frame.
       among: the numbers of the detections to give.
-      sides: height and width of the frame in pixels.
       least: least overlap of a detection with its track.
+      rows: all detections of the frame.
+      sides: height and width of the frame in pixels.
       fused: whether an overlap is multiplied by the detection's confidence.
+      limited: see `assigned`.
     """
     among = list(among)
     if not tracks or not among:
@@ -234,12 +242,28 @@ def _associated(
     shared = shared * rows[among, _CONFIDENCE] if fused else shared
     kinds = np.array([track.kind for track in tracks])
     shared = np.where(kinds[:, None] == rows[among, _CLASS], shared, 0)
-    pairs = [(i, j) for i, j in zip(*linear_sum_assignment(-shared)) if shared[i, j] >= least]
+    pairs = assigned(shared, least, limited)
     for i, j in pairs:
         track = tracks[i]
         track.belief = kalman.updated(track.belief, boxes[j])
         track.row, track.missed, track.hits = rows[among[j]], 0, track.hits + 1
     return _left(tracks, among, [j for _, j in pairs])
+
+
+def assigned(
+    shared: Float[np.ndarray, "n m"], least: float, limited: bool = False
+) -> list[tuple[int, int]]:
+    """Returns the pairs of a track and a detection whose overlaps have the greatest sum.
+
+    Args:
+      shared: the overlap of each track with each detection.
+      least: least overlap of a pair.
+      limited: whether an overlap counts by what it has above `least`, as in ByteTrack's program, so
+        that pairs below it hinder no other. As in SORT, all count by default, and pairs below
+        `least` are dropped afterwards.
+    """
+    gain = np.maximum(shared - least, 0) if limited else shared
+    return [(i, j) for i, j in zip(*linear_sum_assignment(-gain)) if shared[i, j] >= least]
 
 
 def _left(tracks: Sequence[_Track], among: list[int], given: Sequence[int]) -> list[int]:

@@ -38,6 +38,7 @@ def detection(
     suppress: float = 0.5,
     class_wise: bool = True,
     num_detections: int = 100,
+    candidates: int = 1000,
     unnormalize: Callable[[Array], Array] = lambda image: image,
 ) -> Task:
     """Builds the task of finding the objects `target` in the image, or in other `inputs`.
@@ -45,7 +46,8 @@ def detection(
     It reads `boxes` (b, n, 4), `boxes_label` (b, n) and `boxes_mask` (b, n), which `pad_objects`
     makes. Metrics of training are loss, and its parts where the method has any. An evaluation adds
     precision, recall and f1 of the detections from `confidence` on: one is right if it overlaps an
-    object of its class by `overlap` or more, and each object counts once.
+    object of its class by `overlap` or more, and each object counts once. From the surest on, a
+    detection takes the object that it overlaps most, of those that are left.
 
     Outputs: "detections" (b, num_detections, 6), ymin, xmin, ymax, xmax as fractions of the image,
     confidence and class, where confidence 0 means no detection; "overlay", uint8 (b, 2, h, w, 3),
@@ -66,13 +68,19 @@ def detection(
       suppress: of two detections that overlap more, the one with less confidence is dropped.
       class_wise: whether only detections of the same class suppress each other.
       num_detections: the most detections in an image.
+      candidates: the most boxes of an image, with one class each, that suppression compares.
       unnormalize: maps normalized images back to [0, 1].
 
     Raises:
       ConfigError: the model has another number of classes, a threshold is not in (0, 1), `least` is
-        above `confidence`, or the method is invalid.
+        above `confidence`, there are fewer candidates than detections, or the method is invalid.
     """
     check_outputs(model, num_classes, "num_classes")
+    if not 1 <= num_detections <= candidates:
+        raise ConfigError(
+            f"num_detections={num_detections}, candidates={candidates}: valid are 1 or more "
+            "detections, and as many candidates or more"
+        )
     _check(confidence=confidence, overlap=overlap, least=least, suppress=suppress)
     built: Method = config.build(
         method or {"name": "grid"},
@@ -81,7 +89,12 @@ def detection(
         num_classes=num_classes,
     )
     keep = partial(
-        suppressed, num=num_detections, least=least, overlap=suppress, class_wise=class_wise
+        suppressed,
+        num=num_detections,
+        least=least,
+        overlap=suppress,
+        class_wise=class_wise,
+        candidates=candidates,
     )
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
@@ -151,13 +164,15 @@ def _sure(rows: Float[Array, "b m 6"], confidence: float) -> Objects:
 
 def _counts(found: Objects, wanted: Objects, overlap: float) -> Float[Array, " 3"]:
     """Counts the right detections, all detections, and the objects."""
-    fits = overlaps(found.boxes, wanted.boxes) >= overlap
-    fits &= (found.classes[:, None] == wanted.classes) & found.there[:, None] & wanted.there
+    shared = overlaps(found.boxes, wanted.boxes)
+    fits = (found.classes[:, None] == wanted.classes) & found.there[:, None] & wanted.there
+    fits &= shared >= overlap
 
     def match(left: Array, row: Array) -> tuple[Array, Array]:
-        chosen = jnp.argmax(row & left)
-        hit = (row & left)[chosen]
+        free = jnp.where(left, row, 0)
+        chosen = jnp.argmax(free)
+        hit = free[chosen] > 0
         return left.at[chosen].set(left[chosen] & ~hit), hit
 
-    _, right = jax.lax.scan(match, wanted.there, fits)
+    _, right = jax.lax.scan(match, wanted.there, jnp.where(fits, shared, 0))
     return jnp.stack([jnp.sum(x) for x in (right, found.there, wanted.there)]).astype(jnp.float32)

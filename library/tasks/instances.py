@@ -50,7 +50,7 @@ def instances(
     one cell, the later is trained.
 
     The metrics are loss, class_loss, the focal loss of the cells divided by the number of objects,
-    and mask_loss, the mean dice loss of the objects, from 0 to 1.
+    and mask_loss, the mean dice loss of the objects that are trained, from 0 to 1.
 
     Outputs: "masks" (b, most, h, w), bool; "mask_classes" (b, most); "mask_scores" (b, most), 0 for
     a mask that is none; "error" (b,), 1 minus the mean overlap (IoU) of the true masks with the
@@ -171,7 +171,8 @@ def losses(
     focal = optax.sigmoid_focal_loss(class_logits.reshape(b, -1, k), truth, alpha=0.25, gamma=2.0)
     made = jnp.take_along_axis(jnp.moveaxis(mask_logits, -1, 1), cells[..., None, None], axis=1)
     each = dice_loss(jax.nn.sigmoid(made), wanted.masks)
-    mask_loss = jnp.sum(jnp.where(trained_here, each, 0), -1) / count
+    num_masks = jnp.maximum(jnp.sum(trained_here, -1), 1)
+    mask_loss = jnp.sum(jnp.where(trained_here, each, 0), -1) / num_masks
     return jnp.sum(focal, axis=(1, 2)) / count, mask_loss
 
 

@@ -37,7 +37,8 @@ def keypoints(
     the Gaussian covers, 2 pi sigma^2, so that it does not depend on the size of the maps.
 
     The metrics are loss, distance, the mean distance of a found point from the true one as a
-    fraction of the image's height, and near, the share of the points within that distance.
+    fraction of the image's height, and near, the share of the points within that distance. The
+    latter two are means over the images with a point.
 
     Outputs: "maps" (b, h, w, n); "keypoints" (b, n, 3), y and x as fractions of the image, and the
     height of the map there; "error" (b,), the mean distance of an example's points; "overlay",
@@ -74,7 +75,11 @@ def keypoints(
         distance = _distances(found_in(maps)[..., :2], points, batch[inputs[0]].shape)
         each = {"loss": loss, "distance": _over_points(distance, there)}
         each["near"] = _over_points((distance <= near).astype(jnp.float32), there)
-        return {name: pair(values, batch["mask"]) for name, values in each.items()}
+        seen = batch["mask"] * (jnp.sum(there, -1) > 0)
+        return {
+            name: pair(values, batch["mask"] if name == "loss" else seen)
+            for name, values in each.items()
+        }
 
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
@@ -141,7 +146,7 @@ def found_in(maps: Float[Array, "b h w n"]) -> Float[Array, "b n 3"]:
 
     down = 0.25 * jnp.sign(at(y + 1, x) - at(y - 1, x))
     right = 0.25 * jnp.sign(at(y, x + 1) - at(y, x - 1))
-    # At the border one neighbour is the place itself, and the other is lower.
+    # At the border one neighbour is the place itself, and the other is not higher.
     places = [(y + 0.5 + down) / height, (x + 0.5 + right) / width]
     return jnp.stack([*places, score], axis=-1)
 

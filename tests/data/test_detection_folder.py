@@ -178,14 +178,35 @@ def test_notes_tell_what_a_file_of_coco_leaves_out(tmp_path):
     put(tmp_path, "d.png", picture())
     table = coco_json()
     table["annotations"][0]["iscrowd"] = 1
+    # As two of the training images of 2017 have it.
+    table["annotations"][2]["bbox"][3] = 0.0
     put(tmp_path, "_annotations.coco.json", json.dumps(table))
     source = opened(tmp_path)
-    assert len(examples(source)["a"]["boxes"]) == 1
+    found = examples(source)
+    assert len(found["a"]["boxes"]) == 1
+    assert len(found["c"]["boxes"]) == 0
     path = tmp_path / "_annotations.coco.json"
     assert source.notes[1:] == (
         f"1 images are not in {path}: d.png, ...",
         f"1 objects of {path} are crowds, which are left out",
+        f"1 objects of {path} have no height or width, and are left out",
     )
+
+
+def test_a_note_tells_of_images_that_are_in_no_split(tmp_path):
+    voc(tmp_path)
+    put(tmp_path, "ImageSets/Main/train.txt", "a\n")
+    put(tmp_path, "ImageSets/Main/val.txt", "c\n")
+    source = opened(tmp_path)
+    assert len(source.records) == 1
+    assert source.notes[1] == "1 images are in no split, and left out: JPEGImages/b.png, ..."
+
+
+def test_lists_and_notes_beside_the_labels_are_no_labels(tmp_path):
+    yolo(tmp_path)
+    for name in ("test.txt", "valid.txt", "trainval.txt", "notes.json"):
+        put(tmp_path, name, "{}")
+    assert set(examples(opened(tmp_path))) == set(OBJECTS)
 
 
 def test_slices_are_disjoint_and_complete(tmp_path):
@@ -228,6 +249,10 @@ def test_what_is_wrong_with_a_file_of_voc(tmp_path):
     put(tmp_path, "Annotations/b.xml", voc_xml([((2, 30, 10, 50), 0)]))
     with pytest.raises(ConfigError, match=r"b.xml, object 1: the box .* x 30 to 50 is outside"):
         opened(tmp_path)
+    marked = voc_xml([((2, 4, 10, 20), 0)])
+    put(tmp_path, "Annotations/b.xml", marked.replace("<difficult>0", "<difficult>no"))
+    with pytest.raises(ConfigError, match=r"b.xml, object 1: difficult is 'no': valid are 0 and 1"):
+        opened(tmp_path)
     put(tmp_path, "Annotations/b.xml", "<annotation>")
     with pytest.raises(ConfigError, match=r"b.xml is not XML"):
         opened(tmp_path)
@@ -267,11 +292,29 @@ def test_what_is_wrong_with_a_folder(tmp_path):
     put(tmp_path, "classes.txt", "cat\ncat\n")
     with pytest.raises(ConfigError, match=r"classes.txt names the class 'cat' twice"):
         opened(tmp_path)
+    put(tmp_path, "data.yaml", "names: cat\n")
+    with pytest.raises(ConfigError, match=r"data.yaml has no list 'names' of the classes"):
+        opened(tmp_path)
+    (tmp_path / "data.yaml").unlink()
     put(tmp_path, "a.xml", voc_xml([]))
     with pytest.raises(ConfigError, match=r"labels of several formats \(VOC, YOLO\)"):
         opened(tmp_path)
     with pytest.raises(ConfigError, match="takes no classes or seed"):
         sources.open_source("detection_folder", "train", data_dir=str(tmp_path), classes=["a"])
+
+
+def test_difficult_objects_are_dropped():
+    kinds = dict(image="image", boxes="boxes", boxes_label="label", boxes_difficult="array")
+    spec = dict(name="drop_difficult")
+    drop = build(spec, "library.data.preprocessing", "operation", kinds=kinds)
+    boxes = np.arange(12, dtype=np.float32).reshape(3, 4)
+    marks = np.int32([0, 1, 0])
+    found = drop(dict(boxes=boxes, boxes_label=np.int32([5, 6, 7]), boxes_difficult=marks), None)
+    np.testing.assert_array_equal(found["boxes"], boxes[[0, 2]])
+    assert (found["boxes_label"].tolist(), found["boxes_difficult"].tolist()) == ([5, 7], [0, 0])
+    assert drop(dict(image=1), None) == dict(image=1)
+    with pytest.raises(ConfigError, match="unknown feature of drop_difficult 'boxes_difficult'"):
+        build(spec, "library.data.preprocessing", "operation", kinds=dict(image="image"))
 
 
 def test_objects_of_some_classes_are_kept_and_numbered_anew():

@@ -1,5 +1,7 @@
 """A mosaic shows four examples, and their boxes, points and maps where their pixels are."""
 
+import colorsys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -96,6 +98,20 @@ def test_scaled_and_moved_all_stay_together():
     assert max(far) <= 1
 
 
+def test_what_does_not_fit_on_the_canvas_is_not_shown():
+    # The canvas is smaller than the new image.
+    batch = scenes()
+    batch["image"] = jnp.ones_like(batch["image"])
+    found = applied(batch, scale=[0.3, 0.4], translate=0.4, fill=0.0)
+    for i in range(EXAMPLES):
+        shown = found["classes"][i]
+        there = found["points_mask"][i] > 0
+        assert 0 < (shown >= 0).sum() <= (2 * SIZE * 0.4 + 1) ** 2
+        assert set(shown[shown >= 0]) <= set(found["boxes_label"][i][there])
+        # A pixel at the border of an image is mixed with none that is blank.
+        np.testing.assert_array_equal(found["image"][i, ..., 0], shown >= 0)
+
+
 @pytest.mark.full
 def test_a_box_of_which_little_is_left_is_masked():
     batch = scenes()
@@ -175,18 +191,22 @@ def test_what_cannot_be_joined_is_refused():
             applied(**arguments)
 
 
-def test_hsv_multiplies_saturation_and_value():
-    colour = jnp.full((4, 2, 2, 3), jnp.float32([0.4, 0.2, 0.2]))
-    order = jnp.arange(4, dtype=jnp.uint32)
+def recoloured(count, **spec):
+    """Returns the colours (count, 3) that an operation makes of 0.4, 0.2, 0.2."""
+    colour = jnp.full((count, 2, 2, 3), jnp.float32([0.4, 0.2, 0.2]))
+    order = jnp.arange(count, dtype=jnp.uint32)
+    op = build(spec, "library.data.augmentation", "augmentation")
     batch = {"image": colour, "index": order, "row": order}
+    found = jax.jit(augmentation.compose([op]))(batch, jax.random.key(0))["image"]
+    return np.asarray(found)[:, 0, 0]
 
+
+def test_hsv_multiplies_saturation_and_value():
     def changed(**arguments):
-        spec = dict(name="hsv", **{**dict(hue=0.0, saturation=0.0, value=0.0), **arguments})
-        op = build(spec, "library.data.augmentation", "augmentation")
-        found = augmentation.compose([op])(batch, jax.random.key(0))["image"]
-        return np.asarray(found)[:, 0, 0]
+        spec = dict(name="hsv", hue=0.0, saturation=0.0, value=0.0)
+        return recoloured(4, **{**spec, **arguments})
 
-    np.testing.assert_allclose(changed(), colour[:, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(changed(), [[0.4, 0.2, 0.2]] * 4, atol=1e-6)
     bright = changed(value=0.5)
     np.testing.assert_allclose(bright[:, 1:], bright[:, :1] / 2 * [1, 1], rtol=1e-5)
     assert (bright[:, 0] >= 0.2).all()
@@ -196,4 +216,24 @@ def test_hsv_multiplies_saturation_and_value():
     np.testing.assert_allclose(pale[:, 0], 0.4, rtol=1e-5)
     assert (pale[:, 1] == pale[:, 2]).all()
     # Hue 0 stays 0: it is multiplied.
-    np.testing.assert_allclose(changed(hue=0.5), colour[:, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(changed(hue=0.5), [[0.4, 0.2, 0.2]] * 4, atol=1e-6)
+
+
+def test_darknet_adds_to_hue_and_divides_as_often_as_it_multiplies():
+    # Of Darknet-19's 0.75, factors are from 0.75 to 1 and their inverses.
+    colours = recoloured(400, name="darknet_colours", saturation=0.75, exposure=2.0)
+    hue, saturation, value = np.transpose([colorsys.rgb_to_hsv(*each) for each in colours])
+    # Red, of hue 0, moves either way.
+    turned = (hue + 0.5) % 1 - 0.5
+    for found, low, high, still in (
+        (turned, -0.1, 0.1, 0),
+        (saturation / 0.5, 0.75, 1 / 0.75, 1),
+        (value / 0.4, 0.5, 2.0, 1),
+    ):
+        assert low - 1e-5 <= found.min() < low * 0.98 + high * 0.02
+        assert low * 0.02 + high * 0.98 < found.max() <= high + 1e-5
+        assert 0.4 < (found > still).mean() < 0.6
+    same = recoloured(2, name="darknet_colours", hue=0.0, saturation=1.0, exposure=1.0)
+    np.testing.assert_allclose(same, [[0.4, 0.2, 0.2]] * 2, atol=1e-6)
+    with pytest.raises(ConfigError, match="darknet_colours, exposure"):
+        recoloured(2, name="darknet_colours", exposure=0.0)

@@ -13,9 +13,9 @@ STATE = TrainState(jnp.int32(0), {}, {}, (), None)
 IMAGES = np.random.default_rng(0).uniform(0.3, 0.4, (5, 12, 14, 1)).astype(np.float32)
 
 
-def make_context(reconstruct, outputs=("reconstruct",)):
+def make_context(reconstruct, outputs=("reconstruct",), padding=4):
     def batches(split, batch_size):
-        for rows, mask in (([0, 1, 2], [1, 1, 1]), ([3, 4, 4], [1, 1, 0])):
+        for rows, mask in (([0, 1, 2], [1, 1, 1]), ([3, 4, padding], [1, 1, 0])):
             yield {
                 "image": jnp.asarray(2 * IMAGES[rows] - 1),
                 "row": jnp.asarray(rows, jnp.uint32),
@@ -67,6 +67,14 @@ def test_the_same_places_each_time_and_others_for_another_seed():
     first, again = (anomaly_maps(context)(STATE) for _ in range(2))
     np.testing.assert_array_equal(first["patch"], again["patch"])
     assert (anomaly_maps(context, seed=1)(STATE)["occlusion"] != first["occlusion"]).any()
+
+
+def test_padding_is_the_next_image_of_none(monkeypatch):
+    monkeypatch.setattr(module, "CHANGED", 0.02)
+    ours, theirs = (anomaly_maps(make_context(clean, padding=i))(STATE) for i in (4, 0))
+    np.testing.assert_array_equal(ours["patch"], theirs["patch"])
+    for name in ("patch_error_auroc", "patch_similarity_auroc"):
+        assert ours[name] == theirs[name] > 0.5
 
 
 def test_a_copy_finds_nothing():

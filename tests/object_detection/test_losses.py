@@ -71,6 +71,16 @@ def test_yolo_by_a_loop_over_cells():
     assert float(sum(parts.values())) == pytest.approx(expected, rel=1e-5)
 
 
+def test_of_boxes_that_miss_an_object_the_nearest_by_centre_and_sides_is_responsible():
+    # The object is 0.1 high about 0.25. The first box is as high, the second is nearer by corners.
+    objects = Objects(jnp.float32([[0.2, 0.4, 0.3, 0.6]]), jnp.int32([0]), jnp.array([True]))
+    cells = np.zeros((1, 1, 10 + KINDS), np.float32)
+    for i, (middle, height) in enumerate(((0.55, 0.1), (0.5, 0.3))):
+        cells[0, 0, 5 * i : 5 * i + 4] = middle, 0.5, height**0.5, 0.2**0.5
+    found = jax.jit(lambda x: yolo_v1.loss(x, objects, 2, 5.0, 0.5))(cells)
+    assert float(found["box_loss"]) == pytest.approx(5 * 0.3**2, rel=1e-4)
+
+
 def test_yolo_detects_what_its_outputs_say():
     cells = np.zeros((2, 3, 10 + KINDS), np.float32)
     # The second box of the cell: centre in the middle, half of the height, a fourth of the width.

@@ -78,14 +78,29 @@ def numbers(tracks):
 
 
 def test_a_track_needs_hits_and_ends_after_misses():
+    # The authors' program shows a track by its third detection after the first.
     one = [row(0.1)]
-    seen = frames([], [], [], one, one, one, [], one, [], [], one, one, one)
+    seen = frames([], [], [], one, one, one, one, [], one, [], [], one, one, one, one)
     assert numbers(sort(seen, SIDES)) == [
-        *([], [], [], [], [], [1], [], [1]),
-        *([], [], [], [], [2]),
+        *([], [], [], [], [], [], [1], [], [1]),
+        *([], [], [], [], [], [2]),
     ]
+    at_once = [[], [], [], [1], [1], [1], [1], [], [1], [], [], [2], [2], [2], [2]]
+    assert numbers(sort(seen, SIDES, min_hits=0)) == at_once
     # In the first frames a track shows at once.
     assert numbers(sort(seen[3:5], SIDES)) == [[1], [1]]
+
+
+def test_a_pair_that_overlaps_too_little_hinders_no_other_in_byte_track():
+    shared = np.array([[0.5, 0.45], [0.45, 0.0]])
+    assert trackers.assigned(shared, 0.46, limited=True) == [(0, 0)]
+    assert trackers.assigned(shared, 0.46) == []
+    assert trackers.assigned(shared, 0.4, limited=True) == [(0, 0)]
+    assert trackers.assigned(shared, 0.4) == [(0, 1), (1, 0)]
+    # Times the confidence, 0.9, the first track overlaps the boxes by 0.48 and 0.39, the second
+    # the first box by 0.34.
+    seen = frames([row(0.1), row(0.25)], [row(0.16), row(0.02)])
+    assert numbers(byte_track(seen, SIDES, overlap=0.4)) == [[1, 2], [1]]
 
 
 def test_classes_are_not_confused():

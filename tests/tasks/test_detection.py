@@ -116,6 +116,15 @@ def test_of_two_boxes_of_one_object_the_surer_is_kept():
     np.testing.assert_array_equal(counts, [1, 2, 1])
 
 
+def test_a_detection_takes_the_object_that_it_overlaps_most():
+    # The first overlaps both objects, by 8/12 and by 9/11; the second overlaps the first alone.
+    found = jnp.float32([[0.2, 0, 1.2, 1], [-0.2, 0, 0.8, 1]])
+    wanted = jnp.float32([[0, 0, 1, 1], [0.3, 0, 1.3, 1]])
+    kinds, there = jnp.int32([0, 0]), jnp.array([True, True])
+    counts = jax.jit(lambda *boxes: module._counts(*[Objects(x, kinds, there) for x in boxes], 0.6))
+    np.testing.assert_array_equal(counts(found, wanted), [2, 2, 2])
+
+
 def test_the_loss_of_a_cell_by_hand():
     y, x, height, width, _, number = SEEN[0]
     cells = cells_of(SEEN[0])
@@ -158,6 +167,9 @@ def test_rows_hold_unsure_detections_that_are_not_counted():
     np.testing.assert_allclose(rows[0, 1, :4], box(*unsure[:4]), atol=1e-6)
     got = evaluated(batch, num_detections=4, least=0.01)
     assert (got["precision"], got["recall"]) == (1, 1)
+    task = build(num_detections=1, least=0.01, candidates=1)
+    (only,), _ = jax.jit(task.outputs["detections"])(task.init(KEY, batch), batch, KEY)
+    np.testing.assert_allclose(only, rows[0, 0], rtol=1e-6)
 
 
 def test_error_is_the_loss_of_each_image():
@@ -217,5 +229,7 @@ def test_values_out_of_range_are_refused():
         build(overlap=1.5)
     with pytest.raises(ConfigError, match=r"least=0.6 is above confidence=0.5: .* up to 0.5"):
         build(least=0.6)
+    with pytest.raises(ConfigError, match="num_detections=100, candidates=99: valid are"):
+        build(candidates=99)
     with pytest.raises(ConfigError, match="unknown method 'yolov8'"):
         build(method=dict(name="yolov8"))

@@ -72,6 +72,9 @@ def test_of_two_objects_in_a_cell_the_later_is_trained():
     class_loss, mask_loss = LOSSES(classes.at[..., 1].set(9.0), masks, wanted)
     assert class_loss[0] < 1e-3
     assert mask_loss[0] < 1e-3
+    # The mean is over the later one alone. Its mask covers all; of what is found, half: 1 - 2/3.
+    half = jnp.where(jnp.arange(8)[:, None, None] < 4, masks, -99.0)
+    assert LOSSES(classes, half, wanted)[1][0] == pytest.approx(1 / 3, abs=1e-3)
 
 
 def test_dice_of_equal_and_of_apart_masks():

@@ -98,6 +98,11 @@ def test_true_maps_have_no_loss_and_are_all_near():
     found = jax.jit(task.evaluate)(state, batch, KEY)
     assert found["loss"][0] == pytest.approx(0, abs=1e-9)
     assert found["near"][0] == 2
+    # An image without a point has nothing to be near to; it counts in neither mean.
+    bare = {**batch, "points_mask": jnp.float32([[1, 1], [0, 0]])}
+    some = jax.jit(task.evaluate)(state, bare, KEY)
+    assert (some["near"][0], some["near"][1]) == (1, 1)
+    assert (some["distance"][1], some["loss"][1]) == (1, 2)
 
 
 def test_the_overlay_marks_points_with_the_colour_of_their_kind():

@@ -274,3 +274,46 @@ def hsv(
         return jnp.clip(changed, 0, 1)
 
     return per_image(change, kinds)
+
+
+def darknet_colours(
+    hue: float = 0.1,
+    saturation: float = 1.5,
+    exposure: float = 1.5,
+    kinds: Kinds = features.USUAL,
+) -> Operation:
+    """Adds to hue, and multiplies saturation and value, as Darknet does (its data.c and image.c).
+
+    Hue, a fraction of the circle, moves by up to `hue` either way. Saturation and value are each
+    multiplied by a factor uniform between 1 and the argument, or divided by it. The defaults are
+    those of yolov2-voc.cfg and yolov3.cfg.
+
+    Args:
+      hue: the largest shift.
+      saturation: the factor of saturation that is the farthest from 1.
+      exposure: that of value.
+      kinds: the kinds of the features.
+
+    Raises:
+      ConfigError: `hue` is outside [0, 1], or a factor is not positive.
+      ValueError: (when traced) images do not have three channels.
+    """
+    # This import takes a while, and few recipes change hues.
+    import dm_pix as pix
+
+    check_within("darknet_colours, hue", hue, 0, 1)
+    check_positive("darknet_colours, saturation", saturation)
+    check_positive("darknet_colours, exposure", exposure)
+    farthest = np.array([saturation, exposure], np.float32)
+
+    def change(image: Float[Array, "h w c"], key: PRNGKeyArray) -> Float[Array, "h w c"]:
+        _check_color(image)
+        k_hue, k_factor, k_side = jax.random.split(key, 3)
+        shift = hue * jax.random.uniform(k_hue, minval=-1)
+        factor = 1 + (farthest - 1) * jax.random.uniform(k_factor, (2,))
+        strong, bright = jnp.where(jax.random.bernoulli(k_side, shape=(2,)), factor, 1 / factor)
+        moved = pix.rgb_to_hsv(image) * jnp.stack([jnp.float32(1), strong, bright])
+        # As in Darknet, what leaves [0, 1] is clipped at the end.
+        return jnp.clip(pix.hsv_to_rgb(moved.at[..., 0].add(shift)), 0, 1)
+
+    return per_image(change, kinds)

@@ -151,27 +151,28 @@ def _image(
 ) -> Shaped[Array, "h w c"]:
     """Returns the new image of four images (4, h, w, c), those not `there` left blank."""
     point, factor, shift = drawn
-    sides = images.shape[1:3]
-    places, corners = [], []
-    for axis, side in enumerate(sides):
+    places, corners, shown = [], [], []
+    for axis, side in enumerate(images.shape[1:3]):
         place = _sources(side, factor, shift[axis])
         # A pixel of the canvas belongs to one image; its neighbours are those of that image.
-        second = (place + _ONE // 2) >> _BITS >= point[axis]
-        places.append(place - jnp.where(second, point[axis], point[axis] - side) * _ONE)
+        pixel = (place + _ONE // 2) >> _BITS
+        second = pixel >= point[axis]
+        origin = jnp.where(second, point[axis], point[axis] - side)
+        places.append(place - origin * _ONE)
         corners.append(second.astype(jnp.int32))
+        on_image = (pixel >= origin) & (pixel < origin + side)
+        shown.append(on_image & (pixel >= 0) & (pixel < 2 * side))
     number = 2 * corners[0][:, None] + corners[1][None, :]
+    inside = shown[0][:, None] & shown[1] & there[number]
     y, x = places
     if near:
-        return _read(
-            images, number, there, (y + _ONE // 2) >> _BITS, (x + _ONE // 2) >> _BITS, fill
-        )
+        values = _read(images, number, (y + _ONE // 2) >> _BITS, (x + _ONE // 2) >> _BITS)
+        return jnp.where(inside[..., None], values, fill)
     down, right = ((each & (_ONE - 1)) / np.float32(_ONE) for each in (y, x))
     down, right, rows, columns = down[:, None, None], right[:, None], y >> _BITS, x >> _BITS
-    read = [
-        _read(images, number, there, rows + i, columns + j, fill) for i in (0, 1) for j in (0, 1)
-    ]
+    read = [_read(images, number, rows + i, columns + j) for i in (0, 1) for j in (0, 1)]
     upper, lower = ((1 - right) * read[k] + right * read[k + 1] for k in (0, 2))
-    return (1 - down) * upper + down * lower
+    return jnp.where(inside[..., None], (1 - down) * upper + down * lower, fill)
 
 
 def _sources(side: int, factor: Float[Array, ""], shift: Float[Array, ""]) -> Int[Array, " side"]:
@@ -183,14 +184,11 @@ def _sources(side: int, factor: Float[Array, ""], shift: Float[Array, ""]) -> In
     return middle + step * apart
 
 
-def _read(
-    images: Array, number: Array, there: Array, y: Array, x: Array, fill: float | int
-) -> Shaped[Array, "h w c"]:
+def _read(images: Array, number: Array, y: Array, x: Array) -> Shaped[Array, "h w c"]:
+    """Returns pixels of the image of each number; the border goes on beyond an image."""
     height, width = images.shape[1:3]
-    y, x = y[:, None], x[None, :]
-    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width) & there[number]
-    values = images[number, jnp.clip(y, 0, height - 1), jnp.clip(x, 0, width - 1)]
-    return jnp.where(inside[..., None], values, fill)
+    rows, columns = jnp.clip(y, 0, height - 1)[:, None], jnp.clip(x, 0, width - 1)
+    return images[number, rows, columns]
 
 
 def _objects(

@@ -26,7 +26,14 @@ from library.data.preprocessing.geometry import (
     resize_short,
 )
 from library.data.preprocessing.gliding import glide
-from library.data.preprocessing.labels import keep_classes, select, to_label, to_labels, to_target
+from library.data.preprocessing.labels import (
+    drop_difficult,
+    keep_classes,
+    select,
+    to_label,
+    to_labels,
+    to_target,
+)
 from library.data.preprocessing.padding import pad_objects, pad_series
 from library.data.preprocessing.weighting import border_weights, class_weights
 
@@ -44,6 +51,7 @@ __all__ = [
     "colour_weights",
     "crop_multiple",
     "decode",
+    "drop_difficult",
     "glide",
     "inception_crop",
     "keep_classes",

@@ -65,6 +65,16 @@ def keep_classes(
     return functools.partial(_keep_classes, classes=tuple(classes), key=key, kinds=dict(kinds))
 
 
+def drop_difficult(key: str = "boxes", kinds: Kinds = features.USUAL) -> Operation:
+    """Drops the objects that are marked as difficult, by a 1 in the feature KEY_difficult.
+
+    Raises:
+      ConfigError: there is no such feature.
+    """
+    check_choice("feature of drop_difficult", f"{key}_difficult", kinds)
+    return functools.partial(_drop_difficult, key=key, kinds=dict(kinds))
+
+
 def _select(example, rng, *, keys):
     return {key: feature(example, key) for key in keys}
 
@@ -79,6 +89,14 @@ def _keep_classes(example, rng, *, classes, key, kinds):
     found = {**example, **kept(example, names, there)}
     numbers = [classes.index(each) for each in own[there].tolist()]
     return {**found, label: np.array(numbers, own.dtype)}
+
+
+def _drop_difficult(example, rng, *, key, kinds):
+    if key not in example:
+        return example
+    names = (key, *features.companions(key, example, kinds))
+    easy = np.asarray(feature(example, f"{key}_difficult")) == 0
+    return {**example, **kept(example, names, easy)}
 
 
 def _to_label(example, rng, *, key):

@@ -75,7 +75,7 @@ class SOLO(nn.Module):
         x = nn.relu(x.astype(self.dtype))
         store(self, "features", x.mean(axis=(1, 2)))
         head = partial(nn.Conv, kernel_size=(1, 1), dtype=jnp.float32, param_dtype=self.param_dtype)
-        # A cell sees the mean of its pixels.
+        # A cell sees a mean of the pixels up to a cell from its centre, most of the nearest.
         cells = jax.image.resize(
             x, (len(x), self.grid, self.grid, self.width), "linear", antialias=True
         )

@@ -19,7 +19,7 @@ from library.layers.normalization import NORMS, norm
 from library.variants import variant
 
 # (window, channels) of the convolutions of each stage. Max pooling by two follows each stage; the
-# first convolution of the paper, and the fourth of its last stage but one, has a step of two.
+# first convolution of the paper, and the sixth of its last stage, has a step of two.
 PAPER = (
     ((7, 64),),
     ((3, 192),),

@@ -32,8 +32,8 @@ class YOLOv8(nn.Module):
     """YOLOv8: images (b, h, w, c) -> maps (b, h / s, w / s, 4 * num_bins + num_classes).
 
     The maps have strides s of 8, 16 and 32 pixels. What they mean is stated in
-    library/object_detection/task_aligned.py. Submodules are "stem", "down2", "stage2", ..., "pool",
-    "up4", "up3", "merge4", "merge5", and "head3_box1", ..., "head3_box", "head3_class1", ...,
+    library/object_detection/task_aligned.py. Names of submodules begin with "stem", "down2",
+    "stage2", ..., "pool", "up4", "up3", "back4", "merge4", "back5", "merge5", and "head3_box",
     "head3_class" for the finest map. Stores "features" (b, d), the means at the coarsest scale.
 
     Attributes:
