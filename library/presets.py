@@ -361,8 +361,10 @@ def shrink_photographs(config: ConfigDict, data: str = "synthetic/36x10") -> Non
     shrink(config, data)
 
 
-def shrink(config: ConfigDict, data: str = "synthetic/80x10") -> None:
-    """Shortens a recipe to three steps on random data; the recipe itself has to shrink its model.
+def shrink(
+    config: ConfigDict, data: str = "synthetic/80x10", *, size: int | None = None, **model: Any
+) -> None:
+    """Shortens a recipe to three steps on random data, with smaller images and a smaller model.
 
     A schedule's warmup, peak, period and fall become one step, and its boundaries come one step
     apart. Every evaluation and checkpoint happens at the end, so the run does not stop early.
@@ -371,7 +373,17 @@ def shrink(config: ConfigDict, data: str = "synthetic/80x10") -> None:
     Args:
       config: the recipe, changed in place.
       data: name of the synthetic dataset.
+      size: side of the crops of training and tests, in pixels; before a centre crop, the shorter
+        side is an eighth longer. By default crops stay.
+      **model: arguments of the model in place of the recipe's.
     """
+    if size is not None:
+        config.preprocess = {
+            stage: [_smaller(operation, size) for operation in operations]
+            for stage, operations in config.preprocess.items()
+        }
+    if model:
+        config.model.update(model)
     kept = {key: config.dataset[key] for key in ("cache", "repeats") if key in config.dataset}
     config.dataset = dict(name=data, train="train[:64]", test="test[:16]", batch_size=8, **kept)
     schedule = config.optimizer.get("schedule", {})
@@ -387,3 +399,10 @@ def shrink(config: ConfigDict, data: str = "synthetic/80x10") -> None:
     for key in ("reported", "stop"):
         if key in config:
             del config[key]
+
+
+def _smaller(operation: dict[str, Any], size: int) -> dict[str, Any]:
+    short = {"resize_short": size * 9 // 8}
+    sides = dict.fromkeys(("inception_crop", "random_crop", "center_crop", "resize"), size) | short
+    side = sides.get(operation["name"])
+    return dict(operation) if side is None else dict(operation, size=side)
