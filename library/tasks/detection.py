@@ -7,7 +7,7 @@ as rows of ymin, xmin, ymax, xmax, confidence and class.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -82,12 +82,6 @@ def detection(
             "detections, and as many candidates or more"
         )
     _check(confidence=confidence, overlap=overlap, least=least, suppress=suppress)
-    built: Method = config.build(
-        method or {"name": "grid"},
-        "library.object_detection.methods",
-        "method",
-        num_classes=num_classes,
-    )
     keep = partial(
         suppressed,
         num=num_detections,
@@ -96,48 +90,87 @@ def detection(
         class_wise=class_wise,
         candidates=candidates,
     )
+    built = config.build(
+        method or {"name": "grid"},
+        "library.object_detection.methods",
+        "method",
+        num_classes=num_classes,
+    )
+    detector = Detector(model, num_classes, inputs, target, built, keep, confidence, unnormalize)
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         return learner.init(initialized(model, key, batch, inputs))
-
-    def lost(outputs: Any, batch: Batch) -> Losses:
-        return built.losses(outputs, of_batch(batch, target), batch[inputs[0]].shape[1:3])
 
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Metrics, PyTree]:
         outputs, variables = trained(model, params, variables, batch, inputs, key)
-        return _metrics(lost(outputs, batch), batch["mask"]), variables
-
-    def found(outputs: Any, batch: Batch) -> Float[Array, "b m 6"]:
-        return jax.vmap(keep)(*built.candidates(outputs, batch[inputs[0]].shape[1:3]))
-
-    def detections(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b m 6"]:
-        return found(evaluated(model, state, batch, inputs), batch)
-
-    def overlay(state: TrainState, batch: Batch, key: PRNGKeyArray) -> UInt8[Array, "b 2 h w 3"]:
-        image = unnormalize(batch[inputs[0]])
-        ours = _sure(detections(state, batch, key), confidence)
-        both = (of_batch(batch, target), ours)
-        return jnp.stack([painting.framed(image, *each, num_classes) for each in both], axis=1)
-
-    def error(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, " b"]:
-        losses = lost(evaluated(model, state, batch, inputs), batch)
-        return losses.sums["loss"] / jnp.maximum(losses.weights, 1)
+        return _metrics(detector.losses(outputs, batch), batch["mask"]), variables
 
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
-        outputs, wanted = evaluated(model, state, batch, inputs), of_batch(batch, target)
-        ours = _sure(found(outputs, batch), confidence)
-        counts = jax.vmap(partial(_counts, overlap=overlap))(ours, wanted)
-        mask = batch["mask"]
-        return {**_metrics(lost(outputs, batch), mask), "found": pair(counts, mask)}
+        outputs, mask = evaluated(model, state, batch, inputs), batch["mask"]
+        ours = _sure(detector.found(outputs, batch), confidence)
+        counts = jax.vmap(partial(_counts, overlap=overlap))(ours, of_batch(batch, target))
+        return {**_metrics(detector.losses(outputs, batch), mask), "found": pair(counts, mask)}
 
     learner = minimize(objective)
-    outputs = {"detections": detections, "overlay": overlay, "error": error}
+    outputs = {
+        "detections": detector.detections,
+        "overlay": detector.overlay,
+        "error": detector.error,
+        **recorded_outputs(model, inputs),
+    }
     meaning = {"found": summaries.precision_and_recall}
-    return Task(
-        init, learner.update, evaluate, {**outputs, **recorded_outputs(model, inputs)}, meaning
-    )
+    return Task(init, learner.update, evaluate, outputs, meaning)
+
+
+class Detector(NamedTuple):
+    """A network, what its outputs mean, and which detections are kept.
+
+    Attributes are the arguments of `detection`; `method` is built, and `keep` maps the boxes (m, 4)
+    and scores (m, c) of an image to its rows of detections.
+    """
+
+    model: nn.Module
+    num_classes: int
+    inputs: tuple[str, ...]
+    target: str
+    method: Method
+    keep: Callable[[Array, Array], Float[Array, "k 6"]]
+    confidence: float
+    unnormalize: Callable[[Array], Array]
+
+    def losses(self, outputs: Any, batch: Batch) -> Losses:
+        """Returns the losses of the network's outputs."""
+        return self.method.losses(outputs, of_batch(batch, self.target), self._sides(batch))
+
+    def found(self, outputs: Any, batch: Batch) -> Float[Array, "b m 6"]:
+        """Returns the detections of the network's outputs."""
+        return jax.vmap(self.keep)(*self.method.candidates(outputs, self._sides(batch)))
+
+    def detections(
+        self, state: TrainState, batch: Batch, key: PRNGKeyArray
+    ) -> Float[Array, "b m 6"]:
+        """Returns the task's output "detections"."""
+        return self.found(evaluated(self.model, state, batch, self.inputs), batch)
+
+    def overlay(
+        self, state: TrainState, batch: Batch, key: PRNGKeyArray
+    ) -> UInt8[Array, "b 2 h w 3"]:
+        """Returns the task's output "overlay"."""
+        image = self.unnormalize(batch[self.inputs[0]])
+        ours = _sure(self.detections(state, batch, key), self.confidence)
+        both = (of_batch(batch, self.target), ours)
+        drawn = [painting.framed(image, *each, self.num_classes) for each in both]
+        return jnp.stack(drawn, axis=1)
+
+    def error(self, state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, " b"]:
+        """Returns the task's output "error"."""
+        losses = self.losses(evaluated(self.model, state, batch, self.inputs), batch)
+        return losses.sums["loss"] / jnp.maximum(losses.weights, 1)
+
+    def _sides(self, batch: Batch) -> tuple[int, int]:
+        return batch[self.inputs[0]].shape[1:3]
 
 
 def _check(confidence: float, least: float, **others: float) -> None:

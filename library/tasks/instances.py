@@ -101,22 +101,12 @@ def instances(
 
     def error(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, " b"]:
         masks, _, scores = located(state, batch)
-        wanted = objects_of(batch[target], batch[classes])
-        each = jax.vmap(overlaps)(wanted.masks, masks * (scores > 0)[..., None, None])
-        best = jnp.where(wanted.there, jnp.max(each, axis=-1), 0)
-        count = jnp.sum(wanted.there, -1)
-        return jnp.where(count > 0, 1 - jnp.sum(best, -1) / jnp.maximum(count, 1), 0)
+        return _error(objects_of(batch[target], batch[classes]), masks, scores)
 
     def overlay(state: TrainState, batch: Batch, key: PRNGKeyArray) -> UInt8[Array, "b 3 h w 3"]:
-        image, wanted = (
-            unnormalize(batch[inputs[0]]),
-            objects_of(batch[target], batch[classes]),
-        )
+        image, wanted = unnormalize(batch[inputs[0]]), objects_of(batch[target], batch[classes])
         masks, _, scores = located(state, batch)
-        there = [jnp.zeros_like(wanted.there), wanted.there, scores > 0]
-        drawn = zip((wanted.masks, wanted.masks, masks), there)
-        maps = [_numbered(m, t) for m, t in drawn]
-        return jnp.stack([painting.overlaid(image, m, most + 1) for m in maps], axis=1)
+        return _overlay(image, wanted, masks, scores, most)
 
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
         return metrics(evaluated(model, state, batch, inputs), batch)
@@ -224,6 +214,33 @@ def found_in(
     first = jnp.pad(first, (0, most - len(first)))
     real = (jnp.arange(most) < candidates) & kept[first]
     return masks[first] & real[:, None, None], kinds[first], jnp.where(real, scores[first], 0)
+
+
+def _error(
+    wanted: Objects, masks: Bool[Array, "b m h w"], scores: Float[Array, "b m"]
+) -> Float[Array, " b"]:
+    """Returns 1 minus the mean overlap of the true masks with the best one found."""
+    each = jax.vmap(overlaps)(wanted.masks, masks * (scores > 0)[..., None, None])
+    best = jnp.where(wanted.there, jnp.max(each, axis=-1), 0)
+    count = jnp.sum(wanted.there, -1)
+    return jnp.where(count > 0, 1 - jnp.sum(best, -1) / jnp.maximum(count, 1), 0)
+
+
+def _overlay(
+    image: Float[Array, "b h w c"],
+    wanted: Objects,
+    masks: Bool[Array, "b m h w"],
+    scores: Float[Array, "b m"],
+    most: int,
+) -> UInt8[Array, "b 3 h w 3"]:
+    """Returns images in [0, 1] bare, with the true masks, and with those found."""
+    drawn = (
+        (wanted.masks, jnp.zeros_like(wanted.there)),
+        (wanted.masks, wanted.there),
+        (masks, scores > 0),
+    )
+    maps = [_numbered(*each) for each in drawn]
+    return jnp.stack([painting.overlaid(image, each, most + 1) for each in maps], axis=1)
 
 
 def _numbered(masks: Shaped[Array, "b n h w"], there: Bool[Array, "b n"]) -> Int[Array, "b h w"]:

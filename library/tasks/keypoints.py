@@ -69,11 +69,9 @@ def keypoints(
 
     def metrics(maps: Float[Array, "b h w n"], batch: Batch) -> Metrics:
         points, there = _given(batch, target, num_points)
-        squares = jnp.mean(jnp.square(maps - gaussians(points, maps.shape[1:3], sigma)), (1, 2))
-        pixels = maps.shape[1] * maps.shape[2] / (2 * jnp.pi * sigma**2)
-        loss = pixels * _over_points(squares, there)
         distance = _distances(found_in(maps)[..., :2], points, batch[inputs[0]].shape)
-        each = {"loss": loss, "distance": _over_points(distance, there)}
+        each = {"loss": _losses(maps, points, there, sigma)}
+        each["distance"] = _over_points(distance, there)
         each["near"] = _over_points((distance <= near).astype(jnp.float32), there)
         seen = batch["mask"] * (jnp.sum(there, -1) > 0)
         return {
@@ -174,6 +172,18 @@ def _given(
         )
     there = batch.get(f"{target}_mask")
     return points, jnp.ones(points.shape[:2]) if there is None else there
+
+
+def _losses(
+    maps: Float[Array, "b h w n"],
+    points: Float[Array, "b n 2"],
+    there: Float[Array, "b n"],
+    sigma: float,
+) -> Float[Array, " b"]:
+    """Returns the squared errors of the maps, see `keypoints`."""
+    squares = jnp.mean(jnp.square(maps - gaussians(points, maps.shape[1:3], sigma)), (1, 2))
+    pixels = maps.shape[1] * maps.shape[2] / (2 * jnp.pi * sigma**2)
+    return pixels * _over_points(squares, there)
 
 
 def _over_points(values: Float[Array, "b n"], there: Float[Array, "b n"]) -> Float[Array, " b"]:

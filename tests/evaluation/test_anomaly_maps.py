@@ -69,6 +69,7 @@ def test_the_same_places_each_time_and_others_for_another_seed():
     assert (anomaly_maps(context, seed=1)(STATE)["occlusion"] != first["occlusion"]).any()
 
 
+@pytest.mark.full
 def test_padding_is_the_next_image_of_none(monkeypatch):
     monkeypatch.setattr(module, "CHANGED", 0.02)
     ours, theirs = (anomaly_maps(make_context(clean, padding=i))(STATE) for i in (4, 0))
