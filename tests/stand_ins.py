@@ -13,7 +13,7 @@ from library.data.builders import making
 from library.data.sources import Source
 
 DOCUMENT = 200 * "ROMEO: Aquí me pongo a cantar. In the lugar = \n"
-# Sizes where a builder leaves them open: of an image, and of axes of others by the kinds of the set.
+# Sizes that a builder leaves open: of an image, and of axes of others by the kinds of the set.
 # A series is short: recipes pad it to a length of their own.
 OPEN_IMAGE = (375, 500, 3)
 OPEN_LENGTHS = {"audio": 4_000, "series": 24, "tokens": 5}
