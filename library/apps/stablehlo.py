@@ -5,8 +5,9 @@ images, tokens, ...), and returns one output of the task. Scaling and normalizat
 so are the weights.
 """
 
+import contextlib
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -242,7 +243,19 @@ def _exported(
     platforms: Sequence[str],
 ) -> export.Exported:
     shapes = [_batched(name, x, batch) for name, x in inputs.items()]
-    return export.export(jax.jit(function), platforms=list(platforms))(*shapes)
+    with _no_places():
+        return export.export(jax.jit(function), platforms=list(platforms))(*shapes)
+
+
+@contextlib.contextmanager
+def _no_places() -> Iterator[None]:
+    """Keeps the files and lines of the code, and with them the user's paths, out of programs."""
+    usual = jax.config.jax_traceback_in_locations_limit
+    jax.config.update("jax_traceback_in_locations_limit", 0)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_traceback_in_locations_limit", usual)
 
 
 def _for_platforms(

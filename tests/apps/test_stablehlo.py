@@ -93,6 +93,8 @@ def test_a_program_computes_what_the_task_computes(family):
     assert (list(program.inputs), program.output) == EXPECTED[family]
     assert program.batch is None
     assert set(program.exported.platforms) == {"cpu", "cuda", "tpu"}
+    # Neither the user's paths nor the place of a call are in the file.
+    assert b".py" not in bytes(program.exported.serialize())
     given = drawn(program, plan, 3)
     made = program.exported.call(*given.values())
     wanted = expected(plan, state, program, given)
