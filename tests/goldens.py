@@ -73,6 +73,12 @@ LONG = (
     "convnext_tiny",
     "googlenet",
     "xception",
+    "noisy_student_b0",
+    "swin_t",
+    "bit_r50x1",
+    "seresnet50",
+    "resnext50_32x4d",
+    "wide_resnet50_2",
 )
 
 

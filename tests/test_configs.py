@@ -69,20 +69,12 @@ def variants(file):
 
 
 RECIPES = [f"{file}:{variant}".rstrip(":") for file in FILES for variant in variants(file)]
-# The params of large networks take seconds to count.
-LARGE = (
-    "configs/resnet/imagenet_resnet50.py",
-    "configs/vit/imagenet_s16.py",
-    "configs/ddpm/cifar10.py",
-    "configs/densenet/cifar10",
-    "configs/mobilenet_v2/cifar10",
-    "configs/resnet/cifar10.py:resnet110",
-    "configs/shake_shake/cifar10",
-    "configs/shufflenet_v2/cifar10",
-    "configs/shufflenet_v2/cifar100",
-    "configs/vit/cifar10",
-    "configs/wide_resnet/cifar10",
-)
+# A network, or one like it, is counted by the tests of the catalogue too.
+COUNTED_OFTEN = {
+    *("configs/lenet5/mnist.py:rbf", "configs/resnet/cifar10.py:resnet20"),
+    *("configs/airbench/airbench94.py:cifar10", "configs/autoencoder/mnist.py:deep"),
+    *("configs/compression/mnist.py:dense", "configs/compression/mnist.py:low_rank"),
+}
 
 
 def quickest(file):
@@ -107,10 +99,7 @@ ALIKE += ["configs/deconvnet/camvid240.py", "configs/enet/camvid240.py", "config
 ALIKE += [file for file in FILES if CLASSIFIERS.search(file) and file not in TRACED_CLASSIFIERS]
 QUICK = {quickest(file) for file in FILES if file not in ALIKE}
 TRACED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in RECIPES]
-COUNTED = [
-    pytest.param(name, marks=pytest.mark.full) if name.startswith(LARGE) else name
-    for name in PARAMETERS
-]
+COUNTED = often.only(COUNTED_OFTEN, PARAMETERS)
 _open_source, _make_tokenizer = sources.open_source, text.make_tokenizer
 # The first data set of those that are stated alike; their recipes share a plan.
 _alike = {}

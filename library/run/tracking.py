@@ -96,7 +96,7 @@ class Events:
         """Adds a row of metrics."""
         with self._stop_on_error():
             for name, value in metrics.items():
-                # A metric may be NaN, such as a precision without examples: no reason for a warning.
+                # A metric may be NaN, such as a precision without examples; that is no warning.
                 number = Summary.Value(tag=name, simple_value=float(value))
                 self._add(Event(summary=Summary(value=[number])), step)
             if time.monotonic() - self._flushed > _FLUSHED_EVERY and self._file is not None:

@@ -105,7 +105,7 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", often.only(["dense over heads", "depthwise"], LAYERS))
 def test_products_of_whole_numbers_are_exact(name):
     layer, shape = LAYERS[name]
     x = jax.random.normal(jax.random.key(0), shape)

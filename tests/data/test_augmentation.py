@@ -109,7 +109,8 @@ COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute")
     often.but(
         [
             *("auto_augment", "trivial_augment", "rand_augment", "color_jitter", "elastic"),
-            *("hsv", "darknet_colours"),
+            *("hsv", "darknet_colours", "affine", "random_erasing", "gaussian_blur"),
+            *("flip_ud", "grayscale", "cutout"),
             *("random_resized_crop_bicubic", "random_crop_reflect"),
         ],
         PER_EXAMPLE,

@@ -5,16 +5,22 @@ import sys
 
 import pytest
 
+from tests import often
 
+
+# Each is a process of its own.
 @pytest.mark.parametrize(
     ("given", "said"),
-    [
-        ("--on=slurmm", "unknown place 'slurmm': did you mean 'slurm'?"),
-        ("--on=local --time=1", "--time belongs to --on=slurm: --on=local does not read it"),
-        ("--on=slurm --gpus_per_node=8 --processes=3", "every GPU has its own process"),
-        ("--program=evaluate --sweep=seed=0,1", "--sweep is for runs that train"),
-        ("--on=local -- --config.optimiser.name=sgd", "optimiser"),
-    ],
+    often.first(
+        2,
+        [
+            ("--on=slurmm", "unknown place 'slurmm': did you mean 'slurm'?"),
+            ("--on=local --time=1", "--time belongs to --on=slurm: --on=local does not read it"),
+            ("--on=slurm --gpus_per_node=8 --processes=3", "every GPU has its own process"),
+            ("--program=evaluate --sweep=seed=0,1", "--sweep is for runs that train"),
+            ("--on=local -- --config.optimiser.name=sgd", "optimiser"),
+        ],
+    ),
 )
 def test_what_is_not_understood_is_refused(given, said):
     command = [sys.executable, "-m", "launch", "--dry_run", *given.split()]
