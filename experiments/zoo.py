@@ -19,10 +19,10 @@ where the weights are published, if that is known. --download fetches them to `d
 the directory of prepared datasets ($TFDS_DATA_DIR), or takes them from `weights` in
 $COMPENDIUM_DATA. --size=384 imports for images of another size than the default.
 
-FILE is a .safetensors file, a file of PyTorch (.pth, .pt, .bin, .ckpt, .pth.tar, .tar; also in its
-older format), or a directory in the layout of Hugging Face, whole or in parts. Nothing in it is
-run. Tensors in nested dicts are read; everything else, such as the settings of a training, is left
-out. A pickled module or a TorchScript is refused.
+FILE is a .safetensors or .npz file, a file of PyTorch (.pth, .pt, .bin, .ckpt, .pth.tar, .tar; also
+in its older format), or a directory in the layout of Hugging Face, whole or in parts. Nothing in it
+is run. Tensors in nested dicts are read; everything else, such as the settings of a training, is
+left out. A pickled module or a TorchScript is refused.
 
 From a training checkpoint `import` takes the network ("state_dict", "model" and similar names), or
 its averages ("model_ema", "state_dict_ema", "ema_state_dict", "ema" and similar names) if it has

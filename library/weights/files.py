@@ -1,7 +1,8 @@
 """Reads files of published weights as numpy arrays; nothing in the files is run.
 
-A `.safetensors` file is a JSON header and raw arrays. All other files are PyTorch's, with any of
-its suffixes. They contain a pickle; `library.weights.unpickling` says which parts are read.
+A `.safetensors` file is a JSON header and raw arrays, and a `.npz` file an archive of NumPy. All
+other files are PyTorch's, with any of its suffixes. They contain a pickle;
+`library.weights.unpickling` says which parts are read.
 """
 
 import functools
@@ -36,7 +37,7 @@ SAFETENSORS = {
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
 }
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
+SUFFIXES = (".safetensors", ".npz", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 # Errors whose text alone does not say what is wrong with a file.
 _INTERNAL = (LookupError, TypeError, AttributeError, RecursionError)
 _LONGEST_REASON = 300
@@ -44,6 +45,8 @@ _LONGEST_REASON = 300
 _MAGIC = 0x1950A86A20F9469CFC6C
 # The position and the value of the mark of a tar archive.
 _TAR = (257, b"ustar")
+# A compressed entry of an archive of NumPy may be so many times as long as its bytes.
+_MOST_INFLATED = 100
 # NumPy's arrays cannot have more.
 _MOST_AXES, _MOST_ELEMENTS = 64, 2**62
 
@@ -67,7 +70,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise ConfigError(f"weights {str(path)!r}: there is no such file")
     try:
-        found = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
+        found = _READERS.get(path.suffix, _torch)(path)
     # A broken pickle or archive may raise anything.
     except Exception as error:
         raise ConfigError(f"weights {str(path)!r} cannot be read: {_reason(error)}") from error
@@ -172,6 +175,34 @@ def _safetensor(name: str, entry: Mapping[str, Any], data: memoryview) -> np.nda
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != end - start:
         raise ValueError(f"{name} of shape {shape} does not take {end - start} bytes")
     return np.frombuffer(data[start:end], dtype).reshape(shape).copy()
+
+
+def _npz(path: Path) -> dict[str, np.ndarray]:
+    """Reads an archive of NumPy, after a comparison of what its entries state with their bytes."""
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            _check_npy(archive, entry)
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _check_npy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    if entry.file_size > _MOST_INFLATED * max(entry.compress_size, 1):
+        raise ValueError(f"{entry.filename} would take {entry.file_size} bytes")
+    with archive.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        headers = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
+        if version not in headers:
+            raise ValueError(f"{entry.filename} has version {version} of NumPy's format")
+        shape, _, dtype = headers[version](file)
+        if math.prod(shape) * dtype.itemsize != entry.file_size - file.tell():
+            raise ValueError(f"{entry.filename} of shape {shape} has {entry.file_size} bytes")
+
+
+_READERS = {".safetensors": _safetensors, ".npz": _npz}
 
 
 def _torch(path: Path) -> dict[str, np.ndarray]:

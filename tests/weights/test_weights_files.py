@@ -257,9 +257,9 @@ def test_files_cut_short(tmp_path, writer, kept):
         files.read(path)
 
 
-@pytest.mark.parametrize("name", ["x.npz", "x.h5", "x"])
+@pytest.mark.parametrize("name", ["x.npy", "x.h5", "x"])
 def test_other_kinds_of_files(tmp_path, name):
-    with pytest.raises(ConfigError, match=r"valid suffixes are .safetensors, .pth, .pt"):
+    with pytest.raises(ConfigError, match=r"valid suffixes are .safetensors, .npz, .pth, .pt"):
         files.read(tmp_path / name)
 
 
@@ -380,3 +380,45 @@ def test_directories_as_hugging_face_has_them(tmp_path):
     assert list(files.read(tmp_path)) == ["w"]
     files.write(tmp_path / "model.safetensors", {"c": np.zeros(1)})
     assert list(files.read(tmp_path)) == ["c"]
+
+
+def test_archives_of_numpy(tmp_path):
+    arrays = {"a.weight": np.arange(6, dtype=np.float16).reshape(2, 3), "b": np.float32(3)}
+    np.savez_compressed(tmp_path / "a.npz", **arrays)
+    found = files.read(tmp_path / "a.npz")
+    assert {name: (x.dtype, x.tolist()) for name, x in found.items()} == {
+        name: (np.asarray(x).dtype, np.asarray(x).tolist()) for name, x in arrays.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.lib.format.magic(1, 0) + b"\x05\x00abcd\n", "cannot be read"),
+        (b"nothing", "cannot be read"),
+        (None, "of shape"),
+    ],
+)
+def test_broken_archives_of_numpy(tmp_path, content, message):
+    if content is None:
+        whole = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            whole, {"descr": "<f4", "fortran_order": False, "shape": (10**12,)}
+        )
+        content = whole.getvalue() + b"few"
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("a.npy", content)
+    with pytest.raises(ConfigError, match=message):
+        files.read(tmp_path / "a.npz")
+
+
+def test_an_archive_of_numpy_that_would_take_much_memory_or_runs_code(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        whole = io.BytesIO()
+        np.save(whole, np.zeros(10**6))
+        archive.writestr("a.npy", whole.getvalue())
+    with pytest.raises(ConfigError, match="would take 8000128 bytes"):
+        files.read(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", a=np.array([{}], dtype=object))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        files.read(tmp_path / "b.npz")

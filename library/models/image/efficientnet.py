@@ -64,6 +64,8 @@ STAGES = (
     Stage(6, 3, 1, 320, 1),
 )
 STEM = 32
+# Channels of the last convolution of EfficientNet-Lite, for all sizes.
+LITE_FEATURES = 1280
 # "SAME" pads a strided layer by one pixel more at the end than at the start.
 TENSORFLOW = Convention("SAME", 1e-3, 0.99)
 TORCHVISION = Convention("symmetric", 1e-5, 0.9)
@@ -83,7 +85,8 @@ class Block(nn.Module):
     The layers are an expansion by a 1x1 convolution (unless the factor is 1), a depthwise
     convolution, squeeze-and-excitation to a quarter of the input channels, and a projection by a
     1x1 convolution. Each convolution is normalized, and a swish follows all but the last. If the
-    shape does not change, the input is added.
+    shape does not change, the input is added. A `lite` block has no squeeze-and-excitation, and
+    ReLU6 in place of swish.
     """
 
     expansion: int
@@ -92,6 +95,7 @@ class Block(nn.Module):
     width: int
     convention: Convention
     drop_path: float = 0.0
+    lite: bool = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -100,10 +104,11 @@ class Block(nn.Module):
         """Returns features with `width` channels; height and width are divided by the stride."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = _normalization(self.convention, train, **types)
+        activation = _activation(self.lite)
         channels, y = x.shape[-1], x
         if self.expansion > 1:
             y = _conv(y, channels * self.expansion, name="expand_conv", **types)
-            y = nn.silu(normalize(y, name="expand_norm"))
+            y = activation(normalize(y, name="expand_norm"))
         y = depthwise(
             y,
             self.size,
@@ -113,9 +118,10 @@ class Block(nn.Module):
             name="depthwise_conv",
             **types,
         )
-        y = nn.silu(normalize(y, name="depthwise_norm"))
-        hidden = max(1, channels // 4)
-        y = SqueezeExcite(hidden, nn.silu, kernel_init=_fan_out, name="squeeze_excite", **types)(y)
+        y = activation(normalize(y, name="depthwise_norm"))
+        if not self.lite:
+            excite = partial(SqueezeExcite, max(1, channels // 4), activation, **types)
+            y = excite(kernel_init=_fan_out, name="squeeze_excite")(y)
         y = normalize(_conv(y, self.width, name="project_conv", **types), name="project_norm")
         if self.stride > 1 or channels != self.width:
             return y
@@ -126,7 +132,8 @@ class EfficientNet(nn.Module):
     """An EfficientNet: stem, stages of blocks, 1x1 convolution, mean over space, dropout, head.
 
     Submodules are "stem_conv" and "stem_norm", "stage1_block1", ..., "final_conv" and "final_norm",
-    "head". Stores "stage1", ..., "stage7" and "features" (b, d), with d four times the last width.
+    "head". Stores "stage1", ..., "stage7" and "features" (b, d), with d four times the last width,
+    or 1280 if `lite`.
 
     Attributes:
       num_classes: size of the logits.
@@ -136,6 +143,7 @@ class EfficientNet(nn.Module):
       dropout: rate before the head.
       drop_path: limit of the rate of stochastic depth. The rate grows linearly from 0 in the first
         block; a block after the last would have this rate.
+      lite: builds an EfficientNet-Lite, see `library.models.image.efficientnet_lite`.
       remat: recomputes blocks in the backward pass to save memory, see `layers.remat`.
       dtype: type of the computation; the head is computed in float32.
       param_dtype: type of the params.
@@ -147,6 +155,7 @@ class EfficientNet(nn.Module):
     convention: Convention
     dropout: float = 0.2
     drop_path: float = 0.2
+    lite: bool = False
     remat: bool | str = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
@@ -156,12 +165,13 @@ class EfficientNet(nn.Module):
         """Returns logits, float32."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         normalize = _normalization(self.convention, train, **types)
+        activation = _activation(self.lite)
         block = with_remat(Block, self.remat, static_argnums=(2,))
         depth = sum(stage.blocks for stage in self.stages)
         drop_paths = iter(rates(self.drop_path, depth + 1))
         padding = _padding(self.convention, 3)
         x = _conv(image, self.stem, 3, 2, padding, name="stem_conv", **types)
-        x = nn.silu(normalize(x, name="stem_norm"))
+        x = activation(normalize(x, name="stem_norm"))
         for number, (expansion, size, stride, width, blocks) in enumerate(self.stages, 1):
             for i in range(1, blocks + 1):
                 x = block(
@@ -171,12 +181,14 @@ class EfficientNet(nn.Module):
                     width,
                     self.convention,
                     next(drop_paths),
+                    self.lite,
                     name=f"stage{number}_block{i}",
                     **types,
                 )(x, train)
             store(self, f"stage{number}", x)
-        x = _conv(x, 4 * x.shape[-1], name="final_conv", **types)
-        x = nn.silu(normalize(x, name="final_norm"))
+        width = LITE_FEATURES if self.lite else 4 * x.shape[-1]
+        x = _conv(x, width, name="final_conv", **types)
+        x = activation(normalize(x, name="final_norm"))
         return pooled_head(self, x, _uniform, train)
 
 
@@ -256,6 +268,10 @@ efficientnet_l2 = _large(
 def scaled(width: int, factor: float) -> int:
     """Returns the multiple of 8 nearest to width * factor, or the next if that loses over 10 %."""
     return rounded(width * factor)
+
+
+def _activation(lite):
+    return nn.relu6 if lite else nn.silu
 
 
 def _normalization(convention, train, **types):
