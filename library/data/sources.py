@@ -205,7 +205,7 @@ def info(
         return Info(name, str(path), sizes, None, None, text_files.notes(path))
     if _is_synthetic(name):
         source = _open_synthetic(name, "train")
-        shape = source.records[0]["image"].shape
+        shape = getattr(source.records[0].get("image"), "shape", None)
         return Info(name, "memory", synthetic.SIZES, source.label_names, shape)
     if name == "none":
         return Info(name, "memory", {}, None, None)
@@ -354,12 +354,11 @@ def _is_synthetic(name: Any) -> bool:
 
 
 def _open_synthetic(name: str, split: str) -> Source:
-    records = synthetic.noise(name, split)
-    label_names = tuple(map(str, range(records.num_classes)))
+    records = synthetic.examples(name, split)
     describe = functools.partial(splits.describe, name, records.parts)
     fingerprint = functools.partial(fingerprints.of_name, f"{name} {split}", len(records))
-    kinds = {"image": "image", "label": "label"}
-    return Source(records, label_names, describe, fingerprint=fingerprint, kinds=kinds)
+    names, kinds = records.label_names, records.kinds
+    return Source(records, names, describe, fingerprint=fingerprint, kinds=kinds)
 
 
 def _folder_root(data_dir: str | None) -> Path:

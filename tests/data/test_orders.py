@@ -19,7 +19,7 @@ EPISODES = dict(name="episodes", ways=3, shots=2, queries=3)
 
 
 def test_each_order_is_a_file_of_its_name():
-    files = ["balanced", "episodes", "sequence", "shuffle", "streams"]
+    files = ["balanced", "bucketed", "episodes", "sequence", "shuffle", "streams"]
     assert available("library.data.orders") == files == orders.__all__
 
 

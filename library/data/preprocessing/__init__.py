@@ -25,6 +25,7 @@ from library.data.preprocessing.geometry import (
 )
 from library.data.preprocessing.labels import select, to_label, to_labels, to_target
 from library.data.preprocessing.padding import pad_objects, pad_series
+from library.data.preprocessing.series import to_series
 
 __all__ = [
     "MAX_PIXELS",
@@ -48,6 +49,7 @@ __all__ = [
     "standardize",
     "to_label",
     "to_labels",
+    "to_series",
     "to_target",
     "turning",
     "whiten",
