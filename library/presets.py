@@ -80,6 +80,57 @@ def text(
     return config
 
 
+def adding(length: int, batch_size: int = 32) -> ConfigDict:
+    """Returns the data, task and evaluation of the adding problem, as in Bai et al. 2018.
+
+    50,000 series are for training and 1,000 for tests.
+
+    Args:
+      length: steps of a series.
+      batch_size: series per step.
+    """
+    config = _problem(f"synthetic/adding{length}", 50_000, batch_size)
+    config.task = dict(name="regression", inputs=["series"])
+    return config
+
+
+def copying(length: int, batch_size: int = 32) -> ConfigDict:
+    """Returns the data, task and evaluation of the copy problem, as in Bai et al. 2018.
+
+    10,000 series are for training and 1,000 for tests; the model has 10 classes.
+
+    Args:
+      length: steps between the symbols and their repetition.
+      batch_size: series per step.
+    """
+    config = _problem(f"synthetic/copying{length}", 10_000, batch_size)
+    config.task = dict(name="tagging", num_classes=10)
+    return config
+
+
+def sequential_mnist(batch_size: int = 64, permuted: bool = False) -> ConfigDict:
+    """Returns the data, task and evaluation of MNIST that is read pixel by pixel.
+
+    Args:
+      batch_size: images per step.
+      permuted: whether the pixels come in a random order, the same for all images.
+    """
+    config = in_memory("mnist_npz", batch_size, eval_batch_size=500)
+    series = dict(name="to_series", mean=0.1307, std=0.3081, permutation=0 if permuted else None)
+    config.preprocess = [dict(name="decode", channels=1), series]
+    config.task = dict(name="classification", inputs=["series"])
+    return config
+
+
+def _problem(name: str, examples: int, batch_size: int) -> ConfigDict:
+    config = in_memory(name, batch_size, eval_batch_size=200)
+    config.dataset.train, config.dataset.test = f"train[:{examples}]", "test[:1000]"
+    config.preprocess = []
+    config.evaluate.gradients = dict(kind="gradient_norms", every="100%")
+    config.checkpoint = dict(every="1 epoch", best="test/loss", mode="min")
+    return config
+
+
 def _measured(dataset: dict[str, Any]) -> ConfigDict:
     config = ConfigDict()
     config.dataset = dataset

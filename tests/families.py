@@ -117,6 +117,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
         task=dict(name="language"),
         evaluate=LANGUAGE,
     ),
+    "tagging": dict(
+        dataset=dict(name="synthetic/copying2", train="train[:50]", test="test[:21]"),
+        model=dict(name="rnn.gru", num_classes=10, width=4, output="each", bidirectional=True),
+        task=dict(name="tagging", num_classes=10),
+        evaluate=dict(test=dict(kind="metrics"), gradients=dict(kind="gradient_norms")),
+    ),
     "lstm": dict(
         dataset={**TEXT, "order": "streams"},
         model=dict(name="recurrent.lstm", width=8, depth=1),

@@ -54,6 +54,8 @@ PARAMETERS = {
     "configs/airbench/airbench96.py:cifar10": 9_915_704,
     "configs/vgg/cifar10.py:vgg16_bn": 14_728_266,
     "configs/gpt/gpt2.py": 124_337_664,
+    "configs/tcn/adding.py:t600": 96_001,
+    "configs/tcn/mnist.py:sequential": 66_910,
     "configs/mobilenet_v2/cifar10.py:x1_0": 2_236_682,
     "configs/mobilenet_v2/cifar10.py:projected": 2_296_922,
     "configs/densenet/cifar10.py:densenet_bc100": 769_162,
