@@ -121,7 +121,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         dataset=dict(name="synthetic/copying2", train="train[:50]", test="test[:21]"),
         model=dict(name="rnn.gru", num_classes=10, width=4, output="each", bidirectional=True),
         task=dict(name="tagging", num_classes=10),
-        evaluate=dict(test=dict(kind="metrics"), gradients=dict(kind="gradient_norms")),
+        evaluate=dict(test=dict(kind="metrics")),
     ),
     "lstm": dict(
         dataset={**TEXT, "order": "streams"},

@@ -45,7 +45,7 @@ def gradient_norms(context: Context, *, feature: str = "series", split: str = "t
         slopes = jax.grad(loss)(series).reshape(*series.shape[:2], -1)
         there = batch.get(f"{feature}_mask", jnp.ones(series.shape[:2]))
         norm = jnp.where(there > 0, jnp.linalg.norm(slopes, axis=-1), 0)
-        behind = jnp.sum(jnp.cumprod(there[:, ::-1] == 0, axis=1), axis=1)
+        behind = jnp.sum(jnp.cumprod((there[:, ::-1] == 0).astype(jnp.int32), axis=1), axis=1)
         norm, there = (jax.vmap(jnp.roll)(x[:, ::-1], -behind) for x in (norm, there))
         return {"norm": pair(norm, batch["mask"]), "there": pair(there, batch["mask"])}
 

@@ -45,13 +45,16 @@ def test_outputs_and_last_states_are_those_of_pytorch(torch, cell, bidirectional
     last = (last[0] if cell == "lstm" else last).numpy()
     directions = 1 + bidirectional
     size = WIDTH * directions
-    params = {"head": {"kernel": np.eye(size, dtype=np.float32), "bias": np.zeros(size)}}
+    params = {
+        "head": {"kernel": np.eye(size, dtype=np.float32), "bias": np.zeros(size, np.float32)}
+    }
     for layer in range(DEPTH):
         for reverse in (False, True)[:directions]:
             name = f"layer{layer + 1}" + ("_reversed" if reverse else "")
             params[name] = taken(net, cell, layer, reverse)
     options = dict(width=WIDTH, depth=DEPTH, cell=cell, bidirectional=bidirectional)
     mask = jnp.asarray(np.arange(LENGTH) < counts[:, None], jnp.float32)
+    x = jnp.asarray(x)
     each = rnn.RecurrentNet(size, output="each", **options).apply({"params": params}, x, mask)
     np.testing.assert_allclose(each, outputs.numpy(), rtol=0, atol=1e-6)
     ends = rnn.RecurrentNet(size, output="last", **options).apply({"params": params}, x, mask)

@@ -117,7 +117,7 @@ class RecurrentNet(nn.Module):
         x: Float[Array, "b *t d"] | Int[Array, "b t"],
         mask: Float[Array, "b t"] | None = None,
         train: bool = False,
-    ) -> Float[Array, "b k"] | Float[Array, "b t k"]:
+    ) -> Float[Array, "b *n k"]:
         """Returns the answers, float32.
 
         Args:
@@ -152,7 +152,7 @@ class RecurrentNet(nn.Module):
             outputs.append(found)
         return jnp.concatenate(ends, axis=-1), jnp.concatenate(outputs, axis=-1)
 
-    def _unrolled(self, context: Float[Array, "b w"]) -> Float[Array, "b m w"]:
+    def _unrolled(self, context: Float[Array, "b c"]) -> Float[Array, "b m w"]:
         inputs = jnp.broadcast_to(context, (self.steps, *context.shape))
         zero = zero_state(self.cell, len(context), self.width)
         return self._cell("decoder")(inputs, zero)[1].swapaxes(0, 1)
