@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from library import files
 from library.config import ConfigError
-from library.reporting import figures, made, notation, page, runs
+from library.reporting import figures, made, notation, page, runs, series_figures
 from library.reporting.page import Html
 from library.reporting.runs import Run
 
@@ -245,6 +245,10 @@ def _draw_evaluation(run: Run, arrays: Mapping[str, np.ndarray], names) -> list[
             )
             figure = _try(figures.reliability, values)
             drawn.append(_save(run, slug, figure, "calibration", caption))
+        elif key.endswith("gradient_norm") and values.ndim == 1:
+            figure = _try(series_figures.gradient_norms, {key: values})
+            caption = f"Gradient of the loss by the distance of a step from the last, {key}."
+            drawn.append(_save(run, slug, figure, "other", caption))
         elif _is_drawn_already(key, arrays):
             continue
         elif (figure := _try(figures.array, values, key)) is not None:
