@@ -36,7 +36,7 @@ def get_config(variant: str = "gru") -> ConfigDict:
     cell, width, permuted, reported = VARIANTS[variant]
     config = presets.sequential_mnist(permuted=permuted)
     if variant == "rows":
-        config.preprocess[1].by = "row"
+        config.preprocess[1]["by"] = "row"
     config.model = dict(name=f"rnn.{cell}", width=width)
     config.optimizer = dict(name="adam", learning_rate=1e-3, clip=dict(global_norm=1.0))
     config.total = "20 epochs"

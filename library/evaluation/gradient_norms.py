@@ -55,7 +55,7 @@ def gradient_norms(context: Context, *, feature: str = "series", split: str = "t
         sums = total(measured, state, context.batches(split, None), split)
         summed, count = (np.asarray(sums[name][0], np.float64) for name in ("norm", "there"))
         mean = np.where(count > 0, summed / np.maximum(count, 1), np.nan)
-        held = mean[count > 0]
+        held = mean[count > 0] if count.any() else np.array([np.nan])
         tenth = max(len(held) // 10, 1)
         ends = {"farthest": float(held[-tenth:].mean()), "nearest": float(held[:tenth].mean())}
         return {"gradient_norm": mean.astype(np.float32), **ends}

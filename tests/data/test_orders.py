@@ -1,10 +1,13 @@
 """Orders by name: functions of seed and position, whoever asks."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from library.config import ConfigError, available, build
-from library.data import orders
+from library.config import ConfigError, available, build, read
+from library.data import orders, sources
+from library.run import data, sections
 
 LABELS = np.repeat(np.arange(5), [6, 7, 8, 9, 1])
 COUNT = len(LABELS)
@@ -119,3 +122,23 @@ def test_batches_of_buckets_are_alike_in_length():
 def test_buckets_of_no_batches_are_refused():
     with pytest.raises(ConfigError, match="pool=0: valid are 1 and more"):
         bucketed(pool=0)
+
+
+def test_a_recipe_reads_lengths_from_its_examples():
+    lengths = [5, 1, 4, 2, 3, 6]
+    series = np.empty(6, object)
+    series[:] = [np.zeros((n, 2), np.float32) for n in lengths]
+    source = sources.from_arrays({"series": series, "target": np.zeros((6, 1), np.float32)})
+    given = dict(name="bucketed", feature="series", pool=9)
+    dataset = read(sections.Dataset, dict(name="made", batch_size=2, order=given), "dataset")
+    order = data.order(dataset, source, seed=0)
+    pairs = order(np.arange(6), 2, 6).reshape(3, 2)
+    assert {frozenset(lengths[row] for row in pair) for pair in pairs} == {
+        frozenset((1, 2)),
+        frozenset((3, 4)),
+        frozenset((5, 6)),
+    }
+    for feature, said in (("serie", "did you mean 'series'"), ("row", "unknown feature")):
+        spec = dataclasses.replace(dataset, order=dict(given, feature=feature))
+        with pytest.raises(ConfigError, match=said):
+            data.order(spec, source, seed=0)
