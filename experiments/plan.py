@@ -31,11 +31,12 @@ def main() -> int:
     from rich.console import Console
 
     from library.apps import planning, planning_table
+    from library.run import restoring
     from library.run.recipe import make_plan
 
     chip = CHIPS[_CHIP.value]
     memory = _HBM.value * 1e9 if _HBM.value else chip.memory
-    plan = make_plan(planning.bare(request.values))
+    plan = make_plan(restoring.without_evaluations(request.values))
     found = planning.cost(plan)
     bound = planning.roofline(found, chip)
     Console(soft_wrap=True).print(

@@ -27,11 +27,10 @@ MAY_IMPORT = {
     "configs": set(),
     "experiments": {*RUN, "apps"},
     "launch": {*RUN, "experiments"},
-    "compendium": {*RUN, "apps", "experiments"},
 }
 FILES = sorted(
     path
-    for top in ("library", "experiments", "configs", "launch", "compendium")
+    for top in ("library", "experiments", "configs", "launch")
     for path in (ROOT / top).rglob("*.py")
 )
 
@@ -72,6 +71,4 @@ def test_no_two_rooms_import_each_other(room):
 
 def test_each_folder_of_the_library_is_a_room():
     folders = {p.name for p in (ROOT / "library").iterdir() if (p / "__init__.py").is_file()}
-    assert folders == set(MAY_IMPORT) - {
-        *("ground", "configs", "experiments", "launch", "compendium")
-    }
+    assert folders == set(MAY_IMPORT) - {"ground", "configs", "experiments", "launch"}

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 from rich.console import Console
 
-import compendium
+from experiments import interactive
 from experiments.config_files import load_config
 from library import trees
 from library.apps import generation, predictions
@@ -59,8 +59,8 @@ def trained(tmp_path_factory):
 
 def test_steps_in_python_are_those_of_the_loop(trained):
     summary = session.read_json(trained("classifier", CLASSIFIER) / "summary.json")
-    plan = compendium.plan(CLASSIFIER)
-    init, step, batches, evaluate = compendium.training(plan)
+    plan = interactive.plan(CLASSIFIER)
+    init, step, batches, evaluate = interactive.training(plan)
     assert trees.digest(init()) == trees.digest(init())
     state = init()
     for _, batch in zip(range(4), batches()):
@@ -74,7 +74,7 @@ def test_steps_in_python_are_those_of_the_loop(trained):
 
 def test_a_step_that_is_not_finite_is_an_error():
     explodes = {**CLASSIFIER, "optimizer": dict(name="sgd", learning_rate=1e30)}
-    init, step, batches, _ = compendium.training(compendium.plan(explodes))
+    init, step, batches, _ = interactive.training(interactive.plan(explodes))
     several = batches()
     state, _ = step(init(), next(several))
     with pytest.raises(NonFiniteError, match=r"step 2 is not finite in loss"):
@@ -84,7 +84,7 @@ def test_a_step_that_is_not_finite_is_an_error():
 def test_a_config_is_a_path_a_dict_or_a_configdict():
     path, changes = f"{SMALL}:vae", {"optimizer.learning_rate": 0.5, "model.hidden": [4, 4]}
     values = load_config(path)[0]
-    plans = [compendium.plan(each, changes) for each in (path, values, ConfigDict(values))]
+    plans = [interactive.plan(each, changes) for each in (path, values, ConfigDict(values))]
     assert plans[0].recipe.optimizer["learning_rate"] == 0.5
     assert plans[0].recipe.model["hidden"] == [4, 4]
     assert plans[0].recipe == plans[1].recipe == plans[2].recipe
@@ -102,8 +102,8 @@ def test_a_config_is_a_path_a_dict_or_a_configdict():
     ],
 )
 def test_a_wrong_config_is_one_line(config, overrides, message):
-    with pytest.raises(compendium.ConfigError, match=message) as refused:
-        compendium.plan(config, overrides)
+    with pytest.raises(interactive.ConfigError, match=message) as refused:
+        interactive.plan(config, overrides)
     assert len(str(refused.value).splitlines()) == 1
 
 
@@ -112,7 +112,7 @@ def test_outputs_of_images_are_those_of_the_programs(trained, tmp_path):
     paths = [tmp_path / f"{i}.png" for i in range(3)]
     for path, image in zip(paths, PHOTOGRAPH):
         Image.fromarray(image[..., 0]).save(path)
-    run = compendium.load(folder)
+    run = interactive.load(folder)
     assert run.label_names == tiny.CLASSES
     assert {"logits", "probabilities"} <= set(run.outputs) <= set(dir(run))
     restored = session.restore(CLASSIFIER, folder)
@@ -123,13 +123,13 @@ def test_outputs_of_images_are_those_of_the_programs(trained, tmp_path):
         np.testing.assert_array_equal(run.probabilities(given), wanted)
     assert len(run._compiled) == 1
     np.testing.assert_array_equal(run.probabilities(str(paths[0])), wanted[:1])
-    raw = compendium.load(folder, ema=False)
+    raw = interactive.load(folder, ema=False)
     wanted = predictions.predict(restored, examples, ema=False).probabilities
     np.testing.assert_array_equal(raw.probabilities(paths), wanted)
 
 
 def test_a_picture_is_turned_as_its_file_is(trained, tmp_path):
-    run = compendium.load(trained("classifier", CLASSIFIER))
+    run = interactive.load(trained("classifier", CLASSIFIER))
     (tmp_path / "a.png").write_bytes(tiny.turned_photograph())
     with Image.open(tmp_path / "a.png") as picture:
         found = run.logits(picture)
@@ -161,18 +161,18 @@ def test_a_picture_is_turned_as_its_file_is(trained, tmp_path):
     ],
 )
 def test_a_wrong_use_is_one_line(trained, ask, message):
-    run = compendium.load(trained("classifier", CLASSIFIER))
-    with pytest.raises(compendium.ConfigError, match=message) as refused:
+    run = interactive.load(trained("classifier", CLASSIFIER))
+    with pytest.raises(interactive.ConfigError, match=message) as refused:
         ask(run)
     assert len(str(refused.value).splitlines()) == 1
     assert not hasattr(run, "sample")
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
-    with pytest.raises(compendium.ConfigError, match=r"has no config.json"):
-        compendium.load(tmp_path)
-    with pytest.raises(compendium.ConfigError, match="did you mean 'latest'"):
-        compendium.load(tmp_path, which="last")
+    with pytest.raises(interactive.ConfigError, match=r"has no config.json"):
+        interactive.load(tmp_path)
+    with pytest.raises(interactive.ConfigError, match="did you mean 'latest'"):
+        interactive.load(tmp_path, which="last")
 
 
 CONDITIONAL = tiny.config(
@@ -184,7 +184,7 @@ CONDITIONAL = tiny.config(
 
 def test_samples_are_those_of_generate(trained):
     folder = trained("conditional", CONDITIONAL)
-    run, restored = compendium.load(folder), session.restore(CONDITIONAL, folder)
+    run, restored = interactive.load(folder), session.restore(CONDITIONAL, folder)
     wanted = generation.images(restored, generation.Request(8, seed=3), label="b")
     assert wanted.dtype == np.uint8
     for label in ("b", 1):
@@ -194,15 +194,15 @@ def test_samples_are_those_of_generate(trained):
     np.testing.assert_array_equal(in_turn[[1, 5]], wanted[[1, 5]])
     assert (in_turn != other).any()
     assert len(run._compiled) == 1
-    with pytest.raises(compendium.ConfigError, match="sample, label='e': valid are 0 to 3"):
+    with pytest.raises(interactive.ConfigError, match="sample, label='e': valid are 0 to 3"):
         run.sample(label="e")
 
 
 def test_an_output_says_which_features_it_reads(trained):
-    run = compendium.load(trained("conditional", CONDITIONAL))
+    run = interactive.load(trained("conditional", CONDITIONAL))
     images, labels = tiny.arrays(2).values()
     with pytest.raises(
-        compendium.ConfigError, match=r"reads 'label': write reconstruct\(\{'image'"
+        interactive.ConfigError, match=r"reads 'label': write reconstruct\(\{'image'"
     ):
         run.reconstruct(images)
     made = run.pixels(run.reconstruct({"image": images, "label": labels}))
@@ -213,25 +213,25 @@ def test_an_output_says_which_features_it_reads(trained):
 def test_texts_are_those_of_generate(trained):
     values = families.config("gpt", total="1 steps", evaluate={})
     folder = trained("gpt", values)
-    run, restored = compendium.load(folder), session.restore(values, folder)
+    run, restored = interactive.load(folder), session.restore(values, folder)
     request = generation.Request(2, seed=1)
     wanted = generation.texts(restored, request, prompt=("ab", "a"), length=8)
     assert run.generate(["ab", "a"], length=8, seed=1) == wanted
     assert run.generate("ab", num=2, length=8, seed=1)[0] == wanted[0]
     assert len(run._compiled) == 1
-    with pytest.raises(compendium.ConfigError, match="have no 'image': "):
+    with pytest.raises(interactive.ConfigError, match="have no 'image': "):
         run.logits(PHOTOGRAPH)
-    with pytest.raises(compendium.ConfigError, match="leaves nothing of length=2 to generate"):
+    with pytest.raises(interactive.ConfigError, match="leaves nothing of length=2 to generate"):
         run.generate("ab", length=2)
 
 
 @pytest.mark.full
 def test_tokens_are_given_as_the_dataset_has_them(trained):
     values = families.config("gpt", total="1 steps", evaluate={})
-    run = compendium.load(trained("gpt", values))
+    run = interactive.load(trained("gpt", values))
     # An example has the next token of each, too.
     assert run.logits({"tokens": np.zeros((2, 9), np.int32)}).shape[0] == 2
-    with pytest.raises(compendium.ConfigError, match="input 0: tokens is 8 after preprocessing"):
+    with pytest.raises(interactive.ConfigError, match="input 0: tokens is 8 after preprocessing"):
         run.logits({"tokens": np.zeros((2, 8), np.int32)})
 
 
@@ -240,12 +240,12 @@ def test_python_prints_nothing(trained):
     folder = trained("classifier", CLASSIFIER)
     code = f"""if True:
         import numpy as np
-        import compendium
-        plan = compendium.plan({SMALL + ":classifier"!r})
-        init, step, batches, evaluate = compendium.training(plan)
+        from experiments import interactive
+        plan = interactive.plan({SMALL + ":classifier"!r})
+        init, step, batches, evaluate = interactive.training(plan)
         state, _ = step(init(), next(batches()))
         evaluate(state)
-        run = compendium.load({str(folder)!r})
+        run = interactive.load({str(folder)!r})
         run.logits(np.zeros((2, 8, 8, 1), np.uint8))
     """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

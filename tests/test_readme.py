@@ -74,7 +74,7 @@ def named(block):
 def copy(tmp_path_factory):
     """Copies the project, puts the worked examples in place, and returns how to run a command."""
     folder = tmp_path_factory.mktemp("copy")
-    for part in ("compendium", "library", "experiments", "configs", "launch", "results"):
+    for part in ("library", "experiments", "configs", "launch", "results"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     assert set(FILES) == EXAMPLES
     for path, code in FILES.items():

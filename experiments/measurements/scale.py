@@ -19,6 +19,7 @@ from experiments.measurements.timing import Budget, in_turn, ratio, seconds_each
 from experiments.measurements.training import seconds_a_step
 from library.apps import planning
 from library.models.sequence import gpt
+from library.run import restoring
 from library.run.checkpoints import Checkpoints
 from library.run.recipe import make_plan
 
@@ -106,7 +107,7 @@ def devices(values: dict[str, Any]) -> dict[str, float]:
 
     Strong scaling keeps the size of the whole batch, weak scaling that of each device's part.
     """
-    values = planning.bare(values)
+    values = restoring.without_evaluations(values)
     batch = values["dataset"]["batch_size"]
     figures: dict[str, float] = {}
     for kind, size in (("strong", lambda n: batch), ("weak", lambda n: batch * n)):

@@ -53,11 +53,6 @@ class Roofline(NamedTuple):
         return max(self)
 
 
-def bare(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a config without evaluations, checkpoints and the claimed result."""
-    return {**values, "evaluate": {}, "checkpoint": {}, "reported": None}
-
-
 def cost(plan: Plan) -> Cost:
     """Compiles the step of a plan ahead of time, and returns its cost."""
     arguments, update = _described(plan)

@@ -18,7 +18,7 @@ from library.config import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 # The parts of the project that are installed with it.
-_PACKAGES = ("library", "experiments", "configs", "launch", "compendium")
+_PACKAGES = ("library", "experiments", "configs", "launch")
 _PYTHON = Path(os.__file__).resolve().parent
 _INSTALLED = {"site-packages", "dist-packages"}
 

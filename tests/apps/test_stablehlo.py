@@ -25,7 +25,7 @@ from tests import families, often, saved, tiny
 EXPECTED = {
     "autoencoder": (["image"], "reconstruct"),
     "layerwise": (["image"], "reconstruct"),
-    "vae": (["image"], "reconstruct"),
+    "vae": (["image", "row"], "reconstruct"),
     "gan": (["label", "index", "seed"], "sample"),
     "diffusion": (["index", "seed"], "sample"),
     "simclr": (["image"], "features"),

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-import compendium
+from experiments import interactive
 from library.config import ConfigError
 from library.data import sources
 from library.reporting import report
@@ -81,7 +81,7 @@ def used(program, case, folder, picture):
         # An archive holds the time of its files.
         if path.is_file() and path.suffix != ".npz"
     }
-    run, made = compendium.load(folder), {}
+    run, made = interactive.load(folder), {}
     if case in OF_IMAGES:
         made["of images"] = run.outputs[IN_PYTHON[case]](picture)
     if case in OF_NOTHING:

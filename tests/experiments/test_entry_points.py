@@ -56,7 +56,6 @@ def test_an_installation_has_all_that_programs_need():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     found = project["tool"]["setuptools"]
     assert found["packages"]["find"]["include"] == [
-        "compendium*",
         "library*",
         "experiments*",
         "configs*",

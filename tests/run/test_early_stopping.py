@@ -101,6 +101,7 @@ def test_a_run_that_reaches_its_total_did_not_stop_early(tmp_path, measured):
     assert (summary["steps"], summary["stopped_early"]) == (12, None)
 
 
+@pytest.mark.full
 def test_a_run_with_several_stops_ends_at_the_same_step(tmp_path, measured, monkeypatch):
     whole = tiny.run(plan_of(), tmp_path / "whole")
     plan = plan_of(checkpoint=dict(every="100%"))

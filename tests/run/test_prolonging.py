@@ -115,6 +115,7 @@ def sgd(**schedule):
     return dict(name="sgd", learning_rate=0.1, momentum=0.9, schedule=schedule)
 
 
+@pytest.mark.full
 def test_a_constant_rate_ends_in_a_cooldown(tmp_path):
     cooled = sgd(name="cooldown", over="6 steps", shape="sqrt")
     train(tmp_path / "whole", "12 steps", optimizer=cooled)
@@ -144,6 +145,7 @@ def test_a_warmup_in_percent_stays_as_long_as_it_was(tmp_path):
     assert workdir.read_config(tmp_path / "longer")["optimizer"] == kept["optimizer"]
 
 
+@pytest.mark.full
 def test_a_schedule_of_the_total_starts_again(tmp_path):
     folder, optimizer = tmp_path / "run", sgd(name="cosine")
     train(folder, "6 steps", optimizer=optimizer)
@@ -254,6 +256,7 @@ def test_runs_that_cannot_be_made_longer(tmp_path, finished):
 # Early stopping.
 
 
+@pytest.mark.full
 def test_a_run_that_stopped_early_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluating, "measured", lambda *_: {"test/accuracy": 0.5})
     stop = dict(metric="test/accuracy", patience="1 evaluation")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-import compendium
+from experiments import interactive
 from library.apps import attacking, classifier, compressing, generation, predictions
 from library.apps.explain import explaining
 from library.config import ConfigError
@@ -110,7 +110,7 @@ def used(folder, photograph):
     assert found.label_names == list(tiny.CLASSES) == list(network.label_names)
     return {
         "probabilities": found.probabilities,
-        "in Python": compendium.load(folder).probabilities(photograph),
+        "in Python": interactive.load(folder).probabilities(photograph),
         "changed": misled.changed,
         **{picture.name: np.frombuffer(picture.png, np.uint8) for picture in pictures},
     }

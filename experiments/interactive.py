@@ -1,10 +1,9 @@
-"""Compendium in Python: train a recipe step by step, and use a finished run.
+"""For Python and notebooks: train a recipe step by step, and use a finished run.
 
-    import compendium
+    from experiments.interactive import load, plan, training
 
-    plan = compendium.plan("configs/cnn/digits.py")
-    init, step, batches, evaluate = compendium.training(plan)
-    run = compendium.load("runs/cnn-digits")
+    init, step, batches, evaluate = training(plan("configs/cnn/digits.py"))
+    run = load("runs/cnn-digits")
 
 A wrong config, workdir or input is a `ConfigError` with one line, before anything is compiled.
 """
