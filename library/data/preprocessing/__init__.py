@@ -25,6 +25,7 @@ from library.data.preprocessing.geometry import (
 )
 from library.data.preprocessing.labels import select, to_label, to_labels, to_target
 from library.data.preprocessing.padding import pad_objects, pad_series
+from library.data.preprocessing.tokenizing import tokenize, tokenizer_of
 
 __all__ = [
     "MAX_PIXELS",
@@ -49,6 +50,8 @@ __all__ = [
     "to_label",
     "to_labels",
     "to_target",
+    "tokenize",
+    "tokenizer_of",
     "turning",
     "whiten",
 ]
