@@ -16,9 +16,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt8
 
 from library import rng, searching
 from library.config import ConfigError
-from library.special_tokens import BEGIN, END, PAD
 from library.finite import nan_unless
 from library.forward import streams, variables_of
+from library.special_tokens import BEGIN, END, PAD
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, where_present
 
 ALPHABET = searching.Alphabet(begin=BEGIN, end=END, never=(PAD,))
