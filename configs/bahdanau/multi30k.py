@@ -1,6 +1,6 @@
 """Translation of captions by a GRU that attends to the source (Multi30k).
 
-System:    RNNsearch (Bahdanau, Cho & Bengio 2015, arXiv 1409.0473): translate
+System:    RNNsearch (Bahdanau, Cho & Bengio 2015, arXiv 1409.0473): translate text
 Command:   python -m experiments.prepare --dataset=multi30k
            python -m experiments.train --config=configs/bahdanau/multi30k.py:en_de
 Hardware:  two CPU cores, a few hours

@@ -1,6 +1,7 @@
 """Translation of captions by an LSTM that attends after its step (Multi30k).
 
 System:    Attention-based encoder-decoder (Luong, Pham & Manning 2015, arXiv 1508.04025): translate
+           text
 Command:   python -m experiments.prepare --dataset=multi30k
            python -m experiments.train --config=configs/luong/multi30k.py:general
 Hardware:  two CPU cores, a few hours

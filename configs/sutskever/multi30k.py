@@ -1,6 +1,6 @@
 """Translation of captions through a single state of an LSTM, without attention (Multi30k).
 
-System:    Sequence to sequence (Sutskever, Vinyals & Le 2014, arXiv 1409.3215): translate
+System:    Sequence to sequence (Sutskever, Vinyals & Le 2014, arXiv 1409.3215): translate text
 Command:   python -m experiments.prepare --dataset=multi30k
            python -m experiments.train --config=configs/sutskever/multi30k.py:en_de
 Hardware:  two CPU cores, a few hours

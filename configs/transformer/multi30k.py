@@ -1,6 +1,6 @@
 """Translation of captions by a small Transformer (Multi30k).
 
-System:    Transformer (Vaswani et al. 2017, arXiv 1706.03762): translate
+System:    Transformer (Vaswani et al. 2017, arXiv 1706.03762): translate text
 Command:   python -m experiments.prepare --dataset=multi30k
            python -m experiments.train --config=configs/transformer/multi30k.py:tiny
 Hardware:  two CPU cores, several hours; an accelerator, minutes

@@ -164,7 +164,8 @@ def _losses(
 
 
 def _counted(batch: Batch, target: str) -> Float[Array, "b t"]:
-    return batch[f"{target}_mask"] * batch["mask"][:, None]
+    # Padding examples may hold NaN in every feature.
+    return jnp.where(batch["mask"][:, None] > 0, batch[f"{target}_mask"], 0)
 
 
 def _metrics(

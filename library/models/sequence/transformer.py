@@ -320,6 +320,7 @@ def positions(length: int, width: int) -> Float[Array, "t d"]:
     return jnp.asarray(both[:, :width], jnp.float32)
 
 
+transformer = variant(Transformer, "transformer")
 # Vaswani et al. 2017, table 3.
 base = variant(Transformer, "base", width=512, depth=6, num_heads=8, feed_forward=2048)
 big = variant(
