@@ -79,8 +79,8 @@ def moved(
         return None
     updates = step // average.every
     if average.since is not None:
-        counted = jnp.maximum((step + 1 - average.since) // average.every, 1)
-        decay = 1 - 1 / counted.astype(jnp.float32)
+        counted = (step + 1) // average.every - average.since // average.every
+        decay = 1 - 1 / jnp.maximum(counted, 1).astype(jnp.float32)
     else:
         decay = jnp.float32(average.decay)
     if average.warmup:

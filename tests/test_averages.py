@@ -9,9 +9,10 @@ from library.averages import Average
 from library.config import ConfigError
 
 
-def test_since_a_step_the_average_is_the_mean_of_each_update():
+@pytest.mark.parametrize("since", [8, 11])
+def test_since_a_step_the_average_is_the_mean_of_each_update(since):
     draw = np.random.default_rng(0).normal(size=(21, 3)).astype(np.float32)
-    average = Average(since=8, every=4)
+    average = Average(since=since, every=4)
     ema = averages.started({"w": jnp.asarray(draw[0])}, {})
     seen = []
     for step in range(20):

@@ -65,17 +65,26 @@ def bleu(
         made, wanted = (
             [context.tokenizer.decode(row) for row in found[name]] for name in ("made", "wanted")
         )
-        metric = sacrebleu.metrics.BLEU(lowercase=lowercase)
-        score = metric.corpus_score(made, [wanted])
         pairs = [f"{a}\n({b})" for a, b in zip(made[:shown], wanted[:shown])]
-        return {
-            "bleu": float(score.score),
-            "length_ratio": float(score.sys_len / max(score.ref_len, 1)),
-            "signature": np.array([str(metric.get_signature())]),
-            "translations": np.array(pairs),
-        }
+        scored = _scored(sacrebleu, made, wanted, lowercase)
+        return {**scored, "translations": np.array(pairs, str)}
 
     return evaluate
+
+
+def _scored(
+    sacrebleu: Any, made: list[str], wanted: list[str], lowercase: bool
+) -> dict[str, float | np.ndarray]:
+    if not made:
+        # The rehearsal of a run has no examples.
+        return {"bleu": np.nan, "length_ratio": np.nan, "signature": np.array([""])}
+    metric = sacrebleu.metrics.BLEU(lowercase=lowercase)
+    score = metric.corpus_score(made, [wanted])
+    return {
+        "bleu": float(score.score),
+        "length_ratio": float(score.sys_len / max(score.ref_len, 1)),
+        "signature": np.array([str(metric.get_signature())]),
+    }
 
 
 def _sacrebleu() -> Any:

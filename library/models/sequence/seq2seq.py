@@ -270,8 +270,7 @@ class Seq2Seq(nn.Module):
                 last, back = gates.scanned(layer, x, there, start, reverse=True)
                 y = jnp.concatenate([y, back], axis=-1)
                 made = jnp.tanh(getattr(self, f"initial{number}")(last["h"]))
-                last = {part: jnp.zeros_like(made) for part in last}
-                last["h"] = made.astype(jnp.float32)
+                last = start | {"h": made.astype(jnp.float32)}
             state[name] = last
             x = self.drop(y, deterministic=not train)
         if self.attends == "after":
