@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from library.layers import gates
+from library.layers import gates, positions
 from library.models.sequence import transformer
 
 WIDTH, HEADS, HIDDEN, DEPTH, VOCAB = 8, 2, 12, 2, 9
@@ -77,7 +77,7 @@ def test_a_transformer_is_that_of_pytorch(torch, norm):
             last.bias.copy_(torch.tensor(np.asarray(params[f"{part}_norm"]["bias"])))
         table = np.asarray(params["tokens"]["embedding"]) * WIDTH**0.5
         given = [
-            torch.tensor(table[x] + np.asarray(transformer.positions(x.shape[1], WIDTH)))
+            torch.tensor(table[x] + np.asarray(positions.sinusoidal(x.shape[1], WIDTH)))
             for x in (source, target)
         ]
         padding = torch.tensor(MASK == 0)

@@ -12,7 +12,6 @@ from library import config
 from library.config import ConfigError, check_choice
 from library.data import features
 from library.data.features import Kinds
-from library.data.preprocessing._chaining import _is_chain
 from library.data.preprocessing._examples import Example, Operation, feature
 from library.data.tokenizers import Tokenizer
 from library.special_tokens import END, NAMES
@@ -83,14 +82,6 @@ def tokenize(keys: tuple[str, ...], tokenizer: dict, kinds: Kinds = features.USU
         check_choice("feature of tokenize", key, texts)
     config.resolve(tokenizer, _TOKENIZERS, "tokenizer", texts=(), fitted=None)
     return Tokenizing(tuple(keys), config.plain(tokenizer))
-
-
-def tokenizer_of(operation: Operation) -> Tokenizer | None:
-    """Returns the tokenizer of the first `tokenize` in an operation or a chain, or None."""
-    if isinstance(operation, Tokenizing):
-        return operation.tokenizer
-    parts = operation.args[0] if _is_chain(operation) else ()
-    return next(filter(None, map(tokenizer_of, parts)), None)
 
 
 def _with_special(tokenizer: Tokenizer) -> Tokenizer:

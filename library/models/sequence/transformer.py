@@ -12,13 +12,13 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from library.config import check_choice
 from library.layers import vocabulary_loss
 from library.layers.checks import check_dtypes, check_heads, check_rates, check_sizes
 from library.layers.intermediates import store
+from library.layers.positions import sinusoidal
 from library.variants import variant
 
 NORMS = ("post", "pre")
@@ -245,7 +245,7 @@ class Transformer(nn.Module):
         """
         memory = self._memory(source, source_mask, train)
         places = jnp.arange(target.shape[1])
-        x = self._embed(target, positions(target.shape[1], self.width), train)
+        x = self._embed(target, sinusoidal(target.shape[1], self.width), train)
         x, attention, _ = self._decode(x, places[:, None] >= places, memory, None, None, train)
         store(self, "features", x)
         return x, attention
@@ -277,7 +277,7 @@ class Transformer(nn.Module):
           position: position of the token in the output, from 0.
         """
         length = jax.tree.leaves(cache)[0].shape[1]
-        place = jax.lax.dynamic_slice_in_dim(positions(length, self.width), position, 1)
+        place = jax.lax.dynamic_slice_in_dim(sinusoidal(length, self.width), position, 1)
         x = self._embed(tokens[:, None], place, False)
         allowed = jnp.arange(length)[None] <= position
         x, attention, cache = self._decode(x, allowed, memory, cache, position, False)
@@ -293,7 +293,7 @@ class Transformer(nn.Module):
 
     def _memory(self, source, source_mask, train) -> PyTree:
         """Returns what each block of the decoder attends to."""
-        x = self._embed(source, positions(source.shape[1], self.width), train)
+        x = self._embed(source, sinusoidal(source.shape[1], self.width), train)
         there = source_mask[:, None] > 0
         for name in self._names("encoder"):
             x, _, _ = getattr(self, name)(x, there, None, None, train)
@@ -307,17 +307,6 @@ class Transformer(nn.Module):
             source = (memory[name], memory["there"])
             x, attention, found[name] = getattr(self, name)(x, allowed[None], source, held, train)
         return self.decoder_norm(x) if self.norm == "pre" else x, attention, found
-
-
-def positions(length: int, width: int) -> Float[Array, "t d"]:
-    """Returns the sinusoidal positions of Vaswani et al. 2017, section 3.5.
-
-    Component 2i is sin(t / 10000^(2i / d)), and component 2i + 1 the cosine of the same angle.
-    """
-    rate = 10_000.0 ** -(np.arange(0, width, 2) / width)
-    angle = np.arange(length)[:, None] * rate
-    both = np.stack([np.sin(angle), np.cos(angle)], axis=-1).reshape(length, -1)
-    return jnp.asarray(both[:, :width], jnp.float32)
 
 
 transformer = variant(Transformer, "transformer")

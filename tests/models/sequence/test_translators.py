@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from library.config import ConfigError
-from library.layers import alignment
+from library.layers import alignment, positions
 from library.models.sequence import seq2seq, transformer
 from tests import often
 
@@ -117,7 +117,7 @@ def test_local_attention_is_a_gaussian_about_the_place_that_it_predicts():
 
 
 def test_positions_by_the_formula():
-    found = np.asarray(transformer.positions(7, 6))
+    found = np.asarray(positions.sinusoidal(7, 6))
     for t in range(7):
         for i in range(3):
             angle = t / 10_000 ** (2 * i / 6)
