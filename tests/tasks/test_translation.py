@@ -13,6 +13,7 @@ from library.config import ConfigError
 from library.evaluation.bleu import bleu
 from library.evaluation.context import Context
 from library.models.sequence import seq2seq
+from library.run import stepping
 from library.run.feed import Feed
 from library.run.recipe import make_plan
 from library.run.session import Trained
@@ -135,8 +136,8 @@ def trained(monkeypatch):
     values = families.config("translator")
     plan = make_plan(values, devices=jax.devices()[:1])
     feed = Feed(plan)
-    state = plan.task.init(KEY, next(feed.evaluation("test", 8)))
-    return Trained(plan=plan, feed=feed, step=0, state=state)
+    state = families.stirred(jax.device_get(stepping.initial_carry(plan, feed).state))
+    return Trained(plan, feed, 0, plan.strategy.init(lambda x: x, state))
 
 
 def test_the_lines_of_a_file_are_translated_and_their_attention_is_drawn(trained, tmp_path):
