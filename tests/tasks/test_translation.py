@@ -25,7 +25,7 @@ from tests import families
 VOCAB, SHAPES = 9, dict(en=(5,), en_mask=(5,), de=(4,), de_mask=(4,))
 KEY = jax.random.key(0)
 DRAW = np.random.default_rng(0)
-BATCH = {
+ROWS = {
     "en": np.int32([[3, 4, 5, 6, 2], [5, 2, 0, 0, 0], [8, 8, 2, 0, 0]]),
     "en_mask": np.float32([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0]]),
     "de": np.int32([[7, 8, 3, 2], [4, 2, 0, 0], [3, 3, 3, 2]]),
@@ -33,6 +33,7 @@ BATCH = {
     "mask": np.float32([1, 1, 0]),
     "index": np.arange(3, dtype=np.uint32),
 }
+BATCH = {name: jnp.asarray(x) for name, x in ROWS.items()}
 
 
 def made(**options):
@@ -51,7 +52,7 @@ def made(**options):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_loss_is_the_mean_over_the_targets_tokens_with_smoothing_in_training(smoothing):
     model, task, state = made(label_smoothing=smoothing)
-    given = np.int32([[BEGIN, 7, 8, 3], [BEGIN, 4, 2, 0]])
+    given = jnp.array([[BEGIN, 7, 8, 3], [BEGIN, 4, 2, 0]], jnp.int32)
     logits = model.apply({"params": state.params}, BATCH["en"][:2], BATCH["en_mask"][:2], given)
     log_p = np.asarray(jax.nn.log_softmax(logits), np.float64)
     places = [(0, 0, 7), (0, 1, 8), (0, 2, 3), (0, 3, END), (1, 0, 4), (1, 1, END)]
@@ -70,12 +71,16 @@ def test_the_loss_is_the_mean_over_the_targets_tokens_with_smoothing_in_training
 
 def test_padding_changes_no_bit_of_a_step_or_an_evaluation():
     _, task, state = made()
-    empty = BATCH["mask"][:, None] == 0
-    other = {
-        "en": np.where((BATCH["en_mask"] == 0) | empty, 7, BATCH["en"]),
-        "de": np.where((BATCH["de_mask"] == 0) | empty, 6, BATCH["de"]),
-        **{f"{n}_mask": np.where(empty, np.nan, BATCH[f"{n}_mask"]) for n in ("en", "de")},
+    empty = ROWS["mask"][:, None] == 0
+    changed = {
+        "en": np.where((ROWS["en_mask"] == 0) | empty, 7, ROWS["en"]),
+        "de": np.where((ROWS["de_mask"] == 0) | empty, 6, ROWS["de"]),
+        **{
+            f"{n}_mask": np.where(empty, np.float32(np.nan), ROWS[f"{n}_mask"])
+            for n in ("en", "de")
+        },
     }
+    other = {name: jnp.asarray(x) for name, x in changed.items()}
     for run in (task.update, task.evaluate):
         ours, theirs = (jax.jit(run)(state, {**BATCH, **x}, KEY) for x in ({}, other))
         for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
@@ -85,7 +90,7 @@ def test_padding_changes_no_bit_of_a_step_or_an_evaluation():
 
 def test_a_token_outside_the_vocabulary_is_a_loss_that_is_no_number():
     _, task, state = made()
-    wrong = {**BATCH, "de": np.where(BATCH["de"] == 8, VOCAB, BATCH["de"])}
+    wrong = {**BATCH, "de": jnp.where(BATCH["de"] == 8, VOCAB, BATCH["de"])}
     assert np.isnan(task.evaluate(state, wrong, KEY)["loss"][0])
 
 
@@ -107,8 +112,8 @@ def test_outputs_have_their_shapes_and_end_where_their_masks_do():
     image = np.asarray(task.outputs["alignment"](state, BATCH, KEY))
     assert (image.shape, image.dtype) == ((3, 32, 40, 3), np.uint8)
     np.testing.assert_array_equal(image[:, ::8, ::8, 0], np.round(255 * attention))
-    settings = {"temperature": np.ones(3, np.float32), "top_k": np.zeros(3, np.int32)}
-    drawn = {**BATCH, **settings, "top_p": np.ones(3, np.float32)}
+    settings = {"temperature": jnp.ones(3), "top_k": jnp.zeros(3, jnp.int32)}
+    drawn = {**BATCH, **settings, "top_p": jnp.ones(3)}
     assert task.outputs["translate"](state, drawn, KEY).shape == (3, 6)
 
 

@@ -23,6 +23,7 @@ from library.variants import variant
 
 NORMS = ("post", "pre")
 Keys = tuple[Float[Array, "b l h e"], Float[Array, "b l h e"]]
+SourceKeys = tuple[Float[Array, "b s h e"], Float[Array, "b s h e"]]
 
 
 class Attention(nn.Module):
@@ -103,7 +104,7 @@ class Block(nn.Module):
         self,
         x: Float[Array, "b t d"],
         allowed: Bool[Array, "#b #t l"],
-        memory: tuple[Keys, Bool[Array, "b 1 s"]] | None,
+        memory: tuple[SourceKeys, Bool[Array, "b 1 s"]] | None,
         cache: tuple[Keys, Int[Array, ""]] | None,
         train: bool,
     ) -> tuple[Float[Array, "b t d"], Float[Array, "b t s"] | None, Keys]:
@@ -139,7 +140,7 @@ class Block(nn.Module):
         x = self._half(self.norm2, lambda y: self.fc2(nn.relu(self.fc1(y))), x, train)
         return x, seen, held
 
-    def keys(self, source: Float[Array, "b s d"]) -> Keys:
+    def keys(self, source: Float[Array, "b s d"]) -> SourceKeys:
         """Returns the keys and values of the source for the decoder's attention."""
         return self.cross_attention.keys(source)
 
