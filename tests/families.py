@@ -22,6 +22,10 @@ IMAGES = dict(samples=dict(kind="samples", num=8))
 LANGUAGE = dict(samples=dict(kind="samples.text", prompt="ab", num=2, length=8))
 
 SCENES = dict(name="tiny_scenes")
+PAIRS = [
+    dict(name="tokenize", keys=["a", "b"], tokenizer=dict(name="byte")),
+    dict(name="pad_series", length=9),
+]
 OVERLAY = dict(kind="samples", output="overlay", split="test", num=4)
 
 # What each config changes of `tiny.config`; only the generator of "gan" normalizes by batch.
@@ -129,6 +133,16 @@ FAMILIES: dict[str, dict[str, Any]] = {
         task=dict(name="language"),
         evaluate=LANGUAGE,
     ),
+    "translator": dict(
+        dataset=dict(name="tiny_pairs"),
+        preprocess=PAIRS,
+        model=dict(name="seq2seq.bahdanau", width=4, embedding=4),
+        task=dict(name="translation", inputs=["a", "b"], beams=2),
+        evaluate=dict(
+            test=dict(kind="metrics"),
+            shown=dict(kind="samples", output="alignment", split="test", num=2),
+        ),
+    ),
 }
 
 
@@ -170,8 +184,16 @@ def scenes(num: int, seed: int) -> sources.Source:
     return sources.from_arrays(found, label_names=tiny.CLASSES, name="tiny_scenes")
 
 
+def pairs(num: int, seed: int) -> sources.Source:
+    """Returns words of 2 to 8 letters, and the same words backwards in capitals."""
+    random = np.random.default_rng(seed)
+    words = ["".join(random.choice(list("abcd"), random.integers(2, 9))) for _ in range(num)]
+    found = {"a": np.array(words), "b": np.array([word[::-1].upper() for word in words])}
+    return sources.from_arrays(found, name="tiny_pairs", kinds={"a": "text", "b": "text"})
+
+
 def serve(patch: pytest.MonkeyPatch) -> None:
-    """Makes "tiny" images, "tiny_scenes" images with maps and boxes, and "tiny_text" a text."""
+    """Makes "tiny" images, "tiny_scenes" with maps and boxes, "tiny_text" and "tiny_pairs" text."""
     tiny.serve(patch, train=tiny.arrays(50, size=SIZE), test=tiny.arrays(21, seed=1, size=SIZE))
     images = sources.open_source
     random = np.random.default_rng(0)
@@ -181,6 +203,8 @@ def serve(patch: pytest.MonkeyPatch) -> None:
     def open_source(name, split, **options):
         if name == "tiny_scenes":
             return scenes(50, 0) if split == "train" else scenes(21, 1)
+        if name == "tiny_pairs":
+            return pairs(50, 0) if split == "train" else pairs(21, 1)
         if name != "tiny_text":
             return images(name, split, **options)
         return sources.Source([{"text": texts[split]}], None, str)

@@ -19,7 +19,9 @@ from PIL import Image
 from experiments import command_line
 from library.config import duration, plain, read
 from library.data import sources, splits, text
+from library.data.preprocessing import tokenizing
 from library.data.sources import Source
+from library.evaluation import bleu
 from library.optim import optimizers
 from library.run import recipe, restoring, sections
 from library.weights import inception_v3
@@ -44,6 +46,7 @@ FEATURES = {
     "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
     "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
 }
+PAIRS = {"multi30k": {"train": 29_000, "val": 1_014, "test": 1_000}}
 TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {
     "configs/lenet5/mnist.py:rbf": 60_000,
@@ -151,6 +154,11 @@ def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None):
     if name in TEXTS:
         document = {"text": 200 * "ROMEO: Aquí me pongo a cantar. In the lugar = \n"}
         return Source([document] * (60 if name == "wikitext2" else 1), None, str)
+    if name in PAIRS:
+        (part,) = splits.resolve(split, PAIRS[name], name)
+        record = {"en": "A dog runs.", "de": "Ein Hund rennt.", "fr": "Un chien court."}
+        records = Repeated(record, part.stop - part.start)
+        return Source(records, None, str, kinds=dict.fromkeys(record, "text"))
     shape, num_classes, train, other, others = DATASETS[name]
     parts = splits.resolve(split, {"train": train, other: others}, name)
     rest = FEATURES.get(name, {"label": np.int32(num_classes - 1)})
@@ -184,6 +192,12 @@ def tokenizer(spec, documents, fitted=None):
     return made._replace(names=made.names + ("-",) * rest)
 
 
+def shared_tokenizer(operation, texts, fitted):
+    """Has as many tokens as the spec says, and uses those of bytes."""
+    made = _make_tokenizer({"name": "byte"}, None)
+    return made._replace(names=made.names + ("-",) * (operation.spec["vocab_size"] - 256))
+
+
 def weights(file, model):
     """Has the shapes of published weights."""
     image = jax.ShapeDtypeStruct((1, 75, 75, 3), jnp.float32)
@@ -194,6 +208,9 @@ def weights(file, model):
 @pytest.fixture(autouse=True)
 def _stand_ins(monkeypatch):
     monkeypatch.setattr(text, "make_tokenizer", tokenizer)
+    monkeypatch.setattr(tokenizing.Tokenizing, "fit", lambda operation, examples: {})
+    monkeypatch.setattr(tokenizing.Tokenizing, "_built", shared_tokenizer)
+    monkeypatch.setattr(bleu, "_sacrebleu", lambda: None)
     monkeypatch.setattr(inception_v3, "load", weights)
     monkeypatch.setattr(sources, "open_source", stand_in)
     monkeypatch.setattr(restoring, "judge", judge)
@@ -228,7 +245,7 @@ def test_docstrings_say_what_a_recipe_is_and_their_commands_name_it(file):
     named = {command.partition(":")[0] for command in commands}
     assert file in (*named, command_line.DEFAULT_CONFIG)
     for name in re.findall(r"--dataset=(\w+)", docstring):
-        assert name in (*DATASETS, *TEXTS)
+        assert name in (*DATASETS, *TEXTS, *PAIRS)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -1,9 +1,10 @@
 """Sources: datasets with random access to examples by row, images still encoded.
 
 The name of a dataset is one of this project's builders (a file in library/data/builders), "folder"
-for a directory of your images, "text" for your text files, "synthetic/224x1000" for noise, "none"
-for no data, or any TFDS dataset that was prepared as ArrayRecord. Reading needs no TensorFlow,
-loads only the requested examples, and works from any thread or process.
+for a directory of your images, "text" for your text files, "pairs_text" for your pairs of texts,
+"synthetic/224x1000" for noise, "none" for no data, or any TFDS dataset that was prepared as
+ArrayRecord. Reading needs no TensorFlow, loads only the requested examples, and works from any
+thread or process.
 """
 
 import functools
@@ -20,6 +21,7 @@ from library.data import (
     features,
     fingerprints,
     folder,
+    pairs_text,
     prepared,
     splits,
     synthetic,
@@ -120,7 +122,8 @@ def open_source(
       split: "train", "train[:90%]", "train[45000:]", "train[-5000:]", "train+test".
       data_dir: the directory of prepared datasets, by default $TFDS_DATA_DIR or
         ~/tensorflow_datasets. For "folder", the folder. For "text", a file or a directory, see
-        `text_files.scan`; slices of its splits count characters.
+        `text_files.scan`; slices of its splits count characters. For "pairs_text", see
+        `pairs_text.scan`.
       manual_dir: the directory of the files that the dataset is prepared from; it appears in the
         message that says how to prepare the dataset.
       classes: for "folder" only, see `folder.scan`.
@@ -136,6 +139,8 @@ def open_source(
     _check_no_classes(name, classes, seed)
     if name == "text":
         return _open_text_files(split, data_dir)
+    if name == "pairs_text":
+        return _open_pairs(split, data_dir)
     if _is_synthetic(name):
         return _open_synthetic(name, split)
     if name == "none":
@@ -203,6 +208,10 @@ def info(
         path = _text_path(data_dir)
         sizes = text_files.sizes(text_files.scan(path))
         return Info(name, str(path), sizes, None, None, text_files.notes(path))
+    if name == "pairs_text":
+        path = _text_path(data_dir, name)
+        sizes = {split: len(pairs) for split, pairs in pairs_text.scan(path).items()}
+        return Info(name, str(path), sizes, None, None)
     if _is_synthetic(name):
         source = _open_synthetic(name, "train")
         shape = getattr(source.records[0].get("image"), "shape", None)
@@ -272,6 +281,7 @@ def _check_needs_preparation(name: str) -> None:
     reasons = {
         "folder": "a folder of images needs no preparation",
         "text": "text files need no preparation",
+        "pairs_text": "pairs of text files need no preparation",
         "none": "'none' has no data",
     }
     reason = f"{name!r} is generated when read" if _is_synthetic(name) else reasons.get(str(name))
@@ -336,10 +346,29 @@ def _open_text_files(split: str, data_dir: str | None) -> Source:
     )
 
 
-def _text_path(data_dir: str | None) -> Path:
+def _open_pairs(split: str, data_dir: str | None) -> Source:
+    path = _text_path(data_dir, "pairs_text")
+    pairs = pairs_text.scan(path)
+    sizes = {key: len(found) for key, found in pairs.items()}
+    parts = splits.resolve(split, sizes, f"the pairs {path}")
+    if len(parts) > 1:
+        raise ConfigError(f"pairs_text, split {split!r}: it takes one split, such as 'train[:90%]'")
+    part = parts[0]
+    records = pairs[part.split].part(part.start, part.stop)
+    columns = tuple(records.columns.values())
+    return Source(
+        records,
+        None,
+        records.describe,
+        fingerprint=functools.partial(fingerprints.of_documents, columns, path),
+        kinds=dict.fromkeys(records.columns, "text"),
+    )
+
+
+def _text_path(data_dir: str | None, name: str = "text") -> Path:
     if not data_dir:
         raise ConfigError(
-            "dataset 'text' needs data_dir=<a text file or a directory of text files>"
+            f"dataset {name!r} needs data_dir=<a text file or a directory of text files>"
         )
     return Path(data_dir).expanduser().absolute()
 

@@ -264,7 +264,7 @@ class Splits:
         # Nor do its training examples have to fit the preprocessing of evaluations.
         with contextlib.suppress(ConfigError, CorruptExample, UnfitExample):
             evaluated = data_record.features(self.evaluated().blank)
-        if source.tokenizer is not None:
+        if dataset.tokenizer is not None:
             spec = config.plain(dataset.tokenizer)
             tokenizer = {"spec": spec, "fitted": source.tokenizer.fitted}
         return DataRecord(

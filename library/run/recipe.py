@@ -12,7 +12,7 @@ from typing import Any
 
 from library import config
 from library.config import ConfigError
-from library.data import on_device, pipeline, sources
+from library.data import on_device, pipeline, preprocessing, sources
 from library.parallel import strategies
 from library.run import checks, data, data_record, inputs, learning, rehearsal, restoring
 from library.run.data_record import DataRecord
@@ -55,6 +55,10 @@ def make_plan(
     recipe, dataset = read(values)
     source = data.training_source(dataset, recorded, recipe.seed, trains=trains)
     made = data.preprocess(recipe, source, recorded)
+    if source.tokenizer is None:
+        # Preprocessing that tokenizes has a vocabulary, too.
+        found = preprocessing.tokenizer_of(made.stages["train"])
+        source = source._replace(tokenizer=found)
     known = None if source.is_open else recorded.features
     loader = data.loader(recipe, dataset, source, made.stages["train"], known)
     data_record.check_features(recorded, loader.blank)

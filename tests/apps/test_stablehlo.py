@@ -35,6 +35,7 @@ EXPECTED = {
     "domains": (["target_image"], "logits"),
     "gpt": (["tokens"], "logits"),
     "lstm": (["tokens"], "logits"),
+    "translator": (["a", "b", "a_mask"], "logits"),
 }
 
 

@@ -49,7 +49,7 @@ def recipe(case):
     if case == "classifier":
         return tiny.config(**ended, **CLASSIFIER, preprocess=[DECODE])
     values = families.config(case)
-    text = [] if case in TEXT else [DECODE]
+    text = [] if case in (*TEXT, "translator") else [DECODE]
     return {**values, **ended, "preprocess": [*text, *values.get("preprocess", [])]}
 
 
@@ -62,6 +62,10 @@ def requests(case, picture):
         found.append(("generate", "--num=4", "--seed=3", "--save_arrays"))
     if case in TEXT:
         found.append(("generate", "--prompt=ab", "--length=8", "--num=2"))
+    if case == "translator":
+        words = picture.with_suffix(".txt")
+        words.write_text("abc\nbad\n")
+        found.append(("generate", "--output=translate", f"--input={words}"))
     if case == "classifier":
         found.append(("explain", "--methods=gradient,filters", f"--images={picture}"))
         found.append(("explain", "--attack=pgd", "--steps=2", f"--images={picture}"))

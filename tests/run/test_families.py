@@ -26,7 +26,7 @@ def data(monkeypatch):
 
 
 # Those that take longest and hold nothing that the others do not.
-LONG = ("diffusion", "simclr", "mae", "layerwise", "detector", "domains")
+LONG = ("diffusion", "simclr", "mae", "layerwise", "detector", "domains", "translator")
 SOME = [pytest.param(x, marks=pytest.mark.full) if x in LONG else x for x in families.FAMILIES]
 
 

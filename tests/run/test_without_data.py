@@ -47,6 +47,7 @@ MADE = {
     "domains": "logits",
     "gpt": "generate",
     "lstm": "generate",
+    "translator": "translate",
 }
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 # The default output of `generate` is the first of these that a task has.
-USUAL = ("probabilities", "generate", "sample")
+USUAL = ("probabilities", "generate", "translate", "sample")
 
 
 def names() -> list[str]:

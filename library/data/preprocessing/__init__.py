@@ -8,7 +8,7 @@ see `library.data.features`. An operation that changes the kind of a feature dec
 `features.making`.
 """
 
-from library.data.preprocessing._chaining import chain, turning
+from library.data.preprocessing._chaining import chain, tokenizer_of, turning
 from library.data.preprocessing._examples import CorruptExample, Example, Operation, UnfitExample
 from library.data.preprocessing._pictures import MAX_PIXELS
 from library.data.preprocessing.decoding import decode
@@ -26,6 +26,7 @@ from library.data.preprocessing.geometry import (
 from library.data.preprocessing.labels import select, to_label, to_labels, to_target
 from library.data.preprocessing.padding import pad_objects, pad_series
 from library.data.preprocessing.series import to_series
+from library.data.preprocessing.tokenizing import tokenize
 
 __all__ = [
     "MAX_PIXELS",
@@ -51,6 +52,8 @@ __all__ = [
     "to_labels",
     "to_series",
     "to_target",
+    "tokenize",
+    "tokenizer_of",
     "turning",
     "whiten",
 ]
