@@ -366,6 +366,8 @@ class Recipe:
         the number of the player's updates per step. None if the task updates its params itself.
       total: the length of the run, a duration.
       preprocess: host preprocessing, a list of specs, or lists by "train" and "test".
+      device_preprocess: preprocessing on the device, of all batches and before augmentation, such as
+        spectra of waves; a list of specs.
       augment: device augmentation of training batches, a list of specs.
       views: number of views of each training image, each with its own augmentation; with more than
         one, `image` is (b, views, h, w, c) in training. Or a dict of named views: each is a list of
@@ -406,6 +408,7 @@ class Recipe:
     total: Duration
     optimizer: dict | None = None
     preprocess: dict | tuple[dict, ...] = ({"name": "decode"},)
+    device_preprocess: tuple[dict, ...] = ()
     augment: tuple[dict, ...] = ()
     views: int | dict = 1
     normalize: dict | None = None
