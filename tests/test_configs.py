@@ -37,6 +37,8 @@ DATASETS = {
     "isbi2012_membrane": ((512, 512, 1), 2, 24, "test", 6),
     "bccd": ((480, 640, 3), 3, 205, "test", 72),
     "tinyimagenet20": ((64, 64, 3), 20, 10_000, "val", 1_000),
+    "fsdd": ((1, 1, 1), 10, 2_700, "test", 300),
+    "fsdd_speakers/theo": ((1, 1, 1), 10, 2_500, "test", 500),
     "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
 }
 # What their examples have in place of a label.
@@ -44,6 +46,16 @@ FEATURES = {
     "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
     "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
 }
+# The records of sets without images.
+RECORDS = {
+    "fsdd": {
+        "audio": np.zeros(4_000, np.int16),
+        "label": np.int32(9),
+        "speaker": np.int32(0),
+        "id": "9_theo_0",
+    },
+}
+RECORDS["fsdd_speakers/theo"] = RECORDS["fsdd"]
 TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {
     "configs/lenet5/mnist.py:rbf": 60_000,
@@ -152,7 +164,7 @@ def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None):
     shape, num_classes, train, other, others = DATASETS[name]
     parts = splits.resolve(split, {"train": train, other: others}, name)
     rest = FEATURES.get(name, {"label": np.int32(num_classes - 1)})
-    record = {"image": encoded(shape), **rest}
+    record = RECORDS.get(name) or {"image": encoded(shape), **rest}
     size = sum(stop - start for _, start, stop in parts)
     return Source(Repeated(record, size), tuple(map(str, range(num_classes))), str)
 

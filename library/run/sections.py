@@ -366,7 +366,7 @@ class Recipe:
         the number of the player's updates per step. None if the task updates its params itself.
       total: the length of the run, a duration.
       preprocess: host preprocessing, a list of specs, or lists by "train" and "test".
-      device_preprocess: preprocessing on the device, of all batches and before augmentation, such as
+      device_preprocess: preprocessing of all batches on the device, before augmentation, such as
         spectra of waves; a list of specs.
       augment: device augmentation of training batches, a list of specs.
       views: number of views of each training image, each with its own augmentation; with more than
