@@ -7,7 +7,7 @@ import pytest
 
 from library.config import ConfigError
 from library.layers.peephole_lstm import PeepholeLSTM
-from library.models.sequence import blstm_ctc, speech
+from library.models.sequence import blstm_ctc, crnn, speech
 
 SMALL = {
     "perceptron": speech.perceptron(num_classes=3, segments=4, widths=(8,)),
@@ -79,6 +79,24 @@ def test_a_block_follows_its_equations(backward):
             h = sigmoid(o + p[2] * c) * np.tanh(c)
             expected[t] = h
         np.testing.assert_allclose(found[row], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_line_is_read_alike_whatever_is_in_its_padding():
+    model = crnn.crnn(num_classes=3, widths=(3, 4, 5), width=4)
+    image = np.random.default_rng(0).normal(size=(2, 8, 13, 1)).astype(np.float32)
+
+    def line(length, fill=0.0):
+        mask = (np.arange(length) < COUNTS[:, None]).astype(np.float32)
+        x = np.pad(image, [(0, 0), (0, 0), (0, length - 13), (0, 0)])
+        return np.where(mask[:, None, :, None] > 0, x, fill).astype(np.float32), mask
+
+    variables = jax.jit(model.init)(jax.random.key(0), *line(17))
+    found, mask = model.apply(variables, *line(17))
+    np.testing.assert_array_equal(found, model.apply(variables, *line(17, 3.0))[0])
+    np.testing.assert_array_equal(mask.sum(1), np.ceil(COUNTS / 4))
+    longer = model.apply(variables, *line(24))[0]
+    for row, count in enumerate(mask.sum(1).astype(int)):
+        np.testing.assert_allclose(longer[row, :count], found[row, :count], rtol=1e-4, atol=1e-5)
 
 
 def test_segments_are_means_of_equal_parts():
