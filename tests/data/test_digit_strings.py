@@ -31,7 +31,7 @@ def recordings():
 @pytest.mark.parametrize("test", [False, True])
 def test_a_spoken_string_joins_recordings_of_its_split_and_speaker(recordings, test):
     found = list(fsdd_strings.strings(recordings, test, 12))
-    for at, example in found:
+    for _, example in found:
         audio = example["audio"]
         starts = np.flatnonzero((audio != 0) & (np.diff(audio, prepend=0) != 0))
         rows = audio[starts].astype(int) - 1
