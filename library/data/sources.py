@@ -2,8 +2,9 @@
 
 The name of a dataset is one of this project's builders (a file in library/data/builders), "folder"
 for a directory of your images, "audio_folder" for one of your recordings, "text" for your text
-files, "synthetic/224x1000" for noise, "none" for no data, or any TFDS dataset that was prepared as ArrayRecord. Reading needs no TensorFlow,
-loads only the requested examples, and works from any thread or process.
+files, "synthetic/224x1000" for noise, "none" for no data, or any TFDS dataset that was prepared as
+ArrayRecord. Reading needs no TensorFlow, loads only the requested examples, and works from any
+thread or process.
 """
 
 import functools
