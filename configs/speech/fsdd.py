@@ -32,7 +32,7 @@ def get_config(variant: str = "cnn") -> ConfigDict:
     config.dataset = dict(
         name=data, train="train", test="test", batch_size=64, eval_batch_size=100, cache="device"
     )
-    # One second; 2 % of the recordings are longer.
+    # One second; 7 in 1,000 recordings are longer.
     config.preprocess = [
         dict(name="select", keys=["audio", "label"]),
         dict(name="pad_series", length=8000, crop="start"),

@@ -2,7 +2,7 @@
 
 A string has one speaker. A silence of up to a tenth of a second comes before each digit and at the
 end. Training and test take theirs from the recordings of their own split, see fsdd.py. Recordings
-longer than 0.7 s, one in ten, are left out, so that no string is longer than LONGEST.
+longer than 0.7 s, 4 in 100, are left out, so that no string is longer than LONGEST.
 """
 
 from collections.abc import Iterator, Mapping
