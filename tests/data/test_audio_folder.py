@@ -15,7 +15,8 @@ from library.data.preprocessing.sound import decode_audio
 
 def wav(samples, rate=8000, width=2):
     """Writes samples in [-1, 1), (t,) or (t, channels)."""
-    file, samples = io.BytesIO(), np.asarray(samples).reshape(len(samples), -1)
+    file, samples = io.BytesIO(), np.asarray(samples)
+    samples = samples[:, None] if samples.ndim == 1 else samples
     scaled = np.rint(samples * 2 ** (8 * width - 1)).astype(np.int64)
     data = (scaled + 128 * (width == 1)).astype("<i8").reshape(-1, 1).view(np.uint8)
     with wave.open(file, "wb") as out:
