@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import re
+import wave
 from pathlib import Path
 
 import jax
@@ -37,6 +38,7 @@ DATASETS = {
     "isbi2012_membrane": ((512, 512, 1), 2, 24, "test", 6),
     "bccd": ((480, 640, 3), 3, 205, "test", 72),
     "tinyimagenet20": ((64, 64, 3), 20, 10_000, "val", 1_000),
+    "audio_folder": ((1, 1, 1), 8, 100, "test", 20),
     "fsdd_strings": ((1, 1, 1), 10, 3_000, "test", 300),
     "mnist_strings": ((28, 150, 1), 10, 20_000, "test", 2_000),
     "fsdd": ((1, 1, 1), 10, 2_700, "test", 300),
@@ -48,6 +50,19 @@ FEATURES = {
     "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
     "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
 }
+
+
+def recording(samples):
+    """Returns a WAV file of silence."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(16_000)
+        out.writeframes(bytes(2 * samples))
+    return file.getvalue()
+
+
 # The records of sets without images.
 RECORDS = {
     "fsdd": {
@@ -58,6 +73,11 @@ RECORDS = {
     },
 }
 _TOKENS = np.arange(5, dtype=np.int32)
+RECORDS["audio_folder"] = {
+    "audio": recording(4_000),
+    "label": np.int32(7),
+    "target": np.zeros(2, np.float32),
+}
 RECORDS["fsdd_strings"] = {"audio": np.zeros(9_000, np.int16), "tokens": _TOKENS}
 RECORDS["fsdd_speakers/theo"] = RECORDS["fsdd"]
 FEATURES["mnist_strings"] = {"tokens": _TOKENS}

@@ -18,8 +18,8 @@ class Dataset:
     """The dataset of a run, and how its examples are loaded.
 
     Attributes:
-      name: name of a dataset: one that the project prepares, "folder", or one of TFDS; "none" for
-        a system that generates its own data.
+      name: name of a dataset: one that the project prepares, "folder", "audio_folder", or one of
+        TFDS; "none" for a system that generates its own data.
       sources: several datasets by name, in place of one `name`, see `SourceOf`. The features of
         "photos" are then called `photos_image`, ... An epoch is one pass over the first source.
       pairing: how examples of several sources meet: by "row", or each source in its "own" order.
