@@ -146,7 +146,9 @@ def test_masks_of_spec_augment_lie_in_the_recording():
             "waves of 100 samples are shorter than a window of 200",
         ),
         (
-            lambda: masks.spec_augment(kinds=KINDS)({"audio": waves()}, None),
+            lambda: masks.spec_augment(kinds=KINDS)(
+                {"audio": jnp.asarray(waves())}, jax.random.split(jax.random.key(0), 2)
+            ),
             "spec_augment takes spectra",
         ),
     ],

@@ -91,7 +91,7 @@ def spectral_radius(matrix: Float[Array, "n n"], doublings: int = 14) -> Float[A
     It runs on every device; the eigenvalues of a general matrix do not.
     """
 
-    def square(at: int, found: tuple[Array, Array]) -> tuple[Array, Array]:
+    def square(at: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
         power, log_norm = found
         norm = jnp.maximum(jnp.linalg.norm(power), 1e-30)
         power = power / norm
