@@ -140,6 +140,43 @@ def prefix_beam_search(
     return [each for each in found if each[1] > -np.inf]
 
 
+def containing(log_probabilities: Float[np.ndarray, "t k"], query: Sequence[int]) -> float:
+    """Returns the probability that the reading contains a string of labels, over all paths.
+
+    The automaton of Knuth, Morris & Pratt 1977 reads the labels. Its states are joined with the
+    last symbol of the path, because a label counts again only after another symbol.
+
+    Args:
+      log_probabilities: logarithms of the probabilities of each frame; the last is the blank's.
+      query: the labels to find, at least one, without the blank.
+    """
+    symbols, length = log_probabilities.shape[1], len(query)
+    blank = symbols - 1
+    # One row a number of labels matched so far; a match of all of them is never left.
+    follows = [[_matched(query, at, s) for s in range(blank)] for at in range(length)]
+    held = np.zeros((length, symbols))
+    held[0, blank], found = 1.0, 0.0
+    for frame in np.exp(np.asarray(log_probabilities, np.float64)):
+        moved = np.zeros_like(held)
+        moved[:, blank] = held.sum(1) * frame[blank]
+        for label in range(blank):
+            moved[:, label] += held[:, label] * frame[label]
+            others = (held.sum(1) - held[:, label]) * frame[label]
+            for at in range(length):
+                if follows[at][label] == length:
+                    found += others[at]
+                else:
+                    moved[follows[at][label], label] += others[at]
+        held = moved
+    return float(found)
+
+
+def _matched(query: Sequence[int], at: int, label: int) -> int:
+    """Returns the most labels of a query that end a text of its first `at` labels and `label`."""
+    text = (*query[:at], label)
+    return max(n for n in range(at + 2) if tuple(query[:n]) == text[len(text) - n :])
+
+
 def _add(
     beam: dict[tuple[int, ...], tuple[float, float]],
     prefix: tuple[int, ...],

@@ -57,6 +57,19 @@ def test_the_search_finds_what_the_best_path_misses():
     assert np.exp(log_probability) == pytest.approx(0.64)
 
 
+@pytest.mark.parametrize("query", [(0,), (1, 0), (0, 0), (0, 1, 0)])
+def test_a_string_is_contained_with_the_probability_of_its_paths(query):
+    found = by_brute_force(scores(5))
+    size = len(query)
+
+    def has(reading):
+        return any(reading[i : i + size] == query for i in range(len(reading) - size + 1))
+
+    expected = sum(p for reading, p in found.items() if has(reading))
+    assert 0 < expected < 1
+    assert ctc.containing(scores(5), query) == pytest.approx(expected, rel=1e-9)
+
+
 def test_the_loss_is_that_of_all_paths():
     logits = np.stack([scores(seed) for seed in range(4)])
     labels = [(0, 0), (1,), (0, 1, 0), ()]

@@ -37,7 +37,10 @@ def get_config(variant: str = "") -> ConfigDict:
         schedule=dict(name="cosine", warmup="5%"),
     )
     config.total = "4 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
+    config.evaluate = dict(
+        test=dict(kind="metrics", every="1 epoch"),
+        search=dict(kind="string_search", length=2, lines=100, every="100%"),
+    )
     config.checkpoint = dict(every="1 epoch", best="test/label_error_rate", mode="min")
     config.log_every = "50 steps"
     config.seed = 0
