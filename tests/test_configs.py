@@ -19,7 +19,7 @@ from PIL import Image
 
 from experiments import command_line
 from library.config import duration, plain, read
-from library.data import sources, splits, text
+from library.data import features, sources, splits, text
 from library.data.sources import Source
 from library.optim import optimizers
 from library.run import recipe, restoring, sections
@@ -39,6 +39,7 @@ DATASETS = {
     "bccd": ((480, 640, 3), 3, 205, "test", 72),
     "tinyimagenet20": ((64, 64, 3), 20, 10_000, "val", 1_000),
     "audio_folder": ((1, 1, 1), 8, 100, "test", 20),
+    "fsdd_mixtures": ((1, 1, 1), 2, 5_000, "test", 500),
     "fsdd_strings": ((1, 1, 1), 10, 3_000, "test", 300),
     "mnist_strings": ((28, 150, 1), 10, 20_000, "test", 2_000),
     "fsdd": ((1, 1, 1), 10, 2_700, "test", 300),
@@ -73,6 +74,10 @@ RECORDS = {
     },
 }
 _TOKENS = np.arange(5, dtype=np.int32)
+RECORDS["fsdd_mixtures"] = {
+    "audio": np.zeros(8_000, np.int16),
+    "voices": np.zeros((8_000, 2), np.int16),
+}
 RECORDS["audio_folder"] = {
     "audio": recording(4_000),
     "label": np.int32(7),
@@ -193,7 +198,8 @@ def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None):
     rest = FEATURES.get(name, {"label": np.int32(num_classes - 1)})
     record = RECORDS.get(name) or {"image": encoded(shape), **rest}
     size = sum(stop - start for _, start, stop in parts)
-    return Source(Repeated(record, size), tuple(map(str, range(num_classes))), str)
+    kinds = {**features.USUAL, "voices": "audio"}
+    return Source(Repeated(record, size), tuple(map(str, range(num_classes))), str, kinds=kinds)
 
 
 def judge(make_plan, folder, output):
