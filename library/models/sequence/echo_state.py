@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from library.config import ConfigError
 from library.layers.checks import check_sizes
-from library.models.sequence.speech import segment_means
+from library.layers.frames import segment_means
 from library.variants import variant
 
 
@@ -79,13 +79,13 @@ class EchoState(nn.Module):
         k_weight, k_place = jax.random.split(key)
         weights = jax.random.uniform(k_weight, shape, minval=-1.0)
         weights = jnp.where(jax.random.bernoulli(k_place, self.density, shape), weights, 0)
-        return weights * (self.radius / jnp.maximum(spectral_radius(weights), 1e-6))
+        return weights * (self.radius / jnp.maximum(_spectral_radius(weights), 1e-6))
 
 
 echo_state = variant(EchoState, "echo_state")
 
 
-def spectral_radius(matrix: Float[Array, "n n"], doublings: int = 14) -> Float[Array, ""]:
+def _spectral_radius(matrix: Float[Array, "n n"], doublings: int = 14) -> Float[Array, ""]:
     """Returns the greatest absolute eigenvalue, as the limit of |M^k|^(1/k), k = 2^doublings.
 
     It runs on every device; the eigenvalues of a general matrix do not.

@@ -16,23 +16,27 @@ All take `(audio (b, t, d), audio_mask (b, t))` and return logits. What is in th
 bit of them: frames are set to 0 after each layer that mixes them.
 """
 
-import math
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from library.layers.attention import Attention, FeedForward
 from library.layers.checks import check_heads, check_rates, check_sizes
+from library.layers.frames import (
+    Frames,
+    Mask,
+    cleared,
+    mean_over_frames,
+    pooled_statistics,
+    segment_means,
+    sinusoids,
+)
 from library.layers.head import linear_head
 from library.layers.intermediates import store
 from library.layers.peephole_lstm import BidirectionalLSTM
 from library.variants import variant
-
-Frames = Float[Array, "b t d"]
-Mask = Float[Array, "b t"]
 
 
 class Perceptron(nn.Module):
@@ -84,14 +88,14 @@ class TimeDelay(nn.Module):
     @nn.compact
     def __call__(self, audio: Frames, audio_mask: Mask, train: bool = False) -> Float[Array, "b k"]:
         """Returns logits."""
-        x = _cleared(audio, audio_mask)
+        x = cleared(audio, audio_mask)
         layers = zip(self.widths, self.sizes, self.dilations, strict=True)
         for i, (width, size, dilation) in enumerate(layers):
             reach = dilation * (size - 1)
             sides = [(reach // 2, reach - reach // 2)]
             options = dict(kernel_dilation=dilation, padding=sides, name=f"delay{i + 1}")
             x = nn.relu(nn.Conv(width, (size,), **options)(x))
-            x = _cleared(nn.LayerNorm(name=f"norm{i + 1}")(x), audio_mask)
+            x = cleared(nn.LayerNorm(name=f"norm{i + 1}")(x), audio_mask)
         x = nn.relu(nn.Dense(self.hidden, name="hidden")(pooled_statistics(x, audio_mask)))
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
         return _head(self, x)
@@ -115,7 +119,7 @@ class Convolutions(nn.Module):
     @nn.compact
     def __call__(self, audio: Frames, audio_mask: Mask, train: bool = False) -> Float[Array, "b k"]:
         """Returns logits."""
-        mask, x = audio_mask, _cleared(audio, audio_mask)[..., None]
+        mask, x = audio_mask, cleared(audio, audio_mask)[..., None]
         for i, width in enumerate(self.widths):
             # Padding that follows the size would shift frames by the parity of their number.
             sides = [(1, 1), (1, 1)]
@@ -123,7 +127,7 @@ class Convolutions(nn.Module):
             mask = mask[:, ::2]
             x = nn.relu(nn.LayerNorm(name=f"norm{i + 1}")(x))
             x = jnp.where(mask[..., None, None] > 0, x, 0)
-        x = _mean(x.reshape(*x.shape[:2], -1), mask)
+        x = mean_over_frames(x.reshape(*x.shape[:2], -1), mask)
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
         return _head(self, x)
 
@@ -147,11 +151,11 @@ class Recurrent(nn.Module):
     @nn.compact
     def __call__(self, audio: Frames, audio_mask: Mask, train: bool = False) -> Float[Array, "b k"]:
         """Returns logits."""
-        x = _cleared(audio, audio_mask)
+        x = cleared(audio, audio_mask)
         for i in range(self.depth):
             x = BidirectionalLSTM(self.width, name=f"layer{i + 1}")(x, audio_mask)
             x = nn.Dropout(self.dropout, deterministic=not train, name=f"dropout{i + 1}")(x)
-        return _head(self, _mean(x, audio_mask))
+        return _head(self, mean_over_frames(x, audio_mask))
 
 
 class Transformer(nn.Module):
@@ -178,9 +182,9 @@ class Transformer(nn.Module):
     @nn.compact
     def __call__(self, audio: Frames, audio_mask: Mask, train: bool = False) -> Float[Array, "b k"]:
         """Returns logits."""
-        x, mask = _cleared(audio, audio_mask), audio_mask[:, ::2]
+        x, mask = cleared(audio, audio_mask), audio_mask[:, ::2]
         x = nn.Conv(self.width, (3,), strides=2, padding=[(1, 1)], name="embed")(x)
-        x = _cleared(x + sinusoids(x.shape[1], self.width), mask)
+        x = cleared(x + sinusoids(x.shape[1], self.width), mask)
         seen = (mask > 0)[:, None, None]
         for i in range(self.depth):
             name = f"block{i + 1}"
@@ -191,7 +195,7 @@ class Transformer(nn.Module):
             y = FeedForward(self.hidden, self.dropout, name=f"{name}_mlp")(y, train)
             x = x + self._drop(f"{name}_dropout2", y, train)
         x = nn.LayerNorm(name="norm")(x)
-        return _head(self, _mean(_cleared(x, mask), mask))
+        return _head(self, mean_over_frames(cleared(x, mask), mask))
 
     def _drop(self, name: str, x: Any, train: bool) -> Any:
         return nn.Dropout(self.dropout, deterministic=not train, name=name)(x)
@@ -202,45 +206,6 @@ tdnn = variant(TimeDelay, "tdnn")
 cnn = variant(Convolutions, "cnn")
 blstm = variant(Recurrent, "blstm")
 transformer = variant(Transformer, "transformer")
-
-
-def segment_means(x: Frames, mask: Mask, segments: int) -> Float[Array, "b s d"]:
-    """Returns the means of `segments` parts of the data, of equal length to a frame.
-
-    Frame i of n belongs to part floor(i segments / n). A part without frames is 0.
-    """
-    count = jnp.maximum(jnp.sum(mask, axis=1), 1).astype(jnp.int32)
-    part = jnp.arange(x.shape[1]) * segments // count[:, None]
-    member = (part[:, None] == jnp.arange(segments)[:, None]) & (mask > 0)[:, None]
-    member = member.astype(jnp.float32)
-    total = jnp.einsum("bst,btd->bsd", member, _cleared(x, mask), precision="highest")
-    return total / jnp.maximum(member.sum(-1), 1)[..., None]
-
-
-def pooled_statistics(x: Frames, mask: Mask) -> Float[Array, "b e"]:
-    """Returns the mean and the standard deviation of each number over the frames, e = 2 d."""
-    mean = _mean(x, mask)
-    centred = _cleared(x - mean[:, None], mask)
-    # The square root has no gradient at 0, the deviation of a constant.
-    deviation = jnp.sqrt(_mean(jnp.square(centred), mask) + 1e-6)
-    return jnp.concatenate([mean, deviation], axis=-1)
-
-
-def sinusoids(length: int, width: int) -> Float[np.ndarray, "t d"]:
-    """Returns sines, then cosines, of positions (Vaswani et al. 2017, section 3.5)."""
-    half = (width + 1) // 2
-    angles = np.arange(length)[:, None] * np.exp(-math.log(1e4) * np.arange(half) / half)
-    table = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-    return table[:, :width].astype(np.float32)
-
-
-def _cleared(x: Frames, mask: Mask) -> Frames:
-    return jnp.where(mask[..., None] > 0, x, 0)
-
-
-def _mean(x: Frames, mask: Mask) -> Float[Array, "b d"]:
-    count = jnp.maximum(jnp.sum(mask, axis=1), 1)
-    return jnp.sum(_cleared(x, mask), axis=1) / count[:, None]
 
 
 def _head(module: Any, x: Float[Array, "b d"]) -> Float[Array, "b k"]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from library.config import ConfigError
+from library.layers import frames
 from library.layers.peephole_lstm import PeepholeLSTM
 from library.models.sequence import blstm_ctc, crnn, speech
 
@@ -102,13 +103,13 @@ def test_a_line_is_read_alike_whatever_is_in_its_padding():
 def test_segments_are_means_of_equal_parts():
     x = jnp.arange(8.0)[None, :, None]
     mask = jnp.float32([[1] * 6 + [0] * 2])
-    found = np.asarray(speech.segment_means(x, mask, 3))
+    found = np.asarray(frames.segment_means(x, mask, 3))
     np.testing.assert_allclose(found[0, :, 0], [0.5, 2.5, 4.5])
 
 
 def test_pooled_statistics_are_those_of_the_data():
     x, mask = given(15, fill=9.0)
-    found, x = np.asarray(speech.pooled_statistics(x, mask)), np.asarray(x)
+    found, x = np.asarray(frames.pooled_statistics(x, mask)), np.asarray(x)
     for row, count in enumerate(COUNTS):
         there = x[row, :count]
         expected = np.concatenate([there.mean(0), np.sqrt(there.var(0) + 1e-6)])
