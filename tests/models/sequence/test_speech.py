@@ -29,7 +29,7 @@ def given(length, fill=0.0):
 
 
 def logits(model, variables, *inputs):
-    found = model.apply(variables, *inputs, train=False)
+    found = jax.jit(model.apply)(variables, *inputs)
     return np.asarray(found[0] if isinstance(found, tuple) else found)
 
 
@@ -92,10 +92,11 @@ def test_a_line_is_read_alike_whatever_is_in_its_padding():
         return jnp.float32(np.where(mask[:, None, :, None] > 0, x, fill)), jnp.asarray(mask)
 
     variables = jax.jit(model.init)(jax.random.key(0), *line(17))
-    found, mask = model.apply(variables, *line(17))
-    np.testing.assert_array_equal(found, model.apply(variables, *line(17, 3.0))[0])
+    apply = jax.jit(model.apply)
+    found, mask = apply(variables, *line(17))
+    np.testing.assert_array_equal(found, apply(variables, *line(17, 3.0))[0])
     np.testing.assert_array_equal(mask.sum(1), np.ceil(COUNTS / 4))
-    longer = model.apply(variables, *line(24))[0]
+    longer = apply(variables, *line(24))[0]
     for row, count in enumerate(np.asarray(mask.sum(1), int)):
         np.testing.assert_allclose(longer[row, :count], found[row, :count], rtol=1e-4, atol=1e-5)
 
