@@ -26,6 +26,13 @@ PAIRS = [
     dict(name="tokenize", keys=["a", "b"], tokenizer=dict(name="byte")),
     dict(name="pad_series", length=9),
 ]
+SOUNDS = dict(name="tiny_sounds")
+CLASSIFIED = [
+    dict(name="select", keys=["audio", "label"]),
+    dict(name="pad_series", length=80),
+]
+SPECTRA = dict(rate=8000, window=0.002, hop=0.001, normalize="utterance")
+HEARD = ["audio", "audio_mask"]
 OVERLAY = dict(kind="samples", output="overlay", split="test", num=4)
 
 # What each config changes of `tiny.config`; only the generator of "gan" normalizes by batch.
@@ -115,6 +122,37 @@ FAMILIES: dict[str, dict[str, Any]] = {
         task=dict(name="domain_adaptation"),
         evaluate=dict(test=dict(kind="metrics")),
     ),
+    # Recordings of different lengths, whose spectra are made on the device.
+    "speech": dict(
+        dataset=SOUNDS,
+        preprocess=CLASSIFIED,
+        device_preprocess=[dict(name="log_mel", bands=4, **SPECTRA)],
+        augment=[dict(name="spec_augment", time_width=2, band_masks=1, band_width=1)],
+        model=dict(name="speech.cnn", widths=(4,), dropout=0.0),
+        task=dict(name="classification", inputs=HEARD),
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
+    "ctc": dict(
+        dataset=SOUNDS,
+        preprocess=[
+            dict(name="select", keys=["audio", "tokens"]),
+            dict(name="pad_series", length=80, only=["audio"]),
+            dict(name="pad_series", length=3, only=["tokens"]),
+        ],
+        device_preprocess=[dict(name="mfcc", bands=4, coefficients=2, **SPECTRA)],
+        model=dict(name="blstm_ctc", width=4, input_noise=0.0),
+        task=dict(name="ctc", inputs=HEARD),
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
+    "echo_state": dict(
+        dataset=SOUNDS,
+        preprocess=CLASSIFIED,
+        device_preprocess=[dict(name="log_mel", bands=4, **SPECTRA)],
+        model=dict(name="echo_state", units=6, density=0.5, segments=2),
+        task=dict(name="echo_state", ridge=1.0),
+        optimizer=None,
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
     "gpt": dict(
         dataset=TEXT,
         model=dict(name="gpt", context=8, width=8, depth=1, num_heads=2),
@@ -192,8 +230,21 @@ def pairs(num: int, seed: int) -> sources.Source:
     return sources.from_arrays(found, name="tiny_pairs", kinds={"a": "text", "b": "text"})
 
 
+def sounds(num: int, seed: int) -> sources.Source:
+    """Returns noise of 50 to 80 samples whose loudness is the label, with 1 to 3 tokens."""
+    random = np.random.default_rng(seed)
+    label = random.integers(0, len(tiny.CLASSES), num).astype(np.int32)
+    audio, tokens = np.empty(num, object), np.empty(num, object)
+    for row in range(num):
+        noise = random.normal(size=random.integers(50, 81)) * 1000 * (1 + label[row])
+        audio[row] = noise.astype(np.int16)
+        tokens[row] = random.integers(0, len(tiny.CLASSES), random.integers(1, 4)).astype(np.int32)
+    held = {"audio": audio, "tokens": tokens, "label": label}
+    return sources.from_arrays(held, label_names=tiny.CLASSES, name="tiny_sounds")
+
+
 def serve(patch: pytest.MonkeyPatch) -> None:
-    """Makes "tiny" images, "tiny_scenes" with maps and boxes, "tiny_text" and "tiny_pairs" text."""
+    """Makes "tiny" images, "tiny_scenes", "tiny_sounds", and "tiny_text" and "tiny_pairs" text."""
     tiny.serve(patch, train=tiny.arrays(50, size=SIZE), test=tiny.arrays(21, seed=1, size=SIZE))
     images = sources.open_source
     random = np.random.default_rng(0)
@@ -205,6 +256,8 @@ def serve(patch: pytest.MonkeyPatch) -> None:
             return scenes(50, 0) if split == "train" else scenes(21, 1)
         if name == "tiny_pairs":
             return pairs(50, 0) if split == "train" else pairs(21, 1)
+        if name == "tiny_sounds":
+            return sounds(50, 0) if split == "train" else sounds(21, 1)
         if name != "tiny_text":
             return images(name, split, **options)
         return sources.Source([{"text": texts[split]}], None, str)

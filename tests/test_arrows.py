@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # What each room may import beside itself and the ground, the modules of library/ itself.
-METHODS = ("adversarial_examples", "compression", "diffusion")
+METHODS = ("adversarial_examples", "audio", "compression", "diffusion")
 SYSTEMS = {"layers", "models", "tasks", "evaluation", "weights", *METHODS}
 RUN = {*SYSTEMS, "data", "optim", "parallel", "reporting", "run"}
 MAY_IMPORT = {
@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "reporting": set(),
     **{method: {"layers"} for method in METHODS},
     "parallel": {"layers"},
-    "data": {"parallel"},
+    "data": {"parallel", "audio"},
     "models": {"layers"},
     "weights": {"layers", "models", "data"},
     "tasks": {"layers", "models", "optim", *METHODS},

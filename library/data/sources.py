@@ -1,10 +1,10 @@
 """Sources: datasets with random access to examples by row, images still encoded.
 
 The name of a dataset is one of this project's builders (a file in library/data/builders), "folder"
-for a directory of your images, "text" for your text files, "pairs_text" for your pairs of texts,
-"synthetic/224x1000" for noise, "none" for no data, or any TFDS dataset that was prepared as
-ArrayRecord. Reading needs no TensorFlow, loads only the requested examples, and works from any
-thread or process.
+for a directory of your images, "audio_folder" for one of your recordings, "text" for your text
+files, "pairs_text" for your pairs of texts, "synthetic/224x1000" for noise, "none" for no data, or
+any TFDS dataset that was prepared as ArrayRecord. Reading needs no TensorFlow, loads only the
+requested examples, and works from any thread or process.
 """
 
 import functools
@@ -18,6 +18,7 @@ import numpy as np
 
 from library.config import ConfigError
 from library.data import (
+    audio_folder,
     features,
     fingerprints,
     folder,
@@ -136,6 +137,8 @@ def open_source(
     """
     if name == "folder":
         return _open_folder(split, data_dir, classes, seed)
+    if name == "audio_folder":
+        return _open_audio_folder(split, data_dir, classes, seed)
     _check_no_classes(name, classes, seed)
     if name == "text":
         return _open_text_files(split, data_dir)
@@ -203,6 +206,12 @@ def info(
         listed = folder.scan(_folder_root(data_dir), classes, seed)
         sizes = {split: len(files.paths) for split, files in listed.splits.items()}
         return Info(name, str(listed.root), sizes, listed.class_names, None, listed.notes)
+    if name == "audio_folder":
+        _check_all_classes(classes)
+        heard = audio_folder.scan(_audio_root(data_dir), seed)
+        sizes = {split: len(held.paths) for split, held in heard.splits.items()}
+        names = None if heard.rated else heard.names
+        return Info(name, str(heard.root), sizes, names, None, heard.notes)
     _check_no_classes(name, classes, seed)
     if name == "text":
         path = _text_path(data_dir)
@@ -280,6 +289,7 @@ def prepare(
 def _check_needs_preparation(name: str) -> None:
     reasons = {
         "folder": "a folder of images needs no preparation",
+        "audio_folder": "a folder of recordings needs no preparation",
         "text": "text files need no preparation",
         "pairs_text": "pairs of text files need no preparation",
         "none": "'none' has no data",
@@ -327,6 +337,45 @@ def _open_folder(
         fingerprint=functools.partial(fingerprints.of_folder, records, listed.class_names),
         kinds={"image": "image", "label": "label"},
     )
+
+
+def _open_audio_folder(
+    split: str, data_dir: str | None, classes: Sequence[str] | None, seed: int
+) -> Source:
+    _check_all_classes(classes)
+    heard = audio_folder.scan(_audio_root(data_dir), seed)
+    sizes = {key: len(held.paths) for key, held in heard.splits.items()}
+    parts = splits.resolve(split, sizes, f"the folder {heard.root}")
+    chosen = [(heard.splits[key], slice(start, stop)) for key, start, stop in parts]
+    paths = tuple(path for held, rows in chosen for path in held.paths[rows])
+    labels, ratings = np.zeros(len(paths), np.int32), None
+    if heard.rated:
+        ratings = np.concatenate([held.ratings[rows] for held, rows in chosen])
+    else:
+        labels = np.concatenate([held.labels[rows] for held, rows in chosen])
+    records = audio_folder.AudioRecords(heard.root, paths, labels, ratings)
+    parts = (f"ratings {records.digest()}",) if heard.rated else heard.names
+    return Source(
+        records,
+        None if heard.rated else heard.names,
+        records.describe,
+        notes=heard.notes,
+        fingerprint=functools.partial(fingerprints.of_folder, records, parts),
+        kinds={"audio": "audio", **({"target": "target"} if heard.rated else {"label": "label"})},
+    )
+
+
+def _check_all_classes(classes: Sequence[str] | None) -> None:
+    if classes is not None:
+        raise ConfigError(
+            "dataset 'audio_folder' takes no classes: it reads all of its directories"
+        )
+
+
+def _audio_root(data_dir: str | None) -> Path:
+    if not data_dir:
+        raise ConfigError("dataset 'audio_folder' needs data_dir=<the folder of recordings>")
+    return Path(data_dir).expanduser().absolute()
 
 
 def _open_text_files(split: str, data_dir: str | None) -> Source:

@@ -1,0 +1,122 @@
+"""Classifiers of recordings: what is in the padding changes nothing, and parts are as stated."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from library.config import ConfigError
+from library.layers import frames
+from library.layers.peephole_lstm import PeepholeLSTM
+from library.models.sequence import blstm_ctc, crnn, speech
+
+SMALL = {
+    "perceptron": speech.perceptron(num_classes=3, segments=4, widths=(8,)),
+    "tdnn": speech.tdnn(num_classes=3, widths=(6, 8), sizes=(3, 3), dilations=(1, 2), hidden=5),
+    "cnn": speech.cnn(num_classes=3, widths=(4, 6)),
+    "blstm": speech.blstm(num_classes=3, width=5),
+    "transformer": speech.transformer(num_classes=3, width=8, depth=1, num_heads=2, hidden=9),
+    "blstm_ctc": blstm_ctc.blstm_ctc(num_classes=3, width=5),
+}
+COUNTS = np.array([13, 8])
+
+
+def given(length, fill=0.0):
+    x = np.random.default_rng(0).normal(size=(2, 13, 6)).astype(np.float32)
+    mask = (np.arange(length) < COUNTS[:, None]).astype(np.float32)
+    x = np.pad(x, [(0, 0), (0, length - 13), (0, 0)])
+    return jnp.float32(np.where(mask[..., None] > 0, x, fill)), jnp.asarray(mask)
+
+
+def logits(model, variables, *inputs):
+    found = jax.jit(model.apply)(variables, *inputs)
+    return np.asarray(found[0] if isinstance(found, tuple) else found)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_padding_changes_no_bit_and_its_length_changes_nothing(name):
+    model = SMALL[name]
+    variables = jax.jit(model.init)(jax.random.key(0), *given(17))
+    found = logits(model, variables, *given(17))
+    other = logits(model, variables, *given(17, fill=3.0))
+    np.testing.assert_array_equal(found, other)
+    # An even and an odd length: strides must not shift what they see.
+    longer = logits(model, variables, *given(24))
+    if name == "blstm_ctc":
+        for row, count in enumerate(COUNTS):
+            np.testing.assert_allclose(
+                longer[row, :count], found[row, :count], rtol=1e-4, atol=1e-5
+            )
+    else:
+        np.testing.assert_allclose(longer, found, rtol=1e-4, atol=1e-5)
+    assert np.ptp(found) > 0
+
+
+def test_the_network_of_2006_has_its_number_of_weights():
+    model = blstm_ctc.blstm_ctc(num_classes=61)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 2, 26)), jnp.ones((1, 2)))
+    assert sum(x.size for x in jax.tree.leaves(shapes["params"])) == 114_662
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_block_follows_its_equations(backward):
+    model = PeepholeLSTM(2, backward=backward)
+    x, mask = given(15)
+    variables = model.init(jax.random.key(1), x, mask)
+    params = jax.tree.map(lambda p: np.asarray(p, np.float64), variables["params"])
+    found, x = model.apply(variables, x, mask), np.asarray(x, np.float64)
+
+    def sigmoid(z):
+        return 1 / (1 + np.exp(-z))
+
+    for row, count in enumerate(COUNTS):
+        c = h = np.zeros(2)
+        expected = np.zeros((15, 2))
+        for t in range(count)[:: -1 if backward else 1]:
+            gates = x[row, t] @ params["input"]["kernel"] + params["input"]["bias"]
+            i, f, g, o = np.split(gates + h @ params["recurrent"], 4)
+            p = params["peepholes"]
+            c = sigmoid(f + p[1] * c) * c + sigmoid(i + p[0] * c) * np.tanh(g)
+            h = sigmoid(o + p[2] * c) * np.tanh(c)
+            expected[t] = h
+        np.testing.assert_allclose(found[row], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_line_is_read_alike_whatever_is_in_its_padding():
+    model = crnn.crnn(num_classes=3, widths=(3, 4, 5), width=4)
+    image = np.random.default_rng(0).normal(size=(2, 8, 13, 1)).astype(np.float32)
+
+    def line(length, fill=0.0):
+        mask = (np.arange(length) < COUNTS[:, None]).astype(np.float32)
+        x = np.pad(image, [(0, 0), (0, 0), (0, length - 13), (0, 0)])
+        return jnp.float32(np.where(mask[:, None, :, None] > 0, x, fill)), jnp.asarray(mask)
+
+    variables = jax.jit(model.init)(jax.random.key(0), *line(17))
+    apply = jax.jit(model.apply)
+    found, mask = apply(variables, *line(17))
+    np.testing.assert_array_equal(found, apply(variables, *line(17, 3.0))[0])
+    np.testing.assert_array_equal(mask.sum(1), np.ceil(COUNTS / 4))
+    longer = apply(variables, *line(24))[0]
+    for row, count in enumerate(np.asarray(mask.sum(1), int)):
+        np.testing.assert_allclose(longer[row, :count], found[row, :count], rtol=1e-4, atol=1e-5)
+
+
+def test_segments_are_means_of_equal_parts():
+    x = jnp.arange(8.0)[None, :, None]
+    mask = jnp.float32([[1] * 6 + [0] * 2])
+    found = np.asarray(frames.segment_means(x, mask, 3))
+    np.testing.assert_allclose(found[0, :, 0], [0.5, 2.5, 4.5])
+
+
+def test_pooled_statistics_are_those_of_the_data():
+    x, mask = given(15, fill=9.0)
+    found, x = np.asarray(frames.pooled_statistics(x, mask)), np.asarray(x)
+    for row, count in enumerate(COUNTS):
+        there = x[row, :count]
+        expected = np.concatenate([there.mean(0), np.sqrt(there.var(0) + 1e-6)])
+        np.testing.assert_allclose(found[row], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_sizes_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match="width=10 cannot be divided among num_heads=4"):
+        speech.transformer(num_classes=3, width=10)
