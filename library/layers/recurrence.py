@@ -9,10 +9,13 @@ A layer takes time first, (t, b, d). It computes the products with the inputs fo
 before the loop over time. A step is skipped where the mask is 0: the state stays, and the output is
 0. So a reversed layer begins at the last step that exists, and the last state of each row is that
 of its own last step.
+
+A decoder that attends feeds what it attends to into its next step. No step can run before the one
+before it has ended, so `RecurrentUnit` gives the weights once, and a step is a function of them.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -33,6 +36,7 @@ class Weights(nn.Module):
     num_bias: int
     kernel_init: Callable
     param_dtype: Any
+    bias_init: Callable = nn.initializers.zeros
 
     @nn.compact
     def __call__(self) -> tuple[Float[Array, "i o"], Float[Array, " n"] | None]:
@@ -40,8 +44,7 @@ class Weights(nn.Module):
         kernel = self.param("kernel", self.kernel_init, self.shape, self.param_dtype)
         if not self.num_bias:
             return kernel, None
-        zeros = nn.initializers.zeros
-        return kernel, self.param("bias", zeros, (self.num_bias,), self.param_dtype)
+        return kernel, self.param("bias", self.bias_init, (self.num_bias,), self.param_dtype)
 
 
 class ElmanLayer(nn.Module):
@@ -125,9 +128,9 @@ class LSTMLayer(nn.Module):
     With peepholes, i and f also see p_i c and p_f c, and o sees p_o c' (elementwise).
 
     Submodules are "input" with W (d, 4 w) and b, and "recurrent" with U (w, 4 w). The order of the
-    gates is i, f, g, o. The U of each gate starts orthogonal. "peepholes", (3, w), are those of
-    i, f and o; they start normal with a deviation of 0.1, as in Greff et al. 2017. The state has
-    "c" and "h", each (b, w), float32.
+    gates is i, f, g, o. "peepholes", (3, w), are those of i, f and o. Without a `kernel_init` the U
+    of each gate starts orthogonal, and peepholes normal with a deviation of 0.1, as in Greff et al.
+    2017. The state has "c" and "h", each (b, w), float32.
 
     Attributes:
       width: w, the number of units.
@@ -135,6 +138,7 @@ class LSTMLayer(nn.Module):
       param_dtype: type of the params.
       forget_bias: the bias of f at the start.
       peepholes: whether the gates see the memory.
+      kernel_init: initializer of W, U and peepholes; None takes those above.
     """
 
     width: int
@@ -142,6 +146,7 @@ class LSTMLayer(nn.Module):
     param_dtype: Any
     forget_bias: float = 1.0
     peepholes: bool = False
+    kernel_init: Callable | None = None
     state_names: ClassVar[tuple[str, ...]] = ("c", "h")
 
     @nn.compact
@@ -155,28 +160,21 @@ class LSTMLayer(nn.Module):
     ) -> tuple[State, Float[Array, "t b w"]]:
         """Returns the last state and all outputs; arguments are those of `scanned`."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        gates = nn.Dense(4 * self.width, bias_init=self._bias, name="input", **types)(x)
-        init, shape = _orthogonal_gates, (self.width, 4 * self.width)
+        init = self.kernel_init or nn.initializers.lecun_normal()
+        bias = _forget_bias(self.forget_bias)
+        dense = nn.Dense(4 * self.width, kernel_init=init, bias_init=bias, name="input", **types)
+        init, shape = self.kernel_init or _orthogonal_gates, (self.width, 4 * self.width)
         kernel, _ = Weights(shape, 0, init, self.param_dtype, name="recurrent")()
         kernel, seen = kernel.astype(self.dtype), None
         if self.peepholes:
-            init = nn.initializers.normal(0.1)
+            init = self.kernel_init or nn.initializers.normal(0.1)
             seen = self.param("peepholes", init, (3, self.width), self.param_dtype)
             seen = seen.astype(jnp.float32)
 
         def step(state: State, gates: Float[Array, "b g"]) -> State:
-            gates = (gates + state["h"].astype(self.dtype) @ kernel).astype(jnp.float32)
-            i, f, g, o = jnp.split(gates, 4, axis=-1)
-            if seen is not None:
-                i, f = i + seen[0] * state["c"], f + seen[1] * state["c"]
-            c = nn.sigmoid(f) * state["c"] + nn.sigmoid(i) * jnp.tanh(g)
-            o = o if seen is None else o + seen[2] * c
-            return {"c": c, "h": nn.sigmoid(o) * jnp.tanh(c)}
+            return _lstm_step(kernel, seen, state, gates)
 
-        return scanned(step, state, gates, keep, mask, reverse)
-
-    def _bias(self, key: PRNGKeyArray, shape: tuple[int], dtype: Any) -> Array:
-        return jnp.zeros(4, dtype).at[1].set(self.forget_bias).repeat(shape[0] // 4)
+        return scanned(step, state, dense(x), keep, mask, reverse)
 
 
 class GRULayer(nn.Module):
@@ -213,17 +211,114 @@ class GRULayer(nn.Module):
         kernel, bias = kernel.astype(self.dtype), bias.astype(self.dtype)
 
         def step(state: State, gates: Float[Array, "b g"]) -> State:
-            product = state["h"].astype(self.dtype) @ kernel
-            both = (gates + product).astype(jnp.float32)
-            r, z, _ = (nn.sigmoid(part) for part in jnp.split(both, 3, axis=-1))
-            last = slice(2 * self.width, None)
-            n = jnp.tanh(gates[:, last] + r * (product[:, last] + bias))
-            return {"h": (1 - z) * n + z * state["h"]}
+            return _gru_step(kernel, bias, state, gates)
 
         return scanned(step, state, gates, keep, mask, reverse)
 
 
 LAYERS = {"elman": ElmanLayer, "lstm": LSTMLayer, "gru": GRULayer}
+
+
+class BidirectionalLSTM(nn.Module):
+    """Two LSTM layers with peepholes, one from each end, whose outputs are concatenated.
+
+    Reading from both ends is from Schuster & Paliwal 1997, "Bidirectional recurrent neural
+    networks". Submodules are "forward" and "backward". Takes and returns batches first.
+
+    Attributes:
+      width: w, the units of each direction.
+      forget_bias: the bias of the forget gates at the start.
+      kernel_init: initializer of all weights; None takes those of `LSTMLayer`.
+      dtype: type of the products.
+      param_dtype: type of the params.
+    """
+
+    width: int
+    forget_bias: float = 1.0
+    kernel_init: Callable | None = None
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b t d"], mask: Float[Array, "b t"]
+    ) -> Float[Array, "b t e"]:
+        """Returns e = 2 w numbers for each frame; 0 in the padding."""
+        outputs = []
+        for name in ("forward", "backward"):
+            layer = LSTMLayer(
+                self.width,
+                self.dtype,
+                self.param_dtype,
+                self.forget_bias,
+                peepholes=True,
+                kernel_init=self.kernel_init,
+                name=name,
+            )
+            zero = zero_state("lstm", len(x), self.width)
+            steps, there = x.swapaxes(0, 1), mask.T[..., None]
+            outputs.append(layer(steps, zero, mask=there, reverse=name == "backward")[1])
+        return jnp.concatenate(outputs, axis=-1).swapaxes(0, 1)
+
+
+class UnitWeights(NamedTuple):
+    """The weights of a layer of w LSTM or GRU units with g gates each.
+
+    Attributes:
+      input: W, (d, g w).
+      bias: b, (g w,).
+      recurrent: U, (w, g w).
+      recurrent_bias: u of a GRU, (w,); None for an LSTM.
+    """
+
+    input: Float[Array, "d g"]
+    bias: Float[Array, " g"]
+    recurrent: Float[Array, "w g"]
+    recurrent_bias: Float[Array, " w"] | None
+
+    def projected(self, x: Float[Array, "*n d"]) -> Float[Array, "*n g"]:
+        """Returns the contribution of inputs to the gates."""
+        return x.astype(self.input.dtype) @ self.input + self.bias
+
+    def advanced(self, state: State, gates: Float[Array, "b g"]) -> State:
+        """Returns the state after a step; `gates` is the contribution of its input."""
+        if self.recurrent_bias is None:
+            return _lstm_step(self.recurrent, None, state, gates)
+        return _gru_step(self.recurrent, self.recurrent_bias, state, gates)
+
+
+class RecurrentUnit(nn.Module):
+    """The weights of an `LSTMLayer` without peepholes or of a `GRULayer`, without a loop over time.
+
+    The params and their start are those of the layer.
+
+    Attributes:
+      cell: a key of UNITS.
+      features: d, the size of an input.
+      width: w, the number of units.
+      dtype: type of the weights in the computation.
+      param_dtype: type of the params.
+    """
+
+    cell: str
+    features: int
+    width: int
+    dtype: Any
+    param_dtype: Any
+
+    @nn.compact
+    def __call__(self) -> UnitWeights:
+        """Returns the weights, in the type of the computation."""
+        size, kind = UNITS[self.cell] * self.width, self.param_dtype
+        dense, start = nn.initializers.lecun_normal(), _forget_bias(1.0)
+        start, own = (start, 0) if self.cell == "lstm" else (nn.initializers.zeros, self.width)
+        given = Weights((self.features, size), size, dense, kind, start, name="input")()
+        kept = Weights((self.width, size), own, _orthogonal_gates, kind, name="recurrent")()
+        return jax.tree.map(lambda x: x.astype(self.dtype), UnitWeights(*given, *kept))
+
+
+# The cells of a `RecurrentUnit`, with the number of their gates.
+UNITS = {"lstm": 4, "gru": 3}
 
 
 def zero_state(cell: str, batch_size: int, width: int) -> State:
@@ -265,6 +360,42 @@ def scanned(
         return moved, jnp.where(mask > 0, moved["h"], 0)
 
     return jax.lax.scan(body, state, (gates, keep, mask), reverse=reverse)
+
+
+def _lstm_step(
+    kernel: Float[Array, "w g"],
+    peepholes: Float[Array, "3 w"] | None,
+    state: State,
+    gates: Float[Array, "b g"],
+) -> State:
+    gates = (gates + state["h"].astype(kernel.dtype) @ kernel).astype(jnp.float32)
+    i, f, g, o = jnp.split(gates, 4, axis=-1)
+    if peepholes is not None:
+        i, f = i + peepholes[0] * state["c"], f + peepholes[1] * state["c"]
+    c = nn.sigmoid(f) * state["c"] + nn.sigmoid(i) * jnp.tanh(g)
+    o = o if peepholes is None else o + peepholes[2] * c
+    return {"c": c, "h": nn.sigmoid(o) * jnp.tanh(c)}
+
+
+def _gru_step(
+    kernel: Float[Array, "w g"],
+    bias: Float[Array, " w"],
+    state: State,
+    gates: Float[Array, "b g"],
+) -> State:
+    product = state["h"].astype(kernel.dtype) @ kernel
+    both = (gates + product).astype(jnp.float32)
+    r, z, _ = (nn.sigmoid(part) for part in jnp.split(both, 3, axis=-1))
+    last = slice(2 * len(bias), None)
+    n = jnp.tanh(gates[:, last] + r * (product[:, last] + bias))
+    return {"h": (1 - z) * n + z * state["h"]}
+
+
+def _forget_bias(value: float) -> Callable:
+    def init(key: PRNGKeyArray, shape: tuple[int], dtype: Any) -> Array:
+        return jnp.zeros(4, dtype).at[1].set(value).repeat(shape[0] // 4)
+
+    return init
 
 
 def _orthogonal_gates(key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Array:

@@ -54,3 +54,27 @@ def last_step(x: Float[Array, "b t d"], mask: Float[Array, "b t"] | None) -> Flo
     number = jnp.arange(x.shape[1])
     last = jnp.max(jnp.where(mask > 0, number, 0), axis=1)
     return jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
+
+
+def segment_means(
+    x: Float[Array, "b t d"], mask: Float[Array, "b t"], segments: int
+) -> Float[Array, "b s d"]:
+    """Returns the means of `segments` parts of the data, of equal length to a frame.
+
+    Frame i of n belongs to part floor(i segments / n). A part without frames is 0.
+    """
+    count = jnp.maximum(jnp.sum(mask, axis=1), 1).astype(jnp.int32)
+    part = jnp.arange(x.shape[1]) * segments // count[:, None]
+    member = (part[:, None] == jnp.arange(segments)[:, None]) & (mask > 0)[:, None]
+    member = member.astype(jnp.float32)
+    total = jnp.einsum("bst,btd->bsd", member, present(x, mask), precision="highest")
+    return total / jnp.maximum(member.sum(-1), 1)[..., None]
+
+
+def pooled_statistics(x: Float[Array, "b t d"], mask: Float[Array, "b t"]) -> Float[Array, "b e"]:
+    """Returns the mean and the standard deviation of each number over the frames, e = 2 d."""
+    mean = mean_step(x, mask)
+    centred = present(x - mean[:, None], mask)
+    # The square root has no gradient at 0, the deviation of a constant.
+    deviation = jnp.sqrt(mean_step(jnp.square(centred), mask) + 1e-6)
+    return jnp.concatenate([mean, deviation], axis=-1)

@@ -36,6 +36,10 @@ EXPECTED = {
     "gpt": (["tokens"], "logits"),
     "lstm": (["tokens"], "logits"),
     "translator": (["a", "b", "a_mask"], "logits"),
+    "tagging": (["series"], "prediction"),
+    "speech": (["audio", "audio_mask"], "logits"),
+    "ctc": (["audio", "audio_mask"], "logits"),
+    "echo_state": (["audio", "audio_mask"], "logits"),
 }
 
 

@@ -40,6 +40,7 @@ OF_IMAGES = {
 IN_PYTHON = {**OF_IMAGES, "unet": "prediction", "detector": "detections"}
 OF_NOTHING = {"vae": "sample", "gan": "sample", "diffusion": "sample"}
 TEXT = ("gpt", "lstm")
+WITHOUT_IMAGES = (*TEXT, "translator", "tagging", "speech", "ctc", "echo_state")
 # Their evaluators draw samples and open no split.
 EVALUATED = ("vae", "gan", "diffusion", *TEXT)
 
@@ -49,8 +50,8 @@ def recipe(case):
     if case == "classifier":
         return tiny.config(**ended, **CLASSIFIER, preprocess=[DECODE])
     values = families.config(case)
-    text = [] if case in (*TEXT, "translator") else [DECODE]
-    return {**values, **ended, "preprocess": [*text, *values.get("preprocess", [])]}
+    decode = [] if case in WITHOUT_IMAGES else [DECODE]
+    return {**values, **ended, "preprocess": [*decode, *values.get("preprocess", [])]}
 
 
 def requests(case, picture):

@@ -1,11 +1,10 @@
-"""The Transformer and the recurrent encoder beside those of PyTorch, on random weights."""
+"""The Transformer beside that of PyTorch, on random weights."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from library.layers import gates, positions
+from library.layers import positions
 from library.models.sequence import transformer
 
 WIDTH, HEADS, HIDDEN, DEPTH, VOCAB = 8, 2, 12, 2, 9
@@ -89,33 +88,3 @@ def test_a_transformer_is_that_of_pytorch(torch, norm):
         )
     found, _ = model.apply({"params": params}, source, MASK, target, method="hidden")
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_a_bidirectional_layer_is_that_of_pytorch_with_lengths(torch, cell):
-    kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell]
-    theirs = kind(5, 4, bidirectional=True, batch_first=True)
-    x = DRAW.normal(size=(3, 6, 5)).astype(np.float32)
-    lengths = torch.tensor(MASK.sum(1).astype(int))
-    pack = torch.nn.utils.rnn.pack_padded_sequence
-    packed = pack(torch.tensor(x), lengths, batch_first=True)
-    with torch.no_grad():
-        output, last = theirs(packed)
-        output, _ = torch.nn.utils.rnn.pad_packed_sequence(output, batch_first=True, total_length=6)
-        last = last[0] if cell == "lstm" else last
-        for number, suffix in enumerate(("", "_reverse")):
-            w, u, b, c = (
-                getattr(theirs, f"{n}_l0{suffix}").numpy()
-                for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            )
-            rest = c[8:] if cell == "gru" else None
-            bias = b + c if cell == "lstm" else b + np.concatenate([c[:8], np.zeros(4, np.float32)])
-            weights = gates.Weights(*map(jnp.asarray, (w.T, bias, u.T)), rest)
-            there = jnp.asarray(MASK.T[..., None])
-            start = gates.zeros(cell, 3, 4)
-            state, y = gates.scanned(
-                weights, jnp.asarray(x.swapaxes(0, 1)), there, start, reverse=bool(number)
-            )
-            part = output[..., 4 * number : 4 * number + 4].numpy()
-            np.testing.assert_allclose(y.swapaxes(0, 1), part, rtol=1e-5, atol=1e-6)
-            np.testing.assert_allclose(state["h"], last[number].numpy(), rtol=1e-5, atol=1e-6)

@@ -48,6 +48,10 @@ MADE = {
     "gpt": "generate",
     "lstm": "generate",
     "translator": "translate",
+    "tagging": "prediction",
+    "speech": "logits",
+    "ctc": "transcript",
+    "echo_state": "logits",
 }
 
 

@@ -18,7 +18,7 @@ from library.run.feed import Feed
 from library.run.recipe import make_plan
 from library.run.session import Trained
 from library.special_tokens import BEGIN, END, PAD
-from library.task import minimize
+from library.task import Task, minimize
 from library.tasks.translation import translation
 from tests import families
 
@@ -36,7 +36,9 @@ ROWS = {
 BATCH = {name: jnp.asarray(x) for name, x in ROWS.items()}
 
 
+@functools.cache
 def made(**options):
+    """Returns a model, its compiled task and a state."""
     model = seq2seq.luong(VOCAB, width=6, embedding=5, depth=1)
     task = translation(
         model,
@@ -46,14 +48,17 @@ def made(**options):
         feature_shapes=SHAPES,
         **options,
     )
-    return model, task, task.init(KEY, BATCH)
+    outputs = {name: jax.jit(output) for name, output in task.outputs.items()}
+    compiled = Task(*map(jax.jit, (task.init, task.update, task.evaluate)), outputs)
+    return model, compiled, compiled.init(KEY, BATCH)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_loss_is_the_mean_over_the_targets_tokens_with_smoothing_in_training(smoothing):
     model, task, state = made(label_smoothing=smoothing)
     given = jnp.array([[BEGIN, 7, 8, 3], [BEGIN, 4, 2, 0]], jnp.int32)
-    logits = model.apply({"params": state.params}, BATCH["en"][:2], BATCH["en_mask"][:2], given)
+    source = BATCH["en"][:2], BATCH["en_mask"][:2]
+    logits = jax.jit(model.apply)({"params": state.params}, *source, given)
     log_p = np.asarray(jax.nn.log_softmax(logits), np.float64)
     places = [(0, 0, 7), (0, 1, 8), (0, 2, 3), (0, 3, END), (1, 0, 4), (1, 1, END)]
     plain = -sum(log_p[place] for place in places)
@@ -82,7 +87,7 @@ def test_padding_changes_no_bit_of_a_step_or_an_evaluation():
     }
     other = {name: jnp.asarray(x) for name, x in changed.items()}
     for run in (task.update, task.evaluate):
-        ours, theirs = (jax.jit(run)(state, {**BATCH, **x}, KEY) for x in ({}, other))
+        ours, theirs = (run(state, {**BATCH, **x}, KEY) for x in ({}, other))
         for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
             np.testing.assert_array_equal(a, b)
             assert np.isfinite(np.asarray(a, np.float32)).all()

@@ -4,14 +4,17 @@ Graves, Fernandez, Gomez & Schmidhuber 2006, "Connectionist temporal classificat
 unsegmented sequence data with recurrent neural networks", section 5.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from library.layers.checks import check_sizes
 from library.layers.intermediates import store
-from library.layers.peephole_lstm import BidirectionalLSTM, uniform
+from library.layers.recurrence import BidirectionalLSTM
+from library.layers.series import present
 from library.variants import variant
 
 
@@ -50,11 +53,16 @@ class BlstmCTC(nn.Module):
         if train and self.input_noise:
             noise = jax.random.normal(self.make_rng("dropout"), x.shape)
             x = x + self.input_noise * noise
-        x = jnp.where(audio_mask[..., None] > 0, x, 0)
-        x = BidirectionalLSTM(self.width, kernel_init=uniform(0.1), name="layer")(x, audio_mask)
+        x = present(x, audio_mask)
+        layer = BidirectionalLSTM(self.width, 0.0, kernel_init=_uniform, name="layer")
+        x = layer(x, audio_mask)
         store(self, "features", x)
-        head = nn.Dense(self.num_classes + 1, kernel_init=uniform(0.1), name="head")
+        head = nn.Dense(self.num_classes + 1, kernel_init=_uniform, name="head")
         return head(x), audio_mask
 
 
 blstm_ctc = variant(BlstmCTC, "blstm_ctc")
+
+
+def _uniform(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    return jax.random.uniform(key, shape, dtype, -0.1, 0.1)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from library.layers.checks import check_sizes
 from library.layers.intermediates import store
-from library.layers.peephole_lstm import BidirectionalLSTM
+from library.layers.recurrence import BidirectionalLSTM
 from library.variants import variant
 
 

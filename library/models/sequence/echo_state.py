@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from library.config import ConfigError
 from library.layers.checks import check_sizes
-from library.layers.frames import segment_means
+from library.layers.series import segment_means
 from library.variants import variant
 
 

@@ -5,11 +5,11 @@ training of deep recurrent neural networks" (arXiv 1703.06284).
 """
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from library.layers.checks import check_sizes
-from library.layers.peephole_lstm import BidirectionalLSTM
+from library.layers.recurrence import BidirectionalLSTM
+from library.layers.series import present
 from library.variants import variant
 
 
@@ -28,7 +28,7 @@ class Separator(nn.Module):
         self, logs: Float[Array, "b t f"], mask: Float[Array, "b t"], train: bool = False
     ) -> Float[Array, "b t f 2"]:
         """Returns the share of each voice, from 0 to 1; the two shares add to 1."""
-        x = jnp.where(mask[..., None] > 0, logs, 0)
+        x = present(logs, mask)
         for i in range(self.depth):
             x = BidirectionalLSTM(self.width, name=f"layer{i + 1}")(x, mask)
         x = nn.Dense(2 * logs.shape[-1], name="head")(x)

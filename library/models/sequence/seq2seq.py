@@ -15,9 +15,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from library.config import ConfigError, check_choice
-from library.layers import alignment, gates
+from library.layers import alignment
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.intermediates import store
+from library.layers.recurrence import LAYERS, UNITS, RecurrentUnit, UnitWeights, zero_state
 from library.variants import variant
 
 # When a decoder attends: before its step (Bahdanau), after it (Luong), or not at all (Sutskever).
@@ -36,7 +37,7 @@ class Decoder(NamedTuple):
       embedding: the size of a token's embedding, which is the first part of an input.
     """
 
-    layers: tuple[gates.Weights, ...]
+    layers: tuple[UnitWeights, ...]
     align: alignment.Weights | None
     combine: Float[Array, "n w"] | None
     window: int | None
@@ -70,10 +71,10 @@ class Decoder(NamedTuple):
             given = given + fed.astype(given.dtype) @ self.layers[0].input[self.embedding :]
         for number, (layer, factor) in enumerate(zip(self.layers, dropped), 1):
             name = f"layer{number}"
-            moved[name] = gates.advanced(layer, given, state[name])
+            moved[name] = layer.advanced(state[name], given)
             top = moved[name]["h"]
             if number < len(self.layers):
-                given = gates.projected(self.layers[number], top * factor)
+                given = self.layers[number].projected(top * factor)
         if self.attends == "after":
             context, weights = alignment.attended(self.align, memory, top, self.window)
             both = jnp.concatenate([context, top.astype(context.dtype)], axis=-1)
@@ -135,7 +136,7 @@ class Seq2Seq(nn.Module):
     def __post_init__(self):
         check_sizes(vocab_size=self.vocab_size, width=self.width, depth=self.depth)
         check_sizes(embedding=self.embedding, window=1 if self.window is None else self.window)
-        check_choice("cell", self.cell, gates.GATES)
+        check_choice("cell", self.cell, UNITS)
         check_choice("attends", self.attends, ATTENDS)
         check_choice("score", self.score, alignment.SCORES)
         check_rates(dropout=self.dropout)
@@ -161,14 +162,13 @@ class Seq2Seq(nn.Module):
         seen = self._values()
         fed = {"before": seen, "after": self.width, "never": 0}[self.attends]
         for number in range(1, self.depth + 1):
-            below = self.embedding if number == 1 else seen
-            given = self.embedding + fed if number == 1 else self.width
-            cell = dict(cell=self.cell, width=self.width, **types)
-            setattr(self, f"encoder{number}", gates.Gates(features=below, **cell))
+            setattr(self, f"encoder{number}", LAYERS[self.cell](self.width, **types))
             if self.bidirectional:
-                setattr(self, f"backward{number}", gates.Gates(features=below, **cell))
+                setattr(self, f"backward{number}", LAYERS[self.cell](self.width, **types))
                 setattr(self, f"initial{number}", nn.Dense(self.width, **types))
-            setattr(self, f"decoder{number}", gates.Gates(features=given, **cell))
+            given = self.embedding + fed if number == 1 else self.width
+            unit = RecurrentUnit(self.cell, given, self.width, **types)
+            setattr(self, f"decoder{number}", unit)
         if self.attends != "never":
             self.alignment = alignment.Alignment(
                 self.score, self.width, seen, self.window is not None, **types
@@ -262,12 +262,12 @@ class Seq2Seq(nn.Module):
         there = source_mask.T[..., None]
         state = {}
         for number in range(1, self.depth + 1):
-            name, start = f"layer{number}", gates.zeros(self.cell, len(source), self.width)
-            layer = getattr(self, f"encoder{number}")()
-            last, y = gates.scanned(layer, x, there, start, reverse=self.reverse)
+            name, start = f"layer{number}", zero_state(self.cell, len(source), self.width)
+            layer = getattr(self, f"encoder{number}")
+            last, y = layer(x, start, mask=there, reverse=self.reverse)
             if self.bidirectional:
-                layer = getattr(self, f"backward{number}")()
-                last, back = gates.scanned(layer, x, there, start, reverse=True)
+                layer = getattr(self, f"backward{number}")
+                last, back = layer(x, start, mask=there, reverse=True)
                 y = jnp.concatenate([y, back], axis=-1)
                 made = jnp.tanh(getattr(self, f"initial{number}")(last["h"]))
                 last = start | {"h": made.astype(jnp.float32)}

@@ -24,19 +24,15 @@ from jaxtyping import Array, Float
 
 from library.layers.attention import Attention, FeedForward
 from library.layers.checks import check_heads, check_rates, check_sizes
-from library.layers.frames import (
-    Frames,
-    Mask,
-    cleared,
-    mean_over_frames,
-    pooled_statistics,
-    segment_means,
-    sinusoids,
-)
 from library.layers.head import linear_head
 from library.layers.intermediates import store
-from library.layers.peephole_lstm import BidirectionalLSTM
+from library.layers.positions import sinusoidal
+from library.layers.recurrence import BidirectionalLSTM
+from library.layers.series import mean_step, pooled_statistics, present, segment_means
 from library.variants import variant
+
+Frames = Float[Array, "b t d"]
+Mask = Float[Array, "b t"]
 
 
 class Perceptron(nn.Module):
@@ -88,14 +84,14 @@ class TimeDelay(nn.Module):
     @nn.compact
     def __call__(self, audio: Frames, audio_mask: Mask, train: bool = False) -> Float[Array, "b k"]:
         """Returns logits."""
-        x = cleared(audio, audio_mask)
+        x = present(audio, audio_mask)
         layers = zip(self.widths, self.sizes, self.dilations, strict=True)
         for i, (width, size, dilation) in enumerate(layers):
             reach = dilation * (size - 1)
             sides = [(reach // 2, reach - reach // 2)]
             options = dict(kernel_dilation=dilation, padding=sides, name=f"delay{i + 1}")
             x = nn.relu(nn.Conv(width, (size,), **options)(x))
-            x = cleared(nn.LayerNorm(name=f"norm{i + 1}")(x), audio_mask)
+            x = present(nn.LayerNorm(name=f"norm{i + 1}")(x), audio_mask)
         x = nn.relu(nn.Dense(self.hidden, name="hidden")(pooled_statistics(x, audio_mask)))
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
         return _head(self, x)
@@ -119,7 +115,7 @@ class Convolutions(nn.Module):
     @nn.compact
     def __call__(self, audio: Frames, audio_mask: Mask, train: bool = False) -> Float[Array, "b k"]:
         """Returns logits."""
-        mask, x = audio_mask, cleared(audio, audio_mask)[..., None]
+        mask, x = audio_mask, present(audio, audio_mask)[..., None]
         for i, width in enumerate(self.widths):
             # Padding that follows the size would shift frames by the parity of their number.
             sides = [(1, 1), (1, 1)]
@@ -127,7 +123,7 @@ class Convolutions(nn.Module):
             mask = mask[:, ::2]
             x = nn.relu(nn.LayerNorm(name=f"norm{i + 1}")(x))
             x = jnp.where(mask[..., None, None] > 0, x, 0)
-        x = mean_over_frames(x.reshape(*x.shape[:2], -1), mask)
+        x = mean_step(x.reshape(*x.shape[:2], -1), mask)
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
         return _head(self, x)
 
@@ -151,11 +147,11 @@ class Recurrent(nn.Module):
     @nn.compact
     def __call__(self, audio: Frames, audio_mask: Mask, train: bool = False) -> Float[Array, "b k"]:
         """Returns logits."""
-        x = cleared(audio, audio_mask)
+        x = present(audio, audio_mask)
         for i in range(self.depth):
             x = BidirectionalLSTM(self.width, name=f"layer{i + 1}")(x, audio_mask)
             x = nn.Dropout(self.dropout, deterministic=not train, name=f"dropout{i + 1}")(x)
-        return _head(self, mean_over_frames(x, audio_mask))
+        return _head(self, mean_step(x, audio_mask))
 
 
 class Transformer(nn.Module):
@@ -182,9 +178,9 @@ class Transformer(nn.Module):
     @nn.compact
     def __call__(self, audio: Frames, audio_mask: Mask, train: bool = False) -> Float[Array, "b k"]:
         """Returns logits."""
-        x, mask = cleared(audio, audio_mask), audio_mask[:, ::2]
+        x, mask = present(audio, audio_mask), audio_mask[:, ::2]
         x = nn.Conv(self.width, (3,), strides=2, padding=[(1, 1)], name="embed")(x)
-        x = cleared(x + sinusoids(x.shape[1], self.width), mask)
+        x = present(x + sinusoidal(x.shape[1], self.width), mask)
         seen = (mask > 0)[:, None, None]
         for i in range(self.depth):
             name = f"block{i + 1}"
@@ -195,7 +191,7 @@ class Transformer(nn.Module):
             y = FeedForward(self.hidden, self.dropout, name=f"{name}_mlp")(y, train)
             x = x + self._drop(f"{name}_dropout2", y, train)
         x = nn.LayerNorm(name="norm")(x)
-        return _head(self, mean_over_frames(cleared(x, mask), mask))
+        return _head(self, mean_step(present(x, mask), mask))
 
     def _drop(self, name: str, x: Any, train: bool) -> Any:
         return nn.Dropout(self.dropout, deterministic=not train, name=name)(x)

@@ -7,6 +7,7 @@ import pytest
 
 from library.config import ConfigError
 from library.models.sequence import rnn
+from tests import recurrences
 
 BATCH, LENGTH, INPUTS, WIDTH = 3, 5, 2, 4
 CELLS = pytest.mark.parametrize("cell", ["elman", "lstm", "gru"])
@@ -31,44 +32,12 @@ def mask(length=LENGTH):
     return jnp.asarray(np.arange(length) < COUNTS[:, None], jnp.float32)
 
 
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def elman_step(p, x, c, h):
-    first = np.tanh(x @ p["input"]["kernel"] + p["input"]["bias"] + h @ p["recurrent"]["kernel"])
-    if "transition2" not in p:
-        return c, first
-    deeper = first @ p["transition2"]["kernel"] + p["transition2"]["bias"]
-    return c, np.tanh(deeper + (h @ p["shortcut"]["kernel"] if "shortcut" in p else 0))
-
-
-def lstm_step(p, x, c, h):
-    gates = x @ p["input"]["kernel"] + p["input"]["bias"] + h @ p["recurrent"]["kernel"]
-    i, f, g, o = np.split(gates, 4)
-    pi, pf, po = p.get("peepholes", np.zeros((3, WIDTH)))
-    moved = sigmoid(f + pf * c) * c + sigmoid(i + pi * c) * np.tanh(g)
-    return moved, sigmoid(o + po * moved) * np.tanh(moved)
-
-
-def gru_step(p, x, c, h):
-    ar, az, an = np.split(x @ p["input"]["kernel"] + p["input"]["bias"], 3)
-    br, bz, bn = np.split(h @ p["recurrent"]["kernel"], 3)
-    n = np.tanh(an + sigmoid(ar + br) * (bn + p["recurrent"]["bias"]))
-    z = sigmoid(az + bz)
-    return c, (1 - z) * n + z * h
-
-
-STEPS = {"elman": elman_step, "lstm": lstm_step, "gru": gru_step}
-
-
 def read(cell, p, steps):
     """Returns the state h after each of the steps (t, d), in float64."""
-    c = h = np.zeros(WIDTH)
-    found = []
+    state, found = {"c": np.zeros(WIDTH), "h": np.zeros(WIDTH)}, []
     for x in steps:
-        c, h = STEPS[cell](p, x, c, h)
-        found.append(h)
+        state = recurrences.STEPS[cell](p, x, state)
+        found.append(state["h"])
     return np.array(found)
 
 

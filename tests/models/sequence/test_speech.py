@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from library.config import ConfigError
-from library.layers import frames
-from library.layers.peephole_lstm import PeepholeLSTM
+from library.layers import series
 from library.models.sequence import blstm_ctc, crnn, speech
 
 SMALL = {
@@ -58,30 +57,6 @@ def test_the_network_of_2006_has_its_number_of_weights():
     assert sum(x.size for x in jax.tree.leaves(shapes["params"])) == 114_662
 
 
-@pytest.mark.parametrize("backward", [False, True])
-def test_a_block_follows_its_equations(backward):
-    model = PeepholeLSTM(2, backward=backward)
-    x, mask = given(15)
-    variables = model.init(jax.random.key(1), x, mask)
-    params = jax.tree.map(lambda p: np.asarray(p, np.float64), variables["params"])
-    found, x = model.apply(variables, x, mask), np.asarray(x, np.float64)
-
-    def sigmoid(z):
-        return 1 / (1 + np.exp(-z))
-
-    for row, count in enumerate(COUNTS):
-        c = h = np.zeros(2)
-        expected = np.zeros((15, 2))
-        for t in range(count)[:: -1 if backward else 1]:
-            gates = x[row, t] @ params["input"]["kernel"] + params["input"]["bias"]
-            i, f, g, o = np.split(gates + h @ params["recurrent"], 4)
-            p = params["peepholes"]
-            c = sigmoid(f + p[1] * c) * c + sigmoid(i + p[0] * c) * np.tanh(g)
-            h = sigmoid(o + p[2] * c) * np.tanh(c)
-            expected[t] = h
-        np.testing.assert_allclose(found[row], expected, rtol=1e-5, atol=1e-6)
-
-
 def test_a_line_is_read_alike_whatever_is_in_its_padding():
     model = crnn.crnn(num_classes=3, widths=(3, 4, 5), width=4)
     image = np.random.default_rng(0).normal(size=(2, 8, 13, 1)).astype(np.float32)
@@ -104,13 +79,13 @@ def test_a_line_is_read_alike_whatever_is_in_its_padding():
 def test_segments_are_means_of_equal_parts():
     x = jnp.arange(8.0)[None, :, None]
     mask = jnp.float32([[1] * 6 + [0] * 2])
-    found = np.asarray(frames.segment_means(x, mask, 3))
+    found = np.asarray(series.segment_means(x, mask, 3))
     np.testing.assert_allclose(found[0, :, 0], [0.5, 2.5, 4.5])
 
 
 def test_pooled_statistics_are_those_of_the_data():
     x, mask = given(15, fill=9.0)
-    found, x = np.asarray(frames.pooled_statistics(x, mask)), np.asarray(x)
+    found, x = np.asarray(series.pooled_statistics(x, mask)), np.asarray(x)
     for row, count in enumerate(COUNTS):
         there = x[row, :count]
         expected = np.concatenate([there.mean(0), np.sqrt(there.var(0) + 1e-6)])

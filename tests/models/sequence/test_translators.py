@@ -1,5 +1,7 @@
 """What holds for every encoder-decoder: steps are the whole, padding is nothing."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,10 +47,10 @@ def hidden(name, weights):
 def test_steps_are_the_whole(name):
     model, weights = MODELS[name], stirred(name)
     features, attention = hidden(name, weights)(TOKENS, MASK, WRITTEN)
-    wanted = model.apply(weights, jnp.asarray(features), method="attend")
-    source = jnp.asarray(TOKENS), jnp.asarray(MASK)
-    memory, cache = model.apply(weights, *source, TARGET, method="encode")
-    step = jax.jit(lambda *x: model.apply(weights, *x, method="step"))
+    apply = functools.partial(model.apply, weights)
+    wanted = jax.jit(functools.partial(apply, method="attend"))(features)
+    memory, cache = jax.jit(lambda *x: apply(*x, TARGET, method="encode"))(TOKENS, MASK)
+    step = jax.jit(functools.partial(apply, method="step"))
     shapes = jax.tree.map(jnp.shape, cache)
     for at in range(TARGET):
         logits, seen, cache = step(WRITTEN[:, at], memory, cache, at)
