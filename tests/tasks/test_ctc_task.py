@@ -1,5 +1,7 @@
 """The task of reading labels from frames, against all paths, and its learning from a tiny set."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ from library.config import ConfigError
 from library.summaries import summarize
 from library.task import minimize
 from library.tasks.ctc import ctc
+from tests import tiny
 from tests.test_ctc import by_brute_force
 
 KEY = jax.random.key(0)
@@ -30,8 +33,10 @@ class Echo(nn.Module):
         return audio + bias, audio_mask
 
 
-def build(**arguments):
-    return ctc(Echo(), lambda loss: minimize(loss, optax.sgd(1.0)), num_classes=2, **arguments)
+@functools.cache
+def build():
+    """Returns the compiled task."""
+    return tiny.compiled(ctc(Echo(), lambda loss: minimize(loss, optax.sgd(1.0)), num_classes=2))
 
 
 def batch_of(fill=0.0, mask=(1, 1, 1)):

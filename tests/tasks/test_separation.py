@@ -1,5 +1,7 @@
 """Separation: transforms are undone, SI-SDR is its formula, orders and padding do not matter."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,13 +14,17 @@ from library.models.sequence.separator import separator
 from library.summaries import summarize
 from library.task import minimize
 from library.tasks.separation import separation
+from tests import tiny
 
 KEY = jax.random.key(0)
 
 
+@functools.cache
 def task():
+    """Returns the compiled task."""
     model = separator(width=3, depth=1)
-    return separation(model, lambda loss: minimize(loss, optax.sgd(0.1)), window=16, hop=4)
+    learn = functools.partial(minimize, optimizer=optax.sgd(0.1))
+    return tiny.compiled(separation(model, learn, window=16, hop=4))
 
 
 def batch_of(fill=0.0, swapped=False):
@@ -68,10 +74,10 @@ def test_the_order_of_the_voices_and_the_padding_do_not_matter():
 
 def test_steps_separate_two_tones():
     made, batch = task(), batch_of()
-    state, update = made.init(KEY, batch), jax.jit(made.update)
+    state = made.init(KEY, batch)
     before = measured(batch)["loss"]
     for _ in range(40):
-        state, _ = update(state, batch, KEY)
+        state, _ = made.update(state, batch, KEY)
     after = summarize(jax.device_get(made.evaluate(state, batch, KEY)))
     assert after["loss"] < before - 1
 

@@ -18,9 +18,9 @@ from library.run.feed import Feed
 from library.run.recipe import make_plan
 from library.run.session import Trained
 from library.special_tokens import BEGIN, END, PAD
-from library.task import Task, minimize
+from library.task import minimize
 from library.tasks.translation import translation
-from tests import families
+from tests import families, often, tiny
 
 VOCAB, SHAPES = 9, dict(en=(5,), en_mask=(5,), de=(4,), de_mask=(4,))
 KEY = jax.random.key(0)
@@ -48,12 +48,11 @@ def made(**options):
         feature_shapes=SHAPES,
         **options,
     )
-    outputs = {name: jax.jit(output) for name, output in task.outputs.items()}
-    compiled = Task(*map(jax.jit, (task.init, task.update, task.evaluate)), outputs)
-    return model, compiled, compiled.init(KEY, BATCH)
+    task = tiny.compiled(task)
+    return model, task, task.init(KEY, BATCH)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("smoothing", often.first(1, [0.1, 0.0]))
 def test_the_loss_is_the_mean_over_the_targets_tokens_with_smoothing_in_training(smoothing):
     model, task, state = made(label_smoothing=smoothing)
     given = jnp.array([[BEGIN, 7, 8, 3], [BEGIN, 4, 2, 0]], jnp.int32)
@@ -150,6 +149,7 @@ def trained(monkeypatch):
     return Trained(plan, feed, 0, plan.strategy.init(lambda x: x, state))
 
 
+@pytest.mark.full
 def test_the_lines_of_a_file_are_translated_and_their_attention_is_drawn(trained, tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("abcd\nbad\ncab\n")
@@ -171,6 +171,7 @@ def test_the_lines_of_a_file_are_translated_and_their_attention_is_drawn(trained
         translating.lines(path)
 
 
+@pytest.mark.full
 def test_bleu_is_that_of_sacrebleu_and_says_how_it_counted(trained):
     sacrebleu = pytest.importorskip("sacrebleu", reason="needs the extra 'translation'")
     context = trained.feed.context()

@@ -1,5 +1,7 @@
 """Recurrent nets against their equations in numpy; padding, directions and configurations."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from library.config import ConfigError
 from library.models.sequence import rnn
-from tests import recurrences
+from tests import often, recurrences
 
 BATCH, LENGTH, INPUTS, WIDTH = 3, 5, 2, 4
 CELLS = pytest.mark.parametrize("cell", ["elman", "lstm", "gru"])
@@ -22,6 +24,10 @@ def make(**options):
     shapes = jax.eval_shape(model.init, jax.random.key(0), x)["params"]
     draw = np.random.default_rng(1)
     return model, jax.tree.map(lambda p: jnp.asarray(draw.normal(size=p.shape), p.dtype), shapes)
+
+
+def answers(model, params, *given):
+    return jax.jit(model.apply)({"params": params}, *given)
 
 
 def series(length=LENGTH):
@@ -70,15 +76,20 @@ def by_hand(cell, params, rows, depth, output):
 def test_nets_follow_their_equations_on_series_of_different_lengths(cell, output, options):
     model, params = make(cell=cell, output=output, depth=2, bidirectional=True, **options)
     x = series()
-    found = model.apply({"params": params}, x, mask())
+    found = answers(model, params, x, mask())
     rows = [np.asarray(row[:count], np.float64) for row, count in zip(x, COUNTS)]
     for each, expected, count in zip(found, by_hand(cell, params, rows, 2, output), COUNTS):
         each = each[:count] if output == "each" else each
         np.testing.assert_allclose(each, expected, rtol=1e-4, atol=1e-5)
 
 
-@CELLS
-@pytest.mark.parametrize("output", ["last", "mean", "each"])
+@pytest.mark.parametrize(
+    ("cell", "output"),
+    often.only(
+        [("elman", "mean"), ("lstm", "last"), ("gru", "each")],
+        itertools.product(("elman", "lstm", "gru"), ("last", "mean", "each")),
+    ),
+)
 def test_padding_changes_no_bit_of_an_answer_or_a_gradient(cell, output):
     model, params = make(cell=cell, output=output, bidirectional=True)
     there = mask()
@@ -103,15 +114,15 @@ def test_padding_changes_no_bit_of_an_answer_or_a_gradient(cell, output):
 def test_more_padding_changes_no_answer(cell):
     model, params = make(cell=cell, bidirectional=True)
     longer = jnp.pad(series(), ((0, 0), (0, 4), (0, 0)), constant_values=7.0)
-    found = model.apply({"params": params}, longer, mask(LENGTH + 4))
-    expected = model.apply({"params": params}, series(), mask())
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    found = answers(model, params, longer, mask(LENGTH + 4))
+    expected = answers(model, params, series(), mask())
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @CELLS
 def test_a_vector_becomes_a_series_of_so_many_steps(cell):
     model, params = make(cell=cell, output="unrolled", steps=6)
-    found = model.apply({"params": params}, series()[:, 0])
+    found = answers(model, params, series()[:, 0])
     assert found.shape == (BATCH, 6, 3)
     values = jax.tree.map(lambda p: np.asarray(p, np.float64), params)
     context = read(cell, values["layer1"], np.asarray(series()[0, :1], np.float64))[-1]
@@ -122,7 +133,7 @@ def test_a_vector_becomes_a_series_of_so_many_steps(cell):
 
 def test_deep_output_adds_dense_layers_before_the_head():
     model, params = make(cell="elman", output_depth=1)
-    found = model.apply({"params": params}, series())
+    found = answers(model, params, series())
     values = jax.tree.map(lambda p: np.asarray(p, np.float64), params)
     state = read("elman", values["layer1"], np.asarray(series()[0], np.float64))[-1]
     hidden = np.tanh(state @ values["output1"]["kernel"] + values["output1"]["bias"])
@@ -134,11 +145,11 @@ def test_integers_are_one_hot():
     model, params = make(vocab_size=None)
     ids = jnp.array([[0, 1, 1, 0, 1]] * BATCH)
     asked = rnn.RecurrentNet(3, width=WIDTH, vocab_size=INPUTS)
-    found = asked.apply({"params": params}, ids)
-    expected = model.apply({"params": params}, jnp.eye(INPUTS)[ids])
+    found = answers(asked, params, ids)
+    expected = answers(model, params, jnp.eye(INPUTS)[ids])
     np.testing.assert_array_equal(found, expected)
     with pytest.raises(ConfigError, match="vocab_size=None, and the input is int32"):
-        model.apply({"params": params}, ids)
+        answers(model, params, ids)
 
 
 def test_the_forget_gate_starts_open():

@@ -11,7 +11,7 @@ BATCH, LENGTH, INPUTS = 2, 9, 2
 
 def make(**options):
     model = tcn.TCN(3, **{"widths": (4, 4), "kernel_size": 2, **options})
-    variables = model.init(jax.random.key(0), series())
+    variables = jax.eval_shape(model.init, jax.random.key(0), series())
     draw = np.random.default_rng(1)
     return model, jax.tree.map(
         lambda p: jnp.asarray(draw.normal(size=p.shape), jnp.float32), variables
@@ -47,7 +47,7 @@ def test_a_network_follows_its_equations():
             x = x @ p["block1_projection"]["kernel"] + p["block1_projection"]["bias"]
         x = np.maximum(x + y, 0)
     expected = x @ p["head"]["kernel"] + p["head"]["bias"]
-    np.testing.assert_allclose(model.apply(variables, series())[0], expected, 1e-4, 1e-5)
+    np.testing.assert_allclose(jax.jit(model.apply)(variables, series())[0], expected, 1e-4, 1e-5)
 
 
 def test_an_answer_sees_its_receptive_field_and_nothing_else():
@@ -55,7 +55,7 @@ def test_an_answer_sees_its_receptive_field_and_nothing_else():
     # Weights of one sign and inputs above 0 keep every ReLU open.
     variables = jax.tree.map(lambda v: jnp.abs(v) + 0.1, variables)
     x = jnp.abs(series()[:1]) + 0.1
-    slopes = jax.jacobian(lambda x: model.apply(variables, x[None])[0].sum(-1))(x[0])
+    slopes = jax.jit(jax.jacobian(lambda x: model.apply(variables, x[None])[0].sum(-1)))(x[0])
     seen = np.asarray(jnp.abs(slopes).sum(-1) > 0)
     # 1 + 2 (2 - 1) (2^2 - 1) = 7 steps.
     behind = np.arange(LENGTH)[:, None] - np.arange(LENGTH)
@@ -74,9 +74,10 @@ def test_padding_changes_no_bit():
     mask = jnp.asarray(np.arange(LENGTH) < np.array([[9], [4]]), jnp.float32)
     strange = jnp.where(mask[..., None] > 0, series(), jnp.nan)
     zeros = jnp.where(mask[..., None] > 0, series(), 0)
-    found = model.apply(variables, strange, mask)
-    np.testing.assert_array_equal(found, model.apply(variables, zeros, mask))
-    alone = model.apply(variables, series()[1:, :4])
+    apply = jax.jit(model.apply)
+    found = apply(variables, strange, mask)
+    np.testing.assert_array_equal(found, apply(variables, zeros, mask))
+    alone = apply(variables, series()[1:, :4])
     np.testing.assert_allclose(found[1:], alone, rtol=1e-5, atol=1e-5)
 
 

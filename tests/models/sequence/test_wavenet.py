@@ -16,7 +16,8 @@ TOKENS = jnp.asarray(np.random.default_rng(0).integers(0, 9, (2, 24)))
 
 @pytest.fixture(scope="module")
 def variables():
-    return jax.jit(MODEL.init)(jax.random.key(0), TOKENS)
+    shapes, draw = jax.eval_shape(MODEL.init, jax.random.key(0), TOKENS), np.random.default_rng(2)
+    return jax.tree.map(lambda x: jnp.float32(0.5 * draw.normal(size=x.shape)), shapes)
 
 
 def test_a_prediction_depends_on_its_receptive_field_alone(variables):
@@ -36,7 +37,7 @@ def test_a_prediction_depends_on_its_receptive_field_alone(variables):
 
 
 def test_one_sample_at_a_time_is_the_whole(variables):
-    whole = MODEL.apply(variables, TOKENS)
+    whole = jax.jit(MODEL.apply)(variables, TOKENS)
     cache, step = (
         MODEL.initial_cache(2, 24),
         jax.jit(lambda token, cache, at: MODEL.apply(variables, token, cache, at, method="step")),
