@@ -31,7 +31,7 @@ CLASSIFIED = [
     dict(name="select", keys=["audio", "label"]),
     dict(name="pad_series", length=80),
 ]
-SPECTRA = dict(rate=8000, window=0.002, hop=0.001, normalize="utterance")
+SPECTRA = dict(rate=8000, window=0.002, hop=0.001)
 HEARD = ["audio", "audio_mask"]
 OVERLAY = dict(kind="samples", output="overlay", split="test", num=4)
 

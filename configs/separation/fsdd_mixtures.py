@@ -30,7 +30,7 @@ def get_config(variant: str = "") -> ConfigDict:
     )
     config.total = "5 epochs"
     config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
-    config.checkpoint = dict(every="1 epoch", best="test/improvement")
+    config.checkpoint = dict(every="1 epoch", best="test/improvement", mode="max")
     config.log_every = "20 steps"
     config.seed = 0
     return config

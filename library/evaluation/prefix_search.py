@@ -55,6 +55,9 @@ def prefix_search(
             best, _ = ctc.prefix_beam_search(scores, width)[0]
             edits.append(ctc.edit_distance(best, labels))
             lengths.append(len(labels))
+        if not edits:
+            # The rehearsal of a run has no examples.
+            return {"label_error_rate": np.nan, "sequence_accuracy": np.nan}
         return {
             "label_error_rate": float(np.sum(edits) / np.sum(lengths)),
             "sequence_accuracy": float(np.mean(np.array(edits) == 0)),

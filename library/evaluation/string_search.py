@@ -62,6 +62,9 @@ def string_search(
         held = [tuple(row[row != ctc.EMPTY].tolist()) for row in found["wanted"][:lines]]
         parts = [{row[i : i + length] for i in range(len(row) - length + 1)} for row in held]
         queries = sorted(set().union(*parts))[:most]
+        if not held:
+            # The rehearsal of a run has no examples.
+            return {"mean_average_precision": np.nan}
         if not queries:
             raise ValueError(f"string_search: no line of {split!r} has {length} labels")
         precisions = []

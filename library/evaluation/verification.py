@@ -53,6 +53,9 @@ def verification(
     def evaluate(state: TrainState) -> Summary:
         held = collected(compiled, state, context.batches(split, batch_size), split)
         x, labels = np.asarray(held["features"][:most], np.float64), held["label"][:most]
+        if not len(x):
+            # The rehearsal of a run has no examples.
+            return {"equal_error_rate": np.nan, "area": np.nan}
         x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
         first, second = np.triu_indices(len(x), 1)
         scores, same = (x @ x.T)[first, second], labels[first] == labels[second]

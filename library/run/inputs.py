@@ -66,11 +66,11 @@ def composed(specs: Any, known: Mapping[str, Any]) -> Callable:
     )
 
 
-def preprocessed(specs: Any, known: Mapping[str, Any]) -> Callable:
+def preprocessed(specs: Any, kinds: Mapping[str, str]) -> Callable:
     """Builds the preprocessing on the device of a list of specs, `batch -> batch`."""
     package, what = "library.data.device_preprocessing", "operation of device_preprocess"
     return device_preprocessing.compose(
-        [config.build(spec, package, what, **known) for spec in specs]
+        [config.build(spec, package, what, kinds=kinds) for spec in specs]
     )
 
 

@@ -89,7 +89,7 @@ def make_plan(
         loader=loader,
         order=data.order(dataset, source, recipe.seed),
         label_names=source.label_names,
-        device_preprocess=inputs.preprocessed(recipe.device_preprocess, known),
+        device_preprocess=inputs.preprocessed(recipe.device_preprocess, loader.kinds),
         augment=inputs.composed(recipe.augment, known),
         views=inputs.built_views(recipe.views, known),
         normalize=on_device.normalizer(recipe.normalize, loader.kinds),
