@@ -4,8 +4,8 @@ System:    LSTM and GRU (Bai et al. 2018, "An empirical evaluation of generic co
            recurrent networks for sequence modeling"): answer from a series
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/rnn/mnist.py:gru
-Hardware:  one GPU, or hours on two CPU cores; not run here. :rows reads 28 pixels a step, and takes
-           minutes on two CPU cores.
+Hardware:  one GPU, or an estimated three hours on two CPU cores; not run here. :rows reads 28
+           pixels a step, and takes minutes on two CPU cores.
 Expected:  test/accuracy 0.962 (:gru), 0.872 (:lstm) and 0.215 (:elman); permuted 0.873
            (:gru_permuted), 0.857 (:lstm_permuted) and 0.253 (:elman_permuted); the
            source has no value for :rows

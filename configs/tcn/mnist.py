@@ -4,7 +4,7 @@ System:    TCN (Bai et al. 2018, "An empirical evaluation of generic convolution
            networks for sequence modeling"): answer from a series
 Command:   python -m experiments.prepare --dataset=mnist_npz
            python -m experiments.train --config=configs/tcn/mnist.py:sequential
-Hardware:  one GPU, or hours on two CPU cores; not run here
+Hardware:  one GPU, or an estimated five hours on two CPU cores; not run here
 Expected:  test/accuracy 0.990 (:sequential) and 0.972 (:permuted)
 Source:    Bai, Kolter & Koltun 2018, "An empirical evaluation of generic convolutional and
            recurrent networks for sequence modeling", arXiv 1803.01271, table 1; settings of

@@ -37,7 +37,7 @@ EXPECTED = {
     "lstm": (["tokens"], "logits"),
     "translator": (["a", "b", "a_mask"], "logits"),
     "tagging": (["series"], "prediction"),
-    "speech": (["audio", "audio_mask"], "logits"),
+    "speech": (["audio", "audio_mask"], "probabilities"),
     "ctc": (["audio", "audio_mask"], "logits"),
     "echo_state": (["audio", "audio_mask"], "logits"),
 }
