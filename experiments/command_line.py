@@ -414,6 +414,8 @@ def _leave() -> None:
     own code, which aborts the process.
     """
     try:
+        # If JAX was imported before this program, its own handler would come too late.
+        processes.leave()
         _reader_is_gone()
         sys.stderr.flush()
     finally:

@@ -126,27 +126,27 @@ def renamed(text: str) -> str:
 
 def _optimization() -> list:
     """Describes optimizers and schedules: the shared keys, then each by name."""
-    from library.optim import lookahead, optimizers
+    from library.optim import from_optax, learning_rate, lookahead, settings
     from library.reporting.reference import Chapter, defaults_text, of_settings
 
     shared = {
-        "config.optimizer": optimizers.Settings,
-        "config.optimizer.clip": optimizers.Clip,
-        "config.optimizer.layer_decay": optimizers.LayerDecay,
+        "config.optimizer": settings.Settings,
+        "config.optimizer.clip": settings.Clip,
+        "config.optimizer.layer_decay": settings.LayerDecay,
         "config.optimizer.lookahead": lookahead.Lookahead,
     }
     entries = [of_settings(name, cls) for name, cls in shared.items()]
     by_name = "\n".join(
-        f"- `{name}`: {defaults_text(optimizers.own_arguments(function)) or 'no more'}"
-        for name, function in optimizers.optimizers().items()
+        f"- `{name}`: {defaults_text(from_optax.own_arguments(function)) or 'no more'}"
+        for name, function in from_optax.optimizers().items()
     )
-    ramps = of_settings("config.optimizer.schedule", optimizers.Ramps)
+    ramps = of_settings("config.optimizer.schedule", learning_rate.Ramps)
     own = (
         "Each optimizer takes the shared keys and these arguments; optax documents them.\n\n"
         f"{by_name}"
     )
     return [
-        Chapter("Optimizer", optimizers.__doc__, tuple(entries)),
+        Chapter("Optimizer", settings.__doc__, tuple(entries)),
         Chapter("Optimizers by name", own, ()),
         Chapter("Schedules", "", (ramps, *_functions("library.optim.schedules"))),
     ]

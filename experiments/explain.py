@@ -43,7 +43,7 @@ _IMAGES = flags.DEFINE_multi_string("images", [], "Image file to explain; may be
 _SPLIT = flags.DEFINE_string("split", "test", "Split to draw examples from.")
 _NUM = flags.DEFINE_integer("num", 8, "Examples of the split.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of all random numbers.", 0, command_line.MOST_SEED)
-_METHODS = flags.DEFINE_list("methods", None, "Explanations; by default all that apply.")
+_METHODS = flags.DEFINE_list("methods", None, "Explanations; by default the quick ones.")
 _LAYER = flags.DEFINE_string("layer", None, "Layer; by default the last with positions.")
 _CLASS = flags.DEFINE_string("class", None, "Class to explain; by default the predicted one.")
 _AMONG = flags.DEFINE_integer("among", 2000, "Examples to find neighbours among, or to embed.", 2)
@@ -146,16 +146,16 @@ def _print(
     patch_size,
     seed,
 ) -> int:
-    from library.apps import patching
+    from library.apps import adversarial_patch
     from library.apps.explain import drawing
 
-    settings = patching.settings(patch_size, steps or 500)
-    found = patching.make(trained, network, examples, target, settings, seed)
-    lines = patching.lines(network, found)
+    settings = adversarial_patch.settings(patch_size, steps or 500)
+    found = adversarial_patch.make(trained, network, examples, target, settings, seed)
+    lines = adversarial_patch.lines(network, found)
     print("\n".join(lines))
     pictures = [
-        patching.picture(network, examples, found, settings),
-        patching.printable(network, found),
+        adversarial_patch.picture(network, examples, found, settings),
+        adversarial_patch.printable(network, found),
     ]
     print(drawing.write(output, "adversarial", f"What misleads {title}", pictures, lines))
     return 0

@@ -42,7 +42,7 @@ def plan(
       ConfigError: the run would not start.
     """
     from experiments import config_files
-    from library.apps import trial
+    from library.apps import dry_run
     from library.run import environment
 
     changes = config_files.texts(overrides)
@@ -53,7 +53,7 @@ def plan(
     else:
         raise ConfigError(f"config={config!r}: give a config file's path, a dict or a ConfigDict")
     environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
-    return trial.planned(values, devices)
+    return dry_run.planned(values, devices)
 
 
 def training(plan: "Plan") -> "Training":

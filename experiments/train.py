@@ -82,7 +82,7 @@ def _try(how: str, request: command_line.Request) -> int:
     """Tries a recipe without training it: "print_config", "dry_run" or "debug"."""
     from rich.console import Console
 
-    from library.apps import trial
+    from library.apps import dry_run
     from library.run import recipe
 
     if how == "print_config":
@@ -91,8 +91,8 @@ def _try(how: str, request: command_line.Request) -> int:
         return 0
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if how == "debug":
-        return 0 if trial.debug(request.values, console.print) else command_line.FAILED
-    console.print(trial.table(trial.planned(request.values)))
+        return 0 if dry_run.debug(request.values, console.print) else command_line.FAILED
+    console.print(dry_run.table(dry_run.planned(request.values)))
     return 0
 
 

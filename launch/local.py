@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO, NamedTuple
 
 from launch.job import Job, Run, shown
+from library.output_streams import FaultTolerantStream
 from library.parallel import processes
-from library.streams import Lasting
 
 # Seconds for the other processes to end by themselves after one has failed.
 GRACE = 20
@@ -49,7 +49,7 @@ def run(job: Job, *, at_once: int, out: IO[str] = sys.stdout) -> int:
     lock = threading.Lock()
     stopping = threading.Event()
     # If the terminal goes away, the processes must not block on their output.
-    out = Lasting(out)
+    out = FaultTolerantStream(out)
 
     def say(line: str) -> None:
         with lock:
@@ -138,8 +138,7 @@ def _wait(own: Sequence[subprocess.Popen], name: str) -> Ended:
             bad = [(place, code) for place, code in enumerate(codes) if code]
             failed = [(place, code) for place, code in bad if code != processes.STOPPED]
             if failed:
-                # If a process is killed, others fail because they lose their connection to it.
-                first = min(failed, key=lambda each: each[1] >= 0)
+                first = min(failed, key=_likely_victim)
                 deadline = time.monotonic() + GRACE
             elif bad and deadline is None:
                 # The others may still be saving.
@@ -158,6 +157,15 @@ def _wait(own: Sequence[subprocess.Popen], name: str) -> Ended:
     if processes.STOPPED in codes:
         return Ended(processes.STOPPED, f"{label}stopped and saved; run the same command again")
     return Ended(0, "")
+
+
+def _likely_victim(failed: tuple[int, int]) -> int:
+    """Returns how likely a process failed because another did, given its place and code.
+
+    If one is killed, the others lose their connection to it: they exit with an error or abort.
+    """
+    _, code = failed
+    return 2 if code >= 0 else int(code == -signal.SIGABRT)
 
 
 def _failed(place: int, code: int, label: str, count: int) -> Ended:

@@ -94,4 +94,4 @@ def moved(
 def _wide_copy(x: Array) -> Array:
     # In half precision the small share of the new value would be lost in rounding.
     floating = jnp.issubdtype(x.dtype, jnp.floating)
-    return jnp.array(x, gradients.wide(x.dtype) if floating else x.dtype)
+    return jnp.array(x, gradients.accumulation_dtype(x.dtype) if floating else x.dtype)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 
-def beginnings(paths: Iterable[str]) -> set[tuple[str, ...]]:
+def path_prefixes(paths: Iterable[str]) -> set[tuple[str, ...]]:
     """Returns the paths of modules and of all their parents, each as a tuple of names."""
     parts = [tuple(path.split("/")) for path in paths]
     return {path[:end] for path in parts for end in range(len(path) + 1)}
@@ -26,7 +26,7 @@ def flops_by_path(
 
     Args:
       jaxpr: the program's trace.
-      known: the modules' paths and all their beginnings, see `beginnings`. JAX's name stack also
+      known: the modules' paths and all their prefixes, see `path_prefixes`. JAX's name stack also
         holds names of transformations and methods; a name that does not continue a known path is
         left out.
       around: the name stack of the equation that holds `jaxpr`.

@@ -33,9 +33,9 @@ class Flags(NamedTuple):
 def flags_before(loss: Array, gradients: PyTree, variables: PyTree) -> Flags:
     """Returns the flags of the loss, the gradients and the variables, before the optimizer runs."""
     found = Flags(
-        broken(loss),
-        jax.tree.map(broken, gradients),
-        jax.tree.map(broken, variables),
+        any_nonfinite(loss),
+        jax.tree.map(any_nonfinite, gradients),
+        jax.tree.map(any_nonfinite, variables),
         jnp.zeros((), bool),
     )
     # Without the barrier XLA repeats the checks of all leaves wherever their result is read. The
@@ -43,7 +43,7 @@ def flags_before(loss: Array, gradients: PyTree, variables: PyTree) -> Flags:
     return jax.lax.optimization_barrier(found)
 
 
-def moved(
+def update_if_finite(
     change: Callable[[PyTree], PyTree],
     before: PyTree,
     flags: Flags,
@@ -66,7 +66,7 @@ def moved(
 
     def found(before: PyTree) -> tuple[PyTree, Array]:
         params, opt_state, *_ = change(before)
-        return jax.tree.map(broken, params), broken(*jax.tree.leaves(opt_state))
+        return jax.tree.map(any_nonfinite, params), any_nonfinite(*jax.tree.leaves(opt_state))
 
     def nothing(before: PyTree) -> tuple[PyTree, Array]:
         return jax.tree.map(lambda _: jnp.zeros((), bool), before[0]), jnp.zeros((), bool)
@@ -98,7 +98,7 @@ def any_of(flags: Flags) -> Bool[Array, ""]:
     return jnp.any(jnp.stack(jax.tree.leaves(flags)))
 
 
-def broken(*leaves: Array) -> Bool[Array, ""]:
+def any_nonfinite(*leaves: Array) -> Bool[Array, ""]:
     """Returns whether any element of the arrays is not finite; integers always are finite."""
     checks = [~jnp.all(jnp.isfinite(x)) for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact)]
     return jnp.any(jnp.stack(checks)) if checks else jnp.zeros((), bool)

@@ -89,7 +89,7 @@ def _summed_gradients(loss, params, variables, batch, key, accumulate):
 
     def gradient(*arguments):
         gradients, aux = jax.grad(objective, has_aux=True)(*arguments)
-        return jax.tree.map(lambda g: g.astype(wide(g.dtype)), gradients), aux
+        return jax.tree.map(lambda g: g.astype(accumulation_dtype(g.dtype)), gradients), aux
 
     if accumulate == 1:
         gradients, (metrics, variables) = gradient(params, variables, batch)
@@ -127,6 +127,6 @@ def interleaved(batch: Mapping[str, Array], count: int, what: str) -> dict[str, 
     return jax.tree.map(lambda x: x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1), dict(batch))
 
 
-def wide(dtype: Any) -> Any:
+def accumulation_dtype(dtype: Any) -> Any:
     """Returns the dtype to sum numbers of `dtype` in: float32 at least."""
     return jnp.promote_types(dtype, jnp.float32)

@@ -1,8 +1,8 @@
 """Settings that many recipes share: data, preprocessing, augmentation, and a small version.
 
 A config file imports these and states the rest itself: the model, the task, the optimizer, the
-length and the augmentation. Long augmentations that several papers share have names here,
-as have the running averages of torchvision.
+length and the augmentation. Long augmentations that several papers share have names here, as have
+the running averages of torchvision, and the model and the optimizer of nanoGPT.
 """
 
 from typing import Any
@@ -15,6 +15,9 @@ CIFAR10_COLOURS = dict(mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.261
 CIFAR100_COLOURS = dict(mean=[0.5071, 0.4865, 0.4409], std=[0.2673, 0.2564, 0.2762])
 # Images in [-1, 1].
 SIGNED = dict(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+
+# Patterns of all matrices and embeddings, those of positions, too: nanoGPT decays them.
+MATRICES = ["kernel$", "embedding$"]
 
 # TensorFlow's distorted bounding box: its ratios are not quite 3/4 to 4/3.
 TENSORFLOW_BOX = dict(area=[0.05, 1.0], ratio=[0.75, 1.33])
@@ -174,6 +177,36 @@ def multi30k(
     config.log_every = "50 steps"
     config.seed = 0
     return config
+
+
+def nanogpt_model(**sizes: Any) -> dict[str, Any]:
+    """Returns nanoGPT's GPT of given sizes, without biases and with the exact GELU, in bfloat16.
+
+    As large models need it to fit into memory, the blocks are one loop that stores only the
+    products with weights.
+
+    Args:
+      **sizes: width, depth, num_heads, context, and further arguments of the model.
+    """
+    memory = dict(scan_layers=True, remat="dots", dtype="bfloat16")
+    return dict(name="gpt", bias=False, gelu="exact", **memory, **sizes)
+
+
+def nanogpt_adamw(
+    learning_rate: float, schedule: dict[str, Any], b2: float = 0.95, **options: Any
+) -> dict[str, Any]:
+    """Returns nanoGPT's optimizer (Karpathy, nanoGPT, train.py).
+
+    Args:
+      learning_rate: the peak rate.
+      schedule: the spec of the schedule.
+      b2: decay of the mean of the squared gradients; 0.99 where a step has few tokens.
+      **options: further settings, such as `decayed=presets.MATRICES`.
+    """
+    decay = dict(weight_decay=0.1, clip=dict(global_norm=1.0))
+    return dict(
+        name="adamw", learning_rate=learning_rate, b2=b2, schedule=schedule, **decay, **options
+    )
 
 
 def _measured(dataset: dict[str, Any]) -> ConfigDict:

@@ -158,7 +158,9 @@ def minimize(
         still = spreading.moving(state.variables, spread)
         before = (state.params, state.opt_state, still, state.ema)
         flags = finite.flags_before(found.metrics["loss"][0], found.gradients, found.variables)
-        (params, opt_state, variables, ema), flags = finite.moved(change, before, flags, halted)
+        (params, opt_state, variables, ema), flags = finite.update_if_finite(
+            change, before, flags, halted
+        )
         variables = {**state.variables, **variables}
         moved = TrainState(state.step + 1, params, variables, opt_state, ema)
         nonfinite = _listed(flags, state.variables)
@@ -392,7 +394,7 @@ class _Player(NamedTuple):
 
         before = (params, opt_state, spreading.moving(state.variables, spread))
         flags = finite.flags_before(found.metrics["loss"][0], found.gradients, found.variables)
-        (params, opt_state, variables), flags = finite.moved(change, before, flags, held)
+        (params, opt_state, variables), flags = finite.update_if_finite(change, before, flags, held)
         moved = state.replace(
             params={**state.params, self.name: params},
             variables={**state.variables, **variables},

@@ -160,7 +160,13 @@ def quickest(file):
     return (small + names)[0]
 
 
-QUICK = {quickest(file) for file in FILES}
+# Recipes of classifiers of images are put together alike; their networks have tests of their own.
+ALIKE = re.compile(r"/(imagenet|cifar10|cifar100)\w*\.py$")
+OTHER = {
+    *("configs/resnet/imagenet.py", "configs/resnet/cifar10.py", "configs/vit/imagenet.py"),
+    *("configs/mae/cifar10.py", "configs/simclr/cifar10.py"),
+}
+QUICK = {quickest(file) for file in FILES if file in OTHER or not ALIKE.search(file)}
 TRACED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in RECIPES]
 COUNTED = [
     pytest.param(name, marks=pytest.mark.full) if name.startswith(LARGE) else name

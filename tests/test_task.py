@@ -454,7 +454,7 @@ def test_a_step_that_is_decided_on_keeps_one_state(monkeypatch):
 
     decided = between()
     monkeypatch.setattr(
-        finite, "moved", lambda change, before, flags, held: (change(before), flags)
+        finite, "update_if_finite", lambda change, before, flags, held: (change(before), flags)
     )
     assert decided < 1.1 * between()
 

@@ -39,29 +39,11 @@ def get_config(variant: str = "") -> ConfigDict:
         batch_size=BATCH_SIZE,
         eval_batch_size=BATCH_SIZE // ACCUMULATE,
     )
-    config.model = dict(
-        name="gpt",
-        width=768,
-        depth=12,
-        num_heads=12,
-        context=1024,
-        bias=False,
-        gelu="exact",
-        scan_layers=True,
-        remat="dots",
-        dtype="bfloat16",
-    )
+    config.model = presets.nanogpt_model(width=768, depth=12, num_heads=12, context=1024)
     # A twelfth of the vocabulary: temporary memory is a tenth of that for all logits.
     config.task = dict(name="language", chunk=4096)
-    config.optimizer = dict(
-        name="adamw",
-        learning_rate=6e-4,
-        b2=0.95,
-        weight_decay=0.1,
-        decayed=["kernel$", "embedding$"],
-        clip=dict(global_norm=1.0),
-        schedule=dict(name="cosine", warmup="2_000 steps", final=0.1),
-    )
+    schedule = dict(name="cosine", warmup="2_000 steps", final=0.1)
+    config.optimizer = presets.nanogpt_adamw(6e-4, schedule, decayed=presets.MATRICES)
     config.total = "600_000 steps"
     config.accumulate = ACCUMULATE
     config.log_every = "10 steps"

@@ -19,8 +19,8 @@ from ml_collections import ConfigDict
 
 from library import presets
 
-LARGE = dict(width=768, depth=12, num_heads=12, context=1024, bias=False)
-SMALL = dict(width=512, depth=8, num_heads=8, context=512, bias=False, dropout=0.1)
+LARGE = dict(width=768, depth=12, num_heads=12, context=1024)
+SMALL = dict(width=512, depth=8, num_heads=8, context=512, dropout=0.1)
 
 # Model, vocabulary, windows per step, parts of the batch, steps, warmup, peak rate.
 VARIANTS = {
@@ -41,25 +41,11 @@ def get_config(variant: str = "gpt2") -> ConfigDict:
         batch_size=batch_size,
         eval_batch_size=batch_size // accumulate,
     )
-    config.model = dict(
-        name="gpt",
-        gelu="exact",
-        scan_layers=True,
-        remat="dots",
-        dtype="bfloat16",
-        **model,
-    )
+    config.model = presets.nanogpt_model(**model)
     # A twelfth of GPT-2's vocabulary: temporary memory is a tenth of that for all logits.
     config.task = dict(name="language", chunk=4096)
-    config.optimizer = dict(
-        name="adamw",
-        learning_rate=rate,
-        b2=0.95,
-        weight_decay=0.1,
-        decayed=["kernel$", "embedding$"],
-        clip=dict(global_norm=1.0),
-        schedule=dict(name="cosine", warmup=warmup, final=0.1),
-    )
+    schedule = dict(name="cosine", warmup=warmup, final=0.1)
+    config.optimizer = presets.nanogpt_adamw(rate, schedule, decayed=presets.MATRICES)
     config.total = total
     config.accumulate = accumulate
     config.log_every = "10 steps"

@@ -53,15 +53,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     )
     config.model = dict(name="gpt", context=context, bias=False, **model)
     config.task = dict(name="language")
-    config.optimizer = dict(
-        name="adamw",
-        learning_rate=rate,
-        b2=0.99,
-        weight_decay=0.1,
-        decayed=["kernel$", "embedding$"],
-        clip=dict(global_norm=1.0),
-        schedule=schedule,
-    )
+    config.optimizer = presets.nanogpt_adamw(rate, schedule, b2=0.99, decayed=presets.MATRICES)
     config.total = f"{steps} steps"
     config.reported = dict(metric="test/loss", value=reported, source="nanoGPT, README")
     return config

@@ -51,13 +51,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         **model,
     )
     config.task = dict(name="language", chunk=512)
-    config.optimizer = dict(
-        name="adamw",
-        learning_rate=2e-3,
-        b2=0.99,
-        weight_decay=0.1,
-        clip=dict(global_norm=1.0),
-        schedule=dict(name="linear", warmup="100 steps"),
-    )
+    schedule = dict(name="linear", warmup="100 steps")
+    config.optimizer = presets.nanogpt_adamw(2e-3, schedule, b2=0.99)
     config.total = f"{steps} steps"
     return config

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from experiments.measurements.timing import Budget, Step, pairs, seconds_each
 from library import files
-from library import finite as finite_moves
+from library import finite as finite_updates
 from library import task as task_module
 from library.reporting import runs
 from library.run import loop as training_loop
@@ -131,7 +131,7 @@ def finite() -> dict[str, float]:
                 where = f"{name}, {kind}, {strategy}"
                 values = _wide(kind, strategy, WIDE, clip)
                 with (
-                    mock.patch.object(finite_moves, "moved", _unchecked),
+                    mock.patch.object(finite_updates, "update_if_finite", _unchecked),
                     mock.patch.object(task_module, "select", lambda failed, old, new: new),
                 ):
                     plain, held = _memory({**values, "on_nonfinite": "skip"})

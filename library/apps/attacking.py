@@ -39,7 +39,7 @@ class Attack(NamedTuple):
     seed: int = 0
 
 
-class Misled(NamedTuple):
+class AttackResult(NamedTuple):
     """The result of an attack.
 
     Attributes:
@@ -59,7 +59,7 @@ class Misled(NamedTuple):
     known: bool
 
 
-def attack(network: Network, examples: Examples, asked: Attack) -> Misled:
+def attack(network: Network, examples: Examples, asked: Attack) -> AttackResult:
     """Changes images so that the network misclassifies them.
 
     Raises:
@@ -76,7 +76,7 @@ def attack(network: Network, examples: Examples, asked: Attack) -> Misled:
     aim = label if target is None else np.full_like(label, target)
     changed = ATTACKS[asked.name](network, pixels, aim, **read)
     after = network.probabilities(changed)
-    return Misled(changed, before, after, label, target, examples.labels is not None)
+    return AttackResult(changed, before, after, label, target, examples.labels is not None)
 
 
 def settings(name: str) -> list[str]:
@@ -90,7 +90,7 @@ def settings(name: str) -> list[str]:
     return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
 
 
-def lines(network: Network, found: Misled) -> list[str]:
+def lines(network: Network, found: AttackResult) -> list[str]:
     """Renders the accuracy before and after the attack, and how often the target is predicted."""
     total, what = len(found.label), "accuracy" if found.known else "class kept"
     rows = [("clean", found.before), ("adversarial", found.after)]
@@ -101,7 +101,7 @@ def lines(network: Network, found: Misled) -> list[str]:
     return [f"{line} of {total} examples" for line in written]
 
 
-def picture(network: Network, examples: Examples, found: Misled, asked: Attack) -> Picture:
+def picture(network: Network, examples: Examples, found: AttackResult, asked: Attack) -> Picture:
     """Draws the images before and after the attack, and their differences."""
     pixels = in_unit_range(examples)
     change = found.changed - pixels

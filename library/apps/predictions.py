@@ -15,7 +15,7 @@ from library.data.preprocessing import CorruptExample, UnfitExample
 from library.data.sources import Source
 from library.data.unlabelled import Completed
 from library.parallel.strategies import Strategy
-from library.reporting import figures
+from library.reporting import figures, image_figures
 from library.run.session import Trained
 from library.run.workdir import write_json
 
@@ -235,7 +235,7 @@ def write(predictions: Predictions, folder: Path) -> Path:
         for name, label, top in zip(predictions.names, known, _top5(predictions))
     }
     write_json(folder / "predictions.json", table)
-    figure = figures.image_grid(
+    figure = image_figures.image_grid(
         predictions.images,
         probabilities=predictions.probabilities,
         label_names=predictions.label_names,

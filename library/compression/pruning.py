@@ -39,7 +39,7 @@ def prunable(params: PyTree, kept: Sequence[str] = ()) -> list[str]:
     return chosen(sorted(kernels), kept)
 
 
-def open_masks(params: PyTree, kept: Sequence[str] = ()) -> PyTree:
+def initial_masks(params: PyTree, kept: Sequence[str] = ()) -> PyTree:
     """Returns masks of the prunable kernels that prune nothing, in the tree of the params."""
     leaves = flatten_dict(params, sep="/")
     return unflatten_dict(
@@ -63,7 +63,7 @@ def counts(masks: PyTree, sparsity: float, scope: str = "global") -> dict[str, i
     return {name: round(sparsity * size) for name, size in groups.items()}
 
 
-def tightened(params: PyTree, masks: PyTree, count: Mapping[str, int | Array]) -> PyTree:
+def prune_smallest(params: PyTree, masks: PyTree, count: Mapping[str, int | Array]) -> PyTree:
     """Returns masks that prune as many weights as `count` says, the smallest by magnitude.
 
     Pruned weights stay pruned and are part of the count. If more weights are pruned already,
@@ -124,8 +124,8 @@ def one_shot(
     Raises:
       ConfigError: the sparsity is out of range, the scope is unknown, or see `chosen`.
     """
-    masks = open_masks(params, kept)
-    return masked(params, tightened(params, masks, counts(masks, sparsity, scope)))
+    masks = initial_masks(params, kept)
+    return masked(params, prune_smallest(params, masks, counts(masks, sparsity, scope)))
 
 
 def cubic(initial: float, final: float, pieces: int) -> list[float]:

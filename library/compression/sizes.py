@@ -106,7 +106,7 @@ def _flops(model, variables, image, interceptor) -> dict[str, int]:
             return model.apply(variables, image, train=False)
 
     traced = jax.make_jaxpr(logits)(variables, image)
-    return costs.flops_by_path(traced.jaxpr, costs.beginnings(paths))
+    return costs.flops_by_path(traced.jaxpr, costs.path_prefixes(paths))
 
 
 def _density(params: PyTree, path: str) -> float:

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from library.config import ConfigError
-from library.optim.optimizers import make_schedule
+from library.optim.learning_rate import make_schedule
 
 
 class Length(NamedTuple):

@@ -1,7 +1,7 @@
 """Learning-rate schedules: each function returns the rate, as a fraction of its peak, by step.
 
 `fraction(step)` takes a float32 step, counted from the start of the run, and is 1 at the peak.
-`library.optim.optimizers.make_schedule` multiplies every schedule by warmup and cooldown. A
+`library.optim.learning_rate.make_schedule` multiplies every schedule by warmup and cooldown. A
 schedule that decays over the run decays from the end of warmup to the end of the run, and then
 keeps its last value. The end of the run cuts a longer schedule short.
 

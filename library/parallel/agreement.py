@@ -7,7 +7,7 @@ from jax.experimental import multihost_utils
 from library.parallel.watchdog import BARRIER, WATCHDOG
 
 
-def everywhere(true: bool) -> bool:
+def all_processes(true: bool) -> bool:
     """Returns whether the value is true in all processes; waits for all of them."""
     if jax.process_count() == 1:
         return true
@@ -15,7 +15,7 @@ def everywhere(true: bool) -> bool:
         return bool(np.all(multihost_utils.process_allgather(np.array(true))))
 
 
-def as_first(true: bool) -> bool:
+def broadcast_from_first(true: bool) -> bool:
     """Returns the first process's value: on a shared file system others may see older files."""
     if jax.process_count() == 1:
         return true

@@ -114,6 +114,15 @@ def abandon_unless(ended: BaseException, codes: Collection[int | None]) -> None:
     os._exit(code if isinstance(code, int) else 1)
 
 
+def leave() -> None:
+    """Takes leave of the other processes of the run, if there are any, once all have come so far.
+
+    JAX does so itself when the interpreter ends, unless the program ends before that.
+    """
+    if _joined():
+        sys.modules["jax"].distributed.shutdown()
+
+
 def _joined() -> bool:
     jax = sys.modules.get("jax")
     return jax is not None and jax.distributed.is_initialized()

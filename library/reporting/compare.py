@@ -12,7 +12,7 @@ import numpy as np
 
 from library import files
 from library.config import ConfigError
-from library.reporting import figures, notation, page, report, runs, seeds
+from library.reporting import curve_figures, figures, notation, page, report, runs, seeds
 from library.reporting.page import Html
 from library.reporting.runs import Curve, Run
 from library.reporting.seeds import Band, Spread
@@ -317,7 +317,7 @@ def _overlay(metric: str | None, lines: Sequence[Line]) -> Html:
     if not keys:
         return Html("")
     try:
-        picture = figures.png(figures.compared(drawn, keys))
+        picture = figures.png(curve_figures.compared(drawn, keys))
     except Exception as error:
         return page.tag("p", figures.failed("the curves", error), class_="note bad")
     caption = f"{' and '.join(keys)}; the best runs are coloured, in the table's order."

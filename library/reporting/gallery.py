@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from library import former_names
-from library.reporting import made, notation
+from library.reporting import notation, saved_samples
 
 FOLDER = "figures"
 LINES = 12
@@ -56,7 +56,7 @@ def page(records: Sequence[Mapping[str, Any]], results_dir: Path) -> str:
 
 
 def _newest(workdir: Path) -> list[Path]:
-    newest = {each.name: each.paths[-1] for each in made.find(workdir)}
+    newest = {each.name: each.paths[-1] for each in saved_samples.find(workdir)}
     averaged = {name.replace("_ema_", "_", 1) for name in newest if "_ema_" in name}
     arrays = [path for name, path in newest.items() if name not in averaged]
     beside = [path.with_suffix(suffix) for path in arrays for suffix in (".png", ".txt")]

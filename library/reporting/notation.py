@@ -6,7 +6,7 @@ shown in percent. Other metrics are shown unchanged.
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 _SHARES = (
@@ -195,3 +195,14 @@ def printable(label: Any, width: int | None = None) -> str:
     line = " ".join(str(label).split())
     line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
     return line if width is None or len(line) <= width else line[: max(width - 1, 1)] + "…"
+
+
+def class_names(label_names: Sequence[str] | None, classes: int) -> list[str]:
+    """Returns the names of classes as labels, or their numbers if there is not a name for each."""
+    named = label_names is not None and len(label_names) == classes
+    return [printable(n) for n in label_names] if named else [*map(str, range(classes))]
+
+
+def percent(share: float) -> str:
+    """Renders a share as "97%", and a share below a tenth as "6.0%"."""
+    return f"{100 * share:.0f}%" if share >= 0.0995 else f"{100 * share:.1f}%"

@@ -14,7 +14,18 @@ from matplotlib.figure import Figure
 
 from library import files
 from library.config import ConfigError
-from library.reporting import figures, made, notation, page, runs, series_figures
+from library.reporting import (
+    array_figures,
+    class_figures,
+    curve_figures,
+    figures,
+    image_figures,
+    notation,
+    page,
+    runs,
+    saved_samples,
+    series_figures,
+)
 from library.reporting.page import Html
 from library.reporting.runs import Run
 
@@ -175,7 +186,7 @@ def _left_out(run: Run) -> Html:
 
 def _metrics_table(run: Run) -> Html:
     final, best, claim = runs.final_metrics(run), runs.best_metrics(run), runs.claim(run)
-    panels = figures.metric_panels([*final], claim.metric if claim else None)
+    panels = curve_figures.metric_panels([*final], claim.metric if claim else None)
     keys = [key for _, group in panels for key in group]
     rows = [(k, notation.shown(k, final[k]), notation.shown(k, best.get(k))) for k in keys]
     last = "final" if runs.status(run) == "finished" else "last"
@@ -187,22 +198,22 @@ def _draw_training(run: Run) -> list[Drawn]:
     curves, claim = runs.curves(run.rows), runs.claim(run)
     if curves:
         told = claim.metric if claim else None
-        figure = _try(figures.learning_curves, curves, runs.steps_per_epoch(run), told)
-        left_out = len(figures.metric_panels(curves)) - figures.MAX_PANELS
+        figure = _try(curve_figures.learning_curves, curves, runs.steps_per_epoch(run), told)
+        left_out = len(curve_figures.metric_panels(curves)) - curve_figures.MAX_PANELS
         caption = "All logged metrics. Long curves are means, in a band from least to greatest."
         caption += f" {left_out} more are in the table." if left_out > 0 else ""
         drawn.append(_save(run, "learning_curves", figure, "curves", caption))
     seconds, rates = runs.throughput(run)
     if len(rates):
-        figure = _try(figures.throughput, seconds, rates)
+        figure = _try(curve_figures.throughput, seconds, rates)
         drawn.append(_save(run, "throughput", figure, "throughput", "Throughput over the run."))
     return drawn
 
 
 def _draw_made(run: Run) -> list[Drawn]:
     drawn = []
-    for found in made.find(run.path):
-        last, strip = _try(made.newest, found), _try(made.over_training, found)
+    for found in saved_samples.find(run.path):
+        last, strip = _try(saved_samples.newest, found), _try(saved_samples.over_training, found)
         if not isinstance(last, list):
             figure, caption = last if isinstance(last, tuple) else (last, found.name)
             drawn.append(_save(run, f"made_{found.name}", figure, "made", caption, "photos"))
@@ -214,8 +225,8 @@ def _draw_made(run: Run) -> list[Drawn]:
 
 def _texts(run: Run) -> list[Html]:
     shown = []
-    for found in made.find(run.path):
-        last, strip = _try(made.newest, found), _try(made.over_training, found)
+    for found in saved_samples.find(run.path):
+        last, strip = _try(saved_samples.newest, found), _try(saved_samples.over_training, found)
         if isinstance(last, list):
             shown.append(page.tag("h3", f"{found.name}, step {found.steps[-1]:,}"))
             shown += [page.code(text) for text in last[:TEXTS]]
@@ -234,16 +245,16 @@ def _draw_evaluation(run: Run, arrays: Mapping[str, np.ndarray], names) -> list[
         if _is_confusion(key, values):
             whose = f"{split} set, {int(values.sum()):,} examples"
             caption = f"Confusion, {whose}: percent of each true class (row)."
-            figure = _try(figures.confusion_matrix, values, names)
+            figure = _try(class_figures.confusion_matrix, values, names)
             drawn.append(_save(run, slug, figure, "confusion", caption))
-            figure = _try(figures.class_accuracy, values, names)
+            figure = _try(class_figures.class_accuracy, values, names)
             slug = _slug(key.replace("confusion", "class_accuracy"))
             drawn.append(_save(run, slug, figure, "confusion", f"Accuracy by class, {whose}."))
         elif _is_calibration(key, values):
             caption = (
                 f"Accuracy against confidence, {split} set, {int(values[2].sum()):,} examples."
             )
-            figure = _try(figures.reliability, values)
+            figure = _try(class_figures.reliability, values)
             drawn.append(_save(run, slug, figure, "calibration", caption))
         elif key.endswith("gradient_norm") and values.ndim == 1:
             figure = _try(series_figures.gradient_norms, {key: values})
@@ -251,8 +262,8 @@ def _draw_evaluation(run: Run, arrays: Mapping[str, np.ndarray], names) -> list[
             drawn.append(_save(run, slug, figure, "other", caption))
         elif _is_drawn_already(key, arrays):
             continue
-        elif (figure := _try(figures.array, values, key)) is not None:
-            look = "photos" if figures.is_images(values) else "chart"
+        elif (figure := _try(array_figures.array, values, key)) is not None:
+            look = "photos" if array_figures.is_images(values) else "chart"
             drawn.append(_save(run, slug, figure, "other", _caption(key, values), look))
     return drawn
 
@@ -269,7 +280,7 @@ def _is_calibration(key: str, values: np.ndarray) -> bool:
 
 def _caption(key: str, values: np.ndarray) -> str:
     shape = " x ".join(map(str, values.shape))
-    limited = figures.is_images(values) and len(values) > 64
+    limited = array_figures.is_images(values) and len(values) > 64
     return f"{key} ({shape} {values.dtype}){', the first 64' if limited else ''}"
 
 
@@ -288,7 +299,7 @@ def _draw_predictions(run: Run, arrays: Mapping[str, np.ndarray]) -> list[Drawn]
     if labels is not None and labels.ndim == 2:
         labels = labels.argmax(1)
     if labels is None or probabilities is None or labels.ndim != 1 or probabilities.ndim != 2:
-        figure = _try(figures.image_grid, images[:64])
+        figure = _try(image_figures.image_grid, images[:64])
         return [_save(run, "predictions", figure, "predictions", "Samples.", "photos")]
     drawn = []
     right = probabilities.argmax(1) == labels
@@ -300,7 +311,7 @@ def _draw_predictions(run: Run, arrays: Mapping[str, np.ndarray]) -> list[Drawn]
         if len(chosen):
             some = chosen[:PREDICTIONS]
             shown = (values[some] for values in (images, labels, probabilities))
-            figure = _try(figures.prediction_grid, *shown, names, columns=8)
+            figure = _try(image_figures.prediction_grid, *shown, names, columns=8)
             caption = f"{len(some)} of the {len(chosen):,} stored samples that are {name}{order}."
             drawn.append(
                 _save(run, f"predictions_{name}", figure, "predictions", caption, "photos")
@@ -313,7 +324,7 @@ def _draw_augmented(run: Run, arrays: Mapping[str, np.ndarray]) -> list[Drawn]:
     if images is None or images.ndim != 5 or not images.size:
         return []
     caption = "Training images and their augmented views."
-    figure = _try(figures.augmentation_grid, images)
+    figure = _try(image_figures.augmentation_grid, images)
     return [_save(run, "augmentation", figure, "augmentation", caption, "photos")]
 
 

@@ -26,7 +26,7 @@ from orbax.checkpoint.options import MultiprocessingOptions
 
 from library import files, trees
 from library.config import ConfigError
-from library.parallel.agreement import everywhere
+from library.parallel.agreement import all_processes
 from library.parallel.watchdog import BARRIER, WATCHDOG
 
 
@@ -157,13 +157,13 @@ class Checkpoints:
             sound = True
         except OSError as error:
             sound, reason = False, _first_line(error)
-        if not everywhere(sound):
+        if not all_processes(sound):
             return None, reason
         try:
             restored = self._read(step, like)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = _first_line(error)
-        return (restored if everywhere(restored is not None) else None), reason
+        return (restored if all_processes(restored is not None) else None), reason
 
     def _read(self, step: int, like: PyTree) -> Restored:
         abstract = {
@@ -194,7 +194,7 @@ class Checkpoints:
             # The run saves this step again; the old checksums would not match the new checkpoint.
             self._signature(source).unlink(missing_ok=True)
         # The other processes must reload after the move.
-        everywhere(True)
+        all_processes(True)
         self._latest.reload()
 
     def _forget_after(self, step: int) -> None:

@@ -8,7 +8,7 @@ import jax
 
 from library import files
 from library.reporting import runs
-from library.run.moves import Moves
+from library.run.parameter_updates import ParameterUpdates
 from library.run.tracking import Events, Setting
 
 DAMAGED = "metrics.damaged.jsonl"
@@ -78,10 +78,10 @@ class Logger:
         if self._writes and (not self.rows or self.rows[-1]["step"] < step):
             self._events.write_samples(step, samples)
 
-    def write_moves(self, step: int, moves: Moves) -> None:
+    def write_updates(self, step: int, updates: ParameterUpdates) -> None:
         """Sends histograms of params and updates to TensorBoard."""
         if self._writes:
-            self._events.write_moves(step, moves)
+            self._events.write_updates(step, updates)
 
     def sync(self) -> None:
         """Forces all rows to the disk: a checkpoint must not be newer than its rows."""

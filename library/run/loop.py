@@ -22,7 +22,7 @@ from library.run import (
     early_stopping,
     evaluating,
     fine_tuning,
-    moves,
+    parameter_updates,
     preemption,
     skipped,
     stepping,
@@ -141,7 +141,9 @@ class _Run:
         self.log_every = plan.steps(plan.recipe.log_every)
         self.save_every = plan.steps(self.checkpointing.every)
         asked = plan.recipe.histograms_every
-        self.moves = moves.Watch(None if asked is None else plan.steps(asked))
+        self.update_monitor = parameter_updates.UpdateMonitor(
+            None if asked is None else plan.steps(asked)
+        )
         self.arrays: dict[str, np.ndarray] = {}
         self.warnings: list[dict[str, Any]] = []
         self.reached = 0
@@ -208,7 +210,7 @@ class _Run:
                 reached = done
                 with clock.phase("data" if count == 1 else "wait"):
                     batch = next(batches)
-                self.moves.before(done, carry.state.params)
+                self.update_monitor.before(done, carry.state.params)
                 phase = "compile" if count == 1 else "train"
                 with clock.phase(phase), jax.transfer_guard(guard):
                     carry, ticket = update(carry, batch, self.feed.constants)
@@ -239,7 +241,7 @@ class _Run:
             self.end,
             self.plan.recipe.steps_per_call,
             every=every,
-            alone=self.moves.alone,
+            alone=self.update_monitor.alone,
             after=self.profiler.bounds,
         )
 
@@ -268,7 +270,7 @@ class _Run:
         logs = last or done % self.log_every == 0
         if logs:
             carry, row = self._train_row(done, carry)
-        row |= self._moves(done, carry)
+        row |= self._update_ratio(done, carry)
         due = [k for k, e in self.evaluations.items() if last or done % e.every == 0]
         row |= self._evaluated(done, carry, due)
         if last or self.early is None or not self.early.ends(done, row):
@@ -334,14 +336,14 @@ class _Run:
         zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), totals)
         return carry._replace(totals=self.plan.strategy.replicate(zeros)), row
 
-    def _moves(self, done: int, carry: Carry) -> dict[str, float]:
+    def _update_ratio(self, done: int, carry: Carry) -> dict[str, float]:
         """Logs histograms of the last step's update if they are due, and returns its ratio."""
-        if not self.moves.due:
+        if not self.update_monitor.due:
             return {}
         self._check(carry)
         with self.clock.phase("evaluate"):
-            found = self.moves.after(carry.state.params)
-            self.log.write_moves(done, found)
+            found = self.update_monitor.after(carry.state.params)
+            self.log.write_updates(done, found)
         ratio = found.ratio()
         return {} if ratio is None else {"train/update_ratio": ratio}
 

@@ -362,7 +362,7 @@ class Recipe:
       dataset: see `Dataset`.
       model: name and arguments of a function in library/models, or a dict of such specs by player.
       task: name and arguments of a function in library/tasks.
-      optimizer: see library/optim/optimizers.py; or a dict of such specs by player, with `updates`,
+      optimizer: see library/optim/settings.py; or a dict of such specs by player, with `updates`,
         the number of the player's updates per step. None if the task updates its params itself.
       total: the length of the run, a duration.
       preprocess: host preprocessing, a list of specs, or lists by "train" and "test".

@@ -15,7 +15,8 @@ from rich.table import Table
 from library.config import ConfigError
 from library.data.preprocessing import CorruptExample, UnfitExample
 from library.files import read_json
-from library.parallel.agreement import as_first
+from library.output_streams import FaultTolerantStream
+from library.parallel.agreement import broadcast_from_first
 from library.parallel.processes import STOPPED
 from library.reporting import claims, notation
 from library.run import (
@@ -46,7 +47,6 @@ from library.run.workdir import (
     set_aside,
     write_json,
 )
-from library.streams import Lasting
 from library.task import TrainState
 
 # Files that a start writes beside its config; without a checkpoint no later start continues them.
@@ -78,7 +78,7 @@ def train(
       ConfigError: the config or the workdir is invalid, another run owns the workdir, the data
         differ from the run's data record, or the run cannot be made longer.
     """
-    console.file = Lasting(console.file)
+    console.file = FaultTolerantStream(console.file)
     environment.enable_compile_cache(values.get("compile_cache", "~/.cache/compendium"))
     _check_not_imported(workdir)
     with clock.phase("build"):
@@ -131,7 +131,7 @@ def _opened(workdir, start: prolonging.Longer, identity, recorded, record, shown
 
 def _train(plan, identity, workdir, clock, console, shown, traced) -> int:
     finished = workdir / "summary.json"
-    if as_first(finished.is_file()):
+    if broadcast_from_first(finished.is_file()):
         if jax.process_index():
             return 0
         shown.print(f"{workdir} holds a finished run of this config; nothing to do")

@@ -23,7 +23,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from library.config import check_choice, plain
 from library.reporting import runs
-from library.run.moves import Histogram, Moves
+from library.run.parameter_updates import Histogram, ParameterUpdates
 from library.run.sections import Recipe
 
 # Arguments of `wandb.init` that a config may set; the others follow from the workdir.
@@ -109,10 +109,10 @@ class Events:
                 made = _image(name, path.read_bytes()) if picture else _text(name, path)
                 self._add(Event(summary=made), step)
 
-    def write_moves(self, step: int, moves: Moves) -> None:
+    def write_updates(self, step: int, updates: ParameterUpdates) -> None:
         """Adds a histogram of each leaf of the params and of its update."""
         with self._stop_on_error():
-            for kind, histograms in moves._asdict().items():
+            for kind, histograms in updates._asdict().items():
                 for path, histogram in histograms.items():
                     self._add(Event(summary=_histogram(f"{kind}/{path}", histogram)), step)
 

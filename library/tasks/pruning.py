@@ -151,7 +151,7 @@ def _masking(
         learner = minimize(_with_masks(loss), spread={MASKS: "replicated"})
 
         def init(variables: PyTree) -> TrainState:
-            masks = magnitude.open_masks(variables["params"], kept)
+            masks = magnitude.initial_masks(variables["params"], kept)
             return learner.init({**variables, MASKS: masks})
 
         def update(
@@ -219,7 +219,7 @@ def _pruner(
         count = {name: row[jnp.clip(place, 0, len(targets) - 1)] for name, row in table.items()}
         masks = jax.lax.cond(
             due,
-            lambda params, masks: magnitude.tightened(params, masks, count),
+            lambda params, masks: magnitude.prune_smallest(params, masks, count),
             lambda params, masks: masks,
             state.params,
             masks,

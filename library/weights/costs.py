@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
-from library.costs import beginnings, flops_by_path
+from library.costs import flops_by_path, path_prefixes
 from library.weights.published import Published
 
 
@@ -68,7 +68,7 @@ def layers_of(model: nn.Module, size: int) -> list[Layer]:
             return model.apply(variables, image)
 
     traced = jax.make_jaxpr(apply)(shapes, image)
-    spent = flops_by_path(traced.jaxpr, beginnings(path for path, _ in called))
+    spent = flops_by_path(traced.jaxpr, path_prefixes(path for path, _ in called))
     rows = [Layer("(own)", (), sizes[""], 0)] if "" in sizes else []
     for path, shape in called:
         rows.append(Layer(path, shape, sizes.pop(path, 0), spent.pop(path, 0)))

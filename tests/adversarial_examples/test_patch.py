@@ -75,6 +75,7 @@ def test_the_best_patch_for_a_linear_score(target):
     np.testing.assert_array_equal(found[0, 0], 0.5)
 
 
+@pytest.mark.full
 def test_a_step_sees_some_of_the_images():
     """The middle of the patch moves where an image that is black there is drawn."""
     image = jnp.stack([jnp.zeros((4, 4, 1)), jnp.ones((4, 4, 1))]).repeat(3, 0)

@@ -11,7 +11,7 @@ from PIL import Image
 from library.apps import generation
 from library.config import ConfigError
 from library.evaluation import samples
-from library.reporting import made, mosaic
+from library.reporting import mosaic, saved_samples
 from library.run import restoring, stepping
 from library.run.feed import Feed
 from library.run.recipe import make_plan
@@ -59,7 +59,7 @@ TOLD = {
 }
 
 
-@pytest.mark.parametrize("family", often.but(["diffusion"], TOLD))
+@pytest.mark.parametrize("family", often.only(["vae"], TOLD))
 def test_a_class_by_number_or_name_is_made_alone(family):
     run, request = trained(family, **TOLD[family]), generation.Request(num=3)
     run = run._replace(state=families.stirred(run.state))
@@ -152,6 +152,7 @@ def test_images_are_made_with_the_averages_unless_told_not_to():
     )
 
 
+@pytest.mark.full
 def test_reconstructions_of_a_normalized_set_are_shown_as_pixels():
     normalize = dict(mean=[0.4], std=[0.25])
     run = trained("mae", normalize=normalize)
@@ -179,13 +180,13 @@ def test_samples_are_kept_by_step_and_found_again(tmp_path):
     values = families.config("vae", total="4 steps")
     values["evaluate"]["samples"]["every"] = "2 steps"
     tiny.run(make_plan(values, devices=jax.devices()[:1]), tmp_path)
-    (found,) = made.find(tmp_path)
+    (found,) = saved_samples.find(tmp_path)
     assert found.name == "samples_sample"
     assert found.steps == [2, 4]
     assert found.at(-1).shape == (8, 8, 8, 1)
     assert not np.array_equal(found.at(0), found.at(1))
-    assert made.newest(found) is not None
-    assert made.over_training(found) is not None
+    assert saved_samples.newest(found) is not None
+    assert saved_samples.over_training(found) is not None
 
 
 @pytest.mark.full

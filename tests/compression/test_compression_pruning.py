@@ -54,11 +54,11 @@ def test_counts_are_exact_for_many_weights_and_every_sparsity():
     params = {"x": {"kernel": jax.random.normal(jax.random.key(0), (37, 29))}}
     params["y"] = {"kernel": jnp.zeros((11, 3))}
     for sparsity in (0.0, 0.013, 0.5, 0.9, 0.999):
-        masks = pruning.open_masks(params)
+        masks = pruning.initial_masks(params)
         for scope, sizes in (("global", {"": 1106}), ("layer", {"x/kernel": 1073, "y/kernel": 33})):
             count = pruning.counts(masks, sparsity, scope)
             assert count == {name: round(sparsity * size) for name, size in sizes.items()}
-            found = pruning.tightened(params, masks, count)
+            found = pruning.prune_smallest(params, masks, count)
             gone = {k: int((~v["kernel"]).sum()) for k, v in found.items()}
             assert sum(gone.values()) == sum(count.values())
             if scope == "layer":
@@ -68,14 +68,14 @@ def test_counts_are_exact_for_many_weights_and_every_sparsity():
 
 
 def test_what_is_pruned_stays_so_though_others_become_smaller():
-    masks = pruning.open_masks(PARAMS)
-    once = pruning.tightened(PARAMS, masks, {"": 2})
+    masks = pruning.initial_masks(PARAMS)
+    once = pruning.prune_smallest(PARAMS, masks, {"": 2})
     smaller = jax.tree.map(lambda x: -1e-3 * x, PARAMS)
     smaller["a"]["kernel"] = smaller["a"]["kernel"].at[0, 0].set(7.0)
     assert kept(once) == {"a": [[0, 1], [1, 1]], "head": [[0, 1], [1, 1]]}
-    assert kept(pruning.tightened(smaller, once, {"": 1})) == kept(once)
+    assert kept(pruning.prune_smallest(smaller, once, {"": 1})) == kept(once)
     # The smallest of those left is 0.2, then 0.3.
-    again = pruning.tightened(smaller, once, {"": 3})
+    again = pruning.prune_smallest(smaller, once, {"": 3})
     assert kept(again) == {"a": [[0, 1], [1, 0]], "head": [[0, 1], [1, 1]]}
 
 

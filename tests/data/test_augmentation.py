@@ -104,7 +104,10 @@ COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute")
 @pytest.mark.parametrize(
     "name",
     often.but(
-        ["auto_augment", "trivial_augment", "random_resized_crop_bicubic", "random_crop_reflect"],
+        [
+            *("auto_augment", "trivial_augment", "rand_augment", "color_jitter", "elastic"),
+            *("random_resized_crop_bicubic", "random_crop_reflect"),
+        ],
         PER_EXAMPLE,
     ),
 )
@@ -589,6 +592,7 @@ def test_mixup_and_cutmix_are_switched_for_each_example():
     assert 0.2 < cut.mean() < 0.33
 
 
+@pytest.mark.full
 def test_soft_labels_are_mixed_on():
     batch = batch_of(16)
     once = program("mixup")(batch, KEY)

@@ -21,18 +21,14 @@ from library.data import (
 from library.data.preprocessing import decoding
 from library.run.feed import Feed
 from tests import tiny
+from tests.kept import cache_in
 
 DECODE = preprocessing.decode(channels=1)
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv(kept_files.LIMIT, "1")
-    # As if an hour had passed since the files were written.
-    now = provenance.time.time_ns() + 3600 * 10**9
-    monkeypatch.setattr(provenance.time, "time_ns", lambda: now)
-    return tmp_path / "cache" / "compendium" / "decoded_splits"
+    return cache_in(tmp_path, monkeypatch) / "decoded_splits"
 
 
 @pytest.fixture

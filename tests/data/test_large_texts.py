@@ -11,6 +11,7 @@ import pytest
 
 from library.config import ConfigError
 from library.data import encoding, kept_files, large_texts, provenance, sources, text, token_files
+from tests.kept import cache_in
 
 VERSE = (
     "Aquí me pongo a cantar\r\nal compás de la vigüela,\nque el hombre que lo desvela\r"
@@ -23,15 +24,10 @@ BPE = dict(name="bpe", vocab_size=280)
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv(kept_files.LIMIT, "1")
-    # As if an hour had passed since the files were written.
-    now = provenance.time.time_ns() + 3600 * 10**9
-    monkeypatch.setattr(provenance.time, "time_ns", lambda: now)
     set_sizes(monkeypatch, large=64)
     # However slow the machine is, a test starts no processes.
     monkeypatch.setattr(encoding, "_WORTH_PROCESSES", np.inf)
-    return tmp_path / "cache" / "compendium"
+    return cache_in(tmp_path, monkeypatch)
 
 
 def set_sizes(monkeypatch, large):

@@ -6,8 +6,6 @@ import runpy
 import sys
 import time
 
-import numpy as np
-
 
 def clock() -> None:
     """The wall clock jumps a day ahead, and back again, and again."""
@@ -31,9 +29,14 @@ def failing_source() -> None:
 
 
 def nan_in_batch() -> None:
-    """One number that the process loads which has position 333 is none."""
-    none = {"mask": np.float32("nan")}
-    _patch_load(after=lambda position, example: example | (none if position == 333 else {}))
+    """The pixels of the example at position 333 are none."""
+    import jax.numpy as jnp
+
+    def broken(batch):
+        here = (batch["index"] == 333)[:, None, None, None]
+        return {**batch, "image": jnp.where(here, jnp.nan, batch["image"])}
+
+    _patch_loss(change=broken)
 
 
 def nan_in_loss() -> None:
@@ -50,20 +53,20 @@ def nan_in_gradient() -> None:
     _patch_loss(lambda here, weight: jnp.sqrt(jnp.where(here, 0 * weight, 1.0)) - ~here)
 
 
-def _patch_load(before=lambda position: None, after=lambda position, example: example) -> None:
+def _patch_load(before) -> None:
     from library.data.pipeline import Loader
 
     load = Loader.load
 
     def patched(self, position, row):
         before(position)
-        return after(position, load(self, position, row))
+        return load(self, position, row)
 
     Loader.load = patched
 
 
-def _patch_loss(extra) -> None:
-    """Adds to each example's loss `extra(whether it is at position 333, a weight)`."""
+def _patch_loss(extra=lambda here, weight: 0 * here, change=lambda batch: batch) -> None:
+    """Changes each batch and adds `extra(is it at position 333, weight)` to each loss."""
     import jax
 
     from library import task
@@ -72,7 +75,7 @@ def _patch_loss(extra) -> None:
 
     def patched(loss, *arguments, **options):
         def with_extra(params, variables, batch, key):
-            metrics, variables = loss(params, variables, batch, key)
+            metrics, variables = loss(params, variables, change(batch), key)
             total, count = metrics["loss"]
             weight = jax.tree.leaves(params)[0].ravel()[0]
             total += extra(batch["index"] == 333, weight).sum()

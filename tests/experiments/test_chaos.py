@@ -64,12 +64,12 @@ def check_kills(begin, folder, seed, times, killed):
     assert outcome(alone)["rows"]
     workdir, kills = folder / f"struck{next(numbers)}", 0
     for moment in itertools.islice(moments(seed), 4 * times):
-        code = begin(workdir, (*moment, "SIGKILL")).ended().code
-        assert code in (0, killed)
-        kills += code == killed
+        ended = begin(workdir, (*moment, "SIGKILL")).ended()
+        assert ended.code in (0, killed), (moment, ended)
+        kills += ended.code == killed
         if kills == times:
             break
-        if code == 0:
+        if ended.code == 0:
             check_same(workdir, alone)
             workdir = folder / f"struck{next(numbers)}"
     assert kills == times

@@ -120,6 +120,7 @@ def test_what_is_not_understood_writes_nothing(program, run, tmp_path):
         assert not (folder / "compressed").exists()
 
 
+@pytest.mark.full
 def test_what_is_no_classifier(program, run, monkeypatch, tmp_path):
     families.serve(monkeypatch)
     folder = run(families.config("vae", total="1 steps", evaluate={}))

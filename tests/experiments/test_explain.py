@@ -122,6 +122,7 @@ def test_what_is_not_explained(program, classifier, tmp_path):
         assert not (classifier / "explained").exists()
 
 
+@pytest.mark.full
 def test_what_is_no_classifier(program, run, monkeypatch):
     families.serve(monkeypatch)
     folder = run(families.config("vae", total="1 steps", evaluate={}))

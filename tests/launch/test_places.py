@@ -173,6 +173,7 @@ def test_tpu_names_what_is_missing():
         # What fails after another has stopped is not taken for stopped.
         (("exit 75", "sleep 0.2; exit 1"), 1, "process 1 of 2 failed (exit code 1)"),
         (("exit 1", "kill -KILL $$"), 137, "process 1 of 2 failed (killed by SIGKILL)"),
+        (("kill -ABRT $$", "kill -KILL $$"), 137, "process 1 of 2 failed (killed by SIGKILL)"),
     ],
 )
 def test_a_run_ends_as_its_processes_do(scripts, code, reason):

@@ -32,7 +32,7 @@ def test_the_plain_loss_by_hand():
     np.testing.assert_allclose(logits(hidden, table), z - np.asarray(bias), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("chunk", often.first(2, [1, 4, 5, 12, 19, 20, 21, 64]))
+@pytest.mark.parametrize("chunk", often.only([4], [1, 4, 5, 12, 19, 20, 21, 64]))
 @pytest.mark.parametrize("with_bias", [True, False])
 def test_parts_of_any_size_give_the_plain_loss_and_its_gradients(chunk, with_bias):
     hidden, table, bias, targets = arrays(9, 6, 20)
@@ -51,6 +51,7 @@ def test_parts_of_any_size_give_the_plain_loss_and_its_gradients(chunk, with_bia
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.full
 def test_bfloat16_sums_in_float32():
     hidden, table, bias, targets = arrays(16, 8, 50, jnp.bfloat16)
     plain, _ = cross_entropy(hidden, table, bias, targets)

@@ -6,7 +6,8 @@ import pytest
 
 from library.config import ConfigError, duration
 from library.optim.continuation import Length, continued
-from library.optim.optimizers import make_optimizers, make_schedule
+from library.optim.learning_rate import make_schedule
+from library.optim.optimizers import make_optimizers
 
 COSINE, CONSTANT = dict(name="cosine"), dict(name="constant")
 

@@ -50,6 +50,23 @@ SYSTEMS: dict[str, dict[str, Any]] = {
         task=dict(name="segmentation"),
         augment=[dict(name="flip_lr"), dict(name="quarter_turns")],
     ),
+    # As in the recipe for bccd: host and device move several boxes an image, padded to three.
+    "boxes": dict(
+        dataset=families.SCENES,
+        preprocess=[
+            dict(name="select", keys=["image", "boxes", "boxes_label"]),
+            dict(name="random_crop", size=6),
+            dict(name="pad_objects", num=3),
+        ],
+        model=dict(name="grid_detector", widths=(4, 4)),
+        # Few steps make no model sure: without this there is no detection to count.
+        task=dict(name="detection", confidence=0.1),
+        augment=[
+            dict(name="flip_lr"),
+            dict(name="flip_ud"),
+            dict(name="affine", translate=0.1, scale=(0.9, 1.1)),
+        ],
+    ),
     "domains": {k: v for k, v in families.FAMILIES["domains"].items() if k != "evaluate"},
     "streams": dict(
         dataset={**families.TEXT, "order": "streams", "cache": "none"},

@@ -131,6 +131,7 @@ def test_megatron_sends_activations_and_no_params():
 SPLIT = dict(mesh=dict(tensor=8), rules="transformer", activations=dict(sequence="tensor"))
 
 
+@pytest.mark.full
 def test_splitting_the_sequence_changes_no_loss(alone):
     got = tiny.take_steps(plan("gpt", 8, **SPLIT), STEPS)
     np.testing.assert_allclose(

@@ -1,5 +1,6 @@
 """What the environment says of the processes of a run."""
 
+import jax
 import pytest
 from jax._src import distributed
 
@@ -63,3 +64,13 @@ def test_the_service_goes_on_for_a_while_after_all_have_left(monkeypatch):
     processes._linger(2)
     state.shutdown()
     assert done == ["client", 2, "service"]
+
+
+def test_who_ends_early_takes_leave_of_the_others(monkeypatch):
+    left = []
+    monkeypatch.setattr(jax.distributed, "shutdown", lambda: left.append("left"))
+    processes.leave()
+    assert left == []
+    monkeypatch.setattr(processes, "_joined", lambda: True)
+    processes.leave()
+    assert left == ["left"]

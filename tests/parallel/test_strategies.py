@@ -59,7 +59,7 @@ def held(tree):
 
 
 @pytest.mark.parametrize("mesh", often.only([MESHES[1]], MESHES))
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", often.only(["conv"], MODELS))
 def test_losses_on_every_mesh_equal_those_of_one_device(alone, model, mesh):
     expected = alone(model)
     got = tiny.take_steps(on_mesh(mesh, **settings(model)), STEPS)
@@ -123,6 +123,7 @@ def test_pmap_equals_jit_where_no_statistics_are_a_devices_own():
     assert got.update._cache_size() == 1
 
 
+@pytest.mark.full
 def test_the_form_of_pmap_for_several_processes_equals_pmap(monkeypatch):
     model = dict(name="mlp.mlp", hidden=(5,), dropout=0.2)
     plan = tiny.plan_on(8, model=model, parallel=dict(strategy="pmap"), augment=AUGMENT)
@@ -216,6 +217,7 @@ def test_evaluation_under_pmap_equals_that_under_jit(normalized_steps):
         np.testing.assert_allclose(a["logits"], b["logits"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.full
 def test_dropout_is_the_same_on_one_and_on_eight_devices():
     model = dict(name="mlp.mlp", hidden=(8,), dropout=0.5)
     one = tiny.take_steps(tiny.plan_on(1, model=model), STEPS)

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from library.config import ConfigError
-from library.reporting import compare, notation, runs, seeds
+from library.reporting import compare, curve_figures, notation, runs, seeds
 
 
 def table_rows(path):
@@ -163,9 +163,9 @@ def test_runs_are_grouped_by_system_and_metric(make_run, tmp_path, values):
 
 def test_several_seeds_are_a_mean_and_a_band(make_run, tmp_path, values, monkeypatch):
     drawn = []
-    real = compare.figures.compared
+    real = curve_figures.compared
     monkeypatch.setattr(
-        compare.figures, "compared", lambda lines, keys: drawn.append(lines) or real(lines, keys)
+        curve_figures, "compared", lambda lines, keys: drawn.append(lines) or real(lines, keys)
     )
     for seed, accuracy in enumerate((0.5, 0.75, 1.0)):
         config = changed(values) | {"seed": seed}

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from library.config import ConfigError
-from library.reporting import figures, page
+from library.reporting import curve_figures, image_figures, page
 from library.reporting.report import write_report
 
 _VOID = {"meta", "img", "wbr", "br", "link"}
@@ -182,8 +182,8 @@ def test_a_figure_that_fails_costs_the_report_no_other(run, monkeypatch):
     def fails(*arguments):
         raise RuntimeError("latex could not be found\nand more")
 
-    monkeypatch.setattr(figures, "learning_curves", fails)
-    monkeypatch.setattr(figures, "mosaic", fails)
+    monkeypatch.setattr(curve_figures, "learning_curves", fails)
+    monkeypatch.setattr(image_figures, "mosaic", fails)
     with pytest.warns(UserWarning, match="learning_curves could not be drawn: latex could not be"):
         found = Checker(write_report(run))
     assert "learning_curves could not be drawn: latex could not be found" in found.text

@@ -96,6 +96,7 @@ def test_a_run_that_stops_early_is_a_finished_one(tmp_path, measured):
     assert summary["train_step_compilations"] == 1
 
 
+@pytest.mark.full
 def test_a_run_that_reaches_its_total_did_not_stop_early(tmp_path, measured):
     summary = tiny.run(plan_of(stop={**STOP, "patience": "5 steps"}), tmp_path)
     assert (summary["steps"], summary["stopped_early"]) == (12, None)
@@ -124,6 +125,7 @@ def test_a_run_with_several_stops_ends_at_the_same_step(tmp_path, measured, monk
     assert (again["steps"], again["stopped_early"]) == (8, whole["stopped_early"])
 
 
+@pytest.mark.full
 def test_a_run_killed_in_the_last_evaluations_ends_at_the_same_step(tmp_path, monkeypatch):
     fails = []
 

@@ -8,12 +8,13 @@ import pytest
 
 from library import config
 from library.config import ConfigError
-from library.data import kept_files, provenance, sources
+from library.data import sources
 from library.data.examples import ArrayRecords
 from library.data.preprocessing import fitting
 from library.run import data_record
 from library.run.recipe import make_plan
 from tests import tiny
+from tests.kept import cache_in
 
 RANDOM = np.random.default_rng(0)
 SKEWED = RANDOM.normal(size=(60, 3)) @ np.array([[2, 1, 0], [0, 3, 0], [0, 0, 0.0]]) + [5, 0, 7]
@@ -133,11 +134,7 @@ class Stored(ArrayRecords):
 
 
 def test_later_starts_do_not_fit_again(served, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv(kept_files.LIMIT, "1")
-    # As if an hour had passed since the file was written.
-    now = provenance.time.time_ns() + 3600 * 10**9
-    monkeypatch.setattr(provenance.time, "time_ns", lambda: now)
+    cache = cache_in(tmp_path, monkeypatch)
     (tmp_path / "data").write_bytes(b"the data")
     found = sources.from_arrays(arrays(60), label_names=tiny.CLASSES)
     found = found._replace(records=Stored(arrays(60), str(tmp_path / "data")))
@@ -146,7 +143,7 @@ def test_later_starts_do_not_fit_again(served, tmp_path, monkeypatch, capsys):
     assert served == ["code"]
     kept = [plan.splits.found().preprocess for plan in plans]
     assert kept[0] == kept[1]
-    (path,) = (tmp_path / "cache" / "compendium" / "fitted").iterdir()
+    (path,) = (cache / "fitted").iterdir()
     path.write_text(path.read_text().replace("1", "2"))
     assert make_plan(tiny.config(**CONFIG)).splits.found().preprocess == kept[0]
     assert len(served) == 2

@@ -8,7 +8,7 @@ import traceback
 import numpy as np
 import pytest
 
-from library.apps import trial
+from library.apps import dry_run
 from library.config import ConfigError, MisfitError
 from library.data.preprocessing import labels
 from library.models.image import mlp
@@ -129,7 +129,7 @@ def test_a_config_that_does_not_fit_the_projects_modules_is_one_line(own):
 def test_an_operation_of_ones_own_is_found_behind_what_it_became(own):
     own("select", labels, "select")
     with pytest.raises(ConfigError, match="the operation fails") as caught:
-        trial.planned(tiny.config(preprocess=[dict(name="select", keys=["image"])]))
+        dry_run.planned(tiny.config(preprocess=[dict(name="select", keys=["image"])]))
     found = own_files.own_error(caught.value)
     assert type(found) is ValueError
     assert str(found) == "the operation fails"
@@ -142,7 +142,7 @@ def test_a_trial_step_stops_at_nan(own):
     own("not_a_number", mlp, "mlp")
     shown = []
     with pytest.raises(FloatingPointError) as caught:
-        trial.debug(tiny.config(model=dict(name="mlp.mlp")), shown.append)
+        dry_run.debug(tiny.config(model=dict(name="mlp.mlp")), shown.append)
     lines = [frame.line for frame in traceback.extract_tb(caught.value.__traceback__)]
     assert "return hidden + jnp.log(-1 - hidden**2) if train else hidden" in lines
     assert "  hidden (Dense): float32[16,64] -> float32[16,4]" in shown

@@ -67,6 +67,7 @@ def slow_plan(time, **changes):
     return plan._replace(strategy=slow)
 
 
+@pytest.mark.full
 def test_a_rate_is_that_of_the_clock_between_rows_without_evaluations(time, tmp_path):
     shown = io.StringIO()
     summary = loop.train(slow_plan(time), tmp_path, Clock(), Console(file=shown, width=200))

@@ -204,6 +204,7 @@ def test_an_evaluation_that_runs_out_of_memory_is_made_smaller(tmp_path, undistu
     assert others[1]["train/loss"] == pytest.approx(loss, rel=1e-6)
 
 
+@pytest.mark.full
 def test_the_best_begins_anew_when_it_is_judged_otherwise(tmp_path, monkeypatch):
     found = iter([0.9, 0.5, 0.4])
     monkeypatch.setattr(evaluating, "measured", lambda *a: {"test/accuracy": next(found)})
@@ -263,6 +264,7 @@ def test_displays_that_fail_do_not_end_a_run(tmp_path, monkeypatch):
     assert len(rows(tmp_path)) == 3
 
 
+@pytest.mark.full
 def test_pictures_that_fail_do_not_end_a_run(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise ValueError("no such style")

@@ -65,6 +65,7 @@ def build(adversary, model=None, **options):
     )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("name", "units"), often.first(1, [("fgsm", IDENTITY), ("pgd", SCALED)]))
 def test_without_room_it_is_classification(name, units):
     batch = BATCH if units is SCALED else {**BATCH, "image": SCALED["unnormalize"](BATCH["image"])}

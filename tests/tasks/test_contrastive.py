@@ -207,6 +207,7 @@ def test_padding_on_a_device_of_its_own_is_no_negative(axis_name):
     np.testing.assert_array_equal(correct[real], hits[real])
 
 
+@pytest.mark.full
 def test_accumulated_parts_are_problems_of_their_own(tiny_data, alone):
     parts = tiny.take_steps(tiny.plan_on(1, **VIEWS, accumulate=2), 1)
     assert parts.losses[0] < alone.losses[0]

@@ -160,6 +160,7 @@ def test_learned_variances_add_the_bound_that_moves_only_them():
         assert np.abs(moved.params[name] - state.params[name])[..., 1:].max() > 1e-6
 
 
+@pytest.mark.full
 def test_the_bound_of_a_step_estimates_that_of_the_chain():
     task, state, batch = make(Linear(num_out=2), variance="learned", timesteps=30)
     found = jax.jit(task.evaluate)(state, batch, KEY)["bits_per_dim"]
@@ -176,6 +177,7 @@ def test_the_bound_of_a_step_estimates_that_of_the_chain():
     np.testing.assert_allclose(found[0], 30 * (bits * batch["mask"]).sum(), rtol=1e-4)
 
 
+@pytest.mark.full
 def test_labels_are_dropped_by_example_at_the_rate():
     size, rate = 4000, 0.3
 
@@ -255,7 +257,7 @@ def test_samples_have_the_moments_of_the_data(prediction, sampler):
     np.testing.assert_allclose(found.std(), DEVIATION, rtol=4 / np.sqrt(8 * size) + 0.02)
 
 
-@pytest.mark.parametrize(("raw", "variance"), [(-1.0, "beta_tilde"), (1.0, "beta")])
+@pytest.mark.parametrize(("raw", "variance"), often.first(1, [(-1.0, "beta_tilde"), (1.0, "beta")]))
 def test_learned_variances_at_their_bounds_are_the_fixed_ones(raw, variance):
     sampler = dict(name="ancestral", steps=10)
     arguments = dict(timesteps=40, sampler=sampler, clip=False)
@@ -351,7 +353,7 @@ def expected_bound(timesteps):
     return prior / np.log(2), steps[1:].sum() / np.log(2)
 
 
-@pytest.mark.parametrize("bound_steps", [None, 6])
+@pytest.mark.parametrize("bound_steps", often.only([6], [None, 6]))
 def test_bound_of_gaussian_data_in_closed_form(bound_steps):
     size, timesteps = 20_000, 30
     task, state, _ = make(
@@ -405,6 +407,7 @@ def data(monkeypatch):
     tiny.serve(monkeypatch, train=tiny.arrays(50), test=tiny.arrays(21, seed=1))
 
 
+@pytest.mark.full
 def test_devices_and_accumulation_agree_on_what_is_drawn():
     batch = {**make_batch(16), "mask": jnp.ones(16)}
     arguments = dict(image_shape=(2, 2, 1), num_classes=3, conditional=True, label_dropout=0.3)

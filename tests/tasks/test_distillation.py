@@ -161,6 +161,7 @@ def test_hard_targets_are_the_class_that_the_teacher_chooses():
         np.testing.assert_allclose(metrics[name][0], values[:3].sum(), rtol=1e-5)
 
 
+@pytest.mark.full
 def test_a_head_of_its_own_learns_from_the_teacher_and_the_other_from_the_labels():
     model = DistilledVisionTransformer(3, width=8, depth=1, num_heads=2, patch_size=1)
     task = build(model, temperature=2.0, weight=0.4)

@@ -43,6 +43,7 @@ def test_the_gradient_is_reversed_and_the_value_is_not():
     np.testing.assert_allclose(jax.grad(f)(x, jnp.float32(2)), -2 * jnp.cos(x), rtol=1e-6)
 
 
+@pytest.mark.full
 def test_the_strength_rises_from_nothing():
     """At first no gradient of the domains reaches the features; later it is the one reversed."""
     batch, task = batch_of(), build()

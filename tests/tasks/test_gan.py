@@ -234,6 +234,7 @@ def assert_close(found, expected):
     )
 
 
+@pytest.mark.full
 def test_the_discriminator_moves_first_each_time_on_another_part_then_the_generator():
     losses, data, start, end, metrics, _ = trained(updates=2, conditional=True)
     params, variables, key = start.params, start.variables, jax.random.key(0)
@@ -363,6 +364,7 @@ def _data(monkeypatch):
     tiny.serve(monkeypatch, train=tiny.arrays(50, **sizes), test=tiny.arrays(21, seed=1, **sizes))
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("_data")
 @pytest.mark.parametrize(
     "changes",

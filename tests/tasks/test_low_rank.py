@@ -88,6 +88,7 @@ def photographs(num, seed):
     return sources.from_arrays(found, label_names=tiny.CLASSES, name="tiny", kinds=kinds)
 
 
+@pytest.mark.full
 def test_a_run_of_another_feature_is_factored_and_teaches_by_images(monkeypatch, tmp_path):
     tiny.serve(monkeypatch, train=photographs(50, 0), test=photographs(21, 1))
     inputs, folder = ["photo"], tmp_path / "source"

@@ -336,6 +336,7 @@ def test_any_classifier_is_pruned(data, name):
     assert sum(int((~m).sum()) for m in masks) == round(0.8 * sum(m.size for m in masks))
 
 
+@pytest.mark.full
 def test_what_was_trained_before_is_pruned_first_and_goes_on(data, tmp_path):
     plan = tiny.plan_on(1)
     tiny.run(plan, tmp_path / "dense")

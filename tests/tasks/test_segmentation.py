@@ -58,7 +58,7 @@ def by_hand(batch, weights=(1.0, 1.0, 1.0)):
     return total / weight, matrix
 
 
-@pytest.mark.parametrize("weights", [None, (0.5, 2.0, 1.0)])
+@pytest.mark.parametrize("weights", [(0.5, 2.0, 1.0), pytest.param(None, marks=pytest.mark.full)])
 def test_loss_and_matrix_are_over_the_known_pixels(weights):
     task, batch = build(class_weights=weights), batch_of()
     state = task.init(KEY, batch)

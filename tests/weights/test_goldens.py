@@ -10,7 +10,17 @@ from library.weights.drawn import variables_of
 from tests import goldens, often
 
 # Each has a relative among the others.
-RARELY = ("inception_v3", "googlenet", "deit_tiny_distilled_patch16_224", "mobilenet_v3_small")
+RARELY = (
+    *("inception_v3", "googlenet", "deit_tiny_distilled_patch16_224", "mobilenet_v3_small"),
+    *(
+        "swin_t",
+        "efficientnet_b0",
+        "mobilenet_v2",
+        "mixer_s16_224",
+        "shufflenet_v2_x0_5",
+        "resnetv2_18",
+    ),
+)
 
 
 @pytest.mark.parametrize("name", often.but(RARELY, goldens.compared()))

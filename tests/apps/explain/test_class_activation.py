@@ -84,6 +84,7 @@ def test_grad_cam_by_hand():
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.full
 def test_cam_of_a_residual_network():
     """Its last stage is what the head sees the mean of; the stage before is not."""
     model, image = resnet20(width=2), jnp.ones((1, 8, 8, 3))

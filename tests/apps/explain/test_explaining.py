@@ -97,7 +97,10 @@ def test_parts_are_put_together():
 @pytest.mark.parametrize(
     ("model", "left_out"),
     often.but(
-        [(tiny.VIT, {"guided", "deconvnet"})],
+        [
+            (tiny.VIT, {"guided", "deconvnet"}),
+            (tiny.PERCEPTRON, {"rollout", "grad_cam", "activations"}),
+        ],
         [
             (tiny.CONV, {"rollout"}),
             (tiny.VIT, {"guided", "deconvnet"}),
@@ -172,7 +175,7 @@ def test_only_classifiers_of_images_are_explained(monkeypatch, family):
 
 @pytest.mark.usefixtures("data")
 @pytest.mark.parametrize("name", often.only(["pgd"], attacking.ATTACKS))
-@pytest.mark.parametrize("target", [None, "b"])
+@pytest.mark.parametrize("target", often.only(["b"], [None, "b"]))
 def test_what_an_attack_has_come_to(name, target):
     run = trained()
     network, loaded = classifier.network(run), examples(run, 17)

@@ -64,6 +64,7 @@ def test_a_dense_network_by_hand():
     np.testing.assert_allclose(updated["intermediates"]["features"], code, atol=1e-6)
 
 
+@pytest.mark.full
 def test_layerwise_pairs_by_hand_and_gradients_within_a_layer_and_its_mirror():
     model = autoencoder.deep((2, 3, 1), hidden=(5, 4), latent_dim=2)
     image = jax.random.uniform(KEY, (3, 2, 3, 1))

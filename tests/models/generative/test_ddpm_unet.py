@@ -127,6 +127,7 @@ def test_patches_become_channels_and_back():
     np.testing.assert_array_equal(depth_to_space(x, 2), image)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("changes", "shape"),
     often.only(
@@ -164,6 +165,7 @@ def test_it_records_features_and_every_level():
     assert shapes["features"] == (2, 16)
 
 
+@pytest.mark.full
 def test_dropout_is_at_work_in_training_only():
     model = ddpm_unet(**SMALL | dict(dropout=0.5))
     x = jax.random.normal(KEY, (2, 8, 8, 1))

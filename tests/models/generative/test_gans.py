@@ -313,6 +313,7 @@ def test_the_label_is_heard(family):
         assert differing.min() > 1e-3 * np.abs(one).max()
 
 
+@pytest.mark.full
 def test_the_spectral_discriminator_has_a_bounded_slope_and_the_critic_none_of_it():
     image = jax.random.uniform(jax.random.key(0), (4, 8, 8, 1))
     critic = sngan.discriminator(width=4, spectral=False, pool="mean")

@@ -83,6 +83,7 @@ def test_running_averages_keep_six_tenths_and_move_in_training_only(initialised)
     np.testing.assert_allclose(stats["mean"][:24], 0.4 * mean, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.full
 def test_airbench96_adds_a_third_convolution_to_what_the_first_one_leaves():
     assert sizes.parameters(airbench96(), 32) == 9_915_704
     model = airbench96(widths=(26, 4, 4))

@@ -63,6 +63,7 @@ def test_a_block_adds_scaled_branches(activate):
     assert (np.asarray(got).min() >= 0) == activate
 
 
+@pytest.mark.full
 def test_the_last_block_is_neither_scaled_nor_rectified():
     seen = {}
 

@@ -47,6 +47,7 @@ def golden_image():
     return np.sin(row * column / 300 + channel).astype(np.float32)[None]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("variant", often.first(1, GOLDEN))
 def test_logits_and_features_of_the_original(variant):
     model = inception_v3(CLASSES[variant], variant)

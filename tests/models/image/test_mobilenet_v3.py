@@ -10,6 +10,7 @@ from library.weights.mobilenet_v3 import PUBLISHED
 from tests import often, sizes
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", often.only(["mobilenet_v3_small"], PUBLISHED))
 def test_params_and_multiply_adds(name):
     model = getattr(mobilenet_v3, name)()

@@ -136,6 +136,7 @@ def test_imagenet_stem_is_torchvisions():
     np.testing.assert_allclose(recorded["intermediates"]["stage1"], expected, atol=2e-5)
 
 
+@pytest.mark.full
 def test_stages_halve_and_widen():
     def shapes(model, size):
         image = jnp.zeros((1, size, size, 3))

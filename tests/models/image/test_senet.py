@@ -10,6 +10,7 @@ from library.weights.senet import PUBLISHED
 from tests import sizes
 
 
+@pytest.mark.full
 def test_params_and_multiply_adds():
     model = seresnet50()
     assert sizes.parameters(model) == PUBLISHED["seresnet50"].parameters

@@ -8,6 +8,7 @@ from library.models.image.shake_shake import Block, shake, shake_shake26, shake_
 from tests import sizes
 
 
+@pytest.mark.full
 def test_params_of_tables_1_to_3():
     # 26.2 and 2.9 million in table 3 of the paper, counted here layer by layer.
     def branch(inputs, features):

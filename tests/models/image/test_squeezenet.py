@@ -64,6 +64,7 @@ def test_stages_are_recorded_before_they_are_pooled(name, stages):
     assert (logits.shape, logits.dtype) == ((2, 1000), jnp.float32)
 
 
+@pytest.mark.full
 def test_logits_are_means_of_what_the_head_rectifies():
     image = jax.random.normal(jax.random.key(0), (2, 40, 33, 3))
     model = squeezenet.squeezenet1_1(num_classes=4)

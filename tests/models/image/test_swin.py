@@ -25,6 +25,7 @@ def shapes_of(model, *image):
     return variables, recorded["intermediates"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "width", "count"),
     often.first(
@@ -61,6 +62,7 @@ def test_merging_concatenates_four_tokens_column_by_column():
     np.testing.assert_allclose(y[0, 1, 0], expected, atol=1e-6)
 
 
+@pytest.mark.full
 def test_every_second_block_lets_information_across_windows():
     image = jax.random.normal(jax.random.key(0), (1, 24, 24, 3))
     # The window of the token at (2, 2) ends with it; the shifted one goes on to (3, 3).

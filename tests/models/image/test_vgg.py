@@ -81,6 +81,7 @@ def test_a_grid_of_another_size_is_averaged_to_7x7_as_in_torchvision():
     np.testing.assert_allclose(recorded["intermediates"]["features"], expected, rtol=1e-4)
 
 
+@pytest.mark.full
 def test_dropout_follows_the_hidden_layers():
     image = jax.random.normal(jax.random.key(0), (1, 32, 32, 3))
     model = vgg.vgg11(num_classes=3, width=1, pool_size=1, hidden_sizes=(4, 400), dropout=0.75)

@@ -1,4 +1,4 @@
-"""A trial of a recipe, which writes nothing: the cost of a step, or one step in detail."""
+"""A dry run of a recipe, which writes nothing: the cost of a step, or one step in detail."""
 
 import math
 from collections.abc import Callable, Mapping

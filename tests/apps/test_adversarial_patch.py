@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from library.apps import classifier, patching, predictions
+from library.apps import adversarial_patch, classifier, predictions
 from library.config import ConfigError
 from library.data import sources
 from library.run.feed import Feed
@@ -46,8 +46,14 @@ def made():
             Brightness(), {"params": {"scale": 3.0}}, lambda x: x, nn.softmax, tiny.CLASSES
         )
         examples = predictions.from_split(run, "test", 6, seed=0)
-        settings = patching.settings((0.9, 0.9), 60)
-        yield run, network, examples, patching.make(run, network, examples, "a", settings), settings
+        settings = adversarial_patch.settings((0.9, 0.9), 60)
+        yield (
+            run,
+            network,
+            examples,
+            adversarial_patch.make(run, network, examples, "a", settings),
+            settings,
+        )
 
 
 def test_the_patch_is_white_and_seen(made):
@@ -63,7 +69,7 @@ def test_the_patch_is_white_and_seen(made):
     np.testing.assert_array_equal(found.patched[~found.own].argmax(-1), 0)
     assert found.patched.shape == (6, 10, 4)
     np.testing.assert_allclose(found.patched[:, 0], network.probabilities(found.shown), atol=1e-6)
-    lines = patching.lines(network, found)
+    lines = adversarial_patch.lines(network, found)
     expected = (
         "classified as a with the patch: 100.0% of 4 examples of other classes at 10 places each"
     )
@@ -77,22 +83,24 @@ def test_success_is_counted_over_places_and_other_classes(made):
     first = np.flatnonzero(~found.own)[0]
     patched[first, :3, 0] = 2
     patched[found.own, :, 0] = 2
-    lines = patching.lines(network, found._replace(patched=patched))
+    lines = adversarial_patch.lines(network, found._replace(patched=patched))
     assert lines[0].startswith("classified as a with the patch: 7.5% of 4 examples")
     none = found._replace(own=np.ones(6, bool))
-    assert patching.lines(network, none)[0].startswith("all 6 examples are a without the patch")
+    assert adversarial_patch.lines(network, none)[0].startswith(
+        "all 6 examples are a without the patch"
+    )
 
 
 def test_a_file_to_print_and_a_picture(made):
     _, network, examples, found, settings = made
-    printed = patching.printable(network, found)
+    printed = adversarial_patch.printable(network, found)
     image = Image.open(io.BytesIO(printed.png))
     assert (image.mode, image.size, printed.name) == ("RGBA", (512, 512), "patch")
     pixels = np.asarray(image)
     assert pixels[0, 0, 3] == 0
     assert pixels[256, 1, 3] == 255
     np.testing.assert_array_equal(pixels[100:400, 100:400], 255)
-    drawn = patching.picture(network, examples, found, settings)
+    drawn = adversarial_patch.picture(network, examples, found, settings)
     assert drawn.name == "adversarial_patch"
     assert "for the class a (Brown et al. 2017), 90% of the shorter side" in drawn.captions[0]
     assert drawn.png.startswith(b"\x89PNG")
@@ -101,10 +109,10 @@ def test_a_file_to_print_and_a_picture(made):
 def test_refused(made):
     run, network, examples, _, settings = made
     with pytest.raises(ConfigError, match="add --target=CLASS"):
-        patching.make(run, network, examples, None, settings)
+        adversarial_patch.make(run, network, examples, None, settings)
     with pytest.raises(ConfigError, match="no class 'e'"):
-        patching.make(run, network, examples, "e", settings)
+        adversarial_patch.make(run, network, examples, "e", settings)
     with pytest.raises(ConfigError, match=r"side=\(0\.5, 1\.5\)"):
-        patching.settings((0.5, 1.5), 10)
+        adversarial_patch.settings((0.5, 1.5), 10)
     with pytest.raises(ConfigError, match="steps=0"):
-        patching.settings((0.5, 0.5), 0)
+        adversarial_patch.settings((0.5, 0.5), 0)

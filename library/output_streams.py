@@ -5,7 +5,7 @@ import os
 from typing import Any, TextIO
 
 
-class Lasting:
+class FaultTolerantStream:
     """A text stream that survives the loss of its terminal, pipe or disk.
 
     After the first failed write, all later text is dropped, also text that others write to the

@@ -31,7 +31,7 @@ class Histogram(NamedTuple):
     squares: np.ndarray
 
 
-class Moves(NamedTuple):
+class ParameterUpdates(NamedTuple):
     """The params after a step and what the step added to them, by path."""
 
     params: Mapping[str, Histogram]
@@ -43,7 +43,7 @@ class Moves(NamedTuple):
         return (moved / there) ** 0.5 if there > 0 else None
 
 
-class Watch:
+class UpdateMonitor:
     """Measures the last step of each interval; without an interval it does nothing."""
 
     def __init__(self, every: int | None):
@@ -70,13 +70,13 @@ class Watch:
         """
         return self._before is not None
 
-    def after(self, params: PyTree) -> Moves:
+    def after(self, params: PyTree) -> ParameterUpdates:
         """Returns how the last step, which is due, has moved the params; all processes call it."""
         before, self._before = self._before, None
         return measured(before, params)
 
 
-def measured(before: PyTree, after: PyTree) -> Moves:
+def measured(before: PyTree, after: PyTree) -> ParameterUpdates:
     """Returns how params have moved, from those before a step and those after it."""
     pairs = [
         (path, old, new)
@@ -85,7 +85,7 @@ def measured(before: PyTree, after: PyTree) -> Moves:
     ]
     names, olds, news = zip(*pairs)
     found = jax.jit(_histograms, out_shardings=_everywhere(news[0]))(olds, news)
-    return Moves(*(dict(zip(names, part)) for part in jax.device_get(found)))
+    return ParameterUpdates(*(dict(zip(names, part)) for part in jax.device_get(found)))
 
 
 def _histograms(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from library.reporting import figures, mosaic, runs
+from library.reporting import image_figures, mosaic, runs
 
 STAGES, ACROSS, SHOWN, COLUMNS = 8, 8, 64, 32
 LINES, LETTERS = 6, 400
@@ -14,7 +14,7 @@ LINES, LETTERS = 6, 400
 _BETWEEN = ("interpolate", "manifold")
 
 
-class Made(NamedTuple):
+class SavedSamples(NamedTuple):
     """The samples of one name, EVALUATOR_OUTPUT, at ascending steps."""
 
     name: str
@@ -26,50 +26,50 @@ class Made(NamedTuple):
         return runs.read_arrays(self.paths[place])["values"]
 
 
-def find(workdir: Path) -> list[Made]:
+def find(workdir: Path) -> list[SavedSamples]:
     """Lists the samples of a run, by name."""
     found = []
     for folder in sorted((workdir / "samples").glob("*/")):
         paths = sorted(path for path in folder.glob("*.npz") if path.stem.isdigit())
         if paths:
-            found.append(Made(folder.name, [int(path.stem) for path in paths], paths))
+            found.append(SavedSamples(folder.name, [int(path.stem) for path in paths], paths))
     return found
 
 
-def newest(made: Made) -> tuple[Figure, str] | list[str]:
+def newest(samples: SavedSamples) -> tuple[Figure, str] | list[str]:
     """Draws the images of the last evaluation and describes them, or returns its texts.
 
     It draws the first 64 images, eight in a row. Of rows of images it draws the first 64 rows and
     32 columns. The description states how many are left out.
     """
-    values = made.at(-1)
+    values = samples.at(-1)
     if values.dtype.kind == "U":
         return list(map(str, values))
-    said = f"{made.name}, step {made.steps[-1]:,}"
+    said = f"{samples.name}, step {samples.steps[-1]:,}"
     if values.ndim != 5:
         said += _left_out("images", len(values), SHOWN)
-        return figures.mosaic(mosaic.in_rows(values[:SHOWN], columns=ACROSS)), said
+        return image_figures.mosaic(mosaic.in_rows(values[:SHOWN], columns=ACROSS)), said
     said += _left_out("rows", len(values), SHOWN) + _left_out("columns", values.shape[1], COLUMNS)
-    return figures.mosaic(values[:SHOWN, :COLUMNS]), said
+    return image_figures.mosaic(values[:SHOWN, :COLUMNS]), said
 
 
-def over_training(made: Made) -> Figure | list[tuple[int, str]] | None:
+def over_training(samples: SavedSamples) -> Figure | list[tuple[int, str]] | None:
     """Draws the same samples at up to eight steps, one row for each; None for a single step.
 
     Of a row of images it draws the last image, or the middle image if rows lead from one image to
     another. Of texts it returns the beginning of the first text, as pairs (step, text).
     """
-    chosen = _spread(len(made.steps), STAGES)
+    chosen = _spread(len(samples.steps), STAGES)
     if len(chosen) < 2:
         return None
-    stages = [made.at(place) for place in chosen]
-    steps = [made.steps[place] for place in chosen]
+    stages = [samples.at(place) for place in chosen]
+    steps = [samples.steps[place] for place in chosen]
     if stages[-1].dtype.kind == "U":
         return [(step, _beginning(str(x[0]))) for step, x in zip(steps, stages) if len(x)]
-    firsts = [_of_each_row(made.name, x) if x.ndim == 5 else x[:ACROSS] for x in stages]
+    firsts = [_of_each_row(samples.name, x) if x.ndim == 5 else x[:ACROSS] for x in stages]
     if len({x.shape for x in firsts}) > 1:
         return None
-    return figures.mosaic(np.stack(firsts), [f"step {step:,}" for step in steps])
+    return image_figures.mosaic(np.stack(firsts), [f"step {step:,}" for step in steps])
 
 
 def _of_each_row(name: str, rows: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A trial shows what a run would be, and trains and writes nothing."""
+"""A dry run shows what a run would be, and trains and writes nothing."""
 
 import types
 
@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from library.apps import planning, trial
+from library.apps import dry_run, planning
 from library.config import ConfigError
 from library.run import stepping
 from library.run.feed import Feed
@@ -31,8 +31,8 @@ def nowhere(tmp_path, monkeypatch):
 
 
 def test_params_and_bytes_are_those_of_the_run(nowhere):
-    plan = trial.planned(tiny.config(optimizer=MOMENTUM), jax.devices()[:1])
-    counts = trial.parameters(plan)
+    plan = dry_run.planned(tiny.config(optimizer=MOMENTUM), jax.devices()[:1])
+    counts = dry_run.parameters(plan)
     assert counts == {
         "hidden1": PIXELS * HIDDEN + HIDDEN,
         "head": HIDDEN * CLASSES + CLASSES,
@@ -47,8 +47,8 @@ def test_params_and_bytes_are_those_of_the_run(nowhere):
 
 
 def test_the_table_names_all_parts(nowhere):
-    plan = trial.planned(tiny.config(dataset=dict(cache="device")), jax.devices()[:2])
-    table = trial.table(plan)
+    plan = dry_run.planned(tiny.config(dataset=dict(cache="device")), jax.devices()[:2])
+    table = dry_run.table(plan)
     left, right = (list(column.cells) for column in table.columns)
     rows = dict(zip(left, right))
     assert rows["all params"] == "349"
@@ -67,7 +67,7 @@ def test_players_are_counted_by_their_modules():
         recipe=types.SimpleNamespace(model={"generator": {"name": "x"}}),
         state=types.SimpleNamespace(params=params),
     )
-    assert trial.parameters(plan) == {"generator/a": 9, "generator/b": 4}
+    assert dry_run.parameters(plan) == {"generator/a": 9, "generator/b": 4}
 
 
 def test_a_step_without_jit_is_the_first_step_of_the_run(nowhere):
@@ -78,7 +78,7 @@ def test_a_step_without_jit_is_the_first_step_of_the_run(nowhere):
         steps_per_call=3,
     )
     shown = []
-    assert trial.debug(values, shown.append)
+    assert dry_run.debug(values, shown.append)
     assert "  image: uint8[16,8,8,1]" in shown
     assert "  hidden1 (Dense): float32[16,64] -> float32[16,5]" in shown
     assert "  head (Dense): float32[16,5] -> float32[16,4]" in shown
@@ -95,6 +95,6 @@ def test_a_trial_step_shows_the_error_itself():
         task=dict(name="classification", inputs=["image", "label"]), model=tiny.CONV
     )
     with pytest.raises(TypeError, match="multiple values for argument 'train'"):
-        trial.debug(values, print)
+        dry_run.debug(values, print)
     with pytest.raises(ConfigError, match="takes no 'cach'"):
-        trial.debug(tiny.config(dataset=dict(cach="device")), print)
+        dry_run.debug(tiny.config(dataset=dict(cach="device")), print)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from library.reporting import figures, made, mosaic, runs
+from library.reporting import curve_figures, figures, mosaic, runs, saved_samples
 from library.reporting.report import write_report
 
 STEPS = (10, 20, 30, 40)
@@ -44,8 +44,8 @@ def drawn(monkeypatch):
 
 def test_all_columns_of_a_wide_plane_are_drawn(tmp_path):
     keep(tmp_path, "plane_manifold", lambda step: rows_of(20, 20), steps=(10,))
-    (found,) = made.find(tmp_path)
-    figure, said = made.newest(found)
+    (found,) = saved_samples.find(tmp_path)
+    figure, said = saved_samples.newest(found)
     np.testing.assert_array_equal(tiles(figure), np.tile(np.arange(20), (20, 1)))
     assert said == "plane_manifold, step 10"
 
@@ -53,7 +53,7 @@ def test_all_columns_of_a_wide_plane_are_drawn(tmp_path):
 def test_what_is_left_out_of_a_picture_is_said(tmp_path):
     keep(tmp_path, "a_path", lambda step: rows_of(70, 40), steps=(10,))
     keep(tmp_path, "b_sample", lambda step: np.zeros((65, 4, 4, 1), np.uint8), steps=(10,))
-    paths, images = map(made.newest, made.find(tmp_path))
+    paths, images = map(saved_samples.newest, saved_samples.find(tmp_path))
     assert tiles(paths[0]).shape == (64, 32)
     assert paths[1] == "a_path, step 10, the first 64 of 70 rows, the first 32 of 40 columns"
     assert tiles(images[0]).shape == (8, 8)
@@ -65,9 +65,9 @@ def test_what_is_left_out_of_a_picture_is_said(tmp_path):
 )
 def test_a_row_is_shown_over_training_by_what_it_comes_to_or_by_its_middle(tmp_path, name, shade):
     keep(tmp_path, name, lambda step: rows_of(3, 17) + np.uint8(step))
-    (found,) = made.find(tmp_path)
+    (found,) = saved_samples.find(tmp_path)
     expected = np.tile(np.array(STEPS)[:, None] + shade, (1, 3))
-    np.testing.assert_array_equal(tiles(made.over_training(found)), expected)
+    np.testing.assert_array_equal(tiles(saved_samples.over_training(found)), expected)
 
 
 def test_a_plane_is_shown_over_training_from_its_first_row_to_its_last(tmp_path):
@@ -75,9 +75,9 @@ def test_a_plane_is_shown_over_training_from_its_first_row_to_its_last(tmp_path)
         return rows_of(20, 20).swapaxes(0, 1)
 
     keep(tmp_path, "plane_manifold", plane, steps=(10, 20))
-    (found,) = made.find(tmp_path)
+    (found,) = saved_samples.find(tmp_path)
     expected = [0, 3, 5, 8, 11, 14, 16, 19]
-    np.testing.assert_array_equal(tiles(made.over_training(found)), [expected, expected])
+    np.testing.assert_array_equal(tiles(saved_samples.over_training(found)), [expected, expected])
 
 
 def test_texts_are_shown_over_training_by_how_the_first_begins(tmp_path, make_run):
@@ -88,8 +88,8 @@ def test_texts_are_shown_over_training_by_how_the_first_begins(tmp_path, make_ru
 
     run = make_run(tmp_path / "a")
     keep(run, "samples_text", texts, steps=range(1, 22))
-    (found,) = made.find(run)
-    shown = made.over_training(found)
+    (found,) = saved_samples.find(run)
+    shown = saved_samples.over_training(found)
     assert [step for step, _ in shown] == [1, 4, 7, 10, 12, 15, 18, 21]
     assert shown[1][1] == "\n".join(["<4>", *lines[:5]]) + " …"
     page = write_report(run).read_text()
@@ -102,14 +102,14 @@ def test_texts_are_shown_over_training_by_how_the_first_begins(tmp_path, make_ru
 
 def test_short_texts_are_not_cut_and_long_lines_are(tmp_path):
     keep(tmp_path, "a_text", lambda step: np.array(["ab\nc" if step < 20 else "x" * 999]), (10, 20))
-    (found,) = made.find(tmp_path)
-    assert made.over_training(found) == [(10, "ab\nc"), (20, "x" * 400 + " …")]
+    (found,) = saved_samples.find(tmp_path)
+    assert saved_samples.over_training(found) == [(10, "ab\nc"), (20, "x" * 400 + " …")]
 
 
 def test_a_single_step_has_no_strip(tmp_path):
     keep(tmp_path, "a_text", lambda step: np.array(["a"]), steps=(10,))
     keep(tmp_path, "b_sample", lambda step: np.zeros((2, 4, 4, 1), np.uint8), steps=(10,))
-    assert list(map(made.over_training, made.find(tmp_path))) == [None, None]
+    assert list(map(saved_samples.over_training, saved_samples.find(tmp_path))) == [None, None]
 
 
 def adversarial_log():
@@ -148,12 +148,14 @@ def test_the_report_of_a_generative_run_has_its_strip_and_both_losses(
     assert titles[:3] == ["discriminator loss", "generator loss", "classes covered"]
     measured = ("class entropy", "confidence", "accuracy real", "accuracy fake")
     assert sorted(titles[3:9]) == sorted((*measured, "pairwise distance", "reach"))
-    assert len(titles) == figures.MAX_PANELS
+    assert len(titles) == curve_figures.MAX_PANELS
     for loss, axes in zip(("discriminator_loss", "generator_loss"), panels):
         (line,) = axes.get_lines()
         np.testing.assert_array_equal(line.get_xdata(), STEPS)
         assert f"train/{loss}" in page
-    order = [metric for metric, _ in figures.metric_panels(runs.curves(log), "coverage/reach")]
+    order = [
+        metric for metric, _ in curve_figures.metric_panels(runs.curves(log), "coverage/reach")
+    ]
     assert order[-3:] == ["collapsed", "discriminator_won", "generator_stuck"]
 
 
@@ -161,5 +163,5 @@ def test_a_share_that_is_always_one_is_no_flag():
     steps = np.arange(3.0)
     curves = {"test/accuracy": (steps, np.ones(3)), "test/collapsed": (steps, np.ones(3))}
     curves |= {"train/speed": (steps, steps), "train/loss": (steps, np.zeros(3))}
-    order = [metric for metric, _ in figures.metric_panels(curves)]
+    order = [metric for metric, _ in curve_figures.metric_panels(curves)]
     assert order == ["loss", "accuracy", "speed", "collapsed"]

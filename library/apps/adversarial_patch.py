@@ -28,7 +28,7 @@ _FITTED, _PLACES = 256, 10
 _PRINTED = 512
 
 
-class Printed(NamedTuple):
+class PatchResult(NamedTuple):
     """A patch, and a classifier's predictions for images with it.
 
     Attributes:
@@ -71,7 +71,7 @@ def make(
     target: str | None,
     settings: patches.Settings,
     seed: int = 0,
-) -> Printed:
+) -> PatchResult:
     """Trains a patch on training images, and tries it on other images at random places.
 
     Args:
@@ -107,10 +107,10 @@ def make(
     own = clean.argmax(-1) == label
     if examples.labels is not None:
         own |= np.array(examples.labels) == label
-    return Printed(patch, label, shown[0], clean, patched, own)
+    return PatchResult(patch, label, shown[0], clean, patched, own)
 
 
-def lines(network: Network, found: Printed) -> list[str]:
+def lines(network: Network, found: PatchResult) -> list[str]:
     """Renders how often the patch makes images of other classes its target."""
     met = found.patched[~found.own].argmax(-1) == found.target
     name, count = network.label_names[found.target], len(met)
@@ -123,7 +123,7 @@ def lines(network: Network, found: Printed) -> list[str]:
 
 
 def picture(
-    network: Network, examples: Examples, found: Printed, settings: patches.Settings
+    network: Network, examples: Examples, found: PatchResult, settings: patches.Settings
 ) -> Picture:
     """Draws the images without and with the patch."""
     columns = {
@@ -148,7 +148,7 @@ def picture(
     return Picture("adversarial_patch", "patch", [caption], figures.png(figure))
 
 
-def printable(network: Network, found: Printed) -> Picture:
+def printable(network: Network, found: PatchResult) -> Picture:
     """Returns the patch alone for printing: a disc on a transparent ground."""
     patch = on_device.pixels(None, found.patch)
     side = max(_PRINTED, len(patch))

@@ -5,14 +5,14 @@ import os
 
 import pytest
 
-from library.streams import Lasting
+from library.output_streams import FaultTolerantStream
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_pipe_that_is_closed():
     reader, writer = os.pipe()
     with os.fdopen(writer, "w") as inner:
-        stream = Lasting(inner)
+        stream = FaultTolerantStream(inner)
         assert stream.write("heard") == 5
         stream.flush()
         assert os.read(reader, 9) == b"heard"
@@ -31,7 +31,7 @@ def test_a_stream_that_is_no_file():
         def write(self, text):
             raise OSError(28, "No space left on device")
 
-    stream = Lasting(Full())
+    stream = FaultTolerantStream(Full())
     assert stream.write("lost") == 4
     assert stream.lost.errno == 28
     assert not stream.isatty()

@@ -6,7 +6,7 @@ import pytest
 
 from library.config import ConfigError
 from library.parallel import chips
-from library.run import moves
+from library.run import parameter_updates
 from tests import runs, tiny
 from tests.run.events import values
 
@@ -21,13 +21,13 @@ def data(monkeypatch):
 def test_histograms_count_every_value():
     before = {"a": jnp.arange(-64, 64, dtype=jnp.bfloat16), "b": jnp.zeros((0, 3))}
     after = {"a": before["a"] * 2, "b": before["b"]}
-    found = moves.measured(before, after)
+    found = parameter_updates.measured(before, after)
     assert found.params.keys() == found.updates.keys() == {"a"}
     for made, exact in (
         (found.params, np.arange(-128, 128, 2.0)),
         (found.updates, np.arange(-64, 64.0)),
     ):
-        counts, edges = np.histogram(exact, moves.BINS)
+        counts, edges = np.histogram(exact, parameter_updates.BINS)
         np.testing.assert_array_equal(made["a"].counts.sum(), counts.sum())
         np.testing.assert_allclose(made["a"].edges, edges, rtol=1e-6)
         assert (made["a"].total, made["a"].squares) == (exact.sum(), np.square(exact).sum())
@@ -37,15 +37,17 @@ def test_histograms_count_every_value():
 
 def test_params_that_stay_have_updates_of_zero():
     params = {"a": jnp.full(3, 2.0)}
-    found = moves.measured(params, params)
-    assert found.updates["a"].counts.tolist() == [3, *([0] * (moves.BINS - 1))]
+    found = parameter_updates.measured(params, params)
+    assert found.updates["a"].counts.tolist() == [3, *([0] * (parameter_updates.BINS - 1))]
     assert found.ratio() == 0
     nothing = {"a": jnp.zeros(3)}
-    assert moves.measured(nothing, nothing).ratio() is None
+    assert parameter_updates.measured(nothing, nothing).ratio() is None
 
 
 def test_a_complex_number_is_two_values():
-    found = moves.measured({"a": jnp.zeros(1, jnp.complex64)}, {"a": jnp.array([3 + 4j])})
+    found = parameter_updates.measured(
+        {"a": jnp.zeros(1, jnp.complex64)}, {"a": jnp.array([3 + 4j])}
+    )
     assert found.params["a"].counts.sum() == 2
     assert found.ratio() == 1
 
@@ -73,7 +75,7 @@ def test_updates_of_one_step_are_measured_and_change_nothing(data, tmp_path):
     (kernel,) = [tag for tag in shown if tag.startswith("updates/") and "head/kernel" in tag]
     assert [step for step, _ in shown[kernel]] == [4, 8, 12]
     histogram = shown[kernel][0][1].histo
-    assert len(histogram.bucket) == len(histogram.bucket_limit) == moves.BINS + 1
+    assert len(histogram.bucket) == len(histogram.bucket_limit) == parameter_updates.BINS + 1
     assert sum(histogram.bucket) == histogram.num
 
 
