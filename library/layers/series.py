@@ -7,12 +7,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from library.config import ConfigError
+from library.finite import nan_unless
 
 
 def as_series(
     x: Float[Array, "b *t d"] | Int[Array, "b t"], vocab_size: int | None, dtype: Any
 ) -> Float[Array, "b t d"]:
     """Returns a series of numbers; integers become one-hot vectors, a vector a series of one step.
+
+    An integer outside 0 to vocab_size - 1 becomes NaN.
 
     Args:
       x: numbers (b, t, d) or (b, d), or integers (b, t).
@@ -30,7 +33,8 @@ def as_series(
             + ("state the number of different integers" if integers else "nearest: vocab_size=None")
         )
     if integers:
-        return jax.nn.one_hot(x, vocab_size, dtype=dtype)
+        known = (x >= 0) & (x < vocab_size)
+        return nan_unless(known[..., None], jax.nn.one_hot(x, vocab_size, dtype=dtype))
     return (x[:, None] if x.ndim == 2 else x).astype(dtype)
 
 

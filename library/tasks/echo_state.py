@@ -10,6 +10,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from library.config import ConfigError
+from library.finite import nan_unless
 from library.forward import initialized
 from library.task import Batch, Metrics, Task, TrainState, pair, where_present
 
@@ -59,7 +60,10 @@ def echo_state(
 
     def measured(scores: Float[Array, "b c"], batch: Batch) -> Metrics:
         error = jnp.sum(jnp.square(scores - _targets(batch, num_classes)), axis=-1)
+        # A number outside the classes must show as a NaN loss.
+        known = (batch["label"] >= 0) & (batch["label"] < num_classes)
         right = jnp.argmax(scores, axis=-1) == batch["label"]
+        error = nan_unless(known, error)
         return {"loss": pair(error, batch["mask"]), "accuracy": pair(right, batch["mask"])}
 
     def update(state: TrainState, batch: Batch, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:

@@ -95,3 +95,5 @@ def test_what_does_not_fit_is_refused():
         echo_state(MODEL, num_classes=3, ridge=0.0)
     with pytest.raises(ConfigError, match="leak=0: valid are above 0, up to 1"):
         network.echo_state(leak=0)
+    with pytest.raises(ConfigError, match=r"radius=-0\.9: valid are numbers above 0"):
+        network.echo_state(radius=-0.9)

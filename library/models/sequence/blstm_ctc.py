@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from library.config import ConfigError
 from library.layers.checks import check_sizes
 from library.layers.intermediates import store
 from library.layers.recurrence import BidirectionalLSTM
@@ -31,6 +32,9 @@ class BlstmCTC(nn.Module):
       width: blocks in each direction.
       input_noise: standard deviation of the noise that training adds to the inputs, from the stream
         "dropout".
+
+    Raises:
+      ConfigError: a size is below 1, or the noise is below 0.
     """
 
     num_classes: int
@@ -39,6 +43,8 @@ class BlstmCTC(nn.Module):
 
     def __post_init__(self):
         check_sizes(num_classes=self.num_classes, width=self.width)
+        if not self.input_noise >= 0:
+            raise ConfigError(f"input_noise={self.input_noise}: valid are 0 (none) and more")
         super().__post_init__()
 
     @nn.compact

@@ -30,6 +30,10 @@ class EchoState(nn.Module):
       input_scale: greatest weight of an input.
       density: share of the weights W that are not 0.
       segments: parts of the recording whose mean states are the features.
+
+    Raises:
+      ConfigError: a size is below 1, `leak` or `density` is outside (0, 1], or `radius` or
+        `input_scale` is not above 0.
     """
 
     units: int = 400
@@ -45,6 +49,10 @@ class EchoState(nn.Module):
             value = getattr(self, name)
             if not 0 < value <= 1:
                 raise ConfigError(f"{name}={value}: valid are above 0, up to 1")
+        for name in ("radius", "input_scale"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise ConfigError(f"{name}={value}: valid are numbers above 0")
         super().__post_init__()
 
     @nn.compact

@@ -131,14 +131,14 @@ class RecurrentNet(nn.Module):
         for number in range(self.depth):
             last, x = self._layer(f"layer{number + 1}", x, moved)
             x = nn.Dropout(self.dropout, deterministic=not train, name=f"drop{number + 1}")(x)
+        drop = nn.Dropout(self.dropout, deterministic=not train, name="drop")
         outputs = x.swapaxes(0, 1)
         if self.output == "last":
-            drop = nn.Dropout(self.dropout, deterministic=not train, name="drop")
             outputs = drop(last)
         elif self.output == "mean":
             outputs = mean_step(outputs, mask)
         elif self.output == "unrolled":
-            outputs = self._unrolled(last)
+            outputs = drop(self._unrolled(last))
         return self._answers(outputs)
 
     def _layer(self, name: str, x, mask) -> tuple[Float[Array, "b w"], Float[Array, "t b w"]]:

@@ -73,8 +73,8 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """A block of the encoder or, with `cross`, of the decoder: attention and a ReLU network.
 
-    Submodules are "attention" and "norm1"; of the decoder "cross" and "cross_norm"; and "fc1",
-    "fc2" and "norm2".
+    Submodules are "attention" and "norm1"; of the decoder "cross_attention" and "cross_norm"; and
+    "fc1", "fc2" and "norm2".
     """
 
     width: int

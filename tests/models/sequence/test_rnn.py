@@ -131,6 +131,16 @@ def test_a_vector_becomes_a_series_of_so_many_steps(cell):
     np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_dropout_falls_on_each_step_of_an_unrolled_output():
+    model, params = make(cell="gru", output="unrolled", steps=6, dropout=0.5)
+    given, options = {"params": params}, dict(train=True, rngs={"dropout": jax.random.key(1)})
+    options["mutable"] = ["intermediates"]
+    features = model.apply(given, series()[:, 0], **options)[1]["intermediates"]["features"]
+    dropped = np.asarray(features if hasattr(features, "shape") else features[0]) == 0
+    assert 0 < dropped.mean() < 1
+    assert dropped.any(axis=(0, 2)).all()
+
+
 def test_deep_output_adds_dense_layers_before_the_head():
     model, params = make(cell="elman", output_depth=1)
     found = answers(model, params, series())
@@ -148,6 +158,8 @@ def test_integers_are_one_hot():
     found = answers(asked, params, ids)
     expected = answers(model, params, jnp.eye(INPUTS)[ids])
     np.testing.assert_array_equal(found, expected)
+    unknown = answers(asked, params, ids.at[1, 2].set(INPUTS))
+    np.testing.assert_array_equal(np.isnan(unknown).all(axis=1), [False, True, False])
     with pytest.raises(ConfigError, match="vocab_size=None, and the input is int32"):
         answers(model, params, ids)
 

@@ -95,3 +95,5 @@ def test_pooled_statistics_are_those_of_the_data():
 def test_sizes_that_do_not_fit_are_refused():
     with pytest.raises(ConfigError, match="width=10 cannot be divided among num_heads=4"):
         speech.transformer(num_classes=3, width=10)
+    with pytest.raises(ConfigError, match=r"input_noise=-0\.6: valid are 0"):
+        blstm_ctc.blstm_ctc(num_classes=3, input_noise=-0.6)
