@@ -134,6 +134,27 @@ def _problem(name: str, examples: int, batch_size: int) -> ConfigDict:
     return config
 
 
+def forecasting(series: str, known: int, ahead: int, batch_size: int = 32) -> ConfigDict:
+    """Returns the data, task and evaluation of forecasts of all channels of a series.
+
+    The errors are those of channels that are standardized by the training split.
+
+    Args:
+      series: the dataset with the series, such as "ett/etth1".
+      known: steps that are known.
+      ahead: steps to be forecast.
+      batch_size: windows per step.
+    """
+    config = in_memory(f"windows/{known}x{ahead}/{series}", batch_size, eval_batch_size=500)
+    config.splits = dict(validation=dict(split="val"))
+    config.preprocess = []
+    config.task = dict(name="regression", inputs=["series"])
+    validation = dict(kind="metrics", split="validation", every="1 epoch")
+    config.evaluate = dict(validation=validation, test=dict(kind="metrics", every="100%"))
+    config.checkpoint = dict(every="1 epoch", best="validation/mse", mode="min")
+    return config
+
+
 def multi30k(
     source: str, target: str, every: str, vocab_size: int = 8000, batch_size: int = 128
 ) -> ConfigDict:

@@ -89,6 +89,15 @@ RECORDS["audio_folder"] = {
 RECORDS["fsdd_strings"] = {"audio": np.zeros(9_000, np.int16), "tokens": _TOKENS}
 RECORDS["fsdd_speakers/theo"] = RECORDS["fsdd"]
 FEATURES["mnist_strings"] = {"tokens": _TOKENS}
+for _known, _ahead in ((336, 96), (336, 192), (336, 336), (336, 720), (96, 96)):
+    for _series in ("etth1", "etth2"):
+        _name = f"windows/{_known}x{_ahead}/ett/{_series}"
+        DATASETS[_name] = ((1, 1, 1), 1, 8641 - _known - _ahead, "test", 2881 - _ahead)
+        RECORDS[_name] = {
+            "series": np.zeros((_known, 7), np.float32),
+            "target": np.zeros(7 * _ahead, np.float32),
+        }
+WINDOWS = [name for name in DATASETS if name.startswith("windows/")]
 TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {
     "configs/lenet5/mnist.py:rbf": 60_000,
@@ -210,7 +219,8 @@ def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None):
         records = Repeated(record, part.stop - part.start)
         return Source(records, None, str, kinds=dict.fromkeys(record, "text"))
     shape, num_classes, train, other, others = DATASETS[name]
-    parts = splits.resolve(split, {"train": train, other: others}, name)
+    sizes = {"train": train, other: others}
+    parts = splits.resolve(split, sizes | {"val": others} if name in WINDOWS else sizes, name)
     rest = FEATURES.get(name, {"label": np.int32(num_classes - 1)})
     record = RECORDS.get(name) or {"image": encoded(shape), **rest}
     size = sum(stop - start for _, start, stop in parts)
@@ -296,7 +306,7 @@ def test_docstrings_say_what_a_recipe_is_and_their_commands_name_it(file):
     named = {command.partition(":")[0] for command in commands}
     assert file in (*named, command_line.DEFAULT_CONFIG)
     for name in re.findall(r"--dataset=(\w+)", docstring):
-        assert name in (*DATASETS, *TEXTS, *PAIRS)
+        assert name in (*DATASETS, *TEXTS, *PAIRS, "ett")
 
 
 @pytest.mark.parametrize("name", RECIPES)

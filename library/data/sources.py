@@ -2,9 +2,10 @@
 
 The name of a dataset is one of this project's builders (a file in library/data/builders), "folder"
 for a directory of your images, "audio_folder" for one of your recordings, "text" for your text
-files, "pairs_text" for your pairs of texts, "synthetic/224x1000" for noise, "none" for no data, or
-any TFDS dataset that was prepared as ArrayRecord. Reading needs no TensorFlow, loads only the
-requested examples, and works from any thread or process.
+files, "pairs_text" for your pairs of texts, "synthetic/224x1000" for noise, "none" for no data,
+"windows/336x96/ett/etth1" for windows of a series, or any TFDS dataset that was prepared as
+ArrayRecord. Reading needs no TensorFlow, loads only the requested examples, and works from any
+thread or process.
 """
 
 import functools
@@ -24,6 +25,7 @@ from library.data import (
     folder,
     pairs_text,
     prepared,
+    series_windows,
     splits,
     synthetic,
     text_files,
@@ -118,7 +120,8 @@ def open_source(
 
     Args:
       name: a builder of this project, "folder", "text", "synthetic/224x1000" for noise of 1000
-        classes (library/data/synthetic.py), "none", or a TFDS dataset such as "cifar10",
+        classes (library/data/synthetic.py), "windows/336x96/ett/etth1" for windows of a series
+        (library/data/series_windows.py), "none", or a TFDS dataset such as "cifar10",
         "imagenet_resized/64x64" or "mnist:3.0.1".
       split: "train", "train[:90%]", "train[45000:]", "train[-5000:]", "train+test".
       data_dir: the directory of prepared datasets, by default $TFDS_DATA_DIR or
@@ -148,6 +151,8 @@ def open_source(
         return _open_synthetic(name, split)
     if name == "none":
         return without_data()
+    if series_windows.is_name(name):
+        return _open_windows(name, split, data_dir, manual_dir)
     return _open_prepared(name, split, data_dir, manual_dir)
 
 
@@ -227,6 +232,12 @@ def info(
         return Info(name, "memory", synthetic.SIZES, source.label_names, shape)
     if name == "none":
         return Info(name, "memory", {}, None, None)
+    if series_windows.is_name(name):
+        asked = series_windows.parse(name)
+        path = str(prepared.open_builder(asked.series, data_dir, manual_dir).data_dir)
+        series = _series(asked, data_dir, manual_dir)
+        lengths = {part: len(values) for part, values in series.items()}
+        return Info(name, path, series_windows.sizes(asked, lengths), None, None)
     return _info(name, prepared.open_builder(name, data_dir, manual_dir))
 
 
@@ -295,6 +306,8 @@ def _check_needs_preparation(name: str) -> None:
         "none": "'none' has no data",
     }
     reason = f"{name!r} is generated when read" if _is_synthetic(name) else reasons.get(str(name))
+    if series_windows.is_name(name):
+        reason = f"windows are cut when read; prepare {series_windows.parse(name).series!r}"
     if reason is not None:
         raise ConfigError(f"{reason}: there is nothing to prepare")
 
@@ -437,6 +450,33 @@ def _open_synthetic(name: str, split: str) -> Source:
     fingerprint = functools.partial(fingerprints.of_name, f"{name} {split}", len(records))
     names, kinds = records.label_names, records.kinds
     return Source(records, names, describe, fingerprint=fingerprint, kinds=kinds)
+
+
+def _open_windows(name: str, split: str, data_dir: str | None, manual_dir: str | None) -> Source:
+    asked = series_windows.parse(name)
+    records = series_windows.cut(asked, _series(asked, data_dir, manual_dir), split)
+    fingerprint = functools.partial(fingerprints.of_records, f"{name} {split}", records)
+    describe = functools.partial(_describe_array, f"{name} {split}")
+    return Source(records, None, describe, fingerprint=fingerprint, kinds=records.kinds)
+
+
+def _series(
+    asked: series_windows.Asked, data_dir: str | None, manual_dir: str | None
+) -> dict[str, np.ndarray]:
+    """Returns the series of each split in the order of time."""
+    held = prepared.open_builder(asked.series, data_dir, manual_dir).info.splits
+    opened = {
+        split: _open_prepared(asked.series, split, data_dir, manual_dir).records
+        for split in series_windows.SPLITS
+        if split in held
+    }
+    for split, records in opened.items():
+        if len(records) != 1 or np.ndim(records[0].get("series")) != 2:
+            raise ConfigError(
+                f"windows need a dataset with one series (steps, channels) in each split, and "
+                f"{asked.series} {split} has {len(records)} examples of {', '.join(records[0])}"
+            )
+    return {split: np.asarray(records[0]["series"]) for split, records in opened.items()}
 
 
 def _folder_root(data_dir: str | None) -> Path:
