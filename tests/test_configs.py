@@ -97,7 +97,11 @@ for _known, _ahead in ((336, 96), (336, 192), (336, 336), (336, 720), (96, 96)):
             "series": np.zeros((_known, 7), np.float32),
             "target": np.zeros(7 * _ahead, np.float32),
         }
-WINDOWS = [name for name in DATASETS if name.startswith("windows/")]
+DATASETS["sst2"] = ((1, 1, 1), 2, 6_920, "test", 1_821)
+RECORDS["sst2"] = {"text": "a film .", "label": np.int32(1)}
+# A third split of the same size as the second.
+THIRD = dict.fromkeys([name for name in DATASETS if name.startswith("windows/")], "val")
+THIRD["sst2"] = "validation"
 TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {
     "configs/lenet5/mnist.py:rbf": 60_000,
@@ -219,8 +223,8 @@ def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None):
         records = Repeated(record, part.stop - part.start)
         return Source(records, None, str, kinds=dict.fromkeys(record, "text"))
     shape, num_classes, train, other, others = DATASETS[name]
-    sizes = {"train": train, other: others}
-    parts = splits.resolve(split, sizes | {"val": others} if name in WINDOWS else sizes, name)
+    sizes = {"train": train, other: others, THIRD.get(name, other): others}
+    parts = splits.resolve(split, sizes, name)
     rest = FEATURES.get(name, {"label": np.int32(num_classes - 1)})
     record = RECORDS.get(name) or {"image": encoded(shape), **rest}
     size = sum(stop - start for _, start, stop in parts)
@@ -256,7 +260,7 @@ def tokenizer(spec, documents, fitted=None):
 def shared_tokenizer(operation, texts, fitted):
     """Has as many tokens as the spec says, and uses those of bytes."""
     made = _make_tokenizer({"name": "byte"}, None)
-    return made._replace(names=made.names + ("-",) * (operation.spec["vocab_size"] - 256))
+    return made._replace(names=made.names + ("-",) * (operation.spec.get("vocab_size", 256) - 256))
 
 
 def weights(file, model):

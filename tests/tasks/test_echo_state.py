@@ -93,7 +93,7 @@ def test_the_readout_is_that_of_the_whole_set_in_any_order():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ConfigError, match=r"ridge=0\.0: it must be above 0"):
         echo_state(MODEL, num_classes=3, ridge=0.0)
-    with pytest.raises(ConfigError, match="leak=0: valid are above 0, up to 1"):
-        network.echo_state(leak=0)
+    with pytest.raises(ConfigError, match=r"leak=0\.0: valid are above 0, up to 1"):
+        network.echo_state(leak=0.0)
     with pytest.raises(ConfigError, match=r"radius=-0\.9: valid are numbers above 0"):
         network.echo_state(radius=-0.9)
