@@ -57,12 +57,12 @@ _GIVEN = {
     "library.data.preprocessing": ("kinds",),
     "library.data.device_preprocessing": ("kinds",),
     "library.data.augmentation": ("num_examples", "kinds"),
-    "library.data.orders": ("seed", "labels", "repeats"),
+    "library.data.orders": ("seed", "labels", "lengths", "repeats"),
     "library.data.tokenizers": ("texts", "fitted"),
     "library.diffusion.samplers": ("process", "variance"),
 }
 _KNOWN = {
-    "library.tasks": ("num_classes", "num_outputs", "image_shape", "vocab_size"),
+    "library.tasks": ("num_classes", "num_outputs", "image_shape", "vocab_size", "token_counts"),
     "library.data.augmentation": ("num_classes",),
 }
 

@@ -250,7 +250,9 @@ def teacher(make_plan, folder, output):
 
 
 def tokenizer(spec, documents, fitted=None):
-    """Has as many tokens as the spec says, and uses those of the text's characters."""
+    """Has as many tokens as the spec says, and uses those of the text's characters; or words."""
+    if spec["name"] == "word":
+        return _make_tokenizer(spec, documents)
     made = _make_tokenizer({"name": "character", "unknown": "\ufffd"}, documents)
     size = 50_257 if spec["name"] == "gpt2" else spec.get("vocab_size", made.vocab_size)
     rest = size - made.vocab_size

@@ -156,6 +156,8 @@ def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader
         sizes["image_shape"] = tuple(loader.blank["image"].shape)
     if source.tokenizer is not None:
         sizes["vocab_size"] = source.tokenizer.vocab_size
+        if "counts" in source.tokenizer.fitted:
+            sizes["token_counts"] = tuple(source.tokenizer.fitted["counts"])
     if source.label_names is None or (label is None and target is not None):
         found = None if target is None else target.size
         outputs = {} if found is None else {"num_classes": found, "num_outputs": found}

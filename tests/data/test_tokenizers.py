@@ -68,7 +68,10 @@ def test_words_are_ordered_by_how_often_they_occur():
     assert ids.tolist() == [3, 0, 2]
     assert tokenizer.decode(ids) == "the <unknown> film"
     assert tokenizer.encode(" ").tolist() == []
-    assert tokenizers.word(texts, min_count=2).names == tokenizer.names[:4]
+    assert tokenizer.fitted["counts"] == [1, 2, 2, 2, 1]
+    frequent = tokenizers.word(texts, min_count=2)
+    assert frequent.names == tokenizer.names[:4]
+    assert frequent.fitted["counts"] == [2, 2, 2, 2]
     for count, message in ((0, "min_count=0"), (3, "occur 3 times or more, .* have none")):
         with pytest.raises(ConfigError, match=message):
             tokenizers.word(texts, min_count=count)

@@ -20,6 +20,7 @@ def word(
     """Makes every word of the texts a token, the most frequent first; equal ones by their letters.
 
     The first token, "<unknown>", stands for all other words. Decoding joins words by single spaces.
+    `fitted["counts"]` says how often each token occurs in the texts.
 
     Args:
       texts: the training documents.
@@ -34,9 +35,11 @@ def word(
     if fitted is None:
         counts = collections.Counter(each for text in texts for each in text.split())
         known = sorted((-count, each) for each, count in counts.items() if each != UNKNOWN)
-        words = [each for count, each in known if -count >= min_count]
-    else:
-        words = list(fitted["words"])
+        frequent = [(each, -count) for count, each in known if -count >= min_count]
+        words = [each for each, _ in frequent]
+        rest = sum(counts.values()) - sum(count for _, count in frequent)
+        fitted = {"words": words, "counts": [rest, *(count for _, count in frequent)]}
+    words = list(fitted["words"])
     if not words:
         raise ConfigError(
             f"tokenizer 'word' needs words that occur {min_count} times or more, and the training "
@@ -48,7 +51,7 @@ def word(
         names,
         functools.partial(_encode, places),
         functools.partial(_decode, names),
-        {"words": words},
+        {"words": words, "counts": list(fitted["counts"])},
         cut_before_space_or_newline,
     )
 
