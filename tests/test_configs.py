@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import importlib.util
 import io
+import itertools
 import json
 import re
 import wave
@@ -89,7 +90,7 @@ RECORDS["audio_folder"] = {
 RECORDS["fsdd_strings"] = {"audio": np.zeros(9_000, np.int16), "tokens": _TOKENS}
 RECORDS["fsdd_speakers/theo"] = RECORDS["fsdd"]
 FEATURES["mnist_strings"] = {"tokens": _TOKENS}
-for _known, _ahead in ((336, 96), (336, 192), (336, 336), (336, 720), (96, 96)):
+for _known, _ahead in ((96, 96), *itertools.product((336, 512), (96, 192, 336, 720))):
     for _series in ("etth1", "etth2"):
         _name = f"windows/{_known}x{_ahead}/ett/{_series}"
         DATASETS[_name] = ((1, 1, 1), 1, 8641 - _known - _ahead, "test", 2881 - _ahead)
