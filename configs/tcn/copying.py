@@ -25,7 +25,14 @@ def get_config(variant: str = "t10") -> ConfigDict:
     config = presets.copying(length)
     widths = [10] * blocks
     config.model = dict(name="tcn", num_classes=10, widths=widths, kernel_size=8, output="each")
-    config.optimizer = dict(name="rmsprop", learning_rate=5e-4, clip=dict(global_norm=1.0))
+    # The decay, and the place of epsilon, of PyTorch.
+    config.optimizer = dict(
+        name="rmsprop",
+        learning_rate=5e-4,
+        decay=0.99,
+        eps_in_sqrt=False,
+        clip=dict(global_norm=1.0),
+    )
     config.total = "50 epochs"
     if reported is not None:
         config.reported = dict(

@@ -22,7 +22,8 @@ VARIANTS = {"sequential": 0.990, "permuted": 0.972}
 def get_config(variant: str = "sequential") -> ConfigDict:
     config = presets.sequential_mnist(permuted=variant == "permuted")
     config.model = dict(name="tcn", widths=[25] * 8, kernel_size=7, dropout=0.05)
-    config.optimizer = dict(name="adam", learning_rate=2e-3)
+    schedule = dict(name="step", boundaries=["10 epochs"], factor=0.1)
+    config.optimizer = dict(name="adam", learning_rate=2e-3, schedule=schedule)
     config.total = "20 epochs"
     config.reported = dict(
         metric="test/accuracy", value=VARIANTS[variant], source="Bai et al. 2018, table 1"
