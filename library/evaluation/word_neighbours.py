@@ -62,6 +62,10 @@ def word_neighbours(
     def evaluate(state: TrainState) -> dict[str, float | np.ndarray]:
         batches = context.draws(len(names), batch_size, {"tokens": tokens})
         vectors = unit(collected(function, state, batches)["vectors"])
+        if len(vectors) < len(names):
+            # The rehearsal of a run draws no words.
+            rated = {"analogies": np.nan} if len(places) else {}
+            return {"neighbours": np.array([""]), **rated}
         scores = vectors[asked] @ vectors.T
         scores[np.arange(len(asked)), asked] = -np.inf
         nearest = np.argsort(-scores, axis=1, kind="stable")[:, :count]
