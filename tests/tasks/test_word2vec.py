@@ -1,5 +1,7 @@
 """word2vec: its loss and gradient against the formula, and what it draws."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,16 +24,21 @@ def params():
     return jax.tree.map(lambda p: jnp.asarray(draw.normal(size=p.shape), p.dtype), shapes)
 
 
-def drawn(tokens=TOKENS, segments=None, subsample=None, seed=0):
-    kept = word2vec.keep_probabilities(COUNTS, subsample)
+@functools.cache
+def drawing():
+    kept = word2vec.keep_probabilities(COUNTS, None)
     noise = word2vec.noise_distribution(COUNTS)
-    segments = np.ones_like(tokens) if segments is None else segments
-    keys = jax.random.split(jax.random.key(seed), len(tokens))
 
     def each(key, tokens, segments):
         return word2vec.draw(key, tokens, segments, kept, noise, WINDOW, NEGATIVES)
 
-    return jax.jit(jax.vmap(each))(keys, jnp.asarray(tokens), jnp.asarray(segments))
+    return jax.jit(jax.vmap(each))
+
+
+def drawn(tokens=TOKENS, segments=None, seed=0):
+    segments = np.ones_like(tokens) if segments is None else segments
+    keys = jax.random.split(jax.random.key(seed), len(tokens))
+    return drawing()(keys, jnp.asarray(tokens), jnp.asarray(segments))
 
 
 def sigmoid(x):
@@ -139,7 +146,6 @@ def test_a_padding_example_does_not_count():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(form="skipgram"), "did you mean 'skip_gram'"),
         (dict(window=0), "window=0: valid are 1 and more"),
         (dict(subsample=0.0), r"subsample=0\.0: valid are shares above 0"),
         (dict(token_counts=(1, 2)), "there are 2 counts and 6 tokens"),
