@@ -1,7 +1,7 @@
 """Recurrent networks that forecast the load and the oil temperature of a transformer (ETT).
 
 System:    LSTM and GRU (Bai et al. 2018, "An empirical evaluation of generic convolutional and
-           recurrent networks for sequence modeling"): forecast series
+           recurrent networks for sequence modeling"): answer from a series
 Command:   python -m experiments.prepare --dataset=ett/etth1
            python -m experiments.train --config=configs/rnn/ett.py:lstm
 Hardware:  two CPU cores, an estimated ten minutes; not run here

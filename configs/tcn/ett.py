@@ -1,7 +1,7 @@
 """A temporal convolutional network that forecasts the load of a transformer (ETT).
 
 System:    TCN (Bai et al. 2018, "An empirical evaluation of generic convolutional and recurrent
-           networks for sequence modeling"): forecast series
+           networks for sequence modeling"): answer from a series
 Command:   python -m experiments.prepare --dataset=ett/etth1
            python -m experiments.train --config=configs/tcn/ett.py
 Hardware:  two CPU cores, an estimated ten minutes; not run here
