@@ -1,6 +1,6 @@
 """Your own recordings: a class for each, or ratings, such as the valence and arousal of a voice.
 
-System:    Classifiers of speech (Sainath & Parada 2015, "Convolutional neural networks for
+System:    Classifiers of your recordings (Sainath & Parada 2015, "Convolutional neural networks for
            small-footprint keyword spotting"): classify and rate recordings
 Command:   python -m experiments.train --config=configs/speech/own_recordings.py:classes \\
                --config.dataset.data_dir=recordings
