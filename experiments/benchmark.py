@@ -13,6 +13,8 @@ machine's speed does not change them. Times are medians. A / B is the time of A 
     networks  forward pass and training step of four ImageNet networks here / in torchvision or
               timm; on an accelerator images per second of two networks in bfloat16, at their best
               batch sizes
+    dense     training step of U-Net, ENet and YOLOv8n here / in PyTorch; YOLOv8n's detections
+              per second, with the suppression of overlapping boxes, here / in PyTorch
     samplers  samples per second of each diffusion sampler, and its speed-up over all 1000 steps
     decoding  256 tokens of a small GPT, with cached keys and values and without
     masking   the encoder's step of MAE on a quarter of the patches / on all patches
@@ -41,7 +43,7 @@ from experiments import command_line
 
 KINDS = (
     *("loop", "pipeline", "start", "step", "peer"),
-    *("gpt", "networks", "samplers", "decoding", "masking"),
+    *("gpt", "networks", "dense", "samplers", "decoding", "masking"),
     *("calls", "data", "saves", "layers", "finite", "processes", "devices"),
 )
 _ONLY = flags.DEFINE_list("only", list(KINDS[:-1]), f"Some of {', '.join(KINDS)}.")
@@ -95,7 +97,15 @@ def _check_flags(taken: set[str]) -> None:
 
 
 def _measurements() -> dict[str, Callable[..., dict[str, float]]]:
-    from experiments.measurements import accelerator, data, families, peers, scale, training
+    from experiments.measurements import (
+        accelerator,
+        data,
+        dense,
+        families,
+        peers,
+        scale,
+        training,
+    )
 
     return {
         "loop": training.loop,
@@ -105,6 +115,7 @@ def _measurements() -> dict[str, Callable[..., dict[str, float]]]:
         "peer": peers.mlp,
         "gpt": accelerator.gpt_here,
         "networks": accelerator.networks_here,
+        "dense": dense.dense,
         "samplers": families.samplers,
         "decoding": families.decoding,
         "masking": families.masking,

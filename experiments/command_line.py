@@ -77,6 +77,7 @@ def run(
 
     It exits with the code of `main`. Errors of this project become one or two lines on stderr.
     Other errors, and those of the user's own files, keep their traceback, below the shapes at hand.
+    If such an error became one of this project's, the line comes last.
     If the reader of stdout goes away, as `head` does, the program ends without a message.
 
     Args:
@@ -390,6 +391,9 @@ def _explain(error: Exception) -> NoReturn:
     from library.run import own_files
 
     own = own_files.own_error(error)
+    if own is None and (hidden := own_files.behind(error)):
+        with contextlib.suppress(OSError):
+            print(own_files.described(hidden), file=sys.stderr, flush=True)
     if own is None and isinstance(error, ConfigError):
         _end(error, UNDERSTOOD_NOT)
     if own is None and isinstance(error, OSError):

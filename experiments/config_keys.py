@@ -56,10 +56,11 @@ _GIVEN = {
     "library.optim.schedules": ("warmup", "cooldown", "total", "steps", "part"),
     "library.data.preprocessing": ("kinds",),
     "library.data.device_preprocessing": ("kinds",),
-    "library.data.augmentation": ("num_examples", "kinds"),
+    "library.data.augmentation": ("num_examples", "batch_size", "total_steps", "kinds"),
     "library.data.orders": ("seed", "labels", "lengths", "repeats"),
     "library.data.tokenizers": ("texts", "fitted"),
     "library.diffusion.samplers": ("process", "variance"),
+    "library.object_detection.methods": ("num_classes",),
 }
 _KNOWN = {
     "library.tasks": ("num_classes", "num_outputs", "image_shape", "vocab_size", "token_counts"),
@@ -177,6 +178,11 @@ def _named() -> list:
             "library.adversarial_examples.adversaries",
         ),
         ("Samplers", "task.sampler", "of diffusion models", "library.diffusion.samplers"),
+        ("Degradations", "task.degradation", "of restoration", "library.degradations"),
+        (
+            *("Methods of detection", "task.method", "of the task `detection`"),
+            "library.object_detection.methods",
+        ),
     )
     return [
         Chapter(title, f"Specs of `config.{key}`: {said}.", tuple(_functions(package)))

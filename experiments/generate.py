@@ -8,7 +8,8 @@ A classifier predicts the classes of image files or of a split:
     python -m experiments.generate --workdir=DIR --images=a.png --images=b.jpg
     python -m experiments.generate --workdir=DIR --split=test --num=16
 
-`--output` names another of the task's outputs, such as "reconstruct" with `--split=test`. The
+`--output` names another of the task's outputs, such as "reconstruct" with `--split=test`. Of a
+detector, `--output=track --images=FOLDER` follows objects through frames or an animated file. The
 program writes to `DIR/generated/`. The same seed makes the same output on any number of devices.
 `--config.task.sampler.steps=20` changes a value of the run's config; docs/config.md lists every
 key. The file of library/apps/outputs with the output's name processes the output; outputs without a
@@ -72,7 +73,7 @@ def _check(plan) -> None:
     """Refuses an output that does not exist, and flags that the output does not read."""
     output, make = _chosen(plan)
     name = plan.recipe.task["name"]
-    if output not in plan.task.outputs:
+    if outputs.needed(output) not in plan.task.outputs:
         valid = nearest(output, plan.task.outputs)
         if _OUTPUT.value is None:
             raise ConfigError(f"task {name!r} has no default output: name an --output {valid}")

@@ -31,6 +31,7 @@ from absl import flags
 
 from experiments import command_line
 from library.config import ConfigError
+from library.output_streams import FaultTolerantStream
 
 _CONFIG = flags.DEFINE_string("config", command_line.DEFAULT_CONFIG, command_line.CONFIG_HELP)
 _SEEDS = flags.DEFINE_list("seeds", None, "Seeds, such as 0,1,2; by default that of the config.")
@@ -51,7 +52,20 @@ class Point(NamedTuple):
 
 
 def main() -> int:
-    """Runs all seeds and folds, and writes and prints their mean and deviation."""
+    """Runs all seeds and folds, and writes and prints their mean and deviation.
+
+    If the terminal, the pipe or the disk of its output goes away, the sweep goes on.
+    """
+    out, errors = (FaultTolerantStream(stream) for stream in (sys.stdout, sys.stderr))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        code = _sweep()
+        # What is lost from here on would be an error of the program.
+        out.flush()
+        errors.flush()
+    return code
+
+
+def _sweep() -> int:
     request = command_line.request(_CONFIG.value)
     points = _points(request, _seeds(request.values), _folds(request.values))
     root = Path(_ROOT.value or Path("runs") / f"{request.name}-sweep").expanduser()

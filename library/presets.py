@@ -51,6 +51,83 @@ def in_memory(
     )
 
 
+def photographs(scale: int, patch: int, batch_size: int, **options: Any) -> ConfigDict:
+    """Returns the data and measurement of a recipe that enlarges photographs.
+
+    It trains on random squares of 60 photographs of CBSD68, in all eight orientations, keeps the
+    best state by the other eight, and measures Set5 and Set14 whole.
+
+    Args:
+      scale: how many times the sides are enlarged.
+      patch: side of a square before it is enlarged, in pixels.
+      batch_size: squares per step.
+      **options: further settings of `dataset`.
+    """
+    config = ConfigDict()
+    sizes = dict(batch_size=batch_size, eval_batch_size=1)
+    config.dataset = dict(name="sr_photos/cbsd68", train="test[:60]", test="test[60:]", **sizes)
+    config.dataset.update(cache="device", **options)
+    whole = [dict(name="decode"), dict(name="crop_multiple", unit=scale)]
+    upright = [dict(name="decode"), dict(name="landscape")]
+    config.preprocess = dict(train=upright, test=[*upright, whole[1]])
+    config.augment = [dict(name="random_crop", size=scale * patch)]
+    config.augment += [dict(name="flip_lr"), dict(name="quarter_turns")]
+    config.splits, config.evaluate = {}, dict(test=dict(kind="metrics", every="10%"))
+    for name, (height, width) in {"set5": (512, 512), "set14": (656, 768)}.items():
+        canvas = [side // scale * scale for side in (height, width)]
+        extended = [*whole, dict(name="mirror", size=canvas)]
+        config.splits[name] = dict(dataset=f"sr_photos/{name}", preprocess=extended)
+        every = "10%" if name == "set5" else "100%"
+        config.evaluate[name] = dict(kind="metrics", split=name, every=every)
+    shown = dict(kind="cases", output="triplet", score="psnr", mode="max", num=1, every="100%")
+    config.evaluate.shown = dict(split="test", **shown)
+    config.checkpoint = dict(every="10%", best="test/psnr")
+    config.log_every = "1%"
+    config.seed = 0
+    return config
+
+
+def objects(
+    name: str,
+    batch_size: int,
+    sizing: list[dict],
+    num_objects: int,
+    drop_difficult: bool = False,
+    **options: Any,
+) -> ConfigDict:
+    """Returns the part of a detector's recipe that is data and measurement.
+
+    Average precision is measured on the test split, and some of its images are shown with boxes.
+
+    Args:
+      name: name of the dataset, whose features are `boxes` and `boxes_label`.
+      batch_size: images per step.
+      sizing: host preprocessing that gives images one size.
+      num_objects: objects an image has room for.
+      drop_difficult: whether training leaves out the objects that are marked as difficult.
+      **options: further settings of `dataset`, in place of those here.
+    """
+    config = ConfigDict()
+    known = dict(name=name, train="train", test="test", batch_size=batch_size, eval_batch_size=8)
+    config.dataset = dict(known, **options)
+    test = [dict(name="decode"), *sizing, dict(name="pad_objects", num=num_objects)]
+    train = [dict(name="drop_difficult"), *test]
+    config.preprocess = dict(train=train, test=test) if drop_difficult else test
+    config.evaluate = dict(
+        test=dict(kind="metrics", every="10%"),
+        precision=dict(kind="detection_precision", every="10%"),
+        shown=dict(kind="samples", output="overlay", split="test", num=4, every="25%"),
+    )
+    config.checkpoint = dict(every="10%", best="precision/map50", mode="max")
+    config.log_every = "20 steps"
+    config.seed = 0
+    return config
+
+
+# BCCD's photographs, 480x640, at half of their size with blank rows up to a multiple of 32.
+HALF_OF_BCCD = [dict(name="resize", size=[240, 320]), dict(name="pad", size=[256, 320], fill=128)]
+
+
 def text(
     name: str,
     every: str,
@@ -200,6 +277,47 @@ def multi30k(
     return config
 
 
+def camvid(
+    name: str, batch_size: int, size: list[int] | None = None, weights: str | None = None
+) -> ConfigDict:
+    """Returns the data, evaluation and checkpoint settings of a recipe on CamVid's eleven classes.
+
+    Pixels of class 11 are unlabelled: `config.task` needs `ignore=11`. The checkpoint is chosen on
+    the validation split, and the test split is measured once.
+
+    Args:
+      name: "camvid", 360x480 pixels, or "camvid240", 180x240.
+      batch_size: images per step.
+      size: height and width to pad images to, for networks that do not take every size.
+      weights: the rule of the preprocessing `class_weights`, which adds map_class_weights; or None.
+    """
+    config = ConfigDict()
+    config.dataset = dict(
+        name=name,
+        train="train",
+        test="test",
+        batch_size=batch_size,
+        eval_batch_size=8,
+        cache="device",
+    )
+    config.preprocess = [dict(name="decode")]
+    if size is not None:
+        config.preprocess.append(dict(name="pad", size=size, map_fill=11))
+    if weights is not None:
+        balance = dict(name="class_weights", num_classes=11, rule=weights, ignore=11)
+        config.preprocess.append(balance)
+    config.normalize = dict(mean=[0.417, 0.429, 0.437], std=[0.310, 0.312, 0.306])
+    config.evaluate = dict(
+        val=dict(kind="metrics", split="val", every="10%"),
+        test=dict(kind="metrics", every="100%"),
+        cases=dict(kind="cases", split="val", score="mean_iou", mode="max", every="50%"),
+    )
+    config.checkpoint = dict(every="10%", best="val/mean_iou")
+    config.log_every = "20 steps"
+    config.seed = 0
+    return config
+
+
 def nanogpt_model(**sizes: Any) -> dict[str, Any]:
     """Returns nanoGPT's GPT of given sizes, without biases and with the exact GELU, in bfloat16.
 
@@ -340,8 +458,30 @@ def torchvision_average(batch_size: int, epochs: int) -> dict:
     return dict(decay=1 - 2e-5 * batch_size * 32 / epochs, every=32)
 
 
-def shrink(config: ConfigDict, data: str = "synthetic/80x10") -> None:
-    """Shortens a recipe to three steps on random data; the recipe itself has to shrink its model.
+def shrink_photographs(config: ConfigDict, data: str = "synthetic/36x10") -> None:
+    """Shortens a recipe on photographs like `shrink`, without the splits of other datasets.
+
+    Args:
+      config: the recipe, changed in place.
+      data: name of the synthetic dataset.
+    """
+    for name in config.get("splits", {}):
+        del config.evaluate[name]
+    config.splits = {}
+    for section in config.evaluate.values():
+        section.split = "test"
+        if "batch_size" in section:
+            del section["batch_size"]
+    for operation in config.augment:
+        if operation["name"] == "random_crop":
+            operation["size"] = min(operation["size"], 18)
+    shrink(config, data)
+
+
+def shrink(
+    config: ConfigDict, data: str = "synthetic/80x10", *, size: int | None = None, **model: Any
+) -> None:
+    """Shortens a recipe to three steps on random data, with smaller images and a smaller model.
 
     A schedule's warmup, peak, period and fall become one step, and its boundaries come one step
     apart. Every evaluation and checkpoint happens at the end, so the run does not stop early.
@@ -350,7 +490,17 @@ def shrink(config: ConfigDict, data: str = "synthetic/80x10") -> None:
     Args:
       config: the recipe, changed in place.
       data: name of the synthetic dataset.
+      size: side of the crops of training and tests, in pixels; before a centre crop, the shorter
+        side is an eighth longer. By default crops stay.
+      **model: arguments of the model in place of the recipe's.
     """
+    if size is not None:
+        config.preprocess = {
+            stage: [_smaller(operation, size) for operation in operations]
+            for stage, operations in config.preprocess.items()
+        }
+    if model:
+        config.model.update(model)
     kept = {key: config.dataset[key] for key in ("cache", "repeats") if key in config.dataset}
     config.dataset = dict(name=data, train="train[:64]", test="test[:16]", batch_size=8, **kept)
     schedule = config.optimizer.get("schedule", {})
@@ -366,3 +516,10 @@ def shrink(config: ConfigDict, data: str = "synthetic/80x10") -> None:
     for key in ("reported", "stop"):
         if key in config:
             del config[key]
+
+
+def _smaller(operation: dict[str, Any], size: int) -> dict[str, Any]:
+    short = {"resize_short": size * 9 // 8}
+    sides = dict.fromkeys(("inception_crop", "random_crop", "center_crop", "resize"), size) | short
+    side = sides.get(operation["name"])
+    return dict(operation) if side is None else dict(operation, size=side)

@@ -4,7 +4,8 @@ A metric is its sum divided by its count. For metrics that are more than a mean,
 summary (see `library.task.Task`): a function `(sum, count) -> numbers by name`, as in this file.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,22 +45,42 @@ def confusion(matrix: np.ndarray, count: np.ndarray) -> Summary:
     return {"confusion": matrix, "per_class_accuracy": recall, "balanced_accuracy": balanced}
 
 
-def intersection_over_union(matrix: np.ndarray, count: np.ndarray) -> Summary:
+def intersection_over_union(
+    matrix: np.ndarray, count: np.ndarray, names: Sequence[str] = ()
+) -> Summary:
     """Summarizes a confusion matrix (c, c) of pixels, rows true (Long et al. 2015, section 5).
 
-    Returns the matrix itself, pixel_accuracy, per_class_iou (c,) and mean_iou, its mean over the
-    classes that occur. The IoU of a class is the number of pixels that are of the class and
-    predicted as it, divided by the number of pixels that are either.
+    Returns the matrix itself, pixel_accuracy, per_class_accuracy (c,), which is recall, and its
+    mean class_accuracy; per_class_iou (c,) and its mean mean_iou; and iou_NAME for each class with
+    a name. The IoU of a class is the number of pixels that are of the class and predicted as it,
+    divided by the number of pixels that are either. class_accuracy is over the classes that occur.
+    mean_iou is also over those that are predicted alone, whose IoU is 0. Names that are alike but
+    for other characters than letters and digits get the number of their class, as in iou_car_2.
+
+    Args:
+      matrix: counts of pixels.
+      count: not used.
+      names: c names of classes, or none.
     """
     right = np.diagonal(matrix).astype(np.float64)
-    union = matrix.sum(0, dtype=np.float64) + matrix.sum(1, dtype=np.float64) - right
-    each = divide(right, union)
+    true = matrix.sum(1, dtype=np.float64)
+    each = divide(right, matrix.sum(0, dtype=np.float64) + true - right)
+    recall = divide(right, true)
     return {
         "confusion": matrix,
-        "pixel_accuracy": float(divide(right.sum(), matrix.sum(dtype=np.float64))),
+        "pixel_accuracy": float(divide(right.sum(), true.sum())),
+        "per_class_accuracy": recall,
+        "class_accuracy": _mean_of_occurring(recall),
         "per_class_iou": each,
         "mean_iou": _mean_of_occurring(each),
+        **{f"iou_{name}": float(x) for name, x in zip(_plain_names(names), each)},
     }
+
+
+def _plain_names(names: Sequence[str]) -> list[str]:
+    """Returns names of letters, digits and "_", all different."""
+    plain = [re.sub(r"[^0-9A-Za-z]+", "_", name) for name in names]
+    return [f"{n}_{i}" if plain.count(n) > 1 else n for i, n in enumerate(plain)]
 
 
 def precision_and_recall(counts: np.ndarray, count: np.ndarray) -> Summary:

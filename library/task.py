@@ -107,9 +107,10 @@ def minimize(
 
     Gradients, metrics and weights are summed, over parts and devices, in float32 at least. The
     optimizer gets gradients in the params' dtype. Params in float16 are an error, because moments
-    and epsilons of optimizers underflow there. A model that *computes* in float16 needs no loss
-    scale: its loss is a sum over examples, whose gradients are larger than a mean's by the batch
-    size. A gradient above 65,504 is not finite in float16 and is treated so.
+    and epsilons of optimizers underflow there. There is no loss scale. A model that *computes* in
+    float16 needs none if its loss is a sum of cross-entropies, whose gradients are larger than a
+    mean's by the batch size. Other losses may have gradients below 6e-8, which become 0; a config
+    with one is refused. A gradient above 65,504 is not finite in float16 and is treated so.
 
     Args:
       loss: the loss to minimize, as above.

@@ -94,7 +94,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         model=dict(name="unet", widths=(4, 8), dropout=0.0),
         task=dict(name="segmentation"),
         augment=[dict(name="flip_lr"), dict(name="random_crop", padding=2)],
-        evaluate=dict(test=dict(kind="metrics"), shown=OVERLAY),
+        evaluate=dict(test=dict(kind="metrics"), shown=OVERLAY, cases=dict(kind="cases", num=1)),
     ),
     "detector": dict(
         dataset=SCENES,
@@ -106,6 +106,84 @@ FAMILIES: dict[str, dict[str, Any]] = {
         task=dict(name="detection"),
         augment=[dict(name="flip_lr"), dict(name="random_crop", padding=1)],
         evaluate=dict(test=dict(kind="metrics"), shown=OVERLAY),
+    ),
+    "restoration": dict(
+        model=dict(name="espcn", scale=2, widths=(4, 4)),
+        task=dict(name="restoration", degradation=dict(name="downscale", factor=2)),
+        augment=[dict(name="flip_lr"), dict(name="quarter_turns")],
+        evaluate=dict(
+            test=dict(kind="metrics"),
+            shown=dict(kind="cases", output="triplet", score="psnr", mode="max", num=1),
+        ),
+    ),
+    "colourization": dict(
+        preprocess=[dict(name="decode", channels=3)],
+        model=dict(name="unet", num_classes=2, widths=(4, 8), dropout=0.0),
+        task=dict(name="colourization", objective="regression"),
+        evaluate=dict(shown=dict(kind="samples", output="triplet", split="test", num=4)),
+    ),
+    "adversarial_restoration": dict(
+        model=dict(
+            generator=dict(name="context_encoder", channels=1, width=4),
+            discriminator=dict(name="dcgan.discriminator", width=4, norm="none"),
+        ),
+        task=dict(
+            name="adversarial_restoration",
+            degradation=dict(name="erase", place="random"),
+            adversarial_weight=0.1,
+        ),
+        optimizer=dict(discriminator=dict(SGD), generator=dict(SGD)),
+        evaluate=dict(
+            test=dict(kind="metrics"),
+            shown=dict(kind="samples", output="triplet", split="test", num=4),
+        ),
+    ),
+    # Points at three scales learn from the objects that they fit best, and the loss of a batch is
+    # divided by what they learn.
+    "yolo": dict(
+        dataset=SCENES,
+        preprocess=[
+            dict(name="select", keys=["image", "boxes", "boxes_label"]),
+            dict(name="resize", size=64),
+            dict(name="pad_objects", num=3),
+        ],
+        model=dict(name="yolo_v8", depth=0.1, width=0.03, num_bins=4, normalization="group"),
+        task=dict(name="detection", method=dict(name="aligned", num_bins=4), num_detections=8),
+        augment=[dict(name="flip_lr"), dict(name="affine", translate=0.1)],
+        evaluate=dict(
+            test=dict(kind="metrics"), precision=dict(kind="detection_precision"), shown=OVERLAY
+        ),
+    ),
+    "angle": dict(
+        preprocess=[dict(name="rotated"), dict(name="select", keys=["image", "target"])],
+        model=dict(name="cnn.small", num_classes=2, widths=(4,), norm="group"),
+        task=dict(name="angle"),
+        evaluate=dict(
+            test=dict(kind="metrics"),
+            angle=dict(kind="error_by_value", bins=3),
+            shown=dict(kind="samples", output="righted", split="test", num=4),
+        ),
+    ),
+    "keypoints": dict(
+        dataset=SCENES,
+        preprocess=[dict(name="select", keys=["image", "points"])],
+        model=dict(name="unet", num_classes=2, widths=(4, 8), dropout=0.0),
+        task=dict(name="keypoints", num_points=2),
+        augment=[dict(name="affine", degrees=20.0)],
+        evaluate=dict(test=dict(kind="metrics"), shown=OVERLAY),
+    ),
+    # The numbers of the map are bits: a pixel of 3 is in both masks.
+    "instances": dict(
+        dataset=SCENES,
+        preprocess=[dict(name="select", keys=["image", "map", "boxes_label"])],
+        model=dict(name="solo", grid=2, widths=(4, 4), width=4, normalization="group"),
+        task=dict(name="instances", classes="boxes_label", most=2),
+        augment=[dict(name="random_crop", padding=1, map_fill=0)],
+        evaluate=dict(
+            test=dict(kind="metrics"),
+            precision=dict(kind="mask_precision", classes="boxes_label"),
+            shown=OVERLAY,
+        ),
     ),
     # Two sources, each in its own order.
     "domains": dict(
@@ -219,6 +297,7 @@ def scenes(num: int, seed: int) -> sources.Source:
     image = random.integers(0, 50, (num, SIZE, SIZE, 1)) + 60 * classes[..., None]
     found = {"image": image.astype(np.uint8), "map": classes, "boxes": np.float32(boxes / SIZE)}
     found["boxes_label"] = number.astype(np.int32)
+    found["points"] = np.float32(boxes.reshape(num, 2, 2, 2).mean(2) / SIZE)
     return sources.from_arrays(found, label_names=tiny.CLASSES, name="tiny_scenes")
 
 

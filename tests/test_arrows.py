@@ -7,7 +7,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # What each room may import beside itself and the ground, the modules of library/ itself.
-METHODS = ("adversarial_examples", "audio", "compression", "diffusion")
+METHODS = (
+    *("adversarial_examples", "audio", "compression", "diffusion"),
+    *("object_detection", "object_tracking"),
+)
 SYSTEMS = {"layers", "models", "tasks", "evaluation", "weights", *METHODS}
 RUN = {*SYSTEMS, "data", "optim", "parallel", "reporting", "run"}
 MAY_IMPORT = {
@@ -16,6 +19,7 @@ MAY_IMPORT = {
     "optim": set(),
     "reporting": set(),
     **{method: {"layers"} for method in METHODS},
+    "object_tracking": {"object_detection"},
     "parallel": {"layers"},
     "data": {"parallel", "audio"},
     "models": {"layers"},

@@ -3,11 +3,9 @@
 import dataclasses
 import functools
 import importlib.util
-import io
-import itertools
 import json
+import pickle
 import re
-import wave
 from pathlib import Path
 
 import jax
@@ -16,94 +14,19 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
-from PIL import Image
 
 from experiments import command_line
 from library.config import duration, plain, read
-from library.data import features, sources, splits, text
+from library.data import sources, text
 from library.data.preprocessing import tokenizing
-from library.data.sources import Source
 from library.evaluation import bleu
 from library.optim import optimizers
 from library.run import recipe, restoring, sections
 from library.weights import inception_v3
-from tests import often
+from tests import often, stand_ins
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.py"))
-# Shape of an image, number of classes, examples of train, name and examples of the other split.
-DATASETS = {
-    "digits": ((8, 8, 1), 10, 1_437, "test", 360),
-    "mnist_npz": ((28, 28, 1), 10, 60_000, "test", 10_000),
-    "cifar10": ((32, 32, 3), 10, 50_000, "test", 10_000),
-    "cifar10_jpeg": ((32, 32, 3), 10, 50_000, "test", 10_000),
-    "cifar100": ((32, 32, 3), 100, 50_000, "test", 10_000),
-    "isbi2012_membrane": ((512, 512, 1), 2, 24, "test", 6),
-    "bccd": ((480, 640, 3), 3, 205, "test", 72),
-    "tinyimagenet20": ((64, 64, 3), 20, 10_000, "val", 1_000),
-    "audio_folder": ((1, 1, 1), 8, 100, "test", 20),
-    "fsdd_mixtures": ((1, 1, 1), 2, 5_000, "test", 500),
-    "fsdd_strings": ((1, 1, 1), 10, 3_000, "test", 300),
-    "mnist_strings": ((28, 150, 1), 10, 20_000, "test", 2_000),
-    "fsdd": ((1, 1, 1), 10, 2_700, "test", 300),
-    "fsdd_speakers/theo": ((1, 1, 1), 10, 2_500, "test", 500),
-    "imagenet2012": ((375, 500, 3), 1_000, 1_281_167, "validation", 50_000),
-}
-# What their examples have in place of a label.
-FEATURES = {
-    "isbi2012_membrane": {"map": np.zeros((512, 512), np.uint8)},
-    "bccd": {"boxes": np.zeros((2, 4), np.float32), "boxes_label": np.zeros(2, np.int32)},
-}
-PAIRS = {"multi30k": {"train": 29_000, "val": 1_014, "test": 1_000}}
-
-
-def recording(samples):
-    """Returns a WAV file of silence."""
-    file = io.BytesIO()
-    with wave.open(file, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(16_000)
-        out.writeframes(bytes(2 * samples))
-    return file.getvalue()
-
-
-# The records of sets without images.
-RECORDS = {
-    "fsdd": {
-        "audio": np.zeros(4_000, np.int16),
-        "label": np.int32(9),
-        "speaker": np.int32(0),
-        "id": "9_theo_0",
-    },
-}
-_TOKENS = np.arange(5, dtype=np.int32)
-RECORDS["fsdd_mixtures"] = {
-    "audio": np.zeros(8_000, np.int16),
-    "voices": np.zeros((8_000, 2), np.int16),
-}
-RECORDS["audio_folder"] = {
-    "audio": recording(4_000),
-    "label": np.int32(7),
-    "target": np.zeros(2, np.float32),
-}
-RECORDS["fsdd_strings"] = {"audio": np.zeros(9_000, np.int16), "tokens": _TOKENS}
-RECORDS["fsdd_speakers/theo"] = RECORDS["fsdd"]
-FEATURES["mnist_strings"] = {"tokens": _TOKENS}
-for _known, _ahead in ((96, 96), *itertools.product((336, 512), (96, 192, 336, 720))):
-    for _series in ("etth1", "etth2"):
-        _name = f"windows/{_known}x{_ahead}/ett/{_series}"
-        DATASETS[_name] = ((1, 1, 1), 1, 8641 - _known - _ahead, "test", 2881 - _ahead)
-        RECORDS[_name] = {
-            "series": np.zeros((_known, 7), np.float32),
-            "target": np.zeros(7 * _ahead, np.float32),
-        }
-DATASETS["sst2"] = ((1, 1, 1), 2, 6_920, "test", 1_821)
-RECORDS["sst2"] = {"text": "a film .", "label": np.int32(1)}
-# A third split of the same size as the second.
-THIRD = dict.fromkeys([name for name in DATASETS if name.startswith("windows/")], "val")
-THIRD["sst2"] = "validation"
-TEXTS = ("tinyshakespeare", "quijote", "martin_fierro", "wikitext2", "text")
 PARAMETERS = {
     "configs/lenet5/mnist.py:rbf": 60_000,
     "configs/resnet/cifar10.py:resnet20": 269_722,
@@ -127,6 +50,7 @@ PARAMETERS = {
     # 11 labels in place of 62: 51 rows of 201 weights fewer than the paper's 114,662.
     "configs/blstm_ctc/fsdd_strings.py": 114_662 - 51 * 201,
     "configs/unet/isbi2012_membrane.py:paper": 31_030_658,
+    "configs/enet/camvid240.py": 363_791,
     "configs/autoencoder/mnist.py:deep": 2_837_314,
     "configs/vae/mnist.py:cpu": 425_284,
     "configs/compression/mnist.py:dense": 266_610,
@@ -175,62 +99,34 @@ def quickest(file):
 
 
 # Recipes of classifiers of images are put together alike; their networks have tests of their own.
-ALIKE = re.compile(r"/(imagenet|cifar10|cifar100)\w*\.py$")
-OTHER = {
+CLASSIFIERS = re.compile(r"/(imagenet|cifar10|cifar100)\w*\.py$")
+TRACED_CLASSIFIERS = {
     *("configs/resnet/imagenet.py", "configs/resnet/cifar10.py", "configs/vit/imagenet.py"),
     *("configs/mae/cifar10.py", "configs/simclr/cifar10.py"),
 }
-QUICK = {quickest(file) for file in FILES if file in OTHER or not ALIKE.search(file)}
+# Another file has the same network, for smaller images.
+ALIKE = [f"configs/{system}/camvid.py" for system in ("deconvnet", "enet", "fcn", "segnet")]
+ALIKE += ["configs/yolo_v1/voc.py", "configs/yolo_v8/coco.py"]
+# Another file differs in its network alone, which has tests of its own.
+ALIKE += ["configs/srcnn/sr_photos.py", "configs/vdsr/sr_photos.py"]
+ALIKE += ["configs/deconvnet/camvid240.py", "configs/fcn/camvid240.py"]
+ALIKE += [file for file in FILES if CLASSIFIERS.search(file) and file not in TRACED_CLASSIFIERS]
+QUICK = {quickest(file) for file in FILES if file not in ALIKE}
 TRACED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in RECIPES]
 COUNTED = [
     pytest.param(name, marks=pytest.mark.full) if name.startswith(LARGE) else name
     for name in PARAMETERS
 ]
 _open_source, _make_tokenizer = sources.open_source, text.make_tokenizer
-
-
-class Repeated:
-    """One record, as often as the data set has examples."""
-
-    def __init__(self, record, size):
-        self.record, self.size = record, size
-
-    def __len__(self):
-        return self.size
-
-    def __getitem__(self, row):
-        assert 0 <= row < self.size
-        return dict(self.record)
-
-
-@functools.cache
-def encoded(shape):
-    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if shape[2] == 1 else pixels).save(file, "PNG")
-    return file.getvalue()
+# The first data set of those that are stated alike; their recipes share a plan.
+_alike = {}
 
 
 def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None):
     """Opens what has the shapes and sizes of a data set, prepared or not."""
     if name.startswith("synthetic/"):
         return _open_source(name, split)
-    if name in TEXTS:
-        document = {"text": 200 * "ROMEO: Aquí me pongo a cantar. In the lugar = \n"}
-        return Source([document] * (60 if name == "wikitext2" else 1), None, str)
-    if name in PAIRS:
-        (part,) = splits.resolve(split, PAIRS[name], name)
-        record = {"en": "A dog runs.", "de": "Ein Hund rennt.", "fr": "Un chien court."}
-        records = Repeated(record, part.stop - part.start)
-        return Source(records, None, str, kinds=dict.fromkeys(record, "text"))
-    shape, num_classes, train, other, others = DATASETS[name]
-    sizes = {"train": train, other: others, THIRD.get(name, other): others}
-    parts = splits.resolve(split, sizes, name)
-    rest = FEATURES.get(name, {"label": np.int32(num_classes - 1)})
-    record = RECORDS.get(name) or {"image": encoded(shape), **rest}
-    size = sum(stop - start for _, start, stop in parts)
-    kinds = {**features.USUAL, "voices": "audio"}
-    return Source(Repeated(record, size), tuple(map(str, range(num_classes))), str, kinds=kinds)
+    return stand_ins.open_source(name, split)
 
 
 def judge(make_plan, folder, output):
@@ -290,8 +186,8 @@ def plan_of(name):
     values, _, _ = command_line.load_config(name)
     total, claim = values.pop("total"), values.pop("reported", None)
     name = values["dataset"].get("name")
-    same = [key for key, shape in DATASETS.items() if shape == DATASETS.get(name)]
-    values["dataset"] |= {"name": same[0]} if same else {}
+    if name is not None and stand_ins.is_known(name):
+        values["dataset"]["name"] = _alike.setdefault(pickle.dumps(stand_ins.stated(name)), name)
     plan = _plan(json.dumps({**values, "total": "100 epochs"}))
     return plan._replace(recipe=dataclasses.replace(plan.recipe, total=total, reported=claim))
 
@@ -312,8 +208,8 @@ def test_docstrings_say_what_a_recipe_is_and_their_commands_name_it(file):
         command_line.load_config(command)
     named = {command.partition(":")[0] for command in commands}
     assert file in (*named, command_line.DEFAULT_CONFIG)
-    for name in re.findall(r"--dataset=(\w+)", docstring):
-        assert name in (*DATASETS, *TEXTS, *PAIRS, "ett")
+    for name in re.findall(r"--dataset=([\w/]*\w)", docstring):
+        assert stand_ins.is_known(name)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -1,5 +1,6 @@
 """What recipes share: nothing of one leaks into another, and one rule makes them small."""
 
+import pytest
 from ml_collections import ConfigDict
 
 from experiments import config_files
@@ -83,6 +84,17 @@ def test_a_recipe_that_is_made_small_keeps_what_it_does_and_loses_its_length(tmp
     assert small["checkpoint"] == dict(every="100%", best="test/accuracy")
     for key in ("preprocess", "model", "task", "seed"):
         assert small[key] == full[key]
+
+
+@pytest.mark.parametrize("crops", [presets.crops, presets.inception_crops])
+def test_a_recipe_that_is_made_small_has_smaller_crops_and_a_smaller_model(crops):
+    config = presets.imagenet(batch_size=256)
+    config.preprocess, config.optimizer = crops(224), {}
+    config.model = dict(name="vit.vit_b16", num_classes=1000, dropout=0.1)
+    presets.shrink(config, size=64, num_classes=10, width=8)
+    small = crops(64, **dict(short=72) if crops is presets.crops else {})
+    assert config.preprocess.to_dict() == small
+    assert config.model.to_dict() == dict(name="vit.vit_b16", num_classes=10, dropout=0.1, width=8)
 
 
 def test_what_one_recipe_changes_no_other_has(tmp_path):

@@ -1,5 +1,6 @@
 """The README and docs/ are true: examples and commands are run as they stand, in a fresh copy."""
 
+import inspect
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from experiments.config_files import load_config
+from library.apps import outputs
 from library.run.recipe import make_plan
 from tests import often
 
@@ -164,6 +166,9 @@ def test_a_command_has_the_flags_that_it_is_given(program, arguments):
     defined = re.findall(
         r'DEFINE_\w+\(\s*"(\w+)"', (ROOT / f"{program.replace('.', '/')}.py").read_text()
     )
+    if program == "experiments.generate":
+        read = [inspect.signature(function).parameters.values() for function in outputs.makers()]
+        defined += [each.name for all in read for each in all if each.kind is each.KEYWORD_ONLY]
     words = shlex.split(arguments, comments=True)
     given = [word.partition("=")[0] for word in words if word.startswith("--")]
     given = [flag.removeprefix("--") for flag in given if not flag.startswith("--config.")]
@@ -172,12 +177,25 @@ def test_a_command_has_the_flags_that_it_is_given(program, arguments):
 
 @pytest.fixture
 def own_data(tmp_path, monkeypatch):
-    """Makes photographs of five classes and a text, and goes to where they lie."""
+    """Makes photographs of five classes, scenes with maps, pairs and a text; goes to them."""
     for label in "abcde":
         (tmp_path / "photos" / label).mkdir(parents=True)
         for number in range(10):
             image = Image.new("RGB", (40, 30), (number, 99, ord(label)))
             image.save(tmp_path / "photos" / label / f"{number}.png")
+    (tmp_path / "scenes" / "images").mkdir(parents=True)
+    (tmp_path / "scenes" / "maps").mkdir()
+    (tmp_path / "scenes" / "classes.txt").write_text("ground\nthing\n")
+    for number in range(20):
+        Image.new("RGB", (40, 30), (number, 99, 0)).save(
+            tmp_path / "scenes" / "images" / f"{number}.png"
+        )
+        Image.new("L", (40, 30), number % 2).save(tmp_path / "scenes" / "maps" / f"{number}.png")
+    for folder, size in (("clean", (320, 300)), ("damaged", (160, 150))):
+        (tmp_path / "pairs" / folder).mkdir(parents=True)
+        for number in range(20):
+            image = Image.new("RGB", size, (number, 99, 0))
+            image.save(tmp_path / "pairs" / folder / f"{number}.png")
     (tmp_path / "texts").mkdir()
     words = (f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in "bdfgklmnprst")
     (tmp_path / "texts" / "a.txt").write_text(" ".join(words) * 8)

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, r2_score, recall_score
@@ -84,10 +86,23 @@ def test_r2_of_a_constant_target_is_nan():
 def test_intersection_over_union_by_hand():
     # Of three classes the last neither occurs nor is predicted.
     matrix = np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
-    got = summarize({"pixels": (matrix, 12)}, {"pixels": summaries.intersection_over_union})
+    named = functools.partial(
+        summaries.intersection_over_union, names=("sky", "traffic sign", "sea")
+    )
+    got = summarize({"pixels": (matrix, 12)}, {"pixels": named})
     assert got["pixel_accuracy"] == 9 / 12
+    np.testing.assert_array_equal(got["per_class_accuracy"], [6 / 8, 3 / 4, np.nan])
+    assert got["class_accuracy"] == (6 / 8 + 3 / 4) / 2
+    assert (got["iou_sky"], got["iou_traffic_sign"]) == (6 / 9, 3 / 6)
+    assert np.isnan(got["iou_sea"])
     np.testing.assert_array_equal(got["per_class_iou"], [6 / 9, 3 / 6, np.nan])
     assert got["mean_iou"] == (6 / 9 + 3 / 6) / 2
+    # A class that is predicted alone has an IoU of 0. Names stay apart.
+    alone = np.array([[6, 1, 1], [1, 3, 0], [0, 0, 0]])
+    got = summaries.intersection_over_union(alone, 12, ("red car", "red-car", "sea"))
+    assert (got["iou_red_car_0"], got["iou_red_car_1"], got["iou_sea"]) == (6 / 9, 3 / 5, 0)
+    assert got["mean_iou"] == pytest.approx((6 / 9 + 3 / 5) / 3)
+    assert got["class_accuracy"] == (6 / 8 + 3 / 4) / 2
 
 
 def test_precision_and_recall_by_hand():

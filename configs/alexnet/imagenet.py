@@ -81,7 +81,7 @@ def get_config(variant: str = "torchvision") -> ConfigDict:
         config.augment = [dict(name="flip_lr"), dict(name="pca_noise", std=0.1)]
         config.optimizer.schedule.boundaries = ["30 epochs", "60 epochs", "80 epochs"]
     if variant == "smoke":
-        _shrink(config)
+        presets.shrink(config, size=64, num_classes=10, hidden_size=32)
     if VARIANTS[variant]:
         value, source = VARIANTS[variant]
         config.reported = dict(metric="test/accuracy", value=value, source=source)
@@ -92,9 +92,3 @@ def _two_towers(config: ConfigDict) -> None:
     config.normalize.std = [1 / 255, 1 / 255, 1 / 255]
     config.model.name = "alexnet.alexnet_2012"
     config.optimizer.update(weight_decay=5e-4, decayed="kernels")
-
-
-def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(64, short=72)
-    config.model.update(num_classes=10, hidden_size=32)

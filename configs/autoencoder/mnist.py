@@ -28,7 +28,9 @@ pretraining uses autoencoders instead of restricted Boltzmann machines
 how well it denoises. `:sparse` bounds the mean activation of each unit. `:sparse_l1` penalizes the
 sum of activations, which rectified units can set to 0; weight decay prevents the decoder from
 amplifying small codes. `:anomaly` trains without the digit 8 and detects the eights of the test set
-by their error. probe/accuracy is that of a linear classifier on the codes (:cpu, :denoising).
+by their error. `:anomaly_maps` denoises with a code of 16, and draws where planted squares are, see
+`anomaly_maps` of library/evaluation. probe/accuracy is that of a linear classifier on the codes
+(:cpu, :denoising).
 
 Other corruptions (:denoising): --config.task.corruption=gaussian or salt_and_pepper. Squared errors
 instead of cross-entropies: --config.task.loss=squared_error.
@@ -40,6 +42,7 @@ from library import presets
 
 DEEP = dict(name="autoencoder.deep")
 PLAIN = dict(name="autoencoder.dense", hidden=[256], latent_dim=64, code_activation="linear")
+NARROW = dict(name="autoencoder.dense", hidden=[256], latent_dim=16, code_activation="linear")
 UNITS_500 = dict(name="autoencoder.dense", latent_dim=500, code_activation="sigmoid")
 UNITS_196 = dict(name="autoencoder.dense", latent_dim=196, code_activation="sigmoid")
 RECTIFIED_196 = dict(name="autoencoder.dense", latent_dim=196, code_activation="relu")
@@ -60,6 +63,7 @@ VARIANTS = {
     ),
     "sparse_l1": (RECTIFIED_196, dict(sparsity="l1", sparsity_weight=0.1), 15),
     "anomaly": (PLAIN, dict(held_out=8), 15),
+    "anomaly_maps": (NARROW, dict(corruption="salt_and_pepper", corruption_level=0.25), 15),
 }
 # Additional settings of Adam. Each of the four layers of the deep encoder has its own phase.
 OPTIMIZER = {"pretrain": dict(phases=4), "sparse_l1": dict(l2=1e-3)}
@@ -84,6 +88,8 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         config.evaluate.probe = dict(kind="linear_probe", every="100%")
     if variant == "anomaly":
         config.evaluate.anomaly = dict(kind="anomaly", held_out=task["held_out"], every="10%")
+    if variant == "anomaly_maps":
+        config.evaluate.maps = dict(kind="anomaly_maps", num=1000, every="20%")
     if variant == "finetune":
         config.init_from = dict(workdir="runs/autoencoder-mnist-pretrain")
         config.reported = dict(

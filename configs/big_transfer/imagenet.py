@@ -59,7 +59,7 @@ def get_config(variant: str = "r50x1") -> ConfigDict:
     if variant == "finetune":
         _finetune(config)
     if variant == "smoke":
-        _shrink(config)
+        presets.shrink(config, size=32, num_classes=10)
     if VARIANTS[variant]:
         source = "Kolesnikov et al. 2020, arXiv 1912.11370, table 2"
         config.reported = dict(metric="test/accuracy", value=VARIANTS[variant], source=source)
@@ -89,9 +89,3 @@ def _finetune(config: ConfigDict) -> None:
     config.total = "20000 steps"
     config.evaluate = dict(test=dict(kind="metrics", every="10%"))
     config.checkpoint = dict(every="10%", best="test/accuracy")
-
-
-def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(32, short=36)
-    config.model.num_classes = 10

@@ -64,7 +64,15 @@ def get_config(variant: str = "t") -> ConfigDict:
     if variant == "t_torchvision":
         _as_in_torchvision(config)
     if variant == "smoke":
-        _shrink(config)
+        presets.shrink(
+            config,
+            size=64,
+            name="convnext",
+            num_classes=10,
+            stage_sizes=[1, 1],
+            widths=[8, 16],
+            drop_path=0.1,
+        )
     else:
         source = "facebookresearch/ConvNeXt, README"
         if variant == "t_torchvision":
@@ -82,11 +90,3 @@ def _as_in_torchvision(config: ConfigDict) -> None:
     config.optimizer.schedule = dict(name="cosine", warmup="5 epochs", warmup_from=0.01)
     config.total = f"{epochs} epochs"
     config.ema = presets.torchvision_average(batch_size, epochs)
-
-
-def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(64, short=72, method="bicubic")
-    config.model = dict(
-        name="convnext", num_classes=10, stage_sizes=[1, 1], widths=[8, 16], drop_path=0.1
-    )

@@ -87,8 +87,7 @@ def get_config(variant: str = "s") -> ConfigDict:
 
 
 def _shrink(config: ConfigDict, distilled: bool) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(64, short=72, method="bicubic")
+    presets.shrink(config, size=64)
     if distilled:
         config.model.num_classes = 10
         config.task.teacher = "runs/deit-imagenet-smoke"

@@ -47,20 +47,16 @@ def get_config(variant: str = "densenet121") -> ConfigDict:
     config.total = "90 epochs"
     config.parallel = dict(strategy="pmap")
     if variant == "smoke":
-        _shrink(config)
+        presets.shrink(
+            config,
+            size=32,
+            name="densenet.densenet",
+            num_classes=10,
+            block_sizes=[1, 2, 2, 1],
+            growth=4,
+            stem="imagenet",
+        )
     else:
         source = "Huang et al. 2017, arXiv 1608.06993, table 3"
         config.reported = dict(metric="test/accuracy", value=VARIANTS[variant], source=source)
     return config
-
-
-def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(32, short=36)
-    config.model = dict(
-        name="densenet.densenet",
-        num_classes=10,
-        block_sizes=[1, 2, 2, 1],
-        growth=4,
-        stem="imagenet",
-    )

@@ -97,7 +97,7 @@ def get_config(variant: str = "b0") -> ConfigDict:
     if variant == "b0_timm":
         _as_in_timm(config)
     if variant == "smoke":
-        _shrink(config)
+        presets.shrink(config, size=64, name="efficientnet", num_classes=10, width=0.25, depth=0.25)
     else:
         source = "timm, training examples" if variant == "b0_timm" else "tensorflow/tpu, README, AA"
         config.reported = dict(metric="test_ema/accuracy", value=reported, source=source)
@@ -116,9 +116,3 @@ def _as_in_timm(config: ConfigDict) -> None:
     config.optimizer.schedule.update(warmup="3 epochs", warmup_from=1e-6 / 0.048)
     config.total = "450 epochs"
     config.ema = dict(decay=0.9999)
-
-
-def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(64, short=72, method="bicubic")
-    config.model.update(name="efficientnet", num_classes=10, width=0.25, depth=0.25)

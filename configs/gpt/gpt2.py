@@ -16,6 +16,9 @@ at ~/gpt2. Each file is a document. A file that has several separates them by "<
 token of this vocabulary. The tokens are encoded once, at the first start or by --dry_run; those of
 OpenWebText need COMPENDIUM_CACHE_GB=25.
 
+configs/gpt/text.py, whose former path is configs/text/gpt2.py, is the same with a vocabulary that
+is learned from the text.
+
 Two things differ from nanoGPT: windows are shuffled instead of drawn with replacement, and the test
 loss counts each token of the test split once, instead of 200 random batches.
 """

@@ -10,6 +10,9 @@ Expected:  depends on the text; on OpenWebText, which is not available here, nan
 Source:    Radford et al. 2019, "Language models are unsupervised multitask learners"; Karpathy,
            nanoGPT, config/train_gpt2.py, for the optimization, and model.py: no biases, exact GELU.
 
+configs/gpt/gpt2.py is the same network and optimization with the published vocabulary of GPT-2.
+Here no other file than the text is needed.
+
 The folder holds text files, see "text" in library/data/sources.py. The vocabulary is learned from
 them and is as large as that of GPT-2. Use a smaller vocabulary for much less than 100 MB of text:
 it does not have as many tokens to learn.

@@ -68,9 +68,7 @@ def get_config(variant: str = "paper") -> ConfigDict:
 
 
 def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.inception_crops(75)
-    config.augment = [dict(name="flip_lr")]
     # The auxiliary classifier needs images of 299x299.
-    config.model.update(num_classes=10, aux=False)
+    presets.shrink(config, size=75, num_classes=10, aux=False)
+    config.augment = [dict(name="flip_lr")]
     config.task.aux_weight = 0.0

@@ -68,7 +68,5 @@ def get_config(variant: str = "inception_v4") -> ConfigDict:
 
 
 def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.inception_crops(75)
+    presets.shrink(config, size=75, name="inception_v4", num_classes=10)
     config.augment = [dict(name="flip_lr")]
-    config.model.update(name="inception_v4", num_classes=10)

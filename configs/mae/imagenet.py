@@ -45,7 +45,18 @@ def get_config(variant: str = "b16") -> ConfigDict:
     else:
         _pretrain(config, "b16" if variant == "smoke" else variant)
     if variant == "smoke":
-        _shrink(config)
+        presets.shrink(
+            config,
+            size=64,
+            name="mae",
+            width=32,
+            depth=2,
+            num_heads=2,
+            patch_size=16,
+            decoder_width=16,
+            decoder_depth=1,
+            decoder_heads=2,
+        )
     return config
 
 
@@ -107,19 +118,4 @@ def _fine_tune(config: ConfigDict, variant: str) -> None:
     config.checkpoint = dict(every="1 epoch")
     config.reported = dict(
         metric="test/accuracy", value=reported, source="facebookresearch/mae, FINETUNE.md"
-    )
-
-
-def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(64, short=72, area=[0.2, 1.0], method="bicubic")
-    config.model = dict(
-        name="mae",
-        width=32,
-        depth=2,
-        num_heads=2,
-        patch_size=16,
-        decoder_width=16,
-        decoder_depth=1,
-        decoder_heads=2,
     )

@@ -75,16 +75,15 @@ def get_config(variant: str = "b16") -> ConfigDict:
 
 
 def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(64, short=72, **presets.TENSORFLOW_BOX)
-    config.model = dict(
+    presets.shrink(
+        config,
+        size=64,
         name="mlp_mixer",
         num_classes=10,
         width=32,
         depth=2,
         tokens_hidden=16,
         channels_hidden=64,
-        drop_path=0.1,
     )
     config.dataset.train = "train[:48]"
     config.evaluate.minival.split = "train[48:64]"

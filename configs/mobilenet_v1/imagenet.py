@@ -51,15 +51,9 @@ def get_config(variant: str = "paper") -> ConfigDict:
     config.total = "150 epochs"
     config.parallel = dict(strategy="pmap")
     if variant == "smoke":
-        _shrink(config)
+        presets.shrink(config, size=64, num_classes=10, width_multiplier=0.25)
     else:
         config.reported = dict(
             metric="test/accuracy", value=VARIANTS[variant], source="Howard et al. 2017, table 8"
         )
     return config
-
-
-def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.inception_crops(64)
-    config.model.update(num_classes=10, width_multiplier=0.25)

@@ -67,7 +67,7 @@ def get_config(variant: str = "torchvision") -> ConfigDict:
     elif variant == "paper":
         _as_in_slim(config)
     if variant == "smoke":
-        _shrink(config)
+        presets.shrink(config, size=64, num_classes=10, width_multiplier=0.25)
     else:
         metric, value, source = VARIANTS[variant]
         config.checkpoint.best = metric
@@ -113,9 +113,3 @@ def _as_in_slim(config: ConfigDict) -> None:
     )
     config.total = "700_000 steps"
     config.ema = dict(decay=0.9999)
-
-
-def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(64, short=72)
-    config.model.update(num_classes=10, width_multiplier=0.25)

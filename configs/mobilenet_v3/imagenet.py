@@ -55,7 +55,7 @@ def get_config(variant: str = "large") -> ConfigDict:
     config.total = "600 epochs"
     config.parallel = dict(strategy="pmap")
     if variant == "smoke":
-        _shrink(config)
+        presets.shrink(config, size=64, num_classes=10, width_multiplier=0.25)
     else:
         config.reported = dict(
             metric="test/accuracy",
@@ -63,9 +63,3 @@ def get_config(variant: str = "large") -> ConfigDict:
             source=f"torchvision, MobileNet_V3_{variant.title()}_Weights.IMAGENET1K_V1",
         )
     return config
-
-
-def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(64, short=72)
-    config.model.update(num_classes=10, width_multiplier=0.25)

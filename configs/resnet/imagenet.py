@@ -165,7 +165,5 @@ def _strike_back(
 def _shrink(config: ConfigDict) -> None:
     """Makes a narrow network for small images, with the recipe of `_strike_back`."""
     _strike_back(config, "6 steps", 5e-3, 0.02, 64, 7.0, 0.1, 0.1, 0.05, 3)
-    presets.shrink(config)
-    config.preprocess = presets.crops(64, short=72, method="bicubic")
+    presets.shrink(config, size=64, num_classes=10, width=8)
     config.augment[1]["num_layers"] = 1
-    config.model.update(num_classes=10, width=8)

@@ -55,16 +55,10 @@ def get_config(variant: str = "torchvision") -> ConfigDict:
             schedule=dict(name="step", boundaries=["30 epochs", "60 epochs"], factor=0.1),
         )
     if variant == "smoke":
-        _shrink(config)
+        presets.shrink(config, size=64, name="resnet.resnet18", num_classes=10, width=8)
     else:
         source = {"torchvision": "torchvision, IMAGENET1K_V1", "flax": "google/flax, TPU v3-8"}
         config.reported = dict(
             metric="test/accuracy", value=VARIANTS[variant], source=source[variant]
         )
     return config
-
-
-def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(64, short=72, method="bilinear")
-    config.model.update(name="resnet.resnet18", num_classes=10, width=8)

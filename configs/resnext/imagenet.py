@@ -67,7 +67,5 @@ def get_config(variant: str = "resnext50_32x4d") -> ConfigDict:
 
 
 def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(32, short=36)
-    config.model.num_classes = 10
+    presets.shrink(config, size=32, num_classes=10)
     config.optimizer.learning_rate = 0.01

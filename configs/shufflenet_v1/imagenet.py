@@ -48,15 +48,9 @@ def get_config(variant: str = "g3") -> ConfigDict:
     config.evaluate = dict(test=dict(kind="metrics", every="10_000 steps"))
     config.checkpoint = dict(every="10_000 steps", best="test/accuracy")
     if variant == "smoke":
-        _shrink(config)
+        presets.shrink(config, size=64, num_classes=10, scale=0.25)
     else:
         config.reported = dict(
             metric="test/accuracy", value=reported, source="megvii-model/ShuffleNet-Series, README"
         )
     return config
-
-
-def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(64, short=72)
-    config.model.update(num_classes=10, scale=0.25)

@@ -56,7 +56,7 @@ def get_config(variant: str = "x1_0") -> ConfigDict:
     else:
         _as_by_the_authors(config)
     if variant == "smoke":
-        _shrink(config)
+        presets.shrink(config, size=64, num_classes=10)
     else:
         metric, value, source = VARIANTS[variant]
         config.checkpoint.best = metric
@@ -90,9 +90,3 @@ def _as_in_torchvision(config: ConfigDict) -> None:
     config.ema = presets.torchvision_average(config.dataset.batch_size, epochs)
     config.evaluate = dict(test=dict(kind="metrics", every="1 epoch"))
     config.checkpoint = dict(every="1 epoch")
-
-
-def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(64, short=72)
-    config.model.num_classes = 10

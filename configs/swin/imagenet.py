@@ -85,7 +85,7 @@ def get_config(variant: str = "t") -> ConfigDict:
 
 
 def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(64, short=72, method="bicubic")
-    config.model = dict(name="swin", num_classes=10, width=32, depths=[2, 2], drop_path=0.1)
+    presets.shrink(
+        config, size=64, name="swin", num_classes=10, width=32, depths=[2, 2], drop_path=0.1
+    )
     config.ema = dict(decay=0.9, every=2)

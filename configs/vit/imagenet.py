@@ -120,7 +120,5 @@ def _as_in_scenic(config: ConfigDict, augreg: bool) -> None:
 
 
 def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(64, short=72, method="bilinear")
-    config.model = dict(name="vit", num_classes=10, width=32, depth=2, num_heads=2)
+    presets.shrink(config, size=64, name="vit", num_classes=10, width=32, depth=2, num_heads=2)
     config.ema = dict(decay=0.9, every=2)

@@ -71,9 +71,9 @@ def get_config(variant: str = "90ep") -> ConfigDict:
 
 
 def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.crops(64, short=72, **presets.TENSORFLOW_BOX)
-    config.model = dict(
+    presets.shrink(
+        config,
+        size=64,
         name="vit",
         num_classes=10,
         width=32,

@@ -55,7 +55,5 @@ def get_config(variant: str = "paper") -> ConfigDict:
 
 
 def _shrink(config: ConfigDict) -> None:
-    presets.shrink(config)
-    config.preprocess = presets.inception_crops(71)
+    presets.shrink(config, size=71, num_classes=10)
     config.augment = [dict(name="flip_lr")]
-    config.model.num_classes = 10

@@ -52,6 +52,8 @@ def table(plan: Plan) -> Table:
     held = planning.held_bytes(plan)
     for name, size in {**held, "together": sum(held.values())}.items():
         shown.add_row(f"{name}, on each of {plan.strategy.mesh.size} device(s)", giga(size, "B"))
+    # To count them, XLA must compile the step, which takes minutes for a large model.
+    shown.add_row("temporary values of a step", "not counted, see experiments.plan")
     shown.add_row()
     shown.add_row(f"a step of {plan.dataset.batch_size}", giga(planning.flops(plan), "FLOP"))
     shown.add_row("the run", f"{plan.total_steps:,} steps")

@@ -189,7 +189,10 @@ def predict(trained: Trained, examples: Examples, *, ema: bool = True) -> Predic
 
 
 def over(
-    trained: Trained, function: Callable[[Mapping[str, jax.Array]], Any], examples: Sequence[Any]
+    trained: Trained,
+    function: Callable[[Mapping[str, jax.Array]], Any],
+    examples: Sequence[Any],
+    size: int = 64,
 ) -> Any:
     """Returns a function of batches on the devices, over preprocessed examples.
 
@@ -199,9 +202,10 @@ def over(
       trained: the run.
       function: batch -> host arrays with a leading example axis.
       examples: the examples, see `Examples.loaded`.
+      size: the most examples of a batch for each device.
     """
     strategy, count = trained.plan.strategy, len(examples)
-    size = strategy.batch_shards * max(1, min(64, -(-count // strategy.batch_shards)))
+    size = strategy.batch_shards * max(1, min(size, -(-count // strategy.batch_shards)))
     stacked = jax.tree.map(lambda *x: np.stack(x), *examples)
     parts = [
         function(strategy.put(_of_this_process(batch, strategy)))

@@ -122,8 +122,8 @@ def _check_installed() -> None:
     # JAX writes and reads exported programs with it.
     if importlib.util.find_spec("flatbuffers") is None:
         raise ConfigError(
-            "--format=stablehlo needs the package flatbuffers: pip install flatbuffers, or "
-            "pip install 'compendium[stablehlo]'"
+            "--format=stablehlo needs the package flatbuffers, which is missing here: "
+            "pip install -r requirements.txt -c constraints.txt"
         )
 
 

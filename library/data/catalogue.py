@@ -77,13 +77,14 @@ def _row(entry: Entry) -> tuple[str, ...]:
     builder = entry.builder
     examples = ", ".join(f"{split} {count:,}" for split, count in entry.splits.items())
     home = getattr(builder, "HOMEPAGE", "")
+    by_hand = None if entry.origin else builder.MANUAL_DOWNLOAD_INSTRUCTIONS
     return (
         f"`{entry.name}`",
         entry.what.partition(": ")[2] or entry.what,
         examples,
         _files(entry.origin),
         getattr(builder, "LICENCE", ""),
-        f"{_address(entry.name, entry.origin)}; {home}",
+        f"{by_hand or _address(entry.name, entry.origin)}; {home}",
         getattr(builder, "CITATION", ""),
     )
 
@@ -100,7 +101,8 @@ def _files(origin: Sequence[Origin]) -> str:
 
 def _address(name: str, origin: Sequence[Origin]) -> str:
     if not origin:
-        return "scikit-learn" if name == "digits" else "by hand"
+        made = {"digits": "scikit-learn", "lidar_rooms": "simulated", "stick_figures": "drawn"}
+        return made.get(name, "by hand")
     urls = [each.url for each in origin]
     if None in urls:
         return "for those who register"

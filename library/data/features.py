@@ -3,6 +3,7 @@
 | kind | shape in one example | treatment |
 | --- | --- | --- |
 | image | uint8 `(h, w, c)` | scaled to [0, 1] on the device, normalized, augmented, plotted |
+| clip | uint8 `(t, h, w, c)`, frames | as an image; geometry moves all frames alike |
 | map | an integer per pixel, `(h, w)` | moved by nearest neighbour, int32 on the device |
 | field | a float per pixel, `(h, w)` or `(h, w, c)` | moved by interpolation |
 | boxes | `(n, 4)` ymin, xmin, ymax, xmax, as fractions of the image | coordinates are moved |
@@ -28,9 +29,11 @@ Kinds = Mapping[str, str]
 
 KINDS = (
     *("image", "map", "field", "boxes", "points", "tokens", "text", "audio", "series"),
-    *("label", "target", "id", "array"),
+    *("label", "target", "id", "array", "clip"),
 )
-RASTERS = ("image", "map", "field")
+RASTERS = ("image", "map", "field", "clip")
+# Kinds of pixels: they are scaled, normalized and changed in colour.
+PICTURES = ("image", "clip")
 OBJECTS = ("boxes", "points")
 STRINGS = ("text", "id")
 # Names that every example of a batch has in addition to its features.

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32
+from PIL import Image
 
 from library import files
 from library.config import ConfigError, nearest
@@ -23,6 +24,8 @@ SPLITS = ("train", "val", "valid", "validation", "test")
 TURNED = (
     "photographs are rotated by their EXIF orientation, unless decode has exif_orientation=False"
 )
+# The EXIF tag of the orientation. From 5 on, height and width change places.
+_ORIENTATION, _ON_THE_SIDE = 0x0112, 5
 
 
 class Files(NamedTuple):
@@ -145,7 +148,7 @@ def _image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
             found.append(path)
             continue
         tree = files.below(path)
-        images = sorted(held for held in tree.files.values() if _is_image(held))
+        images = sorted(held for held in tree.files.values() if is_image(held))
         if not images:
             raise ConfigError(f"no images in {path} (valid: {', '.join(SUFFIXES)})")
         found += map(Path, images)
@@ -175,7 +178,7 @@ def _scan(root: Path, classes: Sequence[str] | None, seed: int) -> Folder:
 
 def _notes(root: Path, trees: Sequence[files.Tree]) -> list[str]:
     """Renders what is skipped in the folder `root`, one line per reason."""
-    others = [path for tree in trees for path in tree.files.values() if not _is_image(path)]
+    others = [path for tree in trees for path in tree.files.values() if not is_image(path)]
     hidden = [path for tree in trees for path in tree.hidden]
     repeated = [path for tree in trees for path in tree.repeated]
     kinds = (
@@ -243,7 +246,7 @@ def _class_trees(
     top: Path, class_names: Sequence[str], known: set[files.Identity]
 ) -> list[files.Tree]:
     """Lists the contents of each class directory of a split."""
-    stray = [entry.name for entry in os.scandir(top) if entry.is_file() and _is_image(entry.name)]
+    stray = [entry.name for entry in os.scandir(top) if entry.is_file() and is_image(entry.name)]
     if stray:
         raise ConfigError(
             f"folder: {len(stray)} images in {top} are outside every class directory, such as "
@@ -256,7 +259,7 @@ def _class_trees(
                 f"{nearest(name, _directories(top))}"
             )
     trees = [files.below(top / name, known) for name in class_names]
-    empty = [i for i, tree in enumerate(trees) if not any(map(_is_image, tree.files.values()))]
+    empty = [i for i, tree in enumerate(trees) if not any(map(is_image, tree.files.values()))]
     if empty:
         seen = collections.Counter(
             os.path.splitext(path)[1] or os.path.basename(path)
@@ -277,7 +280,7 @@ def _files(root: Path, trees: Sequence[files.Tree], seed: int) -> tuple[Files, s
     within, listed, owner = os.path.join(root, ""), [], {}
     for label, tree in enumerate(trees):
         for own, path in tree.files.items():
-            if not _is_image(path):
+            if not is_image(path):
                 continue
             if own in owner:
                 raise ConfigError(
@@ -286,17 +289,54 @@ def _files(root: Path, trees: Sequence[files.Tree], seed: int) -> tuple[Files, s
                 )
             owner[own] = path
             listed.append((path.removeprefix(within), label))
-    listed.sort(key=lambda item: _place(item[0], seed))
+    listed.sort(key=lambda item: place(item[0], seed))
     paths, labels = zip(*listed)
     return Files(paths, np.array(labels, np.int32)), set(owner)
 
 
-def _place(path: str, seed: int) -> bytes:
+def by_stem(dataset: str, top: Path) -> tuple[dict[str, str], list[str]]:
+    """Lists the images below a directory by the names that partners in another directory share.
+
+    Args:
+      dataset: the name of the dataset, for the message.
+      top: the directory.
+
+    Returns:
+      The images by their paths below `top` without the suffix, and the files that are no images.
+
+    Raises:
+      ConfigError: two images have the same path but for the suffix.
+    """
+    found: dict[str, str] = {}
+    others = []
+    for path in sorted(files.below(top).files.values()):
+        name = os.path.splitext(os.path.relpath(path, top))[0]
+        if not is_image(path):
+            others.append(path)
+        elif name in found:
+            raise ConfigError(
+                f"{dataset}: {found[name]} and {path} have the same name but for the suffix: "
+                "rename one of them"
+            )
+        else:
+            found[name] = path
+    return found, others
+
+
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """Returns the width and height of a picture as they are after its EXIF orientation."""
+    turned = picture.getexif().get(_ORIENTATION, 1) >= _ON_THE_SIDE
+    return picture.size[::-1] if turned else picture.size
+
+
+def place(path: str, seed: int) -> bytes:
+    """Returns the hash of a path and a seed by which the images of a split are ordered."""
     text = f"{seed} {path.replace(os.sep, '/')}"
     return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).digest()
 
 
-def _is_image(path: str) -> bool:
+def is_image(path: str) -> bool:
+    """Returns whether a path has the suffix of an image and is not hidden."""
     return path.lower().endswith(SUFFIXES) and not files.is_hidden(os.path.basename(path))
 
 

@@ -148,17 +148,26 @@ def values(kind: str, known: Any, make: Callable[[], Any], what: str) -> Any:
       what: what they are, for messages.
 
     Raises:
-      ConfigError: see `limit`.
+      ConfigError: a value is not finite; see also `limit`.
     """
     path = None if known is None else place(kind, known, ".json")
     held = None if path is None else read(path, _checked, what)
     if held is None:
-        text = json.dumps(make())
+        text = _strict(make(), what)
         held = [json.loads(text)]
         if path is not None:
             data = f"{_hash(text)}\n{text}".encode()
             write(path, len(data), lambda file: file.write(data))
     return held[0]
+
+
+def _strict(made: Any, what: str) -> str:
+    try:
+        return json.dumps(made, allow_nan=False)
+    except ValueError as error:
+        raise ConfigError(
+            f"the {what} has numbers that are not finite: look for NaN and infinity in the data"
+        ) from error
 
 
 def make_room(size: float) -> None:

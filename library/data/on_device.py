@@ -28,11 +28,11 @@ def gather(batch: Mapping[str, jax.Array], resident: Mapping[str, jax.Array]) ->
 
 
 def to_float(batch: Mapping[str, jax.Array], kinds: Kinds = features.USUAL) -> Batch:
-    """Scales uint8 images to float32 in [0, 1], converts maps to int32, and keeps the rest."""
+    """Scales uint8 images and clips to float32 in [0, 1], and converts maps to int32."""
 
     def converted(name: str, x: jax.Array) -> jax.Array:
         kind = kinds.get(name)
-        if kind == "image" and x.dtype == jnp.uint8:
+        if kind in features.PICTURES and x.dtype == jnp.uint8:
             return x.astype(jnp.float32) / 255
         return x.astype(jnp.int32) if kind == "map" else x
 
@@ -60,7 +60,8 @@ def normalizer(
     operation = augmentation.normalize(**arguments)
 
     def normalized(batch: Batch) -> Batch:
-        return dict(operation(batch) if features.named(kinds, "image", among=batch) else batch)
+        pictures = features.named(kinds, *features.PICTURES, among=batch)
+        return dict(operation(batch) if pictures else batch)
 
     return normalized
 

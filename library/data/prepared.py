@@ -161,8 +161,19 @@ def check_known(name: str) -> None:
     own, others = _project_builders(), tfds.list_builders(with_community_datasets=False)
     # Only datasets that are prepared have variants and versions.
     if re.split("[/:]", name)[0] not in (*own, *others):
-        own_kinds = ("folder", "audio_folder", "text", "pairs_text", "synthetic/224x1000", "none")
-        options = [*own, *own_kinds, *others]
+        options = [
+            *own,
+            "folder",
+            "audio_folder",
+            "detection_folder",
+            "pairs_folder",
+            "segmentation_folder",
+            "text",
+            "pairs_text",
+            "synthetic/224x1000",
+            "none",
+            *others,
+        ]
         raise ConfigError(f"unknown dataset {name!r}: {nearest(name.lower(), options)}")
 
 

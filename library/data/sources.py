@@ -1,11 +1,12 @@
 """Sources: datasets with random access to examples by row, images still encoded.
 
 The name of a dataset is one of this project's builders (a file in library/data/builders), "folder"
-for a directory of your images, "audio_folder" for one of your recordings, "text" for your text
-files, "pairs_text" for your pairs of texts, "synthetic/224x1000" for noise, "none" for no data,
-"windows/336x96/ett/etth1" for windows of a series, or any TFDS dataset that was prepared as
-ArrayRecord. Reading needs no TensorFlow, loads only the requested examples, and works from any
-thread or process.
+for a directory of your images, "segmentation_folder" for one of your images and maps,
+"detection_folder" for your images and boxes, "pairs_folder" for your clean and damaged images,
+"audio_folder" for your recordings, "text" for your text files, "pairs_text" for your pairs of
+texts, "synthetic/224x1000" for noise, "none" for no data, "windows/336x96/ett/etth1" for windows of
+a series, or any TFDS dataset that was prepared as ArrayRecord. Reading needs no TensorFlow, loads
+only the requested examples, and works from any thread or process.
 """
 
 import functools
@@ -20,11 +21,14 @@ import numpy as np
 from library.config import ConfigError
 from library.data import (
     audio_folder,
+    detection_folder,
     features,
     fingerprints,
     folder,
+    pairs_folder,
     pairs_text,
     prepared,
+    segmentation_folder,
     series_windows,
     splits,
     synthetic,
@@ -119,9 +123,11 @@ def open_source(
     """Opens a split of a dataset.
 
     Args:
-      name: a builder of this project, "folder", "text", "synthetic/224x1000" for noise of 1000
-        classes (library/data/synthetic.py), "windows/336x96/ett/etth1" for windows of a series
-        (library/data/series_windows.py), "none", or a TFDS dataset such as "cifar10",
+      name: a builder of this project, "folder", "detection_folder", "segmentation_folder",
+        "pairs_folder" or "audio_folder" (see the files of these names), "text", "pairs_text",
+        "synthetic/224x1000" for noise of 1000 classes (library/data/synthetic.py),
+        "windows/336x96/ett/etth1" for windows of a series (library/data/series_windows.py), "none",
+        or a TFDS dataset such as "cifar10",
         "imagenet_resized/64x64" or "mnist:3.0.1".
       split: "train", "train[:90%]", "train[45000:]", "train[-5000:]", "train+test".
       data_dir: the directory of prepared datasets, by default $TFDS_DATA_DIR or
@@ -130,11 +136,11 @@ def open_source(
         `pairs_text.scan`.
       manual_dir: the directory of the files that the dataset is prepared from; it appears in the
         message that says how to prepare the dataset.
-      classes: for "folder" only, see `folder.scan`.
-      seed: for "folder" only, see `folder.scan`.
+      classes: for "folder" and "segmentation_folder" only, see `folder.scan`.
+      seed: for these only, see `folder.scan`.
 
     Raises:
-      ConfigError: the name or the split is unknown, another dataset than "folder" gets classes or a
+      ConfigError: the name or the split is unknown, a dataset that takes none gets classes or a
         seed, the dataset is not prepared or has no access by row, the split is empty, a label is
         out of range, or the folder or text is malformed.
     """
@@ -142,7 +148,13 @@ def open_source(
         return _open_folder(split, data_dir, classes, seed)
     if name == "audio_folder":
         return _open_audio_folder(split, data_dir, classes, seed)
+    if name == "segmentation_folder":
+        return _open_segmentation_folder(split, data_dir, classes, seed)
     _check_no_classes(name, classes, seed)
+    if name == "detection_folder":
+        return _open_detection_folder(split, data_dir)
+    if name == "pairs_folder":
+        return _open_pairs_folder(split, data_dir)
     if name == "text":
         return _open_text_files(split, data_dir)
     if name == "pairs_text":
@@ -213,11 +225,24 @@ def info(
         return Info(name, str(listed.root), sizes, listed.class_names, None, listed.notes)
     if name == "audio_folder":
         _check_all_classes(classes)
-        heard = audio_folder.scan(_audio_root(data_dir), seed)
+        heard = audio_folder.scan(_folder_root(data_dir, name, "the folder of recordings"), seed)
         sizes = {split: len(held.paths) for split, held in heard.splits.items()}
         names = None if heard.rated else heard.names
         return Info(name, str(heard.root), sizes, names, None, heard.notes)
+    if name == "segmentation_folder":
+        listed = segmentation_folder.scan(_folder_root(data_dir, name), classes, seed)
+        sizes = {split: len(pairs) for split, pairs in listed.splits.items()}
+        return Info(name, str(listed.root), sizes, listed.classes.names, None, listed.notes)
     _check_no_classes(name, classes, seed)
+    if name == "detection_folder":
+        held = detection_folder.scan(_folder_root(data_dir, name))
+        sizes = {split: len(found.paths) for split, found in held.splits.items()}
+        return Info(name, str(held.root), sizes, held.class_names, None, held.notes)
+    if name == "pairs_folder":
+        root = _folder_root(data_dir, name, "a folder with clean/ and damaged/")
+        listed = pairs_folder.scan(root)
+        sizes = {split: len(pairs) for split, pairs in listed.splits.items()}
+        return Info(name, str(root), sizes, None, None, listed.notes)
     if name == "text":
         path = _text_path(data_dir)
         sizes = text_files.sizes(text_files.scan(path))
@@ -300,9 +325,12 @@ def prepare(
 def _check_needs_preparation(name: str) -> None:
     reasons = {
         "folder": "a folder of images needs no preparation",
+        "segmentation_folder": "a folder of images and maps needs no preparation",
+        "detection_folder": "a folder of images with boxes needs no preparation",
         "audio_folder": "a folder of recordings needs no preparation",
         "text": "text files need no preparation",
         "pairs_text": "pairs of text files need no preparation",
+        "pairs_folder": "folders of clean and damaged images need no preparation",
         "none": "'none' has no data",
     }
     reason = f"{name!r} is generated when read" if _is_synthetic(name) else reasons.get(str(name))
@@ -356,7 +384,8 @@ def _open_audio_folder(
     split: str, data_dir: str | None, classes: Sequence[str] | None, seed: int
 ) -> Source:
     _check_all_classes(classes)
-    heard = audio_folder.scan(_audio_root(data_dir), seed)
+    root = _folder_root(data_dir, "audio_folder", "the folder of recordings")
+    heard = audio_folder.scan(root, seed)
     sizes = {key: len(held.paths) for key, held in heard.splits.items()}
     parts = splits.resolve(split, sizes, f"the folder {heard.root}")
     chosen = [(heard.splits[key], slice(start, stop)) for key, start, stop in parts]
@@ -385,10 +414,47 @@ def _check_all_classes(classes: Sequence[str] | None) -> None:
         )
 
 
-def _audio_root(data_dir: str | None) -> Path:
-    if not data_dir:
-        raise ConfigError("dataset 'audio_folder' needs data_dir=<the folder of recordings>")
-    return Path(data_dir).expanduser().absolute()
+def _open_segmentation_folder(
+    split: str, data_dir: str | None, classes: Sequence[str] | None, seed: int
+) -> Source:
+    name = "segmentation_folder"
+    listed = segmentation_folder.scan(_folder_root(data_dir, name), classes, seed)
+    sizes = {key: len(pairs) for key, pairs in listed.splits.items()}
+    parts = splits.resolve(split, sizes, f"the folder {listed.root}")
+    pairs = [pair for key, start, stop in parts for pair in listed.splits[key][start:stop]]
+    records = segmentation_folder.MapRecords(listed.root, tuple(pairs), listed.classes)
+    records.check()
+    return Source(
+        records,
+        listed.classes.names,
+        records.describe,
+        exif_orientation=True,
+        notes=listed.notes,
+        fingerprint=functools.partial(fingerprints.of_records, f"{name} {split}", records),
+        kinds={"image": "image", "map": "map"},
+    )
+
+
+def _open_detection_folder(split: str, data_dir: str | None) -> Source:
+    held = detection_folder.scan(_folder_root(data_dir, "detection_folder"))
+    sizes = {key: len(found.paths) for key, found in held.splits.items()}
+    parts = splits.resolve(split, sizes, f"the folder {held.root}")
+    chosen = [(held.splits[key], slice(start, stop)) for key, start, stop in parts]
+    records = detection_folder.ObjectRecords(
+        root=held.root,
+        paths=tuple(path for found, rows in chosen for path in found.paths[rows]),
+        labels=tuple(labels for found, rows in chosen for labels in found.labels[rows]),
+    )
+    marked = any(labels.difficult is not None for labels in records.labels)
+    return Source(
+        records,
+        held.class_names,
+        records.describe,
+        notes=held.notes,
+        fingerprint=functools.partial(fingerprints.of_records, split, records),
+        kinds={"image": "image", "boxes": "boxes", "boxes_label": "label"}
+        | ({"boxes_difficult": "array"} if marked else {}),
+    )
 
 
 def _open_text_files(split: str, data_dir: str | None) -> Source:
@@ -427,6 +493,25 @@ def _open_pairs(split: str, data_dir: str | None) -> Source:
     )
 
 
+def _open_pairs_folder(split: str, data_dir: str | None) -> Source:
+    root = _folder_root(data_dir, "pairs_folder", "a folder with clean/ and damaged/")
+    listed = pairs_folder.scan(root)
+    sizes = {key: len(pairs) for key, pairs in listed.splits.items()}
+    parts = splits.resolve(split, sizes, f"the folder {root}")
+    pairs = tuple(pair for key, start, stop in parts for pair in listed.splits[key][start:stop])
+    records = pairs_folder.PairRecords(root, pairs)
+    names = tuple(pairs_folder.FOLDERS.values())
+    return Source(
+        records,
+        None,
+        records.describe,
+        exif_orientation=True,
+        notes=listed.notes,
+        fingerprint=functools.partial(fingerprints.of_folder, records.listed(), names),
+        kinds=dict.fromkeys(pairs_folder.FOLDERS, "image"),
+    )
+
+
 def _text_path(data_dir: str | None, name: str = "text") -> Path:
     if not data_dir:
         raise ConfigError(
@@ -437,7 +522,9 @@ def _text_path(data_dir: str | None, name: str = "text") -> Path:
 
 def _check_no_classes(name: str, classes: Sequence[str] | None, seed: int) -> None:
     if classes is not None or seed != 0:
-        raise ConfigError(f"dataset {name!r} takes no classes or seed, only 'folder' does")
+        raise ConfigError(
+            f"dataset {name!r} takes no classes or seed: only 'folder' and 'segmentation_folder' do"
+        )
 
 
 def _is_synthetic(name: Any) -> bool:
@@ -479,9 +566,11 @@ def _series(
     return {split: np.asarray(records[0]["series"]) for split, records in opened.items()}
 
 
-def _folder_root(data_dir: str | None) -> Path:
+def _folder_root(
+    data_dir: str | None, name: str = "folder", what: str = "the folder of images"
+) -> Path:
     if not data_dir:
-        raise ConfigError("dataset 'folder' needs data_dir=<the folder of images>")
+        raise ConfigError(f"dataset {name!r} needs data_dir=<{what}>")
     return Path(data_dir).expanduser().absolute()
 
 

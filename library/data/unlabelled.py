@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from library.data import features
+from library.data import features, folder
 from library.data.features import Kinds
 
-# The EXIF tag of the orientation. From 5 on, height and width change places.
-_ORIENTATION, _ON_THE_SIDE = 0x0112, 5
 _COORDINATES = {"boxes": 4, "points": 2}
 
 
@@ -64,9 +62,7 @@ def _height_width(example: Mapping[str, Any], kinds: Kinds) -> tuple[int, int]:
         return image.shape[:2]
     try:
         with Image.open(io.BytesIO(image)) as picture:
-            width, height = picture.size
-            turned = picture.getexif().get(_ORIENTATION, 1) >= _ON_THE_SIDE
+            return folder.upright_size(picture)[::-1]
     except Exception:
         # The decoding says what is wrong with the file.
         return 1, 1
-    return (width, height) if turned else (height, width)

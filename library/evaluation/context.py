@@ -47,6 +47,8 @@ class Context(NamedTuple):
       label_names: names of the classes, or None.
       tokenizer: the tokenizer of text, or None.
       context_length: the most tokens that a language model takes at a time; None for no limit.
+      pause: call it between the parts of long work on the host: it ends the evaluation if the run
+        is asked to stop. All processes of a run must call it equally often.
     """
 
     task: Task
@@ -64,6 +66,7 @@ class Context(NamedTuple):
     label_names: tuple[str, ...] | None = None
     tokenizer: Any = None
     context_length: int | None = None
+    pause: Callable[[], None] = lambda: None
 
     @property
     def num_classes(self) -> int | None:
@@ -72,14 +75,14 @@ class Context(NamedTuple):
 
 
 def pausing(context: Context, pause: Callable[[], None]) -> Context:
-    """Returns a context whose evaluators call `pause` before each batch.
+    """Returns a context whose evaluators call `pause` before each batch, and within host work.
 
     The evaluators stay at most two batches ahead of the device, so that a pause also pauses the
     device.
 
     Args:
       context: the context of a run.
-      pause: called before each batch; an exception from it ends the evaluation.
+      pause: an exception from it ends the evaluation.
     """
 
     def before_each(batches: Callable[..., Iterable[Batch]]) -> Callable[..., Iterator[Batch]]:
@@ -102,7 +105,10 @@ def pausing(context: Context, pause: Callable[[], None]) -> Context:
         return measure
 
     return context._replace(
-        batches=before_each(context.batches), draws=before_each(context.draws), measure=in_step
+        batches=before_each(context.batches),
+        draws=before_each(context.draws),
+        measure=in_step,
+        pause=pause,
     )
 
 

@@ -39,11 +39,17 @@ class Gaussian(NamedTuple):
     root: Float[np.ndarray, "d d"]
 
     @classmethod
-    def fit(cls, parts: Iterable[Float[np.ndarray, "_ d"]]) -> "Gaussian | None":
+    def fit(
+        cls, parts: Iterable[Float[np.ndarray, "_ d"]], pause: Callable[[], None] = lambda: None
+    ) -> "Gaussian | None":
         """Fits a Gaussian to features that come in parts of any size, and keeps no part.
 
         Sums are in float64, after subtraction of the mean of the first part, so that features far
         from zero lose no digits.
+
+        Args:
+          parts: the features.
+          pause: called before the root of the covariance, see `Context.pause`.
 
         Returns:
           The Gaussian, or None for fewer than two features.
@@ -61,6 +67,7 @@ class Gaussian(NamedTuple):
             if count < 2:
                 return None
             covariance = (outer - np.outer(total, total) / count) / (count - 1)
+            pause()
             return cls(count, shift + total / count, covariance, _root(covariance))
 
     def distance(self, other: "Gaussian") -> float:
@@ -157,13 +164,14 @@ def _distance(name, context, embedding, *, split, num, output, batch_size) -> Ev
 
     def evaluate(state: TrainState) -> Summary:
         nonlocal reference
-        found = Gaussian.fit(generated(state))
+        found = Gaussian.fit(generated(state), context.pause)
         if reference is None:
-            reference = Gaussian.fit(real(state))
+            reference = Gaussian.fit(real(state), context.pause)
             warn_if_singular(context.warn, name, found, reference)
         both = {"num": found, "num_real": reference}
         counts = {key: fitted.count if fitted else 0 for key, fitted in both.items()}
         known = found is not None and reference is not None
+        context.pause()
         return {name: found.distance(reference) if known else float("nan"), **counts}
 
     return evaluate

@@ -1,5 +1,7 @@
 """Linear probe: the accuracy of a linear classifier on frozen features."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,7 +61,8 @@ def linear_probe(
         fitted, tested = (
             x._replace(features=(x.features - mean) / scale) for x in (fitted, tested)
         )
-        weights = fit(*fitted, count_classes(context, fitted.label), l2, max_iterations)
+        num_classes = count_classes(context, fitted.label)
+        weights = fit(*fitted, num_classes, l2, max_iterations, context.pause)
         return {
             "accuracy": _accuracy(weights, tested),
             "train_accuracy": _accuracy(weights, fitted),
@@ -74,11 +77,13 @@ def fit(
     num_classes: int,
     l2: float,
     max_iterations: int,
+    pause: Callable[[], None] = lambda: None,
 ) -> tuple[Float[np.ndarray, "d c"], Float[np.ndarray, " c"]]:
-    """Returns the kernel and the bias of the regression."""
+    """Returns the kernel and the bias of the regression; see `Context.pause`."""
     from scipy import optimize
 
-    shape = (features.shape[1] + 1, num_classes)
+    shape, most = (features.shape[1] + 1, num_classes), 2 * max_iterations
+    pauses = iter(range(most))
     features, label = jnp.asarray(features), jnp.asarray(label)
 
     @jax.jit
@@ -86,6 +91,8 @@ def fit(
         return jax.value_and_grad(_objective)(flat.reshape(shape), features, label, l2)
 
     def in_double(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        if next(pauses, None) is not None:
+            pause()
         value, slope = jax.device_get(value_and_slope(flat.astype(np.float32)))
         return float(value), slope.ravel().astype(np.float64)
 
@@ -95,8 +102,11 @@ def fit(
         jac=True,
         method="L-BFGS-B",
         # Float32 cannot represent a smaller decrease of the loss.
-        options=dict(maxiter=max_iterations, maxfun=2 * max_iterations, ftol=1e-7, gtol=1e-6),
+        options=dict(maxiter=max_iterations, maxfun=most, ftol=1e-7, gtol=1e-6),
     )
+    # Processes on different processors may need different numbers of evaluations.
+    for _ in pauses:
+        pause()
     whole = found.x.reshape(shape).astype(np.float32)
     return whole[:-1], whole[-1]
 

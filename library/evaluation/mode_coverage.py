@@ -5,7 +5,7 @@ trained on the same dataset finds, distances between images, and the discriminat
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +27,8 @@ WON = 0.99
 # The generator is stuck if its loss changes by less when a sample moves, along the gradient, by the
 # mean distance of real images.
 STUCK = 0.01
+# Elements of a block of distances, which takes 128 MiB.
+_BLOCK = 2**24
 
 ADVICE = {
     "collapsed": "the generator has collapsed: {collapse}. Try the penalty 'r1' or 'interpolates', "
@@ -95,7 +97,7 @@ def mode_coverage(
         fake = collected(of_samples, state, context.draws(num, batch_size))
         real = collected(of_data, state, _first(context.batches(split, batch_size), num))
         fake, real = ({k: v[:num] for k, v in each.items()} for each in (fake, real))
-        found = _distances(fake, real, conditional)
+        found = _distances(fake, real, conditional, context.pause)
         if classifier is not None:
             found |= _coverage(fake, conditional)
         found |= _contest(fake, real)
@@ -153,23 +155,28 @@ def _first(batches: Iterable[Batch], num: int) -> Iterable[Batch]:
             return
 
 
-def _distances(fake: dict, real: dict, conditional: bool) -> dict[str, float]:
-    between, expected = mean_distance(fake["image"]), mean_distance(real["image"])
+def _distances(
+    fake: dict, real: dict, conditional: bool, pause: Callable[[], None]
+) -> dict[str, float]:
+    between, expected = (mean_distance(x["image"], pause=pause) for x in (fake, real))
     found = {"pairwise_distance": _ratio(between, expected)}
     if "signal" in fake:
         found["reach"] = _mean(fake["signal"]) * expected
     if conditional:
-        within, expected = (mean_distance(x["image"], x["label"]) for x in (fake, real))
+        within, expected = (mean_distance(x["image"], x["label"], pause) for x in (fake, real))
         found["class_distance"] = _ratio(within, expected)
     return found
 
 
-def mean_distance(image: np.ndarray, label: np.ndarray | None = None) -> float:
+def mean_distance(
+    image: np.ndarray, label: np.ndarray | None = None, pause: Callable[[], None] = lambda: None
+) -> float:
     """Returns the mean Euclidean distance between two different images (n, ...).
 
     Args:
       image: the images.
       label: (n,); if given, only pairs of the same label count.
+      pause: called before each block of distances, see `Context.pause`.
 
     Returns:
       The mean, nan without a pair.
@@ -179,11 +186,15 @@ def mean_distance(image: np.ndarray, label: np.ndarray | None = None) -> float:
     total, pairs = 0.0, 0
     for x in groups:
         squares = np.sum(np.square(x), axis=1)
-        squared = squares[:, None] + squares[None] - 2 * x @ x.T
-        # Rounding moves the distance of equal images slightly away from zero.
-        squared[squared < 1e-12 * squares.max(initial=0.0)] = 0
-        upper = np.triu_indices(len(x), 1)
-        total, pairs = total + np.sqrt(squared[upper]).sum(), pairs + len(upper[0])
+        size = max(_BLOCK // max(len(x), 1), 1)
+        for start in range(0, len(x), size):
+            pause()
+            block = slice(start, start + size)
+            squared = squares[block, None] + squares[None] - 2 * x[block] @ x.T
+            # Rounding moves the distance of equal images slightly away from zero.
+            squared[squared < 1e-12 * squares.max(initial=0.0)] = 0
+            upper = np.triu_indices(len(squared), start + 1, len(x))
+            total, pairs = total + np.sqrt(squared[upper]).sum(), pairs + len(upper[0])
     return float(total / pairs) if pairs else float("nan")
 
 

@@ -5,6 +5,7 @@ discrimination" (arXiv 1805.01978), section 3.4.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -71,7 +72,7 @@ def nearest_neighbours(
         names = {"accuracy": 1, "top5": 5} if num_classes >= 5 else {"accuracy": 1}
         if not len(neighbours.label) or not len(queries.label):
             return dict.fromkeys(names, float("nan"))
-        share = votes(*neighbours, queries.features, k, temperature, num_classes)
+        share = votes(*neighbours, queries.features, k, temperature, num_classes, context.pause)
         rank = np.argsort(-share, axis=-1, kind="stable")
         hit = rank == queries.label[:, None]
         return {name: float(hit[:, :top].any(axis=-1).mean()) for name, top in names.items()}
@@ -86,6 +87,7 @@ def votes(
     k: int,
     temperature: float,
     num_classes: int,
+    pause: Callable[[], None] = lambda: None,
 ) -> Float[np.ndarray, "m c"]:
     """Returns the share of the votes that each class has for each query.
 
@@ -96,12 +98,16 @@ def votes(
       k: number of neighbours that vote; all vote if there are fewer.
       temperature: temperature of the weights.
       num_classes: number of classes.
+      pause: called before each part of the queries, see `Context.pause`.
     """
     bank, label = _on_sphere(jnp.asarray(features)), jnp.asarray(label)
     k = min(k, len(label))
     votes = functools.partial(_votes, k=k, num_classes=num_classes)
     parts = trees.parts(queries, _CHUNK)
-    shares = [np.asarray(votes(bank, label, part, temperature)) for part in parts]
+    shares = []
+    for part in parts:
+        pause()
+        shares.append(np.asarray(votes(bank, label, part, temperature)))
     return np.concatenate(shares)[: len(queries)]
 
 

@@ -12,6 +12,7 @@ feature, divided by k; coverage is the share of real balls that contain a genera
 Outliers among the generated features do not change density and coverage.
 """
 
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -30,13 +31,18 @@ _NAMES = ("precision", "recall", "density", "coverage")
 
 
 class Manifold(NamedTuple):
-    """A set of features and the squared radii of their balls, for two numbers of neighbours."""
+    """A set of features and the squared radii of their balls, for two numbers of neighbours.
+
+    `pause` of the methods is called before each block of distances, see `Context.pause`.
+    """
 
     features: Float[np.ndarray, "n d"]
     radii: Float[np.ndarray, "n 2"]
 
     @classmethod
-    def of(cls, features: Float[np.ndarray, "n d"], ks: tuple[int, int]) -> "Manifold":
+    def of(
+        cls, features: Float[np.ndarray, "n d"], ks: tuple[int, int], pause: Callable[[], None]
+    ) -> "Manifold":
         """Builds the manifold of features, with radii to the k-th neighbours for both `ks`.
 
         Raises:
@@ -48,13 +54,13 @@ class Manifold(NamedTuple):
                 f"{max(ks) + 1} or more"
             )
         radii = []
-        for start, block in _distances(features, features):
+        for start, block in _distances(features, features, pause):
             rows = np.arange(len(block))
             block[rows, start + rows] = np.inf
             radii.append(np.partition(block, [k - 1 for k in ks], axis=1)[:, [k - 1 for k in ks]])
         return cls(features, np.concatenate(radii))
 
-    def compare(self, generated: "Manifold", k: int) -> dict[str, float]:
+    def compare(self, generated: "Manifold", k: int, pause: Callable[[], None]) -> dict[str, float]:
         """Returns precision, recall, density and coverage; `self` holds the real features.
 
         Precision and recall use the first of the two radii, density and coverage use the second, of
@@ -62,7 +68,7 @@ class Manifold(NamedTuple):
         """
         precise, near = np.zeros(len(generated.features), bool), 0
         recalled, covered = [], []
-        for start, block in _distances(self.features, generated.features):
+        for start, block in _distances(self.features, generated.features, pause):
             small, large = self.radii[start : start + len(block)].T[..., None]
             precise |= (block <= small).any(axis=0)
             recalled.append((block <= generated.radii[:, 0]).any(axis=1))
@@ -130,25 +136,26 @@ def precision_recall(
 
     def evaluate(state: TrainState) -> Summary:
         nonlocal reference
-        found, gaussian = _fitted(generated(state), ks)
+        found, gaussian = _fitted(generated(state), ks, context.pause)
         if reference is None:
-            reference = _fitted(real(state), ks)
+            reference = _fitted(real(state), ks, context.pause)
             warn_if_singular(context.warn, name, gaussian, reference[1])
         known, real_gaussian = reference
         counts = {"num": len(found.features), "num_real": len(known.features)}
         if not min(counts.values()):
             return {**dict.fromkeys((*_NAMES, name), float("nan")), **counts}
-        compared = known.compare(found, density_neighbours)
+        compared = known.compare(found, density_neighbours, context.pause)
+        context.pause()
         return {**compared, name: real_gaussian.distance(gaussian), **counts}
 
     return evaluate
 
 
-def _fitted(parts, ks) -> tuple[Manifold, Gaussian | None]:
+def _fitted(parts, ks, pause) -> tuple[Manifold, Gaussian | None]:
     features = np.concatenate(list(parts))
     if not len(features):
         return Manifold(features, np.zeros((0, 2))), None
-    return Manifold.of(features, ks), Gaussian.fit([features])
+    return Manifold.of(features, ks, pause), Gaussian.fit([features], pause)
 
 
 def _check_neighbours(context: Context, ks: tuple[int, int], num: int, split: str) -> None:
@@ -163,13 +170,16 @@ def _check_neighbours(context: Context, ks: tuple[int, int], num: int, split: st
             )
 
 
-def _distances(a: np.ndarray, b: np.ndarray):
+def _distances(
+    a: np.ndarray, b: np.ndarray, pause: Callable[[], None]
+) -> Iterator[tuple[int, np.ndarray]]:
     """Yields blocks of squared distances of rows of `a` to all rows of `b`, and their starts."""
     # Subtract the mean first: |x|^2 + |y|^2 - 2 x.y loses the digits that all features share.
     a, b = a - b.mean(axis=0), b - b.mean(axis=0)
     squares = (b**2).sum(axis=1)
     size = max(_BLOCK // len(b), 1)
     for start in range(0, len(a), size):
+        pause()
         block = a[start : start + size]
         found = (block**2).sum(axis=1)[:, None] + squares - 2 * (block @ b.T)
         yield start, np.maximum(found, 0.0)

@@ -1,14 +1,13 @@
 """Samples to look at during training: images or text, with the same random draws each time."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int32
+from jaxtyping import Int32
 
-from library import decoding, painting
+from library import decoding
 from library.config import ConfigError, nearest
+from library.evaluation._pictures import shown
 from library.evaluation.context import Context, Evaluator, collected
 from library.task import Batch, TrainState
 
@@ -54,7 +53,7 @@ def samples(
             made = make(state, batch, key)
         except KeyError as missing:
             raise _without_feature(context, output, split, missing.args[0]) from missing
-        return {"image": _shown(made, output, context.num_classes), "mask": batch["mask"]}
+        return {"image": shown(made, "samples", output, context.num_classes), "mask": batch["mask"]}
 
     function = context.collect(run)
 
@@ -142,21 +141,6 @@ def _without_feature(context: Context, output: str, split: str | None, feature: 
         f"{reads}, which no example here has (they have {', '.join(context.features)}): "
         "this output is for programs that give it their own batch"
     )
-
-
-def _shown(made: Any, output: str, num_classes: int | None) -> Array:
-    """Returns images as they are, and maps (b, h, w) painted.
-
-    Raises:
-      ConfigError: `made` is neither.
-    """
-    shape = getattr(made, "shape", None)
-    if shape is not None and len(shape) == 3 and jnp.issubdtype(made.dtype, jnp.integer):
-        return painting.painted(made, num_classes or 256)
-    if shape is None or len(shape) not in (4, 5):
-        what = "several arrays" if shape is None else f"its shape is {shape}"
-        raise ConfigError(f"samples, output={output!r} is not an image: {what}")
-    return made
 
 
 def _batches(

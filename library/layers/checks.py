@@ -73,6 +73,16 @@ def check_image(network: str, image: Float[Array, "b h w c"], smallest: int) -> 
         )
 
 
+def check_multiples(network: str, image: Float[Array, "b h w c"], unit: int) -> None:
+    """Raises ValueError unless the sides of images are multiples of `unit`, one or more."""
+    height, width = image.shape[1:3]
+    if height % unit or width % unit or not min(height, width):
+        raise ValueError(
+            f"{network} takes images whose sides are multiples of {unit}, not {height}x{width}; "
+            f"nearest: {nearest_multiples(height, width, unit)}"
+        )
+
+
 def nearest_multiples(height: int, width: int, unit: int) -> str:
     """Returns the size of an image with the nearest sides that `unit` divides: "32x48"."""
     return "x".join(str(max(round(side / unit), 1) * unit) for side in (height, width))

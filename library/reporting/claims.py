@@ -13,14 +13,18 @@ _OPERATIONAL = (
     *("checkpoint", "parallel.mesh", "parallel.rules", "parallel.activations"),
     *("dataset.workers", "dataset.threads", "dataset.cache", "dataset.eval_batch_size"),
 )
-# Last parts of keys that state where files are, or how often the run measures.
-_PLACES = ("data_dir", "manual_dir", "workdir", "teacher", "classifier", "weights", "every")
+# Last parts of keys that state where files are.
+_PLACES = ("data_dir", "manual_dir", "workdir", "teacher")
+# Last parts of keys of evaluators that state where files are, or how often they measure. Elsewhere
+# the same words are a part of the recipe: the interval of a schedule, the loss of a classifier.
+_OF_EVALUATORS = ("classifier", "weights", "every")
 
 
 def is_operational(key: str) -> bool:
     """Returns whether a dotted key of a config states only how and where a recipe runs."""
     inside = any(key == known or key.startswith(f"{known}.") for known in _OPERATIONAL)
-    return inside or key.rpartition(".")[2] in _PLACES
+    places = (*_PLACES, *_OF_EVALUATORS) if key.startswith("evaluate.") else _PLACES
+    return inside or key.rpartition(".")[2] in places
 
 
 def changes(overrides: Iterable[str], metric: str) -> tuple[str, ...]:

@@ -102,6 +102,24 @@ def mosaic(rows: UInt8[np.ndarray, "n k h w c"], names: Sequence[str] | None = N
     return figure
 
 
+def captioned(images: UInt8[np.ndarray, "n *k h w c"], captions: Sequence[str]) -> Figure:
+    """Draws images, or rows of images, with a caption below each.
+
+    Args:
+      images: (n, h, w, c), which are drawn three in a row; or (n, k, h, w, c), a row each.
+      captions: n captions.
+    """
+
+    def caption(axes, i, x, y):
+        text = notation.printable(captions[i], 44)
+        axes.text(x, y + 0.12, text, size=8, color=MUTED, va="center")
+
+    if images.ndim == 4:
+        return _draw_grid(images, min(len(images), 3), 0.2, caption, across=3)
+    joined = np.concatenate([mosaics.mosaic(row[None])[None] for row in images])
+    return _draw_grid(joined, 1, 0.2, caption, across=1)
+
+
 def augmentation_grid(images: UInt8[np.ndarray, "n k h w c"], *, rows: int = 8) -> Figure:
     """Draws each original image and, to its right, its augmented views.
 
@@ -126,11 +144,17 @@ def augmentation_grid(images: UInt8[np.ndarray, "n k h w c"], *, rows: int = 8) 
     return figure
 
 
-def _draw_grid(images, columns, room, caption, *, after_first=0.0, above=0.0) -> Figure:
-    """Draws a grid of images, in inches, with `room` below each for `caption(axes, i, x, y)`."""
+def _draw_grid(
+    images, columns, room, caption, *, after_first=0.0, above=0.0, across=None
+) -> Figure:
+    """Draws a grid of images, in inches, with `room` below each for `caption(axes, i, x, y)`.
+
+    An image takes the width of `across` columns, or of more if there are more columns.
+    """
     images = np.asarray(images)
     columns = max(columns, 1)
-    gap, tile = 0.12, (WIDTH - after_first) / max(columns, 6 if room < 1 else 4)
+    gap = 0.12
+    tile = (WIDTH - after_first) / max(columns, across or (6 if room < 1 else 4))
     side = tile - gap
     tall = side * images.shape[1] / images.shape[2] if images.ndim == 4 else side
     rows = max(1, math.ceil(len(images) / columns))

@@ -18,6 +18,7 @@ from library.reporting import (
     array_figures,
     class_figures,
     curve_figures,
+    error_figure,
     figures,
     image_figures,
     notation,
@@ -259,6 +260,10 @@ def _draw_evaluation(run: Run, arrays: Mapping[str, np.ndarray], names) -> list[
         elif key.endswith("gradient_norm") and values.ndim == 1:
             figure = _try(series_figures.gradient_norms, {key: values})
             caption = f"Gradient of the loss by the distance of a step from the last, {key}."
+            drawn.append(_save(run, slug, figure, "other", caption))
+        elif error_figure.is_error_by_value(key, values):
+            caption = f"Error by true value, {int(values[2].sum()):,} examples."
+            figure = _try(error_figure.error_by_value, values)
             drawn.append(_save(run, slug, figure, "other", caption))
         elif _is_drawn_already(key, arrays):
             continue

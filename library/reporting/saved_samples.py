@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from library.reporting import image_figures, mosaic, runs
 
-STAGES, ACROSS, SHOWN, COLUMNS = 8, 8, 64, 32
+STAGES, ACROSS, SHOWN, COLUMNS, ROWS = 8, 8, 64, 32, 24
 LINES, LETTERS = 6, 400
 # Outputs whose rows lead from one image to another. Rows of other outputs end in their result.
 _BETWEEN = ("interpolate", "manifold")
@@ -25,6 +25,11 @@ class SavedSamples(NamedTuple):
         """Returns the samples of the step at an index of `steps`."""
         return runs.read_arrays(self.paths[place])["values"]
 
+    def captions(self) -> list[str] | None:
+        """Returns the captions of the images of the last step, or None."""
+        found = runs.read_arrays(self.paths[-1]).get("captions")
+        return None if found is None else list(map(str, found))
+
 
 def find(workdir: Path) -> list[SavedSamples]:
     """Lists the samples of a run, by name."""
@@ -40,12 +45,16 @@ def newest(samples: SavedSamples) -> tuple[Figure, str] | list[str]:
     """Draws the images of the last evaluation and describes them, or returns its texts.
 
     It draws the first 64 images, eight in a row. Of rows of images it draws the first 64 rows and
-    32 columns. The description states how many are left out.
+    32 columns, and of images with captions the first 24. The description states how many are left
+    out.
     """
     values = samples.at(-1)
     if values.dtype.kind == "U":
         return list(map(str, values))
-    said = f"{samples.name}, step {samples.steps[-1]:,}"
+    said, captions = f"{samples.name}, step {samples.steps[-1]:,}", samples.captions()
+    if captions is not None:
+        said += _left_out("cases", len(values), ROWS)
+        return image_figures.captioned(values[:ROWS], captions[:ROWS]), said
     if values.ndim != 5:
         said += _left_out("images", len(values), SHOWN)
         return image_figures.mosaic(mosaic.in_rows(values[:SHOWN], columns=ACROSS)), said
@@ -56,11 +65,13 @@ def newest(samples: SavedSamples) -> tuple[Figure, str] | list[str]:
 def over_training(samples: SavedSamples) -> Figure | list[tuple[int, str]] | None:
     """Draws the same samples at up to eight steps, one row for each; None for a single step.
 
+    Images with captions have no such figure: they may be of other examples at each step.
+
     Of a row of images it draws the last image, or the middle image if rows lead from one image to
     another. Of texts it returns the beginning of the first text, as pairs (step, text).
     """
     chosen = _spread(len(samples.steps), STAGES)
-    if len(chosen) < 2:
+    if len(chosen) < 2 or samples.captions() is not None:
         return None
     stages = [samples.at(place) for place in chosen]
     steps = [samples.steps[place] for place in chosen]

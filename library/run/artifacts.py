@@ -18,6 +18,7 @@ from library.task import TrainState
 
 _LOOKED_AT = 4096
 _SHOWN = 24
+CAPTIONS = "_captions"
 
 
 def write(
@@ -64,6 +65,7 @@ def keep_samples(
 ) -> dict[str, np.ndarray]:
     """Writes images and texts to samples/NAME/STEP.npz, and to .png or .txt.
 
+    Strings named NAME_captions are the captions of the images NAME, one each, and go to their file.
     If an image cannot be drawn, its .png is left out with a warning.
 
     Returns:
@@ -75,12 +77,16 @@ def keep_samples(
     others = {}
     for name, values in arrays.items():
         pictures = values.dtype == np.uint8 and values.ndim in (4, 5)
+        if name.endswith(CAPTIONS) and name.removesuffix(CAPTIONS) in arrays:
+            continue
         if not pictures and values.dtype.kind != "U":
             others[name] = values
         elif jax.process_index() == 0:
             folder = workdir / "samples" / name.replace("/", "_")
             folder.mkdir(parents=True, exist_ok=True)
-            _save(folder / f"{step:08d}.npz", {"values": values})
+            captions = arrays.get(name + CAPTIONS)
+            beside = {} if captions is None else {"captions": captions}
+            _save(folder / f"{step:08d}.npz", {"values": values, **beside})
             if pictures:
                 with _warn_on_error(f"samples of {name} at step {step} are not drawn", warn):
                     mosaic.save(values, folder / f"{step:08d}.png")
@@ -126,13 +132,18 @@ def predictions(plan: Plan, feed: Feed, state: TrainState, split: str) -> dict[s
     right = table["probabilities"].argmax(-1) == table["label"]
     chosen = np.concatenate([np.flatnonzero(real & r)[:_SHOWN] for r in (right, ~right)])
     loader = feed.loader(split)
-    images = [loader.load(0, int(row))["image"] for row in table["row"][chosen]]
+    images = [_still(loader.load(0, int(row))["image"]) for row in table["row"][chosen]]
     names = plan.label_names or [str(i) for i in range(table["probabilities"].shape[-1])]
     return {
         "image": np.stack(images),
         **{k: table[k][chosen] for k in ("label", "probabilities", "row")},
         "label_names": np.array(names),
     }
+
+
+def _still(image: np.ndarray) -> np.ndarray:
+    """Returns an image (h, w, c) as it is, and of a clip (t, h, w, c) the frame in the middle."""
+    return image[len(image) // 2] if image.ndim == 4 else image
 
 
 def augmented(plan: Plan, feed: Feed, num_images: int = 6, num_views: int = 7) -> dict[str, Any]:

@@ -5,7 +5,8 @@
     checkpoints/checksums/latest-STEP.json, best-STEP.json
     checkpoints/damaged/STEP    checkpoints that could not be read
 
-A checkpoint holds every leaf of the carry under its path, and `progress`, plain values.
+A checkpoint holds every leaf of the carry under its path, and `progress`, plain values. One of them
+is the checkpoint's format number.
 """
 
 import hashlib
@@ -28,6 +29,9 @@ from library import files, trees
 from library.config import ConfigError
 from library.parallel.agreement import all_processes
 from library.parallel.watchdog import BARRIER, WATCHDOG
+
+# The format of a checkpoint; it rises when an older one must be read in another way.
+FORMAT = 1
 
 
 class CheckpointError(RuntimeError):
@@ -77,7 +81,7 @@ class Checkpoints:
         self.wait()
         arguments = ocp.args.Composite(
             state=ocp.args.StandardSave(_detached(trees.flatten(carry))),
-            progress=ocp.args.JsonSave(dict(progress)),
+            progress=ocp.args.JsonSave({**progress, "format": FORMAT}),
         )
         try:
             for manager in (self._latest, self._best) if best else (self._latest,):
@@ -117,7 +121,8 @@ class Checkpoints:
           The checkpoint's content; None if there is no checkpoint.
 
         Raises:
-          CheckpointError: none of the checkpoints can be read; all stay in place.
+          CheckpointError: none of the checkpoints can be read, or one has a later format; all stay
+            in place.
         """
         steps = sorted(self._latest.all_steps(), reverse=True)
         for tried, step in enumerate(steps):
@@ -150,6 +155,7 @@ class Checkpoints:
     def _attempt(self, step: int, like: PyTree) -> tuple[Restored | None, str]:
         """Reads a checkpoint, or returns why not; either all processes can read it or none."""
         directory = Path(self._latest.directory) / str(step)
+        _check_format(directory)
         restored, reason = None, "another process cannot read it"
         try:
             if jax.process_index() == 0:
@@ -180,7 +186,8 @@ class Checkpoints:
         )
         leaves = [found["state"][path] for path in trees.paths(like)]
         carry = jax.tree.unflatten(jax.tree.structure(like), leaves)
-        return Restored(step, carry, found["progress"])
+        progress = {key: value for key, value in found["progress"].items() if key != "format"}
+        return Restored(step, carry, progress)
 
     def _signature(self, directory: Path) -> Path:
         return self.root / "checksums" / f"{directory.parent.name}-{directory.name}.json"
@@ -231,9 +238,11 @@ def load(workdir: Path, *, which: str = "latest") -> tuple[int, dict[str, Any]]:
 
     Raises:
       ConfigError: the directory has no such checkpoint.
-      CheckpointError: the checkpoint does not match its checksums or cannot be read.
+      CheckpointError: the checkpoint has a later format, does not match its checksums or cannot be
+        read.
     """
     directory = newest(workdir, which=which)
+    _check_format(directory)
     root, step = directory.parent, int(directory.name)
     try:
         _verify(directory, root.parent / "checksums" / f"{which}-{step}.json")
@@ -289,6 +298,20 @@ def newest(workdir: Path, *, which: str = "latest") -> Path:
         hint = ": config.checkpoint.best names the metric to choose by" if which == "best" else ""
         raise ConfigError(f"{workdir} holds no {which} checkpoint (looked in {root}){hint}")
     return root / str(max(steps))
+
+
+def _check_format(directory: Path) -> None:
+    """Raises CheckpointError if a later version wrote a checkpoint; one without a number has 1."""
+    try:
+        written = json.loads((directory / "progress" / "metadata").read_text()).get("format", 1)
+    except (OSError, ValueError, AttributeError):
+        # It is damaged; whoever reads all of it says how.
+        return
+    if isinstance(written, int) and written > FORMAT:
+        raise CheckpointError(
+            f"checkpoint {directory} has format {written}, and this version reads formats up to "
+            f"{FORMAT}: use the version that wrote it, or a later one"
+        )
 
 
 def _described(manager: ocp.CheckpointManager, step: int) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """Checks of a config before anything is built from it: its sections, and how batches divide."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from library import config, task
 from library.config import ConfigError
 from library.run import data, inputs, tracking
@@ -14,6 +17,12 @@ from library.run.sections import (
 
 # A limit, because the run reacts to a signal only after the current calls.
 MOST_STEPS_PER_CALL = 1000
+# Tasks whose loss is a sum of cross-entropies: its gradient with respect to a logit is an error of
+# a probability, which float16 holds without a loss scale.
+_CROSS_ENTROPIES = (
+    *("classification", "adversarial_training", "contrastive", "distillation"),
+    *("domain_adaptation", "language", "low_rank", "pruning"),
+)
 
 
 def check_sections(recipe: Recipe) -> None:
@@ -54,6 +63,32 @@ def _check_steps_per_call(steps: int, cache: str) -> None:
             f"steps_per_call={steps} needs dataset.cache='device', but that is {cache!r}: set it, "
             "or leave steps_per_call out"
         )
+
+
+def check_float16(recipe: Recipe) -> None:
+    """Raises ConfigError if a model is to train in float16 with a loss that needs a loss scale.
+
+    The mean over the pixels of an image, for example, has gradients that float16 rounds to 0.
+    """
+    if "float16" not in _dtypes(config.plain(recipe.model)):
+        return
+    name = config.locate(recipe.task.get("name"), "library.tasks", "task").__name__
+    if name not in _CROSS_ENTROPIES:
+        raise ConfigError(
+            f"model.dtype='float16' with the task {name!r}: small gradients would become 0, as "
+            "there is no loss scale; nearest: 'bfloat16' (cross-entropies such as 'classification' "
+            "and 'language' train in float16)"
+        )
+
+
+def _dtypes(model: Any) -> set[str]:
+    """Returns the dtypes that the spec of a model, or of several, states at any depth."""
+    if isinstance(model, Mapping):
+        stated = {model["dtype"]} if isinstance(model.get("dtype"), str) else set()
+        return stated.union(*map(_dtypes, model.values()))
+    if isinstance(model, (list, tuple)):
+        return set().union(*map(_dtypes, model))
+    return set()
 
 
 def check_groups(recipe: Recipe, dataset: Dataset, shards: int) -> None:

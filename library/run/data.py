@@ -279,7 +279,9 @@ class Splits:
         )
 
     def _source(self, name: str) -> sources.Source:
-        """Opens a split; text stays as documents."""
+        """Opens a split, or reuses that of training; text stays as documents."""
+        if name == "train" and self._training_serves():
+            return self._training.source
         if name not in self._sources:
             own = named_splits(self._recipe).get(name)
             found = _open_stage(self._dataset, name) if own is None else _open(self._dataset, own)
@@ -288,6 +290,11 @@ class Splits:
                 found = sources.without_data(size)
             self._sources[name] = found
         return self._sources[name]
+
+    def _training_serves(self) -> bool:
+        """Whether evaluations can read the source of training: windows and joins differ there."""
+        changed = self._dataset.tokenizer is not None or bool(self._dataset.sources)
+        return self._dataset.has_data and self._training.source.is_open and not changed
 
     def _opened(self, name: str) -> pipeline.Loader:
         source, dataset, training = self._source(name), self._dataset, self._training.source

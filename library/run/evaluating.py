@@ -37,7 +37,7 @@ def evaluations(
       plan: the run.
       feed: the run's data.
       warn: shows a line to the user.
-      pause: called before each batch; its exception ends the evaluation.
+      pause: called before each batch and within long host work; its exception ends the evaluation.
     """
     context, built = pausing(feed.context(warn=warn), pause), {}
     for name, spec in plan.recipe.evaluate.items():

@@ -6,15 +6,18 @@ project (the ground and the layers) count as the file that calls them.
 """
 
 import contextlib
+import dis
 import functools
 import os
 import subprocess
+import traceback
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from library.config import ConfigError
+from library.config import ConfigError, MisfitError
+from library.data.preprocessing import UnfitExample
 
 ROOT = Path(__file__).resolve().parents[2]
 # The parts of the project that are installed with it.
@@ -53,6 +56,42 @@ def raise_own(error: BaseException) -> None:
     if found is not None:
         # Its own cause stays; the errors that it became are left out.
         raise found from found.__cause__
+
+
+def behind(error: BaseException | None) -> BaseException | None:
+    """Returns the error that a MisfitError or an UnfitExample hides, if its traceback says more.
+
+    In a project without git, or once a file is committed, no one can tell whose file it is. So the
+    error is shown beside the message, whosever it is. A check, which is a `raise` of the project
+    with a message for users, needs no traceback.
+
+    Args:
+      error: an error, which may be caused by a MisfitError or an UnfitExample.
+    """
+    hidden = False
+    while error is not None and is_written_for_users(error):
+        hidden |= isinstance(error, MisfitError | UnfitExample)
+        error = error.__cause__
+    return error if hidden and error is not None and not is_check(error) else None
+
+
+def is_check(error: BaseException) -> bool:
+    """Returns whether the error comes from a `raise` outside of the installed packages."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None or _is_installed(_file(last.tb_frame)):
+        return False
+    return last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+
+
+def described(error: BaseException) -> str:
+    """Returns the traceback of an error below the shapes at hand."""
+    lines = traceback.format_exception(error)
+    # Nothing that goes wrong in the description may hide the error.
+    with contextlib.suppress(Exception):
+        lines.insert(0, f"{at_hand(error)}\n")
+    return "".join(lines).strip()
 
 
 def at_hand(error: BaseException) -> str:

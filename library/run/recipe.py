@@ -53,6 +53,8 @@ def make_plan(
         record.
     """
     recipe, dataset = read(values)
+    if trains:
+        checks.check_float16(recipe)
     source = data.training_source(dataset, recorded, recipe.seed, trains=trains)
     made = data.preprocess(recipe, source, recorded)
     if source.tokenizer is None:
@@ -76,6 +78,7 @@ def make_plan(
         "num_examples": num_examples,
         "order": dataset.order_name,
         "kinds": loader.kinds,
+        "label_names": source.label_names,
         "teaching": functools.partial(restoring.teacher, make_plan),
         **image_functions(recipe),
     }

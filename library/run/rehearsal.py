@@ -178,6 +178,5 @@ def _fitting(where: str = "") -> Iterator[None]:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         own_files.raise_own(error)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MisfitError(
-            f"{where}the config does not fit together: {reason}; train --debug shows the traceback"
-        ) from error
+        hint = "; train --debug shows the traceback" if own_files.is_check(error) else ""
+        raise MisfitError(f"{where}the config does not fit together: {reason}{hint}") from error

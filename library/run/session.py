@@ -159,6 +159,9 @@ def _train(plan, identity, workdir, clock, console, shown, traced) -> int:
         return STOPPED
     except _FAILURES as error:
         own_files.raise_own(error)
+        if hidden := own_files.behind(error):
+            text = own_files.described(hidden)
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
         console.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
         return 1
     phases, wall_time = clock.read(), clock.total()

@@ -50,6 +50,7 @@ def classification(
     class_weights: tuple[float, ...] | None = None,
     reduction: Literal["sum", "mean"] = "sum",
     aux_weight: float = 0.0,
+    penalty_weight: float = 0.0,
     frozen_statistics: bool = False,
     test_time_augmentation: Literal["none", "mirror", "mirror_translate"] = "none",
     inputs: tuple[str, ...] = ("image",),
@@ -85,6 +86,8 @@ def classification(
         weights.
       aux_weight: factor of the loss of each auxiliary classifier, whose logits the model records in
         training as "aux_logits", "aux1_logits", ... (0.3 in Szegedy et al. 2014, section 5).
+      penalty_weight: factor of the penalty (b,) that the model records in training as "penalty"
+        (0.001 for the transforms of PointNet, Qi et al. 2017).
       frozen_statistics: trains the model in its evaluation mode: it uses the batch statistics
         without changing them and drops nothing. For a body whose params are frozen, too.
       test_time_augmentation: "mirror" averages the logits of the image and its mirror image.
@@ -96,15 +99,16 @@ def classification(
     Raises:
       ConfigError: the model has another number of classes, the weights do not fit the classes, a
         smoothing is outside [0, 1), the loss does not use the reduction, statistics are frozen
-        although `aux_weight` is set, or test-time augmentation gets several inputs.
+        although `aux_weight` or `penalty_weight` is set, a weight is negative, the model records no
+        penalty, or test-time augmentation gets several inputs.
     """
     check_outputs(model, num_classes, "num_classes")
     _check_augmentation(test_time_augmentation, inputs)
     weights = checked_weights(class_weights, num_classes)
     losses = _example_losses(loss, weights, reduction)
-    _check_training(label_smoothing, frozen_statistics, aux_weight)
-    measures = _Measures(num_classes, loss, losses, label_smoothing, aux_weight)
-    recorded = ["intermediates"] if aux_weight else []
+    _check_training(label_smoothing, frozen_statistics, aux_weight, penalty_weight)
+    measures = _Measures(num_classes, loss, losses, label_smoothing, aux_weight, penalty_weight)
+    recorded = ["intermediates"] if aux_weight or penalty_weight else []
     outputs = _outputs(model, loss, test_time_augmentation, inputs)
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
@@ -135,6 +139,7 @@ class _Measures(NamedTuple):
       losses: the loss of each example.
       label_smoothing: the share of the labels that training spreads over all classes.
       aux_weight: factor of the loss of each auxiliary classifier.
+      penalty_weight: factor of the penalty that the model records.
     """
 
     num_classes: int
@@ -142,6 +147,7 @@ class _Measures(NamedTuple):
     losses: ExampleLosses
     label_smoothing: float
     aux_weight: float
+    penalty_weight: float
 
     def training(
         self, logits: Float[Array, "b c"], recorded: Mapping[str, Any], batch: Batch
@@ -154,6 +160,8 @@ class _Measures(NamedTuple):
         if self.aux_weight:
             for aux in _auxiliary(recorded):
                 each = each + self.aux_weight * self.losses(aux, labels, targets)[0]
+        if self.penalty_weight:
+            each = each + self.penalty_weight * _penalty(recorded)
         return {
             "loss": _summed(each, weight, mask),
             "accuracy": pair(_hit(logits, labels), mask),
@@ -177,13 +185,22 @@ def _check_augmentation(augmentation: str, inputs: tuple[str, ...]) -> None:
         raise ConfigError(f"test_time_augmentation={augmentation!r} takes one input, not {inputs}")
 
 
-def _check_training(label_smoothing: float, frozen_statistics: bool, aux_weight: float) -> None:
+def _check_training(
+    label_smoothing: float, frozen_statistics: bool, aux_weight: float, penalty_weight: float
+) -> None:
     if not 0 <= label_smoothing < 1:
         raise ConfigError(f"label_smoothing={label_smoothing}: valid are 0 to below 1")
+    if penalty_weight < 0:
+        raise ConfigError(f"penalty_weight={penalty_weight}: valid are 0 or more")
     if frozen_statistics and aux_weight:
         raise ConfigError(
             f"aux_weight={aux_weight}: auxiliary classifiers need frozen_statistics=False; "
             "valid with frozen_statistics=True is aux_weight=0"
+        )
+    if frozen_statistics and penalty_weight:
+        raise ConfigError(
+            f"penalty_weight={penalty_weight} needs frozen_statistics=False; valid with "
+            "frozen_statistics=True is penalty_weight=0"
         )
 
 
@@ -196,6 +213,15 @@ def _auxiliary(recorded: Mapping[str, Any]) -> list[Float[Array, "b c"]]:
             "model.aux=True"
         )
     return found
+
+
+def _penalty(recorded: Mapping[str, Any]) -> Float[Array, " b"]:
+    if "penalty" not in recorded:
+        raise ConfigError(
+            "penalty_weight: the model records no 'penalty' in training; "
+            f"{nearest('penalty', recorded)}"
+        )
+    return recorded["penalty"]
 
 
 def checked_weights(weights: tuple[float, ...] | None, num_classes: int) -> np.ndarray | None:

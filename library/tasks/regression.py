@@ -45,6 +45,7 @@ def regression(
     bounds: tuple[float, float] | None = None,
     target_mean: tuple[float, ...] | None = None,
     target_scale: tuple[float, ...] | None = None,
+    output_names: tuple[str, ...] = (),
     inputs: tuple[str, ...] = ("image",),
 ) -> Task:
     """Builds the task of predicting `batch["target"]`, float (b, d), from the image or `inputs`.
@@ -55,10 +56,13 @@ def regression(
     the target.
 
     The metrics are loss and regression (4, d): the sums of the squared error, the absolute error,
-    target - y and (target - y)^2, from which `library.summaries` makes mse, rmse, mae and r2.
+    target - y and (target - y)^2, from which `library.summaries` makes mse, rmse, mae and r2. With
+    names for the outputs, such as "speed", they are also speed_mae, the absolute error of this
+    output.
 
-    Outputs: "prediction" (b, d); "features" (b, d'), the input of the model's head;
-    "intermediates", all values that the model records.
+    Outputs: "prediction" (b, d); "error" (b,), the mean absolute error of an example's d values;
+    with names for the outputs "speed_error" (b,), the absolute error of this output; "features"
+    (b, d'), the input of the model's head; "intermediates", all values that the model records.
 
     Args:
       model: `(image (b, h, w, c), train) -> (b, num_outputs)`.
@@ -71,16 +75,19 @@ def regression(
       target_mean: y, one value per output; zeros by default. A target far from zero (a year) needs
         it to be learned quickly, and for r2 to be exact in float32.
       target_scale: s, one value per output; ones by default.
+      output_names: names of the d outputs, which their units may need; none by default.
       inputs: the features that the model takes, in order.
 
     Raises:
       ConfigError: the model has another number of outputs, the bounds are in the wrong order, a
-        delta is not positive or the loss does not use it, or a mean or scale does not fit the
+        delta is not positive or the loss does not use it, or means, scales or names do not fit the
         outputs.
     """
     check_outputs(model, num_outputs, "num_outputs")
     measure = _loss_of_errors(loss, huber_delta)
     mean, scale = _checked_scaling(num_outputs, target_mean, target_scale)
+    if output_names and len(output_names) != num_outputs:
+        raise ConfigError(f"output_names has {len(output_names)} values for {num_outputs} outputs")
     if bounds is not None and not -math.inf < bounds[0] < bounds[1] < math.inf:
         raise ConfigError(f"bounds={bounds}: valid are two numbers, the first below the second")
 
@@ -98,7 +105,9 @@ def regression(
         losses = jnp.mean(measure(error / scale), axis=-1)
         centered = batch["target"] - mean
         rows = [jnp.square(error), jnp.abs(error), centered, jnp.square(centered)]
-        return {"loss": pair(losses, mask), "regression": pair(jnp.stack(rows, axis=1), mask)}
+        named = {f"{n}_mae": pair(jnp.abs(error[:, i]), mask) for i, n in enumerate(output_names)}
+        sums = pair(jnp.stack(rows, axis=1), mask)
+        return {"loss": pair(losses, mask), "regression": sums, **named}
 
     def objective(
         params: PyTree, variables: PyTree, batch: Batch, key: PRNGKeyArray
@@ -109,11 +118,21 @@ def regression(
     def prediction(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b d"]:
         return predicted(evaluated(model, state, batch, inputs))
 
+    def errors(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b d"]:
+        found = prediction(state, batch, key)
+        _check_target(batch["target"], found)
+        return jnp.abs(found - batch["target"])
+
+    def error(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, " b"]:
+        return jnp.mean(errors(state, batch, key), axis=-1)
+
     def evaluate(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Metrics:
         return metrics(prediction(state, batch, key), batch)
 
     learner = minimize(objective)
-    outputs = {"prediction": prediction, **recorded_outputs(model, inputs)}
+    outputs = {"prediction": prediction, "error": error, **recorded_outputs(model, inputs)}
+    for i, name in enumerate(output_names):
+        outputs[f"{name}_error"] = lambda *given, i=i: errors(*given)[:, i]
     return Task(init, learner.update, evaluate, outputs, {"regression": summaries.regression})
 
 

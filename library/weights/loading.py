@@ -15,7 +15,7 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
 from library.config import ConfigError
-from library.weights import files, resampling
+from library.weights import darknet, files, resampling
 from library.weights.mapping import Rule, assign, names_by_path, published_names
 from library.weights.published import Published
 
@@ -45,7 +45,7 @@ def load(
     Args:
       published: the network.
       model: the model of the network.
-      path: a file or a directory, see `files.read`.
+      path: a file or a directory, see `files.read`; or a `.weights` file of Darknet.
       ema: whether to take the running averages of a training checkpoint, if it has them.
       say: called with lines about words that were stripped, positions that were resampled, arrays
         of another precision, and arrays with values that are not finite.
@@ -57,7 +57,10 @@ def load(
       ConfigError: the file cannot be read, its names are not known for this network, or arrays
         do not fit; one message lists all of them.
     """
-    arrays, shapes = files.read(path), published.shapes(model)
+    shapes = published.shapes(model)
+    if Path(path).suffix == darknet.SUFFIX:
+        return darknet.load(model, path, shapes)
+    arrays = files.read(path)
     tables = (published.rules, *published.others)
     known = frozenset().union(*(published_names(rules, shapes) for rules in tables))
     arrays, stripped = unwrapped(arrays, known, ema=ema)

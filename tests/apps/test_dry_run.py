@@ -54,6 +54,7 @@ def test_the_table_names_all_parts(nowhere):
     assert rows["all params"] == "349"
     assert rows["params, on each of 2 device(s)"] == "1.4 kB"
     assert rows["dataset, on each of 2 device(s)"].endswith("kB")
+    assert rows["temporary values of a step"] == "not counted, see experiments.plan"
     assert rows[f"a step of {BATCH}"].endswith("FLOP")
     assert rows["the run"] == "12 steps"
 
@@ -77,8 +78,17 @@ def test_a_step_without_jit_is_the_first_step_of_the_run(nowhere):
         parallel=dict(strategy="pmap"),
         steps_per_call=3,
     )
-    shown = []
-    assert dry_run.debug(values, shown.append)
+    shown, without_jit = [], []
+
+    def show(line):
+        shown.append(line)
+        # The calls of modules are shown while they run.
+        if " -> " in line:
+            without_jit.append(jax.config.jax_disable_jit)
+
+    assert dry_run.debug(values, show)
+    assert without_jit
+    assert all(without_jit)
     assert "  image: uint8[16,8,8,1]" in shown
     assert "  hidden1 (Dense): float32[16,64] -> float32[16,5]" in shown
     assert "  head (Dense): float32[16,5] -> float32[16,4]" in shown

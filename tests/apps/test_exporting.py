@@ -10,9 +10,15 @@ from library.apps import importing
 from library.config import ConfigError
 from library.weights import catalogue, files
 
+# Networks for places and faces have the names of the same networks with other classes.
+KNOWN = {
+    name: each.model["name"]
+    for name, each in catalogue.CATALOGUE.items()
+    if not name.startswith("facenet") and not name.endswith("places365")
+}
 # Of these networks others of the catalogue have models of the same factory.
-SHARED = collections.Counter(each.model["name"] for each in catalogue.CATALOGUE.values())
-NAMES = [k for k, each in catalogue.CATALOGUE.items() if SHARED[each.model["name"]] > 1]
+SHARED = collections.Counter(KNOWN.values())
+NAMES = [name for name, model in KNOWN.items() if SHARED[model] > 1]
 # What the kernels of the stem and the head are called there.
 STEMS = {
     "efficientnet": ("features.0.0.weight", "classifier.1.weight"),

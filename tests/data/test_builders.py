@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from sklearn.datasets import load_digits
 
 from library.config import ConfigError
 from library.data import prepared, sources
-from library.data.builders import cifar10_jpeg, digits, packed, tinyimagenet20
+from library.data.builders import bach_chorales, cifar10_jpeg, digits, packed, tinyimagenet20
 
 
 def encode(pixels, form="PNG"):
@@ -309,3 +310,60 @@ def test_the_real_files_where_there_are_any(tmp_path, name):
         examples = [records[row] for row in range(0, size, max(1, size // 500))]
         assert {int(example["label"]) for example in examples} == set(range(len(info.label_names)))
         assert {decoded(example).shape[:2] for example in examples} == {info.image_shape[:2]}
+
+
+def chorale(*parts):
+    """A score as music21 has it: each part is (length in quarters, [(offset, length, pitches)])."""
+    made = []
+    for length, found in parts:
+        notes = [
+            SimpleNamespace(
+                offset=offset,
+                quarterLength=quarters,
+                pitches=[SimpleNamespace(midi=midi) for midi in pitches],
+            )
+            for offset, quarters, pitches in found
+        ]
+        flat = SimpleNamespace(notes=notes)
+        made.append(SimpleNamespace(highestTime=length, flatten=lambda flat=flat: flat))
+    key = SimpleNamespace(tonic=SimpleNamespace(name="E-"), mode="major")
+    return SimpleNamespace(parts=made, analyze=lambda _: key)
+
+
+def test_chorales_are_made_from_the_corpus(tmp_path, monkeypatch):
+    rest = (1.0, [])
+    voices = (1.0, [(0.0, 0.5, [60]), (0.5, 0.25, [60])]), (1.5, [(0.25, 1.25, [50, 55])])
+    scores = {
+        "/c/b.mxl": chorale(*voices, rest, rest),
+        "/c/a.mxl": chorale(*[(0.5, [(0.0, 0.5, [40 + i])]) for i in range(4)]),
+        "/c/three.mxl": chorale(rest, rest, rest),
+    }
+    corpora = SimpleNamespace(CoreCorpus=lambda: SimpleNamespace(getComposer=lambda _: scores))
+    corpus = SimpleNamespace(corpora=corpora, parse=scores.get)
+    music21 = SimpleNamespace(__version__=bach_chorales.MUSIC21, corpus=corpus)
+    monkeypatch.setitem(sys.modules, "music21", music21)
+    bach_chorales.make(tmp_path / "manual" / "bach_chorales")
+    options = dict(data_dir=tmp_path, manual_dir=tmp_path / "manual", progress=False)
+    assert sources.prepare("bach_chorales", **options).splits == {"train": 1, "test": 1}
+    first = sources.open_source("bach_chorales", "test", data_dir=tmp_path).records[0]
+    np.testing.assert_array_equal(first["series"], [[40, 41, 42, 43]] * 2)
+    np.testing.assert_array_equal(first["onset"], [[1] * 4, [0] * 4])
+    second = sources.open_source("bach_chorales", "train", data_dir=tmp_path).records[0]
+    np.testing.assert_array_equal(second["series"][:, 0], [60, 60, 60, -1, -1, -1])
+    np.testing.assert_array_equal(second["series"][:, 1], [-1, 55, 55, 55, 55, 55])
+    np.testing.assert_array_equal(
+        second["onset"][:, :2].T, [[1, 0, 1, 0, 0, 0], [0, 1, 0, 0, 0, 0]]
+    )
+    music21.__version__ = "9.0.0"
+    with pytest.raises(
+        ConfigError, match=r"music21 has version 9\.0\.0, and its corpus may differ"
+    ):
+        bach_chorales.make(tmp_path)
+    monkeypatch.setitem(sys.modules, "music21", None)
+    with pytest.raises(ConfigError, match=r"music21 is missing: pip install music21==10\.5\.1"):
+        bach_chorales.make(tmp_path)
+
+
+def test_a_set_that_the_user_makes_says_how(tmp_path):
+    with pytest.raises(ConfigError, match=r"To get them: `pip install music21==10\.5\.1`, then"):
+        sources.prepare("bach_chorales", data_dir=tmp_path, manual_dir=tmp_path, progress=False)

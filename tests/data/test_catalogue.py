@@ -9,7 +9,7 @@ from library.data import catalogue, prepared, sources
 from library.data.builders import making
 
 KINDS = {"image", "map", "field", "boxes", "points", "tokens", "text", "audio", "series"}
-KINDS |= {"label", "target", "id", "array"}
+KINDS |= {"label", "target", "id", "array", "clip"}
 ENTRIES = {entry.name: entry for entry in catalogue.entries()}
 # Made in under a second each.
 QUICK = (

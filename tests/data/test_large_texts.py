@@ -4,6 +4,7 @@ import gzip
 import importlib
 import json
 import pickle
+import re
 import threading
 
 import numpy as np
@@ -337,6 +338,30 @@ def test_a_damaged_vocabulary_is_set_aside_and_learned_again(folder, cache, monk
     assert len(learned) == 2
     assert path.with_suffix(".damaged").read_text() == damaged
     assert json.loads(path.read_text().partition("\n")[2]) == first.fitted
+
+
+@pytest.mark.full
+def test_several_processes_tell_how_far_they_are(folder, cache, monkeypatch):
+    expected = examples(windows(folder, BYTE))
+    (path,) = (cache / "tokens").iterdir()
+    intact = path.read_bytes()
+    path.unlink()
+    told, spread, real = [], [], encoding._spread
+    monkeypatch.setattr(encoding, "_WORTH_PROCESSES", 0)
+    monkeypatch.setattr(encoding, "_cpus", lambda: 2)
+    monkeypatch.setattr(encoding, "_spread", lambda *given: spread.append(given) or real(*given))
+    monkeypatch.setattr(token_files, "_TOLD_EVERY", 0)
+    monkeypatch.setattr(kept_files, "tell", told.append)
+    assert_same(examples(windows(folder, BYTE)), expected)
+    assert path.read_bytes() == intact
+    ((_, parts, processes),) = spread
+    assert processes == 2
+    # One line for the first job, which this process encodes, and one for each of the others.
+    lines = [line for line in told if "minutes left" in line]
+    assert len(lines) == 1 + len(parts)
+    shares = [int(re.search(r"(\d+)% are encoded, ", line)[1]) for line in lines]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] == 100
 
 
 @pytest.mark.full

@@ -15,7 +15,7 @@ from PIL import Image
 
 from library.config import ConfigError
 from library.data import prepared, sources
-from library.data.builders import imagenet2012, making, tinyimagenet20
+from library.data.builders import bccd, imagenet2012, isbi2012_membrane, making, tinyimagenet20
 from tests.data import published
 from tests.data.published import decoded, encode, pixels
 
@@ -228,6 +228,17 @@ def test_boxes_of_voc_are_fractions(tmp_path):
     )
     assert list(example["boxes_label"]) == [11]
     assert example["boxes_difficult"].tolist() == [1]
+    # Both years together train, and the images of 2007 test.
+    members["VOCdevkit/VOC2012/ImageSets/Main/trainval.txt"] = b"2008_1\n2008_2\n"
+    published.write_tar(tmp_path / "manual" / "VOCtrainval_11-May-2012.tar", members, "w")
+    for file, split in (("VOCtrainval_06-Nov-2007", "trainval"), ("VOCtest_06-Nov-2007", "test")):
+        older = {
+            "VOCdevkit/VOC2007/Annotations/1.xml": annotation.encode(),
+            f"VOCdevkit/VOC2007/ImageSets/Main/{split}.txt": b"1\n",
+            "VOCdevkit/VOC2007/JPEGImages/1.jpg": image,
+        }
+        published.write_tar(tmp_path / "manual" / f"{file}.tar", older, "w")
+    assert prepare("voc/0712", tmp_path).splits == {"train": 3, "test": 1}
 
 
 def test_pets_come_with_their_outlines(tmp_path):
@@ -280,6 +291,56 @@ def test_tiny_imagenet_and_what_is_cut_from_it_come_from_one_archive(tmp_path, m
     prepare("orange2lemon64", tmp_path)
     (lemon,) = read("orange2lemon64", "testB", tmp_path)
     assert lemon["image"] == images["val_n07749582.JPEG"]
+
+
+def test_slices_of_membranes_are_packed_in_the_order_of_their_numbers(tmp_path):
+    """Archives list 10 before 2; an image here has its number as its grey, its map every second."""
+    members = {}
+    for row in sorted(range(30), key=str):
+        grey = np.full((512, 512), row, np.uint8)
+        label = np.full((512, 512), 255 * (row % 2), np.uint8)
+        members[f"unet/data/membrane/train/image/{row}.png"] = encode(grey)
+        members[f"unet/data/membrane/train/label/{row}.png"] = encode(label)
+    members["unet/data/membrane/test/0.png"] = encode(grey)
+    (origin,) = isbi2012_membrane.Builder.ORIGIN
+    published.write_tar(tmp_path / "manual" / origin.file, members)
+    assert prepare("isbi2012_membrane", tmp_path).splits == {"train": 24, "test": 6}
+    for split, rows in (("train", range(24)), ("test", range(24, 30))):
+        examples = read("isbi2012_membrane", split, tmp_path)
+        for example, row in zip(examples, in_order(split, rows), strict=True):
+            assert (decoded(example["image"]) == row).all()
+            assert (decoded(example["map"]) == row % 2).all()
+    assert (tmp_path / "downloads" / "isbi2012_membrane" / "membrane.npz").is_file()
+
+
+def test_photographs_of_blood_are_packed_with_their_boxes(tmp_path):
+    image, members = encode(np.zeros((480, 640, 3), np.uint8), "JPEG"), {}
+    # The second cell of the second photograph has no width.
+    cells = {"one": [("WBC", 160, 120, 320, 480)], "two": [("RBC", 0, 0, 640, 240)]}
+    cells["two"] += [("RBC", 8, 8, 8, 9), ("Platelets", 480, 360, 640, 480)]
+    cells["six"] = [("RBC", 320, 240, 640, 480)]
+    for split, name in zip(("train", "val", "test"), cells):
+        members[f"top/BCCD/ImageSets/Main/{split}.txt"] = f"{name}\n".encode()
+        members[f"top/BCCD/JPEGImages/{name}.jpg"] = image + name.encode()
+        objects = "".join(
+            f"<object><name>{kind}</name><bndbox><xmin>{xmin}</xmin><ymin>{ymin}</ymin>"
+            f"<xmax>{xmax}</xmax><ymax>{ymax}</ymax></bndbox></object>"
+            for kind, xmin, ymin, xmax, ymax in cells[name]
+        )
+        members[f"top/BCCD/Annotations/{name}.xml"] = f"<a>{objects}</a>".encode()
+    (origin,) = bccd.Builder.ORIGIN
+    published.write_tar(tmp_path / "manual" / origin.file, members)
+    assert prepare("bccd", tmp_path).splits == {"train": 1, "val": 1, "test": 1}
+    expected = {
+        "train": ("one", [1], [[0.25, 0.25, 1, 0.5]]),
+        "val": ("two", [0, 2], [[0, 0, 0.5, 1], [0.75, 0.75, 1, 1]]),
+        "test": ("six", [0], [[0.5, 0.5, 1, 1]]),
+    }
+    for split, (name, labels, boxes) in expected.items():
+        (example,) = read("bccd", split, tmp_path)
+        assert example["image"] == image + name.encode()
+        assert list(example["boxes_label"]) == labels
+        np.testing.assert_array_equal(example["boxes"], np.float32(boxes))
 
 
 def test_a_mirror_serves_what_is_not_here(tmp_path):

@@ -366,7 +366,8 @@ def test_options_of_folders_are_for_folders(digits_dir):
     for name in ("digits", "text", "synthetic/8x4", "none"):
         for given in (dict(classes=["1"]), dict(seed=3)):
             for call in (sources.info, functools.partial(sources.open_source, split="train")):
-                with pytest.raises(ConfigError, match=f"'{name}' takes no .* only 'folder' does"):
+                message = f"'{name}' takes no .*: only 'folder' and 'segmentation_folder' do"
+                with pytest.raises(ConfigError, match=message):
                     call(name, data_dir=digits_dir, **given)
 
 

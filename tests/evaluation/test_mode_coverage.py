@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from library.config import ConfigError
+from library.evaluation import mode_coverage as module
 from library.evaluation.context import Context
 from library.evaluation.mode_coverage import mean_distance, mode_coverage
 from library.task import Task, TrainState
@@ -85,6 +86,16 @@ def test_distances_are_those_of_all_pairs():
     assert mean_distance(np.repeat(image[:1], 5, axis=0)) == 0
     assert np.isnan(mean_distance(image[:1]))
     assert np.isnan(mean_distance(image[:0]))
+
+
+@pytest.mark.parametrize(("block", "num"), [(2**24, 1), (40, 4), (1, 12)])
+def test_distances_are_made_in_blocks_with_a_pause_before_each(monkeypatch, block, num):
+    expected = mean_distance(images(12))
+    monkeypatch.setattr(module, "_BLOCK", block)
+    pauses = []
+    found = mean_distance(images(12), pause=lambda: pauses.append(0))
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert len(pauses) == num
 
 
 def test_coverage_by_hand():

@@ -4,7 +4,7 @@ python strike.py MODULE:NAME COUNT DELAY SIGNALS PROGRAM ARGUMENTS...
 
 When the function NAME of MODULE is entered for the COUNT-th time, the process sends itself SIGNALS,
 DELAY seconds later where that is above 0. A signal with a + goes to its whole group, as those from
-a keyboard do.
+a keyboard do. One with a ^ goes to the program that started the process.
 """
 
 import functools
@@ -35,8 +35,11 @@ def arm(holder, path: str, count: int, delay: float, names: list[str]) -> None:
     def strike():
         time.sleep(delay)
         for each in names:
-            send = os.killpg if each.startswith("+") else os.kill
-            send(os.getpid(), getattr(signal, each.removeprefix("+")))
+            number = getattr(signal, each.lstrip("+^"))
+            if each.startswith("+"):
+                os.killpg(os.getpid(), number)
+            else:
+                os.kill(os.getppid() if each.startswith("^") else os.getpid(), number)
 
     @functools.wraps(function)
     def struck(*arguments, **options):

@@ -10,6 +10,7 @@ import pytest
 from experiments.measurements import (
     accelerator,
     data,
+    dense,
     families,
     networks,
     peers,
@@ -210,7 +211,7 @@ def test_a_step_in_bfloat16_of_any_batch(monkeypatch):
 
 def test_without_pytorch_there_is_nothing_to_compare_with(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    for measure in (peers.gpt, peers.mlp):
+    for measure in (peers.gpt, peers.mlp, dense.dense):
         assert list(measure(Budget(2, 1))) == ["torch is not installed, ratio"]
 
 

@@ -68,6 +68,31 @@ def test_a_signal_to_one_process_stops_all_and_loses_nothing(launch, tmp_path, u
     check_same(workdir, undisturbed)
 
 
+@pytest.fixture
+def heard():
+    """Lets programs that a test starts hear SIGHUP, which a suite under nohup ignores."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.trust("SIGHUP and SIGTERM to the launcher of two processes", AS_IF_LEFT_ALONE)
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM"])
+def test_a_signal_to_the_launcher_stops_all_and_loses_nothing(
+    launch, tmp_path, undisturbed, heard, name
+):
+    workdir = tmp_path / "run"
+    strike = ("library.run.loop:_Run._at", 18, 0, f"^{name}")
+    ended = launch(f"--workdir={workdir}", *TINY, flags=TWO, strike=strike, struck=1).ended()
+    assert ended.code == 75, ended
+    assert "stopped and saved; run the same command again" in ended.out
+    assert saved_steps(workdir)[-1] >= 18
+    ended = launch(f"--workdir={workdir}", *TINY, flags=TWO).ended()
+    assert ended.code == 0, ended
+    check_same(workdir, undisturbed)
+
+
 @pytest.mark.trust("SIGKILL of one of two processes in step, save and evaluation", RESUMED)
 @pytest.mark.full
 @pytest.mark.parametrize("rank", [0, 1])

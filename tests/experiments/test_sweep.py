@@ -1,10 +1,12 @@
 """A sweep runs each seed and fold once, goes on after failures, and says what has happened."""
 
+import io
 import json
 import os
 import signal
 import statistics
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -115,6 +117,20 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(sweep, world, jobs):
     assert sweep(*given).code == 0
     assert [p.folder.name for p in world.started] == ["seed=1"]
     assert kept(world)["count"] == 3
+
+
+def test_a_terminal_that_goes_away_costs_no_run(sweep, world, monkeypatch):
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise OSError(5, "Input/output error")
+
+    world.ends["seed=1"] = 1
+    with monkeypatch.context() as patched:
+        for name in ("stdout", "stderr"):
+            patched.setattr(sys, name, Gone())
+        assert sweep("--seeds=0,1,2").code == 1
+    assert [p.folder.name for p in world.started] == list(ACCURACY)
+    assert (kept(world)["count"], kept(world)["mean"]) == (2, 0.75)
 
 
 def test_a_signal_stops_the_runs_and_starts_no_more(sweep, world):

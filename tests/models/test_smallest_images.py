@@ -20,11 +20,14 @@ SIDES = {
     "alexnet": (dict(name="alexnet"), 63),
     "alexnet cifar": (dict(name="alexnet", stem="cifar"), 29),
     "alexnet 2012": (dict(name="alexnet.alexnet_2012"), 64),
+    "art_cnn": (dict(name="art_cnn", widths=[2, 2], hidden=[2]), 4),
     "big_transfer": (dict(name="big_transfer.bit_r50x1"), 1),
     "cnn": (dict(name="cnn.small"), 4),
     "convnext": (dict(name="convnext", stage_sizes=[1] * 4, widths=[4] * 4), 32),
     "convnext, two stages": (dict(name="convnext", stage_sizes=[1, 1], widths=[4, 4]), 8),
     "convnext, five stages": (dict(name="convnext", stage_sizes=[1] * 5, widths=[4] * 5), 64),
+    "darknet19": (dict(name="darknet.darknet19", width=2), 32),
+    "darknet53": (dict(name="darknet.darknet53", width=2, blocks=[1] * 5), 1),
     "deit": (dict(name="deit.deit_ti16"), 16),
     "densenet": (dict(name="densenet", block_sizes=[1, 1, 1]), 4),
     "densenet imagenet": (dict(name="densenet", block_sizes=[1] * 4, stem="imagenet"), 29),
@@ -36,7 +39,9 @@ SIDES = {
     "googlenet strided": (dict(name="googlenet", stem="strided"), 7),
     "googlenet 2014": (dict(name="googlenet.googlenet_2014"), 31),
     "googlenet 2014 aux": (dict(name="googlenet.googlenet_2014", aux=True), 79),
+    "inception_resnet_v1": (dict(name="inception_resnet_v1"), 75),
     "inception_resnet_v2": (dict(name="inception_resnet_v2"), 75),
+    "inception_v2": (dict(name="inception_v2"), 7),
     "inception_v3": (dict(name="inception_v3"), 75),
     "inception_v3 aux": (dict(name="inception_v3", aux=True), 299),
     "inception_v4": (dict(name="inception_v4"), 75),
@@ -46,6 +51,8 @@ SIDES = {
     "mobilenet_v1": (dict(name="mobilenet_v1"), 1),
     "mobilenet_v2": (dict(name="mobilenet_v2"), 1),
     "mobilenet_v3": (dict(name="mobilenet_v3.mobilenet_v3_small"), 1),
+    "nin cifar": (dict(name="nin.nin_cifar"), 4),
+    "nin imagenet": (dict(name="nin.nin_imagenet"), 39),
     "resnet": (dict(name="resnet.resnet18", width=4), 1),
     "resnet v2": (dict(name="resnet.resnet18_v2", width=4), 1),
     "resnext": (dict(name="resnext.resnext50_32x4d"), 1),
@@ -62,10 +69,18 @@ SIDES = {
     "wide_resnet": (dict(name="wide_resnet", depth=10, widen_factor=1), 1),
     "xception": (dict(name="xception"), 7),
     # Not classifiers.
+    "deconvnet": (dict(name="deconvnet", width=2, hidden_size=4, window=2), 33),
+    "enet": (dict(name="enet", width=4), 8),
+    "fcn": (dict(name="fcn.fcn_8s", width=2, hidden_size=4), 1),
     "grid_detector": (dict(name="grid_detector"), 1),
+    "segnet": (dict(name="segnet", width=2), 1),
     "sngan": (dict(name="sngan.discriminator", width=4), 4),
     "unet": (dict(name="unet", widths=[2, 2, 2]), 4),
     "unet mirror": (dict(name="unet", widths=[2, 2, 2], padding="mirror"), 1),
+    "yolo_v1": (dict(name="yolo_v1.fast_yolo", cells=2), 64),
+    "yolo_v2": (dict(name="yolo_v2", width=2), 32),
+    "yolo_v3": (dict(name="yolo_v3", width=2, blocks=[1] * 5), 32),
+    "yolo_v8": (dict(name="yolo_v8.yolo_v8n"), 32),
 }
 # "mae" encodes with a `vit`.
 ELSEWHERE = {"mae"}
@@ -73,9 +88,11 @@ ELSEWHERE = {"mae"}
 SLOW = (
     *("airbench, two widths", "big_transfer", "convnext", "deit", "densenet strided"),
     *("efficientnet", "googlenet", "googlenet 2014", "googlenet strided", "inception_resnet_v2"),
-    *("inception_v3 aux", "inception_v4", "mlp_mixer", "mobilenet_v1", "mobilenet_v2"),
+    *("inception_resnet_v1", "inception_v2", "inception_v3 aux", "inception_v4", "mlp_mixer"),
+    *("mobilenet_v1", "mobilenet_v2"),
     *("mobilenet_v3", "resnet v2", "resnext", "senet", "shake_shake", "shufflenet_v1"),
-    *("shufflenet_v2", "simclr", "squeezenet 1.1", "wide_resnet"),
+    *("shufflenet_v2", "simclr", "squeezenet 1.1", "wide_resnet", "darknet53", "yolo_v3"),
+    *("deconvnet", "enet", "fcn", "segnet", "yolo_v8"),
 )
 
 

@@ -8,7 +8,8 @@ OPERATIONAL = (
     *("seed", "log_every", "wandb", "wandb.name", "compile_cache", "checkpoint.every"),
     *("dataset.data_dir", "dataset.workers", "dataset.cache", "parallel.mesh.fsdp"),
     *("splits.other.data_dir", "init_from.workdir", "task.teacher", "evaluate.test.every"),
-    *("evaluate.judged.classifier", "evaluate.other.batch_size", "evaluate.other"),
+    *("evaluate.judged.classifier", "evaluate.judged.weights", "evaluate.judged.every"),
+    *("evaluate.other.batch_size", "evaluate.other"),
 )
 
 
@@ -24,6 +25,8 @@ def test_how_and_where_a_recipe_is_run_leaves_its_claim(key, metric):
         *("dataset.name", "dataset.train", "dataset.batch_size", "total", "model.widths", "model"),
         *("optimizer.learning_rate", "augment.0.padding", "parallel.strategy", "dataset"),
         *("evaluate", "evaluate.test", "evaluate.test.split", "ema.decay", "seeds"),
+        *("ema.every", "optimizer.schedule.every", "optimizer.lookahead.every", "task.every"),
+        *("task.classifier", "task.classifier.label_smoothing"),
     ],
 )
 @pytest.mark.parametrize("metric", ["test/accuracy", "test_ema/accuracy"])

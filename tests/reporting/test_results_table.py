@@ -179,6 +179,16 @@ def test_runs_of_different_recipes_or_of_one_seed_make_no_record(make_run, tmp_p
     other = make_run(tmp_path / "c", **other)
     with pytest.raises(ConfigError, match=r"not one recipe: optimizer\.learning_rate: 0\.4"):
         results.record([first, other], name="r", system="R")
+    slower = seeded(values, 2, 0.9)
+    slower["config"]["ema"] = dict(decay=0.9, every=5)
+    slower["config"]["evaluate"] = {"test": dict(kind="metrics", every="1 epoch")}
+    slower = make_run(tmp_path / "d", **slower)
+    often = seeded(values, 3, 0.9)
+    often["config"]["ema"] = dict(decay=0.9, every=1)
+    often["config"]["evaluate"] = {"test": dict(kind="metrics", every="2 epochs")}
+    often = make_run(tmp_path / "e", **often)
+    with pytest.raises(ConfigError, match=r"not one recipe: ema\.every: 1 here, 5"):
+        results.record([slower, often], name="r", system="R")
     with pytest.raises(ConfigError, match="at least one"):
         results.record([], name="r", system="R")
 

@@ -18,6 +18,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from library import trees
 from library.config import ConfigError
 from library.parallel.mesh import make_mesh
+from library.run import checkpoints
 from library.run.checkpoints import CheckpointError, Checkpoints, load
 
 
@@ -224,6 +225,33 @@ def test_another_carry_is_no_reason_to_move_checkpoints(tmp_path, warnings, name
     gc.collect()
     assert kept(tmp_path) == [1, 2]
     assert restore(tmp_path).step == 2
+
+
+def test_a_checkpoint_of_a_later_format_is_refused_and_stays(tmp_path, warnings, monkeypatch):
+    later = checkpoints.FORMAT + 1
+    save(tmp_path, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "FORMAT", later)
+        save(tmp_path, 2, best=(2,))
+    message = f"2 has format {later}, and this version reads formats up to {later - 1}: use the"
+    with pytest.raises(CheckpointError, match=message):
+        restore(tmp_path)
+    for which in ("latest", "best"):
+        with pytest.raises(CheckpointError, match=message):
+            load(tmp_path, which=which)
+    assert kept(tmp_path) == [1, 2]
+    assert warnings == []
+
+
+def test_a_checkpoint_without_a_format_number_is_read(tmp_path):
+    save(tmp_path, 1)
+    path = tmp_path / "checkpoints/latest/1/progress/metadata"
+    written = json.loads(path.read_text())
+    assert written.pop("format") == checkpoints.FORMAT
+    path.write_text(json.dumps(written))
+    (tmp_path / "checkpoints/checksums/latest-1.json").unlink()
+    assert restore(tmp_path).progress == written
+    assert load(tmp_path)[0] == 1
 
 
 def test_a_save_that_a_kill_left_unsigned_is_used(tmp_path):

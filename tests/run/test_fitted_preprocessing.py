@@ -123,6 +123,14 @@ def test_what_is_fitted_nowhere_or_does_not_fit_is_refused():
         fitted({"code": np.zeros(2)}, None)
 
 
+def test_what_is_fitted_to_values_that_are_not_finite_is_refused(monkeypatch):
+    damaged = arrays(60)
+    damaged["code"][7, 1] = np.nan
+    tiny.serve(monkeypatch, train=damaged, test=arrays(20))
+    with pytest.raises(ConfigError, match="the fit has numbers that are not finite: look for NaN"):
+        make_plan(tiny.config(**CONFIG))
+
+
 @dataclasses.dataclass(frozen=True)
 class Stored(ArrayRecords):
     """Arrays that follow from a file."""

@@ -149,6 +149,14 @@ def test_what_a_split_leaves_out_is_that_of_the_training_data(opened):
     ]
 
 
+def test_training_data_that_are_evaluated_are_opened_once(opened):
+    evaluate = dict(fit=dict(kind="metrics", split="train"), test=dict(kind="metrics"))
+    plan = make_plan(config(splits={}, evaluate=evaluate), devices=jax.devices()[:1])
+    assert plan.splits("train").source is plan.loader.source
+    plan.splits.found()
+    assert [(name, split) for name, split, _ in opened] == [("tiny", "train"), ("tiny", "test")]
+
+
 def test_the_same_classes_may_have_other_names():
     splits = dict(v2=dict(dataset="renamed"))
     evaluate = dict(v2=dict(kind="metrics", split="v2"))

@@ -8,17 +8,21 @@ import traceback
 import numpy as np
 import pytest
 
+from experiments import command_line
 from library.apps import dry_run
 from library.config import ConfigError, MisfitError
 from library.data.preprocessing import labels
 from library.models.image import mlp
 from library.run import own_files
+from library.tasks import classification
 from tests import tiny
 
 MODEL = """
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from library.layers.head import linear_head
+from library.task import Task
 
 
 class Inner(nn.Module):
@@ -60,6 +64,22 @@ def helped(num_classes: int):
 
 def not_a_number(num_classes: int):
     return NotANumber(num_classes)
+
+
+def own_task(model, minimize, *, num_classes: int, checks: bool = False):
+    def loss(params, batch):
+        if checks:
+            raise ValueError(f"{num_classes} classes are too many")
+        return batch["image"] @ jnp.ones((7, 7))
+
+    def init(key, batch):
+        return loss(None, batch)
+
+    return Task(init, init, init, {})
+
+
+def shifted(keys: tuple[str, ...]):
+    return lambda example, rng: {**example, "image": example["image"] + np.ones((7, 5))}
 
 
 def select(keys: tuple[str, ...]):
@@ -108,6 +128,39 @@ def test_a_model_of_ones_own_keeps_its_error(own):
     assert lines[3:] == ["  x: float32[16,3]", "  weight: float32[7,7]"]
 
 
+def test_a_task_of_ones_own_keeps_its_error(own):
+    path = own("own_task", classification, "classification")
+    with pytest.raises(TypeError) as caught:
+        tiny.plan_on(1)
+    assert own_files.own_error(caught.value) is caught.value
+    lines = own_files.at_hand(caught.value).splitlines()
+    number = MODEL.splitlines().index('        return batch["image"] @ jnp.ones((7, 7))') + 1
+    assert lines[0] == f"at hand in {path}, line {number}, loss:"
+    assert lines[1].startswith("  batch: ")
+    assert "image float32[16,8,8,1]" in lines[1]
+
+
+@pytest.mark.parametrize("checks", [False, True])
+def test_a_committed_task_shows_its_traceback_above_the_message(own, monkeypatch, capsys, checks):
+    path = own("own_task", classification, "classification")
+    # It is as if the file were committed, or as if git could not tell.
+    monkeypatch.setattr(own_files, "came_with_the_project", lambda file: True)
+    with pytest.raises(MisfitError) as caught:
+        tiny.plan_on(1, task=dict(name="classification", checks=checks))
+    with pytest.raises(SystemExit, match="2"):
+        command_line._explain(caught.value)
+    *above, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("error: the config does not fit together: ")
+    assert last.endswith("train --debug shows the traceback") == checks
+    if checks:
+        assert above == []
+    else:
+        assert above[0].startswith(f"at hand in {path}, line ")
+        assert "image float32[16,8,8,1]" in above[1]
+        assert "Traceback (most recent call last):" in above
+        assert '    return batch["image"] @ jnp.ones((7, 7))' in above
+
+
 def test_shared_code_counts_as_the_file_that_calls_it(own):
     own("helped", mlp, "mlp")
     with pytest.raises((AttributeError, TypeError)) as caught:
@@ -136,6 +189,17 @@ def test_an_operation_of_ones_own_is_found_behind_what_it_became(own):
     with pytest.raises(ValueError, match=r"^the operation fails$") as raised:
         own_files.raise_own(caught.value)
     assert raised.value is found
+
+
+def test_a_committed_operation_shows_its_traceback(own, monkeypatch):
+    own("shifted", labels, "select")
+    monkeypatch.setattr(own_files, "came_with_the_project", lambda file: True)
+    with pytest.raises(ConfigError, match="could not be broadcast") as caught:
+        dry_run.planned(tiny.config(preprocess=[dict(name="select", keys=["image"])]))
+    assert own_files.own_error(caught.value) is None
+    shown = own_files.described(own_files.behind(caught.value)).splitlines()
+    assert shown[0].startswith("at hand in ")
+    assert any('"image": example["image"] + np.ones((7, 5))' in line for line in shown)
 
 
 def test_a_trial_step_stops_at_nan(own):

@@ -20,6 +20,12 @@ from library.run.clock import Clock
 from tests import tiny
 
 
+def test_an_owner_elsewhere_counts_as_dead_after_three_minutes():
+    assert ownership.STALE == 180
+    # Two heartbeats may fail before the third, as on a file system that is busy.
+    assert ownership.HEARTBEAT < ownership.STALE / 3
+
+
 @pytest.fixture
 def quick(monkeypatch):
     """Hearts beat, and stop, within a second."""

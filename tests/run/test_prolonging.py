@@ -25,7 +25,9 @@ CNN = dict(
     ema=dict(decay=0.9),
 )
 CASES = {
-    "one batch a step": dict(model=tiny.PERCEPTRON, optimizer=CNN["optimizer"], ema=CNN["ema"]),
+    "one batch a step": dict(
+        model=dict(tiny.PERCEPTRON, dropout=0.2), optimizer=CNN["optimizer"], ema=CNN["ema"]
+    ),
     "accumulated": dict(CNN, accumulate=2),
     "on the device": dict(CNN, dataset=dict(cache="device"), steps_per_call=4),
     "streams": {**families.config("lstm"), "evaluate": {}},

@@ -269,6 +269,14 @@ def test_numbers_out_of_range_or_of_another_type(changes, said):
         (dict(model=dict(name="cnn.lenet5")), ["LeNet-5 takes 28x28 or 32x32", "8x8"]),
         (dict(normalize=dict(mean=[0.5] * 3, std=[0.5] * 3)), ["3 means", "8, 8, 1"]),
         (dict(task=dict(name="regression")), ["target"]),
+        (
+            dict(model={**tiny.CONV, "dtype": "float16"}, task=dict(name="regression")),
+            ["model.dtype='float16'", "'regression'", "nearest: 'bfloat16'"],
+        ),
+        (
+            dict(model={"a": {**tiny.CONV, "dtype": "float16"}}, task=dict(name="gan")),
+            ["model.dtype='float16'", "'gan'", "nearest: 'bfloat16'"],
+        ),
         (dict(model={**tiny.VIT, "num_heads": 3}), ["num_heads=3", "nearest"]),
     ],
 )

@@ -384,3 +384,30 @@ def test_misspelt_requests(arguments, message):
     spec = dict(name="classification", **arguments)
     with pytest.raises(ConfigError, match=message):
         config.build(spec, "library.tasks", "task", model=Small(3), minimize=SGD, num_classes=3)
+
+
+class Penalized(nn.Module):
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, image, train=False):
+        scale = self.param("scale", nn.initializers.ones, ())
+        if train:
+            store(self, "penalty", scale * jnp.arange(1.0, 1.0 + len(image)))
+        return image[:, 0, 0]
+
+
+def test_a_recorded_penalty_is_added_to_the_loss_of_its_example():
+    batch = make_batch(np.zeros((3, 2)), np.int32([0, 1, 0]), [1, 1, 0])
+    task = classification(Penalized(2), SGD, num_classes=2, penalty_weight=0.5)
+    state = task.init(KEY, batch)
+    moved, metrics = task.update(state, batch, KEY)
+    np.testing.assert_allclose(metrics["loss"][0], 2 * np.log(2) + 0.5 * (1 + 2), rtol=1e-6)
+    np.testing.assert_allclose(moved.params["scale"], 1 - 0.5 * (1 + 2) / 2, rtol=1e-6)
+    other = classification(Echo(2), SGD, num_classes=2, penalty_weight=0.5)
+    state = other.init(KEY, batch)
+    with pytest.raises(ConfigError, match="penalty_weight: the model records no 'penalty'"):
+        other.update(state, batch, KEY)
+    for arguments in (dict(penalty_weight=-1.0), dict(penalty_weight=1.0, frozen_statistics=True)):
+        with pytest.raises(ConfigError, match="penalty_weight="):
+            classification(Echo(2), SGD, num_classes=2, **arguments)

@@ -124,8 +124,21 @@ def test_the_mean_keeps_r2_exact_far_from_zero():
 def test_outputs_are_the_records_of_the_model():
     batch = make_batch(OUTPUTS, TARGET, MASK)
     task, state, _, _ = run(batch)
-    assert set(task.outputs) == {"prediction", "features", "intermediates"}
+    assert set(task.outputs) == {"prediction", "error", "features", "intermediates"}
+    error = np.abs(OUTPUTS - TARGET).mean(-1)
+    np.testing.assert_allclose(task.outputs["error"](state, batch, KEY), error, rtol=1e-5)
     np.testing.assert_allclose(task.outputs["features"](state, batch, KEY), OUTPUTS, rtol=1e-6)
+
+
+def test_each_output_with_a_name_has_its_own_error():
+    batch = make_batch(OUTPUTS, TARGET, MASK)
+    task, state, _, metrics = run(batch, output_names=("speed", "turn"))
+    got = summarize(metrics, SUMMARIES)
+    errors = np.abs(OUTPUTS - TARGET)
+    np.testing.assert_allclose(got["speed_mae"], errors[MASK > 0, 0].mean(), rtol=1e-6)
+    np.testing.assert_allclose(got["turn_mae"], errors[MASK > 0, 1].mean(), rtol=1e-6)
+    found = task.outputs["turn_error"](state, batch, KEY)
+    np.testing.assert_allclose(found, errors[:, 1], rtol=1e-5)
 
 
 def test_a_target_of_another_shape_is_an_error():
@@ -153,6 +166,7 @@ def test_built_by_name():
         (dict(loss="huber", huber_delta=0.0), "numbers above 0"),
         (dict(target_mean=(1.0,)), "target_mean has 1 values for 2 outputs"),
         (dict(target_scale=(1.0, 0.0)), "target_scale"),
+        (dict(output_names=("speed",)), "output_names has 1 values for 2 outputs"),
     ],
 )
 def test_requests_that_do_not_fit(arguments, message):

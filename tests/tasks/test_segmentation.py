@@ -74,6 +74,86 @@ def test_loss_and_matrix_are_over_the_known_pixels(weights):
     assert found["pixel_accuracy"] == pytest.approx(np.trace(matrix) / matrix.sum(), rel=1e-6)
 
 
+def test_weights_of_classes_and_pixels_come_with_the_examples():
+    batch = batch_of()
+    random = np.random.default_rng(1)
+    fitted = np.float32(random.uniform(0.5, 2, (3, NUM)))
+    field = np.float32(random.uniform(0, 3, (3, 4, 5)))
+    field[0, 0] = np.nan  # The pixels there are not known.
+    task = build(class_weights="map_weights", weight="borders")
+    given = {**batch, "map_weights": jnp.asarray(fitted), "borders": jnp.asarray(field)}
+    got = summarize(jax.device_get(task.evaluate(task.init(KEY, given), given, KEY)))
+    total = weight = 0.0
+    image, classes = np.asarray(batch["image"], np.float64), np.asarray(batch["map"])
+    for i, j, k in np.argwhere((classes != maps.UNKNOWN) & np.array([1, 1, 0])[:, None, None]):
+        own = fitted[i, classes[i, j, k]] * field[i, j, k]
+        logits = image[i, j, k]
+        total += own * (np.log(np.exp(logits).sum()) - logits[classes[i, j, k]])
+        weight += own
+    assert got["loss"] == pytest.approx(total / weight, rel=1e-6)
+    with pytest.raises(ConfigError, match=r"'map_weights' has the shape \(2,\), expected \(3,\)"):
+        task.evaluate(task.init(KEY, given), {**given, "map_weights": jnp.ones((3, 2))}, KEY)
+    with pytest.raises(ConfigError, match="the examples have no such feature; the preprocessing"):
+        task.evaluate(task.init(KEY, batch), {**batch, "borders": given["borders"]}, KEY)
+
+
+def test_dice_is_the_overlap_of_the_areas_of_each_image():
+    batch, weights = batch_of(), (0.5, 2.0, 1.0)
+    task = build(loss="dice", class_weights=weights)
+    state = task.init(KEY, batch)
+    expected = []
+    for i in (0, 1):
+        image, classes = np.asarray(batch["image"][i], np.float64), np.asarray(batch["map"][i])
+        known = classes != maps.UNKNOWN
+        share = np.exp(image) / np.exp(image).sum(-1, keepdims=True)
+        each = []
+        for k in range(NUM):
+            area, true = share[..., k][known].sum(), (classes == k).sum()
+            both = share[..., k][classes == k].sum()
+            each.append((2 * both + 1) / (area + true + 1))
+        expected.append(1 - np.average(each, weights=weights))
+    got = summarize(jax.device_get(task.evaluate(state, batch, KEY)), task.summaries)
+    assert got["loss"] == pytest.approx(np.mean(expected), rel=1e-6)
+    assert np.isfinite(task.update(state, batch, KEY)[0].params["bias"]).all()
+    strange = {**batch, "map": batch["map"].at[1, 2, 2].set(7)}
+    assert np.isnan(summarize(jax.device_get(task.evaluate(state, strange, KEY)))["loss"])
+
+
+def test_each_image_has_a_mean_iou_and_an_error():
+    task, batch = build(), batch_of()
+    batch["map"] = batch["map"].at[2].set(maps.UNKNOWN)
+    state = task.init(KEY, batch)
+    found = np.asarray(task.outputs["mean_iou"](state, batch, KEY))
+    for i in (0, 1):
+        classes, likely = np.asarray(batch["map"][i]), np.asarray(batch["image"][i]).argmax(-1)
+        known = classes != maps.UNKNOWN
+        pairs = [(classes[known] == k, likely[known] == k) for k in range(NUM)]
+        each = [(a & b).sum() / (a | b).sum() for a, b in pairs if (a | b).any()]
+        assert found[i] == pytest.approx(np.mean(each), rel=1e-6)
+    assert np.isnan(found[2])
+    error = np.asarray(task.outputs["error"](state, batch, KEY))
+    np.testing.assert_array_equal(error[:2], 1 - found[:2])
+
+
+def test_pixels_without_logits_do_not_count():
+    class Inner(Echo):
+        @nn.compact
+        def __call__(self, image, train=False):
+            bias = self.param("bias", nn.initializers.zeros, (self.num_classes,))
+            return image[:, 1:-1, 1:-1] + bias
+
+    def learn(loss):
+        return minimize(loss, optax.sgd(1.0))
+
+    batch = batch_of()
+    task = segmentation(Inner(), learn, num_classes=NUM, margin=1)
+    got = summarize(jax.device_get(task.evaluate(task.init(KEY, batch), batch, KEY)))
+    inner = {**batch, **{k: batch[k][:, 1:-1, 1:-1] for k in ("image", "map")}}
+    assert got["loss"] == pytest.approx(by_hand(inner)[0], rel=1e-6)
+    shown = task.outputs["overlay"](task.init(KEY, batch), batch, KEY)
+    assert shown.shape == (3, 3, 2, 3, 3)
+
+
 def test_a_step_moves_by_the_mean_over_pixels():
     task, batch = build(), batch_of()
     state, _ = task.update(task.init(KEY, batch), batch, KEY)

@@ -2,7 +2,8 @@
 
 `library/apps/outputs/NAME.py` has a function `NAME(trained, output, folder, *, ...)`. It computes
 the output NAME of a restored run, and writes the result into a folder. Its function `of_files`, if
-there is one, does the same for image files. Outputs without a file are images, see sample.py.
+there is one, does the same for image files. Outputs without a file are images, see sample.py. A
+file that makes more of another output of the task names it as `READS`.
 
 The arguments after the star are the flags that a function reads. `generate` defines each flag that
 it does not have yet, with the type and the default of the signature, and refuses a flag that is not
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 # The default output of `generate` is the first of these that a task has.
-USUAL = ("probabilities", "generate", "translate", "sample")
+USUAL = ("probabilities", "generate", "translate", "sample", "detections", "restored")
 
 
 def names() -> list[str]:
@@ -30,6 +31,13 @@ def makers() -> list[Callable]:
     modules = [importlib.import_module(f"{__name__}.{name}") for name in names()]
     own = [getattr(module, module.__name__.rpartition(".")[2]) for module in modules]
     return [*own, *(module.of_files for module in modules if hasattr(module, "of_files"))]
+
+
+def needed(output: str) -> str:
+    """Returns the task's output that an output is made from, mostly itself."""
+    if output not in names():
+        return output
+    return getattr(importlib.import_module(f"{__name__}.{output}"), "READS", output)
 
 
 def maker(output: str, *, files: bool) -> Callable:

@@ -25,12 +25,15 @@ class Motion(NamedTuple):
       places: moves points, `(points (n, 2), key, (h, w)) -> (n, 2)`; points are y and x as
         fractions of the image before and after.
       field: moves a field, whose values may be outside [0, 1]; None uses `image`.
+      any_size: whether images of different sizes, such as the small and the large one of a pair,
+        move together.
     """
 
     image: Callable[[Array, Any], Array]
     nearest: Callable[[Array, Any], Array]
     places: Callable[[Array, Any, tuple[int, int]], Array]
     field: Callable[[Array, Any], Array] | None = None
+    any_size: bool = False
 
 
 def images(batch: Batch, kinds: Kinds) -> list[str]:
@@ -45,12 +48,30 @@ def images(batch: Batch, kinds: Kinds) -> list[str]:
     return names
 
 
+def pictures(batch: Batch, kinds: Kinds) -> list[str]:
+    """Lists the features of a batch that are images or clips.
+
+    Raises:
+      ValueError: the batch has neither.
+    """
+    return features.named(kinds, *features.PICTURES, among=batch) or images(batch, kinds)
+
+
 def per_image(change: Callable[[Array, Any], Array], kinds: Kinds) -> Operation:
-    """Makes an operation that applies `change`, `(image (h, w, c), key) -> image`, to images."""
+    """Makes an operation that applies `change`, `(image (h, w, c), key) -> image`, to images.
+
+    The frames of a clip all change by the key of their example.
+    """
+
+    def of_frames(clip: Array, key: Any) -> Array:
+        return jax.vmap(lambda frame: change(frame, key))(clip)
+
+    changes = {"image": change, "clip": of_frames}
 
     def op(batch: Batch, keys: Key[Array, " b"]) -> Batch:
-        names = images(batch, kinds)
-        return {**batch, **{name: jax.vmap(change)(batch[name], keys) for name in names}}
+        names = pictures(batch, kinds)
+        found = {name: jax.vmap(changes[kinds[name]])(batch[name], keys) for name in names}
+        return {**batch, **found}
 
     return op
 
@@ -70,7 +91,8 @@ def spatial(motion: Motion, kinds: Kinds) -> Callable[[Batch, Array], Batch]:
     A box becomes the smallest box around its moved corners, clipped to the image. Objects outside
     the image get mask 0, see `library.data.features`.
     """
-    field = motion.field or motion.image
+    field, clips = motion.field or motion.image, features.named(kinds, "clip")
+    kinds = {**kinds, **dict.fromkeys(clips, "image")}
 
     def op(batch: Batch, keys: Array) -> Batch:
         names = features.named(kinds, *features.RASTERS, among=batch)
@@ -79,7 +101,7 @@ def spatial(motion: Motion, kinds: Kinds) -> Callable[[Batch, Array], Batch]:
         found, sides = {}, batch[names[0]].shape[1:3]
         for name in names:
             x = batch[name]
-            if x.shape[1:3] != sides:
+            if x.shape[1:3] != sides and not motion.any_size:
                 raise ValueError(
                     f"{name} has size {x.shape[1:3]}, but {names[0]} has {sides}: features that "
                     "are moved together need the same size"
@@ -92,7 +114,28 @@ def spatial(motion: Motion, kinds: Kinds) -> Callable[[Batch, Array], Batch]:
             found |= _moved_objects(batch, name, kinds[name], motion, keys, sides)
         return {**batch, **found}
 
-    return op
+    return _with_frames_as_channels(op, clips) if clips else op
+
+
+def _with_frames_as_channels(
+    op: Callable[[Batch, Array], Batch], clips: list[str]
+) -> Callable[[Batch, Array], Batch]:
+    """Returns an operation that gets the frames of clips as channels, which move alike."""
+
+    def moved(batch: Batch, keys: Array) -> Batch:
+        held = {name: batch[name].shape for name in clips if name in batch}
+        flat = {
+            name: jnp.moveaxis(batch[name], 1, 3).reshape(b, h, w, t * c)
+            for name, (b, t, h, w, c) in held.items()
+        }
+        found = op({**batch, **flat}, keys)
+        frames = {}
+        for name, (b, t, _, _, c) in held.items():
+            x = found[name]
+            frames[name] = jnp.moveaxis(x.reshape(b, *x.shape[1:3], t, c), 3, 1)
+        return {**found, **frames}
+
+    return moved
 
 
 def _moved_objects(

@@ -13,8 +13,8 @@ from library.data.augmentation._operations import (
     check_interval,
     check_positive,
     check_within,
-    images,
     per_image,
+    pictures,
 )
 from library.data.features import Kinds
 
@@ -84,7 +84,7 @@ def _blend_in_order(
 
 
 def _turn_hue(image: Float[Array, "h w c"], turn: Float[Array, ""]) -> Float[Array, "h w c"]:
-    # This import takes a while, and few recipes turn hues.
+    # This import takes a while, and few recipes change hues.
     import dm_pix as pix
 
     _check_color(image)
@@ -230,7 +230,7 @@ def normalize(
         check_positive("normalize, std", value)
 
     def op(batch: Batch, keys: Key[Array, " b"] | None = None) -> Batch:
-        found = {name: batch[name] for name in images(batch, kinds)}
+        found = {name: batch[name] for name in pictures(batch, kinds)}
         for image in found.values():
             if len(mean) not in (1, image.shape[-1]):
                 raise ValueError(
@@ -240,3 +240,80 @@ def normalize(
         return {**batch, **{name: (image - mean_of) / std_of for name, image in found.items()}}
 
     return op
+
+
+def hsv(
+    hue: float = 0.015,
+    saturation: float = 0.7,
+    value: float = 0.4,
+    kinds: Kinds = features.USUAL,
+) -> Operation:
+    """Multiplies hue, saturation and value by factors uniform in [1 - s, 1 + s], s the argument.
+
+    The defaults are those of ultralytics' YOLOv5 and YOLOv8. Hue is a fraction of the circle and
+    wraps around; saturation and value are clipped to [0, 1].
+
+    Raises:
+      ConfigError: an argument is outside [0, 1].
+      ValueError: (when traced) images do not have three channels.
+    """
+    # This import takes a while, and few recipes change hues.
+    import dm_pix as pix
+
+    strengths = np.array([hue, saturation, value], np.float32)
+    for name, strength in zip(("hue", "saturation", "value"), (hue, saturation, value)):
+        check_within(f"hsv, {name}", strength, 0, 1)
+
+    def change(image: Float[Array, "h w c"], key: PRNGKeyArray) -> Float[Array, "h w c"]:
+        _check_color(image)
+        factors = 1 + strengths * jax.random.uniform(key, (3,), minval=-1)
+        turn, strong, bright = jnp.moveaxis(pix.rgb_to_hsv(image), -1, 0)
+        turn = (turn * factors[0]) % 1
+        strong, bright = jnp.clip(strong * factors[1], 0, 1), jnp.clip(bright * factors[2], 0, 1)
+        changed = pix.hsv_to_rgb(jnp.stack([turn, strong, bright], axis=-1))
+        return jnp.clip(changed, 0, 1)
+
+    return per_image(change, kinds)
+
+
+def darknet_colours(
+    hue: float = 0.1,
+    saturation: float = 1.5,
+    exposure: float = 1.5,
+    kinds: Kinds = features.USUAL,
+) -> Operation:
+    """Adds to hue, and multiplies saturation and value, as Darknet does (its data.c and image.c).
+
+    Hue, a fraction of the circle, moves by up to `hue` either way. Saturation and value are each
+    multiplied by a factor uniform between 1 and the argument, or divided by it. The defaults are
+    those of yolov2-voc.cfg and yolov3.cfg.
+
+    Args:
+      hue: the largest shift.
+      saturation: the factor of saturation that is the farthest from 1.
+      exposure: that of value.
+      kinds: the kinds of the features.
+
+    Raises:
+      ConfigError: `hue` is outside [0, 1], or a factor is not positive.
+      ValueError: (when traced) images do not have three channels.
+    """
+    # This import takes a while, and few recipes change hues.
+    import dm_pix as pix
+
+    check_within("darknet_colours, hue", hue, 0, 1)
+    check_positive("darknet_colours, saturation", saturation)
+    check_positive("darknet_colours, exposure", exposure)
+    farthest = np.array([saturation, exposure], np.float32)
+
+    def change(image: Float[Array, "h w c"], key: PRNGKeyArray) -> Float[Array, "h w c"]:
+        _check_color(image)
+        k_hue, k_factor, k_side = jax.random.split(key, 3)
+        shift = hue * jax.random.uniform(k_hue, minval=-1)
+        factor = 1 + (farthest - 1) * jax.random.uniform(k_factor, (2,))
+        strong, bright = jnp.where(jax.random.bernoulli(k_side, shape=(2,)), factor, 1 / factor)
+        moved = pix.rgb_to_hsv(image) * jnp.stack([jnp.float32(1), strong, bright])
+        # As in Darknet, what leaves [0, 1] is clipped at the end.
+        return jnp.clip(pix.hsv_to_rgb(moved.at[..., 0].add(shift)), 0, 1)
+
+    return per_image(change, kinds)

@@ -122,7 +122,7 @@ def quarter_turns(kinds: Kinds = features.USUAL) -> Operation:
         turns = jnp.stack([jnp.stack(pair, axis=-1) for pair in pairs])
         return turns[jax.random.randint(key, (), 0, 4)]
 
-    return spatial(Motion(turned, turned, places), kinds)
+    return spatial(Motion(turned, turned, places, any_size=True), kinds)
 
 
 def alternating_flip(num_examples: int, kinds: Kinds = features.USUAL) -> Operation:
@@ -165,7 +165,7 @@ def _mirroring(drawn: Callable[[Any], Bool[Array, ""]], axis: int) -> Motion:
     def places(points: Array, key: Array, shape: tuple[int, int]) -> Array:
         return jnp.where(drawn(key), points.at[:, axis].set(1 - points[:, axis]), points)
 
-    return Motion(mirrored, mirrored, places)
+    return Motion(mirrored, mirrored, places, any_size=True)
 
 
 def random_resized_crop(

@@ -289,7 +289,8 @@ def obtain(
             if all((folder / file).is_file() for file in packed_files):
                 return {file: folder / file for file in packed_files}
         if not published:
-            folder = packed.find(manual_dir, builder.FOLDER, packed_files)
+            steps = getattr(builder, "MANUAL_DOWNLOAD_INSTRUCTIONS", None)
+            folder = packed.find(manual_dir, builder.FOLDER, packed_files, steps)
             return {file: folder / file for file in packed_files}
     options = dict(mirror=mirror, progress=progress, say=say)
     paths = origins.fetch(published, folders, target, **options)

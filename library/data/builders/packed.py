@@ -14,8 +14,16 @@ from jaxtyping import Int, UInt8
 from library.config import ConfigError
 
 
-def find(manual_dir: str | Path, folder: str, files: Sequence[str]) -> Path:
+def find(
+    manual_dir: str | Path, folder: str, files: Sequence[str], steps: str | None = None
+) -> Path:
     """Returns the directory that holds `files`: `manual_dir/folder`, or `manual_dir` itself.
+
+    Args:
+      manual_dir: the directory of files that the user brings.
+      folder: the dataset's folder in it.
+      files: the names of the files.
+      steps: how the user gets the files, for the message; None if there is nothing to say.
 
     Raises:
       ConfigError: neither directory holds all files.
@@ -28,6 +36,7 @@ def find(manual_dir: str | Path, folder: str, files: Sequence[str]) -> Path:
     raise ConfigError(
         f"{' and '.join(files)} not found in {candidates[0]} or {candidates[1]}: "
         "put the missing files there, or name their directory with --manual_dir"
+        + (f". To get them: {steps}" if steps else "")
     )
 
 

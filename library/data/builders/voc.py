@@ -1,9 +1,12 @@
 """Pascal VOC of 2007 and 2012: photographs with a box around each object of twenty classes.
 
+"0712" trains on training and validation of both years and tests on 2007, as detectors do.
+
 Everingham et al., "The Pascal visual object classes (VOC) challenge", IJCV 2010. Difficult objects
 have boxes, too, and a mark. The test split of 2012 has no boxes and is left out.
 """
 
+import itertools
 import tarfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -73,6 +76,11 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             splits={"train": 5_717, "validation": 5_823},
             origin=(_TRAINVAL_2012,),
         ),
+        making.Variant(
+            name="0712",
+            splits={"train": 16_551, "test": 4_952},
+            origin=(_TRAINVAL_2007, _TRAINVAL_2012, _TEST_2007),
+        ),
     ]
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -86,6 +94,10 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return making.info(self, features)
 
     def _split_generators(self, dl_manager):
+        if self.builder_config.name == "0712":
+            one, two, last = (self.paths[each.file] for each in making.origin(self))
+            both = (_read(one, "2007", "trainval"), _read(two, "2012", "trainval"))
+            return {"train": itertools.chain(*both), "test": _read(last, "2007", "test")}
         listed = {"train": "train", "validation": "val", "test": "test"}
         trainval, *test = (self.paths[each.file] for each in making.origin(self))
         year = self.builder_config.name

@@ -11,8 +11,10 @@ see `library.data.features`. An operation that changes the kind of a feature dec
 from library.data.preprocessing._chaining import chain, tokenizer_of, turning
 from library.data.preprocessing._examples import CorruptExample, Example, Operation, UnfitExample
 from library.data.preprocessing._pictures import MAX_PIXELS
+from library.data.preprocessing.colours import colour_weights
 from library.data.preprocessing.decoding import decode
 from library.data.preprocessing.fitting import standardize, whiten
+from library.data.preprocessing.framing import crop_multiple, landscape, mirror
 from library.data.preprocessing.geometry import (
     center_crop,
     central_crop,
@@ -23,10 +25,19 @@ from library.data.preprocessing.geometry import (
     resize,
     resize_short,
 )
-from library.data.preprocessing.labels import select, to_label, to_labels, to_target
+from library.data.preprocessing.gliding import glide
+from library.data.preprocessing.labels import (
+    drop_difficult,
+    keep_classes,
+    select,
+    to_label,
+    to_labels,
+    to_target,
+)
 from library.data.preprocessing.padding import pad_objects, pad_series
 from library.data.preprocessing.series import to_series
 from library.data.preprocessing.tokenizing import tokenize
+from library.data.preprocessing.weighting import border_weights, class_weights
 
 __all__ = [
     "MAX_PIXELS",
@@ -34,11 +45,20 @@ __all__ = [
     "Example",
     "Operation",
     "UnfitExample",
+    "border_weights",
     "center_crop",
     "central_crop",
     "chain",
+    "class_weights",
+    "colour_weights",
+    "crop_multiple",
     "decode",
+    "drop_difficult",
+    "glide",
     "inception_crop",
+    "keep_classes",
+    "landscape",
+    "mirror",
     "pad",
     "pad_objects",
     "pad_series",

@@ -1,5 +1,7 @@
 """Sizes, crops and resizing of images on the host, which are PIL images or numpy arrays.
 
+A clip is an array (t, h, w, c), and all its frames change alike.
+
 Within a chain, an image stays a PIL image from decoding until an operation needs its pixels.
 """
 
@@ -16,7 +18,7 @@ from library.data.preprocessing._examples import CorruptExample, positive, shown
 
 Method = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Size = int | tuple[int, int]
-Pixels = UInt8[np.ndarray, "h w c"] | Image.Image
+Pixels = UInt8[np.ndarray, "h w c"] | UInt8[np.ndarray, "t h w c"] | Image.Image
 
 # PIL warns above this number of pixels; even a file of a few hundred bytes can have that many.
 MAX_PIXELS = 89_478_485
@@ -32,7 +34,10 @@ _METHODS = {
 
 
 def height_width(image: np.ndarray | Image.Image) -> tuple[int, int]:
-    return image.size[::-1] if isinstance(image, Image.Image) else image.shape[:2]
+    if isinstance(image, Image.Image):
+        return image.size[::-1]
+    # The first axis of a clip counts its frames.
+    return image.shape[1:3] if image.ndim == 4 else image.shape[:2]
 
 
 def cut(
@@ -40,12 +45,15 @@ def cut(
 ) -> np.ndarray | Image.Image:
     if isinstance(image, Image.Image):
         return image.crop((left, top, left + width, top + height))
-    return image[top : top + height, left : left + width]
+    frames = (slice(None),) * int(image.ndim == 4)
+    return image[(*frames, slice(top, top + height), slice(left, left + width))]
 
 
 def resized(image: Pixels, size: tuple[int, int], method: Image.Resampling) -> Pixels:
     if height_width(image) == size:
         return image
+    if not isinstance(image, Image.Image) and image.ndim == 4:
+        return np.stack([resized(frame, size, method) for frame in image])
     if not isinstance(image, Image.Image):
         return pixels(resized(picture_of(image), size, method))
     height, width = (max(1, side) for side in size)

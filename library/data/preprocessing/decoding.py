@@ -5,7 +5,7 @@ import io
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from library.data import features
 from library.data.features import Kinds
@@ -28,11 +28,14 @@ def decode(
 ) -> Operation:
     """Decodes images, maps and fields from JPEG, PNG, WebP, BMP or other files that PIL reads.
 
-    It decodes all features of the kinds image, map and field. Images become uint8 (h, w, channels):
-    grey is repeated over three channels; colour becomes grey by ITU-R 601 luma; CMYK and palettes
-    are converted; 16-bit grey keeps its upper 8 bits; transparent pixels are blended with white.
-    Of an animation or a file with several pages the first image is taken. An image that is already
-    an array is converted to `channels`, too.
+    It decodes all features of the kinds image, clip, map and field. Images become uint8 (h, w,
+    channels): grey is repeated over three channels; colour becomes grey by ITU-R 601 luma; CMYK and
+    palettes are converted; 16-bit grey keeps its upper 8 bits; transparent pixels are blended with
+    white. Of an animation or a file with several pages the first image is taken. An image that is
+    already an array is converted to `channels`, too.
+
+    A clip is an animated file (GIF, PNG or WebP) and becomes uint8 (t, h, w, channels), all its
+    frames, each converted like an image.
 
     A map (h, w) keeps its stored numbers, without scaling or conversion; a map with a palette
     becomes its indices. A field becomes float32 with its stored values.
@@ -66,6 +69,9 @@ def _decode(
 ) -> Example:
     found = dict(example)
     for name in features.named(kinds, *features.RASTERS, among=example):
+        if kinds[name] == "clip":
+            found[name] = _decoded_clip(name, example[name], channels, max_pixels)
+            continue
         if kinds[name] != "image":
             found[name] = _decoded_values(name, kinds[name], example[name], max_pixels)
             continue
@@ -90,6 +96,23 @@ def _decoded(name, image, channels, exif_orientation, min_size, max_pixels) -> I
         return _convert(picture, channels)
 
     return _opened(name, image, "uint8 (h, w, c)", max_pixels, read)
+
+
+def _decoded_clip(name: str, value: Any, channels: int, max_pixels: int) -> np.ndarray:
+    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 4:
+        return np.stack([pixels(_convert(picture_of(frame), channels)) for frame in value])
+
+    def read(picture):
+        count = getattr(picture, "n_frames", 1)
+        if count * picture.width * picture.height > max_pixels:
+            raise CorruptExample(
+                f"{name} of {count} frames of {picture.width}x{picture.height} is over the limit "
+                f"of {max_pixels:,} pixels (max_pixels)"
+            )
+        frames = ImageSequence.Iterator(picture)
+        return np.stack([pixels(_convert(frame, channels)) for frame in frames])
+
+    return _opened(name, value, "uint8 (t, h, w, c)", max_pixels, read)
 
 
 def _decoded_values(name: str, kind: str, value: Any, max_pixels: int) -> np.ndarray:

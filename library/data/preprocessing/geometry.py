@@ -1,10 +1,10 @@
 """Geometry on the host: resizing, cropping and padding of images and their spatial features.
 
 Each function is a factory. Its operation draws once per example and moves all spatial features
-according to `kinds`: images and fields are interpolated, maps take the nearest pixel, and boxes and
-points change their coordinates. What a docstring says about an image holds for all of them. A box
-that a crop cuts is clipped. A box or a point outside the crop is removed from the example, or, if
-objects are already padded, gets mask 0.
+according to `kinds`: images, all frames of clips and fields are interpolated, maps take the nearest
+pixel, and boxes and points change their coordinates. What a docstring says about an image holds for
+all of them. A box that a crop cuts is clipped. A box or a point outside the crop is removed from
+the example, or, if objects are already padded, gets mask 0.
 
 Resizing is that of PIL: kernels widen when an image shrinks, so the result is antialiased.
 
@@ -49,7 +49,7 @@ from library.data.preprocessing._pictures import (
 
 # Top, left, height and width of a region of an image, in pixels.
 Window = tuple[int, int, int, int]
-_DIMENSIONS = {"image": (3,), "map": (2,), "field": (2, 3)}
+_DIMENSIONS = {"image": (3,), "map": (2,), "field": (2, 3), "clip": (4,)}
 
 
 def resize(size: Size, method: Method = "bilinear", kinds: Kinds = features.USUAL) -> Operation:
@@ -111,7 +111,8 @@ def random_crop(size: Size, kinds: Kinds = features.USUAL) -> Operation:
 def center_crop(size: Size, kinds: Kinds = features.USUAL) -> Operation:
     """Crops the centre of `image` to `size`, an int for a square or `(height, width)`.
 
-    Half of an odd margin is rounded to the even integer, as in torchvision's `CenterCrop`.
+    Half of an odd margin is rounded to the even integer, as in torchvision's `CenterCrop`. A crop
+    of a small and a large image begins at a whole pixel of the small one.
 
     Raises:
       ConfigError: (`chain`) the operations before it make smaller images.
@@ -207,14 +208,19 @@ def _random_resize_short(example, rng, *, kinds, sizes, method):
 
 def _random_crop(example, rng, *, kinds, size):
     height, width = _size_to_crop(example, kinds, "random_crop", size)
-    top = int(rng.integers(height - size[0] + 1))
-    left = int(rng.integers(width - size[1] + 1))
+    # A crop of a pair begins at a whole pixel of the smaller image.
+    unit = max(shares(example, kinds).values())
+    top = unit * int(rng.integers((height - size[0]) // unit + 1))
+    left = unit * int(rng.integers((width - size[1]) // unit + 1))
     return _moved(example, kinds, (top, left, *size))
 
 
 def _center_crop(example, rng, *, kinds, size):
     height, width = _size_to_crop(example, kinds, "center_crop", size)
-    top, left = round((height - size[0]) / 2), round((width - size[1]) / 2)
+    # As above.
+    unit = max(shares(example, kinds).values())
+    sides = zip((height, width), size)
+    top, left = (unit * round((side - new) / unit / 2) for side, new in sides)
     return _moved(example, kinds, (top, left, *size))
 
 
@@ -252,12 +258,14 @@ def _pad(example, rng, *, kinds, size, fill, map_fill):
             "before"
         )
     top, left = ((new - old) // 2 for new, old in zip(size, sides))
-    fills = {"image": fill, "map": map_fill, "field": 0}
+    fills = {"image": fill, "clip": fill, "map": map_fill, "field": 0}
     for name in _rasters(example, kinds):
         old = _checked(name, kinds[name], example[name], sides)
         old = pixels(old) if isinstance(old, Image.Image) else old
-        found[name] = np.full((*size, *old.shape[2:]), fills[kinds[name]], old.dtype)
-        found[name][top : top + sides[0], left : left + sides[1]] = old
+        frames = int(old.ndim == 4)
+        shape = (*old.shape[:frames], *size, *old.shape[frames + 2 :])
+        found[name] = np.full(shape, fills[kinds[name]], old.dtype)
+        cut(found[name], top, left, *sides)[...] = old
     return _moved_objects(found, kinds, sides, (-top, -left, *size))
 
 
@@ -270,9 +278,10 @@ def _moved(
 ) -> Example:
     """Crops all spatial features to a window and resizes the images, maps and fields to `size`."""
     found, sides = dict(example), _size(example, kinds)
+    spans = shares(example, kinds) if window else {}
     for name in _rasters(example, kinds):
-        value = _checked(name, kinds[name], example[name], sides if window else None)
-        value = value if window is None else cut(value, *window)
+        value = _checked(name, kinds[name], example[name])
+        value = value if window is None else cut(value, *_within(window, spans[name], name))
         if size is not None and kinds[name] == "map":
             value = resized_map(value, size)
         elif size is not None and kinds[name] == "field":
@@ -326,6 +335,39 @@ def _rasters(example: Example, kinds: Kinds) -> list[str]:
     return names
 
 
+def shares(example: Example, kinds: Kinds) -> dict[str, int]:
+    """Returns how many times smaller each image, map or field is than the first, by name.
+
+    Images of a pair, one small and one large, are cropped together: a pixel of the small one is a
+    square of pixels of the large one.
+
+    Raises:
+      ValueError: the first is no whole multiple of another.
+    """
+    sides, spans = _size(example, kinds), {}
+    for name in _rasters(example, kinds):
+        own = height_width(_checked(name, kinds[name], example[name]))
+        spans[name] = max(sides[0] // max(own[0], 1), 1)
+        if tuple(spans[name] * side for side in own) != tuple(sides):
+            raise ValueError(
+                f"{name} is {shown(example[name])}, but the image is {sides[0]}x{sides[1]}: "
+                "features that are cropped together need the same size, or a whole fraction of "
+                "it, so resize before"
+            )
+    return spans
+
+
+def _within(window: Window, span: int, name: str) -> Window:
+    """Returns a window in pixels of an image that is `span` times smaller."""
+    if any(edge % span for edge in window):
+        raise ValueError(
+            f"{name} is {span} times smaller than the image, and the crop of {window[2]}x"
+            f"{window[3]} at {window[0]}, {window[1]} does not fall on its pixels: valid are "
+            f"multiples of {span}"
+        )
+    return tuple(edge // span for edge in window)
+
+
 def _size(example: Example, kinds: Kinds) -> tuple[int, int]:
     """Returns the height and width of an example's first image, map or field."""
     name = _rasters(example, kinds)[0]
@@ -339,7 +381,8 @@ def _checked(name: str, kind: str, value: Any, sides: tuple[int, int] | None = N
     if pixels_wanted and not (array and value.ndim == 3 and value.dtype == np.uint8):
         raise ValueError(f"{name} is {shown(value)}, expected uint8 (h, w, c): decode it first")
     if kind != "image" and not (array and value.ndim in dimensions):
-        raise ValueError(f"{name} is {shown(value)}, expected a {kind} (h, w): decode it first")
+        shape = "(t, h, w, c)" if kind == "clip" else "(h, w)"
+        raise ValueError(f"{name} is {shown(value)}, expected a {kind} {shape}: decode it first")
     if sides is not None and height_width(value) != sides:
         raise ValueError(
             f"{name} is {shown(value)}, but the image is {sides[0]}x{sides[1]}: features that are "

@@ -4,8 +4,17 @@ import functools
 
 import numpy as np
 
-from library.config import ConfigError
-from library.data.preprocessing._examples import Operation, feature, positive, shown, without
+from library.config import ConfigError, check_choice
+from library.data import features
+from library.data.features import Kinds
+from library.data.preprocessing._examples import (
+    Operation,
+    feature,
+    kept,
+    positive,
+    shown,
+    without,
+)
 
 
 def select(keys: tuple[str, ...]) -> Operation:
@@ -37,8 +46,57 @@ def to_target(key: str, mean: float = 0.0, std: float = 1.0) -> Operation:
     return functools.partial(_to_target, key=key, mean=mean, std=std)
 
 
+def keep_classes(
+    classes: tuple[int, ...], key: str = "boxes", kinds: Kinds = features.USUAL
+) -> Operation:
+    """Keeps the objects of some classes and numbers these classes anew, in the order given.
+
+    It drops the other objects of the feature `key` with all that belongs to them. Classes are those
+    of the feature KEY_label.
+
+    Raises:
+      ConfigError: there are no such objects, or no classes, or a class twice.
+    """
+    check_choice("feature of keep_classes", key, features.named(kinds, *features.OBJECTS))
+    if not classes or len(set(classes)) < len(classes):
+        raise ConfigError(
+            f"keep_classes, classes={list(classes)}: name one class or more, once each"
+        )
+    return functools.partial(_keep_classes, classes=tuple(classes), key=key, kinds=dict(kinds))
+
+
+def drop_difficult(key: str = "boxes", kinds: Kinds = features.USUAL) -> Operation:
+    """Drops the objects that are marked as difficult, by a 1 in the feature KEY_difficult.
+
+    Raises:
+      ConfigError: there is no such feature.
+    """
+    check_choice("feature of drop_difficult", f"{key}_difficult", kinds)
+    return functools.partial(_drop_difficult, key=key, kinds=dict(kinds))
+
+
 def _select(example, rng, *, keys):
     return {key: feature(example, key) for key in keys}
+
+
+def _keep_classes(example, rng, *, classes, key, kinds):
+    if key not in example:
+        return example
+    label = f"{key}_label"
+    own = np.asarray(feature(example, label))
+    there = np.isin(own, classes)
+    names = (key, *features.companions(key, example, kinds))
+    found = {**example, **kept(example, names, there)}
+    numbers = [classes.index(each) for each in own[there].tolist()]
+    return {**found, label: np.array(numbers, own.dtype)}
+
+
+def _drop_difficult(example, rng, *, key, kinds):
+    if key not in example:
+        return example
+    names = (key, *features.companions(key, example, kinds))
+    easy = np.asarray(feature(example, f"{key}_difficult")) == 0
+    return {**example, **kept(example, names, easy)}
 
 
 def _to_label(example, rng, *, key):

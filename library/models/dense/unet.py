@@ -5,10 +5,12 @@ contracting path has pairs of 3x3 convolutions with 2x2 max pooling between them
 has 2x2 up-convolutions, and concatenates the result of each with the contracting features of the
 same size. With the defaults, one channel and two classes, it has 31,030,658 params.
 
-The paper's convolutions are not padded: 572x572 pixels give 388x388. To segment the borders, the
-paper extends the image by its mirror image (section 3, figure 2). `padding="mirror"` does this for
-images of any size. `padding="same"`, the default, pads each convolution with zeros, as most later
-U-Nets do. With five widths, it takes sides that are multiples of 16.
+The paper's convolutions are not padded: 572x572 pixels give 388x388, with `padding="valid"`. To
+segment the borders, the paper extends the image by its mirror image (section 3, figure 2).
+`padding="mirror"` does this for images of any size. `padding="same"`, the default, pads each
+convolution with zeros, as most later U-Nets do. With five widths, it takes sides that are multiples
+of 16. The params are the same in all three. Images that are too large for the memory are segmented
+in tiles, the paper's overlap-tile strategy: see library/tiling.py.
 """
 
 import flax.linen as nn
@@ -21,11 +23,13 @@ from library.layers.intermediates import store
 from library.layers.normalization import NORMS, norm
 from library.variants import variant
 
+PADDINGS = ("same", "mirror", "valid")
+
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
 class UNet(nn.Module):
-    """U-Net: images (b, h, w, c) -> logits (b, h, w, num_classes).
+    """U-Net: images (b, h, w, c) -> logits (b, h, w, num_classes), fewer pixels with "valid".
 
     Submodules are "down1_conv1", ..., "bottom_conv1", ..., "up1", "join1_conv1", ..., and "head".
     Level 1 has the full size. Stores "features" (b, width), the means over space at the bottom.
@@ -33,7 +37,7 @@ class UNet(nn.Module):
     Attributes:
       num_classes: number of classes of a pixel.
       widths: channels of each level, from full size down to the bottom.
-      padding: "same", or "mirror" as in the paper; see the docstring of this file.
+      padding: "same", or "mirror" or "valid" as in the paper; see the docstring of this file.
       normalization: normalization after each convolution: "none" as in the paper, "batch", "group".
       dropout: rate at the end of the contracting path (section 3.1). The paper states no rate; its
         authors use 0.5.
@@ -56,7 +60,7 @@ class UNet(nn.Module):
         check_dtypes(self.dtype, self.param_dtype)
         check_rates(dropout=self.dropout)
         check_sizes(num_classes=self.num_classes, widths=self.widths)
-        check_choice("padding", self.padding, ("same", "mirror"))
+        check_choice("padding", self.padding, PADDINGS)
         check_choice("normalization", self.normalization, ("none", *NORMS))
         if len(self.widths) < 2:
             raise ConfigError(
@@ -67,20 +71,15 @@ class UNet(nn.Module):
     @nn.compact
     def __call__(
         self, image: Float[Array, "b h w c"], train: bool = False
-    ) -> Float[Array, "b h w {self.num_classes}"]:
-        """Returns the logits of each pixel, float32.
+    ) -> Float[Array, "b _ _ {self.num_classes}"]:
+        """Returns the logits of each pixel, float32; with "valid", of those that see all they need.
 
         Raises:
-          ValueError: with "same", a side cannot be halved as often as the network pools.
+          ValueError: with "same" or "valid", a side cannot be halved as often as the network pools.
         """
         height, width = image.shape[1:3]
         levels = len(self.widths) - 1
-        if self.padding == "same" and (height % 2**levels or width % 2**levels):
-            raise ValueError(
-                f"a U-Net of {len(self.widths)} widths takes images whose sides are multiples of "
-                f"{2**levels}, not {height}x{width}; nearest: "
-                f"{nearest_multiples(height, width, 2**levels)}; padding='mirror' takes any size"
-            )
+        _check_sides(self.padding, height, width, len(self.widths))
         x = _mirrored(image, len(self.widths)) if self.padding == "mirror" else image
         x, kept = x.astype(self.dtype), []
         for level, features in enumerate(self.widths[:-1], 1):
@@ -97,7 +96,8 @@ class UNet(nn.Module):
             x = jnp.concatenate([_center(kept[level - 1], x.shape[1:3]), x], axis=-1)
             x = self._block(x, self.widths[level - 1], f"join{level}", train)
         logits = self._conv(x, self.num_classes, 1, "head", bias=True)
-        return _center(logits, (height, width)).astype(jnp.float32)
+        # The mirror image begins where the first logit belongs to the first pixel.
+        return logits[:, :height, :width].astype(jnp.float32)
 
     def _block(self, x: Array, features: int, name: str, train: bool) -> Array:
         for number in (1, 2):
@@ -113,7 +113,7 @@ class UNet(nn.Module):
         return nn.Conv(
             features,
             (size, size),
-            padding="VALID" if self.padding == "mirror" else "SAME",
+            padding="SAME" if self.padding == "same" else "VALID",
             use_bias=bias,
             kernel_init=_he_normal,
             dtype=self.dtype,
@@ -136,29 +136,64 @@ class UNet(nn.Module):
 unet = variant(UNet, "unet")
 
 
-def _mirrored(image: Float[Array, "b h w c"], sizes: int) -> Float[Array, "b h2 w2 c"]:
+def _margin(widths: int) -> int:
+    """Returns how many pixels on each side a U-Net of some widths sees without a logit for them."""
+    return (_needed(1, widths) - _shown(1, widths)) // 2
+
+
+def _check_sides(padding: str, height: int, width: int, widths: int) -> None:
+    unit = 2 ** (widths - 1)
+    if padding == "same" and (height % unit or width % unit):
+        raise ValueError(
+            f"a U-Net of {widths} widths takes images whose sides are multiples of {unit}, not "
+            f"{height}x{width}; nearest: {nearest_multiples(height, width, unit)}; "
+            "padding='mirror' takes any size"
+        )
+    bottoms = [max(round((side - _needed(0, widths)) / unit), 1) for side in (height, width)]
+    if padding == "valid" and [_needed(bottom, widths) for bottom in bottoms] != [height, width]:
+        nearest = "x".join(str(_needed(bottom, widths)) for bottom in bottoms)
+        raise ValueError(
+            f"a U-Net of {widths} widths without padding cannot halve {height}x{width}; nearest: "
+            f"{nearest}; padding='mirror' takes any size"
+        )
+
+
+def _needed(bottom: int, widths: int) -> int:
+    """Returns the pixels of an image that leave so many at the end of the bottom.
+
+    Each pair of convolutions without padding removes 4, and each pooling halves their number.
+    """
+    side = bottom + 4
+    for _ in range(widths - 1):
+        side = 2 * side + 4
+    return side
+
+
+def _shown(bottom: int, widths: int) -> int:
+    """Returns the pixels of the logits from those at the end of the bottom."""
+    side = bottom
+    for _ in range(widths - 1):
+        side = 2 * side - 4
+    return side
+
+
+def _mirrored(image: Float[Array, "b h w c"], widths: int) -> Float[Array, "b h2 w2 c"]:
     """Extends an image by its mirror image, so that the logits cover the whole image."""
-    pads = [_margins(side, sizes) for side in image.shape[1:3]]
+    pads = [_margins(side, widths) for side in image.shape[1:3]]
     return jnp.pad(image, ((0, 0), *pads, (0, 0)), mode="reflect")
 
 
-def _margins(side: int, sizes: int) -> tuple[int, int]:
+def _margins(side: int, widths: int) -> tuple[int, int]:
     """Returns the pixels to add before and after an axis, for convolutions without padding.
 
-    The bottom gets the fewest pixels that give `side` or more at the end. Each up-convolution
-    doubles the number of pixels, and each pair of convolutions removes 4.
+    The margin before is the same for images of any size, so that poolings join the same pixels. The
+    bottom gets the fewest pixels that give `side` or more at the end.
     """
-    bottom, shown = 0, 0
-    while shown < side:
+    bottom = 1
+    while _shown(bottom, widths) < side:
         bottom += 1
-        shown = bottom
-        for _ in range(sizes - 1):
-            shown = 2 * shown - 4
-    needed = bottom + 4
-    for _ in range(sizes - 1):
-        needed = 2 * needed + 4
-    before = (needed - side) // 2
-    return before, needed - side - before
+    before = _margin(widths)
+    return before, _needed(bottom, widths) - side - before
 
 
 def _center(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, "b h2 w2 c"]:

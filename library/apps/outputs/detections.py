@@ -1,0 +1,34 @@
+"""The objects of image files: where they are, of which classes, and how sure the detector is."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def detections(
+    trained: Any,
+    output: str,
+    folder: Path,
+    *,
+    images: Sequence[Path],
+    ema: bool,
+    confidence: float = 0.25,
+) -> None:
+    """Finds the objects of image files: a table of boxes in pixels, and a picture of each file."""
+    from library.apps import detections as found_by
+    from library.config import ConfigError
+
+    if not images:
+        raise ConfigError(
+            "--output=detections needs --images; --output=overlay --split=test shows the objects "
+            "of examples"
+        )
+    found = found_by.detected(trained, images, confidence=confidence, ema=ema)
+    names = found_by.class_names(trained)
+    for each in found:
+        counts = Counter(names[int(kind)] for kind in each.rows[:, 5])
+        listed = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+        print(f"{each.name}: {listed or 'nothing'}")
+    for path in found_by.write(found, folder, names):
+        print(path)

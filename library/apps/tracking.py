@@ -1,0 +1,164 @@
+"""Tracks of objects through the frames of a video, by any detector and a tracker."""
+
+import csv
+import io
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from PIL import Image, ImageSequence, UnidentifiedImageError
+
+from library import files, painting
+from library.apps import detections, predictions
+from library.config import ConfigError, check_choice
+from library.data import folder
+from library.object_tracking import trackers
+from library.run.session import Trained
+
+_COLUMNS = ("frame", "track", "class", "confidence", "ymin", "xmin", "ymax", "xmax")
+_COLOURS = 24
+
+
+class Frames(NamedTuple):
+    """The frames of a video, as encoded images, in their order; and a name of each."""
+
+    contents: list[bytes]
+    names: list[str]
+
+    def __len__(self) -> int:
+        return len(self.contents)
+
+
+class Tracked(NamedTuple):
+    """The tracks of a video of n frames.
+
+    Attributes:
+      images: the frames as the network sees them, uint8 (n, h, w, c).
+      names: a name of each frame.
+      tracks: the tracks of each frame, (m, 7): ymin, xmin, ymax, xmax as fractions of the image,
+        confidence, class, and number.
+      rate: frames a second, from decoded frames to tracks.
+    """
+
+    images: np.ndarray
+    names: list[str]
+    tracks: list[np.ndarray]
+    rate: float
+
+
+def frames(paths: Sequence[Path], warn: Callable[[str], None] = print) -> Frames:
+    """Reads the frames of a video: image files, folders of them, or animated files such as GIFs.
+
+    Args:
+      paths: the files and folders, in order; files of a folder are ordered by name.
+      warn: shows a line on files of a folder that are skipped.
+
+    Raises:
+      ConfigError: a file does not exist or is not an image.
+    """
+    found, notes = folder.image_files(paths)
+    for note in notes:
+        warn(note)
+    contents, names = [], []
+    for path in found:
+        for number, content in enumerate(_frames_of(path)):
+            contents.append(content)
+            names.append(f"{path}" if number == 0 else f"{path}[{number}]")
+    return Frames(contents, names)
+
+
+def _frames_of(path: Path) -> list[bytes]:
+    try:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content)) as image:
+            if getattr(image, "n_frames", 1) == 1:
+                return [content]
+            found = []
+            for each in ImageSequence.Iterator(image):
+                file = io.BytesIO()
+                each.convert("RGB").save(file, "PNG")
+                found.append(file.getvalue())
+            return found
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read as an image: {error}") from error
+
+
+def tracked(
+    trained: Trained, video: Frames, *, tracker: str, fill: int = 20, ema: bool = True
+) -> Tracked:
+    """Detects the objects of all frames, and follows them from frame to frame.
+
+    Args:
+      trained: a run whose task has the output "detections".
+      video: the frames.
+      tracker: the name of a tracker, one of `trackers.TRACKERS`.
+      fill: the most frames of a gap of a track that is filled by boxes between its ends.
+      ema: whether to use the running averages if the run has them.
+
+    Raises:
+      ConfigError: there is no such tracker, `fill` is negative, or a frame cannot be used.
+    """
+    check_choice("tracker", tracker, trackers.TRACKERS)
+    if fill < 0:
+        raise ConfigError(f"fill={fill}: valid are 0, for no filled gaps, and more frames")
+    name = detections.image_input(trained)
+    records = [{name: content} for content in video.contents]
+    examples = predictions.from_records(trained, records, video.names, [name])
+    compute = detections.computed(trained, ema)
+    # The first batch compiles, which the rate leaves out.
+    compute(examples.loaded[: detections.BATCH * trained.plan.strategy.batch_shards])
+    started = time.perf_counter()
+    rows = compute(examples.loaded)
+    images = np.stack([example[name] for example in examples.loaded])
+    made = trackers.TRACKERS[tracker](rows, images.shape[1:3])
+    made = trackers.interpolated(made, fill)
+    rate = len(video) / max(time.perf_counter() - started, 1e-9)
+    return Tracked(images, video.names, made, rate)
+
+
+def write(found: Tracked, target: Path, label_names: Sequence[str], rate: int) -> Path:
+    """Writes tracks.csv and the animation tracks.gif; returns the path of the latter.
+
+    Only the first of several processes writes.
+
+    Args:
+      found: the tracks.
+      target: the folder of the files.
+      label_names: the names of the classes.
+      rate: frames a second of the animation.
+    """
+    path = target / "tracks.gif"
+    if jax.process_index():
+        return path
+    target.mkdir(exist_ok=True)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(_COLUMNS)
+    for frame, rows in enumerate(found.tracks):
+        for *box, confidence, kind, number in rows:
+            edges = [f"{edge:.5f}" for edge in box]
+            known = [frame, int(number), label_names[int(kind)], f"{confidence:.4f}"]
+            table.writerow([*known, *edges])
+    files.write(target / "tracks.csv", text.getvalue())
+    drawn = [_drawn(*each, label_names) for each in zip(found.images, found.tracks)]
+    with files.replacing(path) as partial, partial.open("wb") as file:
+        drawn[0].save(
+            file,
+            "GIF",
+            save_all=True,
+            append_images=drawn[1:],
+            duration=round(1000 / rate),
+            loop=0,
+        )
+    return path
+
+
+def _drawn(image: np.ndarray, rows: np.ndarray, label_names: Sequence[str]) -> Image.Image:
+    """Returns a frame with a box and a number for each track."""
+    colours = painting.colours(_COLOURS + 1)[1:]
+    own = [colours[int(number) % _COLOURS] for number in rows[:, 6]]
+    texts = [f"{int(number)} {label_names[int(kind)]}" for kind, number in rows[:, 5:]]
+    return detections.drawn(image, rows[:, :4] * np.tile(image.shape[:2], 2), texts, own)

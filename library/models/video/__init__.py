@@ -1,0 +1,1 @@
+"""Networks for clips: images that follow each other."""

@@ -1,0 +1,1 @@
+"""Detection of objects: boxes, suppression, and the assignments and losses of YOLO."""

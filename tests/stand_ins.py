@@ -1,0 +1,144 @@
+"""Stand-ins for data sets that are not prepared, from what their builders state."""
+
+import functools
+import io
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from library.data import prepared, splits, tfds_features
+from library.data.builders import making
+from library.data.sources import Source
+
+DOCUMENT = 200 * "ROMEO: Aquí me pongo a cantar. In the lugar = \n"
+# Sizes that a builder leaves open: of an image, and of axes of others by the kinds of the set.
+# A series is short: recipes pad it to a length of their own.
+OPEN_IMAGE = (375, 500, 3)
+OPEN_LENGTHS = {"audio": 4_000, "series": 24, "tokens": 5}
+OBJECTS = 2
+FRAMES = 16
+
+
+class Stated(NamedTuple):
+    """What is known of a data set without its files.
+
+    Attributes:
+      splits: the number of examples of each split.
+      record: an example as its records have it, images encoded.
+      kinds: the kinds of its features.
+      label_names: the names of its classes, or None.
+    """
+
+    splits: dict[str, int]
+    record: dict[str, Any]
+    kinds: dict[str, str]
+    label_names: tuple[str, ...] | None
+
+
+# Files of the user's own; no builder states anything of them.
+OWN_FILES = {
+    "text": Stated({"train": 1, "test": 1}, {"text": DOCUMENT}, {"text": "text"}, None),
+    "folder": Stated(
+        {"train": 800, "test": 200},
+        {"image": np.zeros((300, 400, 3), np.uint8), "label": np.int32(1)},
+        {"image": "image", "label": "label"},
+        ("0", "1"),
+    ),
+    "segmentation_folder": Stated(
+        {"train": 200, "val": 20},
+        {"image": np.zeros((300, 400, 3), np.uint8), "map": np.zeros((300, 400), np.uint8)},
+        {"image": "image", "map": "map"},
+        tuple("0123"),
+    ),
+    "pairs_folder": Stated(
+        {"train": 200, "test": 20},
+        {
+            "image": np.zeros((300, 402, 3), np.uint8),
+            "damaged": np.zeros((150, 201, 3), np.uint8),
+        },
+        {"image": "image", "damaged": "image"},
+        None,
+    ),
+    "detection_folder": Stated(
+        {"train": 118_287, "val": 5_000},
+        {
+            "image": np.zeros((480, 640, 3), np.uint8),
+            "boxes": np.zeros((2, 4), np.float32),
+            "boxes_label": np.zeros(2, np.int32),
+        },
+        {"image": "image", "boxes": "boxes", "boxes_label": "label"},
+        tuple(map(str, range(80))),
+    ),
+}
+
+
+class Repeated:
+    """One record, as often as the data set has examples."""
+
+    def __init__(self, record, size):
+        self.record, self.size = record, size
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, row):
+        assert 0 <= row < self.size
+        return dict(self.record)
+
+
+def is_known(name):
+    """Whether a name is a data set of this project, or one of the user's own files."""
+    return name in OWN_FILES or prepared.project_builder(name) is not None
+
+
+@functools.cache
+def stated(name):
+    """Returns what a data set's builder states."""
+    if name in OWN_FILES:
+        return OWN_FILES[name]
+    builder = prepared.project_builder(name)(data_dir="/nowhere")
+    kinds = tfds_features.kinds_in_batch(builder, name)
+    length = max(OPEN_LENGTHS.get(kind, OBJECTS) for kind in kinds.values())
+    features = {key: tfds_features.find(builder.info, key) for key in kinds}
+    # A builder may state the kinds of features that only some of its variants have.
+    record = {
+        key: example(feature, kinds[key], key, length)
+        for key, feature in features.items()
+        if kinds[key] != "id" and feature is not None
+    }
+    return Stated(making.splits(builder), record, kinds, tfds_features.label_names(builder))
+
+
+def open_source(name, split):
+    """Opens what has the shapes and sizes of a data set."""
+    known = stated(name)
+    parts = splits.resolve(split, known.splits, name)
+    size = sum(stop - start for _, start, stop in parts)
+    return Source(Repeated(known.record, size), known.label_names, str, kinds=known.kinds)
+
+
+def example(feature, kind, name, length):
+    """Returns a value of a feature as TFDS reads it: the last class, an image, or zeros."""
+    if kind == "clip":
+        return np.zeros((FRAMES, *feature.shape), np.uint8)
+    if isinstance(feature, tfds.features.Image):
+        sides = zip(feature.shape, OPEN_IMAGE, strict=True)
+        return encoded(tuple(side or usual for side, usual in sides), 1 if kind == "map" else 256)
+    if isinstance(feature, tfds.features.Text):
+        return DOCUMENT if name == "text" else "A dog runs."
+    if isinstance(feature, tfds.features.ClassLabel):
+        return np.int32(feature.num_classes - 1)
+    return np.zeros([length if side is None else side for side in feature.shape], feature.np_dtype)
+
+
+@functools.cache
+def encoded(shape, levels):
+    """Returns a PNG file of a pattern: a small one, as some operations are fitted to all images."""
+    tile = np.random.default_rng(0).integers(0, levels, (8, 8, shape[2]), dtype=np.uint8)
+    rows, columns = np.indices(shape[:2]) % 8
+    pixels = tile[rows, columns]
+    file = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if shape[2] == 1 else pixels).save(file, "PNG")
+    return file.getvalue()
