@@ -109,7 +109,7 @@ ALIKE = [f"configs/{system}/camvid.py" for system in ("deconvnet", "enet", "fcn"
 ALIKE += ["configs/yolo_v1/voc.py", "configs/yolo_v8/coco.py"]
 # Another file differs in its network alone, which has tests of its own.
 ALIKE += ["configs/srcnn/sr_photos.py", "configs/vdsr/sr_photos.py"]
-ALIKE += ["configs/deconvnet/camvid240.py", "configs/fcn/camvid240.py"]
+ALIKE += ["configs/deconvnet/camvid240.py", "configs/enet/camvid240.py", "configs/fcn/camvid240.py"]
 ALIKE += [file for file in FILES if CLASSIFIERS.search(file) and file not in TRACED_CLASSIFIERS]
 QUICK = {quickest(file) for file in FILES if file not in ALIKE}
 TRACED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in RECIPES]

@@ -72,6 +72,7 @@ def test_steps_in_python_are_those_of_the_loop(trained):
         assert name.startswith("train/") or measured[name] == value
 
 
+@pytest.mark.full
 def test_a_step_that_is_not_finite_is_an_error():
     explodes = {**CLASSIFIER, "optimizer": dict(name="sgd", learning_rate=1e30)}
     init, step, batches, _ = interactive.training(interactive.plan(explodes))
@@ -182,6 +183,7 @@ CONDITIONAL = tiny.config(
 )
 
 
+@pytest.mark.full
 def test_samples_are_those_of_generate(trained):
     folder = trained("conditional", CONDITIONAL)
     run, restored = interactive.load(folder), session.restore(CONDITIONAL, folder)

@@ -28,7 +28,7 @@ from library.task import TrainState
 PLATFORMS = ("cpu", "cuda", "tpu")
 # The default output is the first of these that a task has.
 USUAL = (
-    *("probabilities", "prediction", "detections", "logits", "reconstruct", "sample"),
+    *("probabilities", "prediction", "detections", "logits", "restore", "reconstruct", "sample"),
     "features",
 )
 SEED = "seed"

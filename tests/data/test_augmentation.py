@@ -35,6 +35,8 @@ PER_EXAMPLE = dict(
     auto_augment=dict(),
     rand_augment=dict(num_layers=1, magnitude_std=0.5, probability=0.9),
     trivial_augment=dict(),
+    hsv=dict(hue=0.1, saturation=0.5, value=0.4),
+    darknet_colours=dict(hue=0.1, saturation=1.5, exposure=1.5),
     color_jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1),
     pca_noise=dict(),
     grayscale=dict(probability=0.5),
@@ -43,6 +45,8 @@ PER_EXAMPLE = dict(
     cutout=dict(size=5),
     normalize=dict(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.1)),
 )
+# They change other features together with images, or instead of them; each has a file of its own.
+ELSEWHERE = {"mosaic", "mirror_scans", "spec_augment"}
 MIXES = dict(mixup=dict(alpha=0.4), cutmix=dict(alpha=1.0), mixup_cutmix=dict())
 
 
@@ -85,8 +89,7 @@ def keys_of(batch: dict, key=KEY):
 def test_factories_are_those_of_the_tests():
     names = {spec.get("name", name) for name, spec in (PER_EXAMPLE | MIXES).items()}
     named = {name.rpartition(".")[2] for name in available("library.data.augmentation")}
-    # That of spectra has tests of its own, tests/audio/test_spectra.py.
-    assert named == names | {"spec_augment"}
+    assert named == names | ELSEWHERE
 
 
 def on_eight_devices(name: str, batch: dict):
@@ -106,6 +109,7 @@ COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute")
     often.but(
         [
             *("auto_augment", "trivial_augment", "rand_augment", "color_jitter", "elastic"),
+            *("hsv", "darknet_colours"),
             *("random_resized_crop_bicubic", "random_crop_reflect"),
         ],
         PER_EXAMPLE,

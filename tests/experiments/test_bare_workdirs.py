@@ -1,5 +1,6 @@
 """A workdir that was copied to a place without data does the same there, bit for bit."""
 
+import importlib.util
 import json
 import shutil
 
@@ -41,6 +42,8 @@ IN_PYTHON = {**OF_IMAGES, "unet": "prediction", "detector": "detections"}
 OF_NOTHING = {"vae": "sample", "gan": "sample", "diffusion": "sample"}
 TEXT = ("gpt", "lstm")
 WITHOUT_IMAGES = (*TEXT, "translator", "tagging", "speech", "ctc", "echo_state")
+# JAX writes programs with flatbuffers.
+FORMATS = ["run", *["stablehlo"] * bool(importlib.util.find_spec("flatbuffers"))]
 # Their evaluators draw samples and open no split.
 EVALUATED = ("vae", "gan", "diffusion", *TEXT)
 
@@ -93,7 +96,20 @@ def used(program, case, folder, picture):
         made["of nothing"] = run.sample(num=4, seed=3)
     if case in TEXT:
         made["text"] = np.array(run.generate("ab", length=8, num=2))
-    return told, written, jax.tree.map(np.asarray, made)
+    return told, written, exported(program, folder), jax.tree.map(np.asarray, made)
+
+
+def exported(program, folder):
+    """Returns what the program prints and writes for each format, by the names of the files."""
+    found = {}
+    for form in FORMATS:
+        to = folder.parent / f"as_{form}"
+        ended = program("zoo", "export", f"--workdir={folder}", f"--to={to}", f"--format={form}")
+        assert (ended.code, ended.out) == (0, f"{to}\n"), ended.err
+        # The test takes parts of the record out of one of the two workdirs.
+        written = [path for path in to.iterdir() if path.name != "data.json"]
+        found[form] = {path.name: path.read_bytes() for path in written}
+    return found
 
 
 def refuse(name, split, **options):
@@ -123,7 +139,8 @@ def test_a_copy_without_data_does_the_same(program, tmp_path, monkeypatch, case)
     assert ours[0] == theirs[0]
     assert {code for code, _, _ in ours[0].values()} <= ({0} if case != "simclr" else {0, 2})
     assert ours[1] == theirs[1]
-    jax.tree.map(np.testing.assert_array_equal, ours[2], theirs[2])
+    assert ours[2] == theirs[2]
+    jax.tree.map(np.testing.assert_array_equal, ours[3], theirs[3])
     ended = program("evaluate", f"--workdir={bare}")
     if case in EVALUATED:
         assert (ended.code, ended.out.replace(str(bare), str(beside))) == (0, measured.out)

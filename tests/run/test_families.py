@@ -123,7 +123,7 @@ CONDITIONAL = dict(
         pytest.param("gan", {}, marks=pytest.mark.full),
         pytest.param("diffusion", {}, marks=pytest.mark.full),
         pytest.param("gpt", {}, marks=pytest.mark.full),
-        ("lstm", {}),
+        pytest.param("lstm", {}, marks=pytest.mark.full),
     ],
     ids=["autoencoder", "vae", "vae of a class", "gan", "diffusion", "gpt", "lstm"],
 )

@@ -185,6 +185,7 @@ def test_evaluations_come_when_due_and_of_the_averages_too(tmp_path):
     assert "test_ema/confusion" in arrays
 
 
+@pytest.mark.full
 def test_examples_that_do_not_decode_are_counted(tmp_path, monkeypatch):
     source = tiny.encoded(20, broken=[7])
     tiny.serve(monkeypatch, train=source, test=source)

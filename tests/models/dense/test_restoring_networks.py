@@ -180,6 +180,7 @@ def test_pixels_are_read_where_they_come_from():
     np.testing.assert_array_equal(made[0, 4, 1], image[0, 4, 1])
 
 
+@pytest.mark.full
 def test_a_frame_between_starts_as_the_mean_and_follows_its_motion():
     model = voxel_flow.voxel_flow(width=2, reach=4)
     frames = np.random.default_rng(0).random((2, 1, 8, 16, 1))

@@ -54,6 +54,7 @@ def test_the_encoder_is_a_vit_without_its_head(make, twin, positions):
         assert count == 111_907_840 - 197 * (768 + 512)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("pool", often.only(["cls"], ["cls", "gap"]))
 @pytest.mark.parametrize("positions", often.only(["learned"], ["sincos2d", "learned"]))
 def test_the_encoder_sees_what_a_vit_sees(image, pool, positions):
