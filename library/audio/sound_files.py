@@ -5,7 +5,6 @@ import math
 import wave
 
 import numpy as np
-import scipy.signal
 from jaxtyping import Float
 
 # What the standard library reads, and what soundfile reads in addition.
@@ -74,5 +73,8 @@ def resampled(samples: Float[np.ndarray, " t"], rate: int, wanted: int) -> Float
     common = math.gcd(rate, wanted)
     if rate == wanted:
         return samples.astype(np.float32)
-    found = scipy.signal.resample_poly(samples, wanted // common, rate // common)
+    # Its import takes half a second, and every program imports this module.
+    from scipy import signal
+
+    found = signal.resample_poly(samples, wanted // common, rate // common)
     return found.astype(np.float32)
