@@ -23,9 +23,16 @@ def variables():
 def test_a_prediction_depends_on_its_receptive_field_alone(variables):
     assert MODEL.receptive_field == 15
     x = jnp.asarray(np.random.default_rng(1).normal(size=(24, 4)), jnp.float32)
+    # All rectifiers after the layers are open, so that none hides a path.
+    params = {
+        name: {**dense, "bias": dense["bias"] + (1000.0 if name == "out" else 20.0)}
+        if name == "out" or name.endswith("_skip")
+        else dense
+        for name, dense in variables["params"].items()
+    }
 
     def features(x):
-        return MODEL.apply(variables, x[None], method="network")[0]
+        return MODEL.apply({"params": params}, x[None], method="network")[0]
 
     slope = np.abs(jax.jit(jax.jacobian(features))(x)).sum((1, 3))
     place = np.arange(24)
@@ -33,7 +40,7 @@ def test_a_prediction_depends_on_its_receptive_field_alone(variables):
     inside = (ago >= 0) & (ago < 15)
     assert not slope[~inside].any()
     # Each dilation's path is there: the sums of a part of 1, 2, 4, 1, 2, 4 are all of 0 to 14.
-    assert (slope[23, ago[23] < 15] > 0).all()
+    assert (slope[inside] > 0).all()
 
 
 def test_one_sample_at_a_time_is_the_whole(variables):
