@@ -12,7 +12,7 @@ from library.models.sequence import rnn
 from tests import often, recurrences
 
 BATCH, LENGTH, INPUTS, WIDTH = 3, 5, 2, 4
-CELLS = pytest.mark.parametrize("cell", ["elman", "lstm", "gru"])
+CELLS = pytest.mark.parametrize("cell", often.only(["lstm"], ["elman", "lstm", "gru"]))
 COUNTS = np.array([5, 2, 3])
 
 
@@ -64,14 +64,18 @@ def by_hand(cell, params, rows, depth, output):
 
 @pytest.mark.parametrize(
     ("cell", "output", "options"),
-    [
-        ("elman", "last", {}),
-        ("elman", "each", dict(transition_depth=2)),
-        ("elman", "mean", dict(transition_depth=2, shortcut=True)),
-        ("lstm", "last", dict(peepholes=True)),
-        ("lstm", "each", {}),
-        ("gru", "mean", {}),
-    ],
+    often.first(
+        3,
+        [
+            ("elman", "mean", dict(transition_depth=2, shortcut=True)),
+            ("lstm", "last", dict(peepholes=True)),
+            ("gru", "each", {}),
+            ("elman", "last", {}),
+            ("elman", "each", dict(transition_depth=2)),
+            ("lstm", "each", {}),
+            ("gru", "mean", {}),
+        ],
+    ),
 )
 def test_nets_follow_their_equations_on_series_of_different_lengths(cell, output, options):
     model, params = make(cell=cell, output=output, depth=2, bidirectional=True, **options)
@@ -86,7 +90,7 @@ def test_nets_follow_their_equations_on_series_of_different_lengths(cell, output
 @pytest.mark.parametrize(
     ("cell", "output"),
     often.only(
-        [("elman", "mean"), ("lstm", "last"), ("gru", "each")],
+        [("lstm", "last"), ("gru", "each")],
         itertools.product(("elman", "lstm", "gru"), ("last", "mean", "each")),
     ),
 )
@@ -111,12 +115,13 @@ def test_padding_changes_no_bit_of_an_answer_or_a_gradient(cell, output):
 
 
 @CELLS
-def test_more_padding_changes_no_answer(cell):
+def test_more_padding_changes_no_answer_but_by_rounding(cell):
+    """Series of another length are another program, so bits may differ; a leak is 0.1 and more."""
     model, params = make(cell=cell, bidirectional=True)
     longer = jnp.pad(series(), ((0, 0), (0, 4), (0, 0)), constant_values=7.0)
     found = answers(model, params, longer, mask(LENGTH + 4))
     expected = answers(model, params, series(), mask())
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @CELLS
@@ -135,7 +140,8 @@ def test_dropout_falls_on_each_step_of_an_unrolled_output():
     model, params = make(cell="gru", output="unrolled", steps=6, dropout=0.5)
     given, options = {"params": params}, dict(train=True, rngs={"dropout": jax.random.key(1)})
     options["mutable"] = ["intermediates"]
-    features = model.apply(given, series()[:, 0], **options)[1]["intermediates"]["features"]
+    run = jax.jit(lambda x: model.apply(given, x, **options)[1]["intermediates"]["features"])
+    features = run(series()[:, 0])
     dropped = np.asarray(features if hasattr(features, "shape") else features[0]) == 0
     assert 0 < dropped.mean() < 1
     assert dropped.any(axis=(0, 2)).all()
@@ -166,7 +172,7 @@ def test_integers_are_one_hot():
 
 def test_the_forget_gate_starts_open():
     model = rnn.lstm(3, width=2, forget_bias=3.0)
-    params = model.init(jax.random.key(0), series())["params"]
+    params = jax.jit(model.init)(jax.random.key(0), series())["params"]
     np.testing.assert_array_equal(params["layer1"]["input"]["bias"], [0, 0, 3, 3, 0, 0, 0, 0])
 
 
