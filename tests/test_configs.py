@@ -86,6 +86,7 @@ LARGE = (
     "configs/shake_shake/cifar10",
     "configs/shufflenet_v2/cifar10",
     "configs/shufflenet_v2/cifar100",
+    "configs/tcn/",
     "configs/vit/cifar10",
     "configs/wide_resnet/cifar10",
 )
@@ -110,6 +111,8 @@ ALIKE += ["configs/yolo_v1/voc.py", "configs/yolo_v8/coco.py"]
 # Another file differs in its network alone, which has tests of its own.
 ALIKE += ["configs/srcnn/sr_photos.py", "configs/vdsr/sr_photos.py"]
 ALIKE += ["configs/deconvnet/camvid240.py", "configs/enet/camvid240.py", "configs/fcn/camvid240.py"]
+ALIKE += ["configs/luong/multi30k.py", "configs/sutskever/multi30k.py"]
+ALIKE += ["configs/rnn/ett.py", *(f"configs/tcn/{x}.py" for x in ("adding", "ett", "mnist"))]
 ALIKE += [file for file in FILES if CLASSIFIERS.search(file) and file not in TRACED_CLASSIFIERS]
 QUICK = {quickest(file) for file in FILES if file not in ALIKE}
 TRACED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in RECIPES]

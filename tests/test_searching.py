@@ -54,12 +54,18 @@ def every_output():
         yield from itertools.product(WORDS, repeat=count)
 
 
-@functools.partial(jax.jit, static_argnames=("beams", "length_penalty", "coverage"))
+@functools.partial(jax.jit, static_argnames="beams")
 def searched(beams, length_penalty=0.0, coverage=0.0):
     cache = jnp.zeros((EXAMPLES, 6))
     options = dict(length=LENGTH, beams=beams, length_penalty=length_penalty, coverage=coverage)
     by = functools.partial(step, jnp)
     return searching.beam_search(by, MEMORY, cache, jnp.asarray(THERE), ALPHABET, **options)
+
+
+@functools.partial(jax.jit, static_argnames="length")
+def outputs(memory, keys, settings, length):
+    by, cache = functools.partial(step, jnp), jnp.zeros((len(keys), 6))
+    return searching.drawn(by, memory, cache, keys, settings, ALPHABET, length=length)
 
 
 def written(words):
@@ -115,8 +121,7 @@ def test_a_search_with_few_beams_is_that_of_lists(beams, length_penalty, coverag
 def test_draws_at_temperature_0_take_the_likeliest_token_and_end():
     settings = (jnp.zeros(EXAMPLES), jnp.zeros(EXAMPLES, int), jnp.ones(EXAMPLES))
     keys = jax.random.split(jax.random.key(0), EXAMPLES)
-    by, cache = functools.partial(step, jnp), jnp.zeros((EXAMPLES, 6))
-    drawn = searching.drawn(by, MEMORY, cache, keys, settings, ALPHABET, length=LENGTH)
+    drawn = outputs(MEMORY, keys, settings, length=LENGTH)
     greedy = searched(1).tokens[:, 0]
     for ours, theirs in zip(drawn.tolist(), greedy.tolist()):
         # The search must end at the last token; a draw need not.
@@ -129,9 +134,7 @@ def test_draws_have_the_probabilities_of_the_decoder():
     count = 4000
     settings = (jnp.ones(count), jnp.zeros(count, int), jnp.ones(count))
     keys = jax.random.split(jax.random.key(1), count)
-    by = functools.partial(step, jnp)
-    memory, cache = jnp.tile(MEMORY[:1], (count, 1)), jnp.zeros((count, 6))
-    drawn = searching.drawn(by, memory, cache, keys, settings, ALPHABET, length=1)[:, 0]
+    drawn = outputs(np.tile(MEMORY[:1], (count, 1)), keys, settings, length=1)[:, 0]
     logits, _, _ = step(np, 1, MEMORY[0], np.zeros(6, np.float32), 0)
     wanted = np.exp(log_softmax(logits[2:]))
     np.testing.assert_allclose(np.bincount(drawn, minlength=VOCAB)[2:] / count, wanted, atol=0.04)

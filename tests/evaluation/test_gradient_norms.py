@@ -24,7 +24,7 @@ def measured(batch, **options):
         return {"loss": (jnp.sum(losses), jnp.sum(batch["mask"]))}
 
     def measure(function):
-        return lambda state, batch: function(state, batch, jax.random.key(0))
+        return jax.jit(lambda state, batch: function(state, batch, jax.random.key(0)))
 
     context = Context(
         Task(None, None, evaluate, {}),

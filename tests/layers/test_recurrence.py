@@ -1,5 +1,7 @@
 """What recurrent layers share: their units without a loop, and reading from both ends."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,12 +25,19 @@ TYPES = (jnp.float32, jnp.float32)
 def test_a_unit_starts_as_its_layer_and_steps_as_it(cell):
     layer, start = LAYERS[cell](WIDTH, *TYPES), zero_state(cell, BATCH, WIDTH)
     unit = RecurrentUnit(cell, INPUTS, WIDTH, *TYPES)
-    variables = layer.init(jax.random.key(1), SERIES, start)
-    jax.tree.map(np.testing.assert_array_equal, unit.init(jax.random.key(1)), variables)
-    last, outputs = layer.apply(variables, SERIES, start)
-    weights, state = unit.apply(variables), start
+    variables = jax.jit(layer.init)(jax.random.key(1), SERIES, start)
+    own = jax.jit(unit.init)(jax.random.key(1))
+    jax.tree.map(np.testing.assert_array_equal, own, variables)
+    last, outputs = jax.jit(layer.apply)(variables, SERIES, start)
+
+    @jax.jit
+    def step(state, x):
+        weights = unit.apply(variables)
+        return weights.advanced(state, weights.projected(x))
+
+    state = start
     for x, expected in zip(SERIES, outputs):
-        state = weights.advanced(state, weights.projected(x))
+        state = step(state, x)
         np.testing.assert_allclose(state["h"], expected, rtol=1e-5, atol=1e-6)
     assert state.keys() == last.keys()
 
@@ -36,13 +45,14 @@ def test_a_unit_starts_as_its_layer_and_steps_as_it(cell):
 def test_both_directions_are_layers_of_their_own():
     model = BidirectionalLSTM(WIDTH, forget_bias=2.0, kernel_init=jax.nn.initializers.normal(0.5))
     x, mask = SERIES.swapaxes(0, 1), MASK[..., 0].T
-    variables = model.init(jax.random.key(2), x, mask)
+    variables = jax.jit(model.init)(jax.random.key(2), x, mask)
     layer, start = LSTMLayer(WIDTH, *TYPES, peepholes=True), zero_state("lstm", BATCH, WIDTH)
-    found = model.apply(variables, x, mask)
+    found = jax.jit(model.apply)(variables, x, mask)
     for number, name in enumerate(("forward", "backward")):
         params = variables["params"][name]
         np.testing.assert_array_equal(params["input"]["bias"][WIDTH : 2 * WIDTH], 2.0)
         one = {"params": params}
-        _, expected = layer.apply(one, SERIES, start, mask=MASK, reverse=bool(number))
+        read = jax.jit(functools.partial(layer.apply, reverse=bool(number)))
+        _, expected = read(one, SERIES, start, mask=MASK)
         part = found[..., number * WIDTH : (number + 1) * WIDTH]
         np.testing.assert_allclose(part, expected.swapaxes(0, 1), rtol=1e-6, atol=1e-6)

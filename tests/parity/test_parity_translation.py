@@ -1,5 +1,7 @@
 """The Transformer beside that of PyTorch, on random weights."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -45,7 +47,7 @@ def test_a_transformer_is_that_of_pytorch(torch, norm):
     )
     source = DRAW.integers(0, VOCAB, (3, 6)).astype(np.int32)
     target = DRAW.integers(0, VOCAB, (3, 4)).astype(np.int32)
-    params = noise(model.init(jax.random.key(0), source, MASK, target)["params"])
+    params = noise(jax.jit(model.init)(jax.random.key(0), source, MASK, target)["params"])
     whole = torch.nn.Transformer(
         WIDTH,
         HEADS,
@@ -86,5 +88,6 @@ def test_a_transformer_is_that_of_pytorch(torch, norm):
             src_key_padding_mask=padding,
             memory_key_padding_mask=padding,
         )
-    found, _ = model.apply({"params": params}, source, MASK, target, method="hidden")
+    hidden = jax.jit(functools.partial(model.apply, method="hidden"))
+    found, _ = hidden({"params": params}, source, MASK, target)
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)

@@ -37,7 +37,7 @@ BATCH = {name: jnp.asarray(x) for name, x in ROWS.items()}
 
 
 @functools.cache
-def made(**options):
+def made(label_smoothing=0.1):
     """Returns a model, its compiled task and a state."""
     model = seq2seq.luong(VOCAB, width=6, embedding=5, depth=1)
     task = translation(
@@ -46,7 +46,9 @@ def made(**options):
         vocab_size=VOCAB,
         inputs=("en", "de"),
         feature_shapes=SHAPES,
-        **options,
+        label_smoothing=label_smoothing,
+        beams=3,
+        length=6,
     )
     task = tiny.compiled(task)
     return model, task, task.init(KEY, BATCH)
@@ -54,7 +56,7 @@ def made(**options):
 
 @pytest.mark.parametrize("smoothing", often.first(1, [0.1, 0.0]))
 def test_the_loss_is_the_mean_over_the_targets_tokens_with_smoothing_in_training(smoothing):
-    model, task, state = made(label_smoothing=smoothing)
+    model, task, state = made(smoothing)
     given = jnp.array([[BEGIN, 7, 8, 3], [BEGIN, 4, 2, 0]], jnp.int32)
     source = BATCH["en"][:2], BATCH["en_mask"][:2]
     logits = jax.jit(model.apply)({"params": state.params}, *source, given)
@@ -99,7 +101,7 @@ def test_a_token_outside_the_vocabulary_is_a_loss_that_is_no_number():
 
 
 def test_outputs_have_their_shapes_and_end_where_their_masks_do():
-    _, task, state = made(beams=3, length=6)
+    _, task, state = made()
     outputs = {name: task.outputs[name](state, BATCH, KEY) for name in ("translate", "greedy")}
     for tokens in outputs.values():
         assert tokens.shape == (3, 6)

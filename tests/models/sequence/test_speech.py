@@ -8,6 +8,7 @@ import pytest
 from library.config import ConfigError
 from library.layers import series
 from library.models.sequence import blstm_ctc, crnn, speech
+from tests import often
 
 SMALL = {
     "perceptron": speech.perceptron(num_classes=3, segments=4, widths=(8,)),
@@ -27,20 +28,26 @@ def given(length, fill=0.0):
     return jnp.float32(np.where(mask[..., None] > 0, x, fill)), jnp.asarray(mask)
 
 
-def logits(model, variables, *inputs):
-    found = jax.jit(model.apply)(variables, *inputs)
+def drawn(model, *inputs):
+    """Returns weights that leave no term out."""
+    shapes, draw = jax.eval_shape(model.init, jax.random.key(0), *inputs), np.random.default_rng(1)
+    return jax.tree.map(lambda x: jnp.float32(0.3 * draw.normal(size=x.shape)), shapes)
+
+
+def logits(apply, variables, *inputs):
+    found = apply(variables, *inputs)
     return np.asarray(found[0] if isinstance(found, tuple) else found)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", often.only(["cnn", "transformer", "blstm_ctc"], SMALL))
 def test_padding_changes_no_bit_and_its_length_changes_nothing(name):
     model = SMALL[name]
-    variables = jax.jit(model.init)(jax.random.key(0), *given(17))
-    found = logits(model, variables, *given(17))
-    other = logits(model, variables, *given(17, fill=3.0))
+    variables, apply = drawn(model, *given(17)), jax.jit(model.apply)
+    found = logits(apply, variables, *given(17))
+    other = logits(apply, variables, *given(17, fill=3.0))
     np.testing.assert_array_equal(found, other)
     # An even and an odd length: strides must not shift what they see.
-    longer = logits(model, variables, *given(24))
+    longer = logits(apply, variables, *given(24))
     if name == "blstm_ctc":
         for row, count in enumerate(COUNTS):
             np.testing.assert_allclose(
@@ -66,8 +73,7 @@ def test_a_line_is_read_alike_whatever_is_in_its_padding():
         x = np.pad(image, [(0, 0), (0, 0), (0, length - 13), (0, 0)])
         return jnp.float32(np.where(mask[:, None, :, None] > 0, x, fill)), jnp.asarray(mask)
 
-    variables = jax.jit(model.init)(jax.random.key(0), *line(17))
-    apply = jax.jit(model.apply)
+    variables, apply = drawn(model, *line(17)), jax.jit(model.apply)
     found, mask = apply(variables, *line(17))
     np.testing.assert_array_equal(found, apply(variables, *line(17, 3.0))[0])
     np.testing.assert_array_equal(mask.sum(1), np.ceil(COUNTS / 4))
@@ -79,13 +85,13 @@ def test_a_line_is_read_alike_whatever_is_in_its_padding():
 def test_segments_are_means_of_equal_parts():
     x = jnp.arange(8.0)[None, :, None]
     mask = jnp.float32([[1] * 6 + [0] * 2])
-    found = np.asarray(series.segment_means(x, mask, 3))
+    found = np.asarray(jax.jit(series.segment_means, static_argnums=2)(x, mask, 3))
     np.testing.assert_allclose(found[0, :, 0], [0.5, 2.5, 4.5])
 
 
 def test_pooled_statistics_are_those_of_the_data():
     x, mask = given(15, fill=9.0)
-    found, x = np.asarray(series.pooled_statistics(x, mask)), np.asarray(x)
+    found, x = np.asarray(jax.jit(series.pooled_statistics)(x, mask)), np.asarray(x)
     for row, count in enumerate(COUNTS):
         there = x[row, :count]
         expected = np.concatenate([there.mean(0), np.sqrt(there.var(0) + 1e-6)])

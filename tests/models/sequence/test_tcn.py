@@ -63,7 +63,7 @@ def test_an_answer_sees_its_receptive_field_and_nothing_else():
 
 
 def test_weights_start_as_they_are_without_the_normalization():
-    params = make()[0].init(jax.random.key(3), series())["params"]["block2_conv1"]
+    params = jax.jit(make()[0].init)(jax.random.key(3), series())["params"]["block2_conv1"]
     norm = np.linalg.norm(params["kernel"], axis=(0, 1))
     np.testing.assert_allclose(params["scale"], norm, rtol=1e-6)
     assert np.abs(params["kernel"]).max() <= 1 / np.sqrt(2 * 4)
