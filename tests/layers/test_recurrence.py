@@ -14,6 +14,7 @@ from library.layers.recurrence import (
     RecurrentUnit,
     zero_state,
 )
+from tests import often
 
 LENGTH, BATCH, INPUTS, WIDTH = 4, 3, 2, 5
 SERIES = jnp.float32(np.random.default_rng(0).normal(size=(LENGTH, BATCH, INPUTS)))
@@ -21,7 +22,7 @@ MASK = jnp.float32(np.arange(LENGTH)[:, None] < np.array([4, 1, 3]))[..., None]
 TYPES = (jnp.float32, jnp.float32)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", often.first(1, ["lstm", "gru"]))
 def test_a_unit_starts_as_its_layer_and_steps_as_it(cell):
     layer, start = LAYERS[cell](WIDTH, *TYPES), zero_state(cell, BATCH, WIDTH)
     unit = RecurrentUnit(cell, INPUTS, WIDTH, *TYPES)

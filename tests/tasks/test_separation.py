@@ -72,6 +72,7 @@ def test_the_order_of_the_voices_and_the_padding_do_not_matter():
     assert ours["ideal_improvement"] > 10 > ours["improvement"]
 
 
+@pytest.mark.full
 def test_steps_separate_two_tones():
     made, batch = task(), batch_of()
     state = made.init(KEY, batch)
