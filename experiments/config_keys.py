@@ -25,7 +25,10 @@ Models are not on this page. [SYSTEMS.md](../SYSTEMS.md) names the models of eac
 of a model are the arguments of its function below [library/models/](../library/models/).
 """
 # Configs name functions of these packages without the file.
-_BY_OPERATION = ("library.data.preprocessing", "library.data.augmentation")
+_BY_OPERATION = (
+    *("library.data.preprocessing", "library.data.device_preprocessing"),
+    "library.data.augmentation",
+)
 # Sections of a config by their names in the code.
 _KEYS = {
     "Dataset": "dataset",
@@ -52,14 +55,15 @@ _GIVEN = {
     "library.evaluation": ("context",),
     "library.optim.schedules": ("warmup", "cooldown", "total", "steps", "part"),
     "library.data.preprocessing": ("kinds",),
+    "library.data.device_preprocessing": ("kinds",),
     "library.data.augmentation": ("num_examples", "batch_size", "total_steps", "kinds"),
-    "library.data.orders": ("seed", "labels", "repeats"),
+    "library.data.orders": ("seed", "labels", "lengths", "repeats"),
     "library.data.tokenizers": ("texts", "fitted"),
     "library.diffusion.samplers": ("process", "variance"),
     "library.object_detection.methods": ("num_classes",),
 }
 _KNOWN = {
-    "library.tasks": ("num_classes", "num_outputs", "image_shape", "vocab_size"),
+    "library.tasks": ("num_classes", "num_outputs", "image_shape", "vocab_size", "token_counts"),
     "library.data.augmentation": ("num_classes",),
 }
 
@@ -159,6 +163,10 @@ def _named() -> list:
             "preprocess",
             "on the host, before batching",
             "library.data.preprocessing",
+        ),
+        (
+            *("Preprocessing on the device", "device_preprocess", "before augmentation"),
+            "library.data.device_preprocessing",
         ),
         ("Augmentation", "augment", "on the device, in training only", "library.data.augmentation"),
         ("Orders", "dataset.order", "in training", "library.data.orders"),

@@ -160,6 +160,123 @@ def text(
     return config
 
 
+def adding(length: int, batch_size: int = 32) -> ConfigDict:
+    """Returns the data, task and evaluation of the adding problem, as in Bai et al. 2018.
+
+    50,000 series are for training and 1,000 for tests.
+
+    Args:
+      length: steps of a series.
+      batch_size: series per step.
+    """
+    config = _problem(f"synthetic/adding{length}", 50_000, batch_size)
+    config.task = dict(name="regression", inputs=["series"])
+    return config
+
+
+def copying(length: int, batch_size: int = 32) -> ConfigDict:
+    """Returns the data, task and evaluation of the copy problem, as in Bai et al. 2018.
+
+    10,000 series are for training and 1,000 for tests; the model has 10 classes.
+
+    Args:
+      length: steps between the symbols and their repetition.
+      batch_size: series per step.
+    """
+    config = _problem(f"synthetic/copying{length}", 10_000, batch_size)
+    config.task = dict(name="tagging", num_classes=10)
+    return config
+
+
+def sequential_mnist(batch_size: int = 64, permuted: bool = False) -> ConfigDict:
+    """Returns the data, task and evaluation of MNIST that is read pixel by pixel.
+
+    Args:
+      batch_size: images per step.
+      permuted: whether the pixels come in a random order, the same for all images.
+    """
+    config = in_memory("mnist_npz", batch_size, eval_batch_size=500)
+    series = dict(name="to_series", mean=0.1307, std=0.3081, permutation=0 if permuted else None)
+    config.preprocess = [dict(name="decode", channels=1), series]
+    config.task = dict(name="classification", inputs=["series"])
+    return config
+
+
+def _problem(name: str, examples: int, batch_size: int) -> ConfigDict:
+    config = in_memory(name, batch_size, eval_batch_size=200)
+    config.dataset.train, config.dataset.test = f"train[:{examples}]", "test[:1000]"
+    config.preprocess = []
+    config.evaluate.gradients = dict(kind="gradient_norms", every="100%")
+    config.checkpoint = dict(every="1 epoch", best="test/loss", mode="min")
+    return config
+
+
+def forecasting(series: str, known: int, ahead: int, batch_size: int = 32) -> ConfigDict:
+    """Returns the data, task and evaluation of forecasts of all channels of a series.
+
+    The errors are those of channels that are standardized by the training split.
+
+    Args:
+      series: the dataset with the series, such as "ett/etth1".
+      known: steps that are known.
+      ahead: steps to be forecast.
+      batch_size: windows per step.
+    """
+    config = in_memory(f"windows/{known}x{ahead}/{series}", batch_size, eval_batch_size=500)
+    config.splits = dict(validation=dict(split="val"))
+    config.preprocess = []
+    config.task = dict(name="regression", inputs=["series"])
+    validation = dict(kind="metrics", split="validation", every="1 epoch")
+    config.evaluate = dict(validation=validation, test=dict(kind="metrics", every="100%"))
+    config.checkpoint = dict(every="1 epoch", best="validation/mse", mode="min")
+    return config
+
+
+def multi30k(
+    source: str, target: str, every: str, vocab_size: int = 8000, batch_size: int = 128
+) -> ConfigDict:
+    """Returns the part of a translator's recipe on Multi30k that is data and measurement.
+
+    Both languages share byte pairs. No sentence of the evaluations is cropped; of the 29,000
+    German sentences of training 8 are longer than 48 tokens, with their end, and are cut there.
+
+    Args:
+      source: the language that is read, "en", "de" or "fr".
+      target: the language that is written.
+      every: how often the validation loss is measured and a checkpoint is saved.
+      vocab_size: byte pairs, with the 256 bytes.
+      batch_size: pairs of sentences a step.
+    """
+    keys = [source, target]
+    pairs = dict(name="tokenize", keys=keys, tokenizer=dict(name="bpe", vocab_size=vocab_size))
+    chosen = dict(name="select", keys=keys)
+    bleu = dict(kind="bleu", target=target, every="100%")
+    config = ConfigDict()
+    config.dataset = dict(
+        name="multi30k",
+        train="train",
+        test="test",
+        batch_size=batch_size,
+        eval_batch_size=128,
+        cache="device",
+    )
+    config.splits = dict(validation=dict(split="val"))
+    config.preprocess = dict(
+        train=[chosen, pairs, dict(name="pad_series", length=48, crop="start")],
+        test=[chosen, pairs, dict(name="pad_series", length=64)],
+    )
+    config.evaluate = dict(
+        validation=dict(kind="metrics", split="validation", every=every),
+        test=dict(kind="metrics", split="test", every="100%"),
+        translated=bleu,
+        alignments=dict(kind="samples", output="alignment", split="test", num=4, every="50%"),
+    )
+    config.checkpoint = dict(every=every, best="validation/loss", mode="min")
+    config.log_every = "50 steps"
+    config.seed = 0
+    return config
+
+
 def camvid(
     name: str, batch_size: int, size: list[int] | None = None, weights: str | None = None
 ) -> ConfigDict:

@@ -44,12 +44,18 @@ def for_batch(key: PRNGKeyArray, index: UInt32[Array, " b"], name: str) -> PRNGK
 
 
 # The purposes of the host's draws. Each number is a part of the keys and is never reused.
-HOST = {"permutation": 0, "preprocess": 1, "noise": 2, "group": 3, "source": 4, "folds": 5}
+HOST = {
+    **{"permutation": 0, "preprocess": 1, "noise": 2, "group": 3, "source": 4, "folds": 5},
+    **{"adding": 40, "copying": 41, "steps": 42, "buckets": 43},
+}
 
 
 def host_generator(
     seed: int,
-    purpose: Literal["permutation", "preprocess", "noise", "group", "source", "folds"],
+    purpose: Literal[
+        *("permutation", "preprocess", "noise", "group", "source", "folds"),
+        *("adding", "copying", "steps", "buckets"),
+    ],
     *counters: int,
 ) -> np.random.Generator:
     """Returns the host's generator of one use: the order of an epoch, an example's crops, ...

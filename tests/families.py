@@ -22,6 +22,17 @@ IMAGES = dict(samples=dict(kind="samples", num=8))
 LANGUAGE = dict(samples=dict(kind="samples.text", prompt="ab", num=2, length=8))
 
 SCENES = dict(name="tiny_scenes")
+PAIRS = [
+    dict(name="tokenize", keys=["a", "b"], tokenizer=dict(name="byte")),
+    dict(name="pad_series", length=9),
+]
+SOUNDS = dict(name="tiny_sounds")
+CLASSIFIED = [
+    dict(name="select", keys=["audio", "label"]),
+    dict(name="pad_series", length=80),
+]
+SPECTRA = dict(rate=8000, window=0.002, hop=0.001)
+HEARD = ["audio", "audio_mask"]
 OVERLAY = dict(kind="samples", output="overlay", split="test", num=4)
 
 # What each config changes of `tiny.config`; only the generator of "gan" normalizes by batch.
@@ -191,17 +202,64 @@ FAMILIES: dict[str, dict[str, Any]] = {
         task=dict(name="domain_adaptation"),
         evaluate=dict(test=dict(kind="metrics")),
     ),
+    # Recordings of different lengths, whose spectra are made on the device.
+    "speech": dict(
+        dataset=SOUNDS,
+        preprocess=CLASSIFIED,
+        device_preprocess=[dict(name="log_mel", bands=4, **SPECTRA)],
+        augment=[dict(name="spec_augment", time_width=2, band_masks=1, band_width=1)],
+        model=dict(name="speech.cnn", widths=(4,), dropout=0.0),
+        task=dict(name="classification", inputs=HEARD),
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
+    "ctc": dict(
+        dataset=SOUNDS,
+        preprocess=[
+            dict(name="select", keys=["audio", "tokens"]),
+            dict(name="pad_series", length=80, only=["audio"]),
+            dict(name="pad_series", length=3, only=["tokens"]),
+        ],
+        device_preprocess=[dict(name="mfcc", bands=4, coefficients=2, **SPECTRA)],
+        model=dict(name="blstm_ctc", width=4, input_noise=0.0),
+        task=dict(name="ctc", inputs=HEARD),
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
+    "echo_state": dict(
+        dataset=SOUNDS,
+        preprocess=CLASSIFIED,
+        device_preprocess=[dict(name="log_mel", bands=4, **SPECTRA)],
+        model=dict(name="echo_state", units=6, density=0.5, segments=2),
+        task=dict(name="echo_state", ridge=1.0),
+        optimizer=None,
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
     "gpt": dict(
         dataset=TEXT,
         model=dict(name="gpt", context=8, width=8, depth=1, num_heads=2),
         task=dict(name="language"),
         evaluate=LANGUAGE,
     ),
+    "tagging": dict(
+        dataset=dict(name="synthetic/copying2", train="train[:50]", test="test[:21]"),
+        model=dict(name="rnn.gru", num_classes=10, width=4, output="each", bidirectional=True),
+        task=dict(name="tagging", num_classes=10),
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
     "lstm": dict(
         dataset={**TEXT, "order": "streams"},
         model=dict(name="recurrent.lstm", width=8, depth=1),
         task=dict(name="language"),
         evaluate=LANGUAGE,
+    ),
+    "translator": dict(
+        dataset=dict(name="tiny_pairs"),
+        preprocess=PAIRS,
+        model=dict(name="seq2seq.bahdanau", width=4, embedding=4),
+        task=dict(name="translation", inputs=["a", "b"], beams=2),
+        evaluate=dict(
+            test=dict(kind="metrics"),
+            shown=dict(kind="samples", output="alignment", split="test", num=2),
+        ),
     ),
 }
 
@@ -245,8 +303,29 @@ def scenes(num: int, seed: int) -> sources.Source:
     return sources.from_arrays(found, label_names=tiny.CLASSES, name="tiny_scenes")
 
 
+def pairs(num: int, seed: int) -> sources.Source:
+    """Returns words of 2 to 8 letters, and the same words backwards in capitals."""
+    random = np.random.default_rng(seed)
+    words = ["".join(random.choice(list("abcd"), random.integers(2, 9))) for _ in range(num)]
+    found = {"a": np.array(words), "b": np.array([word[::-1].upper() for word in words])}
+    return sources.from_arrays(found, name="tiny_pairs", kinds={"a": "text", "b": "text"})
+
+
+def sounds(num: int, seed: int) -> sources.Source:
+    """Returns noise of 50 to 80 samples whose loudness is the label, with 1 to 3 tokens."""
+    random = np.random.default_rng(seed)
+    label = random.integers(0, len(tiny.CLASSES), num).astype(np.int32)
+    audio, tokens = np.empty(num, object), np.empty(num, object)
+    for row in range(num):
+        noise = random.normal(size=random.integers(50, 81)) * 1000 * (1 + label[row])
+        audio[row] = noise.astype(np.int16)
+        tokens[row] = random.integers(0, len(tiny.CLASSES), random.integers(1, 4)).astype(np.int32)
+    held = {"audio": audio, "tokens": tokens, "label": label}
+    return sources.from_arrays(held, label_names=tiny.CLASSES, name="tiny_sounds")
+
+
 def serve(patch: pytest.MonkeyPatch) -> None:
-    """Makes "tiny" images, "tiny_scenes" images with maps and boxes, and "tiny_text" a text."""
+    """Makes "tiny" images, "tiny_scenes", "tiny_sounds", and "tiny_text" and "tiny_pairs" text."""
     tiny.serve(patch, train=tiny.arrays(50, size=SIZE), test=tiny.arrays(21, seed=1, size=SIZE))
     images = sources.open_source
     random = np.random.default_rng(0)
@@ -256,6 +335,10 @@ def serve(patch: pytest.MonkeyPatch) -> None:
     def open_source(name, split, **options):
         if name == "tiny_scenes":
             return scenes(50, 0) if split == "train" else scenes(21, 1)
+        if name == "tiny_pairs":
+            return pairs(50, 0) if split == "train" else pairs(21, 1)
+        if name == "tiny_sounds":
+            return sounds(50, 0) if split == "train" else sounds(21, 1)
         if name != "tiny_text":
             return images(name, split, **options)
         return sources.Source([{"text": texts[split]}], None, str)

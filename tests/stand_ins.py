@@ -2,13 +2,14 @@
 
 import functools
 import io
+import wave
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from library.data import prepared, splits, tfds_features
+from library.data import prepared, series_windows, splits, tfds_features
 from library.data.builders import making
 from library.data.sources import Source
 
@@ -19,6 +20,8 @@ OPEN_IMAGE = (375, 500, 3)
 OPEN_LENGTHS = {"audio": 4_000, "series": 24, "tokens": 5}
 OBJECTS = 2
 FRAMES = 16
+# Steps of a series that windows are cut from, those of ETT.
+STEPS = {"train": 8_640, "val": 2_880, "test": 2_880}
 
 
 class Stated(NamedTuple):
@@ -37,9 +40,37 @@ class Stated(NamedTuple):
     label_names: tuple[str, ...] | None
 
 
+def recording(samples):
+    """Returns a WAV file of silence."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(16_000)
+        out.writeframes(bytes(2 * samples))
+    return file.getvalue()
+
+
 # Files of the user's own; no builder states anything of them.
 OWN_FILES = {
     "text": Stated({"train": 1, "test": 1}, {"text": DOCUMENT}, {"text": "text"}, None),
+    "pairs_text": Stated(
+        {"train": 200, "test": 20},
+        {"en": "A dog runs.", "de": "Ein Hund rennt."},
+        {"en": "text", "de": "text"},
+        None,
+    ),
+    # A folder of recordings has classes or ratings, and this one has both.
+    "audio_folder": Stated(
+        {"train": 120},
+        {
+            "audio": recording(OPEN_LENGTHS["audio"]),
+            "label": np.int32(7),
+            "target": np.zeros(2, np.float32),
+        },
+        {"audio": "audio", "label": "label", "target": "target"},
+        tuple("01234567"),
+    ),
     "folder": Stated(
         {"train": 800, "test": 200},
         {"image": np.zeros((300, 400, 3), np.uint8), "label": np.int32(1)},
@@ -89,7 +120,9 @@ class Repeated:
 
 
 def is_known(name):
-    """Whether a name is a data set of this project, or one of the user's own files."""
+    """Whether a name is a data set of this project, windows of one, or files of the user's own."""
+    if series_windows.is_name(name):
+        name = series_windows.parse(name).series
     return name in OWN_FILES or prepared.project_builder(name) is not None
 
 
@@ -98,17 +131,33 @@ def stated(name):
     """Returns what a data set's builder states."""
     if name in OWN_FILES:
         return OWN_FILES[name]
+    if series_windows.is_name(name):
+        return windows(series_windows.parse(name))
     builder = prepared.project_builder(name)(data_dir="/nowhere")
     kinds = tfds_features.kinds_in_batch(builder, name)
     length = max(OPEN_LENGTHS.get(kind, OBJECTS) for kind in kinds.values())
     features = {key: tfds_features.find(builder.info, key) for key in kinds}
+    # A text by itself is a document; one beside other features is a sentence.
+    alone = [key for key, kind in kinds.items() if kind != "id"] == ["text"]
     # A builder may state the kinds of features that only some of its variants have.
     record = {
-        key: example(feature, kinds[key], key, length)
+        key: DOCUMENT if alone else example(feature, kinds[key], length)
         for key, feature in features.items()
         if kinds[key] != "id" and feature is not None
     }
     return Stated(making.splits(builder), record, kinds, tfds_features.label_names(builder))
+
+
+def windows(asked):
+    """Returns what is known of windows of a series, from what the series' builder states."""
+    series = stated(asked.series)
+    channels = series.record["series"].shape[1]
+    sizes = series_windows.sizes(asked, {split: STEPS[split] for split in series.splits})
+    record = {
+        "series": np.zeros((asked.known, channels), np.float32),
+        "target": np.zeros(asked.ahead * channels, np.float32),
+    }
+    return Stated(sizes, record, series_windows.Windows.kinds, None)
 
 
 def open_source(name, split):
@@ -119,18 +168,24 @@ def open_source(name, split):
     return Source(Repeated(known.record, size), known.label_names, str, kinds=known.kinds)
 
 
-def example(feature, kind, name, length):
+def example(feature, kind, length):
     """Returns a value of a feature as TFDS reads it: the last class, an image, or zeros."""
     if kind == "clip":
         return np.zeros((FRAMES, *feature.shape), np.uint8)
     if isinstance(feature, tfds.features.Image):
-        sides = zip(feature.shape, OPEN_IMAGE, strict=True)
-        return encoded(tuple(side or usual for side, usual in sides), 1 if kind == "map" else 256)
+        height, width, channels = feature.shape
+        # An image whose height alone is stated is a line of writing.
+        usual = (OPEN_IMAGE[0], 5 * height if height else OPEN_IMAGE[1], OPEN_IMAGE[2])
+        sides = zip((height, width, channels), usual)
+        return encoded(tuple(side or other for side, other in sides), 1 if kind == "map" else 256)
     if isinstance(feature, tfds.features.Text):
-        return DOCUMENT if name == "text" else "A dog runs."
+        return "A dog runs."
     if isinstance(feature, tfds.features.ClassLabel):
         return np.int32(feature.num_classes - 1)
-    return np.zeros([length if side is None else side for side in feature.shape], feature.np_dtype)
+    length = OPEN_LENGTHS.get(kind, length)
+    shape = [length if side is None else side for side in feature.shape]
+    # A scalar is one of NumPy, no array.
+    return np.zeros(shape, feature.np_dtype)[()]
 
 
 @functools.cache

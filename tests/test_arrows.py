@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # What each room may import beside itself and the ground, the modules of library/ itself.
 METHODS = (
-    *("adversarial_examples", "compression", "diffusion"),
+    *("adversarial_examples", "audio", "compression", "diffusion"),
     *("object_detection", "object_tracking"),
 )
 SYSTEMS = {"layers", "models", "tasks", "evaluation", "weights", *METHODS}
@@ -21,7 +21,7 @@ MAY_IMPORT = {
     **{method: {"layers"} for method in METHODS},
     "object_tracking": {"object_detection"},
     "parallel": {"layers"},
-    "data": {"parallel"},
+    "data": {"parallel", "audio"},
     "models": {"layers"},
     "weights": {"layers", "models", "data"},
     "tasks": {"layers", "models", "optim", *METHODS},

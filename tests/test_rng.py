@@ -113,6 +113,7 @@ FIXED = (
     *("models/image/cnn.py", "weights/drawn.py", "weights/parity.py"),
     *("apps/tiles.py", "object_detection/anchors.py"),
     *(f"data/builders/{name}.py" for name in ("digits", "qm9", "tu_graphs")),
+    *(f"data/builders/{name}.py" for name in ("fsdd_mixtures", "fsdd_strings", "mnist_strings")),
     *(f"data/builders/{name}.py" for name in ("moving_digits", "overlapping_digits")),
     *(f"data/builders/{name}.py" for name in ("lidar_rooms", "stick_figures")),
 )

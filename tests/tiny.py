@@ -20,6 +20,7 @@ from library.run.feed import Feed
 from library.run.plan import Plan
 from library.run.recipe import make_plan
 from library.summaries import summarize
+from library.task import Task
 
 CLASSES = ("a", "b", "c", "d")
 CONV = dict(name="cnn.small", widths=(4,))
@@ -35,6 +36,13 @@ def arrays(num: int, *, seed: int = 0, size: int = 8) -> dict[str, np.ndarray]:
     patterns = np.stack([row, column, row ^ column, np.zeros_like(row)])
     image = random.integers(0, 156, (num, size, size, 1)) + 100 * patterns[label][..., None]
     return {"image": image.astype(np.uint8), "label": label}
+
+
+def compiled(task: Task) -> Task:
+    """Returns a task whose functions are compiled, each once."""
+    made = {name: jax.jit(output) for name, output in task.outputs.items()}
+    functions = dict(init=task.init, update=task.update, evaluate=task.evaluate)
+    return task._replace(outputs=made, **{name: jax.jit(f) for name, f in functions.items()})
 
 
 def encoded(num: int, broken: Sequence[int] = ()) -> sources.Source:

@@ -159,6 +159,9 @@ def _known(plan: Plan, output: str) -> dict[str, jax.ShapeDtypeStruct]:
                     f"{nearest(name, known)}; name another output by --returns"
                 ) from missing
             asked[name] = None
+    # Systems that also take a feature without a mask do not ask for it.
+    masks = (f"{name}_mask" for name in asked)
+    asked |= dict.fromkeys(mask for mask in masks if mask in known)
     names = [name for name in known if name in asked]
     return {**{k: known[k] for k in names}, SEED: jax.ShapeDtypeStruct((), jnp.uint32)}
 

@@ -164,10 +164,12 @@ def check_known(name: str) -> None:
         options = [
             *own,
             "folder",
+            "audio_folder",
             "detection_folder",
             "pairs_folder",
             "segmentation_folder",
             "text",
+            "pairs_text",
             "synthetic/224x1000",
             "none",
             *others,

@@ -3,9 +3,10 @@
 The name of a dataset is one of this project's builders (a file in library/data/builders), "folder"
 for a directory of your images, "segmentation_folder" for one of your images and maps,
 "detection_folder" for your images and boxes, "pairs_folder" for your clean and damaged images,
-"text" for your text files, "synthetic/224x1000" for noise, "none" for no data, or any TFDS dataset
-that was prepared as ArrayRecord. Reading needs no TensorFlow, loads only the requested examples,
-and works from any thread or process.
+"audio_folder" for your recordings, "text" for your text files, "pairs_text" for your pairs of
+texts, "synthetic/224x1000" for noise, "none" for no data, "windows/336x96/ett/etth1" for windows of
+a series, or any TFDS dataset that was prepared as ArrayRecord. Reading needs no TensorFlow, loads
+only the requested examples, and works from any thread or process.
 """
 
 import functools
@@ -19,13 +20,16 @@ import numpy as np
 
 from library.config import ConfigError
 from library.data import (
+    audio_folder,
     detection_folder,
     features,
     fingerprints,
     folder,
     pairs_folder,
+    pairs_text,
     prepared,
     segmentation_folder,
+    series_windows,
     splits,
     synthetic,
     text_files,
@@ -119,14 +123,17 @@ def open_source(
     """Opens a split of a dataset.
 
     Args:
-      name: a builder of this project, "folder", "detection_folder", "segmentation_folder" or
-        "pairs_folder" (see the files of these names), "text", "synthetic/224x1000" for noise of
-        1000 classes (library/data/synthetic.py), "none", or a TFDS dataset such as "cifar10",
+      name: a builder of this project, "folder", "detection_folder", "segmentation_folder",
+        "pairs_folder" or "audio_folder" (see the files of these names), "text", "pairs_text",
+        "synthetic/224x1000" for noise of 1000 classes (library/data/synthetic.py),
+        "windows/336x96/ett/etth1" for windows of a series (library/data/series_windows.py), "none",
+        or a TFDS dataset such as "cifar10",
         "imagenet_resized/64x64" or "mnist:3.0.1".
       split: "train", "train[:90%]", "train[45000:]", "train[-5000:]", "train+test".
       data_dir: the directory of prepared datasets, by default $TFDS_DATA_DIR or
         ~/tensorflow_datasets. For "folder", the folder. For "text", a file or a directory, see
-        `text_files.scan`; slices of its splits count characters.
+        `text_files.scan`; slices of its splits count characters. For "pairs_text", see
+        `pairs_text.scan`.
       manual_dir: the directory of the files that the dataset is prepared from; it appears in the
         message that says how to prepare the dataset.
       classes: for "folder" and "segmentation_folder" only, see `folder.scan`.
@@ -139,6 +146,8 @@ def open_source(
     """
     if name == "folder":
         return _open_folder(split, data_dir, classes, seed)
+    if name == "audio_folder":
+        return _open_audio_folder(split, data_dir, classes, seed)
     if name == "segmentation_folder":
         return _open_segmentation_folder(split, data_dir, classes, seed)
     _check_no_classes(name, classes, seed)
@@ -148,10 +157,14 @@ def open_source(
         return _open_pairs_folder(split, data_dir)
     if name == "text":
         return _open_text_files(split, data_dir)
+    if name == "pairs_text":
+        return _open_pairs(split, data_dir)
     if _is_synthetic(name):
         return _open_synthetic(name, split)
     if name == "none":
         return without_data()
+    if series_windows.is_name(name):
+        return _open_windows(name, split, data_dir, manual_dir)
     return _open_prepared(name, split, data_dir, manual_dir)
 
 
@@ -210,6 +223,12 @@ def info(
         listed = folder.scan(_folder_root(data_dir), classes, seed)
         sizes = {split: len(files.paths) for split, files in listed.splits.items()}
         return Info(name, str(listed.root), sizes, listed.class_names, None, listed.notes)
+    if name == "audio_folder":
+        _check_all_classes(classes)
+        heard = audio_folder.scan(_folder_root(data_dir, name, "the folder of recordings"), seed)
+        sizes = {split: len(held.paths) for split, held in heard.splits.items()}
+        names = None if heard.rated else heard.names
+        return Info(name, str(heard.root), sizes, names, None, heard.notes)
     if name == "segmentation_folder":
         listed = segmentation_folder.scan(_folder_root(data_dir, name), classes, seed)
         sizes = {split: len(pairs) for split, pairs in listed.splits.items()}
@@ -228,12 +247,22 @@ def info(
         path = _text_path(data_dir)
         sizes = text_files.sizes(text_files.scan(path))
         return Info(name, str(path), sizes, None, None, text_files.notes(path))
+    if name == "pairs_text":
+        path = _text_path(data_dir, name)
+        sizes = {split: len(pairs) for split, pairs in pairs_text.scan(path).items()}
+        return Info(name, str(path), sizes, None, None)
     if _is_synthetic(name):
         source = _open_synthetic(name, "train")
-        shape = source.records[0]["image"].shape
+        shape = getattr(source.records[0].get("image"), "shape", None)
         return Info(name, "memory", synthetic.SIZES, source.label_names, shape)
     if name == "none":
         return Info(name, "memory", {}, None, None)
+    if series_windows.is_name(name):
+        asked = series_windows.parse(name)
+        path = str(prepared.open_builder(asked.series, data_dir, manual_dir).data_dir)
+        series = _series(asked, data_dir, manual_dir)
+        lengths = {part: len(values) for part, values in series.items()}
+        return Info(name, path, series_windows.sizes(asked, lengths), None, None)
     return _info(name, prepared.open_builder(name, data_dir, manual_dir))
 
 
@@ -298,11 +327,15 @@ def _check_needs_preparation(name: str) -> None:
         "folder": "a folder of images needs no preparation",
         "segmentation_folder": "a folder of images and maps needs no preparation",
         "detection_folder": "a folder of images with boxes needs no preparation",
+        "audio_folder": "a folder of recordings needs no preparation",
         "text": "text files need no preparation",
+        "pairs_text": "pairs of text files need no preparation",
         "pairs_folder": "folders of clean and damaged images need no preparation",
         "none": "'none' has no data",
     }
     reason = f"{name!r} is generated when read" if _is_synthetic(name) else reasons.get(str(name))
+    if series_windows.is_name(name):
+        reason = f"windows are cut when read; prepare {series_windows.parse(name).series!r}"
     if reason is not None:
         raise ConfigError(f"{reason}: there is nothing to prepare")
 
@@ -345,6 +378,40 @@ def _open_folder(
         fingerprint=functools.partial(fingerprints.of_folder, records, listed.class_names),
         kinds={"image": "image", "label": "label"},
     )
+
+
+def _open_audio_folder(
+    split: str, data_dir: str | None, classes: Sequence[str] | None, seed: int
+) -> Source:
+    _check_all_classes(classes)
+    root = _folder_root(data_dir, "audio_folder", "the folder of recordings")
+    heard = audio_folder.scan(root, seed)
+    sizes = {key: len(held.paths) for key, held in heard.splits.items()}
+    parts = splits.resolve(split, sizes, f"the folder {heard.root}")
+    chosen = [(heard.splits[key], slice(start, stop)) for key, start, stop in parts]
+    paths = tuple(path for held, rows in chosen for path in held.paths[rows])
+    labels, ratings = np.zeros(len(paths), np.int32), None
+    if heard.rated:
+        ratings = np.concatenate([held.ratings[rows] for held, rows in chosen])
+    else:
+        labels = np.concatenate([held.labels[rows] for held, rows in chosen])
+    records = audio_folder.AudioRecords(heard.root, paths, labels, ratings)
+    parts = (f"ratings {records.digest()}",) if heard.rated else heard.names
+    return Source(
+        records,
+        None if heard.rated else heard.names,
+        records.describe,
+        notes=heard.notes,
+        fingerprint=functools.partial(fingerprints.of_folder, records, parts),
+        kinds={"audio": "audio", **({"target": "target"} if heard.rated else {"label": "label"})},
+    )
+
+
+def _check_all_classes(classes: Sequence[str] | None) -> None:
+    if classes is not None:
+        raise ConfigError(
+            "dataset 'audio_folder' takes no classes: it reads all of its directories"
+        )
 
 
 def _open_segmentation_folder(
@@ -407,6 +474,25 @@ def _open_text_files(split: str, data_dir: str | None) -> Source:
     )
 
 
+def _open_pairs(split: str, data_dir: str | None) -> Source:
+    path = _text_path(data_dir, "pairs_text")
+    pairs = pairs_text.scan(path)
+    sizes = {key: len(found) for key, found in pairs.items()}
+    parts = splits.resolve(split, sizes, f"the pairs {path}")
+    if len(parts) > 1:
+        raise ConfigError(f"pairs_text, split {split!r}: it takes one split, such as 'train[:90%]'")
+    part = parts[0]
+    records = pairs[part.split].part(part.start, part.stop)
+    columns = tuple(records.columns.values())
+    return Source(
+        records,
+        None,
+        records.describe,
+        fingerprint=functools.partial(fingerprints.of_documents, columns, path),
+        kinds=dict.fromkeys(records.columns, "text"),
+    )
+
+
 def _open_pairs_folder(split: str, data_dir: str | None) -> Source:
     root = _folder_root(data_dir, "pairs_folder", "a folder with clean/ and damaged/")
     listed = pairs_folder.scan(root)
@@ -426,10 +512,10 @@ def _open_pairs_folder(split: str, data_dir: str | None) -> Source:
     )
 
 
-def _text_path(data_dir: str | None) -> Path:
+def _text_path(data_dir: str | None, name: str = "text") -> Path:
     if not data_dir:
         raise ConfigError(
-            "dataset 'text' needs data_dir=<a text file or a directory of text files>"
+            f"dataset {name!r} needs data_dir=<a text file or a directory of text files>"
         )
     return Path(data_dir).expanduser().absolute()
 
@@ -446,12 +532,38 @@ def _is_synthetic(name: Any) -> bool:
 
 
 def _open_synthetic(name: str, split: str) -> Source:
-    records = synthetic.noise(name, split)
-    label_names = tuple(map(str, range(records.num_classes)))
+    records = synthetic.examples(name, split)
     describe = functools.partial(splits.describe, name, records.parts)
     fingerprint = functools.partial(fingerprints.of_name, f"{name} {split}", len(records))
-    kinds = {"image": "image", "label": "label"}
-    return Source(records, label_names, describe, fingerprint=fingerprint, kinds=kinds)
+    names, kinds = records.label_names, records.kinds
+    return Source(records, names, describe, fingerprint=fingerprint, kinds=kinds)
+
+
+def _open_windows(name: str, split: str, data_dir: str | None, manual_dir: str | None) -> Source:
+    asked = series_windows.parse(name)
+    records = series_windows.cut(asked, _series(asked, data_dir, manual_dir), split)
+    fingerprint = functools.partial(fingerprints.of_records, f"{name} {split}", records)
+    describe = functools.partial(_describe_array, f"{name} {split}")
+    return Source(records, None, describe, fingerprint=fingerprint, kinds=records.kinds)
+
+
+def _series(
+    asked: series_windows.Asked, data_dir: str | None, manual_dir: str | None
+) -> dict[str, np.ndarray]:
+    """Returns the series of each split in the order of time."""
+    held = prepared.open_builder(asked.series, data_dir, manual_dir).info.splits
+    opened = {
+        split: _open_prepared(asked.series, split, data_dir, manual_dir).records
+        for split in series_windows.SPLITS
+        if split in held
+    }
+    for split, records in opened.items():
+        if len(records) != 1 or np.ndim(records[0].get("series")) != 2:
+            raise ConfigError(
+                f"windows need a dataset with one series (steps, channels) in each split, and "
+                f"{asked.series} {split} has {len(records)} examples of {', '.join(records[0])}"
+            )
+    return {split: np.asarray(records[0]["series"]) for split, records in opened.items()}
 
 
 def _folder_root(

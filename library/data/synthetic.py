@@ -2,17 +2,19 @@
 
 A name is "synthetic/SIDExCLASSES", such as "synthetic/224x1000". A third number gives the channels,
 1 or 3 (the default): "synthetic/28x10x1". Every example depends only on its split and row.
+"synthetic/adding600" and "synthetic/copying1000" are problems of `library.data.series_problems`.
 """
 
 import dataclasses
 import operator
 import re
+from typing import Any, ClassVar
 
 import numpy as np
 
 from library import rng
 from library.config import ConfigError
-from library.data import splits
+from library.data import series_problems, splits
 
 SIZES = {"train": 1_000_000, "test": 10_000}
 _NAME = re.compile(r"synthetic/(\d+)x(\d+)(?:x(1|3))?")
@@ -33,6 +35,12 @@ class Noise:
     num_classes: int
     channels: int
     parts: tuple[splits.Part, ...]
+    kinds: ClassVar[dict[str, str]] = {"image": "image", "label": "label"}
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the classes: their numbers."""
+        return tuple(map(str, range(self.num_classes)))
 
     def __len__(self) -> int:
         return sum(stop - start for _, start, stop in self.parts)
@@ -48,6 +56,12 @@ class Noise:
         return {"image": image, "label": np.int32(index % self.num_classes)}
 
 
+def examples(name: str, split: str) -> Any:
+    """Returns the examples of a split of noise or of a problem; errors are those of `noise`."""
+    problem = series_problems.find(name, split, SIZES)
+    return noise(name, split) if problem is None else problem
+
+
 def noise(name: str, split: str) -> Noise:
     """Returns the examples of a split, such as "train[:256]", of a synthetic dataset.
 
@@ -59,6 +73,7 @@ def noise(name: str, split: str) -> Noise:
     if not side or not num_classes:
         raise ConfigError(
             f"unknown dataset {name!r}: write 'synthetic/224x1000' (side of the images, number of "
-            "classes) or 'synthetic/28x10x1' (one channel)"
+            "classes), 'synthetic/28x10x1' (one channel), 'synthetic/adding600' or "
+            "'synthetic/copying1000' (steps)"
         )
     return Noise(side, num_classes, channels, splits.resolve(split, SIZES, name))

@@ -20,7 +20,7 @@ _COORDINATES = {"boxes": 4, "points": 2}
 
 @dataclasses.dataclass(frozen=True)
 class Completed:
-    """Examples with a blank value for each missing label, target, map, field and object.
+    """Examples with a blank value for each missing label, target, text, map, field and object.
 
     Attributes:
       records: the examples: `len(records)` and `records[row] -> dict`.
@@ -49,6 +49,8 @@ class Completed:
                 example[name] = np.zeros(side, np.uint8 if kind == "map" else np.float32)
             elif kind in ("label", "target"):
                 example[name] = np.int32(0) if kind == "label" else np.float32(0)
+            elif kind == "text":
+                example[name] = ""
         return example
 
 

@@ -1,4 +1,4 @@
-"""Position embeddings for the tokens of a grid of patches."""
+"""Position embeddings for the tokens of a grid of patches, and of a sequence."""
 
 from typing import Any
 
@@ -54,3 +54,18 @@ def sincos2d(
     y, x = np.mgrid[:height, :width].reshape(2, -1, 1) * frequencies
     table = np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1)
     return table.astype(np.float32)
+
+
+def sinusoidal(length: int, features: int) -> Float[Array, "t d"]:
+    """Computes the fixed positions of a sequence (Vaswani et al. 2017, section 3.5).
+
+    Feature 2i is sin(t / 10000^(2i / d)), and feature 2i + 1 the cosine of the same angle.
+
+    Args:
+      length: tokens of the sequence.
+      features: d, the size of a token.
+    """
+    rate = 10_000.0 ** -(np.arange(0, features, 2) / features)
+    angle = np.arange(length)[:, None] * rate
+    both = np.stack([np.sin(angle), np.cos(angle)], axis=-1).reshape(length, -1)
+    return jnp.asarray(both[:, :features], jnp.float32)

@@ -25,6 +25,7 @@ from library.reporting import (
     page,
     runs,
     saved_samples,
+    series_figures,
 )
 from library.reporting.page import Html
 from library.reporting.runs import Run
@@ -256,6 +257,10 @@ def _draw_evaluation(run: Run, arrays: Mapping[str, np.ndarray], names) -> list[
             )
             figure = _try(class_figures.reliability, values)
             drawn.append(_save(run, slug, figure, "calibration", caption))
+        elif key.endswith("gradient_norm") and values.ndim == 1:
+            figure = _try(series_figures.gradient_norms, {key: values})
+            caption = f"Gradient of the loss by the distance of a step from the last, {key}."
+            drawn.append(_save(run, slug, figure, "other", caption))
         elif error_figure.is_error_by_value(key, values):
             caption = f"Error by true value, {int(values[2].sum()):,} examples."
             figure = _try(error_figure.error_by_value, values)

@@ -118,6 +118,7 @@ def order(dataset: Dataset, source: sources.Source, seed: int) -> pipeline.Order
         seed=seed,
         repeats=dataset.repeats,
         labels=functools.partial(_labels, source),
+        lengths=functools.partial(_lengths, source),
     )
     made(np.arange(1), dataset.batch_size, len(source.records))
     return made
@@ -263,7 +264,7 @@ class Splits:
         # Nor do its training examples have to fit the preprocessing of evaluations.
         with contextlib.suppress(ConfigError, CorruptExample, UnfitExample):
             evaluated = data_record.features(self.evaluated().blank)
-        if source.tokenizer is not None:
+        if dataset.tokenizer is not None:
             spec = config.plain(dataset.tokenizer)
             tokenizer = {"spec": spec, "fitted": source.tokenizer.fitted}
         return DataRecord(
@@ -376,6 +377,15 @@ def _labels(source: sources.Source) -> np.ndarray:
             f"dataset.order: the examples have no 'label'; they have {', '.join(records[0])}"
         )
     return np.array([records[row]["label"] for row in range(len(records))])
+
+
+def _lengths(source: sources.Source, feature: str) -> np.ndarray:
+    """Reads the number of steps of a feature in each record, before the preprocessing."""
+    records = source.records
+    config.check_choice("feature of dataset.order", feature, records[0])
+    if np.ndim(records[0][feature]) == 0 and not isinstance(records[0][feature], (str, bytes)):
+        raise ConfigError(f"dataset.order: {feature!r} has no steps, it is a single number")
+    return np.array([len(records[row][feature]) for row in range(len(records))])
 
 
 def _windows(order: str) -> str:

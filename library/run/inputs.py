@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from library import config, rng
 from library.config import ConfigError
-from library.data import augmentation, features, graphs, on_device
+from library.data import augmentation, device_preprocessing, features, graphs, on_device
 
 # A limit, because the step augments the views one after the other.
 MOST_VIEWS = 64
@@ -66,6 +66,14 @@ def composed(specs: Any, known: Mapping[str, Any]) -> Callable:
     )
 
 
+def preprocessed(specs: Any, kinds: Mapping[str, str]) -> Callable:
+    """Builds the preprocessing on the device of a list of specs, `batch -> batch`."""
+    package, what = "library.data.device_preprocessing", "operation of device_preprocess"
+    return device_preprocessing.compose(
+        [config.build(spec, package, what, kinds=kinds) for spec in specs]
+    )
+
+
 def built_views(views: Any, known: Mapping[str, Any]) -> dict[str, View]:
     """Builds the named views of a config.
 
@@ -117,7 +125,7 @@ def _completed(plan: Any, batch: Mapping, constants: Mapping) -> dict:
     # Batches that evaluators draw have no graphs.
     if plan.dataset.budget is not None and "graph" in batch:
         batch = graphs.joined(batch, plan.dataset.budget)
-    return on_device.to_float(batch, plan.loader.kinds)
+    return plan.device_preprocess(on_device.to_float(batch, plan.loader.kinds))
 
 
 def _together(plan: Any, made: list[Mapping]) -> dict:

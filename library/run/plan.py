@@ -29,6 +29,7 @@ class Plan(NamedTuple):
         source may have no examples, see `recipe.make_plan`.
       order: the order of the training examples.
       label_names: names of the classes, or None.
+      device_preprocess: `batch -> batch`, on the device, before augmentation.
       augment: `(batch, key) -> batch`, on the device, training only.
       views: the named views of each example, see `inputs.View`.
       normalize: `batch -> batch`, on the device.
@@ -54,6 +55,7 @@ class Plan(NamedTuple):
     loader: pipeline.Loader
     order: pipeline.Order
     label_names: tuple[str, ...] | None
+    device_preprocess: Callable
     augment: Callable
     views: Mapping[str, inputs.View]
     normalize: Callable

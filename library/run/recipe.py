@@ -12,7 +12,7 @@ from typing import Any
 
 from library import config
 from library.config import ConfigError
-from library.data import on_device, pipeline, sources
+from library.data import on_device, pipeline, preprocessing, sources
 from library.parallel import strategies
 from library.run import checks, data, data_record, inputs, learning, rehearsal, restoring
 from library.run.data_record import DataRecord
@@ -57,6 +57,10 @@ def make_plan(
         checks.check_float16(recipe)
     source = data.training_source(dataset, recorded, recipe.seed, trains=trains)
     made = data.preprocess(recipe, source, recorded)
+    if source.tokenizer is None:
+        # Preprocessing that tokenizes has a vocabulary, too.
+        found = preprocessing.tokenizer_of(made.stages["train"])
+        source = source._replace(tokenizer=found)
     known = None if source.is_open else recorded.features
     loader = data.loader(recipe, dataset, source, made.stages["train"], known)
     data_record.check_features(recorded, loader.blank)
@@ -88,6 +92,7 @@ def make_plan(
         loader=loader,
         order=data.order(dataset, source, recipe.seed),
         label_names=source.label_names,
+        device_preprocess=inputs.preprocessed(recipe.device_preprocess, loader.kinds),
         augment=inputs.composed(recipe.augment, known),
         views=inputs.built_views(recipe.views, known),
         normalize=on_device.normalizer(recipe.normalize, loader.kinds),
@@ -154,6 +159,8 @@ def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader
         sizes["image_shape"] = tuple(loader.blank["image"].shape)
     if source.tokenizer is not None:
         sizes["vocab_size"] = source.tokenizer.vocab_size
+        if "counts" in source.tokenizer.fitted:
+            sizes["token_counts"] = tuple(source.tokenizer.fitted["counts"])
     if source.label_names is None or (label is None and target is not None):
         found = None if target is None else target.size
         outputs = {} if found is None else {"num_classes": found, "num_outputs": found}

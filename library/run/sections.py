@@ -18,8 +18,8 @@ class Dataset:
     """The dataset of a run, and how its examples are loaded.
 
     Attributes:
-      name: name of a dataset: one that the project prepares, "folder", or one of TFDS; "none" for
-        a system that generates its own data.
+      name: name of a dataset: one that the project prepares, "folder", "audio_folder", or one of
+        TFDS; "none" for a system that generates its own data.
       sources: several datasets by name, in place of one `name`, see `SourceOf`. The features of
         "photos" are then called `photos_image`, ... An epoch is one pass over the first source.
       pairing: how examples of several sources meet: by "row", or each source in its "own" order.
@@ -366,6 +366,8 @@ class Recipe:
         the number of the player's updates per step. None if the task updates its params itself.
       total: the length of the run, a duration.
       preprocess: host preprocessing, a list of specs, or lists by "train" and "test".
+      device_preprocess: preprocessing of all batches on the device, before augmentation, such as
+        spectra of waves; a list of specs.
       augment: device augmentation of training batches, a list of specs.
       views: number of views of each training image, each with its own augmentation; with more than
         one, `image` is (b, views, h, w, c) in training. Or a dict of named views: each is a list of
@@ -406,6 +408,7 @@ class Recipe:
     total: Duration
     optimizer: dict | None = None
     preprocess: dict | tuple[dict, ...] = ({"name": "decode"},)
+    device_preprocess: tuple[dict, ...] = ()
     augment: tuple[dict, ...] = ()
     views: int | dict = 1
     normalize: dict | None = None

@@ -42,6 +42,11 @@ EXPECTED = {
     "domains": (["target_image"], "logits"),
     "gpt": (["tokens"], "logits"),
     "lstm": (["tokens"], "logits"),
+    "translator": (["a", "b", "a_mask"], "logits"),
+    "tagging": (["series"], "prediction"),
+    "speech": (["audio", "audio_mask"], "probabilities"),
+    "ctc": (["audio", "audio_mask"], "logits"),
+    "echo_state": (["audio", "audio_mask"], "logits"),
 }
 
 

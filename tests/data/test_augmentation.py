@@ -46,7 +46,7 @@ PER_EXAMPLE = dict(
     normalize=dict(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.1)),
 )
 # They change other features together with images, or instead of them; each has a file of its own.
-ELSEWHERE = {"mosaic", "mirror_scans"}
+ELSEWHERE = {"mosaic", "mirror_scans", "spec_augment"}
 MIXES = dict(mixup=dict(alpha=0.4), cutmix=dict(alpha=1.0), mixup_cutmix=dict())
 
 

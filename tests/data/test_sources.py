@@ -440,7 +440,7 @@ def test_arrays_that_are_refused(arrays, message):
         sources.from_arrays(arrays, label_names=("no", "yes"), name="toy")
 
 
-def test_tensorflow_is_never_imported(tmp_path):
+def test_neither_tensorflow_nor_scipys_filters_are_imported(tmp_path):
     program = (
         "import sys\n"
         "from library.config import ConfigError\n"
@@ -454,7 +454,8 @@ def test_tensorflow_is_never_imported(tmp_path):
         "        sources.open_source(name, 'train', data_dir=sys.argv[1])\n"
         "    except ConfigError:\n"
         "        pass\n"
-        "assert 'tensorflow' not in sys.modules, 'tensorflow was imported'\n"
+        "for name in ('tensorflow', 'scipy.signal'):\n"
+        "    assert name not in sys.modules, f'{name} was imported'\n"
     )
     # A module that can be imported stands for TensorFlow, lest it be absent for want of one.
     (tmp_path / "tensorflow.py").touch()

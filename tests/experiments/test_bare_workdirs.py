@@ -41,6 +41,7 @@ OF_IMAGES = {
 IN_PYTHON = {**OF_IMAGES, "unet": "prediction", "detector": "detections"}
 OF_NOTHING = {"vae": "sample", "gan": "sample", "diffusion": "sample"}
 TEXT = ("gpt", "lstm")
+WITHOUT_IMAGES = (*TEXT, "translator", "tagging", "speech", "ctc", "echo_state")
 # JAX writes programs with flatbuffers.
 FORMATS = ["run", *["stablehlo"] * bool(importlib.util.find_spec("flatbuffers"))]
 # Their evaluators draw samples and open no split.
@@ -52,8 +53,8 @@ def recipe(case):
     if case == "classifier":
         return tiny.config(**ended, **CLASSIFIER, preprocess=[DECODE])
     values = families.config(case)
-    text = [] if case in TEXT else [DECODE]
-    return {**values, **ended, "preprocess": [*text, *values.get("preprocess", [])]}
+    decode = [] if case in WITHOUT_IMAGES else [DECODE]
+    return {**values, **ended, "preprocess": [*decode, *values.get("preprocess", [])]}
 
 
 def requests(case, picture):
@@ -65,6 +66,10 @@ def requests(case, picture):
         found.append(("generate", "--num=4", "--seed=3", "--save_arrays"))
     if case in TEXT:
         found.append(("generate", "--prompt=ab", "--length=8", "--num=2"))
+    if case == "translator":
+        words = picture.with_suffix(".txt")
+        words.write_text("abc\nbad\n")
+        found.append(("generate", "--output=translate", f"--input={words}"))
     if case == "classifier":
         found.append(("explain", "--methods=gradient,filters", f"--images={picture}"))
         found.append(("explain", "--attack=pgd", "--steps=2", f"--images={picture}"))

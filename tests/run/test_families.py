@@ -28,7 +28,7 @@ def data(monkeypatch):
 # Those that take longest and hold nothing that the others do not.
 LONG = (
     *("diffusion", "simclr", "mae", "layerwise", "detector", "yolo", "domains"),
-    *("restoration", "colourization", "adversarial_restoration"),
+    *("restoration", "colourization", "adversarial_restoration", "translator"),
 )
 SOME = [pytest.param(x, marks=pytest.mark.full) if x in LONG else x for x in families.FAMILIES]
 

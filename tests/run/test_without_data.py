@@ -54,6 +54,11 @@ MADE = {
     "domains": "logits",
     "gpt": "generate",
     "lstm": "generate",
+    "translator": "translate",
+    "tagging": "prediction",
+    "speech": "logits",
+    "ctc": "transcript",
+    "echo_state": "logits",
 }
 
 

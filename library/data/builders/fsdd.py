@@ -16,7 +16,13 @@ from library.config import ConfigError
 from library.data import origins
 from library.data.builders import making, packed
 
-_KEYS = ("hi", "lo", "offsets", "labels", "speaker", "speakers", "take")
+KEYS = ("hi", "lo", "offsets", "labels", "speaker", "speakers", "take")
+FEATURES = {
+    "audio": tfds.features.Tensor(shape=(None,), dtype=np.int16),
+    "label": tfds.features.ClassLabel(names=[str(digit) for digit in range(10)]),
+    "speaker": tfds.features.Scalar(np.int32),
+    "id": tfds.features.Text(),
+}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -40,19 +46,17 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     )
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = {
-            "audio": tfds.features.Tensor(shape=(None,), dtype=np.int16),
-            "label": tfds.features.ClassLabel(names=[str(digit) for digit in range(10)]),
-            "speaker": tfds.features.Scalar(np.int32),
-            "id": tfds.features.Text(),
-        }
-        return making.info(self, features)
+        return making.info(self, FEATURES)
 
     def _split_generators(self, dl_manager):
         path = self.paths["fsdd.npz"]
-        arrays = packed.load(path, _KEYS)
+        arrays = packed.load(path, KEYS)
         packed.check_labels(path, arrays["labels"], len(arrays["offsets"]) - 1, 10)
-        return {"train": _read(arrays, False), "test": _read(arrays, True)}
+        test = arrays["take"] < 5
+        return {
+            "train": examples_of(arrays, np.flatnonzero(~test)),
+            "test": examples_of(arrays, np.flatnonzero(test)),
+        }
 
     @staticmethod
     def pack(paths: Mapping[str, Path], folder: Path) -> None:
@@ -87,10 +91,15 @@ def _samples(path: Path, data: bytes) -> np.ndarray:
         return np.frombuffer(file.readframes(file.getnframes()), "<i2")
 
 
-def _read(arrays: Mapping[str, np.ndarray], test: bool) -> Iterator[tuple[int, dict]]:
-    audio = (arrays["hi"].astype(np.uint16) << 8 | arrays["lo"]).view(np.int16)
-    offsets = arrays["offsets"]
-    for row in np.flatnonzero((arrays["take"] < 5) == test).tolist():
+def samples(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns the samples of all recordings of the packed file, one after the other, int16."""
+    return (arrays["hi"].astype(np.uint16) << 8 | arrays["lo"]).view(np.int16)
+
+
+def examples_of(arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> Iterator[tuple[int, dict]]:
+    """Yields the examples of some rows of the packed file, with their rows as keys."""
+    audio, offsets = samples(arrays), arrays["offsets"]
+    for row in rows.tolist():
         digit, speaker = int(arrays["labels"][row]), int(arrays["speaker"][row])
         yield (
             row,

@@ -8,7 +8,7 @@ see `library.data.features`. An operation that changes the kind of a feature dec
 `features.making`.
 """
 
-from library.data.preprocessing._chaining import chain, turning
+from library.data.preprocessing._chaining import chain, tokenizer_of, turning
 from library.data.preprocessing._examples import CorruptExample, Example, Operation, UnfitExample
 from library.data.preprocessing._pictures import MAX_PIXELS
 from library.data.preprocessing.colours import colour_weights
@@ -35,6 +35,8 @@ from library.data.preprocessing.labels import (
     to_target,
 )
 from library.data.preprocessing.padding import pad_objects, pad_series
+from library.data.preprocessing.series import to_series
+from library.data.preprocessing.tokenizing import tokenize
 from library.data.preprocessing.weighting import border_weights, class_weights
 
 __all__ = [
@@ -68,7 +70,10 @@ __all__ = [
     "standardize",
     "to_label",
     "to_labels",
+    "to_series",
     "to_target",
+    "tokenize",
+    "tokenizer_of",
     "turning",
     "whiten",
 ]

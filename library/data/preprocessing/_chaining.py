@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -42,6 +43,13 @@ def turning(operation: Operation, turn: bool) -> Operation:
     if _decodes(operation) and operation.keywords["exif_orientation"] is None:
         return functools.partial(operation, exif_orientation=turn)
     return operation
+
+
+def tokenizer_of(operation: Operation) -> Any:
+    """Returns the tokenizer of the first `tokenize` in an operation or a chain, or None."""
+    parts = operation.args[0] if _is_chain(operation) else ()
+    found = getattr(operation, "tokenizer", None)
+    return found or next(filter(None, map(tokenizer_of, parts)), None)
 
 
 def _chained(operations: tuple[Operation, ...]) -> Operation:

@@ -14,5 +14,6 @@ from library.data.tokenizers.character import character
 from library.data.tokenizers.gpt2 import gpt2
 from library.data.tokenizers.huggingface import huggingface
 from library.data.tokenizers.tiktoken import tiktoken
+from library.data.tokenizers.word import word
 
-__all__ = ["Tokenizer", "bpe", "byte", "character", "gpt2", "huggingface", "tiktoken"]
+__all__ = ["Tokenizer", "bpe", "byte", "character", "gpt2", "huggingface", "tiktoken", "word"]

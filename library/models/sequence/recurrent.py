@@ -1,122 +1,23 @@
 """Recurrent language models: LSTM and GRU, as in char-rnn.
 
-The LSTM is from Hochreiter & Schmidhuber 1997, "Long short-term memory", with the forget gate of
-Gers, Schmidhuber & Cummins 2000, whose bias starts at 1. The GRU is from Cho et al. 2014, "Learning
-phrase representations using RNN encoder-decoder", section 2.3. The defaults are those of char-rnn:
-two layers of 128 units on one-hot characters (Karpathy 2015, "The unreasonable effectiveness of
-recurrent neural networks").
+The layers are those of `library.layers.recurrence`. The defaults are those of char-rnn: two layers
+of 128 units on one-hot characters (Karpathy 2015, "The unreasonable effectiveness of recurrent
+neural networks"). `library.tasks.language` trains them by truncated back-propagation through time
+if the order of the data is "streams": a batch continues the one before it and takes its last state.
 """
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from library.layers import vocabulary_loss
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.intermediates import store
+from library.layers.recurrence import LAYERS, Weights, zero_state
 from library.variants import variant
-
-State = dict[str, Float[Array, "b w"]]
-
-
-class Weights(nn.Module):
-    """The weights of a dense layer, a kernel and maybe a bias, without the product."""
-
-    shape: tuple[int, int]
-    num_bias: int
-    kernel_init: Callable
-    param_dtype: Any
-
-    @nn.compact
-    def __call__(self) -> tuple[Float[Array, "i o"], Float[Array, " n"] | None]:
-        """Returns the kernel and the bias, which is None if `num_bias` is 0."""
-        kernel = self.param("kernel", self.kernel_init, self.shape, self.param_dtype)
-        if not self.num_bias:
-            return kernel, None
-        zeros = nn.initializers.zeros
-        return kernel, self.param("bias", zeros, (self.num_bias,), self.param_dtype)
-
-
-class LSTMLayer(nn.Module):
-    """A layer of long short-term memory.
-
-        i, f, o = sigmoid(W x + b + U h),  g = tanh(W x + b + U h)
-        c' = f c + i g,  h' = o tanh(c')
-
-    Submodules are "input" with W (d, 4 w) and b, and "recurrent" with U (w, 4 w). The order of the
-    gates is i, f, g, o. The U of each gate starts orthogonal, and the bias of f starts at 1. The
-    state has "c" and "h", each (b, w), float32.
-    """
-
-    width: int
-    dtype: Any
-    param_dtype: Any
-    state_names: ClassVar[tuple[str, ...]] = ("c", "h")
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "t b d"], state: State, keep: Float[Array, "t b 1"] | None
-    ) -> tuple[State, Float[Array, "t b w"]]:
-        """Returns the last state and all outputs; the state is multiplied by `keep` before each."""
-        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        gates = nn.Dense(4 * self.width, bias_init=_forget_bias, name="input", **types)(x)
-        init, shape = _orthogonal_gates, (self.width, 4 * self.width)
-        kernel, _ = Weights(shape, 0, init, self.param_dtype, name="recurrent")()
-        kernel = kernel.astype(self.dtype)
-
-        def step(state: State, gates: Float[Array, "b g"]) -> State:
-            gates = (gates + state["h"].astype(self.dtype) @ kernel).astype(jnp.float32)
-            i, f, g, o = jnp.split(gates, 4, axis=-1)
-            c = nn.sigmoid(f) * state["c"] + nn.sigmoid(i) * jnp.tanh(g)
-            return {"c": c, "h": nn.sigmoid(o) * jnp.tanh(c)}
-
-        return _run(step, state, gates, keep)
-
-
-class GRULayer(nn.Module):
-    """A layer of gated recurrent units.
-
-        r, z = sigmoid(W x + b + U h),  n = tanh(W x + b + r (U h + u))
-        h' = (1 - z) n + z h
-
-    The reset gate r is applied after the product with U, as in cuDNN, so that one product serves
-    all gates. The paper applies it before the product, U (r h). Submodules are "input" with W
-    (d, 3 w) and b, and "recurrent" with U (w, 3 w) and u (w,). The order of the gates is r, z, n.
-    The U of each gate starts orthogonal. The state has "h", (b, w), float32.
-    """
-
-    width: int
-    dtype: Any
-    param_dtype: Any
-    state_names: ClassVar[tuple[str, ...]] = ("h",)
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "t b d"], state: State, keep: Float[Array, "t b 1"] | None
-    ) -> tuple[State, Float[Array, "t b w"]]:
-        """Returns the last state and all outputs; the state is multiplied by `keep` before each."""
-        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        gates = nn.Dense(3 * self.width, name="input", **types)(x)
-        init, shape = _orthogonal_gates, (self.width, 3 * self.width)
-        kernel, bias = Weights(shape, self.width, init, self.param_dtype, name="recurrent")()
-        kernel, bias = kernel.astype(self.dtype), bias.astype(self.dtype)
-
-        def step(state: State, gates: Float[Array, "b g"]) -> State:
-            product = state["h"].astype(self.dtype) @ kernel
-            both = (gates + product).astype(jnp.float32)
-            r, z, _ = (nn.sigmoid(part) for part in jnp.split(both, 3, axis=-1))
-            last = slice(2 * self.width, None)
-            n = jnp.tanh(gates[:, last] + r * (product[:, last] + bias))
-            return {"h": (1 - z) * n + z * state["h"]}
-
-        return _run(step, state, gates, keep)
-
-
-LAYERS = {"lstm": LSTMLayer, "gru": GRULayer}
 
 
 class RecurrentLM(nn.Module):
@@ -227,9 +128,7 @@ class RecurrentLM(nn.Module):
     @nn.nowrap
     def initial_carry(self, batch_size: int) -> PyTree:
         """Returns the carry before the first token: zero."""
-        parts, shape = LAYERS[self.cell].state_names, (batch_size, self.width)
-        # Separate arrays: JAX cannot donate one array under several names.
-        return {name: {part: jnp.zeros(shape) for part in parts} for name in self._names()}
+        return {name: zero_state(self.cell, batch_size, self.width) for name in self._names()}
 
     @nn.nowrap
     def initial_cache(self, batch_size: int, length: int, dtype: Any = None) -> PyTree:
@@ -261,30 +160,3 @@ class RecurrentLM(nn.Module):
 
 lstm = variant(RecurrentLM, "lstm", cell="lstm")
 gru = variant(RecurrentLM, "gru", cell="gru")
-
-
-def _run(step, state, gates, keep):
-    """Runs a layer's step over time. `gates` (t, b, g) is the contribution of the inputs.
-
-    The caller computes the products with the inputs for all steps at once, before the loop.
-    """
-
-    def body(state, inputs):
-        gates, keep = inputs
-        if keep is not None:
-            state = jax.tree.map(lambda x: x * keep, state)
-        state = step(state, gates)
-        return state, state["h"]
-
-    return jax.lax.scan(body, state, (gates, keep))
-
-
-def _orthogonal_gates(key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Array:
-    width, total = shape
-    keys = jax.random.split(key, total // width)
-    init = nn.initializers.orthogonal()
-    return jnp.concatenate([init(k, (width, width), dtype) for k in keys], axis=-1)
-
-
-def _forget_bias(key: PRNGKeyArray, shape: tuple[int], dtype: Any) -> Array:
-    return jnp.zeros(4, dtype).at[1].set(1).repeat(shape[0] // 4)

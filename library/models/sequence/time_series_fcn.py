@@ -14,6 +14,7 @@ from library.config import ConfigError
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.head import linear_head
 from library.layers.intermediates import store
+from library.layers.series import mean_step, present
 from library.variants import variant
 
 
@@ -27,14 +28,15 @@ class Layer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b t c"], known: Float[Array, "b t 1"], train: bool
+        self, x: Float[Array, "b t c"], mask: Float[Array, "b t"] | None, train: bool
     ) -> Float[Array, "b t w"]:
-        """Returns features, which are 0 where a step is not known."""
+        """Returns features, which are 0 where the mask is; None is a mask of ones."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         init = nn.initializers.he_uniform()
         x = nn.Conv(self.width, (self.size,), kernel_init=init, name="conv", **types)(x)
         norm = nn.BatchNorm(not train, momentum=0.9, epsilon=1e-3, name="norm", **types)
-        return jnp.where(known > 0, nn.relu(norm(x, mask=known > 0)), 0)
+        known = None if mask is None else mask[..., None] > 0
+        return present(nn.relu(norm(x, mask=known)), mask)
 
 
 class TimeSeriesFCN(nn.Module):
@@ -90,14 +92,11 @@ class TimeSeriesFCN(nn.Module):
           train: whether to apply dropout and use the statistics of the batch.
         """
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        known = jnp.ones(series.shape[:2]) if series_mask is None else series_mask
-        known = known[..., None].astype(jnp.float32)
-        x = jnp.where(known > 0, series, 0).astype(self.dtype)
+        x = present(series, series_mask).astype(self.dtype)
         for i, (width, size) in enumerate(zip(self.widths, self.sizes), 1):
-            x = Layer(width, size, name=f"layer{i}", **types)(x, known, train)
+            x = Layer(width, size, name=f"layer{i}", **types)(x, series_mask, train)
             store(self, f"stage{i}", x)
-        # A padded example of an evaluation has no known step.
-        x = x.sum(axis=1) / jnp.maximum(known.sum(axis=1), 1).astype(x.dtype)
+        x = mean_step(x, series_mask)
         store(self, "features", x)
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
         init = nn.initializers.lecun_normal()

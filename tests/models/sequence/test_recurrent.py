@@ -10,7 +10,7 @@ import pytest
 from library import rng
 from library.config import ConfigError, build
 from library.models.sequence import recurrent
-from tests import often
+from tests import often, recurrences
 
 VOCAB, WIDTH, BATCH, LENGTH = 5, 8, 3, 7
 FACTORIES = {"lstm": recurrent.lstm, "gru": recurrent.gru}
@@ -37,32 +37,10 @@ def hidden(model, params, ids, **options):
     return model.apply({"params": params}, ids, **options, method="hidden")
 
 
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def lstm_step(p, x, state):
-    g = x @ p["input"]["kernel"] + p["input"]["bias"] + state["h"] @ p["recurrent"]["kernel"]
-    i, f, g, o = (g[:, k * WIDTH : (k + 1) * WIDTH] for k in range(4))
-    c = sigmoid(f) * state["c"] + sigmoid(i) * np.tanh(g)
-    return {"c": c, "h": sigmoid(o) * np.tanh(c)}
-
-
-def gru_step(p, x, state):
-    a = x @ p["input"]["kernel"] + p["input"]["bias"]
-    b = state["h"] @ p["recurrent"]["kernel"]
-    (ar, az, an), (br, bz, bn) = (
-        [v[:, k * WIDTH : (k + 1) * WIDTH] for k in range(3)] for v in (a, b)
-    )
-    r, z = sigmoid(ar + br), sigmoid(az + bz)
-    n = np.tanh(an + r * (bn + p["recurrent"]["bias"]))
-    return {"h": (1 - z) * n + z * state["h"]}
-
-
 def by_hand(cell, params, ids, depth, embedded):
     """Runs a model in float64, a token at a time; returns logits and the last states."""
     params = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
-    step = {"lstm": lstm_step, "gru": gru_step}[cell]
+    step = recurrences.STEPS[cell]
     zeros, names = np.zeros((len(ids), WIDTH)), ("c", "h") if cell == "lstm" else ("h",)
     states = {f"layer{i + 1}": dict.fromkeys(names, zeros) for i in range(depth)}
     table = params["tokens"]["embedding"] if embedded else np.eye(VOCAB)

@@ -1,0 +1,1 @@
+"""Sound: spectra and cepstra of recordings, and reading of sound files."""
