@@ -150,7 +150,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         model=dict(name="yolo_v8", depth=0.1, width=0.03, num_bins=4, normalization="group"),
         task=dict(name="detection", method=dict(name="aligned", num_bins=4), num_detections=8),
         # Large steps would make another assignment of what is rounding only.
-        optimizer={**SGD, "learning_rate": 1e-3},
+        optimizer={**SGD, "learning_rate": 1e-5},
         augment=[dict(name="flip_lr"), dict(name="affine", translate=0.1)],
         evaluate=dict(
             test=dict(kind="metrics"), precision=dict(kind="detection_precision"), shown=OVERLAY
