@@ -17,6 +17,7 @@ from library import files, painting, task
 from library.apps import predictions, tiles
 from library.config import ConfigError
 from library.data import features
+from library.run import class_names
 from library.run.session import Trained
 
 _COLUMNS = ("image", "class", "confidence", "ymin", "xmin", "ymax", "xmax")
@@ -84,21 +85,9 @@ def computed(trained: Trained, ema: bool) -> Callable[[Sequence[Any]], np.ndarra
     return lambda loaded: predictions.over(trained, function, loaded, BATCH)["detections"]
 
 
-def class_names(trained: Trained) -> list[str]:
-    """Returns the names of the detector's classes, those that `keep_classes` left."""
-    names = trained.plan.label_names or [str(i) for i in range(1000)]
-    return [names[number] for number in _kept(trained, len(names))]
-
-
-def _kept(trained: Trained, count: int) -> list[int]:
-    """Returns the number in the dataset of each class of the detector."""
-    given = trained.plan.recipe.preprocess
-    specs = given["test"] if isinstance(given, Mapping) and "test" in given else given
-    kept = list(range(count))
-    for spec in specs:
-        if spec["name"] == "keep_classes" and spec.get("key", "boxes") == _target(trained):
-            kept = [kept[number] for number in spec["classes"]]
-    return kept
+def names_of_classes(trained: Trained) -> Sequence[str]:
+    """Returns the names of the detector's classes, their numbers if they have none."""
+    return trained.plan.label_names or [str(i) for i in range(1000)]
 
 
 def image_input(trained: Trained) -> str:
@@ -114,8 +103,9 @@ def _record(trained: Trained, image: np.ndarray) -> dict[str, np.ndarray]:
     """Returns an example with one object in the middle of the image."""
     kinds, target = trained.plan.loader.source.kinds, _target(trained)
     beside = dict.fromkeys(features.companions(target, kinds, kinds), np.zeros(1, np.int32))
-    first = _kept(trained, len(trained.plan.label_names or range(1000)))[0]
-    label = {f"{target}_label": np.array([first], np.int32)}
+    plan = trained.plan
+    kept = class_names.kept(plan.recipe.preprocess, plan.recipe.task, plan.loader.blank)
+    label = {f"{target}_label": np.array([kept[0] if kept else 0], np.int32)}
     return {image_input(trained): image, target: _MIDDLE[None], **beside, **label}
 
 

@@ -25,7 +25,7 @@ def detections(
             "of examples"
         )
     found = found_by.detected(trained, images, confidence=confidence, ema=ema)
-    names = found_by.class_names(trained)
+    names = found_by.names_of_classes(trained)
     for each in found:
         counts = Counter(names[int(kind)] for kind in each.rows[:, 5])
         listed = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))

@@ -33,4 +33,4 @@ def track(
         f"{len(found.names)} frames, {len(numbers)} tracks, {found.rate:.1f} frames a second from "
         "decoded frames to tracks"
     )
-    print(tracking.write(found, folder, detections.class_names(trained), rate))
+    print(tracking.write(found, folder, detections.names_of_classes(trained), rate))
