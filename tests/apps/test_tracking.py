@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from library.apps import detections as detected_by
 from library.apps import outputs, tracking
 from library.apps.outputs.detections import detections
 from library.apps.outputs.track import track
@@ -131,6 +132,29 @@ def test_boxes_are_in_pixels_of_the_file_whatever_the_preprocessing(trained, tmp
     assert frame[-1].all()
     assert frame[:, -1].all()
     assert not frame[20:-1, 1:-1].any()
+
+
+@pytest.mark.parametrize(("batch", "pixels", "held"), [(2, 10**6, 2), (8, 600, 3), (8, 10**6, 5)])
+def test_memory_holds_the_images_of_a_batch(trained, tmp_path, monkeypatch, batch, pixels, held):
+    """Five files of 256 pixels, of which three have 600 or more together."""
+    files, read = [tmp_path / f"{step}.png" for step in range(5)], []
+    for step, path in enumerate(files):
+        frame(step).save(path)
+    decoded = detected_by.tiles.each_decoded
+
+    def noting(*arguments):
+        for each in decoded(*arguments):
+            read.append(each)
+            yield each
+
+    monkeypatch.setattr(detected_by, "BATCH", batch)
+    monkeypatch.setattr(detected_by, "MAX_PIXELS", pixels)
+    monkeypatch.setattr(detected_by.tiles, "each_decoded", noting)
+    found = detected_by.detected(trained, files, confidence=0.5)
+    first = next(found)
+    assert len(read) == held
+    boxes = [each.rows[:, :4] for each in (first, *found)]
+    np.testing.assert_allclose(boxes, [[[4, i, 8, i + 4]] for i in range(5)], atol=1e-4)
 
 
 def test_what_cannot_be_detected_is_refused(trained, tmp_path):
