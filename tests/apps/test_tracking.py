@@ -95,6 +95,25 @@ def test_a_square_is_one_track(trained, tmp_path, capsys):
         assert (drawn.n_frames, drawn.size) == (COUNT, (10 * SIZE, 10 * SIZE))
 
 
+def test_a_video_shows_what_the_animation_shows(trained, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    video = tracking.frames([folder_of_frames(tmp_path / "frames")])
+    found = tracking.tracked(trained, video, tracker="sort")
+    # Frames of 175 x 176: the codec takes even sides only.
+    large = found._replace(images=found.images.repeat(11, 1).repeat(11, 2)[:, :175])
+    path = tracking.write(large, tmp_path, families.tiny.CLASSES, rate=5, form="mp4")
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["frames", "tracks.csv", "tracks.mp4"]
+    opened, shown = cv2.VideoCapture(str(path)), []
+    assert opened.get(cv2.CAP_PROP_FPS) == 5
+    while (read := opened.read())[0]:
+        shown.append(read[1])
+    assert np.shape(shown) == (COUNT, 176, 176, 3)
+    for step, image in enumerate(shown):
+        # The codec loses a little: the middle of the square stays bright, what is around it dark.
+        assert (image[55:77, 11 * step + 11 : 11 * step + 33] > 128).all()
+        assert (image[110:] < 128).all()
+
+
 def test_an_animated_file_is_its_frames(trained, tmp_path):
     first, *rest = (frame(step) for step in range(COUNT))
     first.save(tmp_path / "a.gif", save_all=True, append_images=rest, duration=100)
@@ -177,5 +196,7 @@ def test_what_cannot_be_tracked_is_refused(trained, tmp_path):
     video = tracking.frames([folder_of_frames(tmp_path / "frames")])
     with pytest.raises(ConfigError, match="unknown tracker 'sorted': did you mean 'sort'"):
         tracking.tracked(trained, video, tracker="sorted")
+    with pytest.raises(ConfigError, match="unknown --video 'mp5': did you mean 'mp4'"):
+        track(trained, "track", tmp_path, images=[tmp_path / "frames"], ema=True, video="mp5")
     with pytest.raises(ConfigError, match="fill=-1: valid are 0"):
         tracking.tracked(trained, video, tracker="sort", fill=-1)
