@@ -22,6 +22,7 @@ import gzip
 import io
 import itertools
 import os
+import pickle
 import tarfile
 import tempfile
 import zipfile
@@ -34,6 +35,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 from PIL import Image
+from scipy.io.matlab import MatReadError
 
 from library.config import ConfigError
 from library.data import origins
@@ -43,7 +45,7 @@ from library.data.origins import Origin
 # Exceptions that the readers of archives and tables raise for a damaged file.
 DAMAGED = (
     *(OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError),
-    *(KeyError, IndexError, ValueError),
+    *(KeyError, IndexError, ValueError, pickle.UnpicklingError, MatReadError),
 )
 # Exceptions that a builder raises on contents it does not expect. An OSError is not among them: it
 # may come from what the builder writes.
