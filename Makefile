@@ -17,10 +17,18 @@ test-full: setup check $(VENV)/parity
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile --durations=20
 	$(MAKE) test-other-processor
 
-# The tests of every commit, rounded as a processor of 2008 with one core rounds.
+# The tests of every commit, rounded as an older processor with one core rounds: by default one of
+# 2008. ISA=AVX, AVX2 or AVX512 names another, no newer than the one at hand.
+ISA ?= SSE4_2
+CORE_SSE4_2 := Nehalem
+CORE_AVX := Sandybridge
+CORE_AVX2 := Haswell
+CORE_AVX512 := SkylakeX
+
 test-other-processor: setup
-	XLA_FLAGS="--xla_cpu_max_isa=SSE4_2 --xla_cpu_multi_thread_eigen=false" OMP_NUM_THREADS=1 \
-	OPENBLAS_NUM_THREADS=1 OPENBLAS_CORETYPE=Nehalem \
+	$(if $(CORE_$(ISA)),,$(error ISA=$(ISA): valid are SSE4_2, AVX, AVX2, AVX512))
+	XLA_FLAGS="--xla_cpu_max_isa=$(ISA) --xla_cpu_multi_thread_eigen=false" OMP_NUM_THREADS=1 \
+	OPENBLAS_NUM_THREADS=1 OPENBLAS_CORETYPE=$(CORE_$(ISA)) \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile -m "not full"
 
 # Beside the implementations of other projects.

@@ -18,7 +18,8 @@ machine's speed does not change them. Times are medians. A / B is the time of A 
     samplers  samples per second of each diffusion sampler, and its speed-up over all 1000 steps
     decoding  256 tokens of a small GPT, with cached keys and values and without
     masking   the encoder's step of MAE on a quarter of the patches / on all patches
-    calls     a step with 50 steps per call / with one, of a tiny network and of the recipe
+    calls     a step with 50 steps per call / with one, of a tiny network, of the recipe and of
+              ResNet-20; a step of ResNet-20 in 4 parts / 4 steps of a part
     data      training examples of 224 pixels per second on one core, here and with PyTorch's
               DataLoader and torchvision's transforms; and the first batch of step 10^6
     saves     how long a step waits for a save, how long a restore takes, the memory of a save

@@ -1,4 +1,4 @@
-"""The README and docs/ are true: examples and commands are run as they stand, in a fresh copy."""
+"""The README and docs/ are true: examples and commands are run as they stand, in a fresh place."""
 
 import inspect
 import json
@@ -18,7 +18,7 @@ from PIL import Image
 from experiments.config_files import load_config
 from library.apps import outputs
 from library.run.recipe import make_plan
-from tests import often
+from tests import clones, often
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -78,6 +78,18 @@ def copy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("copy")
     for part in ("library", "experiments", "configs", "launch", "results"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder, in_place(folder)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """Clones the project as others do; the rest as `copy`."""
+    folder = clones.clone(tmp_path_factory.mktemp("clone") / "compendium")
+    return folder, in_place(folder)
+
+
+def in_place(folder):
+    """Puts the worked examples in place, and returns how to run a command in the folder."""
     assert set(FILES) == EXAMPLES
     for path, code in FILES.items():
         (folder / path).parent.mkdir(exist_ok=True)
@@ -98,7 +110,7 @@ def copy(tmp_path_factory):
     def run(*command: str) -> subprocess.CompletedProcess:
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
-    return folder, run
+    return run
 
 
 def in_shell(run, block):
@@ -118,12 +130,7 @@ def test_every_command_is_run_or_says_what_it_needs():
 
 
 @pytest.mark.parametrize(
-    "block",
-    [
-        pytest.param(block, marks=[pytest.mark.full] if TRAINS.search(block.text) else [])
-        for block in RUN
-    ],
-    ids=named,
+    "block", [block for block in RUN if not TRAINS.search(block.text)], ids=named
 )
 def test_a_block_runs_as_it_stands(copy, block):
     done = in_shell(copy[1], block)
@@ -131,8 +138,15 @@ def test_a_block_runs_as_it_stands(copy, block):
 
 
 @pytest.mark.full
-def test_the_worked_examples_train_to_their_expected_number(copy):
-    folder, run = copy
+@pytest.mark.parametrize("block", RUN, ids=named)
+def test_a_block_runs_in_a_clone(clone, block):
+    done = in_shell(clone[1], block)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.full
+def test_the_worked_examples_train_to_their_expected_number(clone):
+    folder, run = clone
     (block,) = [block for block in RUN if "configs/examples/stripes.py" in block.text]
     done = in_shell(run, block)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -154,8 +168,8 @@ def scripts():
 
 @pytest.mark.full
 @pytest.mark.parametrize("code", list(scripts()))
-def test_python_runs_as_it_stands(copy, code):
-    done = copy[1](sys.executable, "-c", code)
+def test_python_runs_as_it_stands(clone, code):
+    done = clone[1](sys.executable, "-c", code)
     assert done.returncode == 0, done.stderr[-2000:]
 
 

@@ -33,6 +33,21 @@ _MANY = 50
 # Widths of networks for the check of finite values, with a state of some 200 MB.
 WIDE = (1024,) * 17
 _PLAIN_SGD = dict(name="sgd", learning_rate=0.01)
+# ResNet-20 on images of CIFAR's size, in batches so small that the overhead of a loop would show.
+RESNET20: dict[str, Any] = {
+    "dataset": dict(
+        name="synthetic/32x10",
+        train="train[:256]",
+        test="test[:16]",
+        batch_size=4,
+        eval_batch_size=4,
+    ),
+    "model": dict(name="resnet.resnet20", num_classes=10),
+    "task": dict(name="classification"),
+    "optimizer": _PLAIN_SGD,
+}
+# Parts of an accumulated batch.
+_PARTS = 4
 
 
 def loop(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
@@ -50,20 +65,36 @@ def _quiet(values: dict[str, Any], steps: int) -> dict[str, Any]:
 
 
 def calls(budget: Budget, values: dict[str, Any]) -> dict[str, float]:
-    """Times the loop with many steps per call and with one, for a recipe and for a tiny network.
+    """Times loops on the device: many steps per call, and the parts of an accumulated batch.
 
-    Calls take most of the tiny network's time.
+    A step with many per call is compared with one alone, for a tiny network, of whose time calls
+    take most, for a recipe, and for ResNet-20. A step of ResNet-20 in parts is compared with as
+    many steps of such a part.
     """
-    tiny = {"model": dict(name="mlp", hidden=[32]), "optimizer": _PLAIN_SGD, "augment": []}
+    tiny = {
+        **values,
+        "model": dict(name="mlp", hidden=[32]),
+        "optimizer": _PLAIN_SGD,
+        "augment": [],
+    }
+    tiny["dataset"] = {**values["dataset"], "batch_size": 32}
+    asked = {"tiny": (tiny, 10 * budget.steps), "recipe": (values, budget.steps)}
     figures = {}
-    for name, changes, steps in (("tiny", tiny, 10 * budget.steps), ("recipe", {}, budget.steps)):
-        chosen = _quiet({**values, **changes}, steps)
-        chosen["dataset"] = {**chosen["dataset"], "cache": "device"}
-        chosen["dataset"] |= {"batch_size": 32} if name == "tiny" else {}
-        plans = [make_plan({**chosen, "steps_per_call": most}) for most in (_MANY, 1)]
-        measures = [functools.partial(_loop_seconds, plan) for plan in plans]
-        figures |= {f"{name}: {k}": v for k, v in pairs(budget, *measures).items()}
-    return figures
+    for name, (chosen, steps) in {**asked, "resnet20": (RESNET20, budget.steps)}.items():
+        most, alone = (_called(chosen, steps, steps_per_call=k) for k in (_MANY, 1))
+        figures |= {f"{name}: {k}": v for k, v in pairs(budget, most, alone).items()}
+    part = RESNET20["dataset"]["batch_size"]
+    whole = {**RESNET20, "dataset": {**RESNET20["dataset"], "batch_size": _PARTS * part}}
+    accumulated = _called(whole, budget.steps, accumulate=_PARTS)
+    found = pairs(budget, accumulated, lambda: _PARTS * alone())
+    return figures | {f"resnet20 in {_PARTS} parts: {k}": v for k, v in found.items()}
+
+
+def _called(values: dict[str, Any], steps: int, **changes: Any) -> Callable[[], float]:
+    """Returns what times a step of the loop of a recipe whose examples are on the device."""
+    quiet = _quiet(values, steps)
+    dataset = {**quiet["dataset"], "cache": "device"}
+    return functools.partial(_loop_seconds, make_plan({**quiet, "dataset": dataset, **changes}))
 
 
 def pipeline(budget: Budget, values: dict[str, Any]) -> dict[str, float]:

@@ -4,7 +4,8 @@ import csv
 import functools
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,9 @@ from PIL import Image, ImageDraw, ImageFont
 from library import files, painting, task
 from library.apps import predictions, tiles
 from library.config import ConfigError
-from library.data import features
+from library.data import features, folder
+from library.data.preprocessing import MAX_PIXELS
+from library.run import class_names
 from library.run.session import Trained
 
 _COLUMNS = ("image", "class", "confidence", "ymin", "xmin", "ymax", "xmax")
@@ -44,8 +47,10 @@ class Detected(NamedTuple):
 
 def detected(
     trained: Trained, paths: Sequence[Path], *, confidence: float, ema: bool = True
-) -> list[Detected]:
+) -> Iterator[Detected]:
     """Finds the objects of image files, with the preprocessing of the run's evaluation.
+
+    Memory holds the images of one batch, which has fewer images if they are large.
 
     Args:
       trained: a run whose task has the output "detections".
@@ -54,22 +59,46 @@ def detected(
       ema: whether to use the running averages if the run has them.
 
     Raises:
-      ConfigError: `confidence` is not in (0, 1), a file cannot be used, or the preprocessing leaves
-        out the middle of an image.
+      ConfigError: `confidence` is not in (0, 1), or a file does not exist. When its turn comes: a
+        file cannot be used, or the preprocessing leaves out the middle of an image.
     """
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence={confidence}: valid are numbers between 0 and 1")
-    images = tiles.decoded(trained, paths)
-    records = [_record(trained, image) for image in images.values()]
-    examples = predictions.from_records(trained, records, list(images), [image_input(trained)])
-    found = []
-    for (name, image), example, rows in zip(
-        images.items(), examples.loaded, computed(trained, ema)(examples.loaded)
-    ):
-        rows = np.asarray(rows[rows[:, 4] >= confidence], np.float64)
-        rows[:, :4] = _in_file(rows[:, :4], _middle(trained, name, example), image.shape[:2])
-        found.append(Detected(name, image, rows))
-    return found
+    found, notes = folder.image_files(paths)
+    for note in notes:
+        print(note)
+    shards = trained.plan.strategy.batch_shards
+    size = shards * min(BATCH, -(-len(found) // shards))
+    images = tiles.each_decoded(trained, found)
+    return _detected(trained, images, size, confidence, computed(trained, ema))
+
+
+def _detected(trained, images, size, confidence, compute) -> Iterator[Detected]:
+    for held in _batches(images, size):
+        names, decoded = zip(*held)
+        records = [_record(trained, image) for image in decoded]
+        loaded = predictions.from_records(trained, records, names, [image_input(trained)]).loaded
+        # Batches of one size share a program.
+        whole = [*loaded, *loaded[-1:] * (size - len(loaded))]
+        for name, image, example, rows in zip(names, decoded, loaded, compute(whole)):
+            rows = np.asarray(rows[rows[:, 4] >= confidence], np.float64)
+            rows[:, :4] = _in_file(rows[:, :4], _middle(trained, name, example), image.shape[:2])
+            yield Detected(name, image, rows)
+
+
+def _batches(
+    images: Iterable[tuple[str, np.ndarray]], most: int
+) -> Iterator[list[tuple[str, np.ndarray]]]:
+    """Yields the images in lists of at most so many, fewer if they have MAX_PIXELS together."""
+    held, pixels = [], 0
+    for name, image in images:
+        held.append((name, image))
+        pixels += math.prod(image.shape[:2])
+        if len(held) == most or pixels >= MAX_PIXELS:
+            yield held
+            held, pixels = [], 0
+    if held:
+        yield held
 
 
 def computed(trained: Trained, ema: bool) -> Callable[[Sequence[Any]], np.ndarray]:
@@ -84,21 +113,9 @@ def computed(trained: Trained, ema: bool) -> Callable[[Sequence[Any]], np.ndarra
     return lambda loaded: predictions.over(trained, function, loaded, BATCH)["detections"]
 
 
-def class_names(trained: Trained) -> list[str]:
-    """Returns the names of the detector's classes, those that `keep_classes` left."""
-    names = trained.plan.label_names or [str(i) for i in range(1000)]
-    return [names[number] for number in _kept(trained, len(names))]
-
-
-def _kept(trained: Trained, count: int) -> list[int]:
-    """Returns the number in the dataset of each class of the detector."""
-    given = trained.plan.recipe.preprocess
-    specs = given["test"] if isinstance(given, Mapping) and "test" in given else given
-    kept = list(range(count))
-    for spec in specs:
-        if spec["name"] == "keep_classes" and spec.get("key", "boxes") == _target(trained):
-            kept = [kept[number] for number in spec["classes"]]
-    return kept
+def names_of_classes(trained: Trained) -> Sequence[str]:
+    """Returns the names of the detector's classes, their numbers if they have none."""
+    return trained.plan.label_names or [str(i) for i in range(1000)]
 
 
 def image_input(trained: Trained) -> str:
@@ -114,8 +131,9 @@ def _record(trained: Trained, image: np.ndarray) -> dict[str, np.ndarray]:
     """Returns an example with one object in the middle of the image."""
     kinds, target = trained.plan.loader.source.kinds, _target(trained)
     beside = dict.fromkeys(features.companions(target, kinds, kinds), np.zeros(1, np.int32))
-    first = _kept(trained, len(trained.plan.label_names or range(1000)))[0]
-    label = {f"{target}_label": np.array([first], np.int32)}
+    plan = trained.plan
+    kept = class_names.kept(plan.recipe.preprocess, plan.recipe.task, plan.loader.blank)
+    label = {f"{target}_label": np.array([kept[0] if kept else 0], np.int32)}
     return {image_input(trained): image, target: _MIDDLE[None], **beside, **label}
 
 
@@ -137,35 +155,53 @@ def _in_file(
     return (np.clip(whole, 0, 1) * sides).reshape(-1, 4)
 
 
-def write(found: Sequence[Detected], target: Path, names: Sequence[str]) -> list[Path]:
-    """Writes detections.csv and a picture NAME_detections.png of each image; returns the paths.
+def write(
+    found: Iterable[Detected],
+    target: Path,
+    names: Sequence[str],
+    say: Callable[[object], None] = print,
+) -> None:
+    """Writes a picture NAME_detections.png of each image, and at the end detections.csv.
 
     Only the first of several processes writes.
 
     Args:
-      found: the detections.
+      found: the detections; those of one image at a time are taken.
       target: the folder of the files.
       names: the names of the classes.
+      say: shows what was found in each image, and the path of each file.
     """
-    paths = [target / "detections.csv", *(target / f"{x.name}_detections.png" for x in found)]
-    if jax.process_index():
-        return paths
-    target.mkdir(exist_ok=True)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(_COLUMNS)
     for each in found:
+        say(_line(each, names))
         for *box, confidence, kind in each.rows:
             known = [each.name, names[int(kind)], f"{confidence:.4f}"]
             table.writerow([*known, *(f"{edge:.1f}" for edge in box)])
-    files.write(paths[0], text.getvalue())
-    colours = painting.colours(int(max([0, *(x.rows[:, 5].max(initial=0) for x in found)])) + 2)
-    for each, path in zip(found, paths[1:]):
-        texts = [f"{names[int(row[5])]} {row[4]:.2f}" for row in each.rows]
-        own = [colours[int(row[5]) + 1] for row in each.rows]
-        with files.replacing(path) as partial:
-            drawn(each.image, each.rows[:, :4], texts, own).save(partial, "PNG")
-    return paths
+        path = target / f"{each.name}_detections.png"
+        if not jax.process_index():
+            target.mkdir(exist_ok=True)
+            with files.replacing(path) as partial:
+                _drawn(each, names).save(partial, "PNG")
+        say(path)
+    path = target / "detections.csv"
+    if not jax.process_index():
+        files.write(path, text.getvalue())
+    say(path)
+
+
+def _line(found: Detected, names: Sequence[str]) -> str:
+    counts = Counter(names[int(kind)] for kind in found.rows[:, 5])
+    listed = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    return f"{found.name}: {listed or 'nothing'}"
+
+
+def _drawn(found: Detected, names: Sequence[str]) -> Image.Image:
+    kinds = found.rows[:, 5].astype(int)
+    texts = [f"{names[kind]} {row[4]:.2f}" for kind, row in zip(kinds, found.rows)]
+    colours = painting.colours(kinds.max(initial=0) + 2)
+    return drawn(found.image, found.rows[:, :4], texts, [colours[kind + 1] for kind in kinds])
 
 
 def drawn(

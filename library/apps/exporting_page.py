@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from library.reporting import notation
+from library.run import class_names
 from library.run.data_record import DataRecord
 
 _MOST_CLASSES = 20
@@ -60,7 +61,7 @@ def _about(values, identity, known, arrays, record) -> list[tuple[str, str]]:
         ("Network", f"`{_names(values['model'])}`, {params:,} params"),
         ("Model", _code(values["model"])),
         ("Task", _code(values["task"])),
-        ("Dataset", f"{_dataset(values['dataset'])}, split `{split}`{_classes(record)}"),
+        ("Dataset", f"{_dataset(values['dataset'])}, split `{split}`{_classes(values, record)}"),
         ("Checkpoint", f"{known['which']}, step {known['step']:,}; {state}"),
         ("Command", _code(identity.get("command"))),
         ("Commit", notation.short_commit(known.get("commit"), bool(known.get("dirty")))),
@@ -139,10 +140,10 @@ def _dataset(dataset: Mapping[str, Any]) -> str:
     return str(dataset.get("name") or " and ".join(str(part["name"]) for part in sources.values()))
 
 
-def _classes(record: DataRecord | None) -> str:
-    names = record.label_names if record is not None else None
-    if names is None:
+def _classes(values: Mapping[str, Any], record: DataRecord | None) -> str:
+    if record is None or record.label_names is None:
         return ""
+    names = class_names.of_run(values, record)
     shown = ", ".join(map(notation.printable, names[:_MOST_CLASSES]))
     more = ", ..." if len(names) > _MOST_CLASSES else ""
     return f", {len(names):,} classes: {shown}{more}"

@@ -100,13 +100,6 @@ def channels(trained: Trained) -> int:
     return trained.plan.loader.blank[_input(trained)].shape[-1]
 
 
-def decoded(
-    trained: Trained, paths: Sequence[Path], warn: Callable[[str], None] = print
-) -> dict[str, np.ndarray]:
-    """Returns all images of `each_decoded` by the names for their results."""
-    return dict(each_decoded(trained, paths, warn))
-
-
 def each_decoded(
     trained: Trained, paths: Sequence[Path], warn: Callable[[str], None] = print
 ) -> Iterator[tuple[str, np.ndarray]]:

@@ -2,8 +2,9 @@
 
 import csv
 import io
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,8 +120,10 @@ def tracked(
     return Tracked(images, video.names, made, rate)
 
 
-def write(found: Tracked, target: Path, label_names: Sequence[str], rate: int) -> Path:
-    """Writes tracks.csv and the animation tracks.gif; returns the path of the latter.
+def write(
+    found: Tracked, target: Path, label_names: Sequence[str], rate: int, form: str = "gif"
+) -> Path:
+    """Writes tracks.csv and the animation tracks.gif or tracks.mp4; returns the latter's path.
 
     Only the first of several processes writes.
 
@@ -129,8 +132,12 @@ def write(found: Tracked, target: Path, label_names: Sequence[str], rate: int) -
       target: the folder of the files.
       label_names: the names of the classes.
       rate: frames a second of the animation.
+      form: one of FORMS.
+
+    Raises:
+      ConfigError: OpenCV cannot write MP4 here.
     """
-    path = target / "tracks.gif"
+    path = target / f"tracks.{form}"
     if jax.process_index():
         return path
     target.mkdir(exist_ok=True)
@@ -143,17 +150,39 @@ def write(found: Tracked, target: Path, label_names: Sequence[str], rate: int) -
             known = [frame, int(number), label_names[int(kind)], f"{confidence:.4f}"]
             table.writerow([*known, *edges])
     files.write(target / "tracks.csv", text.getvalue())
-    drawn = [_drawn(*each, label_names) for each in zip(found.images, found.tracks)]
-    with files.replacing(path) as partial, partial.open("wb") as file:
-        drawn[0].save(
-            file,
-            "GIF",
-            save_all=True,
-            append_images=drawn[1:],
-            duration=round(1000 / rate),
-            loop=0,
-        )
+    drawn = (_drawn(*each, label_names) for each in zip(found.images, found.tracks))
+    FORMS[form](drawn, path, rate)
     return path
+
+
+def _write_gif(drawn: Iterable[Image.Image], path: Path, rate: int) -> None:
+    first, *others = drawn
+    options = dict(save_all=True, append_images=others, duration=round(1000 / rate), loop=0)
+    with files.replacing(path) as partial, partial.open("wb") as file:
+        first.save(file, "GIF", **options)
+
+
+def _write_mp4(drawn: Iterable[Image.Image], path: Path, rate: int) -> None:
+    """Writes a video by the codec VP9, which browsers show and which needs even sides."""
+    import cv2
+
+    with tempfile.TemporaryDirectory() as folder:
+        made, writer = Path(folder, path.name), None
+        for picture in drawn:
+            frame = np.asarray(picture)[..., ::-1]
+            odd = [(0, side % 2) for side in frame.shape[:2]]
+            frame = np.ascontiguousarray(np.pad(frame, (*odd, (0, 0)), mode="edge"))
+            if writer is None:
+                codec, size = cv2.VideoWriter_fourcc(*"vp09"), frame.shape[1::-1]
+                writer = cv2.VideoWriter(str(made), codec, rate, size)
+                if not writer.isOpened():
+                    raise ConfigError("OpenCV cannot write MP4 on this machine: use --video=gif")
+            writer.write(frame)
+        writer.release()
+        files.write(path, made.read_bytes())
+
+
+FORMS = {"gif": _write_gif, "mp4": _write_mp4}
 
 
 def _drawn(image: np.ndarray, rows: np.ndarray, label_names: Sequence[str]) -> Image.Image:

@@ -15,6 +15,7 @@ of the squares of the omitted singular values. Zhang et al. choose A and B from 
 layer on data, and so lose less. This module uses only the kernel.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from flax.linen.dtypes import promote_dtype
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float, PyTree
 
+from library import background
 from library.compression.kernels import LAYERS, Kernel, axes, chosen
 from library.config import ConfigError, check_choice
 
@@ -78,7 +80,8 @@ def decompose(
         rectangle = len(kernel.window) == 2 and min(kernel.window) > 1
         own = scheme if rectangle else "channel"
         matrix = _as_matrix(np.asarray(leaves[path], np.float64), kernel, own)
-        found[path] = Decomposition(*np.linalg.svd(matrix, full_matrices=False), kernel, own)
+        parts = background.result(functools.partial(np.linalg.svd, matrix, full_matrices=False))
+        found[path] = Decomposition(*parts, kernel, own)
     return found
 
 

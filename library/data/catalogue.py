@@ -77,7 +77,9 @@ def _row(entry: Entry) -> tuple[str, ...]:
     builder = entry.builder
     examples = ", ".join(f"{split} {count:,}" for split, count in entry.splits.items())
     home = getattr(builder, "HOMEPAGE", "")
-    by_hand = None if entry.origin else builder.MANUAL_DOWNLOAD_INSTRUCTIONS
+    registered = any(each.url is None for each in entry.origin)
+    brought = registered or not entry.origin
+    by_hand = builder.MANUAL_DOWNLOAD_INSTRUCTIONS if brought else None
     return (
         f"`{entry.name}`",
         entry.what.partition(": ")[2] or entry.what,
@@ -104,8 +106,6 @@ def _address(name: str, origin: Sequence[Origin]) -> str:
         made = {"digits": "scikit-learn", "lidar_rooms": "simulated", "stick_figures": "drawn"}
         return made.get(name, "by hand")
     urls = [each.url for each in origin]
-    if None in urls:
-        return "for those who register"
     if len(urls) == 1:
         return urls[0]
     parts = [urllib.parse.urlsplit(url) for url in urls]

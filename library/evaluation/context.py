@@ -2,17 +2,19 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
 from jaxtyping import Array
 
+from library import background
 from library.config import ConfigError
 from library.task import Batch, Metrics, Task, TrainState
 
 Evaluator = Callable[[TrainState], dict[str, float | np.ndarray]]
 Judge = Callable[[Array], Array]
+T = TypeVar("T")
 
 
 def _no_judge(workdir: str, output: str) -> Judge:
@@ -48,7 +50,9 @@ class Context(NamedTuple):
       tokenizer: the tokenizer of text, or None.
       context_length: the most tokens that a language model takes at a time; None for no limit.
       pause: call it between the parts of long work on the host: it ends the evaluation if the run
-        is asked to stop. All processes of a run must call it equally often.
+        is asked to stop. All processes of a run must call it equally often. For a long call of a
+        library, which has no parts, see `wait`.
+      all_done: returns whether a value is true in all processes of the run.
     """
 
     task: Task
@@ -67,6 +71,11 @@ class Context(NamedTuple):
     tokenizer: Any = None
     context_length: int | None = None
     pause: Callable[[], None] = lambda: None
+    all_done: Callable[[bool], bool] = lambda done: done
+
+    def wait(self, work: Callable[[], T]) -> T:
+        """Returns `work()`, a long call of a library; `pause` is called before it and meanwhile."""
+        return background.result(work, pause=self.pause, all_done=self.all_done)
 
     @property
     def num_classes(self) -> int | None:

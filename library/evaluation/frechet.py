@@ -10,6 +10,7 @@ The FID that papers report needs the published Inception network. With any other
 distance is another number, which has another name here.
 """
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -40,7 +41,9 @@ class Gaussian(NamedTuple):
 
     @classmethod
     def fit(
-        cls, parts: Iterable[Float[np.ndarray, "_ d"]], pause: Callable[[], None] = lambda: None
+        cls,
+        parts: Iterable[Float[np.ndarray, "_ d"]],
+        wait: Callable[[Callable[[], np.ndarray]], np.ndarray] = lambda work: work(),
     ) -> "Gaussian | None":
         """Fits a Gaussian to features that come in parts of any size, and keeps no part.
 
@@ -49,7 +52,7 @@ class Gaussian(NamedTuple):
 
         Args:
           parts: the features.
-          pause: called before the root of the covariance, see `Context.pause`.
+          wait: computes the root of the covariance, see `Context.wait`.
 
         Returns:
           The Gaussian, or None for fewer than two features.
@@ -67,8 +70,8 @@ class Gaussian(NamedTuple):
             if count < 2:
                 return None
             covariance = (outer - np.outer(total, total) / count) / (count - 1)
-            pause()
-            return cls(count, shift + total / count, covariance, _root(covariance))
+            root = wait(functools.partial(_root, covariance))
+            return cls(count, shift + total / count, covariance, root)
 
     def distance(self, other: "Gaussian") -> float:
         """Returns the squared Frechet distance, nan if a feature is not finite.
@@ -164,15 +167,15 @@ def _distance(name, context, embedding, *, split, num, output, batch_size) -> Ev
 
     def evaluate(state: TrainState) -> Summary:
         nonlocal reference
-        found = Gaussian.fit(generated(state), context.pause)
+        found = Gaussian.fit(generated(state), context.wait)
         if reference is None:
-            reference = Gaussian.fit(real(state), context.pause)
+            reference = Gaussian.fit(real(state), context.wait)
             warn_if_singular(context.warn, name, found, reference)
         both = {"num": found, "num_real": reference}
         counts = {key: fitted.count if fitted else 0 for key, fitted in both.items()}
-        known = found is not None and reference is not None
-        context.pause()
-        return {name: found.distance(reference) if known else float("nan"), **counts}
+        if found is None or reference is None:
+            return {name: float("nan"), **counts}
+        return {name: context.wait(functools.partial(found.distance, reference)), **counts}
 
     return evaluate
 

@@ -12,6 +12,7 @@ feature, divided by k; coverage is the share of real balls that contain a genera
 Outliers among the generated features do not change density and coverage.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -136,26 +137,27 @@ def precision_recall(
 
     def evaluate(state: TrainState) -> Summary:
         nonlocal reference
-        found, gaussian = _fitted(generated(state), ks, context.pause)
+        found, gaussian = _fitted(generated(state), ks, context)
         if reference is None:
-            reference = _fitted(real(state), ks, context.pause)
+            reference = _fitted(real(state), ks, context)
             warn_if_singular(context.warn, name, gaussian, reference[1])
         known, real_gaussian = reference
         counts = {"num": len(found.features), "num_real": len(known.features)}
         if not min(counts.values()):
             return {**dict.fromkeys((*_NAMES, name), float("nan")), **counts}
         compared = known.compare(found, density_neighbours, context.pause)
-        context.pause()
-        return {**compared, name: real_gaussian.distance(gaussian), **counts}
+        distance = context.wait(functools.partial(real_gaussian.distance, gaussian))
+        return {**compared, name: distance, **counts}
 
     return evaluate
 
 
-def _fitted(parts, ks, pause) -> tuple[Manifold, Gaussian | None]:
+def _fitted(parts, ks, context) -> tuple[Manifold, Gaussian | None]:
     features = np.concatenate(list(parts))
     if not len(features):
         return Manifold(features, np.zeros((0, 2))), None
-    return Manifold.of(features, ks, pause), Gaussian.fit([features], pause)
+    manifold = Manifold.of(features, ks, context.pause)
+    return manifold, context.wait(functools.partial(Gaussian.fit, [features]))
 
 
 def _check_neighbours(context: Context, ks: tuple[int, int], num: int, split: str) -> None:

@@ -12,6 +12,7 @@ from jax.experimental import multihost_utils
 from library import rng
 from library.data import pipeline, whole_splits
 from library.evaluation.context import Context
+from library.parallel.agreement import all_processes
 from library.parallel.watchdog import BARRIER, WATCHDOG
 from library.run.inputs import eval_input
 from library.run.plan import Plan, context_parts, drawn_features
@@ -137,6 +138,7 @@ class Feed:
             draws=self.draws,
             num_examples=lambda split: len(self.loader(split).source.records),
             warn=warn,
+            all_done=all_processes,
             **context_parts(plan),
         )
 

@@ -14,10 +14,11 @@ from rich.console import Console
 
 from library import config, trees
 from library.config import ConfigError, nearest
-from library.run import checkpoints, class_axes, data_record, exported
+from library.run import checkpoints, class_axes, class_names, data_record, exported
 from library.run.class_axes import Classes, Reordering
 from library.run.plan import Plan, initial_state
 from library.run.sections import InitFrom
+from library.run.workdir import read_config
 from library.task import TrainState
 from library.weights import resampling
 from library.weights.resampling import Resampling
@@ -199,11 +200,13 @@ def _check_fresh(patterns: tuple[str, ...], model: Mapping[str, Any]) -> None:
 
 def _classes(settings: InitFrom, plan: Plan) -> Classes:
     """Returns the classes of the other run and of a plan."""
-    record = data_record.read(Path(settings.workdir).expanduser())
+    folder = Path(settings.workdir).expanduser()
+    record = data_record.read(folder)
     if settings.classes == "numbers" or record is None:
         return Classes()
     axes = functools.cache(functools.partial(class_axes.axes, plan))
-    return Classes(record.label_names, plan.label_names, axes)
+    there = class_names.of_run(read_config(folder), record)
+    return Classes(there, plan.label_names, axes)
 
 
 def _resampling(path, grid, given, model, grids) -> Resampling | None:

@@ -28,7 +28,7 @@ class Plan(NamedTuple):
       loader: the loader of the training examples. In a plan of a program that does not train, its
         source may have no examples, see `recipe.make_plan`.
       order: the order of the training examples.
-      label_names: names of the classes, or None.
+      label_names: names of the run's classes, see `class_names`, or None.
       device_preprocess: `batch -> batch`, on the device, before augmentation.
       augment: `(batch, key) -> batch`, on the device, training only.
       views: the named views of each example, see `inputs.View`.

@@ -14,7 +14,16 @@ from library import config
 from library.config import ConfigError
 from library.data import on_device, pipeline, preprocessing, sources
 from library.parallel import strategies
-from library.run import checks, data, data_record, inputs, learning, rehearsal, restoring
+from library.run import (
+    checks,
+    class_names,
+    data,
+    data_record,
+    inputs,
+    learning,
+    rehearsal,
+    restoring,
+)
 from library.run.data_record import DataRecord
 from library.run.plan import Plan, image_functions
 from library.run.sections import Dataset, Parallel, Recipe
@@ -65,6 +74,7 @@ def make_plan(
     loader = data.loader(recipe, dataset, source, made.stages["train"], known)
     data_record.check_features(recorded, loader.blank)
     num_examples = _num_examples(source, recorded)
+    names = class_names.names(recipe.preprocess, recipe.task, loader.blank, source.label_names)
     total_steps, steps = learning.durations(recipe, dataset, num_examples)
     strategy = _strategy(recipe, dataset, devices)
     sizes = {"total_steps": total_steps, "batch_size": dataset.batch_size}
@@ -72,13 +82,13 @@ def make_plan(
         recipe, axis_name=strategy.axis_name, steps=steps, **sizes
     )
     known = {
-        **_known_sizes(recipe, source, loader),
+        **_known_sizes(recipe, names, loader),
         **sizes,
         "axis_name": strategy.axis_name,
         "num_examples": num_examples,
         "order": dataset.order_name,
         "kinds": loader.kinds,
-        "label_names": source.label_names,
+        "label_names": names,
         "teaching": functools.partial(restoring.teacher, make_plan),
         **image_functions(recipe),
     }
@@ -91,7 +101,7 @@ def make_plan(
         learning_rates=learning_rates,
         loader=loader,
         order=data.order(dataset, source, recipe.seed),
-        label_names=source.label_names,
+        label_names=names,
         device_preprocess=inputs.preprocessed(recipe.device_preprocess, loader.kinds),
         augment=inputs.composed(recipe.augment, known),
         views=inputs.built_views(recipe.views, known),
@@ -146,7 +156,9 @@ def _model(spec: Mapping[str, Any], known: Mapping[str, int]) -> Any:
     return config.build(spec, "library.models", "model", **known)
 
 
-def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader) -> dict[str, Any]:
+def _known_sizes(
+    recipe: Recipe, names: tuple[str, ...] | None, loader: pipeline.Loader
+) -> dict[str, Any]:
     """Returns the sizes that the data give, by the names of model and task arguments.
 
     Raises:
@@ -157,18 +169,18 @@ def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader
     sizes["feature_shapes"] = {name: tuple(x.shape) for name, x in loader.blank.items()}
     if "image" in loader.blank:
         sizes["image_shape"] = tuple(loader.blank["image"].shape)
-    if source.tokenizer is not None:
-        sizes["vocab_size"] = source.tokenizer.vocab_size
-        if "counts" in source.tokenizer.fitted:
-            sizes["token_counts"] = tuple(source.tokenizer.fitted["counts"])
-    if source.label_names is None or (label is None and target is not None):
+    if loader.source.tokenizer is not None:
+        sizes["vocab_size"] = loader.source.tokenizer.vocab_size
+        if "counts" in loader.source.tokenizer.fitted:
+            sizes["token_counts"] = tuple(loader.source.tokenizer.fitted["counts"])
+    if names is None or (label is None and target is not None):
         found = None if target is None else target.size
         outputs = {} if found is None else {"num_classes": found, "num_outputs": found}
         return {**sizes, **outputs}
     if label is None:
         # The names belong to the classes of a map or of objects.
-        return {**sizes, "num_classes": len(source.label_names)}
-    found, stated = len(source.label_names), recipe.task.get("num_classes")
+        return {**sizes, "num_classes": len(names)}
+    found, stated = len(names), recipe.task.get("num_classes")
     relabelled = "to_label" in str(recipe.preprocess)
     if isinstance(stated, int) and stated < found and label.ndim == 0 and not relabelled:
         name = recipe.dataset.get("name")

@@ -118,4 +118,4 @@ def test_a_file_that_cannot_be_used_is_named_when_its_turn_comes(trained, tmp_pa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiles.folder, "image_files", lambda paths: (paths, []))
         with pytest.raises(ConfigError, match=r"c\.png cannot be read: Is a directory"):
-            tiles.decoded(trained, [tmp_path / "c.png"])
+            list(tiles.each_decoded(trained, [tmp_path / "c.png"]))

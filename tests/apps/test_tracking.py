@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from library.apps import detections as detected_by
 from library.apps import outputs, tracking
 from library.apps.outputs.detections import detections
 from library.apps.outputs.track import track
@@ -94,6 +95,25 @@ def test_a_square_is_one_track(trained, tmp_path, capsys):
         assert (drawn.n_frames, drawn.size) == (COUNT, (10 * SIZE, 10 * SIZE))
 
 
+def test_a_video_shows_what_the_animation_shows(trained, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    video = tracking.frames([folder_of_frames(tmp_path / "frames")])
+    found = tracking.tracked(trained, video, tracker="sort")
+    # Frames of 175 x 176: the codec takes even sides only.
+    large = found._replace(images=found.images.repeat(11, 1).repeat(11, 2)[:, :175])
+    path = tracking.write(large, tmp_path, families.tiny.CLASSES, rate=5, form="mp4")
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["frames", "tracks.csv", "tracks.mp4"]
+    opened, shown = cv2.VideoCapture(str(path)), []
+    assert opened.get(cv2.CAP_PROP_FPS) == 5
+    while (read := opened.read())[0]:
+        shown.append(read[1])
+    assert np.shape(shown) == (COUNT, 176, 176, 3)
+    for step, image in enumerate(shown):
+        # The codec loses a little: the middle of the square stays bright, what is around it dark.
+        assert (image[55:77, 11 * step + 11 : 11 * step + 33] > 128).all()
+        assert (image[110:] < 128).all()
+
+
 def test_an_animated_file_is_its_frames(trained, tmp_path):
     first, *rest = (frame(step) for step in range(COUNT))
     first.save(tmp_path / "a.gif", save_all=True, append_images=rest, duration=100)
@@ -133,6 +153,29 @@ def test_boxes_are_in_pixels_of_the_file_whatever_the_preprocessing(trained, tmp
     assert not frame[20:-1, 1:-1].any()
 
 
+@pytest.mark.parametrize(("batch", "pixels", "held"), [(2, 10**6, 2), (8, 600, 3), (8, 10**6, 5)])
+def test_memory_holds_the_images_of_a_batch(trained, tmp_path, monkeypatch, batch, pixels, held):
+    """Five files of 256 pixels, of which three have 600 or more together."""
+    files, read = [tmp_path / f"{step}.png" for step in range(5)], []
+    for step, path in enumerate(files):
+        frame(step).save(path)
+    decoded = detected_by.tiles.each_decoded
+
+    def noting(*arguments):
+        for each in decoded(*arguments):
+            read.append(each)
+            yield each
+
+    monkeypatch.setattr(detected_by, "BATCH", batch)
+    monkeypatch.setattr(detected_by, "MAX_PIXELS", pixels)
+    monkeypatch.setattr(detected_by.tiles, "each_decoded", noting)
+    found = detected_by.detected(trained, files, confidence=0.5)
+    first = next(found)
+    assert len(read) == held
+    boxes = [each.rows[:, :4] for each in (first, *found)]
+    np.testing.assert_allclose(boxes, [[[4, i, 8, i + 4]] for i in range(5)], atol=1e-4)
+
+
 def test_what_cannot_be_detected_is_refused(trained, tmp_path):
     assert outputs.needed("detections") == "detections"
     with pytest.raises(ConfigError, match="needs --images; --output=overlay"):
@@ -153,5 +196,7 @@ def test_what_cannot_be_tracked_is_refused(trained, tmp_path):
     video = tracking.frames([folder_of_frames(tmp_path / "frames")])
     with pytest.raises(ConfigError, match="unknown tracker 'sorted': did you mean 'sort'"):
         tracking.tracked(trained, video, tracker="sorted")
+    with pytest.raises(ConfigError, match="unknown --video 'mp5': did you mean 'mp4'"):
+        track(trained, "track", tmp_path, images=[tmp_path / "frames"], ema=True, video="mp5")
     with pytest.raises(ConfigError, match="fill=-1: valid are 0"):
         tracking.tracked(trained, video, tracker="sort", fill=-1)

@@ -16,7 +16,15 @@ from sklearn.datasets import load_digits
 
 from library.config import ConfigError
 from library.data import prepared, sources
-from library.data.builders import bach_chorales, cifar10_jpeg, digits, packed, tinyimagenet20
+from library.data.builders import (
+    bach_chorales,
+    cifar10_jpeg,
+    digits,
+    moving_digits,
+    overlapping_digits,
+    packed,
+    tinyimagenet20,
+)
 
 
 def encode(pixels, form="PNG"):
@@ -215,11 +223,32 @@ def test_malformed_packed_files_are_refused_and_leave_nothing(tmp_path, manual_d
     assert not list((tmp_path / "data" / "cifar10_jpeg").glob("*"))
 
 
-def test_mnist_of_another_shape_is_refused(tmp_path, manual_dir):
+@pytest.mark.parametrize("name", ["mnist_npz", "moving_digits", "overlapping_digits"])
+def test_mnist_of_another_shape_is_refused(tmp_path, manual_dir, name):
     path = manual_dir / "mnist" / "mnist.npz"
     np.savez(path, **{**np.load(path), "x_test": np.zeros((3, 32, 32), np.uint8)})
     with pytest.raises(ConfigError, match=r"images are uint8 \(3, 32, 32\)"):
-        prepare("mnist_npz", tmp_path, manual_dir)
+        prepare(name, tmp_path, manual_dir)
+
+
+@pytest.mark.parametrize(
+    ("builder", "classes"),
+    [
+        (moving_digits, lambda example: [example["label"] % 10]),
+        (overlapping_digits, lambda example: [i for i in example["digits"] if i >= 0]),
+    ],
+)
+def test_sets_made_of_digits_keep_the_splits_apart(tmp_path, manual_dir, builder, classes):
+    """Of the digits of the test set, 3 to 5, training has none."""
+    path, name = manual_dir / "mnist" / "mnist.npz", builder.Builder.name
+    arrays = dict(np.load(path))
+    np.savez(path, **{**arrays, "y_train": 2 - arrays["y_train"] % 3})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builder.Builder, "SPLITS", {"train": 5, "test": 4})
+        assert prepare(name, tmp_path, manual_dir).splits == {"train": 5, "test": 4}
+        for split, among in (("train", {0, 1, 2}), ("test", {3, 4, 5})):
+            records = sources.open_source(name, split, data_dir=tmp_path / "data").records
+            assert {int(i) for row in range(4) for i in classes(records[row])} <= among
 
 
 def test_an_interrupted_preparation_leaves_nothing(tmp_path, monkeypatch):

@@ -28,8 +28,8 @@ def unchecked(monkeypatch):
     monkeypatch.setattr(making, "origin", lambda b: tuple(o._replace(**strip) for o in origin(b)))
 
 
-def prepare(name, tmp_path):
-    options = dict(progress=False, say=lambda _: None)
+def prepare(name, tmp_path, say=lambda line: None):
+    options = dict(progress=False, say=say)
     return sources.prepare(name, data_dir=tmp_path, manual_dir=tmp_path / "manual", **options)
 
 
@@ -530,8 +530,19 @@ def test_imagenets_labels_are_compared_with_the_devkits(tmp_path, imagenet):
     with pytest.raises(ConfigError, match="validation image 2 is n01440764, not n15075141"):
         prepare("imagenet2012", tmp_path)
     write_devkit(folder, (3, 1, 2))
-    prepare("imagenet2012", tmp_path)
+    said = []
+    prepare("imagenet2012", tmp_path, said.append)
     check_imagenet(tmp_path, imagenet)
+    assert not [line for line in said if "devkit" in line]
+
+
+def test_imagenets_labels_that_nothing_checks_are_said(tmp_path, imagenet):
+    said = []
+    prepare("imagenet2012", tmp_path, said.append)
+    where = tmp_path / "manual" / "imagenet2012"
+    (line,) = [line for line in said if "devkit" in line]
+    assert line.startswith(f"warning: {imagenet2012.DEVKIT} is not in {where}: the validation")
+    assert line.endswith("not compared with the official ones")
 
 
 def test_imagenet_asks_for_the_files_that_only_a_person_gets(tmp_path):

@@ -1,8 +1,12 @@
 """Evaluators look for a signal within their work on the host, not only before each batch."""
 
+import threading
+
 import numpy as np
 import pytest
 
+from library import background
+from library.evaluation import frechet
 from library.evaluation.context import pausing
 from library.evaluation.frechet import frechet_classifier_distance
 from library.evaluation.linear_probe import linear_probe
@@ -37,7 +41,9 @@ def of_samples():
         (nearest_neighbours, dict(k=5), test_nearest_neighbours.make_context, 1),
     ],
 )
-def test_work_on_the_host_has_pauses(evaluator, arguments, make, num):
+def test_work_on_the_host_has_pauses(monkeypatch, evaluator, arguments, make, num):
+    # A long call has one pause more for each second.
+    monkeypatch.setattr(background, "INTERVAL", None)
     context, state = make()
     pauses = []
     # Without `pausing` no pause comes from the batches.
@@ -57,3 +63,27 @@ def test_the_context_of_a_run_has_its_pause():
     paused = pausing(context, lambda: pauses.append(0))
     paused.pause()
     assert len(pauses) == 1
+
+
+@pytest.mark.parametrize("evaluator", [frechet_classifier_distance, precision_recall])
+@pytest.mark.parametrize("call", ["_root", "svd"])
+def test_a_run_leaves_a_decomposition_that_takes_long(monkeypatch, evaluator, call):
+    monkeypatch.setattr(background, "INTERVAL", 0)
+    begun, left = threading.Event(), threading.Event()
+    where = frechet if call == "_root" else np.linalg
+    whole = getattr(where, call)
+
+    def endless(*arguments, **options):
+        begun.set()
+        left.wait()
+        return whole(*arguments, **options)
+
+    def stop():
+        if begun.is_set():
+            raise InterruptedError
+
+    monkeypatch.setattr(where, call, endless)
+    context, state = of_images()
+    with pytest.raises(InterruptedError):
+        evaluator(context._replace(pause=stop), classifier="x", num=20)(state)
+    left.set()

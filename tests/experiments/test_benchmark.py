@@ -249,8 +249,10 @@ def test_layers_are_measured(monkeypatch):
 @pytest.mark.full
 def test_calls_of_many_steps_are_measured(monkeypatch):
     tiny.serve(monkeypatch, train=tiny.arrays(48), test=tiny.arrays(20, seed=1))
+    small = tiny.config(model={**tiny.CONV, "norm": "batch"})
+    monkeypatch.setattr(training, "RESNET20", {k: v for k, v in small.items() if k != "total"})
     found = training.calls(Budget(2, 1), tiny.config())
-    for name in ("tiny", "recipe"):
+    for name in ("tiny", "recipe", "resnet20", "resnet20 in 4 parts"):
         expected = found[f"{name}: ms"] / found[f"{name}: against ms"]
         assert found[f"{name}: ratio"] == pytest.approx(expected)
     assert 0 < found["tiny: ratio"] < 1

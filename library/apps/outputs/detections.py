@@ -1,6 +1,5 @@
 """The objects of image files: where they are, of which classes, and how sure the detector is."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,4 @@ def detections(
             "of examples"
         )
     found = found_by.detected(trained, images, confidence=confidence, ema=ema)
-    names = found_by.class_names(trained)
-    for each in found:
-        counts = Counter(names[int(kind)] for kind in each.rows[:, 5])
-        listed = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-        print(f"{each.name}: {listed or 'nothing'}")
-    for path in found_by.write(found, folder, names):
-        print(path)
+    found_by.write(found, folder, found_by.names_of_classes(trained))

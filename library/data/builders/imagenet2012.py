@@ -2,8 +2,10 @@
 
 Russakovsky et al., "ImageNet large scale visual recognition challenge", IJCV 2015. It is made from
 the two official tars, which are available after registration. Labels (named by wnid), order and
-version are those of TFDS. The validation labels are compared with those of the devkit, if that file
-exists. Files are the official ones, among them a PNG and 22 JPEGs in CMYK, which `decode` reads.
+version are those of TFDS. The tars do not hold the validation labels: TFDS lists them, in the order
+of the images' names. They are compared with those of the devkit, if that file lies beside the tars;
+otherwise `prepare` says that they are not checked. Files are the official ones, among them a PNG
+and 22 JPEGs in CMYK, which `decode` reads.
 
 The dataset is written shard by shard, straight from the tars. An interrupted preparation continues
 with the first missing shard. Memory holds only the names of the images and one image.
@@ -70,9 +72,13 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "sha256:c7e06a6c0baccf06d8dbeb6577d71efff84673a5dbdd50633ab44f8ea0456ae0",
         ),
     )
+    OPTIONAL: ClassVar[dict[str, str]] = {
+        DEVKIT: "the validation labels and their order are those that TFDS lists, and are not "
+        "compared with the official ones"
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"{TRAIN} and {VALIDATION}, after registration at https://image-net.org; "
-        f"{DEVKIT} beside them, if the labels are to be compared with it."
+        f"{TRAIN} and {VALIDATION}, after registration at https://image-net.org; {DEVKIT} beside "
+        f"them. Without it {OPTIONAL[DEVKIT]}"
     )
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -93,7 +99,9 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for split, file in zip(SHARDS, (TRAIN, VALIDATION)):
             path = self.paths[file]
             found = _index(path, unfinished / f"{split}_index.npz", nested=split == "train")
-            labels = None if split == "train" else validation_labels(path, found.names)
+            labels = None
+            if split == "validation":
+                labels = validation_labels(path, found.names, self.paths.get(DEVKIT))
             made.append(self._write(split, path, found, labels, unfinished))
         self.info.set_splits(tfds.core.splits.SplitDict(made))
         self.info.write_to_directory(unfinished)
@@ -155,8 +163,13 @@ def shuffled(split: str, names: np.ndarray) -> Int[np.ndarray, " n"]:
     return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
 
 
-def validation_labels(path: Path, names: np.ndarray) -> dict[str, str]:
+def validation_labels(path: Path, names: np.ndarray, devkit: Path | None) -> dict[str, str]:
     """Returns the wnid of each validation image, by the image's name.
+
+    Args:
+      path: the tar of the images.
+      names: the names of the images.
+      devkit: the file whose labels must be the same; None to compare with none.
 
     Raises:
       ConfigError: the number of images is not that of the labels, or the devkit has other labels.
@@ -165,8 +178,7 @@ def validation_labels(path: Path, names: np.ndarray) -> dict[str, str]:
     wnids = listed.read_text().split()
     if len(wnids) != len(names):
         raise ConfigError(f"{path} holds {len(names):,} images, expected {len(wnids):,}")
-    devkit = path.with_name(DEVKIT)
-    if devkit.is_file() and (official := _devkit_labels(devkit)) != wnids:
+    if devkit is not None and (official := _devkit_labels(devkit)) != wnids:
         at = next(i for i, pair in enumerate(zip(official, wnids)) if pair[0] != pair[1])
         raise ConfigError(
             f"{devkit}: the label of validation image {at + 1} is {official[at]}, not {wnids[at]}"

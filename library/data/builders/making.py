@@ -6,6 +6,8 @@ A builder states, as attributes of its class:
 - FILES: the files of a packed or reduced form of the dataset, optional; read if they exist.
 - ORIGIN: the published files, see library/data/origins.py. If the builder has FILES, too,
   `pack(paths, folder)` makes them from the published files.
+- OPTIONAL: files that may lie beside the published ones, with what the user has to know if one
+  does not. `obtain` returns those that it finds.
 - SPLITS: the published number of examples of each split.
 - KINDS: the kind of each feature, unless its TFDS type determines it.
 - HOMEPAGE, LICENCE, CITATION: for docs/data.md.
@@ -20,6 +22,7 @@ import gzip
 import io
 import itertools
 import os
+import pickle
 import tarfile
 import tempfile
 import zipfile
@@ -32,6 +35,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 from PIL import Image
+from scipy.io.matlab import MatReadError
 
 from library.config import ConfigError
 from library.data import origins
@@ -41,7 +45,7 @@ from library.data.origins import Origin
 # Exceptions that the readers of archives and tables raise for a damaged file.
 DAMAGED = (
     *(OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError),
-    *(KeyError, IndexError, ValueError),
+    *(KeyError, IndexError, ValueError, pickle.UnpicklingError, MatReadError),
 )
 # Exceptions that a builder raises on contents it does not expect. An OSError is not among them: it
 # may come from what the builder writes.
@@ -294,6 +298,13 @@ def obtain(
             return {file: folder / file for file in packed_files}
     options = dict(mirror=mirror, progress=progress, say=say)
     paths = origins.fetch(published, folders, target, **options)
+    for file, consequence in getattr(builder, "OPTIONAL", {}).items():
+        places = [path.with_name(file) for path in paths.values()]
+        there = [place for place in places if place.is_file()]
+        if there:
+            paths[file] = there[0]
+        else:
+            say(f"warning: {file} is not in {places[0].parent}: {consequence}")
     if not packed_files:
         return paths
     target.mkdir(parents=True, exist_ok=True)

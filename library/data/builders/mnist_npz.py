@@ -6,7 +6,6 @@ Proceedings of the IEEE 86, 1998. It has the same images as `mnist`, in another 
 
 import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +13,6 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 from PIL import Image
 
-from library.config import ConfigError
 from library.data.builders import mnist, packed
 
 
@@ -54,13 +52,8 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager):
         path = packed.find(dl_manager.manual_dir, self.FOLDER, self.FILES) / self.FILES[0]
-        arrays = packed.load(path, ("x_train", "y_train", "x_test", "y_test"))
-        generators = {}
-        for split in ("train", "test"):
-            images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
-            _check(path, images, labels)
-            generators[split] = self._generate_examples(split, images, labels)
-        return generators
+        digits = packed.load_digits(path)
+        return {split: self._generate_examples(split, *found) for split, found in digits.items()}
 
     def _generate_examples(
         self, split: str, images: UInt8[np.ndarray, "n 28 28"], labels: UInt8[np.ndarray, " n"]
@@ -70,11 +63,3 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             Image.fromarray(pixels).save(image, "PNG")
             image.seek(0)
             yield row, {"image": image, "label": int(label), "id": f"{split} {row}"}
-
-
-def _check(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
-        raise ConfigError(
-            f"{path}: images are {images.dtype} {images.shape}, expected uint8 (n, 28, 28)"
-        )
-    packed.check_labels(path, labels, len(images), num_classes=10)

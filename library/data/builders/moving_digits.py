@@ -51,10 +51,9 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return making.info(self, features)
 
     def _split_generators(self, dl_manager):
-        path = self.paths["mnist.npz"]
-        arrays = packed.load(path, ("x_train", "y_train", "x_test", "y_test"))
+        digits = packed.load_digits(self.paths["mnist.npz"])
         return {
-            split: _clips(arrays[f"x_{split}"], arrays[f"y_{split}"], _SEEDS[split], count)
+            split: _clips(*digits[split], _SEEDS[split], count)
             for split, count in self.SPLITS.items()
         }
 

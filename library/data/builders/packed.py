@@ -60,6 +60,25 @@ def load(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
         raise ConfigError(f"{path} is not a readable npz file: {error}") from error
 
 
+def load_digits(path: Path) -> dict[str, tuple[UInt8[np.ndarray, "n 28 28"], np.ndarray]]:
+    """Reads the images and the classes of MNIST's splits, train and test, from its npz.
+
+    Raises:
+      ConfigError: the file cannot be read, an image is not uint8 (28, 28), a label is out of range,
+        or arrays have different lengths.
+    """
+    arrays, found = load(path, ("x_train", "y_train", "x_test", "y_test")), {}
+    for split in ("train", "test"):
+        images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
+            raise ConfigError(
+                f"{path}: images are {images.dtype} {images.shape}, expected uint8 (n, 28, 28)"
+            )
+        check_labels(path, labels, len(images), num_classes=10)
+        found[split] = (images, labels)
+    return found
+
+
 def load_packed(path: Path, num_classes: int, extra: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Reads and checks a packed npz: data, offsets, labels and the `extra` arrays.
 
