@@ -60,14 +60,14 @@ def detected(
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence={confidence}: valid are numbers between 0 and 1")
     images = tiles.decoded(trained, paths)
-    records = [_record(trained, image) for image in images.values()]
+    records = [record(trained, image) for image in images.values()]
     examples = predictions.from_records(trained, records, list(images), [image_input(trained)])
     found = []
     for (name, image), example, rows in zip(
         images.items(), examples.loaded, computed(trained, ema)(examples.loaded)
     ):
         rows = np.asarray(rows[rows[:, 4] >= confidence], np.float64)
-        rows[:, :4] = _in_file(rows[:, :4], _middle(trained, name, example), image.shape[:2])
+        rows[:, :4] = in_file(rows[:, :4], middle(trained, name, example), image.shape[:2])
         found.append(Detected(name, image, rows))
     return found
 
@@ -110,8 +110,8 @@ def _target(trained: Trained) -> str:
     return trained.plan.recipe.task.get("target") or "boxes"
 
 
-def _record(trained: Trained, image: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns an example with one object in the middle of the image."""
+def record(trained: Trained, image: np.ndarray | bytes) -> dict[str, Any]:
+    """Returns an example with one object in the middle of the image, which may be encoded."""
     kinds, target = trained.plan.loader.source.kinds, _target(trained)
     beside = dict.fromkeys(features.companions(target, kinds, kinds), np.zeros(1, np.int32))
     first = _kept(trained, len(trained.plan.label_names or range(1000)))[0]
@@ -119,18 +119,28 @@ def _record(trained: Trained, image: np.ndarray) -> dict[str, np.ndarray]:
     return {image_input(trained): image, target: _MIDDLE[None], **beside, **label}
 
 
-def _middle(trained: Trained, name: str, example: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Returns where the preprocessing moved the middle of an image, as shares of what it made."""
+def middle(trained: Trained, name: str, example: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns where the preprocessing moved the object of `record`, as shares of what it made.
+
+    Raises:
+      ConfigError: the object is no longer in the image.
+    """
     target = _target(trained)
     if not example[f"{target}_mask"][0] > 0:
         raise ConfigError(f"{name}: the preprocessing of this run leaves out the image's middle")
     return np.asarray(example[target][0], np.float64)
 
 
-def _in_file(
+def in_file(
     boxes: Float[np.ndarray, "m 4"], middle: Float[np.ndarray, " 4"], sides: tuple[int, int]
 ) -> Float[np.ndarray, "m 4"]:
-    """Returns boxes in pixels of the file, of boxes as shares of the preprocessed image."""
+    """Returns boxes in pixels of the file, of boxes as shares of the preprocessed image.
+
+    Args:
+      boxes: ymin, xmin, ymax, xmax.
+      middle: see `middle`.
+      sides: height and width of the file.
+    """
     corners = boxes.reshape(-1, 2, 2)
     share = (corners - middle[:2]) / (middle[2:] - middle[:2])
     whole = _MIDDLE[:2] + share * (_MIDDLE[2:] - _MIDDLE[:2])
