@@ -263,10 +263,10 @@ def _draw_evaluation(run: Run, arrays: Mapping[str, np.ndarray], names) -> list[
         elif _is_drawn_already(key, arrays):
             continue
         elif _is_of_classes(key, values):
-            name = key.rpartition("per_class_")[2].replace("_", " ")
+            name = key.rpartition("class_")[2].replace("_", " ")
             words = (f"{name} by class", "their mean")
             figure = _try(class_figures.class_shares, values, names, np.nanmean(values), words)
-            caption = f"By class, {split} set: {name}."
+            caption = f"{key}: by class, the worst first."
             drawn.append(_save(run, slug, figure, "confusion", caption))
         elif (figure := _try(array_figures.array, values, key)) is not None:
             look = "photos" if array_figures.is_images(values) else "chart"
@@ -287,7 +287,7 @@ def _is_calibration(key: str, values: np.ndarray) -> bool:
 def _is_of_classes(key: str, values: np.ndarray) -> bool:
     """Returns whether an array is a share in [0, 1] of each class."""
     known = values[np.isfinite(values)] if values.ndim == 1 and values.dtype.kind == "f" else []
-    named = key.rpartition("/")[2].startswith("per_class_")
+    named = key.rpartition("/")[2].startswith(("per_class_", "class_"))
     return named and len(known) > 0 and min(known) >= 0 and max(known) <= 1
 
 

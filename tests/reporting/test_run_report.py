@@ -94,6 +94,7 @@ def test_shares_of_classes_have_the_names_of_the_dataset(make_run, tmp_path, mon
     run = make_run(tmp_path / "maps")
     each = np.array([0.2, np.nan, 0.6])
     arrays = {"test/per_class_iou": each, "test/confusion": np.eye(3, dtype=int)}
+    arrays["precision/class_map50"] = each
     np.savez(run / "evaluation.npz", **arrays)
     (run / "data.json").write_text(json.dumps({"label_names": ["sky", "road", "car"]}))
     given = {}
@@ -106,7 +107,8 @@ def test_shares_of_classes_have_the_names_of_the_dataset(make_run, tmp_path, mon
 
         monkeypatch.setattr(class_figures, name, draw)
     found = Checker(write_report(run))
-    assert "By class, test set: iou." in found.text
+    for key in ("test/per_class_iou", "precision/class_map50"):
+        assert f"{key}: by class, the worst first." in found.text
     assert set(given) == {"confusion_matrix", "class_shares"}
     assert all(each[1] == ["sky", "road", "car"] for each in given.values())
     assert (run / "figures/test_per_class_iou.png").is_file()
