@@ -3,10 +3,10 @@
 System:    FaceNet (Schroff et al. 2015, arXiv 1503.03832): recognize faces
 Command:   python -m experiments.prepare --dataset=orl_faces
            python -m experiments.train --config=configs/facenet/orl_faces.py:cpu
-Hardware:  two CPU cores for :cpu, some minutes; one accelerator of 16 GB for :inception (not run
+Hardware:  one CPU core for :cpu, five minutes; one accelerator of 16 GB for :inception (not run
            here)
 Expected:  no result is claimed: the paper reports 99.63 % of the pairs of LFW, after training on
-           private data
+           private data. Reached here: nearest/accuracy 1.000, same/auroc 0.999 (:cpu)
 Source:    Schroff, Kalenichenko & Philbin 2015, "FaceNet: A unified embedding for face recognition
            and clustering" (arXiv 1503.03832), section 3: a margin of 0.2, semi-hard negatives,
            several faces of each person in a batch of 1,800, AdaGrad with a rate of 0.05
