@@ -125,7 +125,7 @@ def objects(
 
 
 # BCCD's photographs, 480x640, at half of their size with blank rows up to a multiple of 32.
-HALF_OF_BCCD = [dict(name="resize", size=[240, 320]), dict(name="pad", size=[256, 320], fill=128)]
+HALF_OF_BCCD = [dict(name="letterbox", size=[256, 320], fill=128)]
 
 
 def text(

@@ -80,6 +80,11 @@ FAMILIES: dict[str, dict[str, Any]] = {
         views=2,
         optimizer=dict(name="lars", learning_rate=0.1),
     ),
+    "triplet": dict(
+        model=dict(name="cnn.small", num_classes=4, widths=(4,), norm="group"),
+        task=dict(name="triplet", margin=0.5),
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
     "mae": dict(
         model=dict(name="mae", decoder_width=8, decoder_depth=1, decoder_heads=2, **SMALL_VIT),
         task=dict(name="mae", mask_ratio=0.5),

@@ -106,17 +106,20 @@ OWN_FILES = {
 
 
 class Repeated:
-    """One record, as often as the data set has examples."""
+    """One record, as often as the data set has examples, of each class in turn."""
 
-    def __init__(self, record, size):
-        self.record, self.size = record, size
+    def __init__(self, record, size, classes):
+        self.record, self.size, self.classes = record, size, classes
 
     def __len__(self):
         return self.size
 
     def __getitem__(self, row):
         assert 0 <= row < self.size
-        return dict(self.record)
+        label = self.record.get("label")
+        if not self.classes or not isinstance(label, np.integer):
+            return dict(self.record)
+        return {**self.record, "label": type(label)(self.classes - 1 - row % self.classes)}
 
 
 def is_known(name):
@@ -165,7 +168,8 @@ def open_source(name, split):
     known = stated(name)
     parts = splits.resolve(split, known.splits, name)
     size = sum(stop - start for _, start, stop in parts)
-    return Source(Repeated(known.record, size), known.label_names, str, kinds=known.kinds)
+    records = Repeated(known.record, size, len(known.label_names or ()))
+    return Source(records, known.label_names, str, kinds=known.kinds)
 
 
 def example(feature, kind, length):

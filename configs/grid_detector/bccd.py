@@ -21,7 +21,7 @@ def get_config(variant: str = "") -> ConfigDict:
     )
     config.preprocess = [
         dict(name="decode"),
-        dict(name="resize", size=[192, 256]),
+        dict(name="letterbox", size=[192, 256]),
         dict(name="pad_objects", num=40),
     ]
     config.augment = [

@@ -37,7 +37,7 @@ VARIANTS = {"voc0712": 0.768, "smoke": None}
 
 def get_config(variant: str = "voc0712") -> ConfigDict:
     small = variant == "smoke"
-    sizing = [dict(name="resize", size=64 if small else 416)]
+    sizing = [dict(name="letterbox", size=64 if small else 416, fill=128)]
     config = presets.objects("voc/0712", 64, sizing, num_objects=60, drop_difficult=True)
     config.augment = [
         dict(name="flip_lr"),

@@ -13,11 +13,12 @@ Source:    github.com/ultralytics/ultralytics, README: mAP of val2017 at 640 pix
 DIR holds `train2017/`, `val2017/` and `annotations/instances_train2017.json`, ..., as COCO
 publishes them. The original multiplies the mean loss by the 64 images. Here the rate is multiplied,
 and weight decay and the limit of the gradient's norm are divided: the steps are the same. What
-differs: the momentum and the biases' rates during warmup; images are squashed to squares and not
-padded; the running averages follow each step without the original's ramp of 2000 steps; kernels
-start with a variance of 2 / fan_in in place of PyTorch's 1 / (3 fan_in); images are neither moved
-nor scaled once mosaics have ended; suppression compares the best 5,000 candidates of an image, not
-30,000; crowds are left out of the evaluation, too, so that what is found on them counts as wrong.
+differs: the momentum and the biases' rates during warmup; all images are padded to squares, those
+of mosaics and of the evaluation, too; the running averages follow each step without the original's
+ramp of 2000 steps; kernels start with a variance of 2 / fan_in in place of PyTorch's 1 / (3
+fan_in); images are neither moved nor scaled once mosaics have ended; suppression compares the best
+5,000 candidates of an image, not 30,000; crowds are left out of the evaluation, too, so that what
+is found on them counts as wrong.
 """
 
 from ml_collections import ConfigDict
@@ -31,7 +32,7 @@ BATCH = 64
 
 def get_config(variant: str = "n") -> ConfigDict:
     small = variant == "smoke"
-    sizing = [dict(name="resize", size=64 if small else 640)]
+    sizing = [dict(name="letterbox", size=64 if small else 640)]
     config = presets.objects("detection_folder", BATCH, sizing, num_objects=100, test="val")
     config.dataset.update(workers=16, threads=2)
     config.augment = [

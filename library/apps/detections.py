@@ -76,13 +76,13 @@ def detected(
 def _detected(trained, images, size, confidence, compute) -> Iterator[Detected]:
     for held in _batches(images, size):
         names, decoded = zip(*held)
-        records = [_record(trained, image) for image in decoded]
+        records = [record(trained, image) for image in decoded]
         loaded = predictions.from_records(trained, records, names, [image_input(trained)]).loaded
         # Batches of one size share a program.
         whole = [*loaded, *loaded[-1:] * (size - len(loaded))]
         for name, image, example, rows in zip(names, decoded, loaded, compute(whole)):
             rows = np.asarray(rows[rows[:, 4] >= confidence], np.float64)
-            rows[:, :4] = _in_file(rows[:, :4], _middle(trained, name, example), image.shape[:2])
+            rows[:, :4] = in_file(rows[:, :4], middle(trained, name, example), image.shape[:2])
             yield Detected(name, image, rows)
 
 
@@ -127,8 +127,8 @@ def _target(trained: Trained) -> str:
     return trained.plan.recipe.task.get("target") or "boxes"
 
 
-def _record(trained: Trained, image: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns an example with one object in the middle of the image."""
+def record(trained: Trained, image: np.ndarray | bytes) -> dict[str, Any]:
+    """Returns an example with one object in the middle of the image, which may be encoded."""
     kinds, target = trained.plan.loader.source.kinds, _target(trained)
     beside = dict.fromkeys(features.companions(target, kinds, kinds), np.zeros(1, np.int32))
     plan = trained.plan
@@ -137,18 +137,28 @@ def _record(trained: Trained, image: np.ndarray) -> dict[str, np.ndarray]:
     return {image_input(trained): image, target: _MIDDLE[None], **beside, **label}
 
 
-def _middle(trained: Trained, name: str, example: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Returns where the preprocessing moved the middle of an image, as shares of what it made."""
+def middle(trained: Trained, name: str, example: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns where the preprocessing moved the object of `record`, as shares of what it made.
+
+    Raises:
+      ConfigError: the object is no longer in the image.
+    """
     target = _target(trained)
     if not example[f"{target}_mask"][0] > 0:
         raise ConfigError(f"{name}: the preprocessing of this run leaves out the image's middle")
     return np.asarray(example[target][0], np.float64)
 
 
-def _in_file(
+def in_file(
     boxes: Float[np.ndarray, "m 4"], middle: Float[np.ndarray, " 4"], sides: tuple[int, int]
 ) -> Float[np.ndarray, "m 4"]:
-    """Returns boxes in pixels of the file, of boxes as shares of the preprocessed image."""
+    """Returns boxes in pixels of the file, of boxes as shares of the preprocessed image.
+
+    Args:
+      boxes: ymin, xmin, ymax, xmax.
+      middle: see `middle`.
+      sides: height and width of the file.
+    """
     corners = boxes.reshape(-1, 2, 2)
     share = (corners - middle[:2]) / (middle[2:] - middle[:2])
     whole = _MIDDLE[:2] + share * (_MIDDLE[2:] - _MIDDLE[:2])

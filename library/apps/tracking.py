@@ -41,12 +41,14 @@ class Tracked(NamedTuple):
       names: a name of each frame.
       tracks: the tracks of each frame, (m, 7): ymin, xmin, ymax, xmax as fractions of the image,
         confidence, class, and number.
+      boxes: the same boxes, (m, 4), in pixels of the frame's file.
       rate: frames a second, from decoded frames to tracks.
     """
 
     images: np.ndarray
     names: list[str]
     tracks: list[np.ndarray]
+    boxes: list[np.ndarray]
     rate: float
 
 
@@ -100,13 +102,14 @@ def tracked(
       ema: whether to use the running averages if the run has them.
 
     Raises:
-      ConfigError: there is no such tracker, `fill` is negative, or a frame cannot be used.
+      ConfigError: there is no such tracker, `fill` is negative, a frame cannot be used, or the
+        preprocessing leaves out the middle of a frame.
     """
     check_choice("tracker", tracker, trackers.TRACKERS)
     if fill < 0:
         raise ConfigError(f"fill={fill}: valid are 0, for no filled gaps, and more frames")
     name = detections.image_input(trained)
-    records = [{name: content} for content in video.contents]
+    records = [detections.record(trained, content) for content in video.contents]
     examples = predictions.from_records(trained, records, video.names, [name])
     compute = detections.computed(trained, ema)
     # The first batch compiles, which the rate leaves out.
@@ -117,7 +120,17 @@ def tracked(
     made = trackers.TRACKERS[tracker](rows, images.shape[1:3])
     made = trackers.interpolated(made, fill)
     rate = len(video) / max(time.perf_counter() - started, 1e-9)
-    return Tracked(images, video.names, made, rate)
+    boxes = [
+        detections.in_file(rows[:, :4], detections.middle(trained, *each), _sides(content))
+        for rows, content, *each in zip(made, video.contents, video.names, examples.loaded)
+    ]
+    return Tracked(images, video.names, made, boxes, rate)
+
+
+def _sides(content: bytes) -> tuple[int, int]:
+    """Returns the height and width of an encoded image, turned upright."""
+    with Image.open(io.BytesIO(content)) as picture:
+        return folder.upright_size(picture)[::-1]
 
 
 def write(
@@ -144,9 +157,9 @@ def write(
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(_COLUMNS)
-    for frame, rows in enumerate(found.tracks):
-        for *box, confidence, kind, number in rows:
-            edges = [f"{edge:.5f}" for edge in box]
+    for frame, (rows, boxes) in enumerate(zip(found.tracks, found.boxes)):
+        for (*_, confidence, kind, number), box in zip(rows, boxes):
+            edges = [f"{edge:.1f}" for edge in box]
             known = [frame, int(number), label_names[int(kind)], f"{confidence:.4f}"]
             table.writerow([*known, *edges])
     files.write(target / "tracks.csv", text.getvalue())

@@ -126,28 +126,49 @@ def class_accuracy(
       label_names: c names; numbers by default.
     """
     counts = np.asarray(counts, float)
-    totals, names = counts.sum(1), notation.class_names(label_names, len(counts))
-    seen = np.flatnonzero(totals > 0)
-    recall = np.diag(counts)[seen] / totals[seen]
-    order = np.argsort(recall, kind="stable")
-    recall, names = recall[order], [names[i] for i in seen[order]]
+    totals = counts.sum(1)
+    recall = np.divide(np.diag(counts), totals, out=np.full(len(counts), np.nan), where=totals > 0)
     mean = float(np.diag(counts).sum() / max(totals.sum(), 1))
+    return class_shares(recall, label_names, mean, ("accuracy by true class", "overall"))
+
+
+def class_shares(
+    shares: Float[np.ndarray, " c"],
+    label_names: Sequence[str] | None,
+    mean: float,
+    words: tuple[str, str],
+) -> Figure:
+    """Draws a share in [0, 1] of each class, the worst first, and a mean.
+
+    With more than 30 classes it draws a profile of all classes, and names the worst and the best.
+
+    Args:
+      shares: one share a class; classes whose share is nan are left out.
+      label_names: c names; numbers by default.
+      mean: the mean.
+      words: what a share is, and what the mean is.
+    """
+    names, seen = notation.class_names(label_names, len(shares)), np.flatnonzero(~np.isnan(shares))
+    order = seen[np.argsort(shares[seen], kind="stable")]
+    shares, names = shares[order], [names[i] for i in order]
     with styled({"axes.grid": False}):
-        if len(recall) <= 30:
-            figure = blank(0.8 + 0.21 * max(len(recall), 2), 6.4)
-            _draw_class_bars(figure.subplots(), recall, names, mean)
+        if len(shares) <= 30:
+            figure = blank(0.8 + 0.21 * max(len(shares), 2), 6.4)
+            axes = figure.subplots()
+            _draw_class_bars(axes, shares, names, mean)
+            axes.set_title(f"{words[0]} (dashed: {words[1]}, {100 * mean:.2f}%)")
             return figure
         figure = blank(3.6)
         left, worst, best = figure.subplots(1, 3, width_ratios=(1.3, 1, 1))
-        left.fill_between(np.arange(len(recall)), recall, color=BLUE, alpha=0.25, linewidth=0)
-        left.plot(recall, color=BLUE)
+        left.fill_between(np.arange(len(shares)), shares, color=BLUE, alpha=0.25, linewidth=0)
+        left.plot(shares, color=BLUE)
         left.axhline(mean, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
-        left.set(xlabel="classes, worst first", ylim=(0, 1), xlim=(0, len(recall) - 1))
-        left.set_title(f"all {len(recall)} classes (dashed: overall)")
+        left.set(xlabel="classes, worst first", ylim=(0, 1), xlim=(0, len(shares) - 1))
+        left.set_title(f"all {len(shares)} classes (dashed: {words[1]})")
         left.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g}%"))
-        _draw_class_bars(worst, recall[:12], names[:12])
+        _draw_class_bars(worst, shares[:12], names[:12])
         worst.set_title("worst")
-        _draw_class_bars(best, recall[:-13:-1], names[:-13:-1])
+        _draw_class_bars(best, shares[:-13:-1], names[:-13:-1])
         best.set_title("best")
     return figure
 
@@ -164,7 +185,6 @@ def _draw_class_bars(axes: Axes, recall, names: Sequence[str], mean: float | Non
     axes.tick_params(length=0)
     if mean is not None:
         axes.axvline(mean, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
-        axes.set_title(f"accuracy by true class (dashed: overall, {100 * mean:.2f}%)")
 
 
 def reliability(sums: Float[np.ndarray, "3 bins"]) -> Figure:

@@ -67,7 +67,7 @@ def write_report(workdir: str | os.PathLike) -> Path:
     drawn = [
         *_draw_training(run),
         *_draw_made(run),
-        *_draw_evaluation(run, evaluation, _label_names(predictions, evaluation)),
+        *_draw_evaluation(run, evaluation, _names(run, predictions, evaluation)),
         *_draw_predictions(run, predictions),
         *_draw_augmented(run, augmented),
     ]
@@ -267,6 +267,12 @@ def _draw_evaluation(run: Run, arrays: Mapping[str, np.ndarray], names) -> list[
             drawn.append(_save(run, slug, figure, "other", caption))
         elif _is_drawn_already(key, arrays):
             continue
+        elif _is_of_classes(key, values):
+            name = key.rpartition("class_")[2].replace("_", " ")
+            words = (f"{name} by class", "their mean")
+            figure = _try(class_figures.class_shares, values, names, np.nanmean(values), words)
+            caption = f"{key}: by class, the worst first."
+            drawn.append(_save(run, slug, figure, "confusion", caption))
         elif (figure := _try(array_figures.array, values, key)) is not None:
             look = "photos" if array_figures.is_images(values) else "chart"
             drawn.append(_save(run, slug, figure, "other", _caption(key, values), look))
@@ -283,17 +289,30 @@ def _is_calibration(key: str, values: np.ndarray) -> bool:
     return key.endswith("calibration") and three and values[2].sum() > 0
 
 
+def _is_of_classes(key: str, values: np.ndarray) -> bool:
+    """Returns whether an array is a share in [0, 1] of each class."""
+    known = values[np.isfinite(values)] if values.ndim == 1 and values.dtype.kind == "f" else []
+    named = key.rpartition("/")[2].startswith(("per_class_", "class_"))
+    return named and len(known) > 0 and min(known) >= 0 and max(known) <= 1
+
+
 def _caption(key: str, values: np.ndarray) -> str:
     shape = " x ".join(map(str, values.shape))
     limited = array_figures.is_images(values) and len(values) > 64
     return f"{key} ({shape} {values.dtype}){', the first 64' if limited else ''}"
 
 
-def _label_names(*archives: Mapping[str, np.ndarray]) -> list[str] | None:
-    for arrays in archives:
-        if "label_names" in arrays:
-            return [str(name) for name in arrays["label_names"].reshape(-1)]
-    return None
+def _names(run: Run, *archives: Mapping[str, np.ndarray]) -> list[str] | None:
+    """Returns the names of classes that an archive has, otherwise those of the run's dataset."""
+    path = run.path / "data.json"
+    recorded = files.read_json(path).get("label_names") if path.is_file() else None
+    return next(filter(None, map(_label_names, archives)), recorded)
+
+
+def _label_names(arrays: Mapping[str, np.ndarray]) -> list[str] | None:
+    if "label_names" not in arrays:
+        return None
+    return [str(name) for name in arrays["label_names"].reshape(-1)]
 
 
 def _draw_predictions(run: Run, arrays: Mapping[str, np.ndarray]) -> list[Drawn]:

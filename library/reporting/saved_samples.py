@@ -12,6 +12,12 @@ STAGES, ACROSS, SHOWN, COLUMNS, ROWS = 8, 8, 64, 32, 24
 LINES, LETTERS = 6, 400
 # Outputs whose rows lead from one image to another. Rows of other outputs end in their result.
 _BETWEEN = ("interpolate", "manifold")
+# What the images of a row are, by output and number.
+_OF_ROWS = {
+    ("overlay", 3): "the image, the truth, what is found",
+    ("overlay", 2): "the truth, what is found",
+    ("triplet", 3): "the damaged image, what is made of it, the true image",
+}
 
 
 class SavedSamples(NamedTuple):
@@ -52,6 +58,9 @@ def newest(samples: SavedSamples) -> tuple[Figure, str] | list[str]:
     if values.dtype.kind == "U":
         return list(map(str, values))
     said, captions = f"{samples.name}, step {samples.steps[-1]:,}", samples.captions()
+    output = samples.name.rpartition("_")[2]
+    if values.ndim == 5 and (row := _OF_ROWS.get((output, values.shape[1]))):
+        said += f" ({row})"
     if captions is not None:
         said += _left_out("cases", len(values), ROWS)
         return image_figures.captioned(values[:ROWS], captions[:ROWS]), said

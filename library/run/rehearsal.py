@@ -58,9 +58,7 @@ def _traced(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any], int | None]
     def first_step(state, batch, key):
         return plan.task.update(state, train_input(plan, batch, constants, key), key)[1]
 
-    axis = plan.strategy.axis_name
-    # An axis of one device with the strategy's name, so that sums over it can be traced.
-    axes = None if axis is None else [(axis, 1)]
+    axes = _axes(plan)
     with _fitting():
         state = jax.eval_shape(functools.partial(initial_state, plan), batch, constants)
         for name, spec in learning.by_player(plan.recipe).items():
@@ -71,6 +69,12 @@ def _traced(plan: Plan) -> tuple[task.TrainState, Mapping[str, Any], int | None]
     counted = chips.of(plan.strategy.mesh.devices.flat[0]) is not None
     flops = sum(costs.flops_by_path(made.jaxpr).values()) if counted else None
     return state, metrics, flops
+
+
+def _axes(plan: Plan) -> list[tuple[str, int]] | None:
+    """Returns an axis of one device with the strategy's name: sums over it can be traced."""
+    axis = plan.strategy.axis_name
+    return None if axis is None else [(axis, 1)]
 
 
 def _check_intervals(plan: Plan) -> None:
@@ -148,7 +152,10 @@ def _evaluate(plan: Plan, name: str, section: Mapping[str, Any]) -> list[str]:
         def on_inputs(state, batch):
             key = jax.eval_shape(lambda: jax.random.key(0))
             inputs = functools.partial(eval_input, plan, constants={"resident": {}})
-            shapes = jax.eval_shape(lambda s, b, k: f(s, inputs(b), k), state, batch, key)
+            traced = jax.make_jaxpr(
+                lambda s, b, k: f(s, inputs(b), k), axis_env=_axes(plan), return_shape=True
+            )
+            shapes = traced(state, batch, key)[1]
             return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
 
         return on_inputs

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import hashlib
 import importlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -30,6 +31,8 @@ from library.run.sections import Recipe
 _KNOWN = ("project", "entity", "name", "group", "tags", "notes", "mode")
 # Seconds between two flushes of events to the disk.
 _FLUSHED_EVERY = 30.0
+# It warns of each value that is not finite, and a class that does not occur has no IoU.
+logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
 
 
 def read(asked: Mapping[str, Any] | str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ EXPECTED = {
     "gan": (["label", "index", "seed"], "sample"),
     "diffusion": (["index", "seed"], "sample"),
     "simclr": (["image"], "features"),
+    "triplet": (["image"], "features"),
     "mae": (["image", "row"], "reconstruct"),
     "unet": (["image"], "prediction"),
     "detector": (["image"], "detections"),

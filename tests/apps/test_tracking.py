@@ -88,8 +88,7 @@ def test_a_square_is_one_track(trained, tmp_path, capsys):
     assert {row["track"] for row in found} == {"1"}
     assert {row["class"] for row in found} == {families.tiny.CLASSES[2]}
     edges = [[float(row[k]) for k in ("ymin", "xmin", "ymax", "xmax")] for row in found]
-    expected = [[4 / 16, i / 16, 8 / 16, (i + 4) / 16] for i in range(COUNT)]
-    np.testing.assert_allclose(edges, expected, atol=1e-5)
+    assert edges == [[4, i, 8, i + 4] for i in range(COUNT)]
     with Image.open(target / "tracks.gif") as drawn:
         # Frames are enlarged so far that the names can be read.
         assert (drawn.n_frames, drawn.size) == (COUNT, (10 * SIZE, 10 * SIZE))
@@ -127,11 +126,11 @@ def test_an_animated_file_is_its_frames(trained, tmp_path):
 
 
 def test_boxes_are_in_pixels_of_the_file_whatever_the_preprocessing(trained, tmp_path, capsys):
-    image = np.zeros((32, 32), np.uint8)
-    image[8:16, 6:14] = 250
+    image = np.zeros((32, 64), np.uint8)
+    image[8:16, 8:16] = 250
     Image.fromarray(image).save(tmp_path / "square.png")
     sizing = [dict(name="keep_classes", classes=[2, 0])]
-    sizing += [dict(name="resize", size=SIZE), dict(name="pad", size=(20, 24))]
+    sizing += [dict(name="letterbox", size=(16, 24)), dict(name="pad", size=(20, 24))]
     padded = detector(sizing, kind=1, state=trained.state)
     files = [tmp_path / "square.png"]
     for each, kind in ((trained, 2), (padded, 0)):
@@ -142,15 +141,15 @@ def test_boxes_are_in_pixels_of_the_file_whatever_the_preprocessing(trained, tmp
         assert capsys.readouterr().out.startswith(f"square: 1 {families.tiny.CLASSES[kind]}\n")
         (row,) = rows_of(tmp_path / "generated", "detections.csv")
         assert (row["image"], row["class"]) == ("square", families.tiny.CLASSES[kind])
-        assert [row[k] for k in ("ymin", "xmin", "ymax", "xmax")] == ["8.0", "6.0", "16.0", "14.0"]
+        assert [row[k] for k in ("ymin", "xmin", "ymax", "xmax")] == ["8.0", "8.0", "16.0", "16.0"]
     with Image.open(tmp_path / "generated/square_detections.png") as drawn:
         shown = np.asarray(drawn).astype(int)
-    assert shown.shape == (160, 160, 3)
+    assert shown.shape == (96, 192, 3)
     # A grey image has colour only in frames and names.
-    frame = np.ptp(shown[40:80, 30:70], axis=-1) > 0
+    frame = np.ptp(shown[24:48, 24:48], axis=-1) > 0
     assert frame[-1].all()
     assert frame[:, -1].all()
-    assert not frame[20:-1, 1:-1].any()
+    assert not frame[1:-1, 1:-1].any()
 
 
 @pytest.mark.parametrize(("batch", "pixels", "held"), [(2, 10**6, 2), (8, 600, 3), (8, 10**6, 5)])

@@ -183,6 +183,15 @@ def test_padding_an_image_moves_what_lies_in_it(scene):
     np.testing.assert_allclose(padded["boxes"], expected, atol=1e-6)
 
 
+def test_a_letterbox_moves_what_lies_in_an_image(scene):
+    boxed = build("letterbox", size=[10, 8])(scene, None)  # 6x8 pixels below 2 rows
+    assert (boxed["image"][[0, 1, 8, 9]] == 114).all()
+    assert (boxed["classes"][[0, 1, 8, 9]] == maps.UNKNOWN).all()
+    np.testing.assert_array_equal(boxed["classes"][2:8], scene["classes"][1::2, 1::2])
+    expected = np.array([[3, 2, 5, 6], [6.5, 6, 8, 8]]) / [10, 8, 10, 8]
+    np.testing.assert_allclose(boxed["boxes"], expected, atol=1e-6)
+
+
 def test_resizing_takes_the_nearest_pixel_of_a_map_and_leaves_fractions(scene):
     half = build("resize", size=[6, 8])(scene, None)
     np.testing.assert_array_equal(half["classes"], scene["classes"][1::2, 1::2])

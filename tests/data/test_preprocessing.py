@@ -459,6 +459,25 @@ def test_pad_centres_the_image(photo):
     )
 
 
+@pytest.mark.parametrize(
+    ("shape", "size", "inner", "corner"),
+    [
+        ((48, 64), (32, 32), (24, 32), (4, 0)),
+        ((64, 48), (32, 32), (32, 24), (0, 4)),
+        ((480, 640), (256, 320), (240, 320), (8, 0)),
+        ((10, 30), (21, 60), (20, 60), (0, 0)),
+        ((1, 400), (8, 8), (1, 8), (3, 0)),
+    ],
+)
+def test_a_letterbox_keeps_the_ratio_of_an_image(rng, shape, size, inner, corner):
+    image = np.uint8(rng.integers(0, 256, (*shape, 3)))
+    out = apply(preprocessing.letterbox(size, fill=9), image)
+    expected = np.full((*size, 3), 9, np.uint8)
+    (top, left), (height, width) = corner, inner
+    expected[top : top + height, left : left + width] = resized(image, height, width)
+    np.testing.assert_array_equal(out, expected)
+
+
 def test_select_keeps_what_it_names():
     example = {"image": 1, "label": 2, "box": 3}
     assert preprocessing.select(("label", "image"))(example, None) == {"label": 2, "image": 1}
@@ -538,6 +557,7 @@ def operations():
         "central_crop": preprocessing.central_crop(0.5),
         "inception_crop": preprocessing.inception_crop(10),
         "pad": preprocessing.pad(80),
+        "letterbox": preprocessing.letterbox((30, 20)),
     }
 
 
@@ -638,6 +658,7 @@ def test_crops_and_pads_that_do_not_fit(photo):
         dict(name="inception_crop", size=8, attempts=0),
         dict(name="pad", size=8, fill=256),
         dict(name="pad", size=10_000),
+        dict(name="letterbox", size=8, fill=-1),
         dict(name="resize", size=[2, 45_000_000]),
         dict(name="resize_short", size=9_460),
         dict(name="random_resize_short", sizes=[8, 9_460]),

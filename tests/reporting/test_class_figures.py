@@ -52,6 +52,15 @@ def test_class_accuracy_is_sorted_and_leaves_absent_classes_out():
     assert "61.11%" in axes.get_title(loc="left")
 
 
+def test_shares_of_classes_leave_out_those_without_a_value():
+    shares = np.array([0.5, np.nan, 0.25])
+    words = ("iou by class", "their mean")
+    axes = class_figures.class_shares(shares, ["cat", "dog", "frog"], 0.375, words).axes[0]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["frog", "cat"]
+    assert [bar.get_width() for bar in axes.patches] == [0.25, 0.5]
+    assert axes.get_title(loc="left") == "iou by class (dashed: their mean, 37.50%)"
+
+
 def test_class_accuracy_of_many_classes_names_the_worst_and_the_best():
     counts = np.diag(np.arange(50.0)) + np.diag(50.0 - np.arange(50))[::-1]
     _profile, worst, best = class_figures.class_accuracy(counts).axes

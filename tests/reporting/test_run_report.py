@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from library.config import ConfigError
-from library.reporting import curve_figures, image_figures, page
+from library.reporting import class_figures, curve_figures, image_figures, page
 from library.reporting.report import write_report
 
 _VOID = {"meta", "img", "wbr", "br", "link"}
@@ -88,6 +88,30 @@ def test_the_page_and_its_figures_stand_alone(run):
     assert "url(" not in path.read_text()
     assert "@import" not in path.read_text()
     assert not list(run.glob(".*")) + list((run / "figures").glob(".*"))
+
+
+def test_shares_of_classes_have_the_names_of_the_dataset(make_run, tmp_path, monkeypatch):
+    run = make_run(tmp_path / "maps")
+    each = np.array([0.2, np.nan, 0.6])
+    arrays = {"test/per_class_iou": each, "test/confusion": np.eye(3, dtype=int)}
+    arrays["precision/class_map50"] = each
+    np.savez(run / "evaluation.npz", **arrays)
+    (run / "data.json").write_text(json.dumps({"label_names": ["sky", "road", "car"]}))
+    given = {}
+    for name in ("confusion_matrix", "class_shares"):
+        real = getattr(class_figures, name)
+
+        def draw(values, names, *rest, name=name, real=real):
+            given.setdefault(name, (values, names, *rest))
+            return real(values, names, *rest)
+
+        monkeypatch.setattr(class_figures, name, draw)
+    found = Checker(write_report(run))
+    for key in ("test/per_class_iou", "precision/class_map50"):
+        assert f"{key}: by class, the worst first." in found.text
+    assert set(given) == {"confusion_matrix", "class_shares"}
+    assert all(each[1] == ["sky", "road", "car"] for each in given.values())
+    assert (run / "figures/test_per_class_iou.png").is_file()
 
 
 def test_a_run_that_has_just_begun_has_a_report(make_run, tmp_path):

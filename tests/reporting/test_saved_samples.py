@@ -60,6 +60,16 @@ def test_what_is_left_out_of_a_picture_is_said(tmp_path):
     assert images[1] == "b_sample, step 10, the first 64 of 65 images"
 
 
+def test_rows_of_known_outputs_say_what_their_images_are(tmp_path):
+    keep(tmp_path, "a_overlay", lambda step: rows_of(4, 3), steps=(10,))
+    keep(tmp_path, "b_overlay", lambda step: rows_of(4, 5), steps=(10,))
+    said = [saved_samples.newest(found)[1] for found in saved_samples.find(tmp_path)]
+    assert said == [
+        "a_overlay, step 10 (the image, the truth, what is found)",
+        "b_overlay, step 10",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "shade"), [("a_path", 16), ("a_masked_reconstruct", 16), ("a_interpolate", 8)]
 )

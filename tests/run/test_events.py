@@ -17,7 +17,7 @@ TEXT = "# not a heading\n two"
 def run(tmp_path, monkeypatch, **changes):
     tiny.serve(monkeypatch, train=tiny.arrays(50), test=tiny.arrays(21, seed=1))
     made = {"test/loss": 1.0, "test/made": IMAGES, "test/said": np.array([TEXT])}
-    made["test/curve"] = np.zeros(3)
+    made |= {"test/curve": np.zeros(3), "test/absent": float("nan")}
     monkeypatch.setattr(evaluating, "measured", lambda *_: made)
     evaluate = dict(test=dict(kind="metrics", every="6 steps"))
     plan = tiny.plan_on(1, evaluate=evaluate, **changes)
@@ -25,7 +25,7 @@ def run(tmp_path, monkeypatch, **changes):
     return plan
 
 
-def test_images_and_texts_of_each_evaluation(tmp_path, monkeypatch):
+def test_images_and_texts_of_each_evaluation(tmp_path, monkeypatch, caplog):
     plan = run(tmp_path, monkeypatch)
     shown = values(tmp_path)
     assert [step for step, _ in shown["test/made"]] == [6, 12]
@@ -37,6 +37,9 @@ def test_images_and_texts_of_each_evaluation(tmp_path, monkeypatch):
     ((step, text), _) = shown["test/said/text_summary"]
     assert (step, text.tensor.string_val) == (6, [b"    # not a heading\n     two"])
     assert "test/curve" not in shown
+    # A value that is not finite is no event of its own for a user.
+    assert np.isnan(shown["test/absent"][0][1].simple_value)
+    assert not [each for each in caplog.records if each.name.startswith("tensorboardX")]
     # A start that only misses the summary evaluates again, and copies nothing twice.
     tiny.run(plan, tmp_path)
     assert [step for step, _ in values(tmp_path)["test/made"]] == [6, 12]

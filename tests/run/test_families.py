@@ -27,7 +27,7 @@ def data(monkeypatch):
 
 # Those that take longest and hold nothing that the others do not.
 LONG = (
-    *("diffusion", "simclr", "mae", "layerwise", "detector", "yolo", "domains"),
+    *("diffusion", "simclr", "triplet", "mae", "layerwise", "detector", "yolo", "domains"),
     *("restoration", "colourization", "adversarial_restoration", "translator"),
 )
 SOME = [pytest.param(x, marks=pytest.mark.full) if x in LONG else x for x in families.FAMILIES]
@@ -49,6 +49,12 @@ def test_eight_devices_are_one(family):
     ours, theirs = (jax.device_get(x.carry.state) for x in (taken, others))
     for (path, a), b in zip(trees.flatten(ours).items(), jax.tree.leaves(theirs)):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=2e-4, err_msg=path)
+
+
+def test_an_evaluation_that_sums_over_devices_fits_pmap():
+    evaluate = dict(test=dict(kind="metrics"), same=dict(kind="verification"))
+    values = families.config("triplet", parallel=dict(strategy="pmap"), evaluate=evaluate)
+    assert {"test/loss", "same/auroc"} <= make_plan(values, devices=EIGHT).measured
 
 
 # The tests of most tasks compare the two, too.

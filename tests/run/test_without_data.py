@@ -41,6 +41,7 @@ MADE = {
     "gan": "sample",
     "diffusion": "sample",
     "simclr": "features",
+    "triplet": "features",
     "mae": "masked_reconstruct",
     "unet": "overlay",
     "detector": "overlay",

@@ -20,7 +20,10 @@ SIGMOID = dict(
     augment=[dict(name="mixup", alpha=0.4, num_classes=4)],
 )
 CHANGES = {"classifier": CLASSIFIER, "normalized": NORMALIZED, "sigmoid": SIGMOID}
-LONGER = [pytest.param(name, marks=pytest.mark.full) for name in ("gan", "simclr", "autoencoder")]
+LONGER = [
+    pytest.param(name, marks=pytest.mark.full)
+    for name in ("gan", "simclr", "triplet", "autoencoder")
+]
 TRAINED = ("normalized", "sigmoid", "vae", *LONGER)
 EVALUATED = {
     "metrics": ("classifier", dict(kind="metrics")),

@@ -14,7 +14,10 @@ from library.data.preprocessing._pictures import Size, pixels
 from library.data.preprocessing.decoding import _decode
 from library.data.preprocessing.geometry import _MOVES
 
-_SIZED = ("resize", "resize_short", "random_crop", "center_crop", "inception_crop", "pad")
+_SIZED = (
+    *("resize", "resize_short", "random_crop", "center_crop", "inception_crop", "pad"),
+    "letterbox",
+)
 
 
 def chain(operations: Sequence[Operation]) -> Operation:

@@ -178,9 +178,34 @@ def pad(
     Raises (the operation):
       ValueError: the image is larger than `size`.
     """
-    if not 0 <= fill <= 255:
-        raise ConfigError(f"pad, fill={fill}: a uint8 pixel is 0 to 255")
+    _check_fill("pad", fill)
     return _operation(_pad, kinds, size=canvas(size), fill=fill, map_fill=map_fill)
+
+
+def letterbox(
+    size: Size,
+    fill: int = 114,
+    map_fill: int = maps.UNKNOWN,
+    method: Method = "bilinear",
+    kinds: Kinds = features.USUAL,
+) -> Operation:
+    """Resizes `image` to the largest size within `size` of its aspect ratio, and pads it by `pad`.
+
+    Detectors of one size see images of any shape without distortion this way (Redmon & Farhadi,
+    Darknet; Jocher et al., ultralytics). The other side is rounded to a whole pixel.
+
+    Raises:
+      ConfigError: `size` has more than MAX_PIXELS pixels, or `fill` is not 0 to 255.
+      CorruptExample: (the operation) as `resize`.
+    """
+    _check_fill("letterbox", fill)
+    fills = dict(fill=fill, map_fill=map_fill)
+    return _operation(_letterbox, kinds, size=canvas(size), method=resampling(method), **fills)
+
+
+def _check_fill(name: str, fill: int) -> None:
+    if not 0 <= fill <= 255:
+        raise ConfigError(f"{name}, fill={fill}: a uint8 pixel is 0 to 255")
 
 
 def _operation(move: Callable, kinds: Kinds, **settings: Any) -> Operation:
@@ -267,6 +292,14 @@ def _pad(example, rng, *, kinds, size, fill, map_fill):
         found[name] = np.full(shape, fills[kinds[name]], old.dtype)
         cut(found[name], top, left, *sides)[...] = old
     return _moved_objects(found, kinds, sides, (-top, -left, *size))
+
+
+def _letterbox(example, rng, *, kinds, size, fill, map_fill, method):
+    sides = _size(example, kinds)
+    ratio = min(new / old for new, old in zip(size, sides))
+    within = tuple(max(1, round(ratio * side)) for side in sides)
+    found = _moved(example, kinds, size=within, method=method)
+    return _pad(found, rng, kinds=kinds, size=size, fill=fill, map_fill=map_fill)
 
 
 def _moved(
@@ -414,6 +447,7 @@ _MOVES = {
     "central_crop": _central_crop,
     "inception_crop": _inception_crop,
     "pad": _pad,
+    "letterbox": _letterbox,
 }
 for _move in _MOVES.values():
     _move.takes_pictures = True
