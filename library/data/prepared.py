@@ -169,6 +169,7 @@ def check_known(name: str) -> None:
             "segmentation_folder",
             "text",
             "synthetic/224x1000",
+            "points/xor",
             "none",
             *others,
         ]

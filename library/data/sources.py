@@ -3,9 +3,9 @@
 The name of a dataset is one of this project's builders (a file in library/data/builders), "folder"
 for a directory of your images, "segmentation_folder" for one of your images and maps,
 "detection_folder" for your images and boxes, "pairs_folder" for your clean and damaged images,
-"text" for your text files, "synthetic/224x1000" for noise, "none" for no data, or any TFDS dataset
-that was prepared as ArrayRecord. Reading needs no TensorFlow, loads only the requested examples,
-and works from any thread or process.
+"text" for your text files, "synthetic/224x1000" for noise, "points/xor" for a small made set of
+points, "none" for no data, or any TFDS dataset that was prepared as ArrayRecord. Reading needs no
+TensorFlow, loads only the requested examples, and works from any thread or process.
 """
 
 import functools
@@ -24,6 +24,7 @@ from library.data import (
     fingerprints,
     folder,
     pairs_folder,
+    point_sets,
     prepared,
     segmentation_folder,
     splits,
@@ -121,7 +122,8 @@ def open_source(
     Args:
       name: a builder of this project, "folder", "detection_folder", "segmentation_folder" or
         "pairs_folder" (see the files of these names), "text", "synthetic/224x1000" for noise of
-        1000 classes (library/data/synthetic.py), "none", or a TFDS dataset such as "cifar10",
+        1000 classes (library/data/synthetic.py), "points/xor" for a set of points
+        (library/data/point_sets.py), "none", or a TFDS dataset such as "cifar10",
         "imagenet_resized/64x64" or "mnist:3.0.1".
       split: "train", "train[:90%]", "train[45000:]", "train[-5000:]", "train+test".
       data_dir: the directory of prepared datasets, by default $TFDS_DATA_DIR or
@@ -150,6 +152,8 @@ def open_source(
         return _open_text_files(split, data_dir)
     if _is_synthetic(name):
         return _open_synthetic(name, split)
+    if point_sets.is_name(name):
+        return _open_points(name, split)
     if name == "none":
         return without_data()
     return _open_prepared(name, split, data_dir, manual_dir)
@@ -232,6 +236,9 @@ def info(
         source = _open_synthetic(name, "train")
         shape = source.records[0]["image"].shape
         return Info(name, "memory", synthetic.SIZES, source.label_names, shape)
+    if point_sets.is_name(name):
+        found = point_sets.find(name)
+        return Info(name, "memory", found.sizes, found.label_names, None)
     if name == "none":
         return Info(name, "memory", {}, None, None)
     return _info(name, prepared.open_builder(name, data_dir, manual_dir))
@@ -302,7 +309,8 @@ def _check_needs_preparation(name: str) -> None:
         "pairs_folder": "folders of clean and damaged images need no preparation",
         "none": "'none' has no data",
     }
-    reason = f"{name!r} is generated when read" if _is_synthetic(name) else reasons.get(str(name))
+    made = _is_synthetic(name) or point_sets.is_name(name)
+    reason = f"{name!r} is generated when read" if made else reasons.get(str(name))
     if reason is not None:
         raise ConfigError(f"{reason}: there is nothing to prepare")
 
@@ -452,6 +460,13 @@ def _open_synthetic(name: str, split: str) -> Source:
     fingerprint = functools.partial(fingerprints.of_name, f"{name} {split}", len(records))
     kinds = {"image": "image", "label": "label"}
     return Source(records, label_names, describe, fingerprint=fingerprint, kinds=kinds)
+
+
+def _open_points(name: str, split: str) -> Source:
+    arrays = point_sets.arrays(name, split)
+    kinds = {key: point_sets.KINDS[key] for key in arrays}
+    names = point_sets.find(name).label_names
+    return from_arrays(arrays, label_names=names, name=f"{name} {split}", kinds=kinds)
 
 
 def _folder_root(
