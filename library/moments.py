@@ -18,14 +18,15 @@ from library.task import Batch, Learner, Loss, Metrics, TrainState, where_presen
 Moments = dict[str, Array]
 
 
-def zeros(width: int, outputs: int) -> Moments:
-    """Returns the moments of no example, see `of`."""
-    return {"gram": jnp.zeros((width + 1, width + 1)), "cross": jnp.zeros((width + 1, outputs))}
+def zeros(width: int, outputs: int = 0) -> Moments:
+    """Returns the moments of no example, see `of`; without outputs there is no `cross`."""
+    gram = {"gram": jnp.zeros((width + 1, width + 1))}
+    return {**gram, "cross": jnp.zeros((width + 1, outputs))} if outputs else gram
 
 
 def of(
     features: Float[Array, "b f"],
-    targets: Float[Array, "b k"],
+    targets: Float[Array, "b k"] | None,
     mask: Float[Array, " b"],
     axis_name: str | None = None,
 ) -> Moments:
@@ -33,7 +34,7 @@ def of(
 
     Args:
       features: features; examples whose mask is 0 may hold anything.
-      targets: targets.
+      targets: targets, or None; then there is no `cross`.
       mask: 1 for examples, 0 for padding.
       axis_name: the device axis to sum over, under `pmap`.
 
@@ -43,11 +44,11 @@ def of(
       entry the number of examples.
     """
     x = jnp.pad(features.astype(jnp.float32), ((0, 0), (0, 1)), constant_values=1.0)
-    x, y = where_present(x, mask), where_present(targets.astype(jnp.float32), mask)
-    found = {
-        "gram": jnp.matmul(x.T, x, precision="highest"),
-        "cross": jnp.matmul(x.T, y, precision="highest"),
-    }
+    x = where_present(x, mask)
+    found = {"gram": jnp.matmul(x.T, x, precision="highest")}
+    if targets is not None:
+        y = where_present(targets.astype(jnp.float32), mask)
+        found["cross"] = jnp.matmul(x.T, y, precision="highest")
     return found if axis_name is None else jax.lax.psum(found, axis_name)
 
 
@@ -89,7 +90,7 @@ def principal_components(moments: Moments, count: int) -> dict[str, Array]:
 
 
 def solved(
-    seen: Callable[[TrainState, Batch, PRNGKeyArray], tuple[Array, Array]],
+    seen: Callable[[TrainState, Batch, PRNGKeyArray], tuple[Array, Array | None]],
     start: Callable[[PyTree], Moments],
     solve: Callable[[Moments, PyTree], PyTree],
     *,
@@ -103,8 +104,8 @@ def solved(
     of the loss, after the step, on its own batch.
 
     Args:
-      seen: `(state, batch, key) -> (features (b, f), targets (b, k))`, which must not depend on
-        what is solved for.
+      seen: `(state, batch, key) -> (features (b, f), targets (b, k) or None)`, which must not
+        depend on what is solved for.
       start: `variables -> moments` of no example; it checks the model, too.
       solve: `(moments, variables) -> variables`, params included.
       solve_every: steps from one solution to the next; the last step of the run solves in any case.
