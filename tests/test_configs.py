@@ -171,7 +171,8 @@ def plan_of(name):
     name = values["dataset"].get("name")
     if name is not None and stand_ins.is_known(name):
         values["dataset"]["name"] = _alike.setdefault(pickle.dumps(stand_ins.stated(name)), name)
-    plan = _plan(json.dumps({**values, "total": "100 epochs"}))
+    length = "100 steps" if name == "none" else "100 epochs"
+    plan = _plan(json.dumps({**values, "total": length}))
     return plan._replace(recipe=dataclasses.replace(plan.recipe, total=total, reported=claim))
 
 

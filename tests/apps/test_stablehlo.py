@@ -40,6 +40,13 @@ EXPECTED = {
     "keypoints": (["image"], "features"),
     "instances": (["image"], "features"),
     "domains": (["target_image"], "logits"),
+    "least_squares": (["image"], "logits"),
+    "perceptron": (["image"], "logits"),
+    "principal_components": (["image"], "reconstruct"),
+    "adaline": (["image"], "logits"),
+    "race": (["image"], "logits"),
+    "imputation": (["features"], "prediction"),
+    "descent": (["row"], "sample"),
     "gpt": (["tokens"], "logits"),
     "lstm": (["tokens"], "logits"),
 }

@@ -39,12 +39,13 @@ OF_IMAGES = {
 }
 # What Python makes of images, where `generate` draws what is known beside it.
 IN_PYTHON = {**OF_IMAGES, "unet": "prediction", "detector": "detections"}
-OF_NOTHING = {"vae": "sample", "gan": "sample", "diffusion": "sample"}
+OF_NOTHING = {"vae": "sample", "gan": "sample", "diffusion": "sample", "descent": "sample"}
 TEXT = ("gpt", "lstm")
+WITHOUT_IMAGES = (*TEXT, "imputation", "descent")
 # JAX writes programs with flatbuffers.
 FORMATS = ["run", *["stablehlo"] * bool(importlib.util.find_spec("flatbuffers"))]
 # Their evaluators draw samples and open no split.
-EVALUATED = ("vae", "gan", "diffusion", *TEXT)
+EVALUATED = ("vae", "gan", "diffusion", "descent", *TEXT)
 
 
 def recipe(case):
@@ -52,8 +53,8 @@ def recipe(case):
     if case == "classifier":
         return tiny.config(**ended, **CLASSIFIER, preprocess=[DECODE])
     values = families.config(case)
-    text = [] if case in TEXT else [DECODE]
-    return {**values, **ended, "preprocess": [*text, *values.get("preprocess", [])]}
+    decode = [] if case in WITHOUT_IMAGES else [DECODE]
+    return {**values, **ended, "preprocess": [*decode, *values.get("preprocess", [])]}
 
 
 def requests(case, picture):
@@ -108,6 +109,8 @@ def exported(program, folder):
 
 
 def refuse(name, split, **options):
+    if name == "none":
+        return sources.without_data()
     raise ConfigError(f"{name} is not prepared")
 
 
