@@ -26,13 +26,13 @@ def get_config(variant: str = "8_3_8") -> ConfigDict:
     config.preprocess = []
     config.model = dict(name="autoencoder.dense", latent_dim=3, code_activation="sigmoid")
     config.task = dict(name="autoencoding", loss="squared_error")
-    config.optimizer = dict(name="sgd", learning_rate=5.0, momentum=0.9)
-    config.total = "2000 steps"
+    config.optimizer = dict(name="sgd", learning_rate=0.5, momentum=0.9)
+    config.total = "4000 steps"
     config.evaluate = dict(
         test=dict(kind="metrics", every="5%"),
         rebuilt=dict(kind="samples", output="comparison", split="test", num=8, every="25%"),
     )
     config.checkpoint = dict(every="50%")
-    config.log_every = "20 steps"
+    config.log_every = "40 steps"
     config.seed = 0
     return config

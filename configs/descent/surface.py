@@ -9,8 +9,8 @@ Expected:  no result is claimed. NAME_loss is the value that each optimizer reac
 Source:    Rosenbrock 1960; Dauphin et al. 2014, "Identifying and attacking the saddle point
            problem in high-dimensional non-convex optimization"
 
-The report has a film of the paths: SGD red, momentum green, Adagrad blue, RMSProp and Adam in the
-next colours. `:saddle` starts a thousandth beside the line on which descent ends in the saddle.
+The report has a film of the paths: SGD red, momentum blue, Adagrad green, RMSProp purple and Adam
+cyan. `:saddle` starts a thousandth beside the line on which descent ends in the saddle.
 """
 
 from ml_collections import ConfigDict
