@@ -81,3 +81,33 @@ def framed(
     each = (jnp.moveaxis(edges, 1, 0), classes.T, there.T)
     drawn, _ = jax.lax.scan(draw, rgb.astype(jnp.float32), each)
     return drawn.astype(jnp.uint8)
+
+
+def plotted(
+    curves: Float[np.ndarray, "k n"],
+    low: float,
+    high: float,
+    height: int = 96,
+) -> UInt8[np.ndarray, "height n 3"]:
+    """Returns a picture of curves over a row of places, one colour each, on white.
+
+    A curve connects its values; NaN leaves a gap, and what is beyond the limits is at the edge.
+
+    Args:
+      curves: values of k curves at n places, one column of pixels each. Later ones are on top.
+      low: value at the lower edge.
+      high: value at the upper edge, above `low`.
+      height: height in pixels.
+    """
+    picture = np.full((height, curves.shape[1], 3), 255, np.uint8)
+    share = (np.asarray(curves, np.float64) - low) / (high - low)
+    rows = (height - 1) * (1 - np.clip(share, 0, 1))
+    place = np.arange(height)[:, None]
+    for row, colour in zip(rows, colours(len(rows) + 1)[1:], strict=True):
+        before = np.concatenate([row[:1], row[:-1]])
+        before = np.where(np.isnan(before), row, before)
+        top, bottom = np.minimum(row, before), np.maximum(row, before)
+        # A comparison with NaN is false.
+        drawn = (place >= np.floor(top + 0.5)) & (place <= np.floor(bottom + 0.5))
+        picture[drawn] = colour
+    return picture

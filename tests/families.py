@@ -238,6 +238,54 @@ FAMILIES: dict[str, dict[str, Any]] = {
         optimizer=None,
         evaluate=dict(test=dict(kind="metrics")),
     ),
+    # Closed forms: sums over batches, and no optimizer.
+    "least_squares": dict(
+        model=dict(name="mlp.perceptron"),
+        task=dict(name="least_squares", ridge=0.1),
+        optimizer=None,
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
+    "perceptron": dict(
+        model=dict(name="mlp.perceptron"),
+        task=dict(name="perceptron"),
+        optimizer=None,
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
+    "principal_components": dict(
+        model=dict(name="autoencoder.dense", latent_dim=4, code_activation="linear"),
+        task=dict(name="principal_components"),
+        optimizer=None,
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
+    "adaline": dict(
+        model=dict(name="mlp.perceptron"),
+        task=dict(name="adaline"),
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
+    # Several networks that do not see each other.
+    "race": dict(
+        model=dict(
+            sgd=dict(name="mlp", hidden=(4,)),
+            other=dict(name="mlp", hidden=(4,), activation="tanh"),
+        ),
+        task=dict(name="race"),
+        optimizer=dict(sgd=dict(SGD), other=dict(name="sgd", learning_rate=0.1)),
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
+    "imputation": dict(
+        dataset=dict(name="points/moons"),
+        model=dict(name="mlp", num_classes=2, hidden=(4,)),
+        task=dict(name="imputation"),
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
+    # No data: a point on a surface.
+    "descent": dict(
+        dataset=dict(name="none"),
+        model=dict(name="surface.saddle"),
+        task=dict(name="descent", optimizers=("sgd", "other")),
+        optimizer=dict(sgd=dict(SGD), other=dict(name="sgd", learning_rate=0.1)),
+        evaluate=IMAGES,
+    ),
     "gpt": dict(
         dataset=TEXT,
         model=dict(name="gpt", context=8, width=8, depth=1, num_heads=2),

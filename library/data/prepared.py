@@ -171,6 +171,7 @@ def check_known(name: str) -> None:
             "text",
             "pairs_text",
             "synthetic/224x1000",
+            "points/xor",
             "none",
             *others,
         ]

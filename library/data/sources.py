@@ -4,9 +4,10 @@ The name of a dataset is one of this project's builders (a file in library/data/
 for a directory of your images, "segmentation_folder" for one of your images and maps,
 "detection_folder" for your images and boxes, "pairs_folder" for your clean and damaged images,
 "audio_folder" for your recordings, "text" for your text files, "pairs_text" for your pairs of
-texts, "synthetic/224x1000" for noise, "none" for no data, "windows/336x96/ett/etth1" for windows of
-a series, or any TFDS dataset that was prepared as ArrayRecord. Reading needs no TensorFlow, loads
-only the requested examples, and works from any thread or process.
+texts, "synthetic/224x1000" for noise, "points/xor" for a small made set of points, "none" for no
+data, "windows/336x96/ett/etth1" for windows of a series, or any TFDS dataset that was prepared as
+ArrayRecord. Reading needs no TensorFlow, loads only the requested examples, and works from any
+thread or process.
 """
 
 import functools
@@ -27,6 +28,7 @@ from library.data import (
     folder,
     pairs_folder,
     pairs_text,
+    point_sets,
     prepared,
     segmentation_folder,
     series_windows,
@@ -125,9 +127,9 @@ def open_source(
     Args:
       name: a builder of this project, "folder", "detection_folder", "segmentation_folder",
         "pairs_folder" or "audio_folder" (see the files of these names), "text", "pairs_text",
-        "synthetic/224x1000" for noise of 1000 classes (library/data/synthetic.py),
-        "windows/336x96/ett/etth1" for windows of a series (library/data/series_windows.py), "none",
-        or a TFDS dataset such as "cifar10",
+        "synthetic/224x1000" for noise of 1000 classes (library/data/synthetic.py), "points/xor" for
+        a set of points (library/data/point_sets.py), "windows/336x96/ett/etth1" for windows of a
+        series (library/data/series_windows.py), "none", or a TFDS dataset such as "cifar10",
         "imagenet_resized/64x64" or "mnist:3.0.1".
       split: "train", "train[:90%]", "train[45000:]", "train[-5000:]", "train+test".
       data_dir: the directory of prepared datasets, by default $TFDS_DATA_DIR or
@@ -161,6 +163,8 @@ def open_source(
         return _open_pairs(split, data_dir)
     if _is_synthetic(name):
         return _open_synthetic(name, split)
+    if point_sets.is_name(name):
+        return _open_points(name, split)
     if name == "none":
         return without_data()
     if series_windows.is_name(name):
@@ -255,6 +259,9 @@ def info(
         source = _open_synthetic(name, "train")
         shape = getattr(source.records[0].get("image"), "shape", None)
         return Info(name, "memory", synthetic.SIZES, source.label_names, shape)
+    if point_sets.is_name(name):
+        found = point_sets.find(name)
+        return Info(name, "memory", found.sizes, found.label_names, None)
     if name == "none":
         return Info(name, "memory", {}, None, None)
     if series_windows.is_name(name):
@@ -333,7 +340,8 @@ def _check_needs_preparation(name: str) -> None:
         "pairs_folder": "folders of clean and damaged images need no preparation",
         "none": "'none' has no data",
     }
-    reason = f"{name!r} is generated when read" if _is_synthetic(name) else reasons.get(str(name))
+    made = _is_synthetic(name) or point_sets.is_name(name)
+    reason = f"{name!r} is generated when read" if made else reasons.get(str(name))
     if series_windows.is_name(name):
         reason = f"windows are cut when read; prepare {series_windows.parse(name).series!r}"
     if reason is not None:
@@ -564,6 +572,13 @@ def _series(
                 f"{asked.series} {split} has {len(records)} examples of {', '.join(records[0])}"
             )
     return {split: np.asarray(records[0]["series"]) for split, records in opened.items()}
+
+
+def _open_points(name: str, split: str) -> Source:
+    arrays = point_sets.arrays(name, split)
+    kinds = {key: point_sets.KINDS[key] for key in arrays}
+    names = point_sets.find(name).label_names
+    return from_arrays(arrays, label_names=names, name=f"{name} {split}", kinds=kinds)
 
 
 def _folder_root(

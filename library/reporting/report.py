@@ -218,7 +218,11 @@ def _draw_made(run: Run) -> list[Drawn]:
         if not isinstance(last, list):
             figure, caption = last if isinstance(last, tuple) else (last, found.name)
             drawn.append(_save(run, f"made_{found.name}", figure, "made", caption, "photos"))
-        if isinstance(strip, (Figure, Exception)):
+        moving = _try(saved_samples.film, found)
+        if moving is not None:
+            caption = f"{found.name} over training, a frame for each evaluation"
+            drawn.append(_save(run, f"made_{found.name}_film", moving, "made", caption, "photos"))
+        elif isinstance(strip, (Figure, Exception)):
             caption = f"{found.name} over training: the same samples, one row per step"
             drawn.append(_save(run, f"made_{found.name}_steps", strip, "made", caption, "photos"))
     return drawn
@@ -364,7 +368,8 @@ def _try(draw: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
 
 def _save(run: Run, name: str, figure: Any, section: str, caption: str, kind="chart") -> Drawn:
     path = run.path / "figures" / f"{name}.png"
-    failed = figure if isinstance(figure, Exception) else _try(figures.save, figure, path)
+    write = files.write if isinstance(figure, bytes) else lambda path, x: figures.save(x, path)
+    failed = figure if isinstance(figure, Exception) else _try(write, path, figure)
     problem = figures.failed(name, failed) if isinstance(failed, Exception) else ""
     return Drawn(path, section, caption, kind, problem)
 

@@ -1,15 +1,19 @@
 """The samples of a run's evaluations, read from samples/: figures of images, and texts."""
 
+import io
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from library.reporting import image_figures, mosaic, runs
 
 STAGES, ACROSS, SHOWN, COLUMNS, ROWS = 8, 8, 64, 32, 24
 LINES, LETTERS = 6, 400
+# Of a film: width in pixels, and how long frames last in milliseconds.
+FILM_WIDTH, FRAME, LAST_FRAME = 384, 150, 1500
 # Outputs whose rows lead from one image to another. Rows of other outputs end in their result.
 _BETWEEN = ("interpolate", "manifold")
 # What the images of a row are, by output and number.
@@ -90,6 +94,26 @@ def over_training(samples: SavedSamples) -> Figure | list[tuple[int, str]] | Non
     if len({x.shape for x in firsts}) > 1:
         return None
     return image_figures.mosaic(np.stack(firsts), [f"step {step:,}" for step in steps])
+
+
+def film(samples: SavedSamples) -> bytes | None:
+    """Returns an animated PNG of single pictures over training, a frame for each evaluation.
+
+    Samples of several images, of texts, or at less than three steps have none.
+    """
+    values = samples.at(-1)
+    single = values.dtype == np.uint8 and values.ndim == 4 and len(values) == 1
+    if len(samples.steps) < 3 or not single or samples.captions() is not None:
+        return None
+    frames = [samples.at(place)[0] for place in range(len(samples.steps))]
+    if len({frame.shape for frame in frames}) > 1:
+        return None
+    scale = max(1, FILM_WIDTH // frames[0].shape[1])
+    large = [frame.repeat(scale, axis=0).repeat(scale, axis=1) for frame in frames]
+    first, *rest = [Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x) for x in large]
+    file, times = io.BytesIO(), [FRAME] * len(rest) + [LAST_FRAME]
+    first.save(file, "PNG", save_all=True, append_images=rest, duration=times, loop=0)
+    return file.getvalue()
 
 
 def _of_each_row(name: str, rows: np.ndarray) -> np.ndarray:

@@ -46,6 +46,7 @@ def autoencoding(
     minimize: Callable[..., Learner],
     *,
     loss: Literal["cross_entropy", "squared_error"] = "cross_entropy",
+    pixels: Literal["sigmoid", "linear"] = "sigmoid",
     objective: Literal["reconstruction", "layerwise"] = "reconstruction",
     corruption: Literal["none", "masking", "gaussian", "salt_and_pepper"] = "none",
     corruption_level: float = 0.0,
@@ -80,8 +81,9 @@ def autoencoding(
       model: a model with methods `encode` and `decode`, and `layerwise` for that objective, such as
         those of `library.models.generative.autoencoder`.
       minimize: turns a loss into the training step.
-      loss: "cross_entropy" or "squared_error" of pixels. The predicted pixels are sigmoids in
-        either case.
+      loss: "cross_entropy" or "squared_error" of pixels.
+      pixels: the predicted pixels are "sigmoid", with either loss, or "linear", the decoder's
+        output as it is, with squared errors.
       objective: "reconstruction" trains all layers together. "layerwise" trains the encoder's
         layers one after the other, each in an equal part of the run, by the cross-entropy of the
         layer's input and its reconstruction by that layer and its mirror in the decoder. All other
@@ -111,7 +113,8 @@ def autoencoding(
     first = _phases(model, objective, loss, sparsity, total_steps)
     _check_held_out(held_out, num_classes)
     corrupt = _corruption(corruption, corruption_level)
-    losses = _Losses(model, _LOSSES[loss], corrupt, penalty, held_out)
+    output = _pixels(pixels, loss)
+    losses = _Losses(model, _LOSSES[loss], output, corrupt, penalty, held_out)
 
     def init(key: PRNGKeyArray, batch: Batch) -> TrainState:
         variables = model.init(rng.purpose(key, "params"), batch["image"])
@@ -141,7 +144,7 @@ def autoencoding(
 
     learner = minimize(losses.training, spread=SPREAD)
     update = greedy_update if first else learner.update
-    return Task(init, update, evaluate, _outputs(model, corrupt))
+    return Task(init, update, evaluate, _outputs(model, output, corrupt))
 
 
 class _Losses(NamedTuple):
@@ -149,14 +152,16 @@ class _Losses(NamedTuple):
 
     Attributes:
       model: a model with `encode`, `decode` and, for the layerwise loss, `layerwise`.
-      measure: `(logits, target) -> losses (b,)`.
+      measure: `(logits, target, output) -> losses (b,)`.
+      output: from the decoder's values to pixels.
       corrupt: `(keys (b,), x (b, ...)) -> x`.
       penalty: `(codes (b, d), weights (b,)) -> penalty`, or None.
       held_out: a label whose images have no weight, or None.
     """
 
     model: nn.Module
-    measure: Callable[[Array, Array], Array]
+    measure: Callable[[Array, Array, Callable[[Array], Array]], Array]
+    output: Callable[[Array], Array]
     corrupt: Callable[[Key[Array, " b"], Array], Array]
     penalty: Callable[[Array, Array], Array] | None
     held_out: int | None
@@ -171,8 +176,9 @@ class _Losses(NamedTuple):
         code = self.model.apply({"params": params}, image, method="encode")
         logits = self.model.apply({"params": params}, code, method="decode")
         weight, target = self.weights(batch), batch["image"]
-        loss = pair(self.measure(logits, target), weight)
-        return {"loss": loss, "squared_error": pair(_squared_error(logits, target), weight)}, code
+        loss = pair(self.measure(logits, target, self.output), weight)
+        error = pair(_squared_error(logits, target, self.output), weight)
+        return {"loss": loss, "squared_error": error}, code
 
     def layerwise(
         self,
@@ -227,13 +233,15 @@ class _Losses(NamedTuple):
 
 
 def _outputs(
-    model: nn.Module, corrupt: Callable[[Key[Array, " b"], Array], Array]
+    model: nn.Module,
+    output: Callable[[Array], Array],
+    corrupt: Callable[[Key[Array, " b"], Array], Array],
 ) -> Mapping[str, Callable[..., Any]]:
     def encoded(state: TrainState, image: Array) -> Array:
         return model.apply({"params": state.params}, image, method="encode")
 
     def decoded(state: TrainState, code: Array) -> Array:
-        return jax.nn.sigmoid(model.apply({"params": state.params}, code, method="decode"))
+        return output(model.apply({"params": state.params}, code, method="decode"))
 
     def encode(state: TrainState, batch: Batch, key: PRNGKeyArray) -> Float[Array, "b d"]:
         return encoded(state, batch["image"])
@@ -291,13 +299,24 @@ def _drawn_codes(
     return mean + jnp.sqrt(jnp.maximum(variance, 0.0)) * noise
 
 
-def _cross_entropy(logits: Float[Array, "b ..."], target: Float[Array, "b ..."]):
+def _pixels(kind: str, loss: str) -> Callable[[Array], Array]:
+    check_choice("pixels", kind, ("sigmoid", "linear"))
+    if kind == "linear" and loss != "squared_error":
+        raise ConfigError(f"pixels='linear' needs loss='squared_error', not {loss!r}")
+    return jax.nn.sigmoid if kind == "sigmoid" else lambda values: values
+
+
+def _cross_entropy(
+    logits: Float[Array, "b ..."], target: Float[Array, "b ..."], output: Any = jax.nn.sigmoid
+) -> Float[Array, " b"]:
     losses = optax.sigmoid_binary_cross_entropy(logits, target)
     return jnp.sum(losses.reshape(len(losses), -1), axis=-1)
 
 
-def _squared_error(logits: Float[Array, "b ..."], target: Float[Array, "b ..."]):
-    squares = jnp.square(jax.nn.sigmoid(logits) - target)
+def _squared_error(
+    logits: Float[Array, "b ..."], target: Float[Array, "b ..."], output: Callable[[Array], Array]
+) -> Float[Array, " b"]:
+    squares = jnp.square(output(logits) - target)
     return jnp.sum(squares.reshape(len(squares), -1), axis=-1)
 
 

@@ -15,7 +15,7 @@ from scipy import ndimage
 from library import rng
 from library.config import ConfigError, available, build
 from library.data import augmentation, on_device
-from library.data.augmentation import _draws, colour, mixing
+from library.data.augmentation import _draws, colour, mixing, warping
 from library.run.recipe import make_plan
 from tests import often, tiny
 
@@ -30,6 +30,7 @@ PER_EXAMPLE = dict(
     alternating_flip=dict(),
     affine=dict(degrees=30.0, translate=0.1, scale=(0.8, 1.2), shear=10.0),
     elastic=dict(std=1.0),
+    smooth_elastic=dict(sigma=2.0, alpha=3.0),
     random_resized_crop=dict(size=6),
     random_resized_crop_bicubic=dict(name="random_resized_crop", size=6, method="bicubic"),
     auto_augment=dict(),
@@ -109,8 +110,8 @@ COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute")
     often.but(
         [
             *("auto_augment", "trivial_augment", "rand_augment", "color_jitter", "elastic"),
-            *("hsv", "darknet_colours", "affine", "random_erasing", "gaussian_blur"),
-            *("flip_ud", "grayscale", "cutout"),
+            *("smooth_elastic", "hsv", "darknet_colours", "affine", "random_erasing"),
+            *("gaussian_blur", "flip_ud", "grayscale", "cutout"),
             *("random_resized_crop_bicubic", "random_crop_reflect"),
         ],
         PER_EXAMPLE,
@@ -611,3 +612,9 @@ def test_soft_labels_are_mixed_on():
     wrong = batch | dict(label=jnp.ones((16, 3)) / 3)
     with pytest.raises(ValueError, match=r"\(16, 3\), expected \(b, 16\)"):
         program("mixup")(wrong, KEY)
+
+
+def test_smooth_displacements_are_those_of_a_gaussian_filter():
+    rows = warping._gaussian(20, 2.0)
+    expected = ndimage.gaussian_filter1d(np.eye(20), 2.0, axis=0, mode="constant", truncate=8)
+    np.testing.assert_allclose(rows, expected, atol=1e-6)

@@ -27,6 +27,7 @@ BETWEEN_PIXELS = [
     dict(name="random_resized_crop", size=9, area=[0.4, 1.0]),
     dict(name="affine", degrees=40.0, translate=0.1, scale=[0.8, 1.2], shear=10.0),
     dict(name="elastic", std=0.5),
+    dict(name="smooth_elastic", sigma=3.0, alpha=8.0),
 ]
 COLOUR = [
     dict(name="color_jitter", brightness=0.4),

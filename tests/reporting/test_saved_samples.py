@@ -1,7 +1,10 @@
 """What a run made while it learned, in its report: images, rows of them, texts, both players."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from library.reporting import curve_figures, figures, mosaic, runs, saved_samples
 from library.reporting.report import write_report
@@ -149,7 +152,10 @@ def test_the_report_of_a_generative_run_has_its_strip_and_both_losses(
     log = adversarial_log()
     run = make_run(tmp_path / "a", config=config, summary=summary, log=log)
     keep(run, "drawn_sample", lambda step: np.full((8, 4, 4, 1), step, np.uint8))
+    keep(run, "plane_plane", lambda step: np.full((1, 4, 4, 3), step, np.uint8))
     page = write_report(run).read_text()
+    assert "plane_plane over training, a frame for each evaluation" in page
+    assert (run / "figures/made_plane_plane_film.png").read_bytes().count(b"fcTL") == 4
     assert "drawn_sample over training: the same samples, one row per step" in page
     expected = np.tile(np.array(STEPS)[:, None], (1, 8))
     np.testing.assert_array_equal(tiles(drawn["made_drawn_sample_steps"]), expected)
@@ -175,3 +181,16 @@ def test_a_share_that_is_always_one_is_no_flag():
     curves |= {"train/speed": (steps, steps), "train/loss": (steps, np.zeros(3))}
     order = [metric for metric, _ in curve_figures.metric_panels(curves)]
     assert order == ["loss", "accuracy", "speed", "collapsed"]
+
+
+def test_a_single_picture_over_training_is_a_film(tmp_path):
+    keep(tmp_path, "a_plane", lambda step: np.full((1, 4, 5, 3), step, np.uint8))
+    keep(tmp_path, "b_twice", lambda step: np.full((1, 4, 5, 3), step, np.uint8), steps=(1, 2))
+    keep(tmp_path, "c_several", lambda step: np.full((2, 4, 5, 3), step, np.uint8))
+    plane, *others = saved_samples.find(tmp_path)
+    assert [saved_samples.film(found) for found in others] == [None, None]
+    with Image.open(io.BytesIO(saved_samples.film(plane))) as moving:
+        assert (moving.n_frames, moving.size) == (4, (380, 304))
+        for place, step in enumerate(STEPS):
+            moving.seek(place)
+            np.testing.assert_array_equal(np.unique(np.asarray(moving)), step)

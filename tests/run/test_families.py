@@ -29,6 +29,7 @@ def data(monkeypatch):
 LONG = (
     *("diffusion", "simclr", "triplet", "mae", "layerwise", "detector", "yolo", "domains"),
     *("restoration", "colourization", "adversarial_restoration", "translator"),
+    *("principal_components", "adaline", "race", "imputation", "descent"),
 )
 SOME = [pytest.param(x, marks=pytest.mark.full) if x in LONG else x for x in families.FAMILIES]
 

@@ -65,6 +65,19 @@ def test_components_are_standardized():
     np.testing.assert_allclose(found[:, 2], 0, atol=1e-5)
 
 
+def test_missing_values_count_for_no_statistics():
+    made = build(**STANDARD, missing=True)
+    holes = np.array(SKEWED, np.float32)
+    holes[3, 0] = holes[5:, 1] = np.nan
+    values = made.fit([{"code": x} for x in holes])
+    for column in range(2):
+        known = holes[~np.isnan(holes[:, column]), column].astype(float)
+        assert values["mean"][column] == pytest.approx(known.mean())
+        assert values["std"][column] == pytest.approx(known.std())
+    found = applied(made.fitted(values), holes)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(holes))
+
+
 @pytest.mark.parametrize("kind", ["pca", "zca"])
 def test_whitened_components_do_not_covary(kind):
     made = build(name="whiten", key="code", kind=kind, epsilon=0.0)

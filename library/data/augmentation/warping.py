@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.ndimage import map_coordinates
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Float32, Int, PRNGKeyArray
 
 from library import maps
 from library.config import ConfigError
@@ -106,6 +106,57 @@ def elastic(
         coarse = std * jax.random.normal(k_values, (2, grid, grid))
         fine = jax.image.resize(coarse, (2, *shape[:2]), "cubic", antialias=False)
         return jnp.where(jax.random.bernoulli(k_apply, probability), fine, 0)
+
+    return _displaced(displacement, kinds)
+
+
+def smooth_elastic(
+    sigma: float = 4.0,
+    alpha: float = 34.0,
+    kinds: Kinds = features.USUAL,
+) -> Operation:
+    """Deforms images by a displacement of each pixel, smoothed by a Gaussian.
+
+    Simard, Steinkraus & Platt 2003, "Best practices for convolutional neural networks applied to
+    visual document analysis", section 2: displacements are uniform in [-1, 1], smoothed with the
+    standard deviation sigma, and multiplied by alpha. Pixels from outside the image are those of
+    its mirror image. A box moves with its corners.
+
+    Args:
+      sigma: standard deviation of the Gaussian, in pixels.
+      alpha: factor of the smoothed displacements, in pixels.
+      kinds: the kinds of the features.
+
+    Raises:
+      ConfigError: a number is not positive.
+    """
+    check_positive("smooth_elastic, sigma", sigma)
+    check_positive("smooth_elastic, alpha", alpha)
+
+    def displacement(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "2 h w"]:
+        rough = jax.random.uniform(key, (2, *shape[:2]), minval=-1.0, maxval=1.0)
+        down, right = (_gaussian(side, sigma) for side in shape[:2])
+        smooth = jnp.einsum("yh,chw,xw->cyx", down, rough, right, precision="highest")
+        return alpha * smooth
+
+    return _displaced(displacement, kinds)
+
+
+def _gaussian(side: int, sigma: float) -> Float32[np.ndarray, "n n"]:
+    """Returns the weights by which a Gaussian smooths a row of pixels, 0 beyond its ends."""
+    place = np.arange(side)
+    distance = place[:, None] - place[None, :]
+    kernel = np.exp(-((np.arange(-8 * side, 8 * side + 1) / sigma) ** 2) / 2)
+    return (np.exp(-((distance / sigma) ** 2) / 2) / kernel.sum()).astype(np.float32)
+
+
+def _displaced(displacement: Callable[..., Array], kinds: Kinds) -> Operation:
+    """Returns the operation that takes each pixel from beside its place, by a drawn displacement.
+
+    Args:
+      displacement: `(key, shape of the image) -> (2, h, w)`, down and to the right, in pixels.
+      kinds: the kinds of the features.
+    """
 
     def sources(key: PRNGKeyArray, shape: tuple[int, ...]) -> Int[Array, "2 h w"]:
         y, x = (jnp.arange(side) for side in shape[:2])

@@ -23,13 +23,15 @@ class Standardizing:
     """Standardizes each component of a feature, along its last axis: (x - mean) / std."""
 
     key: str
+    missing: bool = False
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
     def fit(self, examples: Iterable[Example]) -> dict[str, Any]:
         """Returns the mean and standard deviation, which is 1 for a constant component."""
-        count, mean, spread = _moments(examples, self.key, lambda x: np.square(x).sum(0))
-        std = np.sqrt(spread / count)
+        vectors, average = _vectors(examples, self.key), np.nanmean if self.missing else np.mean
+        mean = average(vectors, axis=0)
+        std = np.sqrt(average(np.square(vectors - mean), axis=0))
         return {"mean": mean.tolist(), "std": np.where(std > 0, std, 1).tolist()}
 
     def fitted(self, values: Mapping[str, Any]) -> Operation:
@@ -82,12 +84,17 @@ class Whitening:
         return {**example, self.key: whitened.reshape(value.shape).astype(np.float32)}
 
 
-def standardize(key: str) -> Operation:
+def standardize(key: str, missing: bool = False) -> Operation:
     """Standardizes the feature `key`, (..., d), by the mean and deviation of the training split.
 
     Each of the d components has its own statistics, over examples and all other axes.
+
+    Args:
+      key: the feature.
+      missing: whether values may be missing. They are NaN, count for no statistic, and stay NaN.
+        Otherwise NaN is refused.
     """
-    return Standardizing(key)
+    return Standardizing(key, missing)
 
 
 def whiten(key: str, kind: Literal["pca", "zca"] = "zca", epsilon: float = 1e-5) -> Operation:
@@ -110,10 +117,14 @@ def whiten(key: str, kind: Literal["pca", "zca"] = "zca", epsilon: float = 1e-5)
 
 def _moments(examples: Iterable[Example], key: str, second) -> tuple[int, np.ndarray, np.ndarray]:
     """Returns the number of vectors, their mean, and `second` of their deviations from it."""
-    parts = [np.atleast_1d(np.asarray(feature(x, key), np.float64)) for x in examples]
-    vectors = np.concatenate([part.reshape(-1, part.shape[-1]) for part in parts])
+    vectors = _vectors(examples, key)
     mean = vectors.mean(0)
     return len(vectors), mean, second(vectors - mean)
+
+
+def _vectors(examples: Iterable[Example], key: str) -> np.ndarray:
+    parts = [np.atleast_1d(np.asarray(feature(x, key), np.float64)) for x in examples]
+    return np.concatenate([part.reshape(-1, part.shape[-1]) for part in parts])
 
 
 def _check_width(key: str, value: np.ndarray, width: int) -> None:
