@@ -24,6 +24,8 @@ LANGUAGE = dict(samples=dict(kind="samples.text", prompt="ab", num=2, length=8))
 SCENES = dict(name="tiny_scenes")
 OVERLAY = dict(kind="samples", output="overlay", split="test", num=4)
 
+GRAPHS = dict(name="tiny_graphs", graphs=dict(num_graphs=2, num_nodes=12, num_edges=20))
+
 # What each config changes of `tiny.config`; only the generator of "gan" normalizes by batch.
 FAMILIES: dict[str, dict[str, Any]] = {
     "autoencoder": dict(
@@ -189,6 +191,19 @@ FAMILIES: dict[str, dict[str, Any]] = {
         task=dict(name="domain_adaptation"),
         evaluate=dict(test=dict(kind="metrics")),
     ),
+    # Some nodes count, in graphs of several sizes.
+    "nodes": dict(
+        dataset=GRAPHS,
+        model=dict(name="gcn", num_classes=3, hidden=(4,), dropout=0.0),
+        task=dict(name="node_classification", num_classes=3),
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
+    "atoms": dict(
+        dataset={**GRAPHS, "cache": "device"},
+        model=dict(name="gin.masked", num_classes=3, width=4, depth=1),
+        task=dict(name="attribute_masking", num_classes=3, rate=0.4),
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
     "gpt": dict(
         dataset=TEXT,
         model=dict(name="gpt", context=8, width=8, depth=1, num_heads=2),
@@ -243,8 +258,30 @@ def scenes(num: int, seed: int) -> sources.Source:
     return sources.from_arrays(found, label_names=tiny.CLASSES, name="tiny_scenes")
 
 
+def paths(num: int, seed: int) -> sources.Source:
+    """Returns graphs of two to six nodes in a row, with classes of nodes."""
+    random, graphs = np.random.default_rng(seed), []
+    for size in random.integers(2, 7, num):
+        kind, place = random.integers(0, 3, size).astype(np.int32), np.arange(size - 1)
+        edges = np.stack([place, place + 1], axis=1).astype(np.int32)
+        graphs.append(
+            {
+                "nodes": np.eye(3, dtype=np.float32)[kind],
+                "edges": np.concatenate([edges, edges[:, ::-1]]),
+                "edge_features": np.ones((2 * size - 2, 1), np.float32),
+                "node_kind": kind,
+                "node_label": np.roll(kind, 1),
+                "node_counted": random.integers(0, 2, size).astype(np.float32),
+            }
+        )
+    found = {name: np.empty(num, object) for name in graphs[0]}
+    for name, values in found.items():
+        values[:] = [graph[name] for graph in graphs]
+    return sources.from_arrays(found, name="tiny_graphs")
+
+
 def serve(patch: pytest.MonkeyPatch) -> None:
-    """Makes "tiny" images, "tiny_scenes" images with maps and boxes, and "tiny_text" a text."""
+    """Makes "tiny" images, "tiny_scenes", "tiny_graphs", and "tiny_text" a text."""
     tiny.serve(patch, train=tiny.arrays(50, size=SIZE), test=tiny.arrays(21, seed=1, size=SIZE))
     images = sources.open_source
     random = np.random.default_rng(0)
@@ -254,6 +291,8 @@ def serve(patch: pytest.MonkeyPatch) -> None:
     def open_source(name, split, **options):
         if name == "tiny_scenes":
             return scenes(50, 0) if split == "train" else scenes(21, 1)
+        if name == "tiny_graphs":
+            return paths(50, 0) if split == "train" else paths(21, 1)
         if name != "tiny_text":
             return images(name, split, **options)
         return sources.Source([{"text": texts[split]}], None, str)

@@ -18,6 +18,8 @@ DOCUMENT = 200 * "ROMEO: Aquí me pongo a cantar. In the lugar = \n"
 OPEN_IMAGE = (375, 500, 3)
 OPEN_LENGTHS = {"audio": 4_000, "series": 24, "tokens": 5}
 OBJECTS = 2
+# A graph is a ring of so many nodes, which has as many edges.
+RING = 40
 FRAMES = 16
 
 
@@ -101,6 +103,7 @@ def stated(name):
     builder = prepared.project_builder(name)(data_dir="/nowhere")
     kinds = tfds_features.kinds_in_batch(builder, name)
     length = max(OPEN_LENGTHS.get(kind, OBJECTS) for kind in kinds.values())
+    length = RING if "edges" in kinds else length
     features = {key: tfds_features.find(builder.info, key) for key in kinds}
     # A builder may state the kinds of features that only some of its variants have.
     record = {
@@ -108,6 +111,8 @@ def stated(name):
         for key, feature in features.items()
         if kinds[key] != "id" and feature is not None
     }
+    if name.startswith(("molecules", "qm9")):
+        record["text"] = "CCO"
     return Stated(making.splits(builder), record, kinds, tfds_features.label_names(builder))
 
 
@@ -126,6 +131,8 @@ def example(feature, kind, name, length):
     if isinstance(feature, tfds.features.Image):
         sides = zip(feature.shape, OPEN_IMAGE, strict=True)
         return encoded(tuple(side or usual for side, usual in sides), 1 if kind == "map" else 256)
+    if name == "edges":
+        return np.stack([np.arange(RING), np.roll(np.arange(RING), 1)], axis=1).astype(np.int32)
     if isinstance(feature, tfds.features.Text):
         return DOCUMENT if name == "text" else "A dog runs."
     if isinstance(feature, tfds.features.ClassLabel):

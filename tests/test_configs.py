@@ -104,6 +104,9 @@ ALIKE += ["configs/yolo_v1/voc.py", "configs/yolo_v8/coco.py"]
 # Another file differs in its network alone, which has tests of its own.
 ALIKE += ["configs/srcnn/sr_photos.py", "configs/vdsr/sr_photos.py"]
 ALIKE += ["configs/deconvnet/camvid240.py", "configs/enet/camvid240.py", "configs/fcn/camvid240.py"]
+ALIKE += [f"configs/{system}/planetoid.py" for system in ("gat", "graphsage")]
+ALIKE += ["configs/attribute_masking/molecules.py", "configs/mpnn/molecules.py"]
+ALIKE += ["configs/graph_autoencoder/planetoid.py", "configs/graph_vae/qm9.py"]
 ALIKE += [file for file in FILES if CLASSIFIERS.search(file) and file not in TRACED_CLASSIFIERS]
 QUICK = {quickest(file) for file in FILES if file not in ALIKE}
 TRACED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in RECIPES]

@@ -41,6 +41,7 @@ OF_IMAGES = {
 IN_PYTHON = {**OF_IMAGES, "unet": "prediction", "detector": "detections"}
 OF_NOTHING = {"vae": "sample", "gan": "sample", "diffusion": "sample"}
 TEXT = ("gpt", "lstm")
+GRAPHS = ("nodes", "atoms")
 # JAX writes programs with flatbuffers.
 FORMATS = ["run", *["stablehlo"] * bool(importlib.util.find_spec("flatbuffers"))]
 # Their evaluators draw samples and open no split.
@@ -52,8 +53,8 @@ def recipe(case):
     if case == "classifier":
         return tiny.config(**ended, **CLASSIFIER, preprocess=[DECODE])
     values = families.config(case)
-    text = [] if case in TEXT else [DECODE]
-    return {**values, **ended, "preprocess": [*text, *values.get("preprocess", [])]}
+    first = [] if case in (*TEXT, *GRAPHS) else [DECODE]
+    return {**values, **ended, "preprocess": [*first, *values.get("preprocess", [])]}
 
 
 def requests(case, picture):
@@ -91,13 +92,13 @@ def used(program, case, folder, picture):
         made["of nothing"] = run.sample(num=4, seed=3)
     if case in TEXT:
         made["text"] = np.array(run.generate("ab", length=8, num=2))
-    return told, written, exported(program, folder), jax.tree.map(np.asarray, made)
+    return told, written, exported(program, folder, case), jax.tree.map(np.asarray, made)
 
 
-def exported(program, folder):
+def exported(program, folder, case):
     """Returns what the program prints and writes for each format, by the names of the files."""
     found = {}
-    for form in FORMATS:
+    for form in FORMATS if case not in GRAPHS else ["run"]:
         to = folder.parent / f"as_{form}"
         ended = program("zoo", "export", f"--workdir={folder}", f"--to={to}", f"--format={form}")
         assert (ended.code, ended.out) == (0, f"{to}\n"), ended.err

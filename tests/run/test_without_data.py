@@ -49,6 +49,8 @@ MADE = {
     "adversarial_restoration": "restored",
     "yolo": "overlay",
     "domains": "logits",
+    "nodes": "node_logits",
+    "atoms": "features",
     "gpt": "generate",
     "lstm": "generate",
 }
