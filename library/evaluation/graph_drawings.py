@@ -159,11 +159,13 @@ def _stored(stored: Any, path: str) -> Array:
 def _drawings(batch: Mapping[str, np.ndarray], hops: int) -> Iterator[tuple[Drawing, str]]:
     """Yields pairs (drawing, caption) of a batch's graphs, or of surroundings of nodes."""
     there, edges = batch["nodes_mask"] > 0, batch["edges"][batch["edges_mask"] > 0]
-    weights = batch.get("attention", np.zeros(0))
-    on_nodes = len(weights) == len(there)
-    node_weight = weights if on_nodes else np.full(len(there), 0.3)
-    own = weights[: len(batch["edges"])][batch["edges_mask"] > 0]
-    edge_weight = own if len(weights) and not on_nodes else np.full(len(edges), 0.3)
+    weights = batch.get("attention")
+    node_weight, edge_weight = np.full(len(there), 0.3), np.full(len(edges), 0.3)
+    if weights is not None and len(weights) == len(there):
+        node_weight = weights
+    elif weights is not None:
+        # Edges from nodes to themselves may come after those of the graph.
+        edge_weight = weights[: len(batch["edges"])][batch["edges_mask"] > 0]
     kind = np.argmax(batch["nodes"], axis=1)
     for chosen, told in _chosen(batch, there, edges, hops):
         number = np.cumsum(chosen) - 1

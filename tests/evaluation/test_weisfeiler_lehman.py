@@ -1,5 +1,7 @@
 """The kernel beside graph networks, against values by hand."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from library.config import ConfigError
 from library.evaluation import weisfeiler_lehman as wl
 from library.evaluation.constant_prediction import constant_prediction
 from library.evaluation.context import Context
+from library.task import Task, TrainState
 
 
 def graphs(*given):
@@ -75,11 +78,20 @@ def batches(split, batch_size):
         }
 
 
-CONTEXT = Context(None, batches, None, lambda f: lambda state, batch: f(state, batch, None))
+def collect(function):
+    def collected(state, batch):
+        batch = {name: jnp.asarray(x) for name, x in batch.items()}
+        return jax.device_get(function(state, batch, jax.random.key(0)))
+
+    return collected
+
+
+CONTEXT = Context(Task(None, None, None, {}), batches, lambda f: f, collect)
+STATE = TrainState(jnp.zeros((), jnp.int32), {}, {}, (), None)
 
 
 def test_rings_are_told_from_paths():
-    assert wl.weisfeiler_lehman(CONTEXT)(None) == {"accuracy": 1.0}
+    assert wl.weisfeiler_lehman(CONTEXT)(STATE) == {"accuracy": 1.0}
     found = wl.joined(batches("test", None))
     assert (len(found.label), found.graph.max(), set(found.label)) == (8, 7, {0, 1})
     assert np.array_equal(found.graph[found.edges[:, 0]], found.graph[found.edges[:, 1]])
@@ -88,7 +100,7 @@ def test_rings_are_told_from_paths():
 
 
 def test_a_constant_is_the_mean_or_the_median_of_the_training_targets():
-    found = constant_prediction(CONTEXT)(None)
+    found = constant_prediction(CONTEXT)(STATE)
     target = np.array([1, 2, 3, 0, 1, 2, 3, 4.0])
     assert found["mean_mae"] == np.abs(target - 2).mean()
     assert found["mean_rmse"] == np.sqrt(np.square(target - 2).mean())
