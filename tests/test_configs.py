@@ -106,6 +106,7 @@ ALIKE += ["configs/srcnn/sr_photos.py", "configs/vdsr/sr_photos.py"]
 ALIKE += ["configs/deconvnet/camvid240.py", "configs/enet/camvid240.py", "configs/fcn/camvid240.py"]
 ALIKE += [f"configs/{system}/planetoid.py" for system in ("gat", "graphsage")]
 ALIKE += ["configs/attribute_masking/molecules.py", "configs/mpnn/molecules.py"]
+ALIKE += ["configs/mpnn/qm9.py"]
 ALIKE += ["configs/graph_autoencoder/planetoid.py", "configs/graph_vae/qm9.py"]
 ALIKE += [file for file in FILES if CLASSIFIERS.search(file) and file not in TRACED_CLASSIFIERS]
 QUICK = {quickest(file) for file in FILES if file not in ALIKE}
