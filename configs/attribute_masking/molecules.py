@@ -9,9 +9,9 @@ Command:   python -m experiments.prepare --dataset=molecules/tox21
            python -m experiments.train --config=configs/attribute_masking/molecules.py:tuned_context
            python -m experiments.train --config=configs/attribute_masking/molecules.py:scratch
 Hardware:  two CPU cores; minutes
-Expected:  test/rmse of `:tuned` and `:tuned_context` beside that of `:scratch`, the same
-           recipe from random params: the difference is the gain, which is not robust. DGL-LifeSci's
-           examples report losses, too
+Expected:  no result is recorded yet. The gain is the difference of test/rmse of `:tuned` or
+           `:tuned_context` and of `:scratch`, the same recipe from random params. It is not robust:
+           DGL-LifeSci's examples report losses, too
 Source:    Hu et al. 2020, table 1, pre-train five layers of 300 channels on two million molecules
            and report other data sets, so none of these is a claim of this recipe
 

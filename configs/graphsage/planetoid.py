@@ -3,9 +3,9 @@
 System:    GraphSAGE (Hamilton et al. 2017, arXiv 1706.02216): classify the nodes of a graph
 Command:   python -m experiments.prepare --dataset=planetoid/cora
            python -m experiments.sweep --config=configs/graphsage/planetoid.py:cora --seeds=0,1,2
-Hardware:  two CPU cores; half a minute a seed
-Expected:  test/accuracy 0.79 to 0.81 (cora) and 0.67 to 0.70 (citeseer); DGL's example reports
-           0.833 and 0.711 with other aggregates and layers
+Hardware:  one device, such as a CPU core; a minute a seed
+Expected:  no result is recorded yet; the aim is test/accuracy 0.79 to 0.81 (cora) and 0.67 to 0.70
+           (citeseer). DGL's example reports 0.833 and 0.711 with other aggregates and layers
 Source:    none for these splits in the paper, whose citation data are other papers
 
 Training draws 25 neighbours for the first layer and 10 for the second, anew in each step;
