@@ -112,7 +112,7 @@ def stated(name):
         if kinds[key] != "id" and feature is not None
     }
     if name.startswith(("molecules", "qm9")):
-        record["text"] = "CCO"
+        record["text"] = b"CCO"
     return Stated(making.splits(builder), record, kinds, tfds_features.label_names(builder))
 
 

@@ -71,6 +71,8 @@ def test_matrices_of_what_does_not_fit_are_refused():
     atoms, bonds = molecule("C#CO")
     assert atoms.tolist() == [1, 1, 3] + [0] * 6
     assert (bonds[0, 1], bonds[1, 2], bonds.sum()) == (3, 1, 8)
+    as_bytes = preprocessing.molecule_matrices()({"text": b"C#CO"}, DRAWS)
+    np.testing.assert_array_equal(as_bytes["bonds"], bonds)
     for text in ("CCCCCCCCCC", "CS"):
         with pytest.raises(ValueError, match="valid are 9 or less of C, N, O, F"):
             molecule(text)

@@ -166,7 +166,7 @@ def test_a_missing_reader_is_named():
 
 
 def test_a_molecule_becomes_a_graph():
-    found = made(preprocessing.molecule_graph(), {"text": "C[N+]#[Fe]", "target": 1.0})
+    found = made(preprocessing.molecule_graph(), {"text": b"C[N+]#[Fe]", "target": 1.0})
     assert sorted(found) == ["edge_features", "edges", "node_kind", "nodes", "target"]
     unknown = len(molecules.ELEMENTS)
     np.testing.assert_array_equal(found["node_kind"], [1, 2, unknown])

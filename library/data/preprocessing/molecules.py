@@ -109,9 +109,15 @@ def molecule_matrices(num_atoms: int = 9, key: str = "text") -> Operation:
     return features.making(operation, atoms="array", bonds="array")
 
 
+def _text(example: Example, key: str) -> str:
+    """Returns a text, which prepared data sets hold as bytes."""
+    value = feature(example, key)
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
 def _molecule_graph(example: Example, rng: np.random.Generator, *, reader, key) -> Example:
     read = smiles.read if reader == "own" else smiles.read_by_rdkit
-    atoms, bonds = read(str(feature(example, key)))
+    atoms, bonds = read(_text(example, key))
     ends = np.array([bond[:2] for bond in bonds], np.int32).reshape(-1, 2)
     kinds = np.array([bond[2] for bond in bonds], np.int32)
     degree = np.bincount(ends.ravel(), minlength=len(atoms))
@@ -132,7 +138,7 @@ def _molecule_graph(example: Example, rng: np.random.Generator, *, reader, key) 
 
 
 def _molecule_matrices(example: Example, rng: np.random.Generator, *, num_atoms, key) -> Example:
-    text = str(feature(example, key))
+    text = _text(example, key)
     found, joined = smiles.read(text)
     symbols = [atom.symbol for atom in found]
     if len(found) > num_atoms or not set(symbols) <= set(molecular_graphs.HEAVY):
