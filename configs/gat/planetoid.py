@@ -4,8 +4,8 @@ System:    GAT (Velickovic et al. 2018, arXiv 1710.10903): classify the nodes of
 Command:   python -m experiments.prepare --dataset=planetoid/cora
            python -m experiments.sweep --config=configs/gat/planetoid.py:cora --seeds=0,1,2,3,4
 Hardware:  one device, such as a CPU core; minutes a seed
-Expected:  test/accuracy 0.816 on Cora, the mean of two seeds, which is below the paper's; on Citeseer
-           no result is recorded yet
+Expected:  test/accuracy 0.816 on Cora, the mean of two seeds, which is below the paper's; no result
+           on Citeseer is recorded yet
 Source:    Velickovic et al. 2018, table 2: means of 100 runs on Planetoid's public split
 
 Eight heads of eight channels, one head of classes, dropout 0.6 on inputs, projections and
