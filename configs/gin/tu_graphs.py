@@ -4,9 +4,9 @@ System:    GIN (Xu et al. 2019, arXiv 1810.00826): classify graphs
 Command:   python -m experiments.prepare --dataset=tu_graphs/mutag
            python -m experiments.sweep --config=configs/gin/tu_graphs.py:mutag
 Hardware:  one device, such as a CPU core; a minute a fold of `:mutag`
-Expected:  with `:mutag`, the best mean over ten folds of test/accuracy is 0.899; the mean of the last
-           values is 0.877, as is that of the evaluation "floor", the Weisfeiler-Lehman kernel on the
-           same folds. No result of the other variants is recorded yet
+Expected:  with `:mutag`, the best mean over ten folds of test/accuracy is 0.899. The mean of the
+           last values is 0.877, as is that of the evaluation "floor", the Weisfeiler-Lehman kernel
+           on the same folds. No result of the other variants is recorded yet
 Source:    Xu et al. 2019, table 1
 
 The score is the field's: the mean accuracy over ten test folds, at the epoch at which this mean is
