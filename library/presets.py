@@ -318,6 +318,50 @@ def camvid(
     return config
 
 
+# What networks for the nodes of a graph take, and those for whole graphs.
+NODE_INPUTS = ["nodes", "edges", "edges_mask", "nodes_mask"]
+GRAPH_INPUTS = ["nodes", "edges", "graph", "nodes_mask", "edges_mask", "mask"]
+# Classes, nodes and edges in both directions of Planetoid's graphs.
+PLANETOID = {"cora": (7, 2_708, 10_556), "citeseer": (6, 3_327, 9_104)}
+
+
+def planetoid(name: str) -> ConfigDict:
+    """Returns the data and measurement of a recipe on one graph of papers, Cora or Citeseer.
+
+    The step sees the whole graph; an epoch is one step. Training counts the 20 labelled nodes of
+    each class, "val" 500 others and "test" 1,000. Words of a paper are divided by their number.
+
+    Args:
+      name: "cora" or "citeseer".
+    """
+    _, nodes, edges = PLANETOID[name]
+
+    def counting(split: str) -> list[dict]:
+        first = [dict(name="both_directions"), dict(name="normalize_nodes")]
+        return [*first, dict(name="count_nodes", split=f"{split}_mask")]
+
+    config = ConfigDict()
+    config.dataset = dict(
+        name=f"planetoid/{name}",
+        train="train",
+        test="train",
+        batch_size=1,
+        cache="device",
+        graphs=dict(num_graphs=1, num_nodes=nodes, num_edges=edges),
+    )
+    config.preprocess = dict(train=counting("train"), test=counting("test"))
+    config.splits = dict(val=dict(split="train", preprocess=counting("val")))
+    config.evaluate = dict(
+        val=dict(kind="metrics", split="val", every="10%"),
+        test=dict(kind="metrics", every="10%"),
+    )
+    config.checkpoint = dict(every="100%")
+    config.steps_per_call = 20
+    config.log_every = "20 steps"
+    config.seed = 0
+    return config
+
+
 def nanogpt_model(**sizes: Any) -> dict[str, Any]:
     """Returns nanoGPT's GPT of given sizes, without biases and with the exact GELU, in bfloat16.
 

@@ -35,6 +35,8 @@ SPECTRA = dict(rate=8000, window=0.002, hop=0.001)
 HEARD = ["audio", "audio_mask"]
 OVERLAY = dict(kind="samples", output="overlay", split="test", num=4)
 
+GRAPHS = dict(name="tiny_graphs", graphs=dict(num_graphs=2, num_nodes=12, num_edges=20))
+
 # What each config changes of `tiny.config`; only the generator of "gan" normalizes by batch.
 FAMILIES: dict[str, dict[str, Any]] = {
     "autoencoder": dict(
@@ -286,6 +288,19 @@ FAMILIES: dict[str, dict[str, Any]] = {
         optimizer=dict(sgd=dict(SGD), other=dict(name="sgd", learning_rate=0.1)),
         evaluate=IMAGES,
     ),
+    # Some nodes count, in graphs of several sizes.
+    "nodes": dict(
+        dataset=GRAPHS,
+        model=dict(name="gcn", num_classes=3, hidden=(4,), dropout=0.0),
+        task=dict(name="node_classification", num_classes=3),
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
+    "atoms": dict(
+        dataset={**GRAPHS, "cache": "device"},
+        model=dict(name="gin.masked", num_classes=3, width=4, depth=1),
+        task=dict(name="attribute_masking", num_classes=3, rate=0.4),
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
     "gpt": dict(
         dataset=TEXT,
         model=dict(name="gpt", context=8, width=8, depth=1, num_heads=2),
@@ -377,8 +392,30 @@ def sounds(num: int, seed: int) -> sources.Source:
     return sources.from_arrays(held, label_names=tiny.CLASSES, name="tiny_sounds")
 
 
+def paths(num: int, seed: int) -> sources.Source:
+    """Returns graphs of two to six nodes in a row, with classes of nodes."""
+    random, graphs = np.random.default_rng(seed), []
+    for size in random.integers(2, 7, num):
+        kind, place = random.integers(0, 3, size).astype(np.int32), np.arange(size - 1)
+        edges = np.stack([place, place + 1], axis=1).astype(np.int32)
+        graphs.append(
+            {
+                "nodes": np.eye(3, dtype=np.float32)[kind],
+                "edges": np.concatenate([edges, edges[:, ::-1]]),
+                "edge_features": np.ones((2 * size - 2, 1), np.float32),
+                "node_kind": kind,
+                "node_label": np.roll(kind, 1),
+                "node_counted": random.integers(0, 2, size).astype(np.float32),
+            }
+        )
+    found = {name: np.empty(num, object) for name in graphs[0]}
+    for name, values in found.items():
+        values[:] = [graph[name] for graph in graphs]
+    return sources.from_arrays(found, name="tiny_graphs")
+
+
 def serve(patch: pytest.MonkeyPatch) -> None:
-    """Makes "tiny" images, "tiny_scenes", "tiny_sounds", and "tiny_text" and "tiny_pairs" text."""
+    """Makes what the names of `tiny_*` say: scenes, sounds, graphs, pairs of texts, a text."""
     tiny.serve(patch, train=tiny.arrays(50, size=SIZE), test=tiny.arrays(21, seed=1, size=SIZE))
     images = sources.open_source
     random = np.random.default_rng(0)
@@ -392,6 +429,8 @@ def serve(patch: pytest.MonkeyPatch) -> None:
             return pairs(50, 0) if split == "train" else pairs(21, 1)
         if name == "tiny_sounds":
             return sounds(50, 0) if split == "train" else sounds(21, 1)
+        if name == "tiny_graphs":
+            return paths(50, 0) if split == "train" else paths(21, 1)
         if name != "tiny_text":
             return images(name, split, **options)
         return sources.Source([{"text": texts[split]}], None, str)

@@ -19,6 +19,8 @@ DOCUMENT = 200 * "ROMEO: Aquí me pongo a cantar. In the lugar = \n"
 OPEN_IMAGE = (375, 500, 3)
 OPEN_LENGTHS = {"audio": 4_000, "series": 24, "tokens": 5}
 OBJECTS = 2
+# A graph is a ring of so many nodes, which has as many edges.
+RING = 40
 FRAMES = 16
 # Steps of a series that windows are cut from, those of ETT.
 STEPS = {"train": 8_640, "val": 2_880, "test": 2_880}
@@ -139,15 +141,18 @@ def stated(name):
     builder = prepared.project_builder(name)(data_dir="/nowhere")
     kinds = tfds_features.kinds_in_batch(builder, name)
     length = max(OPEN_LENGTHS.get(kind, OBJECTS) for kind in kinds.values())
+    length = RING if "edges" in kinds else length
     features = {key: tfds_features.find(builder.info, key) for key in kinds}
     # A text by itself is a document; one beside other features is a sentence.
     alone = [key for key, kind in kinds.items() if kind != "id"] == ["text"]
     # A builder may state the kinds of features that only some of its variants have.
     record = {
-        key: DOCUMENT if alone else example(feature, kinds[key], length)
+        key: DOCUMENT if alone else example(feature, kinds[key], key, length)
         for key, feature in features.items()
         if kinds[key] != "id" and feature is not None
     }
+    if name.startswith(("molecules", "qm9")):
+        record["text"] = b"CCO"
     return Stated(making.splits(builder), record, kinds, tfds_features.label_names(builder))
 
 
@@ -172,7 +177,7 @@ def open_source(name, split):
     return Source(records, known.label_names, str, kinds=known.kinds)
 
 
-def example(feature, kind, length):
+def example(feature, kind, name, length):
     """Returns a value of a feature as TFDS reads it: the last class, an image, or zeros."""
     if kind == "clip":
         return np.zeros((FRAMES, *feature.shape), np.uint8)
@@ -182,6 +187,8 @@ def example(feature, kind, length):
         usual = (OPEN_IMAGE[0], 5 * height if height else OPEN_IMAGE[1], OPEN_IMAGE[2])
         sides = zip((height, width, channels), usual)
         return encoded(tuple(side or other for side, other in sides), 1 if kind == "map" else 256)
+    if name == "edges":
+        return np.stack([np.arange(RING), np.roll(np.arange(RING), 1)], axis=1).astype(np.int32)
     if isinstance(feature, tfds.features.Text):
         return "A dog runs."
     if isinstance(feature, tfds.features.ClassLabel):

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from library import costs
+from library.data import graphs_in_memory
 from library.parallel.chips import Chip
 from library.parallel.collectives import Collective, collectives
 from library.run import stepping
@@ -125,7 +126,9 @@ def _described(plan: Plan) -> tuple[tuple[Any, Any, Any], Any]:
     resident: Mapping[str, Any] = {}
     if plan.dataset.cache == "device":
         count = len(plan.loader.source.records)
-        whole = plan.loader.like(count)
+        whole, budget = plan.loader.like(count), plan.dataset.budget
+        if budget is not None:
+            whole = graphs_in_memory.like(budget, whole, count)
         resident = {k: v for k, v in whole.items() if k not in ("index", "row")}
         batch = {k: batch[k] for k in ("index", "row", "mask")}
     carry = stepping.carry_like(plan)

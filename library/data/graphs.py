@@ -29,6 +29,8 @@ from library.config import ConfigError, check_choice
 from library.data.preprocessing import UnfitExample
 
 PARTS = ("nodes", "edges")
+# Features of a batch that examples do not have.
+ADDED = ("graph", "nodes_mask", "edges_mask")
 
 
 class Budget(NamedTuple):
@@ -73,7 +75,7 @@ def check(budget: Budget, names: Sequence[str]) -> None:
             raise ConfigError(
                 f"dataset.graphs: the examples have no {name!r}, only {', '.join(names)}"
             )
-    for name in ("graph", "nodes_mask", "edges_mask"):
+    for name in ADDED:
         if name in names:
             raise ConfigError(
                 f"dataset.graphs adds the feature {name!r}, but the examples already have it"
@@ -99,6 +101,16 @@ def collate(budget: Budget, examples: Sequence[Mapping[str, np.ndarray]]) -> dic
     }
 
 
+def check_count(budget: Budget, part: str, count: int, rows: Sequence[int]) -> None:
+    """Raises UnfitExample if the graphs at `rows` have more nodes or edges than a group may."""
+    most = {"nodes": budget.num_nodes, "edges": budget.num_edges}[part]
+    if count > most:
+        raise UnfitExample(
+            f"the {len(rows)} graphs of rows {', '.join(map(str, rows))} have {count} {part}: "
+            f"dataset.graphs.num_{part}={most} is too small"
+        )
+
+
 def joined(batch: Mapping[str, jax.Array], budget: Budget) -> dict[str, jax.Array]:
     """Renumbers nodes and graphs from within their groups to within the batch, on the device."""
     node, edge = (jnp.arange(len(batch[f"{name}_mask"]), dtype=jnp.int32) for name in PARTS)
@@ -114,12 +126,7 @@ def _group(budget: Budget, examples: Sequence[Mapping[str, np.ndarray]]) -> dict
     counts = {name: np.array([len(x[name]) for x in examples]) for name in PARTS}
     most = {"nodes": budget.num_nodes, "edges": budget.num_edges}
     for name, own in counts.items():
-        if own.sum() > most[name]:
-            raise UnfitExample(
-                f"the {len(examples)} graphs of rows "
-                f"{', '.join(str(int(x['row'])) for x in examples)} have {own.sum()} {name}: "
-                f"dataset.graphs.num_{name}={most[name]} is too small"
-            )
+        check_count(budget, name, int(own.sum()), [int(x["row"]) for x in examples])
     found = {}
     for name in parts(budget, list(examples[0])):
         values = np.concatenate([np.asarray(example[name]) for example in examples])

@@ -57,8 +57,8 @@ class Loader(NamedTuple):
         has zeros with mask 0 in its place.
       blank: an example of zeros, used for padding and in place of skipped examples.
       kinds: the kinds of the preprocessed features by name.
-      collate: makes a batch from a list of examples; None stacks each feature.
-      ragged: the features whose first axis varies between examples; `collate` joins them.
+      budget: the budget of batches of graphs; None stacks each feature.
+      ragged: the features whose first axis varies between examples; batches of graphs join them.
     """
 
     source: Source
@@ -67,19 +67,19 @@ class Loader(NamedTuple):
     on_corrupt: Literal["stop", "skip"]
     blank: Example
     kinds: Mapping[str, str] = features.USUAL
-    collate: Callable[[list[Example]], Example] | None = None
+    budget: graphs.Budget | None = None
     ragged: tuple[str, ...] = ()
 
     def batch(self, examples: Sequence[Example]) -> Example:
         """Makes a batch of loaded examples."""
-        if self.collate is not None:
-            return self.collate(list(examples))
+        if self.budget is not None:
+            return graphs.collate(self.budget, list(examples))
         return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
 
     def like(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         """Returns the shapes and dtypes of a batch, without loading one."""
         blank = self.padding(0)
-        if self.collate is None:
+        if self.budget is None:
             found = {k: ((batch_size, *np.shape(x)), np.asarray(x).dtype) for k, x in blank.items()}
         else:
             batch = self.batch([blank] * batch_size)
@@ -193,15 +193,14 @@ def make_loader(
     loader = Loader(source, preprocess, seed, "stop", {}, kinds)
     if blank is None:
         blank = _first_blank(loader, on_corrupt)
-    kinds, collate, ragged = features.of(blank, kinds), None, ()
+    kinds, ragged = features.of(blank, kinds), ()
     if budget is not None:
         graphs.check(budget, list(blank))
         ragged = tuple(graphs.parts(budget, list(blank)))
         # Padding is a graph without nodes and edges.
         blank = {k: x[:0] if k in ragged else x for k, x in blank.items()}
-        collate = functools.partial(graphs.collate, budget)
     return loader._replace(
-        on_corrupt=on_corrupt, blank=blank, kinds=kinds, collate=collate, ragged=ragged
+        on_corrupt=on_corrupt, blank=blank, kinds=kinds, budget=budget, ragged=ragged
     )
 
 

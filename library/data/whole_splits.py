@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from library import rng
-from library.data import decoded_splits
-from library.data.pipeline import Example, Loader
+from library.data import decoded_splits, graphs_in_memory
+from library.data.features import PLACE
+from library.data.pipeline import Example, Loader, place
 from library.data.preprocessing import CorruptExample
 
 # Examples that are read together. Many photographs at once would need much memory.
@@ -27,7 +28,8 @@ def load_all(
     """Loads a whole split, with `mask`, into host arrays `(n, ...)` for the device's memory.
 
     It reads the arrays that an earlier load has kept, and keeps its own, see
-    `library.data.decoded_splits`.
+    `library.data.decoded_splits`. Graphs have the arrays of `library.data.graphs_in_memory`, which
+    are not kept.
 
     Args:
       loader: the loader of the split.
@@ -39,18 +41,21 @@ def load_all(
       CorruptExample: an example cannot be read or decoded, and the loader does not skip it.
       UnfitExample: the preprocessing fails on an example.
     """
-    place = decoded_splits.place(loader)
-    held = None if place is None else decoded_splits.read(place, loader, say)
+    rows = np.arange(len(loader.source.records))
+    if loader.budget is not None:
+        found = _parts(loader, rows, rows, threads, threading.Event())
+        return graphs_in_memory.packed(loader.budget, [x for part in found for x in part])
+    kept = decoded_splits.place(loader)
+    held = None if kept is None else decoded_splits.read(kept, loader, say)
     if held is not None:
         return held
     draws = threading.Event()
-    rows = np.arange(len(loader.source.records))
     parts = [_stacked(part) for part in _parts(loader, rows, rows, threads, draws)]
     held = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
     # An example that could not be read may be readable at the next start.
-    same = not draws.is_set() and held["mask"].all() and place == decoded_splits.place(loader)
-    if place is not None and same:
-        decoded_splits.keep(place, held)
+    same = not draws.is_set() and held["mask"].all() and kept == decoded_splits.place(loader)
+    if kept is not None and same:
+        decoded_splits.keep(kept, held)
     return held
 
 
@@ -71,12 +76,25 @@ def batch(loader: Loader, positions: np.ndarray, rows: np.ndarray, threads: int 
     return loader.batch([example for part in parts for example in part])
 
 
-def taken(
-    held: Mapping[str, np.ndarray], positions: np.ndarray, rows: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Returns a batch of a split that `load_all` has loaded; arguments as those of `batch`."""
-    found = {name: values[rows] for name, values in held.items()}
-    return {**found, "index": positions.astype(np.uint32), "row": rows.astype(np.uint32)}
+def taken(loader: Loader, held: Mapping[str, np.ndarray], batch: Example) -> Example:
+    """Returns a batch of a split that `load_all` has loaded.
+
+    Args:
+      loader: the loader of the split.
+      held: the arrays of the split.
+      batch: `index`, `row` and `mask` of its examples, `(b,)`.
+
+    Raises:
+      UnfitExample: a group of graphs exceeds its budget.
+    """
+    if loader.budget is None:
+        found = {name: values[batch["row"]] for name, values in held.items()}
+        return {**found, **batch, "mask": batch["mask"] * found["mask"]}
+    examples = []
+    for index, row, mask in zip(*(batch[name].tolist() for name in PLACE)):
+        own = graphs_in_memory.example(loader.budget, held, row) if mask else loader.padding(index)
+        examples.append({**own, **place(index, row, mask * own["mask"])})
+    return loader.batch(examples)
 
 
 def _stacked(examples: Sequence[Example]) -> dict[str, np.ndarray]:

@@ -22,7 +22,7 @@ MOST_STEPS_PER_CALL = 1000
 _CROSS_ENTROPIES = (
     *("classification", "adversarial_training", "contrastive", "distillation"),
     *("domain_adaptation", "language", "low_rank", "pruning", "tagging", "translation"),
-    "race",
+    *("race", "node_classification", "attribute_masking"),
 )
 
 

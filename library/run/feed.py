@@ -10,7 +10,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from library import rng
-from library.data import pipeline, whole_splits
+from library.data import graphs_in_memory, pipeline, whole_splits
 from library.evaluation.context import Context
 from library.parallel.agreement import all_processes
 from library.parallel.watchdog import BARRIER, WATCHDOG
@@ -46,6 +46,8 @@ class Feed:
         key = rng.root(plan.recipe.seed)
         self.constants = plan.strategy.replicate({"key": key, "resident": resident})
         self._resident = resident
+        # Where graphs begin; the rest of the split is freed on the host.
+        self._ends = {k: x for k, x in resident.items() if k in graphs_in_memory.FIRST.values()}
 
     @functools.cached_property
     def first(self) -> Mapping[str, jax.Array]:
@@ -80,6 +82,7 @@ class Feed:
         if dataset.cache == "device" or not dataset.has_data:
             count = len(self._plan.loader.source.records)
             host = pipeline.train_indices(count, dataset.batch_size, **shared)
+            host = self._fitting(host) if dataset.budget is not None else host
         else:
             workers = {"workers": dataset.workers, "threads": dataset.threads}
             loader = self._plan.loader
@@ -191,8 +194,14 @@ class Feed:
             return
         held = self._in_memory(split)
         for batch in pipeline.eval_indices(len(held["mask"]), size, places):
-            found = {name: values[batch["row"]] for name, values in held.items()}
-            yield {**batch, **found, "mask": batch["mask"] * found["mask"]}
+            yield whole_splits.taken(self.loader(split), held, batch)
+
+    def _fitting(self, host: Iterator[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+        """Yields the batches; a group of graphs that exceeds its budget is an error."""
+        budget = self._plan.dataset.budget
+        for batch in host:
+            graphs_in_memory.check_fit(budget, self._ends, batch["row"])
+            yield batch
 
     def _on_inputs(self, f: Callable) -> Callable:
         def on_inputs(state, batch, constants):
@@ -207,7 +216,8 @@ def _first(plan: Plan, resident: Mapping[str, np.ndarray]) -> Mapping[str, np.nd
     loader, size = plan.loader, plan.dataset.batch_size
     rows = plan.order(np.arange(size), size, len(loader.source.records))
     if resident:
-        return whole_splits.taken(resident, np.arange(size), rows)
+        batch = {"index": np.arange(size, dtype=np.uint32), "row": rows.astype(np.uint32)}
+        return whole_splits.taken(loader, resident, {**batch, "mask": np.ones(size, np.float32)})
     places = plan.strategy.places(size)
     own = whole_splits.batch(loader, places, rows[places], plan.dataset.threads)
     if not plan.strategy.mesh.is_multi_process:

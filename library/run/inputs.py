@@ -7,7 +7,14 @@ import jax.numpy as jnp
 
 from library import config, rng
 from library.config import ConfigError
-from library.data import augmentation, device_preprocessing, features, graphs, on_device
+from library.data import (
+    augmentation,
+    device_preprocessing,
+    features,
+    graphs,
+    graphs_in_memory,
+    on_device,
+)
 
 # A limit, because the step augments the views one after the other.
 MOST_VIEWS = 64
@@ -121,10 +128,14 @@ def eval_input(plan: Any, batch: Mapping, constants: Mapping) -> dict:
 
 
 def _completed(plan: Any, batch: Mapping, constants: Mapping) -> dict:
-    batch = on_device.gather(batch, constants["resident"])
+    budget, resident = plan.dataset.budget, constants["resident"]
+    if budget is None or not resident:
+        batch = on_device.gather(batch, resident)
+    else:
+        batch = graphs_in_memory.gathered(budget, resident, batch)
     # Batches that evaluators draw have no graphs.
-    if plan.dataset.budget is not None and "graph" in batch:
-        batch = graphs.joined(batch, plan.dataset.budget)
+    if budget is not None and "graph" in batch:
+        batch = graphs.joined(batch, budget)
     return plan.device_preprocess(on_device.to_float(batch, plan.loader.kinds))
 
 

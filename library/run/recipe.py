@@ -12,7 +12,7 @@ from typing import Any
 
 from library import config
 from library.config import ConfigError
-from library.data import on_device, pipeline, preprocessing, sources
+from library.data import graphs, on_device, pipeline, preprocessing, sources
 from library.parallel import strategies
 from library.run import (
     checks,
@@ -143,8 +143,9 @@ def _strategy(recipe: Recipe, dataset: Dataset, devices: Any) -> strategies.Stra
 def _task(recipe: Recipe, loader: pipeline.Loader, **known: Any) -> Any:
     if recipe.task.get("inputs", ["image"]) == []:
         raise ConfigError("task.inputs is empty: name one feature or more, such as 'image'")
+    added = () if loader.budget is None else (*graphs.ADDED, "mask")
     for name in recipe.task.get("inputs", ()):
-        config.check_choice("feature in task.inputs", name, loader.blank)
+        config.check_choice("feature in task.inputs", name, (*loader.blank, *added))
     return config.build(recipe.task, "library.tasks", "task", **known)
 
 

@@ -129,8 +129,6 @@ class Dataset:
         if self.cache == "device" and (apart or not self.has_data):
             what = "sources in their own order" if apart else "a run without data"
             raise ConfigError(f"dataset.cache='device' does not support {what}; leave it out")
-        if self.cache == "device" and self.budget is not None:
-            raise ConfigError("dataset.cache='device' does not support graphs; leave it out")
         for key in ("train", "test", "classes") if self.sources else ():
             if getattr(self, key) != getattr(type(self), key):
                 raise ConfigError(

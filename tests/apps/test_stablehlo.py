@@ -57,6 +57,9 @@ EXPECTED = {
     "echo_state": (["audio", "audio_mask"], "logits"),
 }
 
+# Batches of graphs have no program.
+REFUSED = {"nodes", "atoms"}
+
 
 @pytest.fixture(autouse=True)
 def served(monkeypatch):
@@ -92,10 +95,10 @@ def expected(plan, state, program, given):
 
 
 def test_the_table_names_every_family():
-    assert set(EXPECTED) == set(families.FAMILIES)
+    assert set(EXPECTED) | REFUSED == set(families.FAMILIES)
 
 
-EVERY = often.only(["unet"], families.FAMILIES)
+EVERY = often.only(["unet"], EXPECTED)
 
 
 @pytest.mark.parametrize("family", EVERY)

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from library.config import ConfigError
-from library.data import graphs, sources
+from library.data import graphs, graphs_in_memory, sources
 from library.data.preprocessing import UnfitExample
 from library.run.feed import Feed
 from library.run.recipe import make_plan
 from library.task import Task, pair
 from library.tasks import regression
-from tests import tiny
+from tests import often, tiny
 
 BUDGET = dict(num_graphs=2, num_nodes=10, num_edges=14, of_nodes=("charge",))
+CACHES = ["none", "device"]
 RANDOM = np.random.default_rng(0)
 SIZES = RANDOM.integers(2, 6, 48)
 
@@ -127,8 +128,45 @@ def test_eight_devices_are_one_and_a_run_goes_on_anywhere():
         np.testing.assert_array_equal(values, batches[2][name])
 
 
-def test_an_evaluation_counts_each_graph_once(tmp_path):
-    plan = make_plan(config(evaluate=dict(test=dict(kind="metrics"))), devices=jax.devices()[:1])
+def test_the_device_makes_the_batches_of_the_host():
+    budget, every = graphs.Budget(**BUDGET), [{**x, "mask": 1.0} for x in examples(range(48))]
+    held, rows = graphs_in_memory.packed(budget, every), np.array([3, 47, 4, 1, 0, 9, 2, 6])
+    theirs = graphs.collate(budget, [every[row] for row in rows])
+    batch = {"row": rows.astype(np.uint32), "mask": np.ones(8, np.float32)}
+    ours = jax.jit(graphs_in_memory.gathered, static_argnums=0)(budget, held, batch)
+    assert ours.keys() == theirs.keys()
+    for name, values in theirs.items():
+        np.testing.assert_array_equal(ours[name], values, err_msg=name)
+    for row in (0, 47):
+        alone = graphs_in_memory.example(budget, held, row)
+        jax.tree.map(np.testing.assert_array_equal, alone, {**graph(row), "mask": 1.0})
+    graphs_in_memory.check_fit(budget, held, rows)
+    with pytest.raises(UnfitExample, match=r"the 2 graphs of rows .* nodes: .*num_nodes=3 is"):
+        graphs_in_memory.check_fit(budget._replace(num_nodes=3), held, rows)
+
+
+@pytest.mark.full
+def test_runs_from_device_memory_are_those_from_the_host(tmp_path):
+    ends, calls = [], ((CACHES[0], 1), (CACHES[1], 1), (CACHES[1], 3))
+    for cache, steps in calls:
+        values = config(dataset=dict(cache=cache), steps_per_call=steps)
+        plan = make_plan(values, devices=jax.devices()[:2])
+        ends.append(tiny.run(plan, tmp_path / f"{cache}{steps}")["state_sha256"])
+    assert ends[0] == ends[1] == ends[2]
+
+
+@pytest.mark.full
+def test_a_group_over_its_budget_in_device_memory_is_refused():
+    tight = dict(BUDGET, num_nodes=8)
+    plan = make_plan(config(dataset=dict(cache="device", graphs=tight)), devices=jax.devices()[:1])
+    with pytest.raises(UnfitExample, match=r"the 2 graphs of rows .* nodes: .*num_nodes=8 is"):
+        list(zip(range(9), Feed(plan).train(0)))
+
+
+@pytest.mark.parametrize("cache", often.first(1, CACHES))
+def test_an_evaluation_counts_each_graph_once(tmp_path, cache):
+    values = config(dataset=dict(cache=cache), evaluate=dict(test=dict(kind="metrics")))
+    plan = make_plan(values, devices=jax.devices()[:1])
     summary = tiny.run(plan, tmp_path / "run")
     weight = tiny.take_steps(plan, 6).carry.state.params["weight"]
     sizes = SIZES[:5]
@@ -139,7 +177,6 @@ def test_an_evaluation_counts_each_graph_once(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (dict(dataset=dict(cache="device")), "does not support graphs"),
         (dict(accumulate=2), "batches of graphs need accumulate=1"),
         (dict(dataset=dict(graphs=dict(BUDGET, num_graphs=3))), "need a multiple of 3"),
         (dict(dataset=dict(graphs=dict(num_graphs=1))), "needs 'num_nodes'"),

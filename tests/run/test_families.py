@@ -17,7 +17,7 @@ from tests import families, often, tiny
 EIGHT, ONE = jax.devices(), jax.devices()[:1]
 # Under pmap a state that is carried from batch to batch would be averaged over the devices, and a
 # batch is normalized by its part on each.
-PMAPPED = sorted(set(families.FAMILIES) - {"lstm", "gan"})
+PMAPPED = sorted(set(families.FAMILIES) - {"lstm", "gan", "atoms"})
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def data(monkeypatch):
 LONG = (
     *("diffusion", "simclr", "triplet", "mae", "layerwise", "detector", "yolo", "domains"),
     *("restoration", "colourization", "adversarial_restoration", "translator"),
-    *("principal_components", "adaline", "race", "imputation", "descent"),
+    *("principal_components", "adaline", "race", "imputation", "descent", "nodes", "atoms"),
 )
 SOME = [pytest.param(x, marks=pytest.mark.full) if x in LONG else x for x in families.FAMILIES]
 

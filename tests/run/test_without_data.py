@@ -60,6 +60,8 @@ MADE = {
     "race": "logits",
     "imputation": "imputed",
     "descent": "sample",
+    "nodes": "node_logits",
+    "atoms": "features",
     "gpt": "generate",
     "lstm": "generate",
     "translator": "translate",

@@ -27,6 +27,12 @@ from library.data.preprocessing.geometry import (
     resize_short,
 )
 from library.data.preprocessing.gliding import glide
+from library.data.preprocessing.graphs import (
+    both_directions,
+    count_nodes,
+    hold_out_edges,
+    normalize_nodes,
+)
 from library.data.preprocessing.labels import (
     drop_difficult,
     keep_classes,
@@ -34,6 +40,12 @@ from library.data.preprocessing.labels import (
     to_label,
     to_labels,
     to_target,
+)
+from library.data.preprocessing.molecules import (
+    chemical_accuracy,
+    distances,
+    molecule_graph,
+    molecule_matrices,
 )
 from library.data.preprocessing.padding import pad_objects, pad_series
 from library.data.preprocessing.series import to_series
@@ -47,20 +59,28 @@ __all__ = [
     "Operation",
     "UnfitExample",
     "border_weights",
+    "both_directions",
     "center_crop",
     "central_crop",
     "chain",
+    "chemical_accuracy",
     "class_weights",
     "colour_weights",
+    "count_nodes",
     "crop_multiple",
     "decode",
+    "distances",
     "drop_difficult",
     "glide",
+    "hold_out_edges",
     "inception_crop",
     "keep_classes",
     "landscape",
     "letterbox",
     "mirror",
+    "molecule_graph",
+    "molecule_matrices",
+    "normalize_nodes",
     "pad",
     "pad_objects",
     "pad_series",
