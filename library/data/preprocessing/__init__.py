@@ -34,6 +34,7 @@ from library.data.preprocessing.labels import (
     to_labels,
     to_target,
 )
+from library.data.preprocessing.marking import marked_text, sentence_pairs
 from library.data.preprocessing.padding import pad_objects, pad_series
 from library.data.preprocessing.series import to_series
 from library.data.preprocessing.tokenizing import tokenize
@@ -58,6 +59,7 @@ __all__ = [
     "inception_crop",
     "keep_classes",
     "landscape",
+    "marked_text",
     "mirror",
     "pad",
     "pad_objects",
@@ -67,6 +69,7 @@ __all__ = [
     "resize",
     "resize_short",
     "select",
+    "sentence_pairs",
     "standardize",
     "to_label",
     "to_labels",
