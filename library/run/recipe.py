@@ -147,7 +147,7 @@ def _model(spec: Mapping[str, Any], known: Mapping[str, int]) -> Any:
 
 
 def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader) -> dict[str, Any]:
-    """Returns the sizes that the data give, by the names of model and task arguments.
+    """Returns the sizes and names that the data give, by the names of model and task arguments.
 
     Raises:
       ConfigError: the task has fewer classes than the labels.
@@ -159,6 +159,7 @@ def _known_sizes(recipe: Recipe, source: sources.Source, loader: pipeline.Loader
         sizes["image_shape"] = tuple(loader.blank["image"].shape)
     if source.tokenizer is not None:
         sizes["vocab_size"] = source.tokenizer.vocab_size
+        sizes["token_names"] = source.tokenizer.names
         if "counts" in source.tokenizer.fitted:
             sizes["token_counts"] = tuple(source.tokenizer.fitted["counts"])
     if source.label_names is None or (label is None and target is not None):

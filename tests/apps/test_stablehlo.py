@@ -42,6 +42,8 @@ EXPECTED = {
     "domains": (["target_image"], "logits"),
     "gpt": (["tokens"], "logits"),
     "lstm": (["tokens"], "logits"),
+    "masked_language": (["text", "text_mask", "text_types"], "logits"),
+    "given_vectors": (["text"], "features"),
     "translator": (["a", "b", "a_mask"], "logits"),
     "tagging": (["series"], "prediction"),
     "speech": (["audio", "audio_mask"], "probabilities"),

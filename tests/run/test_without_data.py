@@ -51,6 +51,8 @@ MADE = {
     "domains": "logits",
     "gpt": "generate",
     "lstm": "generate",
+    "masked_language": "filled",
+    "given_vectors": "features",
     "translator": "translate",
     "tagging": "prediction",
     "speech": "logits",
