@@ -92,7 +92,7 @@ def _bert(loaded: Loaded) -> tuple[dict[str, Any], DataRecord]:
                 second=dict(name="wikitext2", train="validation", test="validation"),
             ),
             pairing="own",
-            batch_size=20,
+            batch_size=64,
         ),
         preprocess=[dict(name="select", keys=["first_text", "second_text"]), operation],
         model=loaded.model,
@@ -108,7 +108,7 @@ def _minilm(loaded: Loaded) -> tuple[dict[str, Any], DataRecord]:
     length = min(_LONGEST, loaded.model["context"])
     operation = dict(name="marked_text", keys=["text"], tokenizer=loaded.tokenizer, length=length)
     values = _common(
-        dataset=dict(name="sst2", train="train", test="test", batch_size=20),
+        dataset=dict(name="sst2", train="train", test="test", batch_size=64),
         preprocess=[dict(name="select", keys=["text", "label"]), operation],
         model={**loaded.model, "name": "bert.classifier", "pooling": "mean", "num_classes": 2},
         task=dict(name="classification", inputs=["text", "text_mask", "text_types"]),
@@ -129,7 +129,7 @@ def _gpt2(loaded: Loaded) -> tuple[dict[str, Any], DataRecord]:
             test="test",
             tokenizer=loaded.tokenizer,
             context=context,
-            batch_size=4,
+            batch_size=8,
         ),
         preprocess=[],
         model=loaded.model,

@@ -61,6 +61,7 @@ def word_neighbours(
     parts |= {f"_{name}": _fours(_made_of(name, x)) for name, x in (relations or {}).items()}
     fours = [four for part in parts.values() for four in part]
     places = np.array([[_place(names, each) for each in four] for four in fours], int)
+    places = places.reshape(-1, 4)
     ends = np.cumsum([len(part) for part in parts.values()])
 
     def run(state: TrainState, batch: Batch, key: PRNGKeyArray) -> dict[str, Array]:
@@ -105,7 +106,7 @@ def holding(vectors: Float[np.ndarray, "v d"], places: Int[np.ndarray, "n 4"]) -
       vectors: a vector of length 1 for each word.
       places: the words of each analogy.
     """
-    a, b, c, d = places.reshape(-1, 4).T
+    a, b, c, d = places.T
     scores = (vectors[b] - vectors[a] + vectors[c]) @ vectors.T
     for each in (a, b, c):
         scores[np.arange(len(places)), each] = -np.inf

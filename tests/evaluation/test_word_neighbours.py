@@ -69,7 +69,7 @@ def test_every_pair_of_a_relation_makes_an_analogy_with_every_other():
         places = np.array([[names.index(word) for word in four.split()] for four in fours])
         return holding(vectors, places)
 
-    given = ["man king woman queen"]
+    given = ("man king woman queen",)
     royal = share(["man king woman queen", "woman queen man king"])
     pairs = relations["more"]
     more = share([f"{one} {other}" for one in pairs for other in pairs if one != other])
@@ -87,7 +87,7 @@ def test_what_does_not_fit_is_refused():
             dict(relations=dict(royal=("man king",))),
             r"relation 'royal': \['man king'\]: valid are two",
         ),
-        (dict(relations=dict(royal=("man king", "queen"))), "relation 'royal': queen: valid are"),
+        (dict(relations=dict(royal=("man king", "queen"))), "relation 'royal': 'queen': valid are"),
         (dict(words=("kign",)), "'kign' is not among the 6 known words"),
         (dict(analogies=("man king woman",)), "'man king woman': valid are four words"),
         (dict(count=0), "count=0"),

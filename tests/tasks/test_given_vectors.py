@@ -17,7 +17,8 @@ KEY = jax.random.key(0)
 
 def batch(rows, mask=None):
     held = np.ones(len(rows)) if mask is None else mask
-    return {"text": TOKENS[rows], "vector": VECTORS[rows], "mask": np.float32(held)}
+    given = {"text": TOKENS[rows], "vector": VECTORS[rows], "mask": np.float32(held)}
+    return jax.tree.map(jnp.asarray, given)
 
 
 def task(**options):
@@ -43,7 +44,7 @@ def test_an_epoch_writes_every_vector_and_nothing_else():
         np.testing.assert_array_equal(table(state), expected)
         assert int(state.step) == 2
         assert np.array(made.evaluate(state, batch([2, 0]), KEY)["loss"]).tolist() == [0, 2]
-        text = {"text": np.int32([[4, 5]])}
+        text = {"text": jnp.int32([[4, 5]])}
         features = made.outputs["features"](state, text, KEY)
         np.testing.assert_array_equal(features, expected[[[4, 5]]])
 
@@ -52,12 +53,12 @@ def test_padding_writes_nothing_and_a_word_twice_its_mean():
     made = task()
     state = made.init(KEY, batch([0]))
     given = batch([0, 1], mask=[1, 0])
-    given["vector"] = np.where([[True], [False]], given["vector"], np.nan)
+    given["vector"] = jnp.where(jnp.array([[True], [False]]), given["vector"], jnp.nan)
     state, metrics = made.update(state, given, KEY)
     assert np.isfinite(table(state)).all()
     assert not table(state)[1].any()
     assert float(metrics["loss"][1]) == 1
-    twice = {**batch([0, 1]), "text": TOKENS[[0, 0]]}
+    twice = {**batch([0, 1]), "text": jnp.asarray(TOKENS[[0, 0]])}
     state, _ = made.update(state, twice, KEY)
     np.testing.assert_allclose(table(state)[4], VECTORS[:2].mean(0), rtol=1e-6)
 
@@ -65,7 +66,7 @@ def test_padding_writes_nothing_and_a_word_twice_its_mean():
 def test_devices_share_what_they_write():
     made = task(axis_name="data")
     state = task().init(KEY, batch([0]))
-    parts = jax.tree.map(lambda *x: np.stack(x), batch([0, 1]), batch([2, 3]))
+    parts = jax.tree.map(lambda *x: jnp.stack(x), batch([0, 1]), batch([2, 3]))
     both = jax.vmap(lambda part: made.update(state, part, KEY), axis_name="data")
     found, metrics = both(parts)
     whole, _ = task().update(state, batch([0, 1, 2, 3]), KEY)
@@ -79,6 +80,6 @@ def test_what_does_not_fit_is_refused():
     made = given_vectors(word_table(VOCAB, WIDTH + 1), vocab_size=VOCAB)
     with pytest.raises(ConfigError, match=r"shapes \[\(6, 4\)\]; valid is one table \(6, 3\)"):
         made.init(KEY, batch([0]))
-    given = {**batch([0]), "text": np.int32([[VOCAB, 2]])}
+    given = {**batch([0]), "text": jnp.int32([[VOCAB, 2]])}
     _, metrics = task().update(task().init(KEY, batch([0])), given, KEY)
     assert jnp.isnan(metrics["loss"][0])

@@ -1,6 +1,7 @@
 """The N-M-N autoencoder of words and the perceptron on its codes, against numpy."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -9,7 +10,7 @@ from library.config import ConfigError
 from library.models.sequence import word_codes
 
 WORDS = 8
-TEXT, MASK = np.int32([[1, 5, 2], [7, 0, 0]]), np.float32([[1, 1, 1], [1, 0, 0]])
+TEXT, MASK = jnp.int32([[1, 5, 2], [7, 0, 0]]), jnp.float32([[1, 1, 1], [1, 0, 0]])
 
 
 def params_of(model):
@@ -42,7 +43,7 @@ def test_both_follow_their_equations():
 
 def test_the_encoder_problem_8_3_8_is_solved():
     model = word_codes.word_autoencoder(WORDS, width=3)
-    words, there = np.arange(WORDS, dtype=np.int32)[None], np.ones((1, WORDS), np.float32)
+    words, there = jnp.arange(WORDS)[None], jnp.ones((1, WORDS))
     params = jax.jit(model.init)(jax.random.key(0), words, there)["params"]
     optimizer = optax.adam(0.1)
 
