@@ -12,6 +12,7 @@ from library.run import checkpoints, data_record, session, vocabularies
 from library.run.workdir import read_config
 from library.weights.mapping import published_as
 from library.weights.texts import KINDS
+from tests import often
 from tests.data.vocabularies import gpt2_files
 from tests.weights.test_weights_texts import BERT, GPT2, VOCABULARY, drawn, written
 
@@ -34,7 +35,7 @@ def imported(kind, settings, tmp_path):
     return variables, run
 
 
-@pytest.mark.parametrize("kind", ["bert", "minilm"])
+@pytest.mark.parametrize("kind", often.first(1, ["bert", "minilm"]))
 def test_a_network_of_texts_becomes_a_run(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "open_source", refuse)
     variables, run = imported(kind, BERT, tmp_path)
@@ -59,6 +60,7 @@ def test_a_network_of_texts_becomes_a_run(kind, tmp_path, monkeypatch):
     assert np.isfinite(found).all()
 
 
+@pytest.mark.full
 def test_gpt2_writes_text(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "open_source", refuse)
     _, run = imported("gpt2", {**GPT2, "vocab_size": 331}, tmp_path)

@@ -35,8 +35,8 @@ def test_one_text_is_between_its_marks():
 
 
 def test_of_a_pair_the_longer_text_loses_its_end_first():
-    for length in range(4, 12):
-        for first in range(7):
+    for length in (4, 6, 7, 11):
+        for first in range(0, 7, 2):
             for second in range(7):
                 a, b = "abcdefg"[:first], "tuvwxyz"[:second]
                 found = marked(("a", "b"), length, {"a": a, "b": b})

@@ -114,6 +114,7 @@ def test_weights_become_a_run_and_the_same_weights_again(program, tmp_path, monk
     assert "is not a squeezenet1_1: no row of the table names" in ended.err
 
 
+@pytest.mark.full
 def test_a_network_of_texts_becomes_a_run(program, tmp_path):
     variables = test_weights_texts.drawn("bert", test_weights_texts.BERT, tmp_path)
     arrays = published_as(variables, texts.BERT_RULES)

@@ -1,5 +1,7 @@
 """Masked language modelling: which tokens are told, what is seen of them, and the loss."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,7 @@ from library.special_tokens import BERT
 from library.task import TrainState
 from library.tasks import masked_language
 
-VOCAB, LENGTH = 12, 10
+VOCAB, LENGTH, DRAWS = 12, 10, 4000
 NAMES = (*BERT, *"abcdefg")
 MARKS = {name: number for number, name in enumerate(NAMES)}
 PAD, CLS, SEP, MASK = (MARKS[name] for name in ("[PAD]", "[CLS]", "[SEP]", "[MASK]"))
@@ -26,16 +28,24 @@ TEXT = np.int32(
 SEEN = np.float32(TEXT != PAD)
 
 
-def drawn(text, mask, shares=(0.3, 0.8, 0.1), seeds=200):
-    keys = jax.random.split(jax.random.key(0), seeds)
-    text, mask = jnp.asarray(text), jnp.asarray(mask)
-    one = lambda key: masked_language.draw(key, text, mask, MARKS, VOCAB, shares)  # noqa: E731
-    return jax.device_get(jax.jit(jax.vmap(one))(keys))
+@functools.cache
+def drawing(shares):
+    def one(key, text, mask):
+        return masked_language.draw(key, text, mask, MARKS, VOCAB, shares)
+
+    return jax.jit(jax.vmap(one, (0, None, None)))
+
+
+def drawn(row, shares=(0.3, 0.8, 0.1)):
+    """Returns what is drawn of a text with many keys."""
+    keys = jax.random.split(jax.random.key(0), DRAWS)
+    found = drawing(shares)(keys, jnp.asarray(TEXT[row]), jnp.asarray(SEEN[row]))
+    return jax.device_get(found)
 
 
 @pytest.mark.parametrize(("row", "number"), [(0, 2), (1, 1), (2, 0)])
 def test_a_share_of_the_tokens_is_told_and_no_mark(row, number):
-    found, free = drawn(TEXT[row], SEEN[row]), np.flatnonzero(TEXT[row] > MASK)
+    found, free = drawn(row), np.flatnonzero(TEXT[row] > MASK)
     assert (found.counts.sum(1) == number).all()
     told = [tuple(places[counts]) for places, counts in zip(found.places, found.counts)]
     assert {place for places in told for place in places} <= set(free.tolist())
@@ -49,16 +59,16 @@ def test_a_share_of_the_tokens_is_told_and_no_mark(row, number):
 
 
 def test_most_are_hidden_some_replaced_and_some_left():
-    found = drawn(TEXT[0], SEEN[0], seeds=4000)
-    rows = np.arange(4000)[:, None]
+    found = drawn(0)
+    rows = np.arange(DRAWS)[:, None]
     seen, true = found.text[rows, found.places], TEXT[0][found.places]
     hidden = (seen == MASK)[found.counts].mean()
     same = (seen == true)[found.counts].mean()
     # A token in 12 that replaces is the mask, and one is the token itself.
     assert abs(hidden - (0.8 + 0.1 / VOCAB)) < 0.02
     assert abs(same - (0.1 + 0.1 / VOCAB)) < 0.02
-    all_hidden = drawn(TEXT[0], SEEN[0], (0.3, 1.0, 0.0))
-    assert (all_hidden.text[rows[:200], all_hidden.places][all_hidden.counts] == MASK).all()
+    all_hidden = drawn(0, (0.3, 1.0, 0.0))
+    assert (all_hidden.text[rows, all_hidden.places][all_hidden.counts] == MASK).all()
 
 
 class Table(nn.Module):

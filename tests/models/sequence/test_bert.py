@@ -9,6 +9,7 @@ import pytest
 
 from library.config import ConfigError
 from library.models.sequence import bert
+from tests import often
 
 VOCAB, COUNTS = 7, np.array([5, 3])
 SIZES = dict(context=6, width=4, depth=2, num_heads=2, feed_forward=6, dropout=0.3)
@@ -82,7 +83,7 @@ def test_pre_training_follows_its_equations():
         np.testing.assert_allclose(following[row], dense(p["next_sentence"], pooled), **close)
 
 
-@pytest.mark.parametrize("pooling", bert.POOLINGS)
+@pytest.mark.parametrize("pooling", often.first(1, bert.POOLINGS))
 def test_a_classifier_follows_its_equations(pooling):
     model, params = given(bert.classifier, num_classes=3, pooling=pooling)
     logits = jax.jit(model.apply)({"params": params}, TEXT, MASK, TYPES)
@@ -112,6 +113,7 @@ def test_what_is_in_the_padding_changes_no_bit():
     )
 
 
+@pytest.mark.full
 def test_dropout_is_drawn_in_training_alone():
     model, params = given(bert.classifier, num_classes=3)
     apply = jax.jit(model.apply, static_argnames="train")
