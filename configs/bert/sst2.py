@@ -1,7 +1,7 @@
 """BERT that tells positive from negative sentences of film reviews (SST-2).
 
 System:    BERT (Devlin et al. 2019, arXiv 1810.04805, "BERT: Pre-training of deep bidirectional
-           transformers for language understanding"): classify text
+           transformers for language understanding"): embed text
 Command:   python -m experiments.train --config=configs/bert/wikitext2.py:tiny
            python -m experiments.prepare --dataset=sst2
            python -m experiments.train --config=configs/bert/sst2.py:tiny
