@@ -8,7 +8,7 @@ Command:   python -m experiments.prepare --dataset=sst2
            python -m experiments.train --config=configs/glove/glove50.py --workdir=runs/glove50
            python -m experiments.train --config=configs/text_cnn/sst2.py:static
            python -m experiments.train --config=configs/text_cnn/sst2.py:non_static
-Hardware:  two CPU cores, minutes
+Hardware:  two CPU cores, an estimated ten minutes; not run here to the end
 Expected:  no result is claimed: the paper's 82.7 % (CNN-rand), 86.8 % (static) and 87.2 %
            (non-static) train on phrases, too, and begin with vectors of 300 numbers. The aim is a
            test/accuracy of 0.825; naive Bayes has 0.822 on these sentences
