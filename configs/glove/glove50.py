@@ -68,7 +68,7 @@ def get_config(variant: str = "") -> ConfigDict:
         dict(name="select", keys=["text", "vector"]),
         dict(name="tokenize", keys=["text"], tokenizer=dict(name="word")),
         # The word, and the end of the text.
-        dict(name="pad_series", length=2),
+        dict(name="pad_series", length=2, crop="start"),
     ]
     config.model = dict(name="word_table", width=50)
     config.task = dict(name="given_vectors")
