@@ -1,7 +1,7 @@
 """Which words are near each other by their vectors, and how many analogies hold."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -16,7 +16,7 @@ def word_neighbours(
     *,
     words: tuple[str, ...] = (),
     analogies: tuple[str, ...] = (),
-    relations: dict[str, tuple[str, ...]] | None = None,
+    relations: dict | None = None,
     count: int = 5,
     output: str = "features",
     feature: str = "tokens",
@@ -121,9 +121,9 @@ def _fours(analogies: Iterable[str]) -> list[list[str]]:
     return fours
 
 
-def _made_of(name: str, pairs: tuple[str, ...]) -> list[str]:
+def _made_of(name: str, pairs: Sequence[str]) -> list[str]:
     """Returns the analogies of the pairs of a relation: every pair with every other."""
-    wrong = [pair for pair in pairs if len(pair.split()) != 2]
+    wrong = [pair for pair in pairs if len(str(pair).split()) != 2]
     if wrong or len(pairs) < 2:
         raise ConfigError(
             f"relation {name!r}: {wrong[0] if wrong else list(pairs)!r}: valid are two pairs or "
