@@ -63,7 +63,14 @@ _GIVEN = {
     "library.object_detection.methods": ("num_classes",),
 }
 _KNOWN = {
-    "library.tasks": ("num_classes", "num_outputs", "image_shape", "vocab_size", "token_counts"),
+    "library.tasks": (
+        "num_classes",
+        "num_outputs",
+        "image_shape",
+        "vocab_size",
+        "token_counts",
+        "token_names",
+    ),
     "library.data.augmentation": ("num_classes",),
 }
 

@@ -7,6 +7,7 @@
                                         fit into memory
     zoo import NAME[.WEIGHTS] --weights=FILE --workdir=DIR [--size=384] [--noema]
     zoo import NAME[.WEIGHTS] --download --workdir=DIR      fetches the published file first
+    zoo import bert|minilm|gpt2 --weights=FOLDER --workdir=DIR    a network of texts
     zoo export --workdir=DIR --output=FILE.safetensors [--as=NAME]
     zoo export --workdir=DIR --to=FOLDER [--which=best]     any run of one's own, as a folder
     zoo import FOLDER --workdir=DIR                         makes a workdir of such a folder
@@ -32,6 +33,9 @@ prints what it takes, leaves and strips. The file must contain all arrays of the
 of batches are left out. Arrays of other precision become float32. Learned positions for images or
 windows of another size are resampled: bicubic, with antialiasing except for Swin's biases. The
 program prints both.
+
+A network of texts comes from a folder in the layout of Hugging Face: config.json states its sizes,
+and its vocabulary becomes the tokenizer of the workdir.
 
 `export --to` writes a run as a folder: model.safetensors (params, variables, running averages),
 config.json, data.json (classes, tokenizer, fitted preprocessing) and README.md, which says what the
@@ -192,9 +196,11 @@ def _check_one(name: str, size: int | None) -> int:
 
 
 def _import(name: str = "", *, weights, download, mirror, workdir, ema, size) -> int:
-    from library.weights import addresses
+    from library.weights import addresses, texts
 
     folder = command_line.directory("workdir", workdir)
+    if name in texts.KINDS:
+        return _import_texts(name, weights, folder)
     if weights is None and not download and _is_folder(name):
         return _import_run(Path(name).expanduser(), folder)
     if weights is None and not download:
@@ -208,6 +214,20 @@ def _import(name: str = "", *, weights, download, mirror, workdir, ema, size) ->
 
     identity = {"path": f"weights of {name}", "variant": "", "overrides": {}}
     print(importing.import_weights(name, weights, folder, identity, ema=ema, size=size))
+    return 0
+
+
+def _import_texts(name: str, weights: str | None, folder: Path) -> int:
+    command_line.refuse_unread(f"zoo import {name}", ["weights", "workdir"], also=())
+    if weights is None:
+        raise ConfigError(
+            f"import {name} needs --weights=FOLDER, a directory in the layout of Hugging Face"
+        )
+
+    from library.apps import importing_texts
+
+    identity = {"path": f"weights of {name}", "variant": "", "overrides": {}}
+    print(importing_texts.import_texts(name, weights, folder, identity))
     return 0
 
 

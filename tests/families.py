@@ -319,6 +319,41 @@ FAMILIES: dict[str, dict[str, Any]] = {
         task=dict(name="language"),
         evaluate=LANGUAGE,
     ),
+    "masked_language": dict(
+        dataset=dict(name="tiny_pairs"),
+        preprocess=[
+            dict(
+                name="sentence_pairs",
+                document="a",
+                other="b",
+                tokenizer=dict(name="byte"),
+                length=10,
+            )
+        ],
+        model=dict(
+            name="bert",
+            context=10,
+            width=8,
+            depth=1,
+            num_heads=2,
+            feed_forward=8,
+            num_types=4,
+            dropout=0.0,
+        ),
+        task=dict(name="masked_language", rate=0.3),
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
+    "given_vectors": dict(
+        dataset=dict(name="tiny_words"),
+        preprocess=[
+            dict(name="tokenize", keys=["text"], tokenizer=dict(name="word")),
+            dict(name="pad_series", length=2),
+        ],
+        model=dict(name="word_table", width=3),
+        task=dict(name="given_vectors"),
+        optimizer=None,
+        evaluate=dict(test=dict(kind="metrics")),
+    ),
     "translator": dict(
         dataset=dict(name="tiny_pairs"),
         preprocess=PAIRS,
@@ -379,6 +414,14 @@ def pairs(num: int, seed: int) -> sources.Source:
     return sources.from_arrays(found, name="tiny_pairs", kinds={"a": "text", "b": "text"})
 
 
+def vectors(num: int, seed: int) -> sources.Source:
+    """Returns words of letters, each with a vector."""
+    words = np.array(["".join("abcdefghij"[int(i)] for i in str(row)) for row in range(num)])
+    vector = np.random.default_rng(seed).normal(size=(num, 3)).astype(np.float32)
+    kinds = {"text": "text", "vector": "array"}
+    return sources.from_arrays({"text": words, "vector": vector}, name="tiny_words", kinds=kinds)
+
+
 def sounds(num: int, seed: int) -> sources.Source:
     """Returns noise of 50 to 80 samples whose loudness is the label, with 1 to 3 tokens."""
     random = np.random.default_rng(seed)
@@ -427,6 +470,8 @@ def serve(patch: pytest.MonkeyPatch) -> None:
             return scenes(50, 0) if split == "train" else scenes(21, 1)
         if name == "tiny_pairs":
             return pairs(50, 0) if split == "train" else pairs(21, 1)
+        if name == "tiny_words":
+            return vectors(50, 0) if split == "train" else vectors(21, 1)
         if name == "tiny_sounds":
             return sounds(50, 0) if split == "train" else sounds(21, 1)
         if name == "tiny_graphs":

@@ -54,9 +54,7 @@ def training(plan: Plan) -> Training:
         # The next call loads it again.
         del feed.first
         if plan.recipe.init_from:
-            grids = functools.partial(fine_tuning.patch_grids, plan)
-            quiet = Console(quiet=True)
-            state = fine_tuning.initialise(plan.recipe.init_from, state, quiet, grids)
+            state = fine_tuning.started(plan, state, Console(quiet=True))
         return state
 
     @functools.cache

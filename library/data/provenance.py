@@ -95,6 +95,8 @@ def of_operation(value: Any) -> Any:
         return [value.dtype.str, value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
     if getattr(value, "__module__", None) not in _OPERATIONS:
         refuse(f"{value!r} is none of this project's operations")
+    if getattr(value, "outside", False):
+        refuse(f"{value!r} reads files of its own")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         held = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return [type(value).__qualname__, of_operation(held)]

@@ -26,6 +26,7 @@ from library.reporting import (
     runs,
     saved_samples,
     series_figures,
+    word_figure,
 )
 from library.reporting.page import Html
 from library.reporting.runs import Run
@@ -277,6 +278,10 @@ def _draw_evaluation(run: Run, arrays: Mapping[str, np.ndarray], names) -> list[
             figure = _try(class_figures.class_shares, values, names, np.nanmean(values), words)
             caption = f"{key}: by class, the worst first."
             drawn.append(_save(run, slug, figure, "confusion", caption))
+        elif word_figure.is_layout(values, arrays.get(f"{key}_captions")):
+            figure = _try(word_figure.labelled_points, values, arrays[f"{key}_captions"])
+            caption = f"{key}: {len(values)} points, near where they are alike."
+            drawn.append(_save(run, slug, figure, "other", caption))
         elif (figure := _try(array_figures.array, values, key)) is not None:
             look = "photos" if array_figures.is_images(values) else "chart"
             drawn.append(_save(run, slug, figure, "other", _caption(key, values), look))
@@ -378,7 +383,8 @@ def _is_drawn_already(key: str, arrays: Mapping[str, np.ndarray]) -> bool:
     """Returns whether the figure of another array shows this array."""
     confusion = key.removesuffix("per_class_accuracy") + "confusion"
     shown = key.endswith("per_class_accuracy") and confusion in arrays
-    return shown or key == "label_names"
+    named = key.endswith("_captions") and key.removesuffix("_captions") in arrays
+    return shown or named or key == "label_names"
 
 
 def _slug(key: str) -> str:

@@ -66,18 +66,21 @@ def keep_samples(
     """Writes images and texts to samples/NAME/STEP.npz, and to .png or .txt.
 
     Strings named NAME_captions are the captions of the images NAME, one each, and go to their file.
-    If an image cannot be drawn, its .png is left out with a warning.
+    If NAME is another array, they stay beside it. If an image cannot be drawn, its .png is left out
+    with a warning.
 
     Returns:
-      The arrays that are neither images nor text.
+      The arrays that are neither images nor text, with their captions.
 
     Raises:
       OSError: a file cannot be written.
     """
     others = {}
     for name, values in arrays.items():
-        pictures = values.dtype == np.uint8 and values.ndim in (4, 5)
-        if name.endswith(CAPTIONS) and name.removesuffix(CAPTIONS) in arrays:
+        pictures = _is_pictures(values)
+        captioned = arrays.get(name.removesuffix(CAPTIONS)) if name.endswith(CAPTIONS) else None
+        if captioned is not None:
+            others |= {} if _is_pictures(captioned) else {name: values}
             continue
         if not pictures and values.dtype.kind != "U":
             others[name] = values
@@ -94,6 +97,10 @@ def keep_samples(
                 text = "\n\n".join(map(str, values)) + "\n"
                 files.write(folder / f"{step:08d}.txt", text)
     return others
+
+
+def _is_pictures(values: np.ndarray) -> bool:
+    return values.dtype == np.uint8 and values.ndim in (4, 5)
 
 
 def drawn_samples(names: Iterable[str], step: int, workdir: Path) -> dict[str, Path]:

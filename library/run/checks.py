@@ -21,8 +21,8 @@ MOST_STEPS_PER_CALL = 1000
 # a probability, which float16 holds without a loss scale.
 _CROSS_ENTROPIES = (
     *("classification", "adversarial_training", "contrastive", "distillation"),
-    *("domain_adaptation", "language", "low_rank", "pruning", "tagging", "translation"),
-    *("race", "node_classification", "attribute_masking"),
+    *("domain_adaptation", "language", "low_rank", "masked_language", "pruning", "tagging"),
+    *("translation", "race", "node_classification", "attribute_masking"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The classes in a model's params: which axes of which params have an entry for each class."""
+"""Which axes of which params of a model have an entry for each class, or for each token."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -64,12 +64,13 @@ class Classes(NamedTuple):
         return Reordering(axis, tuple(before.index(name) for name in now))
 
 
-def axes(plan: Plan) -> dict[str, int | None]:
+def axes(plan: Plan, attribute: str = "num_classes") -> dict[str, int | None]:
     """Returns the axis of the classes of each leaf that has one, by path: "params/head/kernel".
 
     These are the leaves whose shapes change with the attribute `num_classes` of the plan's models.
     The axis is None if it has other entries than the classes, too, as in the head of a detector.
-    The function traces initialisations.
+    With the attribute "vocab_size" it is the axis of the tokens. The function traces
+    initialisations.
     """
     # Two players may have leaves of one path with other shapes.
     found: dict[str, dict[tuple[int, ...], int | None]] = {}
@@ -77,15 +78,19 @@ def axes(plan: Plan) -> dict[str, int | None]:
 
     def note(call, arguments, options, context):
         nonlocal busy
-        module = context.module
-        outermost = not busy and module.path == () and _counts_classes(module)
-        if outermost and context.method_name != "setup":
-            busy = True
-            changing = _changing(module, context.method_name, arguments, options)
+        module, method = context.module, context.method_name
+        outermost = not busy and module.path == () and _counts(module, attribute)
+        if not outermost or method == "setup":
+            return call(*arguments, **options)
+        # A method that the model calls itself may make no sense by itself.
+        busy = True
+        try:
+            changing = _changing(module, attribute, method, arguments, options)
             for path, (shape, axis) in changing.items():
                 found.setdefault(path, {})[shape] = axis
+            return call(*arguments, **options)
+        finally:
             busy = False
-        return call(*arguments, **options)
 
     batch = plan.loader.like(plan.dataset.batch_size)
     key = jax.eval_shape(lambda: jax.random.key(0))
@@ -96,18 +101,18 @@ def axes(plan: Plan) -> dict[str, int | None]:
     return {path: axis[0] for path, axis in known.items() if axis}
 
 
-def _counts_classes(module: nn.Module) -> bool:
-    return isinstance(getattr(module, "num_classes", None), int)
+def _counts(module: nn.Module, attribute: str) -> bool:
+    return isinstance(getattr(module, attribute, None), int)
 
 
 def _changing(
-    module: nn.Module, method: str, arguments: tuple, options: Mapping[str, Any]
+    module: nn.Module, attribute: str, method: str, arguments: tuple, options: Mapping[str, Any]
 ) -> dict[str, tuple[tuple[int, ...], int | None]]:
-    """Returns the shapes and axes of the leaves that another number of classes changes, by path."""
-    count = module.num_classes
+    """Returns the shapes and axes of the leaves that another value of an attribute changes."""
+    count = getattr(module, attribute)
 
-    def shapes(num_classes: int) -> dict[str, tuple[int, ...]]:
-        made = module.clone(parent=None, num_classes=num_classes)
+    def shapes(value: int) -> dict[str, tuple[int, ...]]:
+        made = module.clone(parent=None, **{attribute: value})
 
         def init(key):
             keys = {"params": key, "dropout": key}

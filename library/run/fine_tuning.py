@@ -14,10 +14,11 @@ from rich.console import Console
 
 from library import config, trees
 from library.config import ConfigError, nearest
-from library.run import checkpoints, class_axes, class_names, data_record, exported
+from library.run import checkpoints, class_axes, class_names, data_record, exported, vocabularies
 from library.run.class_axes import Classes, Reordering
 from library.run.plan import Plan, initial_state
 from library.run.sections import InitFrom
+from library.run.vocabularies import Rows, Vocabularies
 from library.run.workdir import read_config
 from library.task import TrainState
 from library.weights import resampling
@@ -28,14 +29,15 @@ class _Fit(NamedTuple):
     """The match between the leaves of a checkpoint and those of a model.
 
     Attributes:
-      taken: the paths of the leaves that are taken, each with its resampling, reordering or None.
+      taken: the paths of the leaves that are taken, each with its resampling, reordering, rows of
+        tokens, or None.
       fresh: the leaves of the model that keep their initial values: path, shape, and the shape in
         the checkpoint if it differs, or the reason.
       left: the paths of the checkpoint's leaves that the model does not have.
       changed: the number of taken leaves for each change of dtype, "float32 made bfloat16".
     """
 
-    taken: dict[str, Resampling | Reordering | None]
+    taken: dict[str, Resampling | Reordering | Rows | None]
     fresh: list[str]
     left: list[str]
     changed: Mapping[str, int]
@@ -57,14 +59,14 @@ def check(spec: Mapping[str, Any], plan: Plan | None = None) -> None:
         here = trees.flatten({"params": plan.state.params, **plan.state.variables})
         given = _below(settings.prefix, model_leaves(there, ema=settings.ema))
         grids = functools.partial(patch_grids, plan)
-        _fitted(settings, given, here, grids, _classes(settings, plan))
+        _fitted(settings, given, here, grids, *_names(settings, plan))
 
 
 def started(plan: Plan, state: TrainState, console: Console) -> TrainState:
     """Replaces the params and batch statistics of a plan's new state, see `initialise`."""
     spec, grids = plan.recipe.init_from, functools.partial(patch_grids, plan)
     settings = config.read(InitFrom, spec, "init_from")
-    return initialise(spec, state, console, grids, _classes(settings, plan))
+    return initialise(spec, state, console, grids, *_names(settings, plan))
 
 
 def initialise(
@@ -73,12 +75,14 @@ def initialise(
     console: Console,
     grids: Callable[[], Mapping[str, tuple[int, int]]] = dict,
     classes: Classes = Classes(),  # noqa: B008 - a tuple
+    tokens: Vocabularies = Vocabularies(),  # noqa: B008 - a tuple
 ) -> TrainState:
     """Replaces the params and batch statistics of a new state by those of another run.
 
     A leaf keeps its initial value if the checkpoint does not have it, has it with another shape
     (the head of other labels), or `fresh` names it. So does a leaf of the classes if these have
-    other names in the other run. If they have another order, the leaf is reordered. Learned
+    other names in the other run. If they have another order, the leaf is reordered. Of a leaf of
+    the tokens of another vocabulary, the entries of tokens that both runs have are taken. Learned
     positions for another number of patches are resampled, see `weights.resampling`. The console
     lists all these leaves, and the leaves of the checkpoint that are not used.
 
@@ -88,6 +92,7 @@ def initialise(
       console: shows the list.
       grids: see `patch_grids`; a grid that it does not return counts as a square.
       classes: the classes of both runs; where names are unknown, only their number counts.
+      tokens: the tokens of both runs, likewise.
 
     Raises:
       ConfigError: the workdir has no checkpoint, no leaf of it fits this model, a pattern of
@@ -100,13 +105,16 @@ def initialise(
     everything = model_leaves(leaves, ema=settings.ema)
     given = _below(settings.prefix, everything)
     model = {"params": state.params, **state.variables}
-    fit = _fitted(settings, given, trees.flatten(model), grids, classes)
+    fit = _fitted(settings, given, trees.flatten(model), grids, classes, tokens)
 
     def choose(path: str, fresh: jax.Array) -> jax.Array:
         if path not in fit.taken:
             return fresh
         found, how = jax.device_get(given[path]), fit.taken[path]
         found = found if how is None else how.apply(found)
+        if isinstance(how, Rows):
+            made, there = (jax.device_put(x, fresh.sharding) for x in found)
+            return jnp.where(there, made.astype(fresh.dtype), fresh)
         return jax.device_put(found.astype(fresh.dtype), fresh.sharding)
 
     chosen = trees.map_with_path(choose, model)
@@ -153,8 +161,9 @@ def _fitted(
     model: Mapping[str, Any],
     grids: Callable[[], Mapping[str, tuple[int, int]]],
     classes: Classes,
+    tokens: Vocabularies,
 ) -> _Fit:
-    """Matches every leaf by path, shape, dtype and classes."""
+    """Matches every leaf by path, shape, dtype, classes and tokens."""
     _check_fresh(settings.fresh, model)
     taken, fresh, refused, grids = {}, [], [], functools.cache(grids)
     for path, here in model.items():
@@ -168,6 +177,10 @@ def _fitted(
             refused.append(f"{path} {tuple(there.shape)} for {here.shape}: {error}")
             continue
         same = there.shape == here.shape and _kind(there) == _kind(here)
+        rows = tokens.rows(path, there.shape, here.shape)
+        if rows is not None and _kind(there) == _kind(here):
+            taken[path] = rows
+            continue
         if how is None and not same:
             types = "" if _kind(there) == _kind(here) else f" {there.dtype}"
             fresh.append(f"{path} {here.shape}, {tuple(there.shape)}{types} there")
@@ -198,15 +211,20 @@ def _check_fresh(patterns: tuple[str, ...], model: Mapping[str, Any]) -> None:
             raise ConfigError(f"init_from.fresh: {pattern!r} matches no parameter: {options}")
 
 
-def _classes(settings: InitFrom, plan: Plan) -> Classes:
-    """Returns the classes of the other run and of a plan."""
+def _names(settings: InitFrom, plan: Plan) -> tuple[Classes, Vocabularies]:
+    """Returns the classes and the tokens of the other run and of a plan."""
     folder = Path(settings.workdir).expanduser()
     record = data_record.read(folder)
-    if settings.classes == "numbers" or record is None:
-        return Classes()
-    axes = functools.cache(functools.partial(class_axes.axes, plan))
-    there = class_names.of_run(read_config(folder), record)
-    return Classes(there, plan.label_names, axes)
+    classes, tokens = Classes(), Vocabularies()
+    if settings.classes == "names" and record is not None:
+        axes = functools.cache(functools.partial(class_axes.axes, plan))
+        there = class_names.of_run(read_config(folder), record)
+        classes = Classes(there, plan.label_names, axes)
+    tokenizer = plan.loader.source.tokenizer
+    if settings.tokens == "names" and tokenizer is not None:
+        axes = functools.cache(functools.partial(class_axes.axes, plan, "vocab_size"))
+        tokens = Vocabularies(vocabularies.names(record), tokenizer.names, axes)
+    return classes, tokens
 
 
 def _resampling(path, grid, given, model, grids) -> Resampling | None:

@@ -160,7 +160,7 @@ def _model(spec: Mapping[str, Any], known: Mapping[str, int]) -> Any:
 def _known_sizes(
     recipe: Recipe, names: tuple[str, ...] | None, loader: pipeline.Loader
 ) -> dict[str, Any]:
-    """Returns the sizes that the data give, by the names of model and task arguments.
+    """Returns the sizes and names that the data give, by the names of model and task arguments.
 
     Raises:
       ConfigError: the task has fewer classes than the labels.
@@ -172,6 +172,7 @@ def _known_sizes(
         sizes["image_shape"] = tuple(loader.blank["image"].shape)
     if loader.source.tokenizer is not None:
         sizes["vocab_size"] = loader.source.tokenizer.vocab_size
+        sizes["token_names"] = loader.source.tokenizer.names
         if "counts" in loader.source.tokenizer.fitted:
             sizes["token_counts"] = tuple(loader.source.tokenizer.fitted["counts"])
     if names is None or (label is None and target is not None):

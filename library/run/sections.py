@@ -323,6 +323,9 @@ class InitFrom:
         positions are resampled from it.
       classes: whether params of the classes, such as the head, are taken by the "names" of the
         classes, where both runs know them, or by their "numbers" alone.
+      tokens: whether params of the tokens, such as embeddings, are taken by the "names" of the
+        tokens, where both runs know them, or by their "numbers" alone. Tokens that the other run
+        lacks keep their new initial values.
     """
 
     workdir: str
@@ -332,6 +335,7 @@ class InitFrom:
     fresh: tuple[str, ...] = ()
     grid: tuple[int, int] | None = None
     classes: Literal["names", "numbers"] = "names"
+    tokens: Literal["names", "numbers"] = "names"
 
 
 @dataclasses.dataclass(frozen=True)

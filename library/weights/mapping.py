@@ -29,17 +29,19 @@ class Layout(NamedTuple):
     Attributes:
       load: (published array, shape of the leaf) -> leaf.
       save: leaf -> published array.
-      part: (i, n) if the published array joins n leaves along its first axis and this is leaf i,
-        such as for a fused query, key and value.
+      part: (i, n) if the published array joins n leaves along an axis and this is leaf i, such as
+        for a fused query, key and value.
+      axis: the axis along which the published array joins leaves.
     """
 
     load: Callable[[np.ndarray, Shape], np.ndarray]
     save: Callable[[np.ndarray], np.ndarray]
     part: tuple[int, int] | None = None
+    axis: int = 0
 
-    def of(self, i: int, n: int) -> "Layout":
-        """Returns the layout of part i of n."""
-        return self._replace(part=(i, n))
+    def of(self, i: int, n: int, axis: int = 0) -> "Layout":
+        """Returns the layout of part i of n along an axis of the published array."""
+        return self._replace(part=(i, n), axis=axis)
 
 
 def _window_first(x: np.ndarray, shape: Shape) -> np.ndarray:
@@ -55,6 +57,13 @@ def _split(x: np.ndarray, shape: Shape) -> np.ndarray:
     if x.ndim != 2 or (x.shape[1] != shape[0] and x.shape[0] != shape[-1]):
         raise ValueError(x.shape)
     return x.T.reshape(shape)
+
+
+def _plain(x: np.ndarray, shape: Shape) -> np.ndarray:
+    # As in `_split`.
+    if x.ndim != 2 or (x.shape[0] != shape[0] and x.shape[1] != shape[-1]):
+        raise ValueError(x.shape)
+    return x.reshape(shape)
 
 
 def _channels(x: np.ndarray, shape: Shape) -> np.ndarray:
@@ -73,6 +82,9 @@ BLUE_FIRST = Layout(
 # PyTorch's kernels of dense layers, (out, in). Here (in, *out), and INPUTS (*in, out).
 DENSE = Layout(_split, lambda x: x.reshape(x.shape[0], -1).T)
 INPUTS = Layout(_split, lambda x: x.reshape(-1, x.shape[-1]).T)
+# Dense kernels that are published as (in, out). Here (in, *out), and JOINED (*in, out).
+PLAIN = Layout(_plain, lambda x: x.reshape(x.shape[0], -1))
+JOINED = Layout(_plain, lambda x: x.reshape(-1, x.shape[-1]))
 # One value per channel, (d,), published as (d, 1, 1).
 CHANNELS = Layout(_channels, lambda x: x.reshape(-1, 1, 1))
 
@@ -210,24 +222,27 @@ def published_as(variables: Mapping[str, Any], rules: Sequence[Rule]) -> dict[st
       ValueError: a leaf has no name, or an array of several leaves lacks some or has one twice.
     """
     parts: dict[str, list[tuple[tuple[int, int], np.ndarray]]] = {}
+    axes: dict[str, int] = {}
     for path, leaf in flatten_dict(variables, sep="/").items():
         name, layout = _place(path, rules)
         part = layout.part or (0, 1)
         parts.setdefault(name, []).append((part, layout.save(np.asarray(leaf))))
+        axes[name] = layout.axis
         if name.endswith("running_var"):
             count = name.removesuffix("running_var") + "num_batches_tracked"
             parts[count] = [((0, 1), np.zeros((), np.int64))]
-    return {name: _whole(name, found) for name, found in parts.items()}
+    return {name: _whole(name, found, axes.get(name, 0)) for name, found in parts.items()}
 
 
-def _whole(name: str, parts: Sequence[tuple[tuple[int, int], np.ndarray]]) -> np.ndarray:
+def _whole(name: str, parts: Sequence[tuple[tuple[int, int], np.ndarray]], axis: int) -> np.ndarray:
     parts = sorted(parts, key=lambda each: each[0])
     expected = [(i, parts[0][0][1]) for i in range(parts[0][0][1])]
     if [part for part, _ in parts] != expected:
         found = ", ".join(str(i + 1) for (i, _), _ in parts)
         raise ValueError(f"{name} needs parts 1 to {len(expected)}, but has {found}")
     arrays = [array for _, array in parts]
-    return np.asarray(arrays[0] if len(arrays) == 1 else np.concatenate(arrays), order="C")
+    whole = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis)
+    return np.asarray(whole, order="C")
 
 
 def _place(path: str, rules: Sequence[Rule]) -> tuple[str, Layout]:
@@ -252,9 +267,9 @@ def _loaded(array: np.ndarray, layout: Layout, shape: Shape) -> np.ndarray | Non
     """Returns the leaf, or None if the array does not make a leaf of this shape."""
     if layout.part is not None:
         i, n = layout.part
-        if array.ndim == 0 or len(array) % n:
+        if array.ndim <= layout.axis or array.shape[layout.axis] % n:
             return None
-        array = np.split(array, n)[i]
+        array = np.split(array, n, axis=layout.axis)[i]
     try:
         leaf = layout.load(array, shape)
     except ValueError:

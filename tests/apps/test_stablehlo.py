@@ -50,6 +50,8 @@ EXPECTED = {
     "descent": (["row"], "sample"),
     "gpt": (["tokens"], "logits"),
     "lstm": (["tokens"], "logits"),
+    "masked_language": (["text", "text_mask", "text_types"], "logits"),
+    "given_vectors": (["text"], "features"),
     "translator": (["a", "b", "a_mask"], "logits"),
     "tagging": (["series"], "prediction"),
     "speech": (["audio", "audio_mask"], "probabilities"),

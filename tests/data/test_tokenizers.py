@@ -22,7 +22,8 @@ STRANGE = "  \n\n\ttabs, spaces,  ¿ñandú? 日本語 🧉 \u0301 \x00 don't I'
 
 
 def test_each_tokenizer_is_a_file_of_its_name():
-    files = ["bpe", "byte", "character", "gpt2", "huggingface", "tiktoken", "word"]
+    files = ["bpe", "byte", "character", "gpt2", "huggingface", "of_run", "tiktoken", "word"]
+    files.append("wordpiece")
     assert available("library.data.tokenizers") == files == tokenizers.__all__[1:]
 
 

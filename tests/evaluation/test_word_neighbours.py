@@ -58,8 +58,36 @@ def test_an_analogy_holds_if_its_fourth_word_is_the_nearest():
     assert 0 <= measured["analogies"] <= 0.5
 
 
+def test_every_pair_of_a_relation_makes_an_analogy_with_every_other():
+    relations = dict(
+        royal=("man king", "woman queen"), more=("man woman", "king queen", "man king")
+    )
+    names = list(VECTORS)
+    vectors = unit(np.array(list(VECTORS.values()), float))
+
+    def share(fours):
+        places = np.array([[names.index(word) for word in four.split()] for four in fours])
+        return holding(vectors, places)
+
+    given = ("man king woman queen",)
+    royal = share(["man king woman queen", "woman queen man king"])
+    pairs = relations["more"]
+    more = share([f"{one} {other}" for one in pairs for other in pairs if one != other])
+    assert len(more) == 6
+    found = word_neighbours(context(), analogies=given, relations=relations)(STATE)
+    assert found["analogies_royal"] == royal.mean()
+    assert found["analogies_more"] == more.mean()
+    assert found["analogies"] == np.concatenate([share(given), royal, more]).mean()
+    assert set(found) == {"neighbours", "analogies", "analogies_royal", "analogies_more"}
+
+
 def test_what_does_not_fit_is_refused():
     for options, message in (
+        (
+            dict(relations=dict(royal=("man king",))),
+            r"relation 'royal': \['man king'\]: valid are two",
+        ),
+        (dict(relations=dict(royal=("man king", "queen"))), "relation 'royal': 'queen': valid are"),
         (dict(words=("kign",)), "'kign' is not among the 6 known words"),
         (dict(analogies=("man king woman",)), "'man king woman': valid are four words"),
         (dict(count=0), "count=0"),

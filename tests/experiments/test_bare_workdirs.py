@@ -42,9 +42,10 @@ IN_PYTHON = {**OF_IMAGES, "unet": "prediction", "detector": "detections"}
 OF_NOTHING = {"vae": "sample", "gan": "sample", "diffusion": "sample", "descent": "sample"}
 TEXT = ("gpt", "lstm")
 GRAPHS = ("nodes", "atoms")
+WORDS = ("masked_language", "given_vectors")
 WITHOUT_IMAGES = (
-    *(*TEXT, *GRAPHS, "translator", "tagging", "speech", "ctc", "echo_state", "imputation"),
-    "descent",
+    *(*TEXT, *WORDS, *GRAPHS, "translator", "tagging", "speech", "ctc", "echo_state"),
+    *("imputation", "descent"),
 )
 # JAX writes programs with flatbuffers.
 FORMATS = ["run", *["stablehlo"] * bool(importlib.util.find_spec("flatbuffers"))]

@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from library.weights import catalogue, files, parity, records
+from library.weights import catalogue, files, parity, records, texts
 from library.weights.drawn import drawn, zeros
 from library.weights.mapping import published_as
 from library.weights.published import Reported, Transform, Weights
 from tests import saved
 from tests.experiments import small_recipes
+from tests.weights import test_weights_texts
 
 FOUND = {"logits": 2e-6, "stage1": 2e-5, "d image": 9e-6, "train logits": 1e-6, "noise": 1e-5}
 
@@ -111,6 +112,21 @@ def test_weights_become_a_run_and_the_same_weights_again(program, tmp_path, monk
     ended = program("zoo", "export", workdir, output, "--as=squeezenet1_1")
     assert ended.code == 2
     assert "is not a squeezenet1_1: no row of the table names" in ended.err
+
+
+@pytest.mark.full
+def test_a_network_of_texts_becomes_a_run(program, tmp_path):
+    variables = test_weights_texts.drawn("bert", test_weights_texts.BERT, tmp_path)
+    arrays = published_as(variables, texts.BERT_RULES)
+    folder = test_weights_texts.written(tmp_path / "bert", test_weights_texts.BERT, arrays)
+    run = tmp_path / "run"
+    ended = program("zoo", "import", "bert", f"--weights={folder}", f"--workdir={run}")
+    assert (ended.code, ended.out) == (0, f"{run}\n"), ended.err
+    ended = program("zoo", "import", "bert", f"--workdir={tmp_path / 'other'}")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "import bert needs --weights=FOLDER" in ended.err
+    flags = (f"--weights={folder}", f"--workdir={tmp_path / 'other'}", "--size=64")
+    assert "--size is not read with zoo import bert" in program("zoo", "import", "bert", *flags).err
 
 
 def test_a_run_of_ones_own_becomes_a_folder_and_a_run_again(program, tmp_path):

@@ -64,6 +64,8 @@ MADE = {
     "atoms": "features",
     "gpt": "generate",
     "lstm": "generate",
+    "masked_language": "filled",
+    "given_vectors": "features",
     "translator": "translate",
     "tagging": "prediction",
     "speech": "logits",

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from library import layouts
 from library.apps.classifier import Network, keys
 from library.apps.explain import (
     activations,
     class_activation,
     drawing,
-    embedding,
     feature_visualization,
     gradients,
     layers,
@@ -271,11 +271,11 @@ def _embedding(subject: Subject, *, among: int, seed: int) -> Picture:
         raise ConfigError("points are coloured by class: each example needs one label")
     features = _features(subject.network, in_unit_range(examples))
     perplexity = min(30.0, (len(features) - 1) / 3)
-    layouts = {
-        "principal components": embedding.principal_components(features),
-        "t-SNE": embedding.t_sne(features, perplexity=perplexity, seed=seed),
+    places = {
+        "principal components": layouts.principal_components(features),
+        "t-SNE": layouts.t_sne(features, perplexity=perplexity, seed=seed),
     }
-    figure = drawing.scatter(layouts, np.array(examples.labels), subject.network.label_names)
+    figure = drawing.scatter(places, np.array(examples.labels), subject.network.label_names)
     caption = (
         f"The features of {len(features):,} test examples: their first two principal components, "
         f"and t-SNE (van der Maaten & Hinton 2008) of perplexity {perplexity:g}."

@@ -41,6 +41,7 @@ from library.data.preprocessing.labels import (
     to_labels,
     to_target,
 )
+from library.data.preprocessing.marking import marked_text, sentence_pairs
 from library.data.preprocessing.molecules import (
     chemical_accuracy,
     distances,
@@ -77,6 +78,7 @@ __all__ = [
     "keep_classes",
     "landscape",
     "letterbox",
+    "marked_text",
     "mirror",
     "molecule_graph",
     "molecule_matrices",
@@ -89,6 +91,7 @@ __all__ = [
     "resize",
     "resize_short",
     "select",
+    "sentence_pairs",
     "standardize",
     "to_label",
     "to_labels",

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,14 +33,25 @@ class Tokenizing:
         """The kinds of the features that it makes, see `features.making`."""
         return dict.fromkeys(self.keys, "tokens")
 
+    @property
+    def outside(self) -> bool:
+        """Whether the tokenizer comes from files, such as those of another run."""
+        named = [x for key, x in self.spec.items() if key != "name" and isinstance(x, str)]
+        return any(Path(x).expanduser().exists() for x in named)
+
     @functools.cached_property
     def tokenizer(self) -> Tokenizer:
         """The fitted tokenizer, whose first tokens are those of `library.special_tokens`."""
-        return _with_special(self._built((), self.known))
+        return _with_special(self.plain)
+
+    @functools.cached_property
+    def plain(self) -> Tokenizer:
+        """The fitted tokenizer as the config names it."""
+        return self._built((), self.known)
 
     def fit(self, examples: Iterable[Example]) -> dict[str, Any]:
         """Returns what the tokenizer is built from; examples are read once."""
-        texts = tuple(_text(example, key) for example in examples for key in self.keys)
+        texts = tuple(text_of(example, key) for example in examples for key in self.keys)
         return dict(self._built(texts, None).fitted)
 
     def fitted(self, values: Mapping[str, Any]) -> Operation:
@@ -50,7 +62,7 @@ class Tokenizing:
         """Tokenizes the texts of one example."""
         found = dict(example)
         for key in self.keys:
-            ids = self.tokenizer.encode(_text(example, key))
+            ids = self.tokenizer.encode(text_of(example, key))
             found[key] = np.append(ids, END).astype(np.int32)
         return found
 
@@ -103,7 +115,12 @@ def _decode(tokenizer: Tokenizer, ids: np.ndarray) -> str:
     return tokenizer.decode(ids[ids >= len(NAMES)] - len(NAMES))
 
 
-def _text(example: Example, key: str) -> str:
+def text_of(example: Example, key: str) -> str:
+    """Returns a feature that is a text.
+
+    Raises:
+      ValueError: there is no such feature, or it is no text.
+    """
     value = feature(example, key)
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()

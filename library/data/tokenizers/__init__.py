@@ -13,7 +13,20 @@ from library.data.tokenizers.byte import byte
 from library.data.tokenizers.character import character
 from library.data.tokenizers.gpt2 import gpt2
 from library.data.tokenizers.huggingface import huggingface
+from library.data.tokenizers.of_run import of_run
 from library.data.tokenizers.tiktoken import tiktoken
 from library.data.tokenizers.word import word
+from library.data.tokenizers.wordpiece import wordpiece
 
-__all__ = ["Tokenizer", "bpe", "byte", "character", "gpt2", "huggingface", "tiktoken", "word"]
+__all__ = [
+    "Tokenizer",
+    "bpe",
+    "byte",
+    "character",
+    "gpt2",
+    "huggingface",
+    "of_run",
+    "tiktoken",
+    "word",
+    "wordpiece",
+]
