@@ -46,6 +46,28 @@ def to_series(
     return features.making(operation, series="series")
 
 
+def join_target(key: str = "series") -> Operation:
+    """Appends the steps of `target` to the series `key`, (t, d), and makes the whole the target.
+
+    A model that then predicts the target rebuilds its input, as an autoencoder does.
+
+    Raises (the operation):
+      ValueError: the target is no whole steps.
+    """
+    return functools.partial(_join_target, key=key)
+
+
+def _join_target(example, rng, *, key):
+    series, target = np.asarray(feature(example, key)), np.asarray(feature(example, "target"))
+    if series.ndim != 2 or target.size % series.shape[-1]:
+        raise ValueError(
+            f"{key} is {shown(series)} and target {shown(target)}: join_target takes a series "
+            "(steps, channels) and a target of whole steps"
+        )
+    whole = np.concatenate([series, target.reshape(-1, series.shape[-1])]).astype(np.float32)
+    return {**example, key: whole, "target": whole.ravel()}
+
+
 def _to_series(example, rng, *, key, by, permutation, mean, std):
     image = np.asarray(feature(example, key))
     if image.ndim != 3 or image.dtype != np.uint8:
