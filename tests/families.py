@@ -231,6 +231,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
         optimizer=None,
         evaluate=dict(test=dict(kind="metrics")),
     ),
+    "forecasting": dict(
+        dataset=dict(name="tiny_series"),
+        model=dict(name="ltsf_linear.nlinear", num_outputs=12),
+        task=dict(name="forecasting"),
+        evaluate=dict(test=dict(kind="metrics"), shown=dict(kind="forecasts", num=2, channel=1)),
+    ),
     "gpt": dict(
         dataset=TEXT,
         model=dict(name="gpt", context=8, width=8, depth=1, num_heads=2),
@@ -322,8 +328,16 @@ def sounds(num: int, seed: int) -> sources.Source:
     return sources.from_arrays(held, label_names=tiny.CLASSES, name="tiny_sounds")
 
 
+def series(num: int, seed: int) -> sources.Source:
+    """Returns random walks of two channels: six steps that are known, and two to be forecast."""
+    random = np.random.default_rng(seed)
+    walks = np.cumsum(random.normal(size=(num, 8, 2)), axis=1).astype(np.float32)
+    held = {"series": walks[:, :6], "target": walks[:, 6:].reshape(num, 4)}
+    return sources.from_arrays(held, name="tiny_series")
+
+
 def serve(patch: pytest.MonkeyPatch) -> None:
-    """Makes "tiny" images, "tiny_scenes", "tiny_sounds", and "tiny_text" and "tiny_pairs" text."""
+    """Makes "tiny" images, and "tiny_scenes", "_sounds", "_series", "_text" and "_pairs"."""
     tiny.serve(patch, train=tiny.arrays(50, size=SIZE), test=tiny.arrays(21, seed=1, size=SIZE))
     images = sources.open_source
     random = np.random.default_rng(0)
@@ -337,6 +351,8 @@ def serve(patch: pytest.MonkeyPatch) -> None:
             return pairs(50, 0) if split == "train" else pairs(21, 1)
         if name == "tiny_sounds":
             return sounds(50, 0) if split == "train" else sounds(21, 1)
+        if name == "tiny_series":
+            return series(50, 0) if split == "train" else series(21, 1)
         if name != "tiny_text":
             return images(name, split, **options)
         return sources.Source([{"text": texts[split]}], None, str)

@@ -41,7 +41,7 @@ OF_IMAGES = {
 IN_PYTHON = {**OF_IMAGES, "unet": "prediction", "detector": "detections"}
 OF_NOTHING = {"vae": "sample", "gan": "sample", "diffusion": "sample"}
 TEXT = ("gpt", "lstm")
-WITHOUT_IMAGES = (*TEXT, "translator", "tagging", "speech", "ctc", "echo_state")
+WITHOUT_IMAGES = (*TEXT, "translator", "tagging", "speech", "ctc", "echo_state", "forecasting")
 # JAX writes programs with flatbuffers.
 FORMATS = ["run", *["stablehlo"] * bool(importlib.util.find_spec("flatbuffers"))]
 # Their evaluators draw samples and open no split.

@@ -56,6 +56,7 @@ MADE = {
     "speech": "logits",
     "ctc": "transcript",
     "echo_state": "logits",
+    "forecasting": "prediction",
 }
 
 
