@@ -9,8 +9,8 @@ Expected:  no result is claimed; configs/anomaly_forecaster/nab.py has scores of
 Source:    none on this benchmark
 
 A window is 32 steps, the last of which is judged. Its code has four numbers. One network serves all
-series, and trains on the first 15 % of each. The mean of the last ten errors, against that of all
-before, is the score of a step (Ahmad et al. 2017).
+series, and trains on the first 15 % of each. The score of a step is the error of its window, in
+deviations from the mean of the errors before.
 """
 
 from ml_collections import ConfigDict
@@ -20,7 +20,7 @@ from library import presets
 
 def get_config(variant: str = "") -> ConfigDict:
     config = presets.anomalies(known=31)
-    config.preprocess = [dict(name="join_target")]
+    config.preprocess.append(dict(name="join_target"))
     config.model = dict(name="mlp.mlp", hidden=[32, 4, 32], activation="tanh")
     config.optimizer = dict(
         name="adam", learning_rate=3e-3, schedule=dict(name="cosine", warmup="5%")

@@ -30,6 +30,6 @@ def get_config(variant: str = "sunspots") -> ConfigDict:
     known, ahead, epochs = VARIANTS[variant]
     config = presets.intervals(f"tabular/{variant}", known, ahead)
     config.model = dict(name="ltsf_linear.nlinear", num_outputs=3 * ahead)
-    config.optimizer = dict(name="adam", learning_rate=1e-3, schedule=dict(name="cosine"))
+    config.optimizer = dict(name="adam", learning_rate=5e-3, schedule=dict(name="cosine"))
     config.total = f"{epochs} epochs"
     return config

@@ -17,18 +17,18 @@ from ml_collections import ConfigDict
 
 from library import presets
 
-# The mean and the scale of the target; None for classes.
+# Batch size, and the mean and the scale of the target; None for classes.
 VARIANTS = {
-    "abalone": (10.0, 3.0),
-    "wine": None,
-    "wine_quality_red": (5.6, 0.8),
-    "wine_quality_white": (5.9, 0.9),
+    "abalone": (64, (10.0, 3.0)),
+    "wine": (8, None),
+    "wine_quality_red": (64, (5.6, 0.8)),
+    "wine_quality_white": (64, (5.9, 0.9)),
 }
 
 
 def get_config(variant: str = "abalone") -> ConfigDict:
-    scaling = VARIANTS[variant]
-    config = presets.in_memory(f"tabular/{variant}", batch_size=64, eval_batch_size=100)
+    batch_size, scaling = VARIANTS[variant]
+    config = presets.in_memory(f"tabular/{variant}", batch_size, eval_batch_size=100)
     config.dataset.train = "train[:80%]"
     config.splits = dict(validation=dict(split="train[80%:]"))
     config.preprocess = [dict(name="standardize", key="features")]

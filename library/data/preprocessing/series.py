@@ -57,15 +57,38 @@ def join_target(key: str = "series") -> Operation:
     return functools.partial(_join_target, key=key)
 
 
+def relative(key: str = "series") -> Operation:
+    """Subtracts the last step of the series `key`, (t, d), from all its steps and from `target`.
+
+    A model then forecasts a change, at any level of the series (Zeng et al. 2023, NLinear).
+
+    Raises (the operation):
+      ValueError: the target is no whole steps.
+    """
+    return functools.partial(_relative, key=key)
+
+
 def _join_target(example, rng, *, key):
+    series, target = _steps(example, key, "join_target")
+    whole = np.concatenate([series, target])
+    return {**example, key: whole, "target": whole.ravel()}
+
+
+def _relative(example, rng, *, key):
+    series, target = _steps(example, key, "relative")
+    return {**example, key: series - series[-1], "target": (target - series[-1]).ravel()}
+
+
+def _steps(example, key: str, operation: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the steps of a series and of its target, float32 (t, d) and (s, d)."""
     series, target = np.asarray(feature(example, key)), np.asarray(feature(example, "target"))
-    if series.ndim != 2 or target.size % series.shape[-1]:
+    if series.ndim != 2 or not len(series) or target.size % series.shape[-1]:
         raise ValueError(
-            f"{key} is {shown(series)} and target {shown(target)}: join_target takes a series "
+            f"{key} is {shown(series)} and target {shown(target)}: {operation} takes a series "
             "(steps, channels) and a target of whole steps"
         )
-    whole = np.concatenate([series, target.reshape(-1, series.shape[-1])]).astype(np.float32)
-    return {**example, key: whole, "target": whole.ravel()}
+    target = target.reshape(-1, series.shape[-1])
+    return series.astype(np.float32), target.astype(np.float32)
 
 
 def _to_series(example, rng, *, key, by, permutation, mean, std):
