@@ -11,8 +11,8 @@ Source:    none on these recordings, which this project joins
 
 The network is that of configs/speech/fsdd_voices.py. It learns six voices from half a second of a
 digit, and its features of each half second of a conversation are clustered. Which frames hold
-speech is given. Training has heard the six people, in other recordings. The threshold of the
-clusters is chosen on "validation", conversations of the recordings of training.
+speech is given. Training has heard the six people, in other recordings. "validation" is there to
+choose the threshold of the clusters: its conversations are of the recordings of training.
 """
 
 from ml_collections import ConfigDict

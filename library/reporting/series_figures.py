@@ -36,7 +36,7 @@ def forecast(values: Float[np.ndarray, "m r t"]) -> Figure:
             )
             axes.plot(steps, quantiles[len(quantiles) // 2], color=figures.BLUE, label="forecast")
             axes.plot(steps, series, color=figures.INK, linewidth=1, label="series")
-        panels[-1].set_xlabel("steps from the last known step on")
+        panels[-1].set_xlabel("steps after the last that is known")
         panels[0].legend(loc="upper left")
     return figure
 
