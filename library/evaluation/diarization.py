@@ -65,14 +65,10 @@ def diarization(
         if count < window:
             raise ConfigError(f"diarization, window={window}: conversations have {count} frames")
         who = jnp.where(batch[f"{audio}_mask"] > 0, batch[turns][:, :count], 0)
-        starts = np.arange(0, count - window + 1, step)
-        places = starts[:, None] + np.arange(window)
+        places = np.arange(0, count - window + 1, step)[:, None] + np.arange(window)
         speech = (who > 0).astype(jnp.float32)[:, places]
-        parts = {audio: batch[audio][:, places], f"{audio}_mask": speech}
-        flat = {name: x.reshape(-1, *x.shape[2:]) for name, x in parts.items()}
-        number = jnp.arange(len(flat[audio]), dtype=jnp.uint32)
-        flat |= {"mask": jnp.ones(len(number)), "index": number, "row": number}
-        found = context.task.outputs[output](state, flat, key)
+        given = _one_by_one({audio: batch[audio][:, places], f"{audio}_mask": speech})
+        found = context.task.outputs[output](state, given, key)
         share = speech.mean(-1)
         found = found.reshape(*share.shape, -1)
         return {"found": found, "share": share, "who": who, "mask": batch["mask"]}
@@ -95,6 +91,13 @@ def diarization(
         return {"error_rate": wrong / speech, "speaker_count_error": float(np.mean(counts))}
 
     return evaluate
+
+
+def _one_by_one(windows: dict[str, Array]) -> dict[str, Array]:
+    """Returns a batch of windows, (b w, ...), from those of conversations, (b, w, ...)."""
+    flat = {name: x.reshape(-1, *x.shape[2:]) for name, x in windows.items()}
+    number = jnp.arange(len(next(iter(flat.values()))), dtype=jnp.uint32)
+    return {**flat, "mask": jnp.ones(len(number)), "index": number, "row": number}
 
 
 def speakers(
