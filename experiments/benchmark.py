@@ -15,6 +15,8 @@ machine's speed does not change them. Times are medians. A / B is the time of A 
               batch sizes
     dense     training step of U-Net, ENet and YOLOv8n here / in PyTorch; YOLOv8n's detections
               per second, with the suppression of overlapping boxes, here / in PyTorch
+    sequences training step of an LSTM and of a Transformer here / in PyTorch, eager and
+              torch.compile; the beam search of the Transformer here / in PyTorch
     samplers  samples per second of each diffusion sampler, and its speed-up over all 1000 steps
     decoding  256 tokens of a small GPT, with cached keys and values and without
     masking   the encoder's step of MAE on a quarter of the patches / on all patches
@@ -44,7 +46,7 @@ from experiments import command_line
 
 KINDS = (
     *("loop", "pipeline", "start", "step", "peer"),
-    *("gpt", "networks", "dense", "samplers", "decoding", "masking"),
+    *("gpt", "networks", "dense", "sequences", "samplers", "decoding", "masking"),
     *("calls", "data", "saves", "layers", "finite", "processes", "devices"),
 )
 _ONLY = flags.DEFINE_list("only", list(KINDS[:-1]), f"Some of {', '.join(KINDS)}.")
@@ -105,6 +107,7 @@ def _measurements() -> dict[str, Callable[..., dict[str, float]]]:
         families,
         peers,
         scale,
+        sequences,
         training,
     )
 
@@ -117,6 +120,7 @@ def _measurements() -> dict[str, Callable[..., dict[str, float]]]:
         "gpt": accelerator.gpt_here,
         "networks": accelerator.networks_here,
         "dense": dense.dense,
+        "sequences": sequences.sequences,
         "samplers": families.samplers,
         "decoding": families.decoding,
         "masking": families.masking,

@@ -232,6 +232,95 @@ def forecasting(series: str, known: int, ahead: int, batch_size: int = 32) -> Co
     return config
 
 
+def intervals(series: str, known: int, ahead: int, batch_size: int = 16) -> ConfigDict:
+    """Returns the data, task and evaluation of forecasts with an interval of 90 %.
+
+    Args:
+      series: the dataset with the series, whose splits are "train" and "test".
+      known: steps that are known.
+      ahead: steps to be forecast.
+      batch_size: windows per step.
+    """
+    config = in_memory(f"windows/{known}x{ahead}/{series}", batch_size, eval_batch_size=200)
+    config.preprocess = []
+    config.task = dict(name="forecasting", levels=[0.05, 0.5, 0.95])
+    config.evaluate = dict(
+        test=dict(kind="metrics", every="100%"), shown=dict(kind="forecasts", every="100%")
+    )
+    config.checkpoint = dict(every="50%")
+    config.log_every = "5%"
+    return config
+
+
+def anomalies(known: int) -> ConfigDict:
+    """Returns the data and evaluation of a detector of anomalies on NAB, one for all its series.
+
+    A model trains on the first part of each series, which the benchmark does not score. It sees
+    steps relative to the last known one, because series leave the level of their first part.
+
+    Args:
+      known: steps that are known before each step.
+    """
+    config = in_memory(f"windows/{known}x1/nab", batch_size=256, eval_batch_size=4096)
+    config.preprocess = [dict(name="relative")]
+    config.task = dict(name="regression", inputs=["series"], loss="huber")
+    # A step is judged by its own error, against a Gaussian of all errors before (Malhotra 2015).
+    config.evaluate = dict(nab=dict(kind="nab", short=1, every="100%"))
+    config.checkpoint = dict(every="50%")
+    return config
+
+
+def spoken_digits(name: str = "fsdd", bands: int = 40) -> ConfigDict:
+    """Returns the data, task and evaluation of a classifier of spoken digits by log-mel spectra.
+
+    A second is read; 7 in 1,000 recordings are longer.
+
+    Args:
+      name: "fsdd", or "fsdd_speakers/theo", whose tests are of one speaker, whom training lacks.
+      bands: bands of a spectrum.
+    """
+    config = in_memory(name, batch_size=64, eval_batch_size=100)
+    config.preprocess = [
+        dict(name="select", keys=["audio", "label"]),
+        dict(name="pad_series", length=8000, crop="start"),
+    ]
+    config.device_preprocess = [dict(name="log_mel", rate=8000, bands=bands)]
+    config.task = dict(name="classification", inputs=["audio", "audio_mask"])
+    config.evaluate = dict(test=dict(kind="metrics", every="10 epochs"))
+    config.checkpoint = dict(every="10 epochs", best="test/accuracy")
+    config.log_every = "50 steps"
+    return config
+
+
+# Length of a series of each set of `gestures`, and a batch size for its few examples.
+GESTURES = {
+    "gun_point": (150, 10),
+    "basic_motions": (100, 8),
+    "pickup_gesture_wiimote": (361, 10),
+    "japanese_vowels": (25, 16),
+    "arrow_head": (251, 6),
+}
+
+
+def gestures(name: str) -> ConfigDict:
+    """Returns the data, task and evaluation of a classifier of a small set of series.
+
+    Each channel has mean 0 and deviation 1 over the training split. Shorter series are padded.
+
+    Args:
+      name: one of GESTURES.
+    """
+    length, batch_size = GESTURES[name]
+    config = in_memory(f"gestures/{name}", batch_size, eval_batch_size=50)
+    standard = dict(name="standardize", key="series")
+    config.preprocess = [standard, dict(name="pad_series", length=length)]
+    config.task = dict(name="classification", inputs=["series", "series_mask"])
+    config.evaluate = dict(test=dict(kind="metrics", every="10%"))
+    config.checkpoint = dict(every="50%")
+    config.log_every = "10%"
+    return config
+
+
 def multi30k(
     source: str, target: str, every: str, vocab_size: int = 8000, batch_size: int = 128
 ) -> ConfigDict:

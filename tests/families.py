@@ -301,6 +301,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
         task=dict(name="attribute_masking", num_classes=3, rate=0.4),
         evaluate=dict(test=dict(kind="metrics")),
     ),
+    "forecasting": dict(
+        dataset=dict(name="tiny_series"),
+        model=dict(name="ltsf_linear.nlinear", num_outputs=12),
+        task=dict(name="forecasting"),
+        evaluate=dict(test=dict(kind="metrics"), shown=dict(kind="forecasts", num=2, channel=1)),
+    ),
     "gpt": dict(
         dataset=TEXT,
         model=dict(name="gpt", context=8, width=8, depth=1, num_heads=2),
@@ -457,6 +463,14 @@ def paths(num: int, seed: int) -> sources.Source:
     return sources.from_arrays(found, name="tiny_graphs")
 
 
+def series(num: int, seed: int) -> sources.Source:
+    """Returns random walks of two channels: six steps that are known, and two to be forecast."""
+    random = np.random.default_rng(seed)
+    walks = np.cumsum(random.normal(size=(num, 8, 2)), axis=1).astype(np.float32)
+    held = {"series": walks[:, :6], "target": walks[:, 6:].reshape(num, 4)}
+    return sources.from_arrays(held, name="tiny_series")
+
+
 def serve(patch: pytest.MonkeyPatch) -> None:
     """Makes what the names of `tiny_*` say: scenes, sounds, graphs, pairs of texts, a text."""
     tiny.serve(patch, train=tiny.arrays(50, size=SIZE), test=tiny.arrays(21, seed=1, size=SIZE))
@@ -476,6 +490,8 @@ def serve(patch: pytest.MonkeyPatch) -> None:
             return sounds(50, 0) if split == "train" else sounds(21, 1)
         if name == "tiny_graphs":
             return paths(50, 0) if split == "train" else paths(21, 1)
+        if name == "tiny_series":
+            return series(50, 0) if split == "train" else series(21, 1)
         if name != "tiny_text":
             return images(name, split, **options)
         return sources.Source([{"text": texts[split]}], None, str)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from library.data import prepared, series_windows, splits, tfds_features
+from library.data import corpus_windows, prepared, series_windows, splits, tfds_features
 from library.data.builders import making
 from library.data.sources import Source
 
@@ -72,6 +72,17 @@ OWN_FILES = {
         },
         {"audio": "audio", "label": "label", "target": "target"},
         tuple("01234567"),
+    ),
+    # A table has a target or a label, and this one has both.
+    "table": Stated(
+        {"train": 500},
+        {
+            "features": np.zeros(3, np.float32),
+            "target": np.zeros(1, np.float32),
+            "label": np.int32(1),
+        },
+        {"features": "array", "target": "target", "label": "label"},
+        ("0", "1"),
     ),
     "folder": Stated(
         {"train": 800, "test": 200},
@@ -158,23 +169,37 @@ def stated(name):
 
 def windows(asked):
     """Returns what is known of windows of a series, from what the series' builder states."""
-    series = stated(asked.series)
-    channels = series.record["series"].shape[1]
-    sizes = series_windows.sizes(asked, {split: STEPS[split] for split in series.splits})
+    # A table of one's own is one series, divided in time.
+    own = asked.series == "table"
+    channels = 1 if own else stated(asked.series).record["series"].shape[1]
+    parts = STEPS if own else stated(asked.series).splits
+    marked = () if own else stated(asked.series).record
+    if "anomaly" in marked:
+        # Each step of 48 series, and those of the first parts.
+        sizes = {"train": 28_000, "test": 206_927}
+    else:
+        sizes = series_windows.sizes(asked, {split: STEPS[split] for split in parts})
     record = {
         "series": np.zeros((asked.known, channels), np.float32),
         "target": np.zeros(asked.ahead * channels, np.float32),
     }
+    if "anomaly" in marked:
+        record |= {"anomaly": np.int32(0), "scored": np.int32(1), "place": np.zeros(2, np.int32)}
+        return Stated(sizes, record, corpus_windows.CorpusWindows.kinds, None)
     return Stated(sizes, record, series_windows.Windows.kinds, None)
 
 
-def open_source(name, split):
+def open_source(name, split, columns=None):
     """Opens what has the shapes and sizes of a data set."""
     known = stated(name)
     parts = splits.resolve(split, known.splits, name)
     size = sum(stop - start for _, start, stop in parts)
-    records = Repeated(known.record, size, len(known.label_names or ()))
-    return Source(records, known.label_names, str, kinds=known.kinds)
+    record, names = known.record, known.label_names
+    if name == "table":
+        record = {k: x for k, x in record.items() if k == "features" or k in columns}
+        names = names if "label" in columns else None
+    kinds = {k: kind for k, kind in known.kinds.items() if name != "table" or k in record}
+    return Source(Repeated(record, size, len(names or ())), names, str, kinds=kinds)
 
 
 def example(feature, kind, name, length):

@@ -117,11 +117,11 @@ _open_source, _make_tokenizer = sources.open_source, text.make_tokenizer
 _alike = {}
 
 
-def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None):
+def stand_in(name, split, *, data_dir=None, manual_dir=None, classes=None, columns=None):
     """Opens what has the shapes and sizes of a data set, prepared or not."""
     if name == "none" or name.startswith(("synthetic/", "points/")):
         return _open_source(name, split)
-    return stand_ins.open_source(name, split)
+    return stand_ins.open_source(name, split, columns)
 
 
 def judge(make_plan, folder, output):

@@ -114,8 +114,9 @@ FIXED = (
     *("apps/tiles.py", "object_detection/anchors.py", "data/point_sets.py"),
     *(f"data/builders/{name}.py" for name in ("digits", "qm9", "tu_graphs")),
     *(f"data/builders/{name}.py" for name in ("fsdd_mixtures", "fsdd_strings", "mnist_strings")),
+    "data/builders/fsdd_conversations.py",
     *(f"data/builders/{name}.py" for name in ("moving_digits", "overlapping_digits")),
-    *(f"data/builders/{name}.py" for name in ("lidar_rooms", "stick_figures")),
+    *(f"data/builders/{name}.py" for name in ("lidar_rooms", "prices", "stick_figures")),
 )
 
 

@@ -15,6 +15,8 @@ people are variants of the data set: --config.dataset.name=fsdd_speakers/jackson
 
 from ml_collections import ConfigDict
 
+from library import presets
+
 # Model and name of the data set.
 VARIANTS = {
     "cnn": (dict(name="speech.cnn"), "fsdd"),
@@ -28,21 +30,12 @@ VARIANTS = {
 
 def get_config(variant: str = "cnn") -> ConfigDict:
     model, data = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name=data, train="train", test="test", batch_size=64, eval_batch_size=100, cache="device"
-    )
-    # One second; 7 in 1,000 recordings are longer.
-    config.preprocess = [
-        dict(name="select", keys=["audio", "label"]),
-        dict(name="pad_series", length=8000, crop="start"),
-    ]
-    config.device_preprocess = [dict(name="log_mel", rate=8000, bands=40)]
+    config = presets.spoken_digits(data)
     config.augment = [
         dict(name="spec_augment", time_width=10, time_share=0.2, band_width=6),
     ]
     config.model = dict(model)
-    config.task = dict(name="classification", inputs=["audio", "audio_mask"], label_smoothing=0.1)
+    config.task.label_smoothing = 0.1
     config.optimizer = dict(
         name="adamw",
         learning_rate=2e-3,
@@ -51,8 +44,4 @@ def get_config(variant: str = "cnn") -> ConfigDict:
         schedule=dict(name="cosine", warmup="1 epoch"),
     )
     config.total = "30 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="10 epochs"))
-    config.checkpoint = dict(every="10 epochs", best="test/accuracy")
-    config.log_every = "50 steps"
-    config.seed = 0
     return config

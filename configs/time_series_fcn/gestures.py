@@ -16,37 +16,14 @@ schedule in place of a rate that is halved when the loss stalls.
 
 from ml_collections import ConfigDict
 
-# Length of a series, batch size.
-VARIANTS = {
-    "gun_point": (150, 10),
-    "basic_motions": (100, 8),
-    "pickup_gesture_wiimote": (361, 10),
-    "japanese_vowels": (25, 16),
-    "arrow_head": (251, 6),
-}
+from library import presets
+
+VARIANTS = presets.GESTURES
 
 
 def get_config(variant: str = "gun_point") -> ConfigDict:
-    length, batch_size = VARIANTS[variant]
-    config = ConfigDict()
-    config.dataset = dict(
-        name=f"gestures/{variant}",
-        train="train",
-        test="test",
-        batch_size=batch_size,
-        eval_batch_size=50,
-        cache="device",
-    )
-    config.preprocess = [
-        dict(name="standardize", key="series"),
-        dict(name="pad_series", length=length),
-    ]
+    config = presets.gestures(variant)
     config.model = dict(name="time_series_fcn")
-    config.task = dict(name="classification", inputs=["series", "series_mask"])
     config.optimizer = dict(name="adam", learning_rate=1e-3, schedule=dict(name="cosine"))
     config.total = "300 epochs"
-    config.evaluate = dict(test=dict(kind="metrics", every="10%"))
-    config.checkpoint = dict(every="50%")
-    config.log_every = "10%"
-    config.seed = 0
     return config

@@ -3,13 +3,15 @@
 The name of a dataset is one of this project's builders (a file in library/data/builders), "folder"
 for a directory of your images, "segmentation_folder" for one of your images and maps,
 "detection_folder" for your images and boxes, "pairs_folder" for your clean and damaged images,
-"audio_folder" for your recordings, "text" for your text files, "pairs_text" for your pairs of
-texts, "synthetic/224x1000" for noise, "points/xor" for a small made set of points, "none" for no
-data, "windows/336x96/ett/etth1" for windows of a series, or any TFDS dataset that was prepared as
+"audio_folder" for your recordings, "table" for your CSV file, "text" for your text files,
+"pairs_text" for your pairs of texts, "synthetic/224x1000" for noise, "points/xor" for a small made
+set of points, "none" for no data, "windows/336x96/ett/etth1" for windows of a series, or any TFDS
+dataset that was prepared as
 ArrayRecord. Reading needs no TensorFlow, loads only the requested examples, and works from any
 thread or process.
 """
 
+import dataclasses
 import functools
 import importlib.util
 import time
@@ -22,6 +24,7 @@ import numpy as np
 from library.config import ConfigError
 from library.data import (
     audio_folder,
+    corpus_windows,
     detection_folder,
     features,
     fingerprints,
@@ -34,6 +37,7 @@ from library.data import (
     series_windows,
     splits,
     synthetic,
+    table,
     text_files,
     tfds_features,
 )
@@ -121,6 +125,7 @@ def open_source(
     manual_dir: str | None = None,
     classes: Sequence[str] | None = None,
     seed: int = 0,
+    columns: Mapping[str, Any] | None = None,
 ) -> Source:
     """Opens a split of a dataset.
 
@@ -140,12 +145,14 @@ def open_source(
         message that says how to prepare the dataset.
       classes: for "folder" and "segmentation_folder" only, see `folder.scan`.
       seed: for these only, see `folder.scan`.
+      columns: for "table" and its windows, what its columns are, see `table.Columns`.
 
     Raises:
-      ConfigError: the name or the split is unknown, a dataset that takes none gets classes or a
-        seed, the dataset is not prepared or has no access by row, the split is empty, a label is
-        out of range, or the folder or text is malformed.
+      ConfigError: the name or the split is unknown, a dataset that takes none gets classes, a seed
+        or columns, the dataset is not prepared or has no access by row, the split is empty, a label
+        is out of range, or the folder, table or text is malformed.
     """
+    _check_columns(name, columns)
     if name == "folder":
         return _open_folder(split, data_dir, classes, seed)
     if name == "audio_folder":
@@ -157,6 +164,8 @@ def open_source(
         return _open_detection_folder(split, data_dir)
     if name == "pairs_folder":
         return _open_pairs_folder(split, data_dir)
+    if name == "table":
+        return _open_table(split, data_dir, columns)
     if name == "text":
         return _open_text_files(split, data_dir)
     if name == "pairs_text":
@@ -168,7 +177,7 @@ def open_source(
     if name == "none":
         return without_data()
     if series_windows.is_name(name):
-        return _open_windows(name, split, data_dir, manual_dir)
+        return _open_windows(name, split, data_dir, manual_dir, columns)
     return _open_prepared(name, split, data_dir, manual_dir)
 
 
@@ -335,6 +344,7 @@ def _check_needs_preparation(name: str) -> None:
         "segmentation_folder": "a folder of images and maps needs no preparation",
         "detection_folder": "a folder of images with boxes needs no preparation",
         "audio_folder": "a folder of recordings needs no preparation",
+        "table": "a table needs no preparation",
         "text": "text files need no preparation",
         "pairs_text": "pairs of text files need no preparation",
         "pairs_folder": "folders of clean and damaged images need no preparation",
@@ -465,6 +475,36 @@ def _open_detection_folder(split: str, data_dir: str | None) -> Source:
     )
 
 
+def _open_table(split: str, data_dir: str | None, columns: Mapping[str, Any] | None) -> Source:
+    asked = table.read_columns(columns)
+    found = table.scan(_folder_root(data_dir, "table", "a CSV file"), asked)
+    sizes = {key: len(rows.lines) for key, rows in found.splits.items()}
+    parts = splits.resolve(split, sizes, f"the table {data_dir}")
+    rows = [found.splits[key].part(slice(first, last)) for key, first, last in parts]
+    arrays = {"features": np.concatenate([part.features for part in rows])}
+    if asked.targets:
+        arrays["target"] = np.concatenate([part.target for part in rows])
+    if asked.label is not None:
+        arrays["label"] = np.concatenate([table.labels(found, part) for part in rows])
+    named = [part.describe(row) for part in rows for row in range(len(part.lines))]
+    kinds = {"features": "array", "target": "target", "label": "label"}
+    made = from_arrays(
+        arrays,
+        label_names=found.classes,
+        name=f"table {split}",
+        kinds={key: kinds[key] for key in arrays},
+    )
+    return made._replace(describe=named.__getitem__)
+
+
+def _check_columns(name: str, columns: Mapping[str, Any] | None) -> None:
+    of_table = name == "table" or (
+        series_windows.is_name(name) and series_windows.parse(name).series == "table"
+    )
+    if columns is not None and not of_table:
+        raise ConfigError(f"dataset {name!r} takes no columns: only 'table' does")
+
+
 def _open_text_files(split: str, data_dir: str | None) -> Source:
     path = _text_path(data_dir)
     documents = text_files.scan(path)
@@ -547,9 +587,20 @@ def _open_synthetic(name: str, split: str) -> Source:
     return Source(records, names, describe, fingerprint=fingerprint, kinds=kinds)
 
 
-def _open_windows(name: str, split: str, data_dir: str | None, manual_dir: str | None) -> Source:
+def _open_windows(
+    name: str,
+    split: str,
+    data_dir: str | None,
+    manual_dir: str | None,
+    columns: Mapping[str, Any] | None,
+) -> Source:
     asked = series_windows.parse(name)
-    records = series_windows.cut(asked, _series(asked, data_dir, manual_dir), split)
+    if asked.series == "table":
+        records = series_windows.cut(asked, _series_of_table(data_dir, columns), split)
+    elif (marked := _marked_series(asked, data_dir, manual_dir)) is not None:
+        records = corpus_windows.cut(asked, *marked, split)
+    else:
+        records = series_windows.cut(asked, _series(asked, data_dir, manual_dir), split)
     fingerprint = functools.partial(fingerprints.of_records, f"{name} {split}", records)
     describe = functools.partial(_describe_array, f"{name} {split}")
     return Source(records, None, describe, fingerprint=fingerprint, kinds=records.kinds)
@@ -579,6 +630,32 @@ def _open_points(name: str, split: str) -> Source:
     kinds = {key: point_sets.KINDS[key] for key in arrays}
     names = point_sets.find(name).label_names
     return from_arrays(arrays, label_names=names, name=f"{name} {split}", kinds=kinds)
+
+
+def _marked_series(
+    asked: series_windows.Asked, data_dir: str | None, manual_dir: str | None
+) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
+    """Returns many series and the marks of their anomalies; None if the dataset has none."""
+    builder = prepared.open_builder(asked.series, data_dir, manual_dir)
+    if "anomaly" not in builder.info.features:
+        return None
+    records = _open_prepared(asked.series, "train", data_dir, manual_dir).records
+    examples = [records[row] for row in range(len(records))]
+    return [x["series"] for x in examples], [x["anomaly"] for x in examples]
+
+
+def _series_of_table(
+    data_dir: str | None, columns: Mapping[str, Any] | None
+) -> dict[str, np.ndarray]:
+    """Returns the inputs of each split, one channel each, in the order of time."""
+    asked = table.read_columns(columns)
+    if asked.time is None or asked.targets or asked.label is not None:
+        raise ConfigError(
+            "dataset.columns: windows need inputs, all of which they forecast, and time, and no "
+            f"target or label; got {dataclasses.asdict(asked)}"
+        )
+    found = table.scan(_folder_root(data_dir, "table", "a CSV file"), asked)
+    return {split: rows.features for split, rows in found.splits.items()}
 
 
 def _folder_root(

@@ -26,7 +26,12 @@ from library.config import check_choice
 
 State = dict[str, Float[Array, "b w"]]
 
-_ACTIVATIONS = {"tanh": jnp.tanh, "relu": nn.relu, "identity": lambda x: x}
+_ACTIVATIONS = {
+    "tanh": jnp.tanh,
+    "sigmoid": nn.sigmoid,
+    "relu": nn.relu,
+    "identity": lambda x: x,
+}
 
 
 class Weights(nn.Module):
@@ -65,7 +70,7 @@ class ElmanLayer(nn.Module):
       width: w, the number of units.
       dtype: type of the products; the state is float32.
       param_dtype: type of the params.
-      activation: "tanh", "relu" or "identity".
+      activation: "tanh", "sigmoid", "relu" or "identity".
       transition_depth: the number of layers from a state to the next.
       shortcut: whether the state also enters the last of these layers.
 

@@ -266,6 +266,10 @@ def _draw_evaluation(run: Run, arrays: Mapping[str, np.ndarray], names) -> list[
             figure = _try(series_figures.gradient_norms, {key: values})
             caption = f"Gradient of the loss by the distance of a step from the last, {key}."
             drawn.append(_save(run, slug, figure, "other", caption))
+        elif series_figures.is_forecast(key, values):
+            figure = _try(series_figures.forecast, values)
+            caption = f"The series, the median of its forecast, and the interval, {key}."
+            drawn.append(_save(run, slug, figure, "other", caption))
         elif error_figure.is_error_by_value(key, values):
             caption = f"Error by true value, {int(values[2].sum()):,} examples."
             figure = _try(error_figure.error_by_value, values)

@@ -395,12 +395,15 @@ def _windows(order: str) -> str:
 
 
 def _open(dataset: Dataset, split: Split) -> sources.Source:
+    own = split.dataset in (None, dataset.name)
+    columns = {"columns": dataset.columns} if own and dataset.columns is not None else {}
     source = sources.open_source(
         split.dataset or dataset.name,
         split.split,
         data_dir=split.data_dir or dataset.data_dir,
         manual_dir=dataset.manual_dir,
-        classes=dataset.classes if split.dataset in (None, dataset.name) else None,
+        classes=dataset.classes if own else None,
+        **columns,
     )
     known = functools.partial(fingerprints.of_records, split.split, source.records)
     return source._replace(fingerprint=source.fingerprint or known)

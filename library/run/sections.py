@@ -18,8 +18,8 @@ class Dataset:
     """The dataset of a run, and how its examples are loaded.
 
     Attributes:
-      name: name of a dataset: one that the project prepares, "folder", "audio_folder", or one of
-        TFDS; "none" for a system that generates its own data.
+      name: name of a dataset: one that the project prepares, "folder", "audio_folder", "table", or
+        one of TFDS; "none" for a system that generates its own data.
       sources: several datasets by name, in place of one `name`, see `SourceOf`. The features of
         "photos" are then called `photos_image`, ... An epoch is one pass over the first source.
       pairing: how examples of several sources meet: by "row", or each source in its "own" order.
@@ -36,6 +36,8 @@ class Dataset:
       data_dir: folder of prepared datasets; by default $TFDS_DATA_DIR or ~/tensorflow_datasets.
       manual_dir: folder of files that the user downloads by hand.
       classes: for "folder", the class directories to use, in the order of their labels.
+      columns: for "table", the names of its columns: inputs, and target or label, and time, see
+        `library.data.table.Columns`.
       on_corrupt: what to do with an example that cannot be read or decoded: "stop" the run, or
         "skip" the example. Metrics leave a skipped example out; a warning counts it, and
         skipped.json of the workdir names it.
@@ -65,6 +67,7 @@ class Dataset:
     data_dir: str | None = None
     manual_dir: str | None = None
     classes: tuple[str, ...] | None = None
+    columns: dict | None = None
     on_corrupt: Literal["stop", "skip"] = "stop"
     tokenizer: dict | None = None
     context: int | None = None

@@ -57,6 +57,7 @@ EXPECTED = {
     "speech": (["audio", "audio_mask"], "probabilities"),
     "ctc": (["audio", "audio_mask"], "logits"),
     "echo_state": (["audio", "audio_mask"], "logits"),
+    "forecasting": (["series"], "prediction"),
 }
 
 # Batches of graphs have no program.

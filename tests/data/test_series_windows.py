@@ -5,6 +5,7 @@ import pytest
 
 from library.config import ConfigError
 from library.data import series_windows, sources
+from library.data.preprocessing.series import join_target, relative
 
 LENGTHS = {"train": 12, "val": 4, "test": 5}
 ASKED = series_windows.Asked(known=3, ahead=2, series="some/series")
@@ -79,3 +80,26 @@ def test_what_has_no_windows_is_refused():
         series_windows.cut(ASKED, broken, "train")
     with pytest.raises(ConfigError, match="windows are cut when read; prepare 'ett/etth1'"):
         sources.prepare("windows/336x96/ett/etth1")
+
+
+def test_a_window_is_joined_with_what_came_after_it_to_be_rebuilt():
+    example = {
+        "series": np.arange(6.0).reshape(3, 2),
+        "target": np.array([6.0, 7, 8, 9]),
+        "place": 1,
+    }
+    found = join_target()(example, None)
+    np.testing.assert_array_equal(found["series"], np.arange(10.0).reshape(5, 2))
+    np.testing.assert_array_equal(found["target"], np.arange(10.0))
+    assert found["place"] == 1
+    with pytest.raises(ValueError, match="join_target takes a series"):
+        join_target()({**example, "target": np.zeros(3)}, None)
+
+
+def test_a_window_is_relative_to_its_last_known_step():
+    example = {"series": np.float32([[1, 5], [2, 7]]), "target": np.float32([3, 7, 0, 9])}
+    found = relative()(example, None)
+    np.testing.assert_array_equal(found["series"], [[-1, -2], [0, 0]])
+    np.testing.assert_array_equal(found["target"], [1, 0, -2, 2])
+    with pytest.raises(ValueError, match="relative takes a series"):
+        relative()({**example, "target": np.zeros(3)}, None)

@@ -45,7 +45,7 @@ GRAPHS = ("nodes", "atoms")
 WORDS = ("masked_language", "given_vectors")
 WITHOUT_IMAGES = (
     *(*TEXT, *WORDS, *GRAPHS, "translator", "tagging", "speech", "ctc", "echo_state"),
-    *("imputation", "descent"),
+    *("imputation", "descent", "forecasting"),
 )
 # JAX writes programs with flatbuffers.
 FORMATS = ["run", *["stablehlo"] * bool(importlib.util.find_spec("flatbuffers"))]

@@ -15,6 +15,7 @@ from experiments.measurements import (
     networks,
     peers,
     scale,
+    sequences,
     timing,
     training,
 )
@@ -211,7 +212,7 @@ def test_a_step_in_bfloat16_of_any_batch(monkeypatch):
 
 def test_without_pytorch_there_is_nothing_to_compare_with(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    for measure in (peers.gpt, peers.mlp, dense.dense):
+    for measure in (peers.gpt, peers.mlp, dense.dense, sequences.sequences):
         assert list(measure(Budget(2, 1))) == ["torch is not installed, ratio"]
 
 

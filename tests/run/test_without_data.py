@@ -71,6 +71,7 @@ MADE = {
     "speech": "logits",
     "ctc": "transcript",
     "echo_state": "logits",
+    "forecasting": "prediction",
 }
 
 

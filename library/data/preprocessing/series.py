@@ -46,6 +46,51 @@ def to_series(
     return features.making(operation, series="series")
 
 
+def join_target(key: str = "series") -> Operation:
+    """Appends the steps of `target` to the series `key`, (t, d), and makes the whole the target.
+
+    A model that then predicts the target rebuilds its input, as an autoencoder does.
+
+    Raises (the operation):
+      ValueError: the target is no whole steps.
+    """
+    return functools.partial(_join_target, key=key)
+
+
+def relative(key: str = "series") -> Operation:
+    """Subtracts the last step of the series `key`, (t, d), from all its steps and from `target`.
+
+    A model then forecasts a change, at any level of the series (Zeng et al. 2023, NLinear).
+
+    Raises (the operation):
+      ValueError: the target is no whole steps.
+    """
+    return functools.partial(_relative, key=key)
+
+
+def _join_target(example, rng, *, key):
+    series, target = _steps(example, key, "join_target")
+    whole = np.concatenate([series, target])
+    return {**example, key: whole, "target": whole.ravel()}
+
+
+def _relative(example, rng, *, key):
+    series, target = _steps(example, key, "relative")
+    return {**example, key: series - series[-1], "target": (target - series[-1]).ravel()}
+
+
+def _steps(example, key: str, operation: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the steps of a series and of its target, float32 (t, d) and (s, d)."""
+    series, target = np.asarray(feature(example, key)), np.asarray(feature(example, "target"))
+    if series.ndim != 2 or not len(series) or target.size % series.shape[-1]:
+        raise ValueError(
+            f"{key} is {shown(series)} and target {shown(target)}: {operation} takes a series "
+            "(steps, channels) and a target of whole steps"
+        )
+    target = target.reshape(-1, series.shape[-1])
+    return series.astype(np.float32), target.astype(np.float32)
+
+
 def _to_series(example, rng, *, key, by, permutation, mean, std):
     image = np.asarray(feature(example, key))
     if image.ndim != 3 or image.dtype != np.uint8:

@@ -66,7 +66,7 @@ class RecurrentNet(nn.Module):
       vocab_size: number of the different integers of an input; None for an input of numbers.
       dropout: rate of dropout.
       output_depth: number of dense layers, with tanh, before the head.
-      activation: of an "elman" cell: "tanh", "relu" or "identity".
+      activation: of an "elman" cell: "tanh", "sigmoid", "relu" or "identity".
       transition_depth: of an "elman" cell: the number of layers from a state to the next.
       shortcut: of an "elman" cell: whether the state also enters the last of these layers.
       forget_bias: of an "lstm" cell: the bias of the forget gate at the start.

@@ -7,7 +7,7 @@ import pytest
 
 from library.config import ConfigError
 from library.layers import series
-from library.models.sequence import blstm_ctc, crnn, speech
+from library.models.sequence import blstm_ctc, crnn, early_speech, speech
 from tests import often
 
 SMALL = {
@@ -16,6 +16,8 @@ SMALL = {
     "cnn": speech.cnn(num_classes=3, widths=(4, 6)),
     "blstm": speech.blstm(num_classes=3, width=5),
     "transformer": speech.transformer(num_classes=3, width=8, depth=1, num_heads=2, hidden=9),
+    "error_propagation": early_speech.error_propagation(num_classes=3, width=5, delay=2),
+    "frame_perceptron": early_speech.frame_perceptron(num_classes=3, width=5, context=1),
     "blstm_ctc": blstm_ctc.blstm_ctc(num_classes=3, width=5),
 }
 COUNTS = np.array([13, 8])
@@ -56,6 +58,43 @@ def test_padding_changes_no_bit_and_its_length_changes_nothing(name):
     else:
         np.testing.assert_allclose(longer, found, rtol=1e-4, atol=1e-5)
     assert np.ptp(found) > 0
+
+
+def softmax(z):
+    return np.exp(z) / np.exp(z).sum()
+
+
+def test_error_propagation_follows_its_equations_and_answers_late():
+    x, mask = given(15)
+    model = SMALL["error_propagation"]
+    variables = jax.jit(model.init)(jax.random.key(0), x, mask)
+    found = logits(model, variables, x, mask)
+    params = jax.tree.map(lambda p: np.asarray(p, np.float64), variables["params"])
+    W, b = params["state"]["input"]["kernel"], params["state"]["input"]["bias"]
+    U, head = params["state"]["recurrent"]["kernel"], params["head"]
+    for row, count in enumerate(COUNTS):
+        state, answers = np.zeros(5), []
+        for u in np.asarray(x[row, :count], np.float64):
+            y = np.concatenate([u, state]) @ head["kernel"] + head["bias"]
+            answers.append(np.log(softmax(y)))
+            state = 1 / (1 + np.exp(-(u @ W + b + state @ U)))
+        np.testing.assert_allclose(found[row], np.mean(answers[2:], axis=0), rtol=1e-5, atol=1e-6)
+
+
+def test_the_perceptron_sees_a_frame_and_its_neighbours():
+    x, mask = given(15)
+    model = SMALL["frame_perceptron"]
+    variables = jax.jit(model.init)(jax.random.key(0), x, mask)
+    found = logits(model, variables, x, mask)
+    params = jax.tree.map(lambda p: np.asarray(p, np.float64), variables["params"])
+    for row, count in enumerate(COUNTS):
+        frames, answers = np.pad(np.asarray(x[row], np.float64), [(1, 1), (0, 0)]), []
+        for t in range(count):
+            z = np.einsum("kd,kdw->w", frames[t : t + 3], params["hidden"]["kernel"])
+            hidden = 1 / (1 + np.exp(-(z + params["hidden"]["bias"])))
+            y = hidden @ params["head"]["kernel"] + params["head"]["bias"]
+            answers.append(np.log(softmax(y)))
+        np.testing.assert_allclose(found[row], np.mean(answers, axis=0), rtol=1e-5, atol=1e-6)
 
 
 def test_the_network_of_2006_has_its_number_of_weights():
@@ -101,5 +140,9 @@ def test_pooled_statistics_are_those_of_the_data():
 def test_sizes_that_do_not_fit_are_refused():
     with pytest.raises(ConfigError, match="width=10 cannot be divided among num_heads=4"):
         speech.transformer(num_classes=3, width=10)
+    with pytest.raises(ConfigError, match="delay=-1: valid are 0"):
+        early_speech.error_propagation(num_classes=3, delay=-1)
+    with pytest.raises(ConfigError, match="context=-1: valid are 0"):
+        early_speech.frame_perceptron(num_classes=3, context=-1)
     with pytest.raises(ConfigError, match=r"input_noise=-0\.6: valid are 0"):
         blstm_ctc.blstm_ctc(num_classes=3, input_noise=-0.6)
