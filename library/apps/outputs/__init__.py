@@ -18,7 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 # The default output of `generate` is the first of these that a task has.
-USUAL = ("probabilities", "generate", "translate", "sample", "detections", "restored")
+USUAL = (
+    *("probabilities", "generate", "translate", "music"),
+    *("sample", "detections", "restored"),
+)
 
 
 def names() -> list[str]:
