@@ -243,6 +243,23 @@ FAMILIES: dict[str, dict[str, Any]] = {
         task=dict(name="tagging", num_classes=10),
         evaluate=dict(test=dict(kind="metrics")),
     ),
+    "piano_roll": dict(
+        dataset=dict(name="tiny_rolls"),
+        preprocess=[dict(name="pad_series", length=9)],
+        model=dict(name="biaxial", time_widths=(3,), note_widths=(3,), dropout=0.0),
+        task=dict(name="piano_roll", length=4, prompt=2),
+        evaluate=dict(test=dict(kind="metrics"), samples=dict(kind="samples", num=4)),
+    ),
+    "harmonization": dict(
+        dataset=dict(name="tiny_voices"),
+        preprocess=[dict(name="chorale", length=9)],
+        model=dict(name="deep_bach", voices=2, embedding=2, width=3, depth=1, dropout=0.0),
+        task=dict(name="harmonization", length=4, sweeps=2),
+        evaluate=dict(
+            test=dict(kind="metrics"),
+            samples=dict(kind="samples", output="arranged", split="test", num=4),
+        ),
+    ),
     "lstm": dict(
         dataset={**TEXT, "order": "streams"},
         model=dict(name="recurrent.lstm", width=8, depth=1),
@@ -322,8 +339,28 @@ def sounds(num: int, seed: int) -> sources.Source:
     return sources.from_arrays(held, label_names=tiny.CLASSES, name="tiny_sounds")
 
 
+def rolls(num: int, seed: int) -> sources.Source:
+    """Returns pieces of 5 to 9 frames of 3 notes."""
+    random, series = np.random.default_rng(seed), np.empty(num, object)
+    for row in range(num):
+        size = (random.integers(5, 10), 3)
+        series[row] = random.integers(0, 2, size).astype(np.float32)
+    return sources.from_arrays({"series": series}, name="tiny_rolls")
+
+
+def voices(num: int, seed: int) -> sources.Source:
+    """Returns pieces of 5 to 9 pitches of two voices."""
+    random = np.random.default_rng(seed)
+    held = {name: np.empty(num, object) for name in ("series", "onset")}
+    for row in range(num):
+        size = (random.integers(5, 10), 2)
+        held["series"][row] = random.integers(59, 62, size).astype(np.float32)
+        held["onset"][row] = random.integers(0, 2, size).astype(np.int32)
+    return sources.from_arrays(held, name="tiny_voices", kinds={"onset": "array"})
+
+
 def serve(patch: pytest.MonkeyPatch) -> None:
-    """Makes "tiny" images, "tiny_scenes", "tiny_sounds", and "tiny_text" and "tiny_pairs" text."""
+    """Makes "tiny" images, and "tiny_scenes", "tiny_sounds", "tiny_rolls" and others."""
     tiny.serve(patch, train=tiny.arrays(50, size=SIZE), test=tiny.arrays(21, seed=1, size=SIZE))
     images = sources.open_source
     random = np.random.default_rng(0)
@@ -335,6 +372,10 @@ def serve(patch: pytest.MonkeyPatch) -> None:
             return scenes(50, 0) if split == "train" else scenes(21, 1)
         if name == "tiny_pairs":
             return pairs(50, 0) if split == "train" else pairs(21, 1)
+        if name == "tiny_rolls":
+            return rolls(50, 0) if split == "train" else rolls(21, 1)
+        if name == "tiny_voices":
+            return voices(50, 0) if split == "train" else voices(21, 1)
         if name == "tiny_sounds":
             return sounds(50, 0) if split == "train" else sounds(21, 1)
         if name != "tiny_text":

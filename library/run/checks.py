@@ -22,6 +22,7 @@ MOST_STEPS_PER_CALL = 1000
 _CROSS_ENTROPIES = (
     *("classification", "adversarial_training", "contrastive", "distillation"),
     *("domain_adaptation", "language", "low_rank", "pruning", "tagging", "translation"),
+    *("harmonization", "piano_roll"),
 )
 
 

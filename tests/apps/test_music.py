@@ -11,7 +11,7 @@ from library.config import ConfigError
 
 HELD, STARTED = piano_rolls.HELD, piano_rolls.STARTED
 # Voice, pitch, first step, the step after the last.
-NOTES = [(0, 60, 0, 2), (0, 60, 2, 3), (0, 64, 1, 4), (1, 48, 3, 4)]
+NOTES = [(0, 60, 0, 2), (0, 64, 1, 4), (0, 60, 2, 3), (1, 48, 3, 4)]
 
 
 def piece():

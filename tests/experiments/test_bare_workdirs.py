@@ -41,7 +41,8 @@ OF_IMAGES = {
 IN_PYTHON = {**OF_IMAGES, "unet": "prediction", "detector": "detections"}
 OF_NOTHING = {"vae": "sample", "gan": "sample", "diffusion": "sample"}
 TEXT = ("gpt", "lstm")
-WITHOUT_IMAGES = (*TEXT, "translator", "tagging", "speech", "ctc", "echo_state")
+MUSIC = ("piano_roll", "harmonization")
+WITHOUT_IMAGES = (*TEXT, *MUSIC, "translator", "tagging", "speech", "ctc", "echo_state")
 # JAX writes programs with flatbuffers.
 FORMATS = ["run", *["stablehlo"] * bool(importlib.util.find_spec("flatbuffers"))]
 # Their evaluators draw samples and open no split.

@@ -53,6 +53,8 @@ MADE = {
     "lstm": "generate",
     "translator": "translate",
     "tagging": "prediction",
+    "piano_roll": "sample",
+    "harmonization": "arrangement",
     "speech": "logits",
     "ctc": "transcript",
     "echo_state": "logits",
