@@ -266,6 +266,27 @@ FAMILIES: dict[str, dict[str, Any]] = {
         task=dict(name="language"),
         evaluate=LANGUAGE,
     ),
+    "visual_explanation": dict(
+        dataset=dict(name="tiny_captions"),
+        preprocess=[
+            dict(name="tokenize", keys=["caption"], tokenizer=dict(name="word")),
+            dict(name="pad_series", length=5),
+        ],
+        model=dict(
+            judge=dict(name="rnn.gru", width=3),
+            explainer=dict(name="explainer", widths=(2,), features=3, embedding=2, width=3),
+        ),
+        task=dict(name="visual_explanation", inputs=["image", "caption"], samples=2),
+        evaluate=dict(
+            test=dict(kind="metrics"),
+            words=dict(
+                kind="distinguishing_words",
+                telling=[["a"], ["b"], ["c"], ["d"]],
+                true=[["a"], ["b"], ["c"], ["d"]],
+                shown=2,
+            ),
+        ),
+    ),
     "translator": dict(
         dataset=dict(name="tiny_pairs"),
         preprocess=PAIRS,
@@ -359,6 +380,16 @@ def voices(num: int, seed: int) -> sources.Source:
     return sources.from_arrays(held, name="tiny_voices", kinds={"onset": "array"})
 
 
+def captions(num: int, seed: int) -> sources.Source:
+    """Returns images of four classes, and for each one to four words."""
+    found, random = tiny.arrays(num, seed=seed, size=SIZE), np.random.default_rng(seed)
+    words = [random.choice(list(tiny.CLASSES), random.integers(1, 5)) for _ in range(num)]
+    found["caption"] = np.array([" ".join(each) for each in words])
+    return sources.from_arrays(
+        found, label_names=tiny.CLASSES, name="tiny_captions", kinds={"caption": "text"}
+    )
+
+
 def serve(patch: pytest.MonkeyPatch) -> None:
     """Makes "tiny" images, and "tiny_scenes", "tiny_sounds", "tiny_rolls" and others."""
     tiny.serve(patch, train=tiny.arrays(50, size=SIZE), test=tiny.arrays(21, seed=1, size=SIZE))
@@ -372,6 +403,8 @@ def serve(patch: pytest.MonkeyPatch) -> None:
             return scenes(50, 0) if split == "train" else scenes(21, 1)
         if name == "tiny_pairs":
             return pairs(50, 0) if split == "train" else pairs(21, 1)
+        if name == "tiny_captions":
+            return captions(50, 0) if split == "train" else captions(21, 1)
         if name == "tiny_rolls":
             return rolls(50, 0) if split == "train" else rolls(21, 1)
         if name == "tiny_voices":

@@ -112,7 +112,7 @@ def test_what_the_host_cannot_draw_is_an_error(of):
 FIXED = (
     *("models/image/cnn.py", "weights/drawn.py", "weights/parity.py"),
     *("apps/tiles.py", "object_detection/anchors.py"),
-    *(f"data/builders/{name}.py" for name in ("digits", "qm9", "tu_graphs")),
+    *(f"data/builders/{name}.py" for name in ("creatures", "digits", "qm9", "tu_graphs")),
     *(f"data/builders/{name}.py" for name in ("fsdd_mixtures", "fsdd_strings", "mnist_strings")),
     *(f"data/builders/{name}.py" for name in ("moving_digits", "overlapping_digits")),
     *(f"data/builders/{name}.py" for name in ("lidar_rooms", "stick_figures")),

@@ -44,6 +44,7 @@ EXPECTED = {
     "lstm": (["tokens"], "logits"),
     "translator": (["a", "b", "a_mask"], "logits"),
     "tagging": (["series"], "prediction"),
+    "visual_explanation": (["image"], "logits"),
     "piano_roll": (["series", "series_mask"], "logits"),
     "harmonization": (["tokens", "tokens_mask", "beat"], "logits"),
     "speech": (["audio", "audio_mask"], "probabilities"),

@@ -53,6 +53,7 @@ MADE = {
     "lstm": "generate",
     "translator": "translate",
     "tagging": "prediction",
+    "visual_explanation": "caption",
     "piano_roll": "sample",
     "harmonization": "arrangement",
     "speech": "logits",
