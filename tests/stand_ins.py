@@ -20,6 +20,8 @@ OPEN_IMAGE = (375, 500, 3)
 OPEN_LENGTHS = {"audio": 4_000, "series": 24, "tokens": 5}
 OBJECTS = 2
 FRAMES = 16
+# Features of which zeros are no value: silence has the pitch -1.
+VALUES = {"bach_chorales": {"series": -1}}
 # Steps of a series that windows are cut from, those of ETT.
 STEPS = {"train": 8_640, "val": 2_880, "test": 2_880}
 
@@ -145,6 +147,8 @@ def stated(name):
         for key, feature in features.items()
         if kinds[key] != "id" and feature is not None
     }
+    for key, value in VALUES.get(name, {}).items():
+        record[key] = np.full_like(record[key], value)
     return Stated(making.splits(builder), record, kinds, tfds_features.label_names(builder))
 
 

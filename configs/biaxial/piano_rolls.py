@@ -28,7 +28,7 @@ def get_config(variant: str = "jsb") -> ConfigDict:
     name, time, note, batch_size, epochs = VARIANTS[variant]
     config = presets.piano_rolls(name, batch_size)
     # A frame's place counts from the start of a piece, so pieces are not cut elsewhere.
-    config.preprocess.train[0].crop = "start"
+    config.preprocess.train[0]["crop"] = "start"
     dropout = 0.2 if variant == "jsb_cpu" else 0.5
     config.model = dict(name="biaxial", time_widths=time, note_widths=note, dropout=dropout)
     config.optimizer = dict(

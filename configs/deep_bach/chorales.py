@@ -4,13 +4,12 @@ System:    DeepBach (Hadjeres, Pachet & Nielsen 2017, "DeepBach: a steerable mod
            generation"): compose music
 Command:   python -m experiments.prepare --dataset=bach_chorales
            python -m experiments.train --config=configs/deep_bach/chorales.py:cpu
-           python -m experiments.generate --workdir=DIR --split=test
 Hardware:  two CPU cores for `:cpu`; one GPU
 Expected:  no result is claimed
 Source:    Hadjeres, Pachet & Nielsen 2017, arXiv 1612.01010; sizes and rates are ours
 
-`generate` composes chorales, and with `--split=test` harmonizes the sopranos of examples.
-`--config.task.given="['alto', 'bass']"` keeps other voices.
+`python -m experiments.generate --workdir=DIR` composes chorales, and with `--split=test` harmonizes
+the sopranos of examples. `--config.task.given="['alto', 'bass']"` keeps other voices.
 """
 
 from ml_collections import ConfigDict

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
@@ -77,7 +78,7 @@ def write(
     for path, piece in zip(paths, music):
         with files.replacing(path) as partial, partial.open("wb") as file:
             midi(notes(piece), frames_per_minute).save(file=file)
-    mosaic.save(np.asarray(piano_rolls.picture(music)), picture)
+    mosaic.save(np.asarray(piano_rolls.picture(jnp.asarray(music))), picture)
     return [*paths, picture]
 
 

@@ -63,8 +63,9 @@ def distinguishing_words(
         said = [context.tokenizer.decode(row) for row in found["words"]]
         named, false = counted(said, found["label"], telling, true)
         return {
-            "named": float(np.mean(named)),
-            "false": float(np.mean(false)),
+            # The rehearsal of a run has no examples.
+            "named": float(np.mean(named)) if said else np.nan,
+            "false": float(np.mean(false)) if said else np.nan,
             "explained": context.pixels(found[image][:shown]),
             "explained_captions": np.array(said[:shown], str),
         }

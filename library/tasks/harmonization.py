@@ -11,6 +11,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
@@ -92,7 +93,7 @@ def harmonization(
 
     learner = minimize(objective)
     draw = partial(gibbs, model, sweeps=sweeps, temperature=temperature)
-    kept = jnp.array([name in given for name in chorales.VOICES[:voices]])
+    kept = np.array([name in given for name in chorales.VOICES[:voices]])
     made = _music(draw, kept, lowest, length)
     outputs = {"logits": logits, "error": error, **made}
     return Task(init, learner.update, evaluate, outputs)
@@ -128,10 +129,13 @@ def gibbs(
     """
     voices = tokens.shape[-1]
     free = free & (mask[..., None] > 0)
-    begin = jax.vmap(
-        lambda key: jax.random.randint(key, tokens.shape[1:], 0, model.vocab_size, tokens.dtype)
-    )
-    tokens = jnp.where(free, begin(jax.vmap(rng.purpose, (0, None))(keys, "begin")), tokens)
+    shape = tokens.shape[1:]
+
+    def begin(key: PRNGKeyArray) -> Int[Array, "t v"]:
+        key = rng.purpose(key, "begin")
+        return jax.random.randint(key, shape, 0, model.vocab_size, tokens.dtype)
+
+    tokens = jnp.where(free, jax.vmap(begin)(keys), tokens)
 
     def drawn(tokens: Array, voice: int, turn: Array, share: Array) -> Int[Array, "b t"]:
         now = jax.vmap(rng.at_step, (0, None))(keys, turn)
@@ -190,7 +194,7 @@ def _metrics(logits: Float[Array, "b t v k"], batch: Batch) -> Metrics:
 
 
 def _music(
-    draw: Callable[..., Array], kept: Bool[Array, " v"], lowest: int, length: int
+    draw: Callable[..., Array], kept: Bool[np.ndarray, " v"], lowest: int, length: int
 ) -> dict[str, Callable[..., Array]]:
     """Returns the outputs that draw music; `draw` is `gibbs` with its model and settings."""
 
