@@ -53,7 +53,7 @@ def piano_roll(
     Args:
       model: `(frames (b, t, n), mask (b, t), train) -> logits (b, t, n)` of the next frames; it
         takes `inputs`. A model whose attribute `factored` is true also takes the next frames, and
-        has `hidden`, `initial_carry` and `step`, see library/models/sequence/biaxial.py.
+        has `advance` and `step`, see library/models/sequence/biaxial.py.
       minimize: turns a loss into the training step.
       feature_shapes: shapes of the features in an example.
       inputs: the frames and their mask.
@@ -218,34 +218,51 @@ def _drawn(
     """
     start = known.shape[1]
     frames = jnp.pad(known, ((0, 0), (0, length - start), (0, 0)))
-    place = jnp.arange(length)
+    advance = _by_note if _factored(model) else _at_once
 
-    def body(at: Array, frames: Float[Array, "b t n"]) -> Float[Array, "b t n"]:
-        mask = jnp.broadcast_to((place < at).astype(jnp.float32), frames.shape[:2])
+    def body(at: Array, carry: Any) -> Any:
+        frames, past = carry
         now = jax.vmap(rng.at_step, (0, None))(keys, at)
-        frame = _next_frame(model, weights, frames, mask, at - 1, now, temperature)
-        return frames.at[:, at].set(frame)
+        frame, past = advance(model, weights, frames, past, at, now, temperature)
+        given = jax.lax.dynamic_index_in_dim(frames, at, axis=1, keepdims=False)
+        return frames.at[:, at].set(jnp.where(at < start, given, frame)), past
 
-    return jax.lax.fori_loop(start, length, body, frames)
+    if _factored(model):
+        past = model.initial_past(*known.shape[::2])
+        return jax.lax.fori_loop(1, length, body, (frames, past))[0]
+    return jax.lax.fori_loop(start, length, body, (frames, ()))[0]
 
 
-def _next_frame(
+def _at_once(
     model: nn.Module,
     weights: PyTree,
     frames: Float[Array, "b t n"],
-    mask: Float[Array, "b t"],
-    last: Array,
+    past: PyTree,
+    at: Array,
     keys: PRNGKeyArray,
     temperature: float,
-) -> Float[Array, "b n"]:
-    """Returns the frame after the frame `last`, drawn with a key for each example."""
-    if not _factored(model):
-        logits = model.apply(weights, frames, mask, train=False)
-        logits = jax.lax.dynamic_index_in_dim(logits, last, axis=1, keepdims=False)
-        notes = jax.vmap(lambda key, p: jax.random.bernoulli(key, p))
-        return notes(keys, nn.sigmoid(logits / temperature)).astype(jnp.float32)
-    hidden = model.apply(weights, frames, mask, method="hidden")
-    hidden = jax.lax.dynamic_index_in_dim(hidden, last, axis=1, keepdims=False)
+) -> tuple[Float[Array, "b n"], PyTree]:
+    """Draws the frame `at`, whose notes are independent given those before; `past` is nothing."""
+    before = (jnp.arange(frames.shape[1]) < at).astype(jnp.float32)
+    mask = jnp.broadcast_to(before, frames.shape[:2])
+    logits = model.apply(weights, frames, mask, train=False)
+    logits = jax.lax.dynamic_index_in_dim(logits, at - 1, axis=1, keepdims=False)
+    drawn = jax.vmap(jax.random.bernoulli)(keys, nn.sigmoid(logits / temperature))
+    return drawn.astype(jnp.float32), past
+
+
+def _by_note(
+    model: nn.Module,
+    weights: PyTree,
+    frames: Float[Array, "b t n"],
+    past: PyTree,
+    at: Array,
+    keys: PRNGKeyArray,
+    temperature: float,
+) -> tuple[Float[Array, "b n"], PyTree]:
+    """Draws the frame `at` note by note, from the lowest; `past` is before the last frame."""
+    last = jax.lax.dynamic_index_in_dim(frames, at - 1, axis=1, keepdims=False)
+    hidden, past = model.apply(weights, last, at - 1, past, method="advance")
     each = jax.vmap(lambda key: jax.random.split(key, hidden.shape[1]), out_axes=1)(keys)
 
     def step(carry: Any, inputs: Any) -> Any:
@@ -257,4 +274,4 @@ def _next_frame(
         return (state, note), note
 
     carry = (model.initial_carry(len(hidden)), jnp.zeros(len(hidden)))
-    return jax.lax.scan(step, carry, (hidden.swapaxes(0, 1), each))[1].T
+    return jax.lax.scan(step, carry, (hidden.swapaxes(0, 1), each))[1].T, past

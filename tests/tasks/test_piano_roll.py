@@ -122,7 +122,7 @@ def factored():
     shapes = jax.eval_shape(model.init, jax.random.key(0), frames, None, frames)
     draw = np.random.default_rng(1)
     return model, jax.tree.map(
-        lambda p: jnp.asarray(draw.normal(size=p.shape), jnp.float32), shapes
+        lambda p: jnp.asarray(0.5 * draw.normal(size=p.shape), jnp.float32), shapes
     )
 
 

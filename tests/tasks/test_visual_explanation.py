@@ -72,7 +72,7 @@ def of_all(play, params, image, label):
 def close(ours, theirs):
     scale = max(float(jnp.abs(x).max()) for x in jax.tree.leaves(theirs))
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * scale)
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * scale)
 
 
 @pytest.mark.parametrize("samples", [1, 2])
@@ -151,7 +151,9 @@ def test_the_likeliest_caption_is_greedy(params):
         before = [explanation.BEGIN]
         while len(before) <= LENGTH and before[-1] != END:
             logits = play.explain(params, given["image"][row : row + 1], jnp.array([before]))[0]
-            before.append(2 + int(jnp.argmax(logits[0, -1, 2:])))
+            # A search ends every sentence at the last place.
+            ends = len(before) == LENGTH
+            before.append(END if ends else 2 + int(jnp.argmax(logits[0, -1, 2:])))
         expected = before[1:] + [0] * (LENGTH + 1 - len(before))
         assert made[row].tolist() == expected
 

@@ -9,12 +9,12 @@ the notes below in the same frame:
     p(x_1, x_2, ...) = prod_t prod_n p(x_t,n | x_1 ... x_(t-1), x_t,1 ... x_t,(n-1))
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from library.layers.checks import check_dtypes, check_rates, check_sizes
 from library.layers.intermediates import store
@@ -31,7 +31,8 @@ class Biaxial(nn.Module):
     Submodules are "time1", ..., "note1", ... and "head". Dropout applies to the output of each
     layer. Stores "features" (b, t, n, d), the input of the head.
 
-    A carry is the state of the layers along notes, `{"note1": {"c": (b, w), "h": (b, w)}, ...}`.
+    A past is the state of the layers along time, `{"time1": {"c": (b n, w), "h": (b n, w)}, ...}`,
+    and a carry that of the layers along notes, `{"note1": {"c": (b, w), "h": (b, w)}, ...}`.
 
     Attributes:
       time_widths: units of the layers along time.
@@ -91,8 +92,8 @@ class Biaxial(nn.Module):
         x = jnp.concatenate([hidden, below[..., None].astype(hidden.dtype)], axis=-1)
         # The layers run along the first axis, here notes.
         x = x.reshape(b * t, n, d + 1).swapaxes(0, 1)
-        for name, width in self._note_layers():
-            _, x = getattr(self, name)(x, zero_state("lstm", b * t, width))
+        for name, zero in self.initial_carry(b * t).items():
+            _, x = getattr(self, name)(x, zero)
             x = self.drop(x, deterministic=not train)
         x = x.swapaxes(0, 1).reshape(b, t, n, -1)
         store(self, "features", x)
@@ -115,11 +116,27 @@ class Biaxial(nn.Module):
         x = surroundings(present(frames, mask), self.lowest, self.beats).astype(self.dtype)
         x = x.transpose(1, 0, 2, 3).reshape(t, b * n, -1)
         moved = None if mask is None else jnp.repeat(mask.T, n, axis=1)[..., None]
-        for number, width in enumerate(self.time_widths):
-            layer = getattr(self, f"time{number + 1}")
-            _, x = layer(x, zero_state("lstm", b * n, width), mask=moved)
+        for name, zero in self.initial_past(b, n).items():
+            _, x = getattr(self, name)(x, zero, mask=moved)
             x = self.drop(x, deterministic=not train)
         return x.reshape(t, b, n, -1).swapaxes(0, 1)
+
+    def advance(
+        self, frame: Float[Array, "b n"], place: Int[Array, ""], past: PyTree
+    ) -> tuple[Float[Array, "b n d"], PyTree]:
+        """Returns what `hidden` finds at one frame, and the past with this frame.
+
+        Args:
+          frame: 1 where a note sounds and 0 elsewhere.
+          place: the number of the frame, from 0.
+          past: the past before the frame.
+        """
+        b, n = frame.shape
+        x = surroundings(frame[:, None], self.lowest, self.beats, place).astype(self.dtype)
+        x, moved = x.reshape(1, b * n, -1), {}
+        for name, state in past.items():
+            moved[name], x = getattr(self, name)(x, state)
+        return x.reshape(b, n, -1), moved
 
     def step(
         self, hidden: Float[Array, "b d"], below: Float[Array, " b"], carry: PyTree
@@ -133,21 +150,28 @@ class Biaxial(nn.Module):
         """
         x = jnp.concatenate([hidden, below[:, None].astype(hidden.dtype)], axis=-1)[None]
         moved = {}
-        for name, _ in self._note_layers():
-            moved[name], x = getattr(self, name)(x, carry[name])
+        for name, state in carry.items():
+            moved[name], x = getattr(self, name)(x, state)
         return self.head(x[0])[:, 0].astype(jnp.float32), moved
 
     @nn.nowrap
     def initial_carry(self, batch_size: int) -> PyTree:
         """Returns the carry before the lowest note: zero."""
-        return {name: zero_state("lstm", batch_size, width) for name, width in self._note_layers()}
+        return _zeros("note", self.note_widths, batch_size)
 
     @nn.nowrap
-    def _note_layers(self) -> list[tuple[str, Any]]:
-        return [(f"note{i + 1}", width) for i, width in enumerate(self.note_widths)]
+    def initial_past(self, batch_size: int, notes: int) -> PyTree:
+        """Returns the past before the first frame: zero."""
+        return _zeros("time", self.time_widths, batch_size * notes)
 
 
-def surroundings(frames: Float[Array, "b t n"], lowest: int, beats: int) -> Float[Array, "b t n d"]:
+def _zeros(axis: str, widths: tuple[int, ...], count: int) -> PyTree:
+    return {f"{axis}{i + 1}": zero_state("lstm", count, width) for i, width in enumerate(widths)}
+
+
+def surroundings(
+    frames: Float[Array, "b t n"], lowest: int, beats: int, first: int | Int[Array, ""] = 0
+) -> Float[Array, "b t n d"]:
     """Returns what the network of a note sees of a frame, d = 50 + beats numbers.
 
     They are the note's pitch, as a fraction of MIDI's 128; its pitch class, one-hot (12); the notes
@@ -158,6 +182,7 @@ def surroundings(frames: Float[Array, "b t n"], lowest: int, beats: int) -> Floa
       frames: 1 where a note sounds and 0 elsewhere.
       lowest: the pitch of the first note, in MIDI.
       beats: bits of a frame's place.
+      first: the place of the first frame.
     """
     b, t, n = frames.shape
     pitch = lowest + jnp.arange(n)
@@ -166,7 +191,7 @@ def surroundings(frames: Float[Array, "b t n"], lowest: int, beats: int) -> Floa
     classes = jax.nn.one_hot(pitch % OCTAVE, OCTAVE)
     counts = jnp.einsum("btn,nc->btc", frames, classes, precision="highest")
     context = counts[..., (pitch[:, None] + jnp.arange(OCTAVE)) % OCTAVE]
-    bits = (jnp.arange(t)[:, None] >> jnp.arange(beats)) & 1
+    bits = ((first + jnp.arange(t))[:, None] >> jnp.arange(beats)) & 1
     place = jnp.broadcast_to(bits[:, None].astype(jnp.float32), (b, t, n, beats))
     own = jnp.broadcast_to(pitch[:, None] / 128, (b, t, n, 1))
     classes = jnp.broadcast_to(classes, (b, t, n, OCTAVE))
