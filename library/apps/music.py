@@ -1,6 +1,5 @@
 """Music of a finished run: MIDI files, and a picture of their piano rolls."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from library import files, piano_rolls, task
-from library.apps import generation
+from library.apps import captions, generation
 from library.config import ConfigError
 from library.evaluation.context import collected
 from library.reporting import mosaic
@@ -52,7 +51,7 @@ def made(trained: Trained, request: generation.Request, split: str | None = None
     size = generation.batch_size(trained, request)
     batches = context.draws(request.num, size)
     if split is not None:
-        batches = _first(context.batches(split, size), request.num)
+        batches = captions.first(context.batches(split, size), request.num)
     state = task.learnt(trained.state, averages=request.ema)
     return collected(context.collect(run), state, batches)["music"][: request.num]
 
@@ -131,16 +130,6 @@ def _events(played: list[Note]) -> list[tuple[int, str, int]]:
     ends = [(note.end, "note_off", note.pitch) for note in played]
     starts = [(note.start, "note_on", note.pitch) for note in played]
     return sorted([*ends, *starts])
-
-
-def _first(batches: Any, num: int) -> Iterator[Any]:
-    """Yields batches until they hold `num` examples."""
-    count = 0
-    for batch in batches:
-        yield batch
-        count += len(batch["index"])
-        if count >= num:
-            return
 
 
 def _mido() -> Any:

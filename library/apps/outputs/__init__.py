@@ -19,7 +19,7 @@ from pathlib import Path
 
 # The default output of `generate` is the first of these that a task has.
 USUAL = (
-    *("probabilities", "generate", "translate", "music"),
+    *("probabilities", "generate", "translate", "music", "caption"),
     *("sample", "detections", "restored"),
 )
 
