@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree, UInt8
 
 from library import chorales, piano_rolls, rng
 from library.config import ConfigError, check_choice
@@ -106,7 +106,7 @@ def gibbs(
     mask: Float[Array, "b t"],
     beat: Int[Array, "b t"],
     free: Bool[Array, "b t v"],
-    keys: PRNGKeyArray,
+    keys: Key[Array, " b"],
     *,
     sweeps: int,
     temperature: float = 1.0,

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt8
+from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree, UInt8
 
 from library import piano_rolls, rng
 from library.config import ConfigError
@@ -209,7 +209,7 @@ def _drawn(
     length: int,
     weights: PyTree,
     known: Float[Array, "b p n"],
-    keys: PRNGKeyArray,
+    keys: Key[Array, " b"],
 ) -> Float[Array, "b t n"]:
     """Returns t = length frames that begin with those known.
 
@@ -239,7 +239,7 @@ def _at_once(
     frames: Float[Array, "b t n"],
     past: PyTree,
     at: Array,
-    keys: PRNGKeyArray,
+    keys: Key[Array, " b"],
     temperature: float,
 ) -> tuple[Float[Array, "b n"], PyTree]:
     """Draws the frame `at`, whose notes are independent given those before; `past` is nothing."""
@@ -257,7 +257,7 @@ def _by_note(
     frames: Float[Array, "b t n"],
     past: PyTree,
     at: Array,
-    keys: PRNGKeyArray,
+    keys: Key[Array, " b"],
     temperature: float,
 ) -> tuple[Float[Array, "b n"], PyTree]:
     """Draws the frame `at` note by note, from the lowest; `past` is before the last frame."""

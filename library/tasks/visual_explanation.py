@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from library import rng, searching
 from library.config import ConfigError
@@ -148,7 +148,7 @@ class _Game:
 
     def judge_metrics(
         self, params: PyTree, batch: Batch, **options: Any
-    ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+    ) -> tuple[Float[Array, " b"], Bool[Array, " b"]]:
         """Returns the judge's loss of people's sentences, and whether it is right."""
         _, words, mask = self.given(batch)
         logits = self.judged(params, words, mask, **options)

@@ -24,8 +24,8 @@ def test_the_recipe_knows_the_species():
 
 
 def test_people_name_the_telling_attribute_in_three_of_eight_sentences_and_never_lie():
-    random, words = np.random.RandomState(0), [[word] for word in recipe.TELLING]
-    true = [[word, *shared] for word, shared in zip(recipe.TELLING, recipe.SHARED)]
+    random, words = np.random.RandomState(0), tuple((word,) for word in recipe.TELLING)
+    true = tuple((word, *shared) for word, shared in zip(recipe.TELLING, recipe.SHARED))
     labels = np.arange(4000) % 8
     said = [creatures.said(label, random) for label in labels]
     named, false = counted(said, labels, words, true)

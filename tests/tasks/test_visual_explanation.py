@@ -94,7 +94,7 @@ def test_the_expected_gradient_is_that_of_the_expected_reward(samples, params):
         law = jax.lax.stop_gradient(jnp.exp(jnp.sum(log_p[pairs], axis=1)))
         return jnp.sum(law * explanation.reinforced(log_p[pairs], rewards[pairs]))
 
-    log_p, _ = of_all(play, params, image, label)
+    log_p, _ = jax.jit(lambda: of_all(play, params, image, label))()
     np.testing.assert_allclose(jnp.sum(jnp.exp(log_p)), 1, rtol=1e-5)
     ours, theirs = (jax.jit(jax.grad(f))(params["explainer"]) for f in (expected, exact))
     close(ours, theirs)
@@ -104,7 +104,7 @@ def test_sentences_are_drawn_from_the_law_that_is_learnt(params):
     count, play = 8000, game()
     given = batch(count)
     drawn = np.asarray(jax.jit(play.drawn, static_argnums=3)(params, given, jax.random.key(5), 2))
-    log_p, _ = of_all(play, params, given["image"][0], given["label"][0])
+    log_p, _ = jax.jit(lambda: of_all(play, params, given["image"][0], given["label"][0]))()
     law = np.exp(np.asarray(log_p))
     for each in range(2):
         rows, counts = np.unique(drawn[:, each], axis=0, return_counts=True)
@@ -124,20 +124,23 @@ def test_the_losses_by_hand(params):
     given["image"] = given["image"].at[2].set(jnp.nan)
     key = jax.random.key(0)
     metrics, _ = jax.jit(play.explainer_loss)(params, {}, given, key)
-    drawn, total = play.drawn(params, given, key, 2), 0.0
+    drawn = jax.jit(play.drawn, static_argnums=3)(params, given, key, 2)
+    measure = jax.jit(lambda *about: of_all(play, params, *about))
+    see = jax.jit(lambda image: play.explain(params, image[None], method="seen")[1][0])
+    total = 0.0
     for row in range(2):
         words, label = np.asarray(given["caption"][row]), int(given["label"][row])
         image = given["image"][row]
-        log_p, rewards = of_all(play, params, image, given["label"][row])
+        log_p, rewards = measure(image, given["label"][row])
         relevance = -log_p[SENTENCES.index(tuple(words.tolist()))]
-        classes = play.explain(params, image[None], method="seen")[1][0]
+        classes = see(image)
         first, second = (SENTENCES.index(tuple(np.asarray(d).tolist())) for d in drawn[row])
         # The other draw is what is subtracted.
         gap = float(rewards[first] - rewards[second])
         reinforced = -(gap * log_p[first] - gap * log_p[second]) / 2
         total += float(relevance - jax.nn.log_softmax(classes)[label] + 0.5 * reinforced)
     np.testing.assert_allclose(metrics["loss"], (total, 2), rtol=1e-5)
-    judged, _ = play.judge_loss(params, {}, given, key)
+    judged, _ = jax.jit(play.judge_loss)(params, {}, given, key)
     mask = given["caption_mask"]
     logits = models()["judge"].apply({"params": params["judge"]}, given["caption"], mask)
     wanted = -jnp.take_along_axis(jax.nn.log_softmax(logits), given["label"][:, None], 1)[:2]
@@ -146,14 +149,16 @@ def test_the_losses_by_hand(params):
 
 def test_the_likeliest_caption_is_greedy(params):
     play, given = game(), batch(3)
-    made = np.asarray(play.likeliest(params, given))
+    made = np.asarray(jax.jit(play.likeliest)(params, given))
+    explain = jax.jit(lambda image, words: play.explain(params, image[None], words[None])[0][0])
     for row in range(3):
         before = [explanation.BEGIN]
         while len(before) <= LENGTH and before[-1] != END:
-            logits = play.explain(params, given["image"][row : row + 1], jnp.array([before]))[0]
+            known = jnp.array(before + [0] * (LENGTH + 1 - len(before)))
+            logits = explain(given["image"][row], known)[len(before) - 1]
             # A search ends every sentence at the last place.
             ends = len(before) == LENGTH
-            before.append(END if ends else 2 + int(jnp.argmax(logits[0, -1, 2:])))
+            before.append(END if ends else 2 + int(jnp.argmax(logits[2:])))
         expected = before[1:] + [0] * (LENGTH + 1 - len(before))
         assert made[row].tolist() == expected
 

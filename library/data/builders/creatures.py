@@ -87,8 +87,8 @@ def said(label: int, random: np.random.RandomState) -> str:
     known = SPECIES[label]
     named = random.permutation(list(ATTRIBUTES))[: random.randint(1, 3)]
     seen = " and ".join(_PHRASES[each].format(known[each]) for each in named)
-    colour = f"{known['colour']} " if random.uniform() < 0.8 else ""
-    return f"a {colour}animal with {seen}"
+    which = f"a {known['colour']}" if random.uniform() < 0.8 else "an"
+    return f"{which} animal with {seen}"
 
 
 def drawn(known: dict[str, str], random: np.random.RandomState) -> UInt8[np.ndarray, "32 32 3"]:
