@@ -71,6 +71,7 @@ def trained(family):
     return Trained(plan, feed, 0, plan.strategy.init(lambda x: x, state))
 
 
+@pytest.mark.full
 def test_sentences_are_written_beside_the_images_that_they_are_about(monkeypatch, tmp_path):
     families.serve(monkeypatch)
     run = trained("visual_explanation")
@@ -86,7 +87,9 @@ def test_sentences_are_written_beside_the_images_that_they_are_about(monkeypatch
     assert made.texts == texts[:3]
 
 
-@pytest.mark.parametrize("family", ["piano_roll", "harmonization"])
+@pytest.mark.parametrize(
+    "family", [pytest.param("piano_roll", marks=pytest.mark.full), "harmonization"]
+)
 def test_music_is_composed_and_arranged(family, monkeypatch, tmp_path):
     pytest.importorskip("mido", reason="MIDI files need mido")
     families.serve(monkeypatch)

@@ -111,6 +111,7 @@ def test_an_arrangement_keeps_the_soprano_and_leaves_padding_silent():
     np.testing.assert_array_equal(alone, made[1:2])
 
 
+@pytest.mark.full
 def test_new_chorales_have_the_length_that_is_asked_for():
     made = make().outputs["music"](
         STATE, {"index": jnp.arange(2, dtype=jnp.uint32)}, jax.random.key(0)

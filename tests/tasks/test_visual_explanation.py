@@ -147,6 +147,7 @@ def test_the_losses_by_hand(params):
     np.testing.assert_allclose(judged["loss"], (wanted.sum(), 2), rtol=1e-5)
 
 
+@pytest.mark.full
 def test_the_likeliest_caption_is_greedy(params):
     play, given = game(), batch(3)
     made = np.asarray(jax.jit(play.likeliest)(params, given))

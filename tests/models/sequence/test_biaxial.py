@@ -77,6 +77,7 @@ def test_frame_by_frame_and_note_by_note_gives_the_same_logits(network):
         below = y[:, 2, note]
 
 
+@pytest.mark.full
 def test_padding_changes_no_bit(network):
     model, variables = network
     mask = jnp.ones((1, STEPS)).at[0, 2:].set(0)

@@ -40,6 +40,7 @@ def test_an_answer_sees_all_tokens_but_its_own(network):
             np.testing.assert_array_equal(moved, expected)
 
 
+@pytest.mark.full
 def test_padding_changes_no_bit(network):
     apply, model, params = network
     tokens, mask, beat = given(0)
@@ -50,6 +51,7 @@ def test_padding_changes_no_bit(network):
     np.testing.assert_allclose(whole[:, :3], short, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.full
 def test_one_voice_alone_is_the_same(network):
     apply, model, params = network
     found = model.apply({"params": params}, *given(2), 1, method="of_voice")
