@@ -14,7 +14,7 @@ PITCHES = 128
 SILENT, HELD, STARTED = 0, 1, 2
 # The keys of a piano, which a picture shows, and the pixels of a key and of a step.
 LOWEST, HIGHEST = 21, 108
-CELL = 2
+CELL = 3
 # Pixels of silence, of the black keys' rows, and the share of its colour that a held note has.
 _PAPER, _SHADE, _DIMMED = 255, 236, 0.6
 _BLACK_KEYS = (1, 3, 6, 8, 10)

@@ -4,7 +4,7 @@ System:    DeepBach (Hadjeres, Pachet & Nielsen 2017, "DeepBach: a steerable mod
            generation"): compose music
 Command:   python -m experiments.prepare --dataset=bach_chorales
            python -m experiments.train --config=configs/deep_bach/chorales.py:cpu
-Hardware:  two CPU cores for `:cpu`; one GPU
+Hardware:  one GPU; three minutes on one CPU core for `:cpu`
 Expected:  no result is claimed
 Source:    Hadjeres, Pachet & Nielsen 2017, arXiv 1612.01010; sizes and rates are ours
 

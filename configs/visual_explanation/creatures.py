@@ -3,7 +3,7 @@
 System:    GVE (Hendricks et al. 2016, "Generating visual explanations"): describe images
 Command:   python -m experiments.prepare --dataset=creatures
            python -m experiments.train --config=configs/visual_explanation/creatures.py:telling
-Hardware:  two CPU cores
+Hardware:  one CPU core: four minutes, or one for :relevance
 Expected:  no result is claimed
 Source:    Hendricks et al. 2016, arXiv 1603.08507; the creatures and all settings are ours
 

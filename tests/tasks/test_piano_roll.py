@@ -12,6 +12,7 @@ from library.models.sequence.biaxial import Biaxial
 from library.task import TrainState
 from library.tasks.piano_roll import piano_roll
 
+CELL = piano_rolls.CELL
 NOTES, STEPS = 3, 5
 SHAPES = {"series": (STEPS, NOTES), "series_mask": (STEPS,)}
 
@@ -102,7 +103,12 @@ def test_music_follows_the_model_and_continues_what_is_given():
     np.testing.assert_array_equal(made[:, :, 0, 60:63] > 0, sounds)
     silence = task.outputs["music"](state(), given, jax.random.key(0))
     np.testing.assert_array_equal(silence, np.zeros((3, 6, 1, 128)))
-    assert task.outputs["sample"](state(), given, jax.random.key(0)).shape == (3, 176, 12, 3)
+    assert task.outputs["sample"](state(), given, jax.random.key(0)).shape == (
+        3,
+        88 * CELL,
+        6 * CELL,
+        3,
+    )
 
 
 def test_a_draw_follows_the_probabilities_and_the_examples_own_key():
@@ -160,7 +166,7 @@ def test_a_picture_shows_notes_from_the_highest_down():
     assert music[0, :, 0, 108].tolist() == [piano_rolls.STARTED, piano_rolls.HELD]
     assert music[0, :, 0, 21].tolist() == [piano_rolls.SILENT, piano_rolls.STARTED]
     drawn = np.asarray(piano_rolls.picture(music))[0]
-    assert drawn.shape == (176, 4, 3)
-    np.testing.assert_array_equal(drawn[0, 0], drawn[-1, 2])
-    assert (drawn[0, 2] != drawn[0, 0]).any()
+    assert drawn.shape == (88 * CELL, 2 * CELL, 3)
+    np.testing.assert_array_equal(drawn[0, 0], drawn[-1, CELL])
+    assert (drawn[0, CELL] != drawn[0, 0]).any()
     np.testing.assert_array_equal(drawn[-1, 0], [255] * 3)
