@@ -1,7 +1,7 @@
 """A temporal convolutional network that predicts the next frame of a piano roll.
 
-System:    TCN (Bai et al. 2018, "An empirical evaluation of generic convolutional and recurrent
-           networks for sequence modeling"): compose music
+System:    TCN for music (Bai et al. 2018, "An empirical evaluation of generic convolutional and
+           recurrent networks for sequence modeling"): compose music
 Command:   python -m experiments.prepare --dataset=jsb_chorales/jsb
            python -m experiments.train --config=configs/tcn/piano_rolls.py:jsb
 Hardware:  one GPU; four minutes on one CPU core for :jsb_cpu
