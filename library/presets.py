@@ -202,6 +202,42 @@ def sequential_mnist(batch_size: int = 64, permuted: bool = False) -> ConfigDict
     return config
 
 
+def piano_rolls(name: str, batch_size: int) -> ConfigDict:
+    """Returns the data, task and evaluation of a model that predicts the notes of the next frame.
+
+    The pieces of "nottingham" are cut to 512 frames in training, each time at another place; 5 in
+    100 are longer. Evaluations see whole pieces.
+
+    Args:
+      name: the pieces, "jsb" or "nottingham".
+      batch_size: pieces per step.
+    """
+    train, whole = {"jsb": (129, 160), "nottingham": (512, 1793)}[name]
+    config = ConfigDict()
+    config.dataset = dict(
+        name=f"jsb_chorales/{name}",
+        train="train",
+        test="test",
+        batch_size=batch_size,
+        eval_batch_size=10,
+    )
+    config.preprocess = dict(
+        train=[dict(name="pad_series", length=train, crop="random")],
+        test=[dict(name="pad_series", length=whole)],
+    )
+    config.splits = dict(validation=dict(split="valid"))
+    config.task = dict(name="piano_roll")
+    config.evaluate = dict(
+        validation=dict(kind="metrics", split="validation", every="5%"),
+        test=dict(kind="metrics", every="100%"),
+        drawn=dict(kind="samples", num=4, every="50%"),
+    )
+    config.checkpoint = dict(every="5%", best="validation/loss", mode="min")
+    config.log_every = "50 steps"
+    config.seed = 0
+    return config
+
+
 def _problem(name: str, examples: int, batch_size: int) -> ConfigDict:
     config = in_memory(name, batch_size, eval_batch_size=200)
     config.dataset.train, config.dataset.test = f"train[:{examples}]", "test[:1000]"

@@ -319,6 +319,23 @@ FAMILIES: dict[str, dict[str, Any]] = {
         task=dict(name="tagging", num_classes=10),
         evaluate=dict(test=dict(kind="metrics")),
     ),
+    "piano_roll": dict(
+        dataset=dict(name="tiny_rolls"),
+        preprocess=[dict(name="pad_series", length=9)],
+        model=dict(name="biaxial", time_widths=(3,), note_widths=(3,), dropout=0.0),
+        task=dict(name="piano_roll", length=4, prompt=2),
+        evaluate=dict(test=dict(kind="metrics"), samples=dict(kind="samples", num=4)),
+    ),
+    "harmonization": dict(
+        dataset=dict(name="tiny_voices"),
+        preprocess=[dict(name="chorale", length=9)],
+        model=dict(name="deep_bach", voices=2, embedding=2, width=3, depth=1, dropout=0.0),
+        task=dict(name="harmonization", length=4, sweeps=2),
+        evaluate=dict(
+            test=dict(kind="metrics"),
+            samples=dict(kind="samples", output="arranged", split="test", num=4),
+        ),
+    ),
     "lstm": dict(
         dataset={**TEXT, "order": "streams"},
         model=dict(name="recurrent.lstm", width=8, depth=1),
@@ -359,6 +376,27 @@ FAMILIES: dict[str, dict[str, Any]] = {
         task=dict(name="given_vectors"),
         optimizer=None,
         evaluate=dict(test=dict(kind="metrics")),
+    ),
+    "visual_explanation": dict(
+        dataset=dict(name="tiny_captions"),
+        preprocess=[
+            dict(name="tokenize", keys=["caption"], tokenizer=dict(name="word")),
+            dict(name="pad_series", length=5),
+        ],
+        model=dict(
+            judge=dict(name="rnn.gru", width=3),
+            explainer=dict(name="explainer", widths=(2,), features=3, embedding=2, width=3),
+        ),
+        task=dict(name="visual_explanation", inputs=["image", "caption"], samples=2),
+        evaluate=dict(
+            test=dict(kind="metrics"),
+            words=dict(
+                kind="distinguishing_words",
+                telling=[["a"], ["b"], ["c"], ["d"]],
+                true=[["a"], ["b"], ["c"], ["d"]],
+                shown=2,
+            ),
+        ),
     ),
     "translator": dict(
         dataset=dict(name="tiny_pairs"),
@@ -471,8 +509,38 @@ def series(num: int, seed: int) -> sources.Source:
     return sources.from_arrays(held, name="tiny_series")
 
 
+def rolls(num: int, seed: int) -> sources.Source:
+    """Returns pieces of 5 to 9 frames of 3 notes."""
+    random, series = np.random.default_rng(seed), np.empty(num, object)
+    for row in range(num):
+        size = (random.integers(5, 10), 3)
+        series[row] = random.integers(0, 2, size).astype(np.float32)
+    return sources.from_arrays({"series": series}, name="tiny_rolls")
+
+
+def voices(num: int, seed: int) -> sources.Source:
+    """Returns pieces of 5 to 9 pitches of two voices."""
+    random = np.random.default_rng(seed)
+    held = {name: np.empty(num, object) for name in ("series", "onset")}
+    for row in range(num):
+        size = (random.integers(5, 10), 2)
+        held["series"][row] = random.integers(59, 62, size).astype(np.float32)
+        held["onset"][row] = random.integers(0, 2, size).astype(np.int32)
+    return sources.from_arrays(held, name="tiny_voices", kinds={"onset": "array"})
+
+
+def captions(num: int, seed: int) -> sources.Source:
+    """Returns images of four classes, and for each one to four words."""
+    found, random = tiny.arrays(num, seed=seed, size=SIZE), np.random.default_rng(seed)
+    words = [random.choice(list(tiny.CLASSES), random.integers(1, 5)) for _ in range(num)]
+    found["caption"] = np.array([" ".join(each) for each in words])
+    return sources.from_arrays(
+        found, label_names=tiny.CLASSES, name="tiny_captions", kinds={"caption": "text"}
+    )
+
+
 def serve(patch: pytest.MonkeyPatch) -> None:
-    """Makes what the names of `tiny_*` say: scenes, sounds, graphs, pairs of texts, a text."""
+    """Makes what the names of `tiny_*` say: scenes, sounds, graphs, music, texts."""
     tiny.serve(patch, train=tiny.arrays(50, size=SIZE), test=tiny.arrays(21, seed=1, size=SIZE))
     images = sources.open_source
     random = np.random.default_rng(0)
@@ -486,6 +554,12 @@ def serve(patch: pytest.MonkeyPatch) -> None:
             return pairs(50, 0) if split == "train" else pairs(21, 1)
         if name == "tiny_words":
             return vectors(50, 0) if split == "train" else vectors(21, 1)
+        if name == "tiny_captions":
+            return captions(50, 0) if split == "train" else captions(21, 1)
+        if name == "tiny_rolls":
+            return rolls(50, 0) if split == "train" else rolls(21, 1)
+        if name == "tiny_voices":
+            return voices(50, 0) if split == "train" else voices(21, 1)
         if name == "tiny_sounds":
             return sounds(50, 0) if split == "train" else sounds(21, 1)
         if name == "tiny_graphs":

@@ -22,6 +22,8 @@ OBJECTS = 2
 # A graph is a ring of so many nodes, which has as many edges.
 RING = 40
 FRAMES = 16
+# Features of which zeros are no value: silence has the pitch -1.
+VALUES = {"bach_chorales": {"series": -1}}
 # Steps of a series that windows are cut from, those of ETT.
 STEPS = {"train": 8_640, "val": 2_880, "test": 2_880}
 
@@ -164,6 +166,8 @@ def stated(name):
     }
     if name.startswith(("molecules", "qm9")):
         record["text"] = b"CCO"
+    for key, value in VALUES.get(name, {}).items():
+        record[key] = np.full_like(record[key], value)
     return Stated(making.splits(builder), record, kinds, tfds_features.label_names(builder))
 
 

@@ -112,7 +112,7 @@ def test_what_the_host_cannot_draw_is_an_error(of):
 FIXED = (
     *("models/image/cnn.py", "weights/drawn.py", "weights/parity.py"),
     *("apps/tiles.py", "object_detection/anchors.py", "data/point_sets.py"),
-    *(f"data/builders/{name}.py" for name in ("digits", "qm9", "tu_graphs")),
+    *(f"data/builders/{name}.py" for name in ("creatures", "digits", "qm9", "tu_graphs")),
     *(f"data/builders/{name}.py" for name in ("fsdd_mixtures", "fsdd_strings", "mnist_strings")),
     "data/builders/fsdd_conversations.py",
     *(f"data/builders/{name}.py" for name in ("moving_digits", "overlapping_digits")),

@@ -103,7 +103,8 @@ def _files(origin: Sequence[Origin]) -> str:
 
 def _address(name: str, origin: Sequence[Origin]) -> str:
     if not origin:
-        made = {"digits": "scikit-learn", "lidar_rooms": "simulated", "stick_figures": "drawn"}
+        made = {"digits": "scikit-learn", "lidar_rooms": "simulated"}
+        made |= dict.fromkeys(("creatures", "stick_figures"), "drawn")
         return made.get(name, "by hand")
     urls = [each.url for each in origin]
     if len(urls) == 1:

@@ -6,9 +6,8 @@ for a directory of your images, "segmentation_folder" for one of your images and
 "audio_folder" for your recordings, "table" for your CSV file, "text" for your text files,
 "pairs_text" for your pairs of texts, "synthetic/224x1000" for noise, "points/xor" for a small made
 set of points, "none" for no data, "windows/336x96/ett/etth1" for windows of a series, or any TFDS
-dataset that was prepared as
-ArrayRecord. Reading needs no TensorFlow, loads only the requested examples, and works from any
-thread or process.
+dataset that was prepared as ArrayRecord. Reading needs no TensorFlow, loads only the requested
+examples, and works from any thread or process.
 """
 
 import dataclasses

@@ -23,6 +23,7 @@ _CROSS_ENTROPIES = (
     *("classification", "adversarial_training", "contrastive", "distillation"),
     *("domain_adaptation", "language", "low_rank", "masked_language", "pruning", "tagging"),
     *("translation", "race", "node_classification", "attribute_masking"),
+    *("harmonization", "piano_roll"),
 )
 
 

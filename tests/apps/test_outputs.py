@@ -8,7 +8,7 @@ import pytest
 from absl import flags
 
 from experiments import command_line
-from library.apps import generation, outputs
+from library.apps import captions, generation, outputs
 from library.config import ConfigError
 from library.run import stepping
 from library.run.feed import Feed
@@ -62,3 +62,40 @@ def test_images_are_made_of_examples_that_are_given(monkeypatch):
     ours = generation.images_of(trained, request, given, output="reconstruct")
     theirs = generation.images(trained, request, output="reconstruct", split="test")
     np.testing.assert_array_equal(ours, theirs)
+
+
+def trained(family):
+    plan = make_plan(families.config(family), devices=jax.devices()[:1])
+    feed = Feed(plan)
+    state = families.stirred(jax.device_get(stepping.initial_carry(plan, feed).state))
+    return Trained(plan, feed, 0, plan.strategy.init(lambda x: x, state))
+
+
+@pytest.mark.full
+def test_sentences_are_written_beside_the_images_that_they_are_about(monkeypatch, tmp_path):
+    families.serve(monkeypatch)
+    run = trained("visual_explanation")
+    outputs.maker("caption", files=False)(
+        run, "caption", tmp_path / "made", num=5, seed=0, ema=True, split=None
+    )
+    texts = (tmp_path / "made/caption.txt").read_text().splitlines()
+    assert len(texts) == 5
+    assert set(" ".join(texts).split()) <= {*"abcd", "<unknown>"}
+    made = captions.captioned(run, generation.Request(num=3), "caption", "test")
+    expected = families.captions(21, 1).records
+    np.testing.assert_array_equal(made.images, [expected[row]["image"] for row in range(3)])
+    assert made.texts == texts[:3]
+
+
+@pytest.mark.parametrize(
+    "family", [pytest.param("piano_roll", marks=pytest.mark.full), "harmonization"]
+)
+def test_music_is_composed_and_arranged(family, monkeypatch, tmp_path):
+    pytest.importorskip("mido", reason="MIDI files need mido")
+    families.serve(monkeypatch)
+    run, make = trained(family), outputs.maker("music", files=False)
+    request = dict(num=2, seed=0, ema=True, frames_per_minute=240)
+    for split, name in ((None, "music"), ("test", "arrangement")):
+        make(run, "music", tmp_path / "made", split=split, **request)
+        written = {path.name for path in (tmp_path / "made").glob(f"{name}*")}
+        assert written == {f"{name}_1.mid", f"{name}_2.mid", f"{name}.png"}

@@ -54,6 +54,9 @@ EXPECTED = {
     "given_vectors": (["text"], "features"),
     "translator": (["a", "b", "a_mask"], "logits"),
     "tagging": (["series"], "prediction"),
+    "visual_explanation": (["image"], "logits"),
+    "piano_roll": (["series", "series_mask"], "logits"),
+    "harmonization": (["tokens", "tokens_mask", "beat"], "logits"),
     "speech": (["audio", "audio_mask"], "probabilities"),
     "ctc": (["audio", "audio_mask"], "logits"),
     "echo_state": (["audio", "audio_mask"], "logits"),
@@ -86,7 +89,7 @@ def expected(plan, state, program, given):
     count = len(next(iter(batch.values())))
     place = {"index": np.arange(count, dtype=np.uint32), "row": np.arange(count, dtype=np.uint32)}
     batch = {**place, "mask": np.ones(count, np.float32), **batch}
-    if "tokens" in batch:
+    if "tokens" in batch and batch["tokens"].ndim == 2:
         batch["tokens"] = np.pad(batch["tokens"], ((0, 0), (0, 1)))
 
     def output(batch):

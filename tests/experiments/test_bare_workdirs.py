@@ -43,9 +43,10 @@ OF_NOTHING = {"vae": "sample", "gan": "sample", "diffusion": "sample", "descent"
 TEXT = ("gpt", "lstm")
 GRAPHS = ("nodes", "atoms")
 WORDS = ("masked_language", "given_vectors")
+MUSIC = ("piano_roll", "harmonization")
 WITHOUT_IMAGES = (
     *(*TEXT, *WORDS, *GRAPHS, "translator", "tagging", "speech", "ctc", "echo_state"),
-    *("imputation", "descent", "forecasting"),
+    *(*MUSIC, "imputation", "descent", "forecasting"),
 )
 # JAX writes programs with flatbuffers.
 FORMATS = ["run", *["stablehlo"] * bool(importlib.util.find_spec("flatbuffers"))]

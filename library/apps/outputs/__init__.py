@@ -19,8 +19,8 @@ from pathlib import Path
 
 # The default output of `generate` is the first of these that a task has.
 USUAL = (
-    *("probabilities", "generate", "translate", "sample", "detections", "restored"),
-    "overlay",
+    *("probabilities", "generate", "translate", "music", "caption"),
+    *("sample", "detections", "restored", "overlay"),
 )
 
 
