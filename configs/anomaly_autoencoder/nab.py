@@ -11,6 +11,7 @@ Source:    none on this benchmark
 A window is 32 steps, the last of which is judged. Its code has four numbers. One network serves all
 series, and trains on the first 15 % of each. The score of a step is the error of its window, in
 deviations from the mean of the errors before.
+
 NAB has no validation split. That a network sees steps relative to the last, and that a step is
 judged by its own error, was chosen after scores on these series.
 """

@@ -13,6 +13,7 @@ Source:    the scoreboard of numenta/NAB, for these
 `:lstm` is the network of the paper, and `:nlinear` a linear one. One network forecasts all series.
 It trains on the first 15 % of each. The score of a step is its error in deviations from the mean
 of the errors before, as in the paper.
+
 NAB has no validation split. That a network sees steps relative to the last, and that a step is
 judged by its own error, was chosen after scores on these series.
 """
