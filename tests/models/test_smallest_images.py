@@ -34,6 +34,7 @@ SIDES = {
     "densenet strided": (dict(name="densenet", block_sizes=[1] * 4, stem="strided"), 15),
     "domain_adversarial": (dict(name="domain_adversarial"), 4),
     "efficientnet": (dict(name="efficientnet.efficientnet_b0"), 1),
+    "efficientnet_lite": (dict(name="efficientnet_lite.efficientnet_lite0"), 1),
     "googlenet": (dict(name="googlenet", aux=True), 15),
     "googlenet cifar": (dict(name="googlenet", stem="cifar"), 4),
     "googlenet strided": (dict(name="googlenet", stem="strided"), 7),
@@ -90,7 +91,8 @@ ELSEWHERE = {"mae"}
 # Much like another case, or traced at every commit by another test.
 SLOW = (
     *("airbench, two widths", "big_transfer", "convnext", "deit", "densenet strided"),
-    *("efficientnet", "googlenet", "googlenet 2014", "googlenet strided", "inception_resnet_v2"),
+    *("efficientnet", "efficientnet_lite", "googlenet", "googlenet 2014", "googlenet strided"),
+    "inception_resnet_v2",
     *("inception_resnet_v1", "inception_v2", "inception_v3 aux", "inception_v4", "mlp_mixer"),
     *("mobilenet_v1", "mobilenet_v2"),
     *("mobilenet_v3", "resnet v2", "resnext", "senet", "shake_shake", "shufflenet_v1"),
