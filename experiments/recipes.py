@@ -27,7 +27,8 @@ def recipe(file: str):
 
 
 def _names(spec: dict) -> list[str]:
-    """Returns the name of a spec, or the names of its players or parts."""
-    if "name" in spec:
+    """Returns the name of a spec, or the names of its players, parts or sources."""
+    if spec.get("name"):
         return [spec["name"]]
-    return [part["name"] for part in spec.values() if isinstance(part, dict) and "name" in part]
+    parts = {**spec, **(spec.get("sources") or {})}.values()
+    return [part["name"] for part in parts if isinstance(part, dict) and part.get("name")]

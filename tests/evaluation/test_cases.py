@@ -101,7 +101,7 @@ def test_the_captions_reach_the_report(tmp_path):
     (kept,) = saved_samples.find(tmp_path)
     assert kept.name == "cases_overlay"
     figure, said = saved_samples.newest(kept)
-    assert said == "cases_overlay, step 8"
+    assert said == "cases_overlay, step 8 (the truth, what is found)"
     assert [text.get_text() for text in figure.axes[0].texts] == kept.captions()
     assert kept.captions()[0] == "worst: error 0.9, test[2]"
     assert len(figure.axes[0].images) == 3

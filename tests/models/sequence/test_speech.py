@@ -68,7 +68,7 @@ def test_error_propagation_follows_its_equations_and_answers_late():
     x, mask = given(15)
     model = SMALL["error_propagation"]
     variables = jax.jit(model.init)(jax.random.key(0), x, mask)
-    found = logits(model, variables, x, mask)
+    found = logits(jax.jit(model.apply), variables, x, mask)
     params = jax.tree.map(lambda p: np.asarray(p, np.float64), variables["params"])
     W, b = params["state"]["input"]["kernel"], params["state"]["input"]["bias"]
     U, head = params["state"]["recurrent"]["kernel"], params["head"]
@@ -85,7 +85,7 @@ def test_the_perceptron_sees_a_frame_and_its_neighbours():
     x, mask = given(15)
     model = SMALL["frame_perceptron"]
     variables = jax.jit(model.init)(jax.random.key(0), x, mask)
-    found = logits(model, variables, x, mask)
+    found = logits(jax.jit(model.apply), variables, x, mask)
     params = jax.tree.map(lambda p: np.asarray(p, np.float64), variables["params"])
     for row, count in enumerate(COUNTS):
         frames, answers = np.pad(np.asarray(x[row], np.float64), [(1, 1), (0, 0)]), []
