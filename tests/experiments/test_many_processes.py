@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from library.run import checkpoints
+from tests import tiny
 from tests.run.test_skipped import config as small_config
 from tests.run.test_skipped import damaged
 from tests.runs import TINY, check_same, finished, outcome, rows, saved_steps
@@ -22,6 +23,29 @@ FOUR = ("--on=local", "--processes=4")
 def undisturbed(launch, tmp_path_factory):
     """The workdir of a run of two processes that nothing happened to."""
     return finished(launch, tmp_path_factory, *TINY, flags=TWO)
+
+
+@pytest.mark.full
+def test_params_split_over_two_processes_train_as_in_one(launch, start, tmp_path):
+    """Each of two processes has half of the mesh's first axis; heads are split over the second."""
+    given = (
+        *(flag for flag in TINY if "model" not in flag),
+        f"--config.model={tiny.VIT}",
+        "--config.parallel.rules=transformer",
+        "--config.parallel.mesh.fsdp=2",
+        "--config.parallel.mesh.tensor=2",
+        "--config.total=30 steps",
+    )
+    two = launch(f"--workdir={tmp_path}/two", *given, flags=TWO, devices=2).ended()
+    one = start("train", f"--workdir={tmp_path}/one", *given, devices=4).ended()
+    assert (one.code, two.code) == (0, 0), (one, two)
+    ours, theirs = rows(tmp_path / "two"), rows(tmp_path / "one")
+    assert len(ours) == len(theirs) == 6
+    for row, other in zip(ours, theirs):
+        for name in {"train/loss", "test/loss", "test_ema/loss"} & {*row, *other}:
+            assert row[name] == pytest.approx(other[name], rel=1e-5)
+    two, one = (checkpoints.load(tmp_path / name)[1] for name in ("two", "one"))
+    assert {k: x.shape for k, x in two.items()} == {k: x.shape for k, x in one.items()}
 
 
 def test_two_processes_are_one_with_two_devices(start, undisturbed, tmp_path):
