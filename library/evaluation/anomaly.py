@@ -5,6 +5,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from library.config import ConfigError, nearest
 from library.evaluation.context import Context, Evaluator, collected
+from library.ranking import area_under_curve
 from library.summaries import Summary
 from library.task import Batch, TrainState
 
@@ -55,12 +56,10 @@ def anomaly(
 
 
 def _ranking(error: np.ndarray, anomalous: np.ndarray) -> dict[str, float]:
-    from sklearn.metrics import roc_auc_score
-
     if anomalous.all() or not anomalous.any():
         return dict.fromkeys(("auroc", "error_normal", "error_anomalous"), float("nan"))
     return {
-        "auroc": float(roc_auc_score(anomalous, error)),
+        "auroc": area_under_curve(anomalous, error),
         "error_normal": float(error[~anomalous].mean()),
         "error_anomalous": float(error[anomalous].mean()),
     }

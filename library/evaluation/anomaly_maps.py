@@ -9,12 +9,12 @@ Simoncelli 2004, "Image quality assessment: From error visibility to structural 
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray, UInt8
 
 from library import fidelity, rng
 from library.config import ConfigError, check_choice
 from library.evaluation.context import Context, Evaluator, collected
+from library.ranking import area_under_curve
 from library.summaries import Summary
 from library.task import Batch, TrainState
 
@@ -90,7 +90,9 @@ def anomaly_maps(
         batches = _first(context.batches(split, batch_size), num)
         found = {k: x[:num] for k, x in collected(function, state, batches, split).items()}
         areas = {
-            f"{kind}_{which}_auroc": _area(found[f"{kind}_changed"], found[f"{kind}_{which}"])
+            f"{kind}_{which}_auroc": area_under_curve(
+                found[f"{kind}_changed"].ravel(), found[f"{kind}_{which}"].ravel()
+            )
             for kind in KINDS
             for which in ("error", "similarity")
         }
@@ -175,11 +177,3 @@ def _first(batches, num: int):
         count += len(batch["row"])
         if count >= num:
             return
-
-
-def _area(changed: np.ndarray, values: np.ndarray) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    if not changed.any() or changed.all():
-        return float("nan")
-    return float(roc_auc_score(changed.ravel(), values.ravel()))

@@ -5,6 +5,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from library.config import ConfigError, check_choice
 from library.evaluation.context import Context, Evaluator, collected
+from library.ranking import area_under_curve
 from library.summaries import Summary
 from library.task import Batch, TrainState
 
@@ -75,7 +76,7 @@ def measures(scores: Float[np.ndarray, " p"], same: Bool[np.ndarray, " p"], far:
         return dict.fromkeys(MEASURES, float("nan"))
     return {
         "equal_error_rate": equal_error_rate(scores, same),
-        "auroc": area(scores, same),
+        "auroc": area_under_curve(same, scores),
         "validation_rate": validation_rate(scores, same, far),
     }
 
@@ -110,10 +111,3 @@ def equal_error_rate(scores: Float[np.ndarray, " n"], same: Bool[np.ndarray, " n
     span = gap[after] - gap[before]
     part = 0.0 if span == 0 else -gap[before] / span
     return float(missed[before] + part * (missed[after] - missed[before]))
-
-
-def area(scores: Float[np.ndarray, " n"], same: Bool[np.ndarray, " n"]) -> float:
-    """Returns the area under the ROC curve; equal scores count one half."""
-    ours, theirs = scores[same], np.sort(scores[~same])
-    below = np.searchsorted(theirs, ours, side="left") + np.searchsorted(theirs, ours, side="right")
-    return float(np.mean(below) / (2 * len(theirs)))

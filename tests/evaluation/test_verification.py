@@ -9,7 +9,8 @@ import pytest
 
 from library.config import ConfigError
 from library.evaluation.context import Context
-from library.evaluation.verification import area, equal_error_rate, measures, verification
+from library.evaluation.verification import equal_error_rate, measures, verification
+from library.ranking import area_under_curve
 from library.task import Task, TrainState
 
 STATE = TrainState(jnp.int32(0), {}, {}, (), None)
@@ -93,4 +94,4 @@ def test_the_area_counts_all_pairs():
     scores, same = random.integers(0, 6, 40).astype(float), random.random(40) < 0.4
     ours, theirs = scores[same][:, None], scores[~same]
     expected = np.mean((ours > theirs) + 0.5 * (ours == theirs))
-    assert area(scores, same) == pytest.approx(expected, rel=1e-12)
+    assert area_under_curve(same, scores) == pytest.approx(expected, rel=1e-12)
