@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from library import rng
 from library.config import ConfigError
 from library.forward import evaluated, initialized, trained
+from library.gaussians import divergence_from_standard
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair, where_present
 from library.tasks.node_classification import NODES
 
@@ -71,7 +72,7 @@ def link_prediction(
             mean, log_std = jnp.split(found, 2, axis=1)
             noise = jax.random.normal(rng.for_batch(key, batch["index"], "latent"), mean.shape)
             vectors = mean + jnp.exp(log_std) * noise
-            divergence = divergence_from_normal(mean, log_std)
+            divergence = jnp.sum(divergence_from_standard(mean, 2 * log_std), axis=1)
         present, nodes_mask = batch["edges_mask"], batch["nodes_mask"]
         pairs = _random_pairs(rng.for_batch(key, batch["index"], "pairs"), batch)
         losses = optax.sigmoid_binary_cross_entropy(scores(vectors, batch["edges"]), 1.0)
@@ -101,14 +102,6 @@ def link_prediction(
 def scores(vectors: Float[Array, "n d"], pairs: Int[Array, "p 2"]) -> Float[Array, " p"]:
     """Returns the logits of pairs of nodes, the products of their vectors."""
     return jnp.sum(vectors[pairs[:, 0]] * vectors[pairs[:, 1]], axis=-1)
-
-
-def divergence_from_normal(
-    mean: Float[Array, "n d"], log_std: Float[Array, "n d"]
-) -> Float[Array, " n"]:
-    """Returns the Kullback-Leibler divergence of each row's normal distribution, in nats."""
-    each = jnp.square(mean) + jnp.exp(2 * log_std) - 1 - 2 * log_std
-    return jnp.sum(each, axis=1) / 2
 
 
 def area_under_curve(found: Float[Array, " p"], label: Float[Array, " p"]) -> Float[Array, ""]:

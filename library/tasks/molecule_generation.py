@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from library import rng
 from library.config import ConfigError
 from library.forward import variables_of
+from library.gaussians import divergence_from_standard
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
 
 
@@ -53,8 +54,7 @@ def molecule_generation(
         z = mean + jnp.exp(0.5 * log_variance) * _noise(batch, key, mean.shape[1])
         logits = model.apply(variables, z, method="decode")
         reconstruction = cross_entropy(*logits, batch["atoms"], batch["bonds"])
-        divergence = jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance
-        divergence = jnp.sum(divergence, axis=1) / 2
+        divergence = jnp.sum(divergence_from_standard(mean, log_variance), axis=1)
         mask = batch["mask"]
         return {
             "loss": pair(reconstruction + beta * divergence, mask),

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree, UInt32
 
 from library import rng
 from library.config import ConfigError, check_choice
+from library.gaussians import divergence_from_standard
 from library.task import Batch, Learner, Loss, Metrics, Task, TrainState, pair
 
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
@@ -131,7 +132,7 @@ class _Bound(NamedTuple):
         mean, log_variance = _encode(self.model, params, batch, image)
         z = mean + jnp.exp(0.5 * log_variance) * self.noise(batch, key)
         reconstruction = -self.log_likelihood(image, *_decode(self.model, params, batch, z))
-        divergence, mask = _gaussian_divergence(mean, log_variance), batch["mask"]
+        divergence, mask = divergence_from_standard(mean, log_variance), batch["mask"]
         total, count = pair(reconstruction, mask)
         penalty = _penalty(divergence, mask, self.free_bits, self.axis_name)
         return {
@@ -268,13 +269,6 @@ def _as_evaluated(batch: Batch, binarize: bool) -> Float[Array, "b h w c"]:
     # The test set must be the same for all runs, whatever their seed.
     keys = rng.per_example(rng.purpose(rng.root(0), "binarize"), batch["row"])
     return _binarized(batch["image"], keys)
-
-
-def _gaussian_divergence(
-    mean: Float[Array, "b d"], log_variance: Float[Array, "b d"]
-) -> Float[Array, "b d"]:
-    """Returns KL(N(mean, variance) || N(0, 1)) by element (Kingma & Welling 2014, appendix B)."""
-    return 0.5 * (jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance)
 
 
 def _penalty(
